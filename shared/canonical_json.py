@@ -1,0 +1,127 @@
+"""attrs values to JSON bytes and back: sorted keys, defaults left out, nothing unknown accepted.
+
+These bytes are hashed and signed, so reading is strict: an unknown field, a missing one, a value
+of another type, or a text that its own class refuses is an error, never a coercion.
+"""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, TypeVar
+from uuid import UUID
+
+import cattrs
+import orjson
+from cattrs import Converter
+from cattrs.strategies import configure_tagged_union
+
+from shared.oci import RepositoryName
+from shared.registry_host import RegistryHost
+from shared.repository_pattern import RepositoryPattern
+
+MAX_DOCUMENT_BYTES: Final = 256 * 1024  # a connection with a long CA bundle; refuses a bomb
+
+_Value = TypeVar("_Value")
+Network = IPv4Network | IPv6Network
+
+
+class InvalidDocumentError(ValueError):
+    """The bytes are not the JSON form of the wanted value; the message never quotes them."""
+
+
+def to_json(value: object) -> bytes:
+    """Return the canonical JSON bytes of an attrs value."""
+    return orjson.dumps(_converter.unstructure(value), option=orjson.OPT_SORT_KEYS)
+
+
+def from_json(document: bytes, cls: type[_Value]) -> _Value:
+    """Return the value of type `cls`, or raise `InvalidDocumentError`."""
+    if len(document) > MAX_DOCUMENT_BYTES:
+        message = f"the document is larger than {MAX_DOCUMENT_BYTES} bytes"
+        raise InvalidDocumentError(message)
+    try:
+        return _converter.structure(orjson.loads(document), cls)
+    except (orjson.JSONDecodeError, cattrs.BaseValidationError, ValueError, KeyError, TypeError):
+        # cattrs quotes the values it refuses; an unknown union tag is a KeyError
+        message = f"the document is not a {cls.__name__}"
+        raise InvalidDocumentError(message) from None
+
+
+def register_union(union: object, kinds: dict[type, str]) -> None:
+    """Have a union of attrs classes carry its `kind` in JSON."""
+    configure_tagged_union(
+        union, _converter, tag_name="kind", tag_generator=lambda cls: kinds[cls]
+    )
+
+
+def format_time(moment: datetime) -> str:
+    """Return RFC 3339 in UTC with milliseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
+        f"{moment.microsecond // 1000:03d}Z"
+    )
+
+
+def _exactly(kind: type[_Value]) -> object:
+    def structure(value: object, _: object) -> _Value:
+        if type(value) is not kind:
+            message = f"expected {kind.__name__}"
+            raise TypeError(message)
+        return value
+
+    return structure
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        message = "expected text"
+        raise TypeError(message)
+    return value
+
+
+def _bytes(value: object, _: object) -> bytes:
+    try:
+        return base64.b64decode(_text(value), validate=True)
+    except binascii.Error as error:
+        message = "expected base64"
+        raise ValueError(message) from error
+
+
+def _moment(value: object, _: object) -> datetime:
+    text = _text(value)
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    if format_time(moment) != text:
+        message = "expected an RFC 3339 time in UTC with milliseconds"
+        raise ValueError(message)
+    return moment
+
+
+def _uuid(value: object, _: object) -> UUID:
+    text = _text(value)
+    identifier = UUID(text)
+    if str(identifier) != text:
+        message = "expected a UUID in its canonical form"
+        raise ValueError(message)
+    return identifier
+
+
+def _make_converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True, omit_if_default=True)
+    for primitive in (str, int, bool, float):
+        converter.register_structure_hook(primitive, _exactly(primitive))
+    converter.register_structure_hook(bytes, _bytes)
+    converter.register_unstructure_hook(bytes, lambda raw: base64.b64encode(raw).decode())
+    converter.register_structure_hook(datetime, _moment)
+    converter.register_unstructure_hook(datetime, format_time)
+    converter.register_structure_hook(UUID, _uuid)
+    converter.register_unstructure_hook(UUID, str)
+    converter.register_structure_hook(Network, lambda value, _: ip_network(_text(value)))
+    for network in (IPv4Network, IPv6Network, Network):
+        converter.register_unstructure_hook(network, str)
+    for value in (RegistryHost, RepositoryName, RepositoryPattern):
+        converter.register_structure_hook(value, lambda text, cls: cls.parse(_text(text)))
+        converter.register_unstructure_hook(value, str)
+    return converter
+
+
+_converter: Final = _make_converter()

@@ -1,0 +1,102 @@
+"""The two key pairs: Ed25519 signs and verifies statements, X25519 seals and opens secrets.
+
+A key's id is the first 16 hexadecimal digits of the SHA-256 of its SubjectPublicKeyInfo, so both
+halves of a pair have the same id. A PEM file may hold several keys while one is being rotated.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+KEY_ID_HEX_DIGITS: Final = 16
+
+_PEM_BLOCK: Final = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
+)
+
+_Key = TypeVar("_Key")
+
+
+class InvalidKeyFileError(ValueError):
+    """The PEM holds no key of the kind that is wanted, or something beside such keys."""
+
+
+def key_id(key: Ed25519PublicKey | X25519PublicKey) -> str:
+    """Return the id of a public key."""
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()[:KEY_ID_HEX_DIGITS]
+
+
+def load_statement_private_key(pem: bytes) -> Ed25519PrivateKey:
+    """Return the one Ed25519 private key of the PEM, or raise `InvalidKeyFileError`."""
+    return _the_only(_load_private(pem, Ed25519PrivateKey))
+
+
+def load_statement_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
+    """Return the Ed25519 public keys of the PEM by key id, or raise `InvalidKeyFileError`."""
+    return {key_id(key): key for key in _load_public(pem, Ed25519PublicKey)}
+
+
+def load_sealing_public_key(pem: bytes) -> X25519PublicKey:
+    """Return the one X25519 public key of the PEM, or raise `InvalidKeyFileError`."""
+    return _the_only(_load_public(pem, X25519PublicKey))
+
+
+def load_sealing_private_keys(pem: bytes) -> dict[str, X25519PrivateKey]:
+    """Return the X25519 private keys of the PEM by key id, or raise `InvalidKeyFileError`."""
+    return {key_id(key.public_key()): key for key in _load_private(pem, X25519PrivateKey)}
+
+
+def private_pem(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+    """Return the unencrypted PKCS #8 PEM; the file that holds it is 0600."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(key: Ed25519PublicKey | X25519PublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo PEM."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _load_private(pem: bytes, kind: type[_Key]) -> list[_Key]:
+    return _load_all(pem, kind, lambda block: load_pem_private_key(block, password=None))
+
+
+def _load_public(pem: bytes, kind: type[_Key]) -> list[_Key]:
+    return _load_all(pem, kind, load_pem_public_key)
+
+
+def _load_all(pem: bytes, kind: type[_Key], load: Callable[[bytes], object]) -> list[_Key]:
+    keys = []
+    for block in _PEM_BLOCK.finditer(pem):
+        try:
+            key = load(block[0])
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None  # the library's message may quote the file
+        if not isinstance(key, kind):
+            message = f"expected only PEM keys of the type {kind.__name__}"
+            raise InvalidKeyFileError(message)
+        keys.append(key)
+    if not keys:
+        message = f"expected a PEM key of the type {kind.__name__}, found none"
+        raise InvalidKeyFileError(message)
+    return keys
+
+
+def _the_only(keys: list[_Key]) -> _Key:
+    if len(keys) != 1:
+        message = "expected exactly one key"
+        raise InvalidKeyFileError(message)
+    return keys[0]

@@ -1,0 +1,265 @@
+"""Signed statements: whatever the control plane asserts, and all that a reader believes.
+
+An envelope holds a type, a key id, payload bytes and an Ed25519 signature over type and payload.
+Readers parse only verified payload bytes; database columns beside them are projections for
+queries. An unknown type, version or field is refused. Every statement names its subject and a
+generation; of one subject the highest generation holds.
+"""
+
+from datetime import datetime
+from typing import ClassVar, Final
+from uuid import UUID
+
+from attrs import field, frozen, validators
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared.canonical_json import InvalidDocumentError, from_json, to_json
+from shared.keys import key_id
+
+MAX_GENERATION: Final = 2**53 - 1  # exact in every JSON reader; milliseconds until the year 287396
+_SIGNED_PREFIX: Final = b"registry-statement/1"
+
+
+class StatementRefusedError(ValueError):
+    """The envelope is not believed; the message says why and quotes nothing of it."""
+
+
+@frozen(repr=False)
+class StoredStatement:
+    """An envelope as it lies in a database or a file: not yet believed."""
+
+    type: str
+    key_id: str
+    payload: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        """Name the type and key alone."""
+        return f"StoredStatement(type={self.type!r}, key_id={self.key_id!r})"
+
+
+def _generation() -> int:
+    value: int = field(validator=[validators.ge(1), validators.le(MAX_GENERATION)])
+    return value
+
+
+def connection_subject(connection_id: UUID) -> str:
+    """Return the subject of every statement about a connection."""
+    return f"connection/{connection_id}"
+
+
+def operator_subject(name: str) -> str:
+    """Return the subject of every statement about an operator."""
+    return f"operator/{name}"
+
+
+def device_subject(device: str | None, serial: str | None, issuer: str | None) -> str:
+    """Return the subject of a device's revocation and lifting, by identity or certificate."""
+    if device is not None:
+        return f"device/{device}"
+    return f"certificate/{serial}/{issuer or ''}"
+
+
+@frozen
+class ConnectionApproval:
+    """A revision of a connection may be served: the whole document, as the approver saw it."""
+
+    TYPE: ClassVar = "connection-approval/1"
+    connection_id: UUID
+    document: str  # the stored bytes of a ConnectionDocument, exactly
+    fingerprint: str
+    approved_by: str
+    approved_at: datetime
+    generation: int = _generation()
+    expires_at: datetime | None = None
+    sealed_secret: bytes | None = field(default=None, repr=False)
+
+    @property
+    def subject(self) -> str:
+        """The connection."""
+        return connection_subject(self.connection_id)
+
+
+@frozen
+class ConnectionRevocation:
+    """A connection is served no longer, for ever."""
+
+    TYPE: ClassVar = "connection-revocation/1"
+    connection_id: UUID
+    revoked_by: str
+    revoked_at: datetime
+    generation: int = _generation()
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The connection."""
+        return connection_subject(self.connection_id)
+
+
+@frozen
+class DeviceRevocation:
+    """A device, or one certificate, is served no longer until this is lifted."""
+
+    TYPE: ClassVar = "device-revocation/1"
+    revocation_id: UUID
+    revoked_by: str
+    revoked_at: datetime
+    generation: int = _generation()
+    device: str | None = None  # the identity, verbatim as in the certificate
+    serial: str | None = None  # lower-case hexadecimal without leading zeros
+    issuer: str | None = None  # RFC 4514; only with `serial`
+    reason: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The device or the certificate."""
+        return device_subject(self.device, self.serial, self.issuer)
+
+
+@frozen
+class DeviceLifting:
+    """A device's revocation holds no longer."""
+
+    TYPE: ClassVar = "device-lifting/1"
+    revocation_id: UUID
+    lifted_by: str
+    lifted_at: datetime
+    generation: int = _generation()
+    device: str | None = None
+    serial: str | None = None
+    issuer: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The device or the certificate."""
+        return device_subject(self.device, self.serial, self.issuer)
+
+
+@frozen
+class Operator:
+    """Somebody who may call the admin API with the token of this hash."""
+
+    TYPE: ClassVar = "operator/1"
+    name: str
+    role: str
+    token_sha256: str = field(repr=False)
+    issued_by: str
+    issued_at: datetime
+    generation: int = _generation()
+    expires_at: datetime | None = None
+
+    @property
+    def subject(self) -> str:
+        """The operator."""
+        return operator_subject(self.name)
+
+
+@frozen
+class OperatorRemoval:
+    """An operator may call no longer."""
+
+    TYPE: ClassVar = "operator-removal/1"
+    name: str
+    removed_by: str
+    removed_at: datetime
+    generation: int = _generation()
+
+    @property
+    def subject(self) -> str:
+        """The operator."""
+        return operator_subject(self.name)
+
+
+@frozen
+class AuditEntry:
+    """One act: who did what to which subject. Each entry bears the hash of the one before."""
+
+    TYPE: ClassVar = "audit-entry/1"
+    generation: int = _generation()  # the entry's place in the chain, from 1
+    previous: str  # hexadecimal SHA-256 of the previous envelope's signed bytes; empty for the first
+    at: datetime
+    actor: str
+    action: str
+    about: str  # the subject acted upon
+    about_generation: int | None = None  # of the statement that the act made, if it made one
+    details: dict[str, str] = field(factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The entry itself, by its place."""
+        return f"audit/{self.generation}"
+
+
+Statement = (
+    ConnectionApproval
+    | ConnectionRevocation
+    | DeviceRevocation
+    | DeviceLifting
+    | Operator
+    | OperatorRemoval
+    | AuditEntry
+)
+_TYPES: Final[dict[str, type[Statement]]] = {
+    cls.TYPE: cls
+    for cls in (
+        ConnectionApproval,
+        ConnectionRevocation,
+        DeviceRevocation,
+        DeviceLifting,
+        Operator,
+        OperatorRemoval,
+        AuditEntry,
+    )
+}
+
+
+def signed_bytes(statement_type: str, payload: bytes) -> bytes:
+    """Return what the signature covers: prefix, type and payload, each with its length."""
+    kind = statement_type.encode()
+    return b"%s %d %s %d %s" % (_SIGNED_PREFIX, len(kind), kind, len(payload), payload)
+
+
+def sign(statement: Statement, private_key: Ed25519PrivateKey) -> StoredStatement:
+    """Return the statement's envelope."""
+    payload = to_json(statement)
+    return StoredStatement(
+        type=statement.TYPE,
+        key_id=key_id(private_key.public_key()),
+        payload=payload,
+        signature=private_key.sign(signed_bytes(statement.TYPE, payload)),
+    )
+
+
+def verify(stored: StoredStatement, public_keys: dict[str, Ed25519PublicKey]) -> Statement:
+    """Return the statement of an envelope that a known key signed, or raise.
+
+    Raises `StatementRefusedError` for an unknown key or type, a signature that does not hold,
+    or a payload that is not exactly what its type has.
+    """
+    public_key = public_keys.get(stored.key_id)
+    if public_key is None:
+        message = "signed with an unknown key"
+        raise StatementRefusedError(message)
+    try:
+        public_key.verify(stored.signature, signed_bytes(stored.type, stored.payload))
+    except InvalidSignature:
+        message = "the signature does not hold"
+        raise StatementRefusedError(message) from None
+    cls = _TYPES.get(stored.type)
+    if cls is None:
+        message = "of an unknown type or version"
+        raise StatementRefusedError(message)
+    try:
+        return from_json(stored.payload, cls)
+    except InvalidDocumentError as error:
+        raise StatementRefusedError(str(error)) from None
+
+
+def next_generation(last: int, now_milliseconds: int) -> int:
+    """Return the greater of the last generation plus 1 and the time.
+
+    The time lets a restored database go on above what readers remember.
+    """
+    return max(last + 1, now_milliseconds)

@@ -1,0 +1,1 @@
+"""How either process speaks to a registry: challenges, tokens, redirects, egress."""
