@@ -1,0 +1,238 @@
+"""The environment, read once into an attrs class: every error at once, never a value.
+
+    @frozen
+    class FacadeSettings:
+        database_url: Secret = ts.option(help="a PostgreSQL URL")        # required
+        tls_cert_file: ReadableFile                                      # required
+        listen: ListenAddress = ListenAddress("0.0.0.0", 8443)
+        snapshot_max_age: PositiveDuration = 24 * 3600.0
+        tls_minimum: Literal["1.2", "1.3"] = "1.3"
+        https_proxy: HttpUrl | None = None
+
+        def problems(self) -> Iterator[tuple[str, str]]:                 # optional
+            if self.snapshot_max_age < 60:
+                yield "snapshot_max_age", "at least 1m"
+
+    settings = load(FacadeSettings, "FACADE", os.environ)
+
+- The field `listen` is `FACADE_LISTEN`, or `FACADE_LISTEN_FILE`: the value is read from that file,
+  without a final line break. A field that ends in `_file` is a path and has no second form.
+- Types: `str`, `bool`, `int`, `Path`, `Secret`, `Literal`, an `Enum` by value, `ListenAddress`, any
+  `Annotated[T, Form(...)]` (`setting_types` has `Duration`, `ByteSize`, `Networks`, ...), each also
+  `| None`. What carries a password (a database URL) is a `Secret`.
+- `help` replaces the words for what is expected. Bounds belong in a `Form`, not in attrs
+  validators or converters, which quote values and so are refused.
+- `problems` looks at fields together and names each wrong one with what is expected of it. It is
+  asked when every single field could be read.
+- An empty value is an error, for it is more often a template's failure than a wish. So is a
+  variable with the prefix that no field has, but for what Kubernetes adds on its own.
+"""
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NoReturn, TypeVar, cast
+
+import attrs
+import typed_settings as ts
+from attrs import frozen
+from typed_settings.cls_utils import deep_options
+from typed_settings.exceptions import InvalidSettingsError
+from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
+
+from shared.safe_message import SafeMessage
+from shared.setting_types import Form, form_of, parse_path
+
+MAX_VALUE_FILE_BYTES: Final = 64 * 1024  # Linux allows 128 KiB for one variable; keys are smaller
+CONFIGURATION_ERROR_EXIT_CODE: Final = 2
+
+# What a Service named like the prefix puts into the environment of every pod of its namespace
+# (Kubernetes, "Accessing the Service", environment variables).
+_KUBERNETES_SERVICE: Final = re.compile(
+    r"SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?",
+    re.ASCII,
+)
+_Settings = TypeVar("_Settings")
+
+
+class ConfigurationError(SafeMessage, Exception):
+    """Everything that is wrong with the environment; each line names its variable."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        """Hold the lines."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load(
+    cls: type[_Settings],
+    prefix: str,
+    environ: Mapping[str, str],
+    *,
+    beside: Iterable[type] = (),
+) -> _Settings:
+    """Return the settings of `PREFIX_*`, or raise `ConfigurationError` with all that is wrong.
+
+    `beside` are the classes of other commands with the same prefix: their variables are known,
+    and not read.
+    """
+    environment = _Environment(prefix, environ)
+    environment.note_unknown_variables([cls, *beside])
+    try:
+        settings = ts.load_settings(cls, [environment], converter=environment)
+    except InvalidSettingsError:
+        if not environment.problems:
+            raise  # the class is wrong, not the environment
+    else:
+        environment.note_cross_field_problems(settings)
+        if not environment.problems:
+            return settings
+    raise ConfigurationError(environment.problems)
+
+
+def exit_with_configuration_error(error: ConfigurationError) -> NoReturn:
+    """Print every problem to standard error and exit with 2."""
+    for problem in error.problems:
+        print(problem, file=sys.stderr)  # noqa: T201  # words for people go to standard error
+    sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
+
+
+@frozen
+class _Given:
+    """A setting's text on its way through typed-settings, whose messages quote the `repr`."""
+
+    variable: str
+    text: str = attrs.field(repr=False)
+    form: Form = attrs.field(repr=False)
+
+
+class _Environment:
+    """The loader and the converter for typed-settings: it collects what is wrong."""
+
+    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._prefix = prefix
+        self._environ = environ
+
+    def __call__(self, settings_cls: type, options: OptionList) -> LoadedSettings:
+        """Return the texts that are given (typed-settings' loader protocol)."""
+        _refuse_quoting(settings_cls)
+        given = {option.path: self._given(option) for option in options}
+        found = {name: value for name, value in given.items() if value is not None}
+        return LoadedSettings(dict(found), LoaderMeta(self))
+
+    def structure(self, value: Any, cls: Any) -> Any:
+        """Return the value of a text, and the instance of a whole dict (the converter protocol)."""
+        if isinstance(value, dict):
+            return cls(**value)
+        if not isinstance(value, _Given):
+            return value  # a default is a value already
+        try:
+            return value.form.parse(value.text)
+        except (ValueError, KeyError) as error:
+            self._note(value.variable, f"expected {value.form.expected}")
+            raise _UnreadableError from error
+
+    def get_structure_hook(self, _cls: Any) -> Callable[[Any, Any], Any]:
+        """Return `structure` (the converter protocol)."""
+        return self.structure
+
+    def note_unknown_variables(self, classes: Iterable[type]) -> None:
+        known = {name for cls in classes for name in self._variables(cls)}
+        for name in sorted(self._environ.keys() - known):
+            suffix = name.removeprefix(f"{self._prefix}_")
+            if suffix != name and not _KUBERNETES_SERVICE.fullmatch(suffix):
+                nearest = difflib.get_close_matches(name, known, n=1)
+                self._note(ascii(name)[1:-1], f"unknown{_did_you_mean(nearest)}")
+
+    def note_cross_field_problems(self, settings: object) -> None:
+        find_problems = getattr(settings, "problems", None)
+        for field, expected in find_problems() if find_problems else ():
+            self._note(self._variable(field), f"expected {expected}")
+
+    def _note(self, variable: str, problem: str) -> None:
+        self.problems.append(f"{variable}: {problem}")
+
+    def _variable(self, field: str) -> str:
+        return f"{self._prefix}_{field.upper()}"
+
+    def _variables(self, cls: type) -> Iterable[str]:
+        for option in deep_options(cls):
+            yield self._variable(option.path)
+            if not option.path.endswith("_file"):
+                yield f"{self._variable(option.path)}_FILE"
+
+    def _given(self, option: OptionInfo) -> _Given | None:
+        variable = self._variable(option.path)
+        form = _form(option)
+        text = self._environ.get(variable)
+        file = None
+        if not option.path.endswith("_file"):
+            file = self._environ.get(f"{variable}_FILE")
+        if text is not None and file is not None:
+            self._note(variable, f"given twice, here and as {variable}_FILE")
+        elif text is not None:
+            return self._checked(variable, text, form)
+        elif file is not None:
+            return self._read_file(f"{variable}_FILE", file, form)
+        elif option.has_no_default:
+            self._note(variable, f"required; expected {form.expected}")
+        return None
+
+    def _read_file(self, variable: str, path: str, form: Form) -> _Given | None:
+        try:
+            with parse_path(path).open("rb") as file:
+                content = file.read(MAX_VALUE_FILE_BYTES + 1)
+            text = content.decode()
+        except UnicodeDecodeError:
+            self._note(variable, "expected a file of UTF-8 text")
+        except (OSError, ValueError):
+            self._note(variable, "expected the path of a file that this process can read")
+        else:
+            if len(content) <= MAX_VALUE_FILE_BYTES:
+                return self._checked(variable, _without_line_break(text), form)
+            self._note(variable, f"expected a file of at most {MAX_VALUE_FILE_BYTES} bytes")
+        return None
+
+    def _checked(self, variable: str, text: str, form: Form) -> _Given | None:
+        if not text:
+            self._note(variable, f"empty; leave it out, or give {form.expected}")
+        elif not _is_unicode(text):
+            self._note(variable, "expected UTF-8 text")
+        else:
+            return _Given(variable, text, form)
+        return None
+
+
+class _UnreadableError(Exception):
+    """A text is not of its form: said already, without the text."""
+
+
+def _form(option: OptionInfo) -> Form:
+    form = form_of(option.cls)
+    expected = option.metadata.get("help")
+    return attrs.evolve(form, expected=expected) if expected else form
+
+
+def _refuse_quoting(cls: type) -> None:
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
+        if field.validator is not None or field.converter is not None:
+            message = f"{cls.__name__}.{field.name}: a bound of a setting is a Form"
+            raise TypeError(message)
+
+
+def _did_you_mean(nearest: list[str]) -> str:
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _without_line_break(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the environment that are no UTF-8 become surrogates
+        return False
+    return True

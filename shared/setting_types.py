@@ -1,0 +1,205 @@
+"""What a setting's text may be: each type with its parser and the words for what it expects.
+
+Every parser is a pure function (`ReadableFile` alone looks at the file system) that returns the
+value or raises `ValueError`. The error's message is never shown, for it may quote the text; what
+is shown is the form's `expected`.
+
+    class Settings:
+        poll_interval: PositiveDuration = 15.0
+        even: Annotated[int, Form(parse_even, "an even number")] = 2
+"""
+
+import os
+import re
+from collections.abc import Callable
+from enum import Enum
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from shared.canonical_json import Network
+from shared.secret import Secret
+
+MAX_PORT: Final = 65535
+MAX_INTEGER_DIGITS: Final = 15  # exact in a double; more is a mistake
+
+_INTEGER: Final = re.compile(rf"-?[0-9]{{1,{MAX_INTEGER_DIGITS}}}", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
+_BYTES: Final = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BYTE_SIZE: Final = re.compile(rf"([0-9]{{1,{MAX_INTEGER_DIGITS}}})(|KiB|MiB|GiB|TiB)", re.ASCII)
+_LISTEN: Final = re.compile(
+    r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)):(?P<port>0|[1-9][0-9]{0,4})", re.ASCII
+)
+
+
+@frozen
+class Form:
+    """How the text of a setting is read, and what is said of a text that cannot be read."""
+
+    parse: Callable[[str], object]
+    expected: str  # completes the sentence "expected ..."
+
+
+class ListenAddress(NamedTuple):
+    """An address to listen on: an IP literal without brackets, and a port (0: the system picks)."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        """Return the form in which it is written in the environment."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def form_of(cls: Any) -> Form:
+    """Return the form of a setting's type; raise `TypeError` for a type that has none."""
+    if cls in _FORMS:
+        return _FORMS[cls]
+    origin, arguments = get_origin(cls), get_args(cls)
+    if origin is Annotated:
+        return next(extra for extra in arguments[1:] if isinstance(extra, Form))
+    if origin in {Union, UnionType} and NoneType in arguments:
+        (inner,) = (argument for argument in arguments if argument is not NoneType)
+        return form_of(inner)
+    if origin is Literal:
+        return _choice({str(value): value for value in arguments})
+    if isinstance(cls, type) and issubclass(cls, Enum):
+        return _choice({str(member.value): member for member in cls})
+    message = f"no form is known for settings of the type {cls}"
+    raise TypeError(message)
+
+
+def parse_bool(text: str) -> bool:
+    """Return the value of `true` or `false`."""
+    return {"true": True, "false": False}[text]
+
+
+def parse_int(text: str) -> int:
+    """Return a whole number of at most `MAX_INTEGER_DIGITS` decimal digits."""
+    return int(_matched(_INTEGER, text)[0])
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `250ms`, `30s`, `5m`, `24h` or `90d`."""
+    match = _matched(_DURATION, text)
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def parse_positive_duration(text: str) -> float:
+    """Return the seconds of a duration that is longer than nothing."""
+    seconds = parse_duration(text)
+    if not seconds:
+        message = "zero"
+        raise ValueError(message)
+    return seconds
+
+
+def parse_byte_size(text: str) -> int:
+    """Return the bytes of `1048576`, `512MiB` or `10GiB`; powers of 1000 are not accepted."""
+    match = _matched(_BYTE_SIZE, text)
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_listen_address(text: str) -> ListenAddress:
+    """Return the address of `127.0.0.1:8080` or `[::1]:8080`; names are not resolved."""
+    match = _matched(_LISTEN, text)
+    address, port = ip_address(match["six"] or match["four"]), int(match["port"])
+    if port > MAX_PORT or isinstance(address, IPv6Address) != bool(match["six"]):
+        message = "not an address and port"
+        raise ValueError(message)
+    return ListenAddress(str(address), port)
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of `10.0.0.0/8,fd00::/8`."""
+    return tuple(ip_network(part.strip()) for part in text.split(","))
+
+
+def parse_path(text: str) -> Path:
+    """Return the path, as it is written."""
+    if "\0" in text:
+        message = "a path holds no NUL"
+        raise ValueError(message)
+    return Path(text)
+
+
+def parse_readable_file(text: str) -> Path:
+    """Return the path of a file that can be opened now."""
+    path = parse_path(text)
+    require_readable_file(path)
+    return path
+
+
+def parse_http_url(text: str) -> str:
+    """Return an absolute `http` or `https` URL without user, query and fragment."""
+    parts = urlsplit(text)
+    plain = text.isascii() and text.isprintable() and " " not in text
+    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "not an absolute URL"
+        raise ValueError(message)
+    if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
+        message = "more than scheme, host, port and path"
+        raise ValueError(message)
+    return text
+
+
+def require_readable_file(path: Path) -> None:
+    """Raise `ValueError` unless this process can open the path and it is no folder."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        message = "cannot be opened"
+        raise ValueError(message) from error
+    os.close(descriptor)
+    if path.is_dir():
+        message = "is a folder"
+        raise ValueError(message)
+
+
+def _choice(choices: dict[str, Any]) -> Form:
+    return Form(choices.__getitem__, f"one of {', '.join(choices)}")
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        message = "of another form"
+        raise ValueError(message)
+    return match
+
+
+Duration = Annotated[float, Form(parse_duration, "a duration such as 30s, 5m or 24h")]
+PositiveDuration = Annotated[
+    float, Form(parse_positive_duration, "a duration such as 30s, 5m or 24h, and not zero")
+]
+ByteSize = Annotated[int, Form(parse_byte_size, "a size such as 10GiB, 512MiB or bytes")]
+Networks = Annotated[
+    tuple[Network, ...],
+    Form(parse_networks, "networks such as 10.0.0.0/8,fd00::/8 without host bits"),
+]
+ReadableFile = Annotated[
+    Path, Form(parse_readable_file, "the path of a file that this process can read")
+]
+HttpUrl = Annotated[str, Form(parse_http_url, "a URL such as https://host.example/path")]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_FORMS: Final[dict[object, Form]] = {
+    str: Form(str, "text"),
+    bool: Form(parse_bool, "true or false"),
+    int: Form(parse_int, "a whole number"),
+    Path: Form(parse_path, "a path"),
+    Secret: Form(Secret, "a secret text"),
+    ListenAddress: Form(
+        parse_listen_address, "an IP address and port such as 127.0.0.1:8080 or [::1]:8080"
+    ),
+}
