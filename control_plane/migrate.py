@@ -1,0 +1,87 @@
+"""Bringing the database to the current schema, with its group roles and their least grants.
+
+Everything after the roles happens in one transaction under one advisory lock, so a second
+migration at the same time waits, finds nothing to do, and states the grants once more.
+"""
+
+from functools import cache
+from typing import Final
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from control_plane.migrations.sql_file import FOLDER, run_sql_file
+
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be reached or refused the login; the message names no URL."""
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Migrate as the schema's owner; return the rights of the facade's role that remain.
+
+    Raises `DatabaseUnavailableError` where there is no connection to be had, and
+    `asyncpg.PostgresError` where the owner may not do what a migration needs.
+    """
+    await _make_roles(database_url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: _connect(database_url),
+        poolclass=NullPool,
+    )
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(_migrate)
+    finally:
+        await engine.dispose()
+
+
+@cache
+def newest_revision() -> str:
+    """Return the schema revision that this program works with."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise AssertionError("there is no revision")
+    return head
+
+
+async def _make_roles(database_url: str) -> None:
+    connection = await _connect(database_url)
+    try:
+        await connection.execute((FOLDER / "roles.sql").read_text(encoding="utf-8"))
+    finally:
+        await connection.close()
+
+
+def _migrate(connection: Connection) -> list[str]:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    run_sql_file(connection, FOLDER / "grants.sql")
+    remaining = connection.exec_driver_sql((FOLDER / "remaining.sql").read_text(encoding="utf-8"))
+    return [row[0] for row in remaining]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("version_locations", str(FOLDER / "revisions").replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+async def _connect(database_url: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # asyncpg quotes the URL in some of these
+        raise DatabaseUnavailableError(type(error).__name__) from None
