@@ -1,0 +1,83 @@
+# What one types here. `make` alone lists it. Everything lands in .venv/ and .dev/ (but `make test`
+# installs Debian's registry clients on the machine).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Python 3.11 or newer; it only makes .venv and unpacks Debian packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := deploy/requirements.lock
+INSTALLED := $(VENV)/.installed
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+
+# Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
+TEST_CLIENTS := skopeo podman containerd
+
+export ONCE UPSTREAM
+
+.PHONY: help
+help:
+	@echo "make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: setup
+setup: $(INSTALLED) ## .venv with every Python package that the other targets need
+
+$(INSTALLED): $(LOCK) pyproject.toml
+	@echo "setup: making $(VENV) from $(LOCK)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(BIN)/python -m ensurepip >/dev/null 2>&1 \
+	  || { $(PYTHON) -B -m deploy.dev.debian unpack python3-pip-whl; \
+	       wheel=$$(echo .dev/debian/usr/share/python-wheels/pip-*.whl); \
+	       $(BIN)/python "$$wheel/pip" install --quiet --no-index "$$wheel"; }
+	@$(PIP_INSTALL) --require-hashes --requirement $(LOCK)
+	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: run
+run: $(INSTALLED) ## The whole system with a first pull; ONCE=1 ends after it, UPSTREAM=host/repository@sha256:... pulls that
+	@# setpriv: should make itself be killed, the stack is told to stop.
+	@exec setpriv --pdeathsig TERM $(BIN)/python -m deploy.dev
+
+.PHONY: test
+test: $(INSTALLED) ## All tests, on real parts; TESTS="tests/unit -k digest" runs some
+	@$(BIN)/python -m deploy.dev.debian install $(TEST_CLIENTS)
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(INSTALLED) ## Format, lint, types, import rule
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## Format, and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: bench
+bench: $(INSTALLED) ## The benchmark beside nginx and distribution (not built yet)
+	@test -d tests/bench || { echo "bench: there is no benchmark yet" >&2; exit 2; }
+	@$(BIN)/python -m tests.bench
+
+.PHONY: faults
+faults: $(INSTALLED) ## The long fault suite (not built yet)
+	@test -d tests/faults || { echo "faults: there is no fault suite yet" >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/faults
+
+.PHONY: lock
+lock: $(INSTALLED) ## Write deploy/requirements.lock anew; UPGRADE=1 takes newer versions
+	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --all-extras \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml
+
+.PHONY: clean
+clean: ## Remove .venv, .dev and every cache
+	rm -rf $(VENV) .dev .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find control_plane facade shared tests deploy -name __pycache__ -prune -exec rm -rf {} +
