@@ -1,0 +1,217 @@
+"""The log: one JSON object a line on standard output, for both processes and their libraries.
+
+    _log = get_logger(__name__)
+    with log_context(request_id=request_id):
+        _log.info("pull served", host=pull.host, status=200, bytes=size)
+        _log.warning("statement refused", subject=subject, exc_info=error)
+
+- `event` is a literal; what varies goes into fields. Of fields, `log_fields` says what is shown.
+- Of exceptions, `logged_exception` says what is shown.
+- Of libraries' records (`logging`), the message is shown before anything is formatted into it, and
+  only where it is a literal of the function that logs; of warnings, the category and the place.
+- What nobody catches (main thread, other threads, destructors) is logged in the same way, instead
+  of the interpreter's traceback on standard error.
+- A line that cannot be written is dropped: a pull is worth more than its log line.
+- Until `configure` is called, warnings and errors go to standard error, redacted alike.
+"""
+
+import inspect
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, TextIO, TypeAlias, cast
+
+import orjson
+import structlog
+
+from shared.log_fields import bounded_text, shown
+from shared.logged_exception import describe_exception, frame
+from shared.setting_types import LogLevel
+
+STANDARD_OUTPUT: Final = 1
+STANDARD_ERROR: Final = 2
+WITHHELD: Final = "message withheld: it is not a literal"
+
+Logger: TypeAlias = structlog.typing.FilteringBoundLogger
+
+_LEVELS: Final[dict[LogLevel, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_SEVEREST_FIRST: Final = tuple(reversed(_LEVELS.items()))
+_writing: Final = threading.RLock()  # a destructor may log while its own thread is writing
+
+
+def configure(level: LogLevel, descriptor: int = STANDARD_OUTPUT) -> None:
+    """Write what is logged from `level` upwards to the descriptor, and log what nobody catches.
+
+    A command whose results go to standard output logs to `STANDARD_ERROR`.
+    """
+    _configure_structlog(level, descriptor)
+    logging.basicConfig(level=_LEVELS[level], handlers=[_LibraryRecords(descriptor)], force=True)
+    warnings.showwarning = partial(_log_warning, descriptor)
+    sys.excepthook = partial(_log_uncaught, descriptor)
+    sys.unraisablehook = lambda args: _log_unraisable(descriptor, args)
+    threading.excepthook = lambda args: _log_uncaught_in_thread(descriptor, args)
+
+
+def get_logger(name: str) -> Logger:
+    """Return the logger of a module: `get_logger(__name__)`."""
+    return cast("Logger", structlog.get_logger(logger_name=name))
+
+
+def log_context(**fields: object) -> AbstractContextManager[None]:
+    """Add fields to every line of this task, and of tasks that it starts, until the block ends."""
+    return cast("AbstractContextManager[None]", structlog.contextvars.bound_contextvars(**fields))
+
+
+def render(
+    level: str,
+    logger: str,
+    event: object,
+    fields: Mapping[str, object],
+    error: BaseException | None = None,
+    source: str | None = None,
+) -> bytes:
+    """Return one line. Nothing of `fields` and `error` is in it but what the tables show."""
+    line: dict[str, object] = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level,
+        "logger": bounded_text(logger),
+        "event": bounded_text(event) if type(event) is str else WITHHELD,
+    }
+    if source is not None:
+        line["source"] = source
+    if error is not None:
+        line["exception"] = describe_exception(error)
+    for field, value in fields.items():
+        line.setdefault(bounded_text(field), shown(field, value))
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _configure_structlog(level: LogLevel, descriptor: int) -> None:
+    structlog.configure(
+        processors=[_render_event],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: _Lines(descriptor),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _render_event(_: object, level: str, event_dict: Mapping[str, Any]) -> bytes:
+    fields = {**_context(), **event_dict}
+    logger, event = fields.pop("logger_name", ""), fields.pop("event", None)
+    return render(level, str(logger), event, fields, _error(fields.pop("exc_info", None)))
+
+
+def _context() -> dict[str, object]:
+    return structlog.contextvars.get_contextvars()
+
+
+def _error(exc_info: object) -> BaseException | None:
+    """Return the exception of `exc_info=True`, `exc_info=error` or logging's triple."""
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    return sys.exc_info()[1] if exc_info else None
+
+
+class _Lines:
+    """What structlog writes to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> None:
+        _write(self._descriptor, line)
+
+    debug = info = warning = error = critical = write
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    rest = memoryview(line)
+    try:
+        with _writing:
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        return  # the reader is gone, and there is nowhere left to say so
+
+
+class _LibraryRecords(logging.Handler):
+    """What libraries log through `logging`."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line."""
+        names = (name for name, least in _SEVEREST_FIRST if record.levelno >= least)
+        line = render(
+            next(names, "debug"),
+            record.name,
+            record.msg if _is_literal(record) else WITHHELD,
+            _context(),
+            _error(record.exc_info),
+            frame(record.pathname, record.lineno, record.funcName or ""),
+        )
+        _write(self._descriptor, line)
+
+
+def _is_literal(record: logging.LogRecord) -> bool:
+    """Tell whether the message stands as it is in the code of the function that logs it."""
+    caller = inspect.currentframe()
+    while caller is not None:
+        code = caller.f_code
+        if code.co_name == record.funcName and code.co_filename == record.pathname:
+            return type(record.msg) is str and record.msg in code.co_consts
+        caller = caller.f_back
+    return False
+
+
+def _log_warning(
+    descriptor: int,
+    _message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    _file: TextIO | None = None,
+    _line: str | None = None,
+) -> None:
+    source = frame(filename, lineno, "")
+    fields = {**_context(), "error": category.__qualname__}
+    _write(descriptor, render("warning", "warnings", "warning", fields, source=source))
+
+
+def _log_uncaught(
+    descriptor: int,
+    _kind: type[BaseException],
+    error: BaseException,
+    _traceback: TracebackType | None,
+) -> None:
+    _write(descriptor, render("error", "uncaught", "exception in the main thread", {}, error))
+
+
+def _log_uncaught_in_thread(descriptor: int, args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:  # as threading's own hook does
+        event = "exception in a thread"
+        _write(descriptor, render("error", "uncaught", event, {}, args.exc_value))
+
+
+def _log_unraisable(descriptor: int, args: "sys.UnraisableHookArgs") -> None:
+    event = "exception that could not be raised"
+    _write(descriptor, render("error", "uncaught", event, {}, args.exc_value))
+
+
+_configure_structlog("warning", STANDARD_ERROR)
