@@ -1,11 +1,14 @@
 """attrs values to JSON bytes and back: sorted keys, defaults left out, nothing unknown accepted.
 
 These bytes are hashed and signed, so reading is strict: an unknown field, a missing one, a value
-of another type, or a text that its own class refuses is an error, never a coercion.
+of another type, or a text that its own class refuses is an error, never a coercion. A value has
+one form alone: bytes that writing the value again does not give (a repeated key, a default spelled
+out, other spacing) are refused, so that no two readers can see two values in what was signed.
 """
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, TypeVar
@@ -19,6 +22,7 @@ from cattrs.strategies import configure_tagged_union
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
+from shared.safe_message import SafeMessage
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024  # a connection with a long CA bundle; refuses a bomb
 
@@ -26,7 +30,7 @@ _Value = TypeVar("_Value")
 Network = IPv4Network | IPv6Network
 
 
-class InvalidDocumentError(ValueError):
+class InvalidDocumentError(SafeMessage, ValueError):
     """The bytes are not the JSON form of the wanted value; the message never quotes them."""
 
 
@@ -41,18 +45,21 @@ def from_json(document: bytes, cls: type[_Value]) -> _Value:
         message = f"the document is larger than {MAX_DOCUMENT_BYTES} bytes"
         raise InvalidDocumentError(message)
     try:
-        return _converter.structure(orjson.loads(document), cls)
+        value = _converter.structure(orjson.loads(document), cls)
+        canonical = to_json(value) == document
     except (orjson.JSONDecodeError, cattrs.BaseValidationError, ValueError, KeyError, TypeError):
         # cattrs quotes the values it refuses; an unknown union tag is a KeyError
         message = f"the document is not a {cls.__name__}"
         raise InvalidDocumentError(message) from None
+    if not canonical:
+        message = f"the document is not the canonical form of its {cls.__name__}"
+        raise InvalidDocumentError(message)
+    return value
 
 
 def register_union(union: object, kinds: dict[type, str]) -> None:
     """Have a union of attrs classes carry its `kind` in JSON."""
-    configure_tagged_union(
-        union, _converter, tag_name="kind", tag_generator=lambda cls: kinds[cls]
-    )
+    configure_tagged_union(union, _converter, tag_name="kind", tag_generator=lambda cls: kinds[cls])
 
 
 def format_time(moment: datetime) -> str:
@@ -62,7 +69,7 @@ def format_time(moment: datetime) -> str:
     )
 
 
-def _exactly(kind: type[_Value]) -> object:
+def _exactly(kind: type[_Value]) -> Callable[[object, object], _Value]:
     def structure(value: object, _: object) -> _Value:
         if type(value) is not kind:
             message = f"expected {kind.__name__}"

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from shared.safe_message import SafeMessage
+
 KEY_ID_HEX_DIGITS: Final = 16
 
 _PEM_BLOCK: Final = re.compile(
@@ -30,7 +32,7 @@ _PEM_BLOCK: Final = re.compile(
 _Key = TypeVar("_Key")
 
 
-class InvalidKeyFileError(ValueError):
+class InvalidKeyFileError(SafeMessage, ValueError):
     """The PEM holds no key of the kind that is wanted, or something beside such keys."""
 
 
@@ -42,22 +44,22 @@ def key_id(key: Ed25519PublicKey | X25519PublicKey) -> str:
 
 def load_statement_private_key(pem: bytes) -> Ed25519PrivateKey:
     """Return the one Ed25519 private key of the PEM, or raise `InvalidKeyFileError`."""
-    return _the_only(_load_private(pem, Ed25519PrivateKey))
+    return _the_only(_load_private(pem, Ed25519PrivateKey))  # type: ignore[type-abstract]  # for isinstance
 
 
 def load_statement_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
     """Return the Ed25519 public keys of the PEM by key id, or raise `InvalidKeyFileError`."""
-    return {key_id(key): key for key in _load_public(pem, Ed25519PublicKey)}
+    return {key_id(key): key for key in _load_public(pem, Ed25519PublicKey)}  # type: ignore[type-abstract]  # for isinstance
 
 
 def load_sealing_public_key(pem: bytes) -> X25519PublicKey:
     """Return the one X25519 public key of the PEM, or raise `InvalidKeyFileError`."""
-    return _the_only(_load_public(pem, X25519PublicKey))
+    return _the_only(_load_public(pem, X25519PublicKey))  # type: ignore[type-abstract]  # for isinstance
 
 
 def load_sealing_private_keys(pem: bytes) -> dict[str, X25519PrivateKey]:
     """Return the X25519 private keys of the PEM by key id, or raise `InvalidKeyFileError`."""
-    return {key_id(key.public_key()): key for key in _load_private(pem, X25519PrivateKey)}
+    return {key_id(key.public_key()): key for key in _load_private(pem, X25519PrivateKey)}  # type: ignore[type-abstract]  # for isinstance
 
 
 def private_pem(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:

@@ -10,6 +10,8 @@ from typing import Final, Protocol, Self
 
 from attrs import frozen
 
+from shared.safe_message import SafeMessage
+
 MAX_REPOSITORY_NAME_CHARACTERS: Final = 255  # distribution's RepositoryNameTotalLengthMax
 
 # OCI distribution specification 1.1, "Pulling manifests".
@@ -18,11 +20,11 @@ _REPOSITORY_NAME: Final = re.compile(rf"{_NAME_COMPONENT}(?:/{_NAME_COMPONENT})*
 _DIGEST: Final = re.compile(r"(sha256):([a-f0-9]{64})|(sha512):([a-f0-9]{128})", re.ASCII)
 
 
-class InvalidDigestError(ValueError):
+class InvalidDigestError(SafeMessage, ValueError):
     """The text is not a digest of a registered algorithm in its canonical form."""
 
 
-class InvalidRepositoryNameError(ValueError):
+class InvalidRepositoryNameError(SafeMessage, ValueError):
     """The text is not a repository name of the distribution specification."""
 
 
@@ -42,10 +44,13 @@ class Hasher(Protocol):
     def hexdigest(self) -> str:
         """Return the lower-case hexadecimal digest of what was taken in."""
 
+    def copy(self) -> "Hasher":
+        """Return a hash that goes on from here on its own."""
+
 
 @frozen
 class Digest:
-    """`sha256:<64 hex>` or `sha512:<128 hex>`, lower case (OCI image specification, descriptors)."""
+    """`sha256:<64 hex>` or `sha512:<128 hex>`, lower case (OCI image specification)."""
 
     algorithm: str
     hex: str

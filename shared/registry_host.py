@@ -10,19 +10,23 @@ from typing import Final, Self
 
 from attrs import frozen
 
+from shared.safe_message import SafeMessage
+
 MAX_HOST_NAME_CHARACTERS: Final = 253  # RFC 1035 section 2.3.4, without the final dot
 MAX_PORT: Final = 65535
 DEFAULT_TLS_PORT: Final = 443
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST: Final = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{0,4}}))?", re.ASCII)
-_PATH_FORM: Final = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?:_(?P<port>[1-9][0-9]{{0,4}}))?", re.ASCII)
+_NAME: Final = rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)"
+_PORT: Final = r"(?P<port>[1-9][0-9]{0,4})"
+_HOST: Final = re.compile(rf"{_NAME}(?::{_PORT})?", re.ASCII)
+_PATH_FORM: Final = re.compile(rf"{_NAME}(?:_{_PORT})?", re.ASCII)
 # A last label that is a number in any notation of inet_aton is an address, never a name
 # (WHATWG URL, "ends in a number").
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 
-class InvalidRegistryHostError(ValueError):
+class InvalidRegistryHostError(SafeMessage, ValueError):
     """The text is not a canonical `host[:port]`."""
 
 
@@ -46,7 +50,7 @@ class RegistryHost:
     @classmethod
     def _from_match(cls, match: re.Match[str] | None) -> Self:
         if match is None:
-            message = "a registry host is a lower-case ASCII name or IPv4 address with an optional port"
+            message = "a registry host is a lower-case name or IPv4 address with an optional port"
             raise InvalidRegistryHostError(message)
         name, port = match["name"], int(match["port"]) if match["port"] else None
         if len(name) > MAX_HOST_NAME_CHARACTERS:

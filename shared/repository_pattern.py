@@ -10,12 +10,13 @@ from typing import Final, Self
 from attrs import field, frozen
 
 from shared.oci import MAX_REPOSITORY_NAME_CHARACTERS, RepositoryName
+from shared.safe_message import SafeMessage
 
 _COMPONENT: Final = re.compile(r"\*\*|[a-z0-9._*-]+", re.ASCII)
 _TWO_STARS_INSIDE: Final = re.compile(r".\*\*|\*\*.")
 
 
-class InvalidRepositoryPatternError(ValueError):
+class InvalidRepositoryPatternError(SafeMessage, ValueError):
     """The text is not a repository pattern."""
 
 

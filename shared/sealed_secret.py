@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from shared.connection import SealContext, SealedSecretReference
 from shared.keys import key_id
+from shared.safe_message import SafeMessage
 from shared.secret import Secret
 
 SUITE_NAME: Final = "HPKE-X25519-HKDF-SHA256-CHACHA20POLY1305"
@@ -23,7 +24,7 @@ SEAL_OVERHEAD_BYTES: Final = 48  # an X25519 encapsulated key and a Poly1305 tag
 _SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 
-class SealedSecretError(ValueError):
+class SealedSecretError(SafeMessage, ValueError):
     """The sealed bytes do not open here: another key, another context, or changed bytes."""
 
 

@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.canonical_json import InvalidDocumentError, from_json, to_json
 from shared.keys import key_id
+from shared.safe_message import SafeMessage
 
 MAX_GENERATION: Final = 2**53 - 1  # exact in every JSON reader; milliseconds until the year 287396
+_GENERATION: Final = [validators.ge(1), validators.le(MAX_GENERATION)]
 _SIGNED_PREFIX: Final = b"registry-statement/1"
 
 
-class StatementRefusedError(ValueError):
+class StatementRefusedError(SafeMessage, ValueError):
     """The envelope is not believed; the message says why and quotes nothing of it."""
 
 
@@ -37,11 +39,6 @@ class StoredStatement:
     def __repr__(self) -> str:
         """Name the type and key alone."""
         return f"StoredStatement(type={self.type!r}, key_id={self.key_id!r})"
-
-
-def _generation() -> int:
-    value: int = field(validator=[validators.ge(1), validators.le(MAX_GENERATION)])
-    return value
 
 
 def connection_subject(connection_id: UUID) -> str:
@@ -71,7 +68,7 @@ class ConnectionApproval:
     fingerprint: str
     approved_by: str
     approved_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
     expires_at: datetime | None = None
     sealed_secret: bytes | None = field(default=None, repr=False)
 
@@ -89,7 +86,7 @@ class ConnectionRevocation:
     connection_id: UUID
     revoked_by: str
     revoked_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
     reason: str = ""
 
     @property
@@ -106,7 +103,7 @@ class DeviceRevocation:
     revocation_id: UUID
     revoked_by: str
     revoked_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
     device: str | None = None  # the identity, verbatim as in the certificate
     serial: str | None = None  # lower-case hexadecimal without leading zeros
     issuer: str | None = None  # RFC 4514; only with `serial`
@@ -126,7 +123,7 @@ class DeviceLifting:
     revocation_id: UUID
     lifted_by: str
     lifted_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
     device: str | None = None
     serial: str | None = None
     issuer: str | None = None
@@ -147,7 +144,7 @@ class Operator:
     token_sha256: str = field(repr=False)
     issued_by: str
     issued_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
     expires_at: datetime | None = None
 
     @property
@@ -164,7 +161,7 @@ class OperatorRemoval:
     name: str
     removed_by: str
     removed_at: datetime
-    generation: int = _generation()
+    generation: int = field(validator=_GENERATION)
 
     @property
     def subject(self) -> str:
@@ -177,8 +174,8 @@ class AuditEntry:
     """One act: who did what to which subject. Each entry bears the hash of the one before."""
 
     TYPE: ClassVar = "audit-entry/1"
-    generation: int = _generation()  # the entry's place in the chain, from 1
-    previous: str  # hexadecimal SHA-256 of the previous envelope's signed bytes; empty for the first
+    generation: int = field(validator=_GENERATION)  # the entry's place in the chain, from 1
+    previous: str  # hexadecimal SHA-256 of the previous envelope's signed bytes; the first: empty
     at: datetime
     actor: str
     action: str
