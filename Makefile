@@ -33,7 +33,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
 	  || $(BIN)/python -m ensurepip >/dev/null 2>&1 \
 	  || { $(PYTHON) -B -m deploy.dev.debian unpack python3-pip-whl; \
-	       wheel=$$(echo .dev/debian/usr/share/python-wheels/pip-*.whl); \
+	       wheel=$$(echo .dev/debian/python3-pip-whl/usr/share/python-wheels/pip-*.whl); \
 	       $(BIN)/python "$$wheel/pip" install --quiet --no-index "$$wheel"; }
 	@$(PIP_INSTALL) --require-hashes --requirement $(LOCK)
 	@$(PIP_INSTALL) --no-build-isolation --editable .

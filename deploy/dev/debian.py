@@ -31,19 +31,26 @@ def program(name: str, package: str) -> Path:
     """The program `name`: the machine's own, else the one of `package`, unpacked into .dev/."""
     if found := shutil.which(name):
         return Path(found)
-    return _unpacked_program(name) or _unpack_program(name, package)
+    return _unpacked_program(name, package) or _unpack_program(name, package)
 
 
 def unpack(packages: Sequence[str]) -> None:
-    """Fetch `packages` and unpack them into .dev/debian; their dependencies are not looked at."""
-    DEV.mkdir(exist_ok=True)
+    """Fetch `packages` and unpack each into .dev/debian/<package>, whole or not at all.
+
+    Their dependencies are not looked at.
+    """
+    UNPACKED.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=DEV) as downloads:
         options = [] if _known(packages, []) else _private_lists()
         if options and not _known(packages, options):
             raise DebianError(f"apt knows no package for one of: {' '.join(packages)}")
         _run(["apt-get", *options, "-q", "download", *packages], cwd=Path(downloads))
-        for archive in sorted(Path(downloads).glob("*.deb")):
-            _run(["dpkg-deb", "-x", str(archive), str(UNPACKED)])
+        for package in packages:
+            (archive,) = Path(downloads).glob(f"{package}_*.deb")
+            unfinished = Path(downloads) / package
+            _run(["dpkg-deb", "-x", str(archive), str(unfinished)])
+            shutil.rmtree(UNPACKED / package, ignore_errors=True)
+            unfinished.rename(UNPACKED / package)
 
 
 def install(packages: Sequence[str]) -> None:
@@ -61,14 +68,14 @@ def install(packages: Sequence[str]) -> None:
         raise DebianError(f"some programs are missing; as root run\n  {line}")
 
 
-def _unpacked_program(name: str) -> Path | None:
-    candidates = (UNPACKED / folder / name for folder in PROGRAM_FOLDERS)
+def _unpacked_program(name: str, package: str) -> Path | None:
+    candidates = (UNPACKED / package / folder / name for folder in PROGRAM_FOLDERS)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _unpack_program(name: str, package: str) -> Path:
     unpack([package])
-    if path := _unpacked_program(name):
+    if path := _unpacked_program(name, package):
         return path
     raise DebianError(f"Debian's package {package} holds no program {name}")
 

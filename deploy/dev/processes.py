@@ -1,0 +1,157 @@
+"""Child processes that never outlive us.
+
+A `Child` runs in its own process group, so that Ctrl-C reaches us alone and we stop it in order; it
+is killed by the kernel when we die, however we die; what it prints goes to a log file.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from attrs import define
+
+PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports: no outgoing connection takes one
+POLL_SECONDS = 0.02
+LOG_TAIL_BYTES = 4096
+
+# The kernel looks at the parent's death only from the moment setpriv asks it to; the shell covers
+# the moment before: a child whose parent is already another one never starts.
+STILL_OURS = 'test "$PPID" = "$0" && exec "$@"'
+
+
+class ChildFailedError(Exception):
+    """A child ended or stayed unready; the message bears the end of its log."""
+
+
+@define(frozen=True)
+class Identity:
+    """Whom a child of root runs as. `search` lets it pass through folders closed to that user."""
+
+    user: int
+    group: int
+    search: bool = False
+
+
+@define
+class Child:
+    """A running program. Made by `start`; not thread-safe."""
+
+    process: subprocess.Popen[bytes]
+    name: str
+    log: Path
+
+    @classmethod
+    def start(
+        cls,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        identity: Identity | None = None,
+        death_signal: str = "KILL",
+    ) -> Self:
+        """Start `command` (absolute, or found on the PATH that it is given).
+
+        `environment` is the whole of what the child sees; None hands on ours. The kernel ties a
+        child's life to the THREAD that started it, hence the main thread only.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("start children from the main thread: they die with their thread")
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*_tied_to_us(death_signal, identity), *map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else dict(environment),
+                cwd=cwd,
+                process_group=0,
+            )
+        return cls(process, Path(command[0]).name, log)
+
+    @property
+    def pid(self) -> int:
+        """Process id, and the id of its process group."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
+
+    @property
+    def log_tail(self) -> str:
+        """The end of what it printed."""
+        return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float = 30) -> None:
+        """Return once `ready()`; ChildFailedError when it ends or `seconds` pass before."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running:
+                status = self.process.returncode
+                raise ChildFailedError(f"{self.name} ended with {status}:\n{self.log_tail}")
+            if time.monotonic() > deadline:
+                raise ChildFailedError(
+                    f"{self.name} is not ready after {seconds} s:\n{self.log_tail}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM, seconds: float = 10) -> int:
+        """Ask it to end, kill its group after `seconds`; the exit status. Safe to call twice."""
+        if self.running:
+            self.resume()
+            self.process.send_signal(with_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(seconds)
+        return self.kill()
+
+    def kill(self) -> int:
+        """Kill the whole group, as a crash would; the exit status."""
+        if self.running:
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.process.wait()
+
+    def pause(self) -> None:
+        """Freeze the whole group: connections stay open and nothing answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        os.killpg(self.pid, signal.SIGCONT)
+
+
+def _tied_to_us(death_signal: str, identity: Identity | None) -> list[str]:
+    """The prefix of a command line that ties the child's life, and rights, to ours."""
+    command = ["setpriv", "--pdeathsig", death_signal]
+    if identity is not None:
+        ids = [f"--reuid={identity.user}", f"--regid={identity.group}", "--clear-groups"]
+        command += ids
+        if identity.search:
+            command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return [*command, "/bin/sh", "-c", STILL_OURS, str(os.getpid())]
+
+
+def free_port() -> int:
+    """A loopback port on which nothing listens now."""
+    for port in random.sample(PORTS, k=100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ChildFailedError("no free port on loopback")
+
+
+def port_answers(port: int) -> bool:
+    """Whether something listens on this loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
