@@ -1,0 +1,174 @@
+"""One login at a registry, as an operator's check: what happened, in words, step by step."""
+
+from enum import StrEnum
+from typing import Final, assert_never
+
+from attrs import evolve, frozen
+
+from shared.oci import RepositoryName
+from shared.secret import Secret
+from shared.upstream.authorization import OneShotAuthorizer, answerable, mint
+from shared.upstream.challenge import BasicChallenge, BearerChallenge
+from shared.upstream.client import RegistryClient
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import (
+    ChallengeError,
+    ConnectError,
+    CredentialRefusedError,
+    EgressRefusedError,
+    NotFoundError,
+    RateLimitedError,
+    RealmNotAllowedError,
+    ResolveError,
+    ServerError,
+    Step,
+    TlsError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from shared.upstream.hosts import upstream_repository
+from shared.upstream.scope import Scope
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import Timeouts, UpstreamTransport
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # not to be tried from here; says nothing about the connection
+
+
+@frozen
+class CheckProblem:
+    """Why a check did not pass. `code` is fixed, `text` names the step in words."""
+
+    code: str
+    text: str
+
+
+@frozen
+class LoginCheck:
+    """What a check saw. `auth_scheme`: `bearer`, `basic` or `none`, once the registry said so."""
+
+    outcome: Outcome
+    auth_scheme: str | None = None
+    realm: str | None = None
+    token_expires_in_seconds: float | None = None
+    problem: CheckProblem | None = None
+
+
+# The outcome and code of each error; the first that fits counts.
+_PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
+    (ResolveError, Outcome.SKIPPED, "not_resolved"),
+    (EgressRefusedError, Outcome.SKIPPED, "address_not_allowed"),
+    (ConnectError, Outcome.SKIPPED, "not_reachable"),
+    (UpstreamTimeoutError, Outcome.SKIPPED, "timeout"),
+    (RateLimitedError, Outcome.SKIPPED, "rate_limited"),
+    (ServerError, Outcome.SKIPPED, "registry_error"),
+    (TlsError, Outcome.FAILED, "tls_failed"),
+    (RealmNotAllowedError, Outcome.FAILED, "realm_not_allowed"),
+    (CredentialRefusedError, Outcome.FAILED, "credential_refused"),
+    (ChallengeError, Outcome.FAILED, "challenge_unusable"),
+    (NotFoundError, Outcome.FAILED, "not_a_registry"),
+    (UnexpectedAnswerError, Outcome.FAILED, "not_a_registry"),
+    (UpstreamError, Outcome.FAILED, "exchange_failed"),
+)
+
+_STEPS: Final = {
+    Step.RESOLVE: "resolving the host",
+    Step.CONNECT: "connecting to the host",
+    Step.TLS: "the TLS handshake",
+    Step.CHALLENGE: "reading how to log in",
+    Step.REALM: "choosing the token endpoint",
+    Step.EXCHANGE: "getting a token",
+    Step.REQUEST: "asking the registry",
+}
+
+
+async def check_login(
+    target: UpstreamTarget,
+    credential: BasicCredential | None,
+    *,
+    repository: RepositoryName | None = None,
+    timeouts: Timeouts | None = None,
+) -> LoginCheck:
+    """Log in once, for `repository` or for none, and tell what happened; raises nothing upstream's.
+
+    A realm outside the target's rule is sent nothing. What is not reachable from here is
+    `skipped`: the facade may stand elsewhere.
+    """
+    try:
+        transport = await UpstreamTransport.open(target, timeouts=timeouts)
+    except TlsError as error:
+        return _with_problem(LoginCheck(Outcome.FAILED), error)
+    try:
+        return await _Check(transport, credential, repository).run()
+    finally:
+        await transport.close()
+
+
+class _Check:
+    def __init__(
+        self,
+        transport: UpstreamTransport,
+        credential: BasicCredential | None,
+        repository: RepositoryName | None,
+    ) -> None:
+        self._transport = transport
+        self._client = RegistryClient(transport, OneShotAuthorizer(transport, credential))
+        self._credential = credential
+        self._scope = Scope(
+            upstream_repository(transport.target.host, repository) if repository else None
+        )
+        self._seen = LoginCheck(Outcome.PASSED)
+
+    async def run(self) -> LoginCheck:
+        try:
+            await self._log_in()
+        except UpstreamError as error:
+            return _with_problem(self._seen, error)
+        return self._seen
+
+    async def _log_in(self) -> None:
+        ping = await self._client.ping()
+        if ping.is_open:
+            await self._accept_without_challenge()
+            return
+        challenge = answerable(ping.challenges)
+        self._note(challenge)
+        minted = await mint(self._transport, challenge, self._scope, self._credential)
+        self._seen = evolve(self._seen, token_expires_in_seconds=minted.lifetime_seconds)
+        # Quay answers 401 even to an anonymous token of its own: only a login is tried.
+        if self._credential is not None:
+            await self._try(minted.header)
+
+    async def _accept_without_challenge(self) -> None:
+        """Take a registry that lets anybody in; a password is shown to it all the same, to know."""
+        self._seen = evolve(self._seen, auth_scheme="none")
+        if self._credential is not None:
+            await self._try(self._credential.authorization())
+
+    async def _try(self, authorization: Secret) -> None:
+        ping = await self._client.ping(authorization)
+        if not ping.is_open:
+            raise CredentialRefusedError("the registry refuses the credential")
+
+    def _note(self, challenge: BearerChallenge | BasicChallenge) -> None:
+        match challenge:
+            case BearerChallenge():
+                self._seen = evolve(self._seen, auth_scheme="bearer", realm=challenge.realm)
+            case BasicChallenge():
+                self._seen = evolve(self._seen, auth_scheme="basic")
+            case _ as unreachable:
+                assert_never(unreachable)
+
+
+def _with_problem(seen: LoginCheck, error: UpstreamError) -> LoginCheck:
+    outcome, code = next(
+        (outcome, code) for kind, outcome, code in _PROBLEMS if isinstance(error, kind)
+    )
+    text = f"{_STEPS[error.step]} failed: {error.message}"
+    return evolve(seen, outcome=outcome, problem=CheckProblem(code, text))

@@ -1,0 +1,240 @@
+"""One connection's way to its registry: manifests and blobs, with the credential where it belongs.
+
+Redirects are followed by hand. Each request is built from an allow-list of headers; the
+credential goes to the registry's own origin alone, and once dropped in a chain never returns.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final, Literal, Self, assert_never
+
+import aiohttp
+from attrs import frozen
+from yarl import URL
+
+from shared.oci import MANIFEST_MEDIA_TYPES, Digest, Kind, RepositoryName
+from shared.secret import Secret
+from shared.upstream.answer import (
+    UpstreamAnswer,
+    media_type,
+    probed_answer,
+    require_identity,
+    resumed_answer,
+    whole_answer,
+)
+from shared.upstream.authorization import Authorizer
+from shared.upstream.challenge import Challenge
+from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.hosts import upstream_repository
+from shared.upstream.login import Login, asks_for_login, challenges_of
+from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
+from shared.upstream.scope import Scope
+from shared.upstream.status import error_of_status
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import Timeouts, UpstreamTransport, close_response
+
+FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
+
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
+# A store may refuse the HEAD of what it would give: its signature covers GET, or it has no HEAD.
+_DOUBTFUL_HEAD_STATUSES: Final = frozenset({401, 403, 404, 405})
+
+Method = Literal["GET", "HEAD"]
+
+
+@frozen
+class PingAnswer:
+    """What `GET /v2/` says: open to what was sent, or a login is asked for."""
+
+    is_open: bool
+    challenges: tuple[Challenge, ...] = ()
+
+
+@frozen
+class _Hop:
+    """The answer at the end of a chain of redirects."""
+
+    response: aiohttp.ClientResponse
+    is_registry: bool  # of the registry's own origin, so that its refusals are about our credential
+
+
+class RegistryClient:
+    """Fetches from one registry. Its transport and authorizer belong to one connection."""
+
+    def __init__(self, transport: UpstreamTransport, authorizer: Authorizer) -> None:
+        self._transport = transport
+        self._authorizer = authorizer
+
+    @classmethod
+    async def create(
+        cls,
+        target: UpstreamTarget,
+        authorizer: Authorizer,
+        *,
+        transport: UpstreamTransport | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> Self:
+        """Return a client; an authorizer that mints through the same session brings `transport`."""
+        if transport is None:
+            transport = await UpstreamTransport.open(target, timeouts=timeouts)
+        return cls(transport, authorizer)
+
+    async def close(self) -> None:
+        """Close the session; bodies that are being read break."""
+        await self._transport.close()
+
+    @asynccontextmanager
+    async def fetch(
+        self,
+        kind: Kind,
+        repository: RepositoryName,
+        reference: str | Digest,
+        *,
+        method: Method = "GET",
+        first_byte: int = 0,
+    ) -> AsyncIterator[UpstreamAnswer]:
+        """Give the answer for a manifest or blob, from `first_byte` on.
+
+        Asked for a later byte, a registry may still answer 200 with the whole. On leaving, a body
+        that was not read to its end closes its connection. Raises `UpstreamError`.
+        """
+        name = upstream_repository(self._transport.target.host, repository)
+        login = Login(self._authorizer, Scope.pull(name))
+        url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
+        headers = {"Accept": _accept(kind)}
+        if first_byte:
+            headers["Range"] = f"bytes={first_byte}-"
+        hop = await self._send(method, url, headers, login, kind)
+        try:
+            require_identity(hop.response.headers)
+            yield _read_answer(hop.response, method, first_byte)
+        finally:
+            close_response(hop.response)
+
+    async def ping(self, authorization: Secret | None = None) -> PingAnswer:
+        """Ask `GET /v2/` with what is given, and nothing else; a refusal is an answer too."""
+        hop = await self._follow("GET", self._url("/v2/"), {"Accept": "*/*"}, authorization)
+        try:
+            return _read_ping(hop)
+        finally:
+            close_response(hop.response)
+
+    def _url(self, path: str) -> URL:
+        return self._transport.target.endpoint.with_path(path, encoded=True)
+
+    async def _send(
+        self, method: Method, url: URL, headers: dict[str, str], login: Login, kind: Kind
+    ) -> _Hop:
+        """Return an answer of success; log in once if the registry asks for it."""
+        hop = await self._follow(method, url, headers, await login.authorization())
+        try:
+            if not login.has_answered and hop.is_registry and await asks_for_login(hop.response):
+                close_response(hop.response)
+                await login.answer(challenges_of(hop.response), hop.response.status)
+                hop = await self._follow(method, url, headers, await login.authorization())
+            if method == "HEAD" and kind is Kind.BLOB and _is_doubtful(hop, login):
+                close_response(hop.response)
+                return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
+            if not _is_success(hop.response.status, headers.get("Range")):
+                raise error_of_status(hop.response, is_registry=hop.is_registry)
+        except BaseException:  # whatever ends this, cancellation included, ends the response too
+            close_response(hop.response)
+            raise
+        return hop
+
+    async def _follow(
+        self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
+    ) -> _Hop:
+        """Return the answer at the end of the redirects; its status may be any but a redirect's."""
+        registry = origin(url)
+        is_registry = True
+        followed = 0
+        while True:
+            response = await self._transport.send(
+                method, url, headers=headers, authorization=authorization if is_registry else None
+            )
+            if response.status not in REDIRECT_STATUSES:
+                return _Hop(response, is_registry)
+            close_response(response)
+            url = next_hop(
+                url,
+                response.headers.get("Location"),
+                rule=self._transport.target.egress_rule,
+                followed=followed,
+            )
+            followed += 1
+            is_registry = is_registry and origin(url) == registry
+
+
+def _reference(reference: str | Digest) -> str:
+    if isinstance(reference, str) and not _TAG.fullmatch(reference):
+        message = "a reference is a digest or a tag"
+        raise ValueError(message)
+    return str(reference)
+
+
+def _accept(kind: Kind) -> str:
+    match kind:
+        case Kind.MANIFEST:
+            return ", ".join(MANIFEST_MEDIA_TYPES)
+        case Kind.BLOB:
+            return "*/*"
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _is_doubtful(hop: _Hop, login: Login) -> bool:
+    """Tell whether the refusal of a blob's HEAD may hide a blob that GET gives.
+
+    A store's refusal always, Harbor's 404 of its proxy projects, a 401 to a token that was just
+    minted (public.ecr.aws), and a 403 whose text a HEAD does not carry (ECR's expired token).
+    """
+    match hop.response.status:
+        case 401 if hop.is_registry:
+            return login.has_bearer
+        case 403 if hop.is_registry:
+            return not login.has_answered
+        case status:
+            return status in _DOUBTFUL_HEAD_STATUSES
+
+
+def _is_success(status: int, byte_range: str | None) -> bool:
+    match status:
+        case 200:
+            return True
+        case 206:
+            return byte_range is not None
+        case 416:
+            return byte_range == FIRST_BYTE["Range"]
+        case _:
+            return False
+
+
+def _read_answer(
+    response: aiohttp.ClientResponse, method: Method, first_byte: int
+) -> UpstreamAnswer:
+    if method == "HEAD" and response.method == "GET":
+        return probed_answer(response)
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        return resumed_answer(response, first_byte)
+    return whole_answer(response, with_body=method == "GET")
+
+
+def _read_ping(hop: _Hop) -> PingAnswer:
+    response = hop.response
+    if not hop.is_registry:
+        # Where the registry itself sends everybody (registry.k8s.io), it asks nobody to log in.
+        return PingAnswer(is_open=True)
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        return PingAnswer(is_open=False, challenges=challenges_of(response))
+    if response.status != HTTPStatus.OK:
+        raise error_of_status(response, is_registry=True)
+    # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
+    if (
+        media_type(response.headers) == "text/html"
+        and "Docker-Distribution-API-Version" not in response.headers
+    ):
+        raise UnexpectedAnswerError("the host answers with a web page, not as a registry")
+    return PingAnswer(is_open=True)

@@ -1,0 +1,1 @@
+"""What each provider turns into a short-lived credential."""

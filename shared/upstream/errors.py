@@ -1,0 +1,146 @@
+"""What can go wrong between us and a registry: one small tree.
+
+Every error names the step that failed and says what happened in our own words. Upstream's text
+is never part of it: bodies and headers of a registry may carry anything, credentials included.
+"""
+
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import ClassVar
+
+
+class Step(StrEnum):
+    """Where on the way to a registry's answer something failed."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS = "tls"
+    CHALLENGE = "challenge"
+    REALM = "realm"
+    EXCHANGE = "exchange"
+    REQUEST = "request"
+
+
+class UpstreamError(Exception):
+    """The registry did not give what was asked; `message` is for people, without upstream text."""
+
+    default_step: ClassVar[Step] = Step.REQUEST
+
+    def __init__(self, message: str, *, step: Step | None = None) -> None:
+        """Say what happened, and at which step where that is not the class's own."""
+        super().__init__(message)
+        self.message = message
+        self.step = step or self.default_step
+
+
+class ResolveError(UpstreamError):
+    """The host's name has no address here."""
+
+    default_step = Step.RESOLVE
+
+
+class ConnectError(UpstreamError):
+    """No connection, or one that was closed before an answer began."""
+
+    default_step = Step.CONNECT
+
+
+class TlsError(UpstreamError):
+    """The TLS handshake failed, or the connection's own CA cannot be read."""
+
+    default_step = Step.TLS
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """No connection, no first byte, or no next byte in time."""
+
+
+class EgressRefusedError(UpstreamError):
+    """The address may not be spoken to. `address` is for the log, not for devices."""
+
+    default_step = Step.RESOLVE
+
+    def __init__(self, message: str, *, address: IPv4Address | IPv6Address | None = None) -> None:
+        """Say which kind of address it is; keep the address itself beside the message."""
+        super().__init__(message)
+        self.address = address
+
+
+class RealmNotAllowedError(UpstreamError):
+    """The challenge names a token endpoint that may not be shown a credential: `realm`."""
+
+    default_step = Step.REALM
+
+    def __init__(self, realm: str) -> None:
+        """Keep the realm, bounded and printable, for the operator who may allow it."""
+        super().__init__("the registry names a token endpoint that is not allowed to it")
+        self.realm = realm
+
+
+class RedirectRefusedError(UpstreamError):
+    """A redirect that is not followed: too many, not https, or not to a plain host."""
+
+
+class ChallengeError(UpstreamError):
+    """`WWW-Authenticate` is malformed, too long, or asks for nothing that we can do."""
+
+    default_step = Step.CHALLENGE
+
+
+class TokenExchangeError(UpstreamError):
+    """The token endpoint answered `status`, but not with a token, nor with a refusal."""
+
+    default_step = Step.EXCHANGE
+
+    def __init__(self, message: str, *, status: int) -> None:
+        """Keep the status that the endpoint answered."""
+        super().__init__(message)
+        self.status = status
+
+
+class CredentialRefusedError(UpstreamError):
+    """Our credential, or the lack of one, was refused.
+
+    `step` tells by whom: `EXCHANGE` is the token endpoint (`status` 401: the credential, 403: the
+    scope), `REQUEST` the registry itself.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, step: Step | None = None
+    ) -> None:
+        """Keep the status of the refusal, where there was an answer."""
+        super().__init__(message, step=step)
+        self.status = status
+
+
+class NotFoundError(UpstreamError):
+    """The registry does not have it, or says so."""
+
+
+class RateLimitedError(UpstreamError):
+    """The registry answered 429. `retry_after`: bounded seconds, or None where it named none."""
+
+    def __init__(self, *, retry_after: float | None, step: Step | None = None) -> None:
+        """Keep the bounded delay that the registry asks for."""
+        super().__init__("the registry limits our requests", step=step)
+        self.retry_after = retry_after
+
+
+class ServerError(UpstreamError):
+    """The registry answered 5xx. `retry_after`: bounded seconds, where it named them."""
+
+    def __init__(
+        self, status: int, *, retry_after: float | None = None, step: Step | None = None
+    ) -> None:
+        """Keep the status and the bounded delay that the registry asks for."""
+        super().__init__(f"the registry answered {status}", step=step)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class UnexpectedAnswerError(UpstreamError):
+    """An answer that a registry does not give: encoded, HTML, of another range, not HTTP."""
+
+
+class BrokenBodyError(UpstreamError):
+    """The body ended before the length that its headers promised."""

@@ -1,0 +1,66 @@
+"""One fetch's dealings with its authorizer: present what is known, answer one refusal, stop."""
+
+import aiohttp
+
+from shared.secret import Secret
+from shared.upstream.authorization import Authorizer
+from shared.upstream.challenge import Challenge, parse_challenges
+from shared.upstream.errors import CredentialRefusedError, UpstreamError
+from shared.upstream.scope import Scope
+from shared.upstream.transport import read_bounded
+
+MAX_ERROR_BODY_BYTES = 16 * 1024  # read to keep the connection, and to know ECR's 403
+ECR_EXPIRED_TOKEN = b"authorization token has expired"  # awslabs/amazon-ecr-credential-helper#7
+
+
+class Login:
+    """The credential of one fetch, and whether a refusal was answered already."""
+
+    def __init__(self, authorizer: Authorizer, scope: Scope) -> None:
+        self._authorizer = authorizer
+        self._scope = scope
+        self._header: Secret | None = None
+        self._was_asked = False
+        self.has_answered = False
+
+    async def authorization(self) -> Secret | None:
+        """Return what to send now."""
+        if not self._was_asked:
+            self._was_asked = True
+            self._header = await self._authorizer.present(self._scope)
+        return self._header
+
+    @property
+    def has_bearer(self) -> bool:
+        """Whether what is sent is a token, so that the token endpoint took the credential."""
+        return self._header is not None and self._header.reveal().startswith(b"Bearer ")
+
+    async def answer(self, challenges: tuple[Challenge, ...], status: int) -> None:
+        """Take what to send after a refusal; raise `CredentialRefusedError` if there is nothing."""
+        self.has_answered = True
+        header = await self._authorizer.answer(challenges, self._scope, self._header)
+        if header is None:
+            raise CredentialRefusedError("the registry refuses our credential", status=status)
+        self._header = header
+
+
+async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
+    """Tell whether a refusal is one that a new token may mend; the body is read, bounded.
+
+    A 401 always is; a 403 only with a challenge, or with ECR's text for an expired token.
+    """
+    if response.status not in (401, 403):
+        return False
+    try:
+        body = await read_bounded(response, MAX_ERROR_BODY_BYTES)
+    except UpstreamError:
+        body = None  # the headers of a refusal are enough; the connection is closed
+    if response.status == 401 or "WWW-Authenticate" in response.headers:  # noqa: PLR2004 - HTTP's
+        return True
+    return body is not None and ECR_EXPIRED_TOKEN in body.lower()
+
+
+def challenges_of(response: aiohttp.ClientResponse) -> tuple[Challenge, ...]:
+    """Return the challenges of every `WWW-Authenticate` header, or raise `ChallengeError`."""
+    # One header alone was seen to hide the others: `Negotiate` before `Bearer`.
+    return parse_challenges(response.headers.getall("WWW-Authenticate", ()))

@@ -1,0 +1,28 @@
+"""`Retry-After` (RFC 9110 section 10.2.3): seconds or an HTTP date, bounded."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+MAX_RETRY_AFTER_SECONDS: Final = 60.0  # a registry does not silence us for longer
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_MAX_CHARACTERS: Final = 64  # an HTTP date has 29
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Return the delay in seconds, 0 to 60, or None where the header says nothing readable."""
+    value = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+    if not value or len(value) > _MAX_CHARACTERS:
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:  # `-0000`: UTC, says RFC 5322
+        moment = moment.replace(tzinfo=UTC)
+    delay = (moment - (now or datetime.now(UTC))).total_seconds()
+    return min(max(delay, 0.0), MAX_RETRY_AFTER_SECONDS)

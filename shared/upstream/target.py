@@ -1,0 +1,57 @@
+"""Where a connection leads, and what may be spoken to on the way: all that a client needs."""
+
+from typing import Self
+
+from attrs import frozen
+from yarl import URL
+
+from shared.canonical_json import Network
+from shared.connection import ConnectionDocument
+from shared.registry_host import RegistryHost
+from shared.upstream.egress import EgressRule
+from shared.upstream.hosts import endpoint
+from shared.upstream.realm import Realm, require_realm
+
+
+@frozen
+class UpstreamTarget:
+    """A registry, and the network flags that an approver saw beside it."""
+
+    host: RegistryHost
+    plain_http: bool = False
+    ca_certificate: str | None = None  # PEM, trusted beside the system's authorities
+    allowed_networks: tuple[Network, ...] = ()
+    auth_realms: tuple[str, ...] = ()
+    allow_loopback: bool = False
+
+    @classmethod
+    def of_document(cls, document: ConnectionDocument, *, allow_loopback: bool) -> Self:
+        """Return the target of a connection document."""
+        return cls(
+            host=document.host,
+            plain_http=document.plain_http,
+            ca_certificate=document.ca_certificate,
+            allowed_networks=document.allowed_networks,
+            auth_realms=document.auth_realms,
+            allow_loopback=allow_loopback,
+        )
+
+    @property
+    def endpoint(self) -> URL:
+        """The registry's origin, such as `https://registry-1.docker.io`."""
+        return endpoint(self.host, plain_http=self.plain_http)
+
+    @property
+    def egress_rule(self) -> EgressRule:
+        """Which addresses and redirects may be spoken to."""
+        return EgressRule(
+            allowed_networks=self.allowed_networks,
+            allow_loopback=self.allow_loopback,
+            plain_http=self.plain_http,
+        )
+
+    def require_realm(self, realm: str) -> Realm:
+        """Return the realm of a challenge; raise `RealmNotAllowedError` if it is not allowed."""
+        return require_realm(
+            realm, host=self.host, plain_http=self.plain_http, auth_realms=self.auth_realms
+        )

@@ -1,0 +1,141 @@
+"""The distribution token endpoint: a GET with Basic for a Bearer token.
+
+<https://distribution.github.io/distribution/spec/auth/token/>
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from aiohttp import ClientResponse
+from attrs import frozen
+from yarl import URL
+
+from shared.secret import Secret
+from shared.upstream.challenge import BearerChallenge
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    RateLimitedError,
+    ServerError,
+    Step,
+    TokenExchangeError,
+)
+from shared.upstream.retry_after import retry_after_seconds
+from shared.upstream.scope import Scope
+from shared.upstream.transport import UpstreamTransport, close_response, read_bounded
+
+MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
+DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, where `expires_in` is missing
+MAX_LIFETIME_SECONDS: Final = (
+    12 * 3600.0
+)  # the longest known, Amazon's; beyond it nothing is believed
+
+_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)  # visible, so that it cannot end a header
+
+
+@frozen
+class AccessToken:
+    """A Bearer token and how long it may be used from now, on a monotonic clock."""
+
+    secret: Secret
+    lifetime_seconds: float
+
+
+async def exchange(
+    transport: UpstreamTransport,
+    challenge: BearerChallenge,
+    scope: Scope,
+    basic: BasicCredential | None,
+) -> AccessToken:
+    """Return a token from the challenge's realm; anonymously without a credential.
+
+    The realm is held against the connection's rule first: one outside it is sent nothing. Raises
+    `RealmNotAllowedError`, `CredentialRefusedError` (step `exchange`), `RateLimitedError`,
+    `ServerError`, `TokenExchangeError`, or what the transport raises.
+    """
+    realm = transport.target.require_realm(challenge.realm)
+    response = await transport.send(
+        "GET",
+        _with_parameters(realm.url, challenge.service, scope),
+        headers={"Accept": "application/json"},
+        authorization=basic.authorization() if basic else None,
+    )
+    try:
+        return await _access_token(response)
+    finally:
+        close_response(response)
+
+
+def token_lifetime(body: dict[str, Any], now: datetime) -> float:
+    """Return for how many seconds from `now` a token answer holds; always more than 0.
+
+    No or no sensible `expires_in` means 60 s. `issued_at` shortens that only where it makes
+    sense: missing, in the future, or so old that the new token had expired, it means now
+    (goharbor/harbor#23753: a token taken as expired was a login for every request).
+    """
+    lifetime = _expires_in(body.get("expires_in"))
+    age = (now - _issued_at(body.get("issued_at"), now)).total_seconds()
+    remaining = lifetime - age if 0 < age < lifetime else lifetime
+    return min(remaining, MAX_LIFETIME_SECONDS)
+
+
+def _with_parameters(realm: URL, service: str | None, scope: Scope) -> URL:
+    """Return the realm with our parameters behind its own query."""
+    parameters = {"service": service, "scope": scope.parameter}
+    return realm.extend_query([(name, value) for name, value in parameters.items() if value])
+
+
+async def _access_token(response: ClientResponse) -> AccessToken:
+    _require_success(response)
+    body = await read_bounded(response, MAX_TOKEN_RESPONSE_BYTES)
+    if body is None:
+        raise _no_token("the token endpoint answers more than a token", response.status)
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _no_token("the token endpoint does not answer in JSON", response.status) from None
+    token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise _no_token("the token endpoint answers without a token", response.status)
+    return AccessToken(Secret(token), token_lifetime(answer, datetime.now(UTC)))
+
+
+def _require_success(response: ClientResponse) -> None:
+    match response.status:
+        case 200:
+            return
+        case 401 | 403 as status:
+            raise CredentialRefusedError(
+                "the token endpoint refuses the credential", status=status, step=Step.EXCHANGE
+            )
+        case 429:
+            raise RateLimitedError(
+                retry_after=retry_after_seconds(response.headers), step=Step.EXCHANGE
+            )
+        case status if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors
+            raise ServerError(
+                status, retry_after=retry_after_seconds(response.headers), step=Step.EXCHANGE
+            )
+        case status:
+            raise _no_token(f"the token endpoint answers {status}", status)
+
+
+def _expires_in(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return DEFAULT_LIFETIME_SECONDS
+    return float(value) if math.isfinite(value) and value > 0 else DEFAULT_LIFETIME_SECONDS
+
+
+def _issued_at(value: object, now: datetime) -> datetime:
+    try:
+        issued_at = datetime.fromisoformat(value) if isinstance(value, str) else now
+    except ValueError:
+        return now
+    return issued_at if issued_at.tzinfo else issued_at.replace(tzinfo=UTC)
+
+
+def _no_token(message: str, status: int) -> TokenExchangeError:
+    return TokenExchangeError(message, status=status)

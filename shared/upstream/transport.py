@@ -1,0 +1,200 @@
+"""One connection's HTTP session: pinned addresses, its own CA, no cookies, no proxy of the
+environment, nothing unpacked, nothing followed; and aiohttp's errors turned into ours.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final, Literal, Self
+
+import aiohttp
+from attrs import frozen
+from typing_extensions import override
+from yarl import URL
+
+from shared.secret import Secret
+from shared.upstream.errors import (
+    ConnectError,
+    ResolveError,
+    Step,
+    TlsError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from shared.upstream.resolver import PinnedResolver
+from shared.upstream.target import UpstreamTarget
+
+MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
+READ_BUFFER_BYTES: Final = 256 * 1024  # one wake-up moves as much as a relay writes at once
+IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; be well before
+MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach 4 KiB
+MAX_HEADERS: Final = 128
+USER_AGENT: Final = "registry-facade"
+
+
+@frozen
+class Timeouts:
+    """Bounds on waiting for a registry, in seconds. There is none on a whole body."""
+
+    connect_seconds: float = 10.0  # name, TCP and TLS; to one address
+    first_byte_seconds: float = 60.0  # a pull-through registry may fetch a blob first
+    stall_seconds: float = 30.0  # between two pieces of a body
+
+
+class _CleanConnectionRequest(aiohttp.ClientRequest):
+    """A request that goes out only on a connection with nothing left over on it.
+
+    aiohttp puts a connection back when a body is complete, and does not look at it again: bytes
+    that a registry sends behind its Content-Length later on would be the next request's answer.
+    """
+
+    @override
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Send, or have aiohttp try again on another connection."""
+        if conn.protocol is None or conn.protocol.should_close:
+            raise aiohttp.ServerDisconnectedError
+        return await super().send(conn)
+
+
+class UpstreamTransport:
+    """Sends single requests of one connection, to the registry and to where it points."""
+
+    def __init__(
+        self, target: UpstreamTarget, session: aiohttp.ClientSession, timeouts: Timeouts
+    ) -> None:
+        self.target = target
+        self._rule = target.egress_rule
+        self._session = session
+        self._timeouts = timeouts
+
+    @classmethod
+    async def open(cls, target: UpstreamTarget, *, timeouts: Timeouts | None = None) -> Self:
+        """Return a transport; raise `TlsError` if the connection's CA cannot be read."""
+        timeouts = timeouts or Timeouts()
+        # Reading the system's authorities takes tens of milliseconds: off the loop.
+        context = await asyncio.to_thread(_tls_context, target.ca_certificate)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=PinnedResolver(target.egress_rule),
+                use_dns_cache=False,
+                ssl=context,
+                limit=MAX_CONNECTIONS,
+                keepalive_timeout=IDLE_CONNECTION_SECONDS,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=timeouts.connect_seconds,
+                sock_read=timeouts.stall_seconds,
+            ),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            request_class=_CleanConnectionRequest,
+            auto_decompress=False,
+            trust_env=False,
+            requote_redirect_url=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+        )
+        return cls(target, session, timeouts)
+
+    async def close(self) -> None:
+        """Close every connection; bodies that are being read break."""
+        await self._session.close()
+
+    async def send(
+        self,
+        method: Literal["GET", "HEAD"],
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        authorization: Secret | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Return the answer's headers, with its body still to be read; redirects are not followed.
+
+        The caller closes the response. Raises `UpstreamError` of the step that failed.
+        """
+        self._require_literal(url)
+        sent = dict(headers)
+        if authorization is not None:
+            sent["Authorization"] = authorization.reveal_text()
+        try:
+            async with asyncio.timeout(
+                self._timeouts.connect_seconds + self._timeouts.first_byte_seconds
+            ):
+                return await self._session.request(method, url, headers=sent, allow_redirects=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The cause may quote upstream's bytes and our own headers: it ends here.
+            raise upstream_error(error) from None
+
+    def _require_literal(self, url: URL) -> None:
+        """Judge an address in the URL itself, which aiohttp does not resolve."""
+        try:
+            address = ip_address(url.raw_host or "")
+        except ValueError:
+            return  # a name: the resolver judges it
+        self._rule.require_address(address)
+
+
+def close_response(response: aiohttp.ClientResponse) -> None:
+    """Give the connection back if the body is complete, else close it."""
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+
+
+async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read."""
+    body = bytearray()
+    try:
+        while chunk := await response.content.readany():
+            body += chunk
+            if len(body) > limit:
+                return None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise upstream_error(error) from None
+    return bytes(body)
+
+
+def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of error
+    error: Exception,
+) -> UpstreamError:
+    """Return our error for one of aiohttp's, in our own words."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return ResolveError("the host's name does not resolve")
+        case aiohttp.ClientConnectorCertificateError():
+            return TlsError(_certificate_problem(error.certificate_error))
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return TlsError("the TLS handshake with the host failed")
+        case aiohttp.ConnectionTimeoutError():
+            return UpstreamTimeoutError("no connection to the host in time", step=Step.CONNECT)
+        case TimeoutError():  # aiohttp's own are a TimeoutError too
+            return UpstreamTimeoutError("the host did not answer in time")
+        case aiohttp.ClientConnectorError():
+            return ConnectError("the host does not accept a connection")
+        case aiohttp.ClientResponseError() | aiohttp.InvalidURL() | aiohttp.ClientPayloadError():
+            return UnexpectedAnswerError("the host does not answer in HTTP")
+        case _:
+            return ConnectError("the host closed the connection before it answered")
+
+
+def _certificate_problem(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # OpenSSL's own words and the name that we asked for; nothing of the certificate.
+        return f"the host's certificate is not trusted: {error.verify_message}"
+    return "the host's certificate is not trusted"
+
+
+def _tls_context(ca_certificate: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_certificate is not None:
+        try:
+            context.load_verify_locations(cadata=ca_certificate)
+        except (ssl.SSLError, ValueError):
+            raise TlsError("the connection's CA certificate cannot be read") from None
+    return context
