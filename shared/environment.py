@@ -13,7 +13,7 @@
             if self.snapshot_max_age < 60:
                 yield "snapshot_max_age", "at least 1m"
 
-    settings = load(FacadeSettings, "FACADE", os.environ)
+    settings = load(FacadeSettings, "FACADE")
 
 - The field `listen` is `FACADE_LISTEN`, or `FACADE_LISTEN_FILE`: the value is read from that file,
   without a final line break. A field that ends in `_file` is a path and has no second form.
@@ -29,6 +29,7 @@
 """
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -68,16 +69,17 @@ class ConfigurationError(SafeMessage, Exception):
 def load(
     cls: type[_Settings],
     prefix: str,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None = None,
     *,
     beside: Iterable[type] = (),
 ) -> _Settings:
     """Return the settings of `PREFIX_*`, or raise `ConfigurationError` with all that is wrong.
 
+    Without `environ`, of the process's own environment.
     `beside` are the classes of other commands with the same prefix: their variables are known,
     and not read.
     """
-    environment = _Environment(prefix, environ)
+    environment = _Environment(prefix, os.environ if environ is None else environ)
     environment.note_unknown_variables([cls, *beside])
     try:
         settings = ts.load_settings(cls, [environment], converter=environment)

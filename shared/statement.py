@@ -6,6 +6,7 @@ queries. An unknown type, version or field is refused. Every statement names its
 generation; of one subject the highest generation holds.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar, Final
 from uuid import UUID
@@ -229,7 +230,7 @@ def sign(statement: Statement, private_key: Ed25519PrivateKey) -> StoredStatemen
     )
 
 
-def verify(stored: StoredStatement, public_keys: dict[str, Ed25519PublicKey]) -> Statement:
+def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey]) -> Statement:
     """Return the statement of an envelope that a known key signed, or raise.
 
     Raises `StatementRefusedError` for an unknown key or type, a signature that does not hold,

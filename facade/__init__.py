@@ -1,0 +1,1 @@
+"""The device endpoint: verifies statements, opens secrets, streams verified bytes over mTLS."""

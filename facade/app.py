@@ -1,0 +1,219 @@
+"""The facade as a whole: everything is made here, started in order, and stopped in reverse."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, assert_never
+from uuid import UUID
+
+from aiohttp import web
+
+from facade.config import FacadeSettings
+from facade.device_connection import DeviceServer
+from facade.device_identity import IdentityRule, compile_uri_pattern
+from facade.health import Readiness, operations_app
+from facade.metrics import Metrics
+from facade.opener import Opener
+from facade.pull_handler import PullHandler
+from facade.snapshot import Change, Outcome, Snapshot
+from facade.state_file import StateFile
+from facade.statement_feed import StatementFeed
+from facade.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
+from facade.token_broker import TokenBroker
+from facade.upstreams import MakeClient, Upstreams
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.keys import load_sealing_private_keys, load_statement_public_keys
+from shared.setting_types import ListenAddress
+from shared.structured_log import get_logger
+from shared.upstream.authorization import MintedAuthorization, mint
+from shared.upstream.challenge import BasicChallenge, BearerChallenge
+from shared.upstream.client import RegistryClient
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import CredentialRefusedError
+from shared.upstream.scope import Scope
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import UpstreamTransport
+
+LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
+_CONNECTION: Final = "connection"
+_log = get_logger("facade")
+
+
+class StartError(Exception):
+    """The facade cannot start; the message says why and names the setting."""
+
+
+async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
+    """Serve until told to stop, then let running pulls finish within the drain timeout.
+
+    Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
+    before the first device is let in.
+    """
+    tls = server_context(
+        certificate=settings.tls_cert_file,
+        key=settings.tls_key_file,
+        device_ca=settings.device_ca_file,
+        minimum=settings.tls_minimum,
+    )
+    opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
+    snapshot, metrics = Snapshot(), Metrics.create()
+    upstreams = Upstreams(_client_maker(settings, opener, metrics))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(upstreams.close)
+        feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
+        readiness = Readiness(feed, settings.snapshot_max_age)
+        operations = operations_app(readiness, metrics, snapshot)
+        await stack.enter_async_context(_operations(operations, settings.operations_listen))
+        devices = DeviceServer(
+            PullHandler(snapshot, upstreams, metrics, readiness.staleness),
+            IdentityRule(
+                settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
+            ),
+        )
+        async with _following(feed) as following:
+            await stack.enter_async_context(_devices(devices, settings, tls, readiness))
+            await _until_stopped(stop, following)
+
+
+def _client_maker(settings: FacadeSettings, opener: Opener, metrics: Metrics) -> MakeClient:
+    async def make(connection: ApprovedConnection) -> RegistryClient:
+        target = UpstreamTarget.of_document(
+            connection.document, allow_loopback=settings.allow_loopback
+        )
+        credential = _static_credential(connection, opener)
+        transport = await UpstreamTransport.open(target)
+
+        async def mint_authorization(
+            challenge: BearerChallenge | BasicChallenge, scope: Scope
+        ) -> MintedAuthorization:
+            return await mint(transport, challenge, scope, credential)
+
+        broker = TokenBroker(mint_authorization, metrics.tokens_minted.inc)
+        return RegistryClient(transport, broker)
+
+    return make
+
+
+def _static_credential(connection: ApprovedConnection, opener: Opener) -> BasicCredential | None:
+    match connection.document.credential:
+        case Anonymous():
+            return None
+        case UsernameAndToken(username=username):
+            return BasicCredential(username, opener.open(connection))
+        case GoogleServiceAccount() | EcrRole():
+            message = "this facade cannot speak for the connection's provider yet"
+            raise CredentialRefusedError(message)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+@asynccontextmanager
+async def _feed(
+    settings: FacadeSettings, snapshot: Snapshot, upstreams: Upstreams, metrics: Metrics
+) -> AsyncIterator[StatementFeed]:
+    def on_change(change: Change) -> None:
+        if change.outcome is not Outcome.ACCEPTED:
+            metrics.statements_refused.inc()
+        kind, _, identifier = change.subject.partition("/")
+        if kind == _CONNECTION and _is_uuid(identifier):
+            upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))
+
+    statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
+    state_file = await asyncio.to_thread(StateFile.open, settings.state_dir)
+    try:
+        feed = StatementFeed(
+            settings.database_url,
+            statement_keys,
+            snapshot,
+            state_file,
+            settings.poll_interval,
+            on_change,
+        )
+        await feed.restore()
+        yield feed
+    finally:
+        await asyncio.to_thread(state_file.close)
+
+
+@asynccontextmanager
+async def _following(feed: StatementFeed) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(feed.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def _operations(app: web.Application, listen: ListenAddress) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {error.strerror}"
+        raise StartError(message) from error
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _devices(
+    devices: DeviceServer, settings: FacadeSettings, tls: ssl.SSLContext, readiness: Readiness
+) -> AsyncIterator[None]:
+    """Let devices in; on the way out let none in any more, and wait for the running pulls."""
+    listening = _listening_socket(settings.listen, reuse_port=settings.reuse_port)
+    server = await asyncio.get_running_loop().create_server(
+        devices,
+        sock=listening,
+        ssl=tls,
+        ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
+        backlog=LISTEN_BACKLOG,
+    )
+    _log.info("listening", listen=settings.listen)
+    try:
+        yield
+    finally:
+        readiness.draining = True
+        server.close()
+        devices.pre_shutdown()
+        _log.info("draining", count=len(devices.connections))
+        await devices.shutdown(settings.drain_timeout)
+        _log.info("stopped")
+
+
+def _listening_socket(listen: ListenAddress, *, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (listen.host, listen.port),
+            family=family,
+            backlog=LISTEN_BACKLOG,
+            reuse_port=reuse_port,
+        )
+    except OSError as error:
+        message = f"FACADE_LISTEN cannot be listened on: {error.strerror}"
+        raise StartError(message) from error
+
+
+async def _until_stopped(stop: asyncio.Event, following: asyncio.Task[None]) -> None:
+    """Return when told to stop; raise what ended the feed, for without it nothing is known."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, following], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if following.done():
+        following.result()
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

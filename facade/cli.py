@@ -1,0 +1,70 @@
+"""The `facade` command. Words for people go to standard error, results to standard output."""
+
+import asyncio
+import resource
+import signal
+import sys
+from typing import Final
+
+import click
+import uvloop
+
+from facade.app import StartError, serve
+from facade.config import PREFIX, FacadeSettings
+from facade.state_file import StateFileError
+from facade.tls import TlsConfigurationError
+from shared import structured_log
+from shared.environment import (
+    CONFIGURATION_ERROR_EXIT_CODE,
+    ConfigurationError,
+    exit_with_configuration_error,
+    load,
+)
+from shared.keys import InvalidKeyFileError
+
+FAILED_EXIT_CODE: Final = 1
+
+
+@click.group()
+def main() -> None:
+    """Serve digests of approved registries to devices, over mutual TLS."""
+
+
+@main.command("serve")
+def serve_command() -> None:
+    """Run the device endpoint until SIGTERM or SIGINT.
+
+    Configured by FACADE_* environment variables. Every configuration error is listed at once.
+    """
+    settings = _settings()
+    structured_log.configure(settings.log_level)
+    _raise_descriptor_limit()
+    try:
+        uvloop.run(_serve_until_signalled(settings))
+    except (TlsConfigurationError, InvalidKeyFileError, StateFileError) as error:
+        click.echo(f"facade: {error}", err=True)
+        sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
+    except StartError as error:
+        click.echo(f"facade: {error}", err=True)
+        sys.exit(FAILED_EXIT_CODE)
+
+
+async def _serve_until_signalled(settings: FacadeSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+def _settings() -> FacadeSettings:
+    try:
+        return load(FacadeSettings, PREFIX)
+    except ConfigurationError as error:
+        exit_with_configuration_error(error)
+
+
+def _raise_descriptor_limit() -> None:
+    """Use all descriptors that we may: every device is one, and so is every upstream pull."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

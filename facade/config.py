@@ -1,0 +1,57 @@
+"""What `facade serve` reads from its environment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import typed_settings as ts
+from attrs import frozen
+
+from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
+from shared.secret import Secret
+from shared.setting_types import (
+    ByteSize,
+    Duration,
+    ListenAddress,
+    LogLevel,
+    PositiveDuration,
+    ReadableFile,
+)
+
+PREFIX: Final = "FACADE"
+DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
+
+
+@frozen(kw_only=True)
+class FacadeSettings:
+    """The facade's configuration; `interface.md` of the operator's documentation lists it."""
+
+    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    tls_cert_file: ReadableFile
+    tls_key_file: ReadableFile
+    device_ca_file: ReadableFile
+    sealing_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile
+    state_dir: Path
+    cache_dir: Path | None = None
+    cache_max_bytes: ByteSize
+    listen: ListenAddress = ListenAddress("0.0.0.0", 8443)  # noqa: S104 - devices come from outside
+    reuse_port: bool = False
+    operations_listen: ListenAddress = ListenAddress("127.0.0.1", 8081)
+    tls_minimum: Literal["1.2", "1.3"] = "1.3"
+    device_identity: IdentityKind = IdentityKind.SPIFFE
+    device_uri_pattern: str = DEFAULT_URI_PATTERN
+    snapshot_max_age: PositiveDuration = 24 * 3600.0
+    poll_interval: PositiveDuration = 15.0
+    allow_loopback: bool = False
+    log_level: LogLevel = "info"
+    drain_timeout: Duration = 30.0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        try:
+            compile_uri_pattern(self.device_uri_pattern)
+        except InvalidUriPatternError as error:
+            yield "device_uri_pattern", str(error)
+        if self.cache_max_bytes != 0 and self.cache_dir is None:
+            yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"

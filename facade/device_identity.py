@@ -1,0 +1,164 @@
+"""A presented certificate becomes a `DeviceIdentity`, or identifies nobody.
+
+The chain was verified by TLS; this reads who it is. Exactly one kind of name is looked at, the
+configured one, and nothing else in a certificate identifies anybody: no fallback, ever.
+OpenSSL lets two URI SANs and a missing extended key usage pass; this does not.
+"""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+MAX_DEVICE_ID_CHARACTERS: Final = 2048  # SPIFFE-ID section 2.3: at most 2048 bytes
+
+_PLACEHOLDERS: Final = {
+    # SPIFFE-ID sections 2.1 and 2.2
+    "trust_domain": r"[a-z0-9._-]{1,255}",
+    "fleet": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
+    "device": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
+}
+_DNS_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
+    re.ASCII,
+)
+_SUBJECT_FIELD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)  # RFC 5280 ub-common-name
+
+
+class IdentityKind(StrEnum):
+    """Which name of a certificate identifies a device."""
+
+    SPIFFE = "spiffe"
+    DNS = "dns"
+    SUBJECT = "subject"
+
+
+class InvalidUriPatternError(ValueError):
+    """The pattern is not a `spiffe://` URI with `{device}` and known placeholders, once each."""
+
+
+class UnidentifiedDeviceError(ValueError):
+    """The certificate identifies nobody; the message says why and quotes nothing of it."""
+
+
+@frozen
+class DeviceIdentity:
+    """Who asks: verified by TLS, named by the certificate."""
+
+    id: str  # verbatim, as in the certificate
+    fleet: str | None
+    serial: str  # lower-case hexadecimal without leading zeros
+    not_after: datetime
+
+
+@frozen
+class IdentityRule:
+    """How certificates are read: the kind, and for SPIFFE the pattern of the URI."""
+
+    kind: IdentityKind
+    uri_pattern: re.Pattern[str]
+
+    def identify(self, certificate: x509.Certificate) -> DeviceIdentity:
+        """Return the identity; raise `UnidentifiedDeviceError` where there is none."""
+        device, fleet = self._name(certificate)
+        return DeviceIdentity(
+            id=device,
+            fleet=fleet,
+            serial=f"{certificate.serial_number:x}",
+            not_after=certificate.not_valid_after_utc,
+        )
+
+    def _name(self, certificate: x509.Certificate) -> tuple[str, str | None]:
+        match self.kind:
+            case IdentityKind.SPIFFE:
+                return self._spiffe_name(certificate)
+            case IdentityKind.DNS:
+                return _dns_name(certificate), None
+            case IdentityKind.SUBJECT:
+                return _subject_name(certificate)
+
+    def _spiffe_name(self, certificate: x509.Certificate) -> tuple[str, str | None]:
+        uri = _the_only(_alternative_names(certificate, x509.UniformResourceIdentifier), "URI SAN")
+        match = self.uri_pattern.fullmatch(uri)
+        if match is None or len(uri) > MAX_DEVICE_ID_CHARACTERS:
+            message = "the URI SAN does not fit the configured pattern"
+            raise UnidentifiedDeviceError(message)
+        return uri, match.groupdict().get("fleet")
+
+
+def compile_uri_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the expression of `spiffe://{trust_domain}/fleet/{fleet}/device/{device}` and such."""
+    pieces = re.split(r"(\{[^{}]*\})", pattern)
+    placeholders = [piece[1:-1] for piece in pieces[1::2]]
+    known = set(placeholders) <= set(_PLACEHOLDERS)
+    once_each = len(set(placeholders)) == len(placeholders)
+    literal = "".join(pieces[::2])
+    well_formed = re.fullmatch(r"spiffe://[A-Za-z0-9._/-]*", literal) and "{device}" in pattern
+    if not (known and once_each and well_formed):
+        message = (
+            "a device URI pattern begins with spiffe:// and has {device}, and may have "
+            "{trust_domain} and {fleet}, each once"
+        )
+        raise InvalidUriPatternError(message)
+    return re.compile(
+        "".join(
+            f"(?P<{piece[1:-1]}>{_PLACEHOLDERS[piece[1:-1]]})" if odd else re.escape(piece)
+            for odd, piece in ((index % 2, piece) for index, piece in enumerate(pieces))
+        ),
+        re.ASCII,
+    )
+
+
+def may_authenticate_clients(certificate: x509.Certificate) -> bool:
+    """Tell whether the extended key usage is present and names clientAuth (RFC 5280 4.2.1.12)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):  # ValueError: a malformed or repeated extension
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
+
+
+def _alternative_names(
+    certificate: x509.Certificate, kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName]
+) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    except ValueError:
+        message = "the certificate's extensions are malformed"
+        raise UnidentifiedDeviceError(message) from None
+    return names.get_values_for_type(kind)
+
+
+def _dns_name(certificate: x509.Certificate) -> str:
+    name = _the_only(_alternative_names(certificate, x509.DNSName), "DNS SAN")
+    if not _DNS_NAME.fullmatch(name):
+        message = "the DNS SAN is not a lower-case host name"
+        raise UnidentifiedDeviceError(message)
+    return name
+
+
+def _subject_name(certificate: x509.Certificate) -> tuple[str, str]:
+    device = _subject_field(certificate, NameOID.COMMON_NAME, "CN")
+    return device, _subject_field(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME, "OU")
+
+
+def _subject_field(certificate: x509.Certificate, oid: x509.ObjectIdentifier, label: str) -> str:
+    values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
+    value = _the_only(values, label)
+    if not _SUBJECT_FIELD.fullmatch(value):
+        message = f"the subject's {label} is not letters, digits, '.', '_' and '-'"
+        raise UnidentifiedDeviceError(message)
+    return value
+
+
+def _the_only(values: list[str], label: str) -> str:
+    if len(values) != 1:
+        message = f"the certificate has {len(values)} names of the kind {label}, not one"
+        raise UnidentifiedDeviceError(message)
+    return values[0]

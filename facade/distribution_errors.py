@@ -1,0 +1,132 @@
+"""What a device is told: OCI errors, from one table. Upstream's text never gets here.
+
+`{"errors": [{"code": …, "message": …, "detail": {"request_id": …}}]}`, OCI distribution
+specification 1.1, "Error codes".
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from attrs import field, frozen
+
+JSON_MEDIA_TYPE: Final = "application/json"
+DEFAULT_RETRY_AFTER_SECONDS: Final = 5  # containerd and podman try again; soon, not at once
+
+
+@frozen
+class ErrorAnswer:
+    """An answer that is not the bytes asked for."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+    headers: dict[str, str] = field(factory=dict)
+    closes: bool = False
+
+    def body(self, request_id: str) -> bytes:
+        """Return the JSON body."""
+        error = {"code": self.code, "message": self.message, "detail": {"request_id": request_id}}
+        return orjson.dumps({"errors": [error]})
+
+
+class PullRefusedError(Exception):
+    """A pull ends with this answer; the reason is for the log alone."""
+
+    def __init__(self, answer: ErrorAnswer, reason: str) -> None:
+        """Hold both."""
+        super().__init__(reason)
+        self.answer = answer
+        self.reason = reason
+
+
+UNSUPPORTED_METHOD: Final = ErrorAnswer(
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    "UNSUPPORTED",
+    "only GET and HEAD are served",
+    {"Allow": "GET, HEAD"},
+)
+UNSUPPORTED_ROUTE: Final = ErrorAnswer(
+    HTTPStatus.NOT_FOUND, "UNSUPPORTED", "only manifests and blobs by digest are served"
+)
+NAME_INVALID: Final = ErrorAnswer(
+    HTTPStatus.BAD_REQUEST,
+    "NAME_INVALID",
+    "the path is /v2/<host>/<repository>/(manifests|blobs)/<digest>, without escapes",
+)
+DIGEST_INVALID: Final = ErrorAnswer(
+    HTTPStatus.BAD_REQUEST,
+    "DIGEST_INVALID",
+    "a digest is sha256:<64 hex digits> or sha512:<128 hex digits>, lower case",
+)
+TAG_NOT_SERVED: Final = ErrorAnswer(
+    HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "tags are not served, only digests"
+)
+NAME_UNKNOWN: Final = ErrorAnswer(
+    HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", "the repository is not served to this device"
+)
+MANIFEST_UNKNOWN: Final = ErrorAnswer(
+    HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "the manifest is not known to the registry"
+)
+BLOB_UNKNOWN: Final = ErrorAnswer(
+    HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "the blob is not known to the registry"
+)
+DEVICE_DENIED: Final = ErrorAnswer(
+    HTTPStatus.FORBIDDEN, "DENIED", "the certificate identifies no device", closes=True
+)
+DEVICE_REVOKED: Final = ErrorAnswer(
+    HTTPStatus.FORBIDDEN, "DENIED", "the device is revoked", closes=True
+)
+BAD_REQUEST: Final = ErrorAnswer(
+    HTTPStatus.BAD_REQUEST, "UNSUPPORTED", "the request is not valid HTTP", closes=True
+)
+HTTP_VERSION: Final = ErrorAnswer(
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+    "UNSUPPORTED",
+    "blobs are served over HTTP/1.1: an aborted HTTP/1.0 answer would look whole",
+    closes=True,
+)
+INTERNAL: Final = ErrorAnswer(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the facade failed", closes=True
+)
+CREDENTIAL_REFUSED: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY, "DENIED", "the registry refuses the connection's credential"
+)
+EGRESS_REFUSED: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry points to where the facade may not go"
+)
+WRONG_ANSWER: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry's answer is not what the digest names"
+)
+
+
+def rate_limited(retry_after_seconds: float | None) -> ErrorAnswer:
+    """Return the answer to upstream's rate limit."""
+    return ErrorAnswer(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "TOOMANYREQUESTS",
+        "the registry limits the rate of requests",
+        _retry_after(retry_after_seconds),
+    )
+
+
+def unavailable(message: str, retry_after_seconds: float | None = None) -> ErrorAnswer:
+    """Return the answer where the registry, or this facade, cannot serve now."""
+    return ErrorAnswer(
+        HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", message, _retry_after(retry_after_seconds)
+    )
+
+
+def too_slow() -> ErrorAnswer:
+    """Return the answer where the registry does not answer in time."""
+    return ErrorAnswer(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "UNAVAILABLE",
+        "the registry does not answer in time",
+        _retry_after(None),
+    )
+
+
+def _retry_after(seconds: float | None) -> dict[str, str]:
+    whole = DEFAULT_RETRY_AFTER_SECONDS if seconds is None else max(1, int(seconds))
+    return {"Retry-After": str(whole)}

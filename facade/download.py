@@ -1,0 +1,159 @@
+"""A blob's bytes from upstream: resumed after a break, verified before the end.
+
+What `verified_pieces` yields may be sent on; where it ends without an error, everything it
+yielded was right. Memory is constant: what is held is one piece and what one read gave.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+from facade.held_back import HeldBackVerifier, WrongBytesError
+from shared.jitter import jittered
+from shared.oci import Digest, Kind, RepositoryName
+from shared.structured_log import get_logger
+from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.client import RegistryClient
+from shared.upstream.errors import (
+    BrokenBodyError,
+    ConnectError,
+    ServerError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
+FIRST_RESUME_DELAY_SECONDS: Final = 0.1
+MAX_RESUME_DELAY_SECONDS: Final = 5.0
+
+# Worth another try from the byte reached; everything else is an answer.
+_BREAKS: Final = (BrokenBodyError, ConnectError, ServerError, UpstreamTimeoutError)
+_log = get_logger("facade.download")
+
+
+@define(eq=False)
+class Download:
+    """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
+
+    length: int
+    _client: RegistryClient
+    _repository: RepositoryName
+    _answer: UpstreamAnswer
+    _stack: AsyncExitStack
+    _verifier: HeldBackVerifier
+    _failures: int = field(default=0, init=False)
+
+    async def verified_pieces(self) -> AsyncIterator[bytes]:
+        """Yield what may be sent on, the held-back end last.
+
+        Raises `WrongBytesError`, or an `UpstreamError` where resuming was given up.
+        """
+        verifier = self._verifier
+        chunks = self._answer.chunks()
+        while verifier.taken < self.length:
+            try:
+                async for chunk in chunks:
+                    self._failures = 0
+                    for piece in verifier.take(chunk):
+                        yield piece
+                if verifier.taken == self.length:
+                    break
+                message = "the body ended early"
+                raise BrokenBodyError(message)
+            except _BREAKS as error:
+                await self._before_resuming(error)
+                try:
+                    chunks = await self._resume()
+                except _BREAKS as again:
+                    chunks = _Broken(again)
+        yield verifier.finish()
+
+    async def _before_resuming(self, error: UpstreamError) -> None:
+        self._failures += 1
+        if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+            raise error
+        _log.info(
+            "upstream broke, resuming",
+            repository=self._repository,
+            digest=self._verifier.digest,
+            bytes=self._verifier.taken,
+            attempt=self._failures,
+            reason=type(error).__name__,
+        )
+        ceiling = min(FIRST_RESUME_DELAY_SECONDS * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
+        await asyncio.sleep(jittered(ceiling))
+
+    async def _resume(self) -> AsyncIterator[bytes]:
+        """Return the bytes from the one reached on."""
+        await self._stack.aclose()
+        reached = self._verifier.taken
+        answer = await self._stack.enter_async_context(
+            self._client.fetch(
+                Kind.BLOB, self._repository, self._verifier.digest, first_byte=reached
+            )
+        )
+        if answer.content_range is not None:
+            if answer.content_range.total != self.length:
+                message = "a resumed answer has another total length"
+                raise UnexpectedAnswerError(message)
+            return answer.chunks()
+        return self._after_same_beginning(answer.chunks(), reached)
+
+    async def _after_same_beginning(
+        self, chunks: AsyncIterator[bytes], reached: int
+    ) -> AsyncIterator[bytes]:
+        """Compare the beginning of a whole answer with what was taken, and yield what follows."""
+        again = self._verifier.digest.hasher()
+        left = reached
+        async for chunk in chunks:
+            beginning, rest = chunk[:left], chunk[left:]
+            again.update(beginning)
+            left -= len(beginning)
+            if left == 0 and beginning and again.hexdigest() != self._verifier.prefix_hash():
+                message = "the registry sent another beginning the second time"
+                raise WrongBytesError(message)
+            if rest:
+                yield rest
+
+
+class _Broken(AsyncIterator[bytes]):
+    """A body that breaks at once: an answer that did not begin."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        self._error = error
+
+    async def __anext__(self) -> bytes:
+        raise self._error
+
+
+@asynccontextmanager
+async def _download(
+    client: RegistryClient, repository: RepositoryName, digest: Digest
+) -> AsyncIterator[Download]:
+    async with AsyncExitStack() as stack:
+        answer = await stack.enter_async_context(client.fetch(Kind.BLOB, repository, digest))
+        length = answer.content_length
+        if length is None:
+            length = await blob_length(client, repository, digest)
+        verifier = HeldBackVerifier(digest, length)
+        yield Download(length, client, repository, answer, stack, verifier)
+
+
+def open_download(
+    client: RegistryClient, repository: RepositoryName, digest: Digest
+) -> AbstractAsyncContextManager[Download]:
+    """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
+    return _download(client, repository, digest)
+
+
+async def blob_length(client: RegistryClient, repository: RepositoryName, digest: Digest) -> int:
+    """Return the length in bytes that upstream's HEAD announces, or raise `UpstreamError`."""
+    async with client.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
+        if answer.content_length is None:
+            message = "no length, neither on GET nor on HEAD"
+            raise UnexpectedAnswerError(message)
+        return answer.content_length

@@ -1,0 +1,71 @@
+"""What the facade counts. Labels are from small fixed sets: no host, device or path."""
+
+from typing import Final
+
+from attrs import frozen
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from shared.oci import Kind
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# From a manifest on a warm token to a model of tens of GiB over a slow link.
+_DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+@frozen
+class Metrics:
+    """The process's metrics in a registry of its own."""
+
+    _registry: CollectorRegistry
+    _answers: Counter
+    _durations: Histogram
+    connections: Gauge
+    snapshot_age: Gauge
+    statements_refused: Counter
+    tokens_minted: Counter
+
+    @classmethod
+    def create(cls) -> "Metrics":
+        """Return metrics that start at zero."""
+        registry = CollectorRegistry()
+        return cls(
+            registry,
+            Counter("facade_answers", "Answers to devices", ["status", "kind"], registry=registry),
+            Histogram(
+                "facade_answer_seconds",
+                "From the request's headers to the last byte",
+                ["kind"],
+                buckets=_DURATION_BUCKETS,
+                registry=registry,
+            ),
+            Gauge(
+                "facade_approved_connections",
+                "Connections that the snapshot serves",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_snapshot_age_seconds",
+                "Since the database was last read whole; -1 where it never was",
+                registry=registry,
+            ),
+            Counter(
+                "facade_statements_refused",
+                "Rows that were not believed, and subjects that vanished",
+                registry=registry,
+            ),
+            Counter(
+                "facade_tokens_minted",
+                "Authorizations asked of registries' token endpoints",
+                registry=registry,
+            ),
+        )
+
+    def answered(self, status: int, kind: Kind | None, seconds: float) -> None:
+        """Count an answer."""
+        label = kind.value if kind else "none"
+        self._answers.labels(str(status), label).inc()
+        self._durations.labels(label).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return the Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,36 @@
+"""Opens a connection's sealed secret, at first use and never before.
+
+The only place in the system where a stored secret is plain. Several private keys serve while one
+is being rotated; the document names the one that opens.
+"""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from shared.approved_connection import ApprovedConnection
+from shared.sealed_secret import SUITE_NAME, SealedSecretError, open_sealed
+from shared.secret import Secret
+
+
+@frozen
+class Opener:
+    """Holds the sealing key's private half."""
+
+    _private_keys: Mapping[str, X25519PrivateKey] = field(repr=False)
+
+    def open(self, connection: ApprovedConnection) -> Secret:
+        """Return the connection's secret; raise `SealedSecretError`."""
+        reference, sealed = connection.document.secret, connection.sealed_secret
+        if reference is None or sealed is None:
+            message = "the connection has no secret"
+            raise SealedSecretError(message)
+        private_key = self._private_keys.get(reference.key_id)
+        if private_key is None:
+            message = f"no private key {reference.key_id} is configured"
+            raise SealedSecretError(message)
+        if reference.suite != SUITE_NAME:
+            message = "sealed with an unknown suite"
+            raise SealedSecretError(message)
+        return open_sealed(sealed, private_key, connection.seal_context)

@@ -1,0 +1,217 @@
+"""The way of one pull, from the raw request to the last byte; reads down the page."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final, cast
+
+import attrs
+from aiohttp import HttpVersion11, web
+from attrs import define, field
+
+from facade import distribution_errors as errors
+from facade.access import Denied, authorize_pull
+from facade.device_connection import (
+    SERVER_NAME,
+    DeviceConnection,
+    PullAbortedError,
+    error_response,
+    new_request_id,
+)
+from facade.device_identity import DeviceIdentity
+from facade.distribution_errors import PullRefusedError
+from facade.download import blob_length, open_download
+from facade.held_back import WrongBytesError
+from facade.manifest import fetch_manifest
+from facade.metrics import Metrics
+from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
+from facade.relay import relay
+from facade.snapshot import Snapshot
+from facade.upstream_answers import answer_to
+from facade.upstreams import ConnectionRevokedError, Upstreams
+from shared.approved_connection import ApprovedConnection
+from shared.oci import OCTET_STREAM, Kind
+from shared.sealed_secret import SealedSecretError
+from shared.structured_log import get_logger
+from shared.upstream.client import RegistryClient
+from shared.upstream.errors import UpstreamError
+from shared.upstream.hosts import upstream_repository
+
+# A digest's bytes never change; `private`, for who may read them is decided anew each time.
+CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
+API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
+
+_REFUSALS: Final = {
+    Refusal.METHOD: errors.UNSUPPORTED_METHOD,
+    Refusal.ROUTE: errors.UNSUPPORTED_ROUTE,
+    Refusal.NAME: errors.NAME_INVALID,
+    Refusal.DIGEST: errors.DIGEST_INVALID,
+    Refusal.TAG: errors.TAG_NOT_SERVED,
+}
+_log = get_logger("facade.pull")
+
+
+@define(eq=False)
+class Exchange:
+    """One request and what is known of it so far: what the log line at its end says."""
+
+    request: web.BaseRequest
+    request_id: str = field(factory=new_request_id)
+    started: float = field(factory=time.perf_counter)
+    device: DeviceIdentity | None = None
+    pull: Pull | None = None
+    connection: ApprovedConnection | None = None
+    reason: str = ""
+
+
+@define(eq=False)
+class PullHandler:
+    """Answers every request of every device."""
+
+    _snapshot: Snapshot
+    _upstreams: Upstreams
+    _metrics: Metrics
+    _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; whatever it is, one line in the log tells of it."""
+        exchange = Exchange(request)
+        status = int(errors.INTERNAL.status)
+        try:
+            response = await self._answer(exchange)
+            status = response.status
+        except PullRefusedError as refused:
+            exchange.reason = refused.reason
+            response = error_response(refused.answer, exchange.request_id)
+            status = response.status
+        except PullAbortedError as aborted:
+            exchange.reason = str(aborted)
+            raise
+        finally:
+            self._tell(exchange, status)
+        return response
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        request = exchange.request
+        exchange.device = self._identify_device(request)
+        asked = parse_request(request.method, request.raw_path)
+        if isinstance(asked, Refusal):
+            raise PullRefusedError(_REFUSALS[asked], asked.value)
+        if isinstance(asked, ApiVersionCheck):
+            return _api_version(exchange.request_id)
+        exchange.pull = pull = _upstream_form(asked)
+        exchange.connection = connection = self._authorize(pull, exchange.device)
+        try:
+            return await self._serve(exchange, pull, connection)
+        except (UpstreamError, WrongBytesError, SealedSecretError) as failure:
+            raise PullRefusedError(answer_to(failure, pull.kind), str(failure)) from failure
+        except ConnectionRevokedError:
+            reason = "the connection was revoked meanwhile"
+            raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
+
+    def _identify_device(self, request: web.BaseRequest) -> DeviceIdentity:
+        presented = cast(DeviceConnection, request.protocol).device
+        device = presented.identity
+        if device is None:
+            raise PullRefusedError(errors.DEVICE_DENIED, presented.problem)
+        if device.not_after <= datetime.now(UTC):
+            raise PullRefusedError(errors.DEVICE_DENIED, "the certificate has expired")
+        if self._snapshot.is_revoked(device, presented.issuer):
+            raise PullRefusedError(errors.DEVICE_REVOKED, "the device is revoked")
+        return device
+
+    def _authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:
+        if stale := self._staleness():
+            answer = errors.unavailable("the facade does not know what is approved")
+            raise PullRefusedError(answer, stale)
+        candidates = self._snapshot.connections_of(pull.host)
+        decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
+        if isinstance(decision, Denied):
+            raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason)
+        return decision.connection
+
+    async def _serve(
+        self, exchange: Exchange, pull: Pull, connection: ApprovedConnection
+    ) -> web.StreamResponse:
+        request = exchange.request
+        async with self._upstreams.lease(connection) as client:
+            if request.headers.get("If-None-Match") == f'"{pull.digest}"':
+                async with client.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+                    return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
+            if pull.kind is Kind.MANIFEST:
+                manifest = await fetch_manifest(client, pull.repository, pull.digest)
+                return _response(
+                    exchange, pull, HTTPStatus.OK, manifest.media_type, manifest.content
+                )
+            if request.method == "HEAD":
+                length = await blob_length(client, pull.repository, pull.digest)
+                response = _response(exchange, pull, HTTPStatus.OK, OCTET_STREAM)
+                response.headers["Content-Length"] = str(length)
+                return response
+            return await self._stream_blob(exchange, pull, client)
+
+    async def _stream_blob(
+        self, exchange: Exchange, pull: Pull, client: RegistryClient
+    ) -> web.StreamResponse:
+        request = exchange.request
+        if request.version < HttpVersion11:
+            raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0")
+        async with open_download(client, pull.repository, pull.digest) as download:
+            response = web.StreamResponse(headers=_headers(exchange, pull, OCTET_STREAM))
+            response.content_length = download.length
+            await relay(request, response, download.verified_pieces())
+        return response
+
+    def _tell(self, exchange: Exchange, status: int) -> None:
+        request, pull = exchange.request, exchange.pull
+        seconds = time.perf_counter() - exchange.started
+        self._metrics.answered(status, pull.kind if pull else None, seconds)
+        _log.info(
+            "answered",
+            request_id=exchange.request_id,
+            device=exchange.device.id if exchange.device else None,
+            host=str(pull.host) if pull else None,
+            repository=str(pull.repository) if pull else None,
+            kind=pull.kind.value if pull else None,
+            digest=str(pull.digest) if pull else None,
+            connection=str(exchange.connection.id) if exchange.connection else None,
+            method=request.method,
+            status=status,
+            bytes=request.writer.output_size,
+            duration_ms=round(seconds * 1000, 3),
+            reason=exchange.reason,
+        )
+
+
+def _upstream_form(pull: Pull) -> Pull:
+    """Return the pull of the repository's full upstream name (`library/` on Docker Hub)."""
+    return attrs.evolve(pull, repository=upstream_repository(pull.host, pull.repository))
+
+
+def _api_version(request_id: str) -> web.Response:
+    headers = {"X-Request-Id": request_id, "Server": SERVER_NAME, **API_VERSION_HEADERS}
+    return web.Response(body=b"{}", content_type=errors.JSON_MEDIA_TYPE, headers=headers)
+
+
+def _response(
+    exchange: Exchange,
+    pull: Pull,
+    status: HTTPStatus,
+    media_type: str | None = None,
+    content: bytes | None = None,
+) -> web.Response:
+    return web.Response(status=status, headers=_headers(exchange, pull, media_type), body=content)
+
+
+def _headers(exchange: Exchange, pull: Pull, media_type: str | None) -> dict[str, str]:
+    headers = {
+        "Docker-Content-Digest": str(pull.digest),
+        "ETag": f'"{pull.digest}"',
+        "Cache-Control": CACHE_CONTROL,
+        "X-Request-Id": exchange.request_id,
+        "Server": SERVER_NAME,
+    }
+    if media_type is not None:
+        headers["Content-Type"] = media_type
+    return headers

@@ -1,0 +1,84 @@
+"""The raw request path and method become one validated value, or a refusal.
+
+Decided on the request alone, before anything is looked up, so that a refusal tells nobody what
+is connected. aiohttp's `match_info` is percent-decoded (`blobs/x%2fblobs%2fy` would give the
+digest `x/blobs/y`), therefore only the raw target is read, and `%` is never valid in it.
+"""
+
+import re
+from enum import Enum
+from typing import Final
+
+from attrs import frozen
+
+from shared.oci import Digest, InvalidDigestError, InvalidRepositoryNameError, Kind, RepositoryName
+from shared.registry_host import InvalidRegistryHostError, RegistryHost
+
+API_ROOT: Final = "/v2/"
+READ_METHODS: Final = frozenset({"GET", "HEAD"})
+# root, host and port, repository, route and a sha512 digest, each at its own bound
+MAX_PATH_CHARACTERS: Final = 4 + 259 + 1 + 255 + 11 + 135
+
+# RFC 9112 section 3.2.2: a server accepts the absolute form; its authority changes nothing.
+_ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.ASCII | re.IGNORECASE)
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._:/-]*", re.ASCII)
+# OCI distribution specification 1.1, "Pulling manifests".
+_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
+_KINDS: Final = {kind.value: kind for kind in Kind}
+_SHORTEST_PULL: Final = 3  # host, kind and reference: the route of a pull that names no repository
+
+
+class Refusal(Enum):
+    """Why a request is answered without looking anything up."""
+
+    METHOD = "method"
+    ROUTE = "route"
+    NAME = "name"
+    DIGEST = "digest"
+    TAG = "tag"
+
+
+@frozen
+class ApiVersionCheck:
+    """`GET /v2/`."""
+
+
+@frozen
+class Pull:
+    """A manifest or blob of a repository on a host, by digest."""
+
+    host: RegistryHost
+    repository: RepositoryName
+    kind: Kind
+    digest: Digest
+
+
+def parse_request(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
+    """Return what a request asks for. The query and the authority are ignored."""
+    if method not in READ_METHODS:
+        return Refusal.METHOD
+    path = _ABSOLUTE_FORM.sub("", raw_target, count=1) if raw_target[:1] != "/" else raw_target
+    path = path.partition("?")[0]
+    if path == API_ROOT:
+        return ApiVersionCheck()
+    if not path.startswith(API_ROOT):
+        return Refusal.ROUTE
+    return _parse_pull(path)
+
+
+def _parse_pull(path: str) -> Pull | Refusal:
+    if len(path) > MAX_PATH_CHARACTERS or not _UNRESERVED.fullmatch(path) or "//" in path:
+        return Refusal.NAME
+    parts = path.removeprefix(API_ROOT).split("/")
+    if len(parts) < _SHORTEST_PULL or parts[-2] not in _KINDS:
+        return Refusal.ROUTE
+    kind, reference = _KINDS[parts[-2]], parts[-1]
+    try:
+        host = RegistryHost.parse_path_form(parts[0])
+        repository = RepositoryName.parse("/".join(parts[1:-2]))
+        return Pull(host, repository, kind, Digest.parse(reference))
+    except (InvalidRegistryHostError, InvalidRepositoryNameError):
+        return Refusal.NAME
+    except InvalidDigestError:
+        is_tag = kind is Kind.MANIFEST and _TAG.fullmatch(reference)
+        return Refusal.TAG if is_tag else Refusal.DIGEST

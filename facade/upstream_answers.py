@@ -1,0 +1,53 @@
+"""One table: what went wrong on the way to a registry, and what the device is told of it."""
+
+from typing import assert_never
+
+from facade.distribution_errors import (
+    BLOB_UNKNOWN,
+    CREDENTIAL_REFUSED,
+    EGRESS_REFUSED,
+    MANIFEST_UNKNOWN,
+    WRONG_ANSWER,
+    ErrorAnswer,
+    rate_limited,
+    too_slow,
+    unavailable,
+)
+from facade.held_back import WrongBytesError
+from shared.oci import Kind
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.errors import (
+    ChallengeError,
+    CredentialRefusedError,
+    EgressRefusedError,
+    NotFoundError,
+    RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+PullFailure = UpstreamError | WrongBytesError | SealedSecretError
+
+
+def answer_to(failure: PullFailure, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911 - a table
+    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
+    match failure:
+        case NotFoundError():
+            return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
+        case CredentialRefusedError() | SealedSecretError():
+            return CREDENTIAL_REFUSED
+        case EgressRefusedError() | RealmNotAllowedError() | RedirectRefusedError():
+            return EGRESS_REFUSED
+        case WrongBytesError() | UnexpectedAnswerError() | ChallengeError():
+            return WRONG_ANSWER
+        case RateLimitedError():
+            return rate_limited(failure.retry_after)
+        case UpstreamTimeoutError():
+            return too_slow()
+        case UpstreamError():  # not resolved, not connected, TLS, 5xx, a broken body
+            return unavailable("the registry cannot be reached")
+        case _ as unreachable:
+            assert_never(unreachable)

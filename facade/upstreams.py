@@ -1,0 +1,116 @@
+"""One client for each approved connection, made at first use and closed when it serves no more.
+
+A client belongs to an access key: a new scope goes on with it, a new secret, realm, network or CA
+gets another. Pulls hold a lease: a rotation lets them finish, a revocation ends them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from attrs import define, field
+
+from shared.approved_connection import ApprovedConnection
+from shared.upstream.client import RegistryClient
+
+MakeClient = Callable[[ApprovedConnection], Awaitable[RegistryClient]]
+
+
+class ConnectionRevokedError(Exception):
+    """The connection was revoked while a pull went through it."""
+
+
+@define(eq=False)
+class _Entry:
+    access_key: str
+    client: asyncio.Task[RegistryClient]
+    pulls: set[asyncio.Task[object]] = field(factory=set)
+    retired: bool = False
+    revoked: bool = False
+
+
+@define(eq=False)
+class Upstreams:
+    """The clients of one facade process."""
+
+    _make_client: MakeClient
+    _entries: dict[UUID, _Entry] = field(factory=dict, init=False)
+    _closing: set[asyncio.Task[None]] = field(factory=set, init=False)
+
+    @asynccontextmanager
+    async def lease(self, connection: ApprovedConnection) -> AsyncIterator[RegistryClient]:
+        """Lend the connection's client to this task; it stays open as long as it is lent.
+
+        Raises `ConnectionRevokedError` in the middle of whatever the task does with it.
+        """
+        entry, pull = self._entry_of(connection), _current_task()
+        entry.pulls.add(pull)
+        try:
+            yield await asyncio.shield(entry.client)
+        except asyncio.CancelledError:
+            if entry.revoked and pull.uncancel() == 0:
+                raise ConnectionRevokedError from None
+            raise
+        finally:
+            entry.pulls.discard(pull)
+            self._close_if_unused(entry)
+
+    def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
+        """Let go of a client whose connection serves no more, or with another access key."""
+        entry = self._entries.get(connection_id)
+        if entry is None or (serving is not None and serving.access_key == entry.access_key):
+            return
+        del self._entries[connection_id]
+        entry.retired = True
+        if serving is None:
+            entry.revoked = True
+            for pull in entry.pulls:
+                pull.cancel()
+        self._close_if_unused(entry)
+
+    async def close(self) -> None:
+        """Close every client."""
+        for entry in self._entries.values():
+            self._close(entry)
+        self._entries.clear()
+        await asyncio.gather(*self._closing)
+
+    def _entry_of(self, connection: ApprovedConnection) -> _Entry:
+        entry = self._entries.get(connection.id)
+        if entry is not None and entry.access_key != connection.access_key:
+            self.retire(connection.id, serving=connection)
+            entry = None
+        if entry is None or _failed(entry.client):
+            task = asyncio.ensure_future(self._make_client(connection))
+            entry = self._entries[connection.id] = _Entry(connection.access_key, task)
+        return entry
+
+    def _close_if_unused(self, entry: _Entry) -> None:
+        if entry.retired and not entry.pulls:
+            self._close(entry)
+
+    def _close(self, entry: _Entry) -> None:
+        task = asyncio.ensure_future(_close_client(entry.client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _current_task() -> asyncio.Task[object]:
+    """Return the running task; raise `RuntimeError` outside of any."""
+    task = asyncio.current_task()
+    if task is None:
+        message = "a lease is taken by a task"
+        raise RuntimeError(message)
+    return task
+
+
+def _failed(client: asyncio.Task[RegistryClient]) -> bool:
+    return client.done() and (client.cancelled() or client.exception() is not None)
+
+
+async def _close_client(client: asyncio.Task[RegistryClient]) -> None:
+    client.cancel()
+    await asyncio.wait([client])
+    if not client.cancelled() and client.exception() is None:
+        await client.result().close()
