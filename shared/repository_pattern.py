@@ -4,10 +4,10 @@
 """
 
 import re
-from functools import cached_property
+from fnmatch import fnmatchcase
 from typing import Final, Self
 
-from attrs import field, frozen
+from attrs import frozen
 
 from shared.oci import MAX_REPOSITORY_NAME_CHARACTERS, RepositoryName
 from shared.safe_message import SafeMessage
@@ -20,11 +20,11 @@ class InvalidRepositoryPatternError(SafeMessage, ValueError):
     """The text is not a repository pattern."""
 
 
-@frozen(slots=False)
+@frozen
 class RepositoryPattern:
     """A pattern such as `team/*/gateway` or `models/**`."""
 
-    value: str = field()
+    value: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -40,19 +40,24 @@ class RepositoryPattern:
             raise InvalidRepositoryPatternError(message)
         return cls(text)
 
-    @cached_property
-    def _expression(self) -> re.Pattern[str]:
-        parts = (
-            r"[^/]+(?:/[^/]+)*"
-            if part == "**"
-            else "[^/]*".join(re.escape(piece) for piece in part.split("*"))
-            for part in self.value.split("/")
-        )
-        return re.compile("/".join(parts))
-
     def matches(self, repository: RepositoryName) -> bool:
-        """Tell whether the whole name fits the pattern."""
-        return self._expression.fullmatch(repository.value) is not None
+        """Tell whether the whole name fits the pattern.
+
+        The work is bounded by the product of the lengths: as one regular expression, five stars
+        and a name of 200 letters took 19 s.
+        """
+        components = repository.components
+        reached = {0}  # how many components the parts so far may have taken
+        for part in self.value.split("/"):
+            if part == "**":
+                reached = set(range(min(reached, default=len(components)) + 1, len(components) + 1))
+            else:
+                reached = {
+                    taken + 1
+                    for taken in reached
+                    if taken < len(components) and fnmatchcase(components[taken], part)
+                }
+        return len(components) in reached
 
     def __str__(self) -> str:
         """Return the pattern itself."""

@@ -59,6 +59,12 @@ def device_subject(device: str | None, serial: str | None, issuer: str | None) -
     return f"certificate/{serial}/{issuer or ''}"
 
 
+def _require_one_subject(device: str | None, serial: str | None, issuer: str | None) -> None:
+    if (device is None) == (serial is None) or (issuer is not None and serial is None):
+        message = "a device's statement names a device, or a serial that may have an issuer"
+        raise ValueError(message)
+
+
 @frozen
 class ConnectionApproval:
     """A revision of a connection may be served: the whole document, as the approver saw it."""
@@ -115,6 +121,10 @@ class DeviceRevocation:
         """The device or the certificate."""
         return device_subject(self.device, self.serial, self.issuer)
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse a statement about nobody, or about two."""
+        _require_one_subject(self.device, self.serial, self.issuer)
+
 
 @frozen
 class DeviceLifting:
@@ -133,6 +143,10 @@ class DeviceLifting:
     def subject(self) -> str:
         """The device or the certificate."""
         return device_subject(self.device, self.serial, self.issuer)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a statement about nobody, or about two."""
+        _require_one_subject(self.device, self.serial, self.issuer)
 
 
 @frozen
@@ -236,6 +250,10 @@ def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey])
     Raises `StatementRefusedError` for an unknown key or type, a signature that does not hold,
     or a payload that is not exactly what its type has.
     """
+    cls = _TYPES.get(stored.type)
+    if cls is None:
+        message = "of an unknown type or version"
+        raise StatementRefusedError(message)
     public_key = public_keys.get(stored.key_id)
     if public_key is None:
         message = "signed with an unknown key"
@@ -245,10 +263,6 @@ def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey])
     except InvalidSignature:
         message = "the signature does not hold"
         raise StatementRefusedError(message) from None
-    cls = _TYPES.get(stored.type)
-    if cls is None:
-        message = "of an unknown type or version"
-        raise StatementRefusedError(message)
     try:
         return from_json(stored.payload, cls)
     except InvalidDocumentError as error:
