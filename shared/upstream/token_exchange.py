@@ -22,6 +22,8 @@ from shared.upstream.errors import (
     ServerError,
     Step,
     TokenExchangeError,
+    UnexpectedAnswerError,
+    UpstreamTimeoutError,
 )
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.scope import Scope
@@ -57,9 +59,20 @@ async def exchange(
     `ServerError`, `TokenExchangeError`, or what the transport raises.
     """
     realm = transport.target.require_realm(challenge.realm)
+    url = _with_parameters(realm.url, challenge.service, scope)
+    try:
+        return await _ask(transport, url, basic)
+    except (UpstreamTimeoutError, UnexpectedAnswerError) as error:
+        error.step = Step.EXCHANGE  # the transport knows no more than that it made a request
+        raise
+
+
+async def _ask(
+    transport: UpstreamTransport, url: URL, basic: BasicCredential | None
+) -> AccessToken:
     response = await transport.send(
         "GET",
-        _with_parameters(realm.url, challenge.service, scope),
+        url,
         headers={"Accept": "application/json"},
         authorization=basic.authorization() if basic else None,
     )

@@ -1,0 +1,140 @@
+"""How a simulated registry answers the GET of one digest: each a way in which real ones fail."""
+
+from typing import Literal
+
+from attrs import frozen
+
+
+@frozen
+class Honest:
+    """The right bytes, their length, and ranges honoured."""
+
+
+@frozen
+class FewerBytes:
+    """Promises the whole length, sends `missing` fewer, then closes, resets, or says nothing."""
+
+    missing: int = 1
+    then: Literal["close", "reset", "stay"] = "close"
+
+
+@frozen
+class MoreBytes:
+    """Sends `extra` behind the right bytes; `counted`: Content-Length says so.
+
+    Uncounted bytes lie on a kept-alive connection, where the next answer is expected;
+    `pause_seconds` later if not 0.
+    """
+
+    extra: bytes = b"surplus"
+    counted: bool = False
+    pause_seconds: float = 0
+
+
+@frozen
+class OtherBytes:
+    """As many bytes, the last one another."""
+
+
+@frozen
+class Encoded:
+    """The content in gzip, and says so; `declared=False`: with the header missing."""
+
+    declared: bool = True
+    header: str = "Content-Encoding"
+
+
+@frozen
+class WebPage:
+    """200 with an HTML page, as captive portals and login pages do."""
+
+    page: bytes = b"<!doctype html><title>Sign in</title>"
+
+
+@frozen
+class NoLength:
+    """The right bytes without Content-Length: chunked, or ended by closing.
+
+    `head_length`: whether HEAD names it all the same. `missing`: ends that many bytes early.
+    """
+
+    framing: Literal["chunked", "close"] = "chunked"
+    head_length: bool = True
+    missing: int = 0
+
+
+@frozen
+class TypedAs:
+    """The right bytes with another Content-Type, or with several, or with none."""
+
+    content_types: tuple[str, ...] = ("application/octet-stream",)
+
+
+@frozen
+class BreaksAt:
+    """Sends bytes up to `byte` (an absolute offset), then resets, `times` times; later honest.
+
+    `ranges`: `honoured` resumes with 206, `ignored` sends the whole with 200, `wrong` answers 206
+    from another byte, `other_total` 206 with another total.
+    """
+
+    byte: int
+    times: int = 1
+    ranges: Literal["honoured", "ignored", "wrong", "other_total"] = "honoured"
+
+
+@frozen
+class RedirectsTo:
+    """Redirects to this URL, verbatim."""
+
+    location: str
+    status: int = 307
+
+
+@frozen
+class Answers:
+    """This status, these headers and this body; Content-Length is added."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b"upstream text that nobody may see"
+
+
+@frozen
+class RawBytes:
+    """Writes exactly these bytes and closes: whatever HTTP does not allow."""
+
+    answer: bytes
+
+
+@frozen
+class Slow:
+    """The right bytes in pieces with a pause before each."""
+
+    piece_bytes: int = 1024
+    pause_seconds: float = 0.05
+
+
+@frozen
+class Stalls:
+    """Says nothing more behind `after` bytes; None: not even the headers."""
+
+    after: int | None = None
+
+
+Behaviour = (
+    Honest
+    | FewerBytes
+    | MoreBytes
+    | OtherBytes
+    | Encoded
+    | WebPage
+    | NoLength
+    | TypedAs
+    | BreaksAt
+    | RedirectsTo
+    | Answers
+    | RawBytes
+    | Slow
+    | Stalls
+)

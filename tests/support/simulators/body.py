@@ -1,0 +1,231 @@
+"""Writes the answer for one content, behaving as it was told."""
+
+import asyncio
+import gzip
+import re
+from typing import assert_never
+
+from attrs import define
+
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    Encoded,
+    FewerBytes,
+    Honest,
+    MoreBytes,
+    NoLength,
+    OtherBytes,
+    RawBytes,
+    RedirectsTo,
+    Slow,
+    Stalls,
+    TypedAs,
+    WebPage,
+)
+from tests.support.simulators.wire import RecordedRequest, Wire
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+@define
+class StoredContent:
+    """A content with its type, and how it is answered. `head` None: HEAD behaves as GET does."""
+
+    content: bytes
+    media_type: str
+    digest: str
+    get: Behaviour
+    head: Behaviour | None
+    breaks_left: int = 0
+
+
+async def write_content(stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
+    """Answer a GET or HEAD of the content."""
+    is_head = request.method == "HEAD"
+    behaviour = stored.head if is_head and stored.head is not None else stored.get
+    if is_head:
+        await _write_head_answer(stored, behaviour, request, wire)
+    else:
+        await _write_get_answer(stored, behaviour, request, wire)
+
+
+async def write_plain(
+    wire: Wire, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
+) -> None:
+    """Answer with a status, headers and a body of known length."""
+    await wire.head(status, (*headers, ("Content-Length", str(len(body)))))
+    await wire.write(body)
+
+
+def _headers(
+    stored: StoredContent, length: int | None, *more: tuple[str, str]
+) -> list[tuple[str, str]]:
+    headers = [("Content-Type", stored.media_type), ("Docker-Content-Digest", stored.digest), *more]
+    return headers if length is None else [*headers, ("Content-Length", str(length))]
+
+
+async def _write_head_answer(
+    stored: StoredContent, behaviour: Behaviour, request: RecordedRequest, wire: Wire
+) -> None:
+    length: int | None = len(stored.content)
+    match behaviour:
+        case Answers() | RedirectsTo() | RawBytes():
+            await _write_fixed(behaviour, request, wire)
+        case Stalls(after=None):
+            await wire.until_peer_left()
+        case NoLength(head_length=False):
+            await wire.head(200, [*_headers(stored, None), ("Connection", "close")])
+            wire.close()
+        case Encoded(header=header):
+            await wire.head(200, _headers(stored, length, (header, "gzip")))
+        case TypedAs(content_types=content_types):
+            await wire.head(200, _typed_headers(stored, content_types))
+        case WebPage(page=page):
+            await wire.head(
+                200, [("Content-Type", "text/html"), ("Content-Length", str(len(page)))]
+            )
+        case _:
+            await wire.head(200, _headers(stored, length))
+
+
+def _typed_headers(stored: StoredContent, content_types: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [
+        *(("Content-Type", content_type) for content_type in content_types),
+        ("Content-Length", str(len(stored.content))),
+    ]
+
+
+async def _write_fixed(
+    behaviour: Answers | RedirectsTo | RawBytes, request: RecordedRequest, wire: Wire
+) -> None:
+    match behaviour:
+        case Answers(status=status, headers=headers, body=body):
+            await wire.head(status, (*headers, ("Content-Length", str(len(body)))))
+            if request.method != "HEAD":
+                await wire.write(body)
+        case RedirectsTo(location=location, status=status):
+            await wire.head(status, (("Location", location), ("Content-Length", "0")))
+        case RawBytes(answer=answer):
+            await wire.write(answer)
+            wire.close()
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each behaviour
+    stored: StoredContent, behaviour: Behaviour, request: RecordedRequest, wire: Wire
+) -> None:
+    content = stored.content
+    match behaviour:
+        case Honest():
+            await _write_range(stored, request, wire)
+        case FewerBytes(missing=missing, then=then):
+            await wire.head(200, _headers(stored, len(content)))
+            await wire.write(content[: len(content) - missing])
+            await _end(wire, then)
+        case MoreBytes(extra=extra, counted=counted, pause_seconds=pause):
+            await wire.head(200, _headers(stored, len(content) + (len(extra) if counted else 0)))
+            if pause:
+                await wire.write(content)
+                await asyncio.sleep(pause)
+                await wire.write(extra)
+            else:
+                await wire.write(content + extra)
+        case OtherBytes():
+            await wire.head(200, _headers(stored, len(content)))
+            await wire.write(content[:-1] + bytes([content[-1] ^ 1]))
+        case Encoded(declared=declared, header=header):
+            body = gzip.compress(content)
+            coding = ((header, "gzip"),) if declared else ()
+            await wire.head(200, _headers(stored, len(body), *coding))
+            await wire.write(body)
+        case WebPage(page=page):
+            await write_plain(wire, 200, page, (("Content-Type", "text/html; charset=utf-8"),))
+        case NoLength():
+            await _write_without_length(stored, behaviour, wire)
+        case TypedAs(content_types=content_types):
+            await wire.head(200, _typed_headers(stored, content_types))
+            await wire.write(content)
+        case BreaksAt():
+            await _write_breaking(stored, behaviour, request, wire)
+        case Answers() | RedirectsTo() | RawBytes():
+            await _write_fixed(behaviour, request, wire)
+        case Slow(piece_bytes=piece_bytes, pause_seconds=pause):
+            await wire.head(200, _headers(stored, len(content)))
+            for start in range(0, len(content), piece_bytes):
+                await asyncio.sleep(pause)
+                await wire.write(content[start : start + piece_bytes])
+        case Stalls(after=after):
+            if after is not None:
+                await wire.head(200, _headers(stored, len(content)))
+                await wire.write(content[:after])
+            await wire.until_peer_left()
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+async def _end(wire: Wire, then: str) -> None:
+    match then:
+        case "close":
+            wire.close()
+        case "reset":
+            wire.reset()
+        case _:
+            await wire.until_peer_left()
+
+
+async def _write_range(stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
+    """Answer honestly: the whole, the range asked for, or 416."""
+    total = len(stored.content)
+    match = _RANGE.fullmatch(request.header("Range") or "")
+    if match is None:
+        await wire.head(200, _headers(stored, total))
+        await wire.write(stored.content)
+        return
+    first = int(match[1])
+    last = min(int(match[2]), total - 1) if match[2] else total - 1
+    if first >= total:
+        await write_plain(wire, 416, b"", (("Content-Range", f"bytes */{total}"),))
+        return
+    span = ("Content-Range", f"bytes {first}-{last}/{total}")
+    await wire.head(206, _headers(stored, last - first + 1, span))
+    await wire.write(stored.content[first : last + 1])
+
+
+async def _write_without_length(stored: StoredContent, behaviour: NoLength, wire: Wire) -> None:
+    body = stored.content[: len(stored.content) - behaviour.missing]
+    if behaviour.framing == "close":
+        await wire.head(200, [*_headers(stored, None), ("Connection", "close")])
+        await wire.write(body)
+        wire.close()
+        return
+    await wire.head(200, _headers(stored, None, ("Transfer-Encoding", "chunked")))
+    await wire.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n")
+
+
+async def _write_breaking(
+    stored: StoredContent, behaviour: BreaksAt, request: RecordedRequest, wire: Wire
+) -> None:
+    """Break while there are breaks left; then, or for what follows, treat ranges as told."""
+    content, total = stored.content, len(stored.content)
+    match = _RANGE.fullmatch(request.header("Range") or "")
+    asked = int(match[1]) if match else 0
+    first = 0 if behaviour.ranges == "ignored" else asked
+    if behaviour.ranges == "wrong" and asked:
+        first = asked - 1
+    claimed_total = total + 1 if behaviour.ranges == "other_total" else total
+    if match and behaviour.ranges != "ignored":
+        last = claimed_total - 1
+        span = ("Content-Range", f"bytes {first}-{last}/{claimed_total}")
+        await wire.head(206, _headers(stored, claimed_total - first, span))
+    else:
+        await wire.head(200, _headers(stored, total))
+    if stored.breaks_left > 0 and behaviour.byte > first:
+        stored.breaks_left -= 1
+        await wire.write(content[first : behaviour.byte])
+        await asyncio.sleep(0.05)  # let it arrive: a reset may overtake what was written
+        wire.reset()
+        return
+    await wire.write(content[first:])

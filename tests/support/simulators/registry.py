@@ -1,0 +1,214 @@
+"""A registry on a real socket that misbehaves as it is told, per digest; it records every request.
+
+    async with RegistrySimulator(login=BasicLogin("robot", "password")) as registry:
+        digest = registry.blob(b"...", repository="team/app", get=FewerBytes())
+        other = registry.manifest(b"{}", media_type=OCI_MANIFEST, head=Answers(405))
+        ...  # connect to registry.host with plain_http and loopback allowed
+        assert registry.requests[0].header("Authorization") is None
+
+- `login`: None (anybody), `BasicLogin`, or `BearerLogin` (its own `/token`, or a realm elsewhere).
+- `blob` and `manifest` return the digest. `get` and `head` say how it is answered: see
+  `behaviour.py` for every kind (fewer, more, other bytes, gzip, HTML, no length, breaks, redirects,
+  statuses, slow, stalls, raw bytes). `head` left out behaves as `get` does.
+- `requests`: every request as it came in; `pulls`: those for manifests and blobs.
+- `tls`: an `ssl.SSLContext` to serve with; `name`: the host name that clients use.
+
+`StoreSimulator` stands for the store or edge that a registry redirects to, or for a foreign realm:
+leaving its context raises `AssertionError` if it ever saw `Authorization` or a cookie.
+
+    async with StoreSimulator() as store:
+        url = store.put(b"...")                       # absolute, with a query like a signature
+        digest = registry.blob(b"...", get=RedirectsTo(url))
+        assert store.requests == []                   # for what must never arrive
+"""
+
+import hashlib
+import ssl
+from typing import Final
+
+from typing_extensions import override
+
+from shared.oci import OCI_MANIFEST, OCTET_STREAM
+from shared.registry_host import RegistryHost
+from tests.support.simulators.behaviour import Behaviour, BreaksAt, Honest
+from tests.support.simulators.body import StoredContent, write_content, write_plain
+from tests.support.simulators.login import BasicLogin, BearerLogin, Login
+from tests.support.simulators.wire import RecordedRequest, Wire, WireServer
+
+DEFAULT_REPOSITORY: Final = "team/app"
+FORBIDDEN_AT_STORES: Final = ("Authorization", "Cookie", "Proxy-Authorization")
+
+
+class RegistrySimulator(WireServer):
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        *,
+        login: Login | None = None,
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+        name: str | None = None,
+        ping: Behaviour | None = None,
+    ) -> None:
+        super().__init__(tls=tls, address=address, name=name)
+        self.login = login
+        self.ping = ping
+        self._contents: dict[str, StoredContent] = {}
+
+    @property
+    def host(self) -> RegistryHost:
+        """The host to connect."""
+        return RegistryHost.parse(self.authority)
+
+    @property
+    def pulls(self) -> list[RecordedRequest]:
+        """The requests for manifests and blobs."""
+        return [
+            request
+            for request in self.requests
+            if request.path.startswith("/v2/") and request.path != "/v2/"
+        ]
+
+    def blob(
+        self,
+        content: bytes,
+        *,
+        repository: str = DEFAULT_REPOSITORY,
+        get: Behaviour | None = None,
+        head: Behaviour | None = None,
+        digest: str | None = None,
+    ) -> str:
+        """Serve a blob; return its digest, unless another is given to lie with."""
+        return self._serve_at(f"/v2/{repository}/blobs/", content, OCTET_STREAM, get, head, digest)
+
+    def manifest(
+        self,
+        content: bytes,
+        *,
+        media_type: str = OCI_MANIFEST,
+        repository: str = DEFAULT_REPOSITORY,
+        get: Behaviour | None = None,
+        head: Behaviour | None = None,
+        digest: str | None = None,
+    ) -> str:
+        """Serve a manifest; return its digest, unless another is given to lie with."""
+        return self._serve_at(
+            f"/v2/{repository}/manifests/", content, media_type, get, head, digest
+        )
+
+    def _serve_at(
+        self,
+        prefix: str,
+        content: bytes,
+        media_type: str,
+        get: Behaviour | None,
+        head: Behaviour | None,
+        digest: str | None,
+    ) -> str:
+        digest = digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
+        behaviour = get or Honest()
+        breaks = behaviour.times if isinstance(behaviour, BreaksAt) else 0
+        self._contents[prefix + digest] = StoredContent(
+            content, media_type, digest, behaviour, head, breaks
+        )
+        return digest
+
+    @override
+    async def respond(self, request: RecordedRequest, wire: Wire) -> None:
+        """Answer as a registry: token endpoint, login, ping, contents."""
+        if request.path == "/token" and isinstance(self.login, BearerLogin):
+            status, headers, body = self.login.token_answer(request)
+            await write_plain(wire, status, body, headers)
+        elif self.login is not None and not self.login.accepts(request):
+            await self._refuse(request, wire)
+        elif request.path == "/v2/":
+            await self._pong(request, wire)
+        elif request.path in self._contents:
+            await write_content(self._contents[request.path], request, wire)
+        else:
+            await self._answer(request, wire, 404, b'{"errors":[{"code":"BLOB_UNKNOWN"}]}')
+
+    async def _pong(self, request: RecordedRequest, wire: Wire) -> None:
+        if self.ping is not None:
+            await write_content(
+                StoredContent(b"{}", "application/json", "", self.ping, None), request, wire
+            )
+            return
+        version = ("Docker-Distribution-API-Version", "registry/2.0")
+        await self._answer(request, wire, 200, b"{}", version)
+
+    async def _refuse(self, request: RecordedRequest, wire: Wire) -> None:
+        challenges = [("WWW-Authenticate", value) for value in self._challenges()]
+        await self._answer(request, wire, 401, b"upstream text that nobody may see", *challenges)
+
+    def _challenges(self) -> tuple[str, ...]:
+        match self.login:
+            case BasicLogin(challenge=challenge):
+                return (challenge,)
+            case BearerLogin(challenges=challenges, realm=realm, service=service):
+                realm = realm or f"{self.origin}/token"
+                if challenges is not None:
+                    return tuple(value.replace("{realm}", realm) for value in challenges)
+                described = f',service="{service}"' if service else ""
+                return (f'Bearer realm="{realm}"{described}',)
+            case None:
+                return ()
+
+    async def _answer(
+        self,
+        request: RecordedRequest,
+        wire: Wire,
+        status: int,
+        body: bytes,
+        *headers: tuple[str, str],
+    ) -> None:
+        await wire.head(status, (*headers, ("Content-Length", str(len(body)))))
+        if request.method != "HEAD":
+            await wire.write(body)
+
+
+class StoreSimulator(WireServer):
+    """A store that a registry redirects to. It must never be shown a credential."""
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(tls=tls, address=address, name=name)
+        self._objects: dict[str, StoredContent] = {}
+
+    def put(
+        self, content: bytes, *, get: Behaviour | None = None, head: Behaviour | None = None
+    ) -> str:
+        """Keep an object; return its URL, whose query stands for a signature."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        path = f"/objects/{digest.removeprefix('sha256:')}"
+        behaviour = get or Honest()
+        breaks = behaviour.times if isinstance(behaviour, BreaksAt) else 0
+        self._objects[path] = StoredContent(content, OCTET_STREAM, digest, behaviour, head, breaks)
+        return f"{self.origin}{path}?X-Signature=a%2Fb%2bc%3D&X-Expires=300"
+
+    @override
+    async def respond(self, request: RecordedRequest, wire: Wire) -> None:
+        """Give an object to anybody who has its URL."""
+        stored = self._objects.get(request.path)
+        if stored is None:
+            await write_plain(wire, 404)
+        else:
+            await write_content(stored, request, wire)
+
+    @override
+    async def __aexit__(self, *error: object) -> None:
+        """Stop, and fail the test if a credential was seen."""
+        await super().__aexit__(*error)
+        seen = [
+            name
+            for request in self.requests
+            for name in FORBIDDEN_AT_STORES
+            if request.header(name)
+        ]
+        assert not seen, f"a store was shown {seen}"

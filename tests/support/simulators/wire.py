@@ -1,0 +1,155 @@
+"""HTTP/1.1 on a raw socket, for servers that must be able to break it.
+
+`WireServer` reads requests, records them whole, and hands each to `respond` with a `Wire` that
+writes whatever it is told to. Keep-alive is honoured unless the answer closed the connection.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import parse_qsl, urlsplit
+
+from attrs import frozen
+
+MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
+
+
+@frozen
+class RecordedRequest:
+    """A request as it came in: nothing decoded, nothing dropped."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query's parameters in order."""
+        return parse_qsl(urlsplit(self.target).query, keep_blank_values=True)
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+class Wire:
+    """One connection, mostly its write side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.is_closed = False
+
+    async def head(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Write the status line and exactly these headers."""
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Odd"
+        lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers)]
+        await self.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
+
+    async def write(self, content: bytes) -> None:
+        """Write bytes as they are."""
+        self._writer.write(content)
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """Close after what was written: a clean end."""
+        self.is_closed = True
+        self._writer.close()
+
+    def reset(self) -> None:
+        """Reset the connection; what was written may still arrive."""
+        self.is_closed = True
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def until_peer_left(self) -> None:
+        """Say nothing until the other side is gone."""
+        while await self._reader.read(MAX_REQUEST_HEAD_BYTES):
+            pass
+        self.is_closed = True
+
+
+class WireServer:
+    """Listens on a loopback port; subclasses answer in `respond`."""
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+        name: str | None = None,
+    ) -> None:
+        self._tls = tls
+        self._address = address
+        self._name = name or address
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.requests: list[RecordedRequest] = []
+        self.connections_made = 0
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        self._server = await asyncio.start_server(
+            self._accept, self._address, 0, ssl=self._tls, limit=MAX_REQUEST_HEAD_BYTES
+        )
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening and drop every connection."""
+        assert self._server is not None
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    @property
+    def authority(self) -> str:
+        """`name:port`."""
+        return f"{self._name}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """`scheme://name:port`."""
+        return f"{'https' if self._tls else 'http'}://{self.authority}"
+
+    async def respond(self, request: RecordedRequest, wire: Wire) -> None:
+        """Answer one request."""
+        raise NotImplementedError
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections_made += 1
+        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = Wire(reader, writer)
+        # The client under test may leave at any moment: that is no failure of the server.
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            while not wire.is_closed:
+                request = _parse(await reader.readuntil(b"\r\n\r\n"))
+                self.requests.append(request)
+                await self.respond(request, wire)
+        if not writer.transport.is_closing():
+            writer.transport.abort()
+
+
+def _parse(head: bytes) -> RecordedRequest:
+    request_line, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    method, target, _ = request_line.split(" ")
+    headers = tuple(
+        (name, value.strip()) for name, _, value in (line.partition(":") for line in lines if line)
+    )
+    return RecordedRequest(method, target, headers)
