@@ -94,16 +94,18 @@ class Child:
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = 30) -> None:
-        """Return once `ready()`; ChildFailedError when it ends or `seconds` pass before."""
+        """Return once `ready()`.
+
+        ChildFailedError when it ends before, or when `seconds` pass: then it is killed.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running:
                 status = self.process.returncode
                 raise ChildFailedError(f"{self.name} ended with {status}:\n{self.log_tail}")
             if time.monotonic() > deadline:
-                raise ChildFailedError(
-                    f"{self.name} is not ready after {seconds} s:\n{self.log_tail}"
-                )
+                self.kill()
+                raise ChildFailedError(f"{self.name} is not ready:\n{self.log_tail}")
             time.sleep(POLL_SECONDS)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM, seconds: float = 10) -> int:
