@@ -1,7 +1,7 @@
 """The way of one pull, from the raw request to the last byte; reads down the page."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, cast
@@ -63,6 +63,13 @@ class Exchange:
     pull: Pull | None = None
     connection: ApprovedConnection | None = None
     reason: str = ""
+    body_bytes: int = 0
+
+    async def counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Give the pieces on, and count what was given to be sent."""
+        async for piece in pieces:
+            self.body_bytes += len(piece)
+            yield piece
 
 
 @define(eq=False)
@@ -141,6 +148,8 @@ class PullHandler:
                     return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
                 manifest = await fetch_manifest(client, pull.repository, pull.digest)
+                if request.method == "GET":
+                    exchange.body_bytes = len(manifest.content)
                 return _response(
                     exchange, pull, HTTPStatus.OK, manifest.media_type, manifest.content
                 )
@@ -160,7 +169,7 @@ class PullHandler:
         async with open_download(client, pull.repository, pull.digest) as download:
             response = web.StreamResponse(headers=_headers(exchange, pull, OCTET_STREAM))
             response.content_length = download.length
-            await relay(request, response, download.verified_pieces())
+            await relay(request, response, exchange.counted(download.verified_pieces()))
         return response
 
     def _tell(self, exchange: Exchange, status: int) -> None:
@@ -178,7 +187,7 @@ class PullHandler:
             connection=str(exchange.connection.id) if exchange.connection else None,
             method=request.method,
             status=status,
-            bytes=request.writer.output_size,
+            bytes=exchange.body_bytes,
             duration_ms=round(seconds * 1000, 3),
             reason=exchange.reason,
         )

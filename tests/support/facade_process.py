@@ -1,0 +1,204 @@
+"""A real facade as a child process, and devices that ask it over real mutual TLS."""
+
+import asyncio
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from attrs import define, field, frozen
+
+from deploy.dev.device_ca import CertificateAuthority, CertificateFiles, IssuedCertificate
+from deploy.dev.processes import Child, free_port
+
+READY_SECONDS = 20.0
+
+
+@frozen
+class FacadeFiles:
+    """The folder of one facade: certificates, keys and state."""
+
+    folder: Path
+    device_ca: CertificateAuthority
+    server_ca: CertificateAuthority
+
+    @classmethod
+    def write(
+        cls, folder: Path, *, statement_public_pem: bytes, sealing_private_pem: bytes
+    ) -> Self:
+        """Write a new device CA, a new server CA and certificate, and the keys given."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = cls(
+            folder,
+            CertificateAuthority.create("test device CA"),
+            CertificateAuthority.create("test server CA"),
+        )
+        (folder / "device-ca.pem").write_bytes(files.device_ca.pem)
+        (folder / "server-ca.pem").write_bytes(files.server_ca.pem)
+        files.server_ca.issue_server().write(folder, "server")
+        (folder / "statement.public.pem").write_bytes(statement_public_pem)
+        (folder / "sealing.private.pem").write_bytes(sealing_private_pem)
+        return files
+
+    def environment(self, database_url: str) -> dict[str, str]:
+        """Return the variables that `facade serve` needs."""
+        return {
+            "FACADE_DATABASE_URL": database_url,
+            "FACADE_TLS_CERT_FILE": str(self.folder / "server.pem"),
+            "FACADE_TLS_KEY_FILE": str(self.folder / "server.key"),
+            "FACADE_DEVICE_CA_FILE": str(self.folder / "device-ca.pem"),
+            "FACADE_SEALING_PRIVATE_KEY_FILE": str(self.folder / "sealing.private.pem"),
+            "FACADE_STATEMENT_PUBLIC_KEY_FILE": str(self.folder / "statement.public.pem"),
+            "FACADE_STATE_DIR": str(self.folder / "state"),
+            "FACADE_CACHE_MAX_BYTES": "0",
+            "FACADE_ALLOW_LOOPBACK": "true",
+            "FACADE_LOG_LEVEL": "debug",
+            "FACADE_DRAIN_TIMEOUT": "10s",
+        }
+
+
+@define
+class Facade:
+    """One running facade."""
+
+    files: FacadeFiles
+    port: int
+    operations_port: int
+    environment: dict[str, str]
+    child: Child
+
+    @classmethod
+    def start(
+        cls,
+        files: FacadeFiles,
+        database_url: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
+    ) -> Self:
+        """Start a facade; with `wait`, return once it is ready."""
+        port, operations_port = free_port(), free_port()
+        environment = {
+            **files.environment(database_url),
+            "FACADE_LISTEN": f"127.0.0.1:{port}",
+            "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{operations_port}",
+            **(settings or {}),
+        }
+        facade = cls(files, port, operations_port, environment, _spawn(files, environment))
+        facade.child.wait_until(facade.is_ready if wait else facade.is_alive, READY_SECONDS)
+        return facade
+
+    def restart(self, *, wait: bool = True) -> None:
+        """Start again on the same addresses and state, after `stop` or `kill`."""
+        self.child = _spawn(self.files, self.environment)
+        self.child.wait_until(self.is_ready if wait else self.is_alive, READY_SECONDS)
+
+    def stop(self) -> int:
+        """Stop gracefully; return the exit status."""
+        return self.child.stop(seconds=30)
+
+    def is_alive(self) -> bool:
+        """Tell whether the operations address answers."""
+        return self.operations("/healthz")[0] == 200
+
+    def is_ready(self) -> bool:
+        """Tell whether `/readyz` says 200."""
+        return self.operations("/readyz")[0] == 200
+
+    def operations(self, path: str) -> tuple[int, str]:
+        """Return status and text of an operations path; 0 where nobody answers."""
+        try:
+            url = f"http://127.0.0.1:{self.operations_port}{path}"
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own URL
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    @property
+    def log_text(self) -> str:
+        """Everything that was logged so far."""
+        return self.child.log.read_text()
+
+    def log_lines(self, **having: object) -> list[dict[str, Any]]:
+        """Return the log's JSON lines that have these fields."""
+        lines = [orjson.loads(line) for line in self.log_text.splitlines()]
+        return [line for line in lines if all(line.get(k) == v for k, v in having.items())]
+
+    def device(self, issued: IssuedCertificate | None = None, **options: Any) -> "Device":
+        """Return a device with this certificate, by default a good one of the fleet `line-a`."""
+        issued = issued or self.files.device_ca.issue_device()
+        files = issued.write(self.files.folder, f"device-{issued.serial:x}")
+        return Device(self, files, **options)
+
+
+@frozen
+class Answer:
+    """What a device was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def error_code(self) -> str:
+        """The OCI error's code."""
+        return str(orjson.loads(self.body)["errors"][0]["code"])
+
+
+@define
+class Device:
+    """Asks the facade with one certificate, on one new connection for each request."""
+
+    facade: Facade
+    files: CertificateFiles
+    maximum_version: ssl.TLSVersion | None = None
+
+    def tls(self) -> ssl.SSLContext:
+        """Return a context that presents the certificate and verifies the facade."""
+        context = ssl.create_default_context(cafile=str(self.facade.files.folder / "server-ca.pem"))
+        context.load_cert_chain(self.files.certificate, self.files.key)
+        if self.maximum_version is not None:
+            context.maximum_version = self.maximum_version
+        return context
+
+    async def get(self, path: str, *, method: str = "GET", **headers: str) -> Answer:
+        """Return the answer; raise `aiohttp.ClientError` where it is cut."""
+        url = f"https://localhost:{self.facade.port}{path}"
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.tls())) as session,
+            session.request(method, url, headers=names, auto_decompress=False) as answer,
+        ):
+            return Answer(answer.status, dict(answer.headers), await answer.read())
+
+    async def raw(self, request: bytes, *, wait: float = 5.0) -> bytes:
+        """Send bytes as they are; return all that comes until the end, a reset included."""
+        reader, writer = await asyncio.open_connection(
+            "localhost", self.facade.port, ssl=self.tls()
+        )
+        received = bytearray()
+        try:
+            writer.write(request)
+            async with asyncio.timeout(wait):
+                while chunk := await reader.read(65536):
+                    received += chunk
+        except (TimeoutError, ConnectionError, ssl.SSLError):
+            pass  # what came until then is the answer
+        finally:
+            writer.transport.abort()
+        return bytes(received)
+
+
+def _spawn(files: FacadeFiles, environment: Mapping[str, str]) -> Child:
+    return Child.start(
+        [sys.executable, "-m", "facade", "serve"],
+        log=files.folder / "facade.log",
+        environment={"PATH": "/usr/bin:/bin", **environment},
+    )
