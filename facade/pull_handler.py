@@ -143,7 +143,7 @@ class PullHandler:
     ) -> web.StreamResponse:
         request = exchange.request
         async with self._upstreams.lease(connection) as client:
-            if request.headers.get("If-None-Match") == f'"{pull.digest}"':
+            if _matches(request.headers.get("If-None-Match", ""), pull):
                 async with client.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                     return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
@@ -196,6 +196,12 @@ class PullHandler:
 def _upstream_form(pull: Pull) -> Pull:
     """Return the pull of the repository's full upstream name (`library/` on Docker Hub)."""
     return attrs.evolve(pull, repository=upstream_repository(pull.host, pull.repository))
+
+
+def _matches(if_none_match: str, pull: Pull) -> bool:
+    """Tell whether the device has these bytes already (RFC 9110 section 13.1.2)."""
+    wanted = {f'"{pull.digest}"', f'W/"{pull.digest}"'}
+    return any(tag.strip() in wanted for tag in if_none_match.split(","))
 
 
 def _api_version(request_id: str) -> web.Response:

@@ -1,0 +1,129 @@
+"""A short-lived value that is renewed on demand: one cache slot, for a token or a credential.
+
+- Kept until shortly before it expires, on a monotonic clock; renewed ahead in the background
+  while it is in use.
+- One renewal is in flight; a waiter's cancellation is nobody else's failure.
+- A refusal is remembered for a short, jittered time: a wrong password that every device tries
+  again locks the account. Other failures are not: the next asker tries again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from shared.jitter import jittered
+from shared.structured_log import get_logger
+from shared.upstream.errors import CredentialRefusedError, RateLimitedError
+
+EXPIRY_MARGIN_SECONDS: Final = 30.0  # a token must outlast the request that it is sent with
+EXPIRY_MARGIN_SHARE: Final = 0.2  # of a lifetime so short that 30 s would leave nothing
+RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; then an asker starts the next renewal
+REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
+FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
+
+_Value = TypeVar("_Value")
+_log = get_logger("facade.renewed")
+
+
+@frozen
+class Lasting(Generic[_Value]):
+    """A value and for how many seconds from now it holds; None: without an end."""
+
+    value: _Value
+    lifetime_seconds: float | None
+
+
+@frozen
+class _Held(Generic[_Value]):
+    value: _Value
+    renew_at: float  # monotonic, like all times here
+    expires_at: float
+
+
+@frozen
+class _Refused:
+    error: CredentialRefusedError | RateLimitedError
+    until: float
+
+
+@define(eq=False)
+class Renewed(Generic[_Value]):
+    """One value and how to renew it. For one event loop."""
+
+    _renew: Callable[[], Awaitable[Lasting[_Value]]]
+    _clock: Callable[[], float] = time.monotonic
+    _held: _Held[_Value] | None = field(default=None, init=False)
+    _refused: _Refused | None = field(default=None, init=False)
+    _renewing: asyncio.Task[_Value] | None = field(default=None, init=False)
+    _forced_at: float = field(default=float("-inf"), init=False)
+
+    async def get(self) -> _Value:
+        """Return the value, renewed if need be; raise what the renewal raises."""
+        now = self._clock()
+        if self._held is not None and now < self._held.expires_at:
+            if now >= self._held.renew_at and not self._is_refused(now):
+                _ = self._start_renewal()  # nobody waits for it
+            return self._held.value
+        if self._refused is not None and now < self._refused.until:
+            raise self._refused.error
+        return await asyncio.shield(self._start_renewal())
+
+    def drop(self, refused: _Value) -> bool:
+        """Forget a value that had been given out and was refused.
+
+        False where another renewal must not be forced yet; at most one is, a minute.
+        """
+        if self._held is None or self._held.value != refused:
+            return True  # renewed meanwhile
+        now = self._clock()
+        if now - self._forced_at < FORCED_INTERVAL_SECONDS:
+            return False
+        self._forced_at, self._held = now, None
+        return True
+
+    def refuse(self, error: CredentialRefusedError) -> None:
+        """Remember that the value was refused for good: asking for it fails for a while."""
+        self._held = None
+        self._refused = _Refused(error, self._clock() + _refusal_seconds(error))
+
+    def _is_refused(self, now: float) -> bool:
+        return self._refused is not None and now < self._refused.until
+
+    def _start_renewal(self) -> asyncio.Task[_Value]:
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_once())
+            self._renewing.add_done_callback(_note_failure)
+        return self._renewing
+
+    async def _renew_once(self) -> _Value:
+        try:
+            lasting = await self._renew()
+        except (CredentialRefusedError, RateLimitedError) as error:
+            self._refused = _Refused(error, self._clock() + _refusal_seconds(error))
+            raise
+        finally:
+            self._renewing = None
+        now, usable = self._clock(), _usable_seconds(lasting.lifetime_seconds)
+        self._refused = None
+        self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
+        return lasting.value
+
+
+def _usable_seconds(lifetime: float | None) -> float:
+    if lifetime is None:
+        return float("inf")
+    return lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime * EXPIRY_MARGIN_SHARE)
+
+
+def _refusal_seconds(error: CredentialRefusedError | RateLimitedError) -> float:
+    asked = error.retry_after if isinstance(error, RateLimitedError) else None
+    return asked if asked is not None else jittered(REFUSAL_SECONDS)
+
+
+def _note_failure(renewal: asyncio.Task[_Value]) -> None:
+    """Take the exception, which nobody may be waiting for, and tell of it."""
+    if not renewal.cancelled() and (error := renewal.exception()) is not None:
+        _log.info("renewal failed", reason=type(error).__name__)
