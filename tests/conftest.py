@@ -1,10 +1,27 @@
-"""Fixtures of every test: uvloop as in production, and the real parts from `deploy.dev`."""
+"""Fixtures of every test: uvloop as in production, and the real parts of `deploy.dev`.
 
+What starts a process lives for the session and hands each test something of its own: a database, a
+repository. Nothing here is shared between two pytest processes.
+"""
+
+import ssl
+import uuid
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+import aiohttp
 import pytest
 import uvloop
+
+from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
+from deploy.dev.image import Image, busybox_image
+from deploy.dev.postgres import Postgres
+from deploy.dev.registry import Htpasswd, Registry
+from deploy.dev.token_server import TokenServer
+from tests.support.database import Database
+
+ROBOT = "robot"
+ROBOT_PASSWORD = "robot-canary-password"
 
 
 def pytest_asyncio_loop_factories(
@@ -13,3 +30,115 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Tests run on the loop that the processes run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server. Who stops or freezes it starts one of his own."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """An empty database, dropped after the test with every connection to it."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    yield Database(postgres, name)
+    postgres.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def device_ca() -> CertificateAuthority:
+    """Whom the facade believes about devices."""
+    return CertificateAuthority.create("device CA")
+
+
+@pytest.fixture(scope="session")
+def other_ca() -> CertificateAuthority:
+    """Whom it does not, under the same name: only the signature tells them apart."""
+    return CertificateAuthority.create("device CA")
+
+
+@pytest.fixture(scope="session")
+def server_ca() -> CertificateAuthority:
+    """Whom devices believe about facades, and facades about registries that name it."""
+    return CertificateAuthority.create("server CA")
+
+
+@pytest.fixture(scope="session")
+def server_certificate(
+    server_ca: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+) -> CertificateFiles:
+    """A server on this machine."""
+    return server_ca.issue_server().write(tmp_path_factory.mktemp("certificates"), "server")
+
+
+@pytest.fixture(scope="session")
+def server_tls(server_certificate: CertificateFiles) -> ssl.SSLContext:
+    """The server's side of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_certificate.certificate, server_certificate.key)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_tls(server_ca: CertificateAuthority) -> ssl.SSLContext:
+    """The client's side, without a certificate of its own, as strict as it gets."""
+    context = ssl.create_default_context(cadata=server_ca.pem.decode())
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry on plain HTTP that asks for nothing."""
+    with Registry(tmp_path_factory.mktemp("registry")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def htpasswd_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry on plain HTTP with Basic authentication, for the user ROBOT."""
+    authentication = Htpasswd({ROBOT: ROBOT_PASSWORD})
+    folder = tmp_path_factory.mktemp("htpasswd-registry")
+    with Registry(folder, authentication=authentication) as started:
+        yield started
+
+
+@pytest.fixture
+async def token_server(server_tls: ssl.SSLContext) -> AsyncIterator[TokenServer]:
+    """A token server over TLS, for the user ROBOT."""
+    async with TokenServer({ROBOT: ROBOT_PASSWORD}, tls=server_tls) as server:
+        yield server
+
+
+@pytest.fixture
+def token_registry(
+    token_server: TokenServer,
+    server_certificate: CertificateFiles,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Registry]:
+    """A registry over TLS that takes the tokens of `token_server`."""
+    folder = tmp_path_factory.mktemp("token-registry")
+    authentication = token_server.authentication
+    with Registry(folder, authentication=authentication, tls=server_certificate) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def robot_login() -> dict[str, str]:
+    """The headers with which ROBOT pushes."""
+    return {"Authorization": aiohttp.encode_basic_auth(ROBOT, ROBOT_PASSWORD)}
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """A small real image."""
+    return busybox_image()
+
+
+@pytest.fixture
+def repository() -> str:
+    """A repository name that no other test uses."""
+    return f"tests/{uuid.uuid4().hex}"

@@ -27,7 +27,6 @@ SETTINGS = {
     "unix_socket_directories": "",
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "32MB",
     "dynamic_shared_memory_type": "mmap",  # inside the data folder: a crash leaves none in /dev/shm
     "log_timezone": "UTC",
