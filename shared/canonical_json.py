@@ -26,6 +26,17 @@ from shared.safe_message import SafeMessage
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024  # a connection with a long CA bundle; refuses a bomb
 
+# cattrs quotes the values it refuses. An unknown union tag is a KeyError, and what is no object
+# where a class is wanted is a TypeError or an AttributeError.
+_REFUSALS: Final = (
+    orjson.JSONDecodeError,
+    cattrs.BaseValidationError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
+
 _Value = TypeVar("_Value")
 Network = IPv4Network | IPv6Network
 
@@ -47,8 +58,7 @@ def from_json(document: bytes, cls: type[_Value]) -> _Value:
     try:
         value = _converter.structure(orjson.loads(document), cls)
         canonical = to_json(value) == document
-    except (orjson.JSONDecodeError, cattrs.BaseValidationError, ValueError, KeyError, TypeError):
-        # cattrs quotes the values it refuses; an unknown union tag is a KeyError
+    except _REFUSALS:
         message = f"the document is not a {cls.__name__}"
         raise InvalidDocumentError(message) from None
     if not canonical:
