@@ -97,7 +97,7 @@ class EgressRule:
             return None if self.allow_loopback else "a loopback"
         if any(_within(face, LOOPBACK) for face in faces):
             return "a loopback"
-        if _within(address, self.allowed_networks) or _is_public(address):
+        if _within(address, self.allowed_networks) or all(map(_is_public, faces)):
             return None
         return "a private or reserved"
 
@@ -144,9 +144,7 @@ def _is_public(address: Address) -> bool:
         return False
     if isinstance(address, IPv4Address):
         return True  # NEVER and LOOPBACK were asked before
-    if address in NAT64_WELL_KNOWN:
-        return _is_public(IPv4Address(int(address) & _ALL_ONES))
-    return address in GLOBAL_UNICAST
+    return address in GLOBAL_UNICAST or address in NAT64_WELL_KNOWN
 
 
 def _within(address: Address, networks: tuple[Network, ...]) -> bool:

@@ -13,7 +13,13 @@ REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS: Final = 5  # registry -> store -> edge needs two
 MAX_LOCATION_CHARACTERS: Final = 8000  # signed URLs reach 4,000
 
-_VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
+# A URL, one without its scheme, or an absolute path (RFC 3986 section 4.2). What URL libraries
+# read in different ways (`https:///x`, backslashes, user names, brackets) fits none of them.
+_LOCATION: Final = re.compile(
+    r"(?:(?:https?:)?//(?P<host>[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?#][!-~]*)?)"
+    r"|/(?!/)[!-~]*",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def origin(url: URL) -> tuple[str, str | None, int | None]:
@@ -31,40 +37,31 @@ def next_hop(current: URL, location: str | None, *, rule: EgressRule, followed: 
         message = f"the registry redirects more than {MAX_REDIRECTS} times"
         raise RedirectRefusedError(message)
     target = current.join(_parse(location)).with_fragment(None)
-    if target.scheme != "https" and not (target.scheme == "http" and rule.plain_http):
+    if target.scheme != "https" and not rule.plain_http:
         message = "the registry redirects to something that is not https"
         raise RedirectRefusedError(message)
-    if target.raw_user is not None or target.raw_password is not None:
-        message = "the registry redirects to a URL with a user name in it"
-        raise RedirectRefusedError(message)
-    _require_plain_host(target)
     return target
 
 
 def _parse(location: str | None) -> URL:
+    match = _LOCATION.fullmatch(location or "")
     if (
-        not location
+        location is None
+        or match is None
         or len(location) > MAX_LOCATION_CHARACTERS
-        or not _VISIBLE.fullmatch(location)
         or "\\" in location
     ):
         message = "the registry redirects without a usable Location"
         raise RedirectRefusedError(message)
     try:
+        if match["host"]:
+            # Buckets' names may hold underscores; otherwise it is what a registry's host is.
+            RegistryHost.parse(match["host"].lower().replace("_", "x"))
         # A signature covers the bytes of the URL: nothing in it is encoded anew.
-        return URL(location, encoded=True)
-    except ValueError:
-        message = "the registry redirects to something that is not a URL"
-        raise RedirectRefusedError(message) from None
-
-
-def _require_plain_host(target: URL) -> None:
-    # Names of buckets may hold underscores, otherwise a registry's host is what is wanted here.
-    host = (target.raw_host or "").lower().replace("_", "x")
-    try:
-        RegistryHost.parse(host)
-        if not target.port:
+        url = URL(location, encoded=True)
+        if url.port == 0:
             raise InvalidRegistryHostError
-    except (InvalidRegistryHostError, ValueError):
+    except ValueError:  # InvalidRegistryHostError, or a port beyond the last
         message = "the registry redirects to something that is not a plain host"
         raise RedirectRefusedError(message) from None
+    return url
