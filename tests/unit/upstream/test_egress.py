@@ -169,27 +169,36 @@ def oracle_is_never(face: Address) -> bool:
     )
 
 
+def oracle_is_public(face: Address) -> bool:
+    """Tell what the library calls global and no transition prefix or later registry entry covers."""
+    text = face.exploded
+    if isinstance(face, IPv4Address):
+        return (
+            face.is_global
+            and not face.is_reserved
+            and not text.startswith(("192.88.99.", "192.0.0."))
+        )
+    if text.startswith("0064:ff9b:0000:0000:0000:0000:"):
+        return True
+    protocol_assignments = text.startswith("2001:0") and int(text[5:9], 16) < 0x200
+    documentation = text.startswith("3fff:0")
+    six_to_four = text.startswith("2002:")
+    return (
+        face.is_global
+        and text[0] in "23"
+        and not (protocol_assignments or documentation or six_to_four)
+    )
+
+
 def oracle_allows(address: Address, networks: tuple[ipaddress.IPv4Network, ...]) -> bool:
-    """Judge slowly. Public is what the library calls global and no transition prefix covers."""
+    """Judge slowly, face by face."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     faces = oracle_faces(address)
     if any(oracle_is_never(face) or face.is_loopback for face in faces):
         return False
-    if isinstance(address, IPv4Address) and any(address in network for network in networks):
-        return True
-    if not all(face.is_global for face in faces):
-        return False
-    text = address.exploded
-    if isinstance(address, IPv4Address):
-        return not text.startswith(("192.88.99.", "192.0.0.")) and not address.is_reserved
-    if text.startswith("0064:ff9b:0000:"):
-        return text.startswith("0064:ff9b:0000:0000:0000:0000:") and oracle_allows(
-            IPv4Address(int(address) & 0xFFFFFFFF), ()
-        )
-    protocol_assignments = text.startswith("2001:0") and int(text[5:9], 16) < 0x200
-    documentation = text.startswith("3fff:0")
-    return text[0] in "23" and not protocol_assignments and not documentation and text[:4] != "2002"
+    named = isinstance(address, IPv4Address) and any(address in network for network in networks)
+    return named or all(oracle_is_public(face) for face in faces)
 
 
 INTERESTING_V4 = st.one_of(
