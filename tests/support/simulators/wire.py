@@ -137,13 +137,15 @@ class WireServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(reader, writer)
         # The client under test may leave at any moment: that is no failure of the server.
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            while not wire.is_closed:
-                request = _parse(await reader.readuntil(b"\r\n\r\n"))
-                self.requests.append(request)
-                await self.respond(request, wire)
-        if not writer.transport.is_closing():
-            writer.transport.abort()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                while not wire.is_closed:
+                    request = _parse(await reader.readuntil(b"\r\n\r\n"))
+                    self.requests.append(request)
+                    await self.respond(request, wire)
+        finally:
+            if not writer.transport.is_closing():
+                writer.transport.abort()
 
 
 def _parse(head: bytes) -> RecordedRequest:

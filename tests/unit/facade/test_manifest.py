@@ -1,0 +1,233 @@
+"""A manifest is whole, right and of one meaning before a device sees its first header."""
+
+import hashlib
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facade.held_back import WrongBytesError
+from facade.manifest import VerifiedManifest, fetch_manifest, verify_manifest
+from shared.oci import (
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    INDEX_MEDIA_TYPES,
+    MANIFEST_MEDIA_TYPES,
+    MAX_MANIFEST_BYTES,
+    OCI_ARTIFACT_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Digest,
+    RepositoryName,
+)
+from shared.upstream.errors import UpstreamError
+from tests.support.simulators.behaviour import (
+    Behaviour,
+    Encoded,
+    FewerBytes,
+    Honest,
+    MoreBytes,
+    NoLength,
+    OtherBytes,
+    TypedAs,
+    WebPage,
+)
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.conftest import Connect
+
+IMAGE = {"schemaVersion": 2, "config": {}, "layers": []}
+INDEX = {"schemaVersion": 2, "manifests": []}
+REPOSITORY = RepositoryName("team/app")
+
+
+def verified(document: object, media_type: str | None) -> VerifiedManifest:
+    """Return the verified document, whose digest is right."""
+    content = orjson.dumps(document)
+    return verify_manifest(content, media_type, Digest.of(content))
+
+
+@pytest.mark.parametrize(
+    "document, media_type",
+    [
+        (IMAGE, OCI_MANIFEST),
+        (IMAGE | {"mediaType": OCI_MANIFEST}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": DOCKER_MANIFEST}, DOCKER_MANIFEST),
+        (INDEX, OCI_INDEX),
+        (INDEX | {"mediaType": OCI_INDEX}, OCI_INDEX),
+        (INDEX | {"mediaType": DOCKER_MANIFEST_LIST}, DOCKER_MANIFEST_LIST),
+        ({"mediaType": OCI_ARTIFACT_MANIFEST, "blobs": []}, OCI_ARTIFACT_MANIFEST),
+        ({}, OCI_MANIFEST),
+    ],
+)
+def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: str) -> None:
+    """With its exact bytes and that media type."""
+    manifest = verified(document, media_type)
+    assert (manifest.content, manifest.media_type) == (orjson.dumps(document), media_type)
+
+
+@pytest.mark.parametrize(
+    "document, media_type",
+    [
+        (IMAGE | {"mediaType": OCI_MANIFEST}, OCI_INDEX),
+        (IMAGE | {"mediaType": OCI_MANIFEST}, DOCKER_MANIFEST),
+        (INDEX | {"mediaType": OCI_INDEX}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": None}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": [OCI_MANIFEST]}, OCI_MANIFEST),
+        (IMAGE | INDEX, OCI_MANIFEST),
+        (IMAGE | INDEX, OCI_INDEX),
+        ({"manifests": [], "layers": []}, OCI_INDEX),
+        ({"manifests": [], "config": {}}, OCI_INDEX),
+        ({"manifests": [], "fsLayers": []}, OCI_MANIFEST),
+        (IMAGE, OCI_INDEX),
+        (INDEX, OCI_MANIFEST),
+        (IMAGE, "application/json"),
+        (IMAGE, "application/octet-stream"),
+        (IMAGE, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
+        (IMAGE, None),
+        ([IMAGE], OCI_MANIFEST),
+        ("text", OCI_MANIFEST),
+        (None, OCI_MANIFEST),
+    ],
+)
+def test_a_media_type_that_lies_is_refused(document: object, media_type: str | None) -> None:
+    """What one reader takes for an index must not be another one's image (CVE-2021-41190)."""
+    with pytest.raises(WrongBytesError):
+        verified(document, media_type)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"<!doctype html>",
+        b'{"layers": NaN}',
+        b"\xff\xfe{}",
+        # A reader that takes the first of two keys reads another media type than we do.
+        b'{"mediaType":"%b","mediaType":"%b","layers":[]}'
+        % (OCI_INDEX.encode(), OCI_MANIFEST.encode()),
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_not_one_json_object_is_refused(content: bytes) -> None:
+    """Although the digest is right."""
+    with pytest.raises(WrongBytesError):
+        verify_manifest(content, OCI_MANIFEST, Digest.of(content))
+
+
+def test_the_digest_decides_before_anything_is_parsed() -> None:
+    """Also for sha512."""
+    content = orjson.dumps(IMAGE)
+    sha512 = Digest("sha512", hashlib.sha512(content).hexdigest())
+    assert verify_manifest(content, OCI_MANIFEST, sha512).content == content
+    for digest in (Digest.of(content), sha512):
+        with pytest.raises(WrongBytesError, match="digest"):
+            verify_manifest(content + b" ", OCI_MANIFEST, digest)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+FIELDS = ("manifests", "layers", "config", "fsLayers", "blobs")
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "mediaType": st.sampled_from([*MANIFEST_MEDIA_TYPES, "application/json", "", None]),
+        **dict.fromkeys(FIELDS, JSON),
+        "annotations": JSON,
+    },
+)
+MEDIA_TYPES = st.sampled_from([*MANIFEST_MEDIA_TYPES, "application/json", "text/html", "", None])
+
+
+@given(document=DOCUMENTS, media_type=MEDIA_TYPES)
+def test_what_is_served_means_one_thing_to_every_reader(
+    document: dict[str, Any], media_type: str | None
+) -> None:
+    """Who goes by the header, by `mediaType`, or by the fields: all see the same kind."""
+    try:
+        manifest = verified(document, media_type)
+    except WrongBytesError:
+        return
+    assert manifest.media_type in MANIFEST_MEDIA_TYPES
+    assert document.get("mediaType", media_type) == manifest.media_type
+    is_index = manifest.media_type in INDEX_MEDIA_TYPES
+    assert not (document.keys() & (set(FIELDS[1:]) if is_index else {"manifests"}))
+
+
+@given(content=st.binary(max_size=200) | st.builds(lambda tree: json.dumps(tree).encode(), JSON))
+def test_arbitrary_bytes_are_a_manifest_or_refused(content: bytes) -> None:
+    """Nothing else comes out of the parser of outside bytes."""
+    try:
+        manifest = verify_manifest(content, OCI_MANIFEST, Digest.of(content))
+    except WrongBytesError:
+        return
+    assert isinstance(json.loads(manifest.content), dict)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        FewerBytes(),
+        FewerBytes(missing=5, then="reset"),
+        MoreBytes(counted=True),
+        OtherBytes(),
+        Encoded(),
+        Encoded(declared=False),
+        WebPage(),
+        NoLength(head_length=False),
+        NoLength(missing=1),
+        NoLength(framing="close", missing=1),
+        TypedAs((OCI_INDEX,)),
+        TypedAs((OCI_MANIFEST, OCI_INDEX)),
+        TypedAs(("application/json",)),
+        TypedAs(()),
+    ],
+)
+async def test_a_registry_that_lies_gives_no_manifest(
+    behaviour: Behaviour, connect: Connect
+) -> None:
+    """Whatever it does, it is an error and never bytes."""
+    async with RegistrySimulator() as registry:
+        digest = registry.manifest(orjson.dumps(IMAGE), get=behaviour)
+        client = await connect(registry)
+        with pytest.raises((WrongBytesError, UpstreamError)):
+            await fetch_manifest(client, REPOSITORY, Digest.parse(digest))
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Honest(), NoLength(), NoLength(framing="close"), TypedAs((f"{OCI_MANIFEST}; charset=utf-8",))],
+)
+async def test_a_registry_that_is_odd_but_right_gives_it(
+    behaviour: Behaviour, connect: Connect
+) -> None:
+    """Chunked with a length on HEAD, and a media type with a parameter, are seen in the field."""
+    async with RegistrySimulator() as registry:
+        digest = registry.manifest(orjson.dumps(IMAGE), get=behaviour)
+        client = await connect(registry)
+        manifest = await fetch_manifest(client, REPOSITORY, Digest.parse(digest))
+    assert manifest == VerifiedManifest(orjson.dumps(IMAGE), OCI_MANIFEST)
+
+
+@pytest.mark.parametrize("behaviour", [Honest(), NoLength(), NoLength(framing="close")])
+async def test_more_than_four_mebibytes_are_no_manifest(
+    behaviour: Behaviour, connect: Connect
+) -> None:
+    """The specification's bound; one byte less is served."""
+    largest = b"{}" + b" " * (MAX_MANIFEST_BYTES - 2)
+    async with RegistrySimulator() as registry:
+        client = await connect(registry)
+        fits = registry.manifest(largest, get=behaviour)
+        manifest = await fetch_manifest(client, REPOSITORY, Digest.parse(fits))
+        assert len(manifest.content) == MAX_MANIFEST_BYTES
+        too_long = registry.manifest(largest + b" ", get=behaviour)
+        with pytest.raises(WrongBytesError, match="at most"):
+            await fetch_manifest(client, REPOSITORY, Digest.parse(too_long))
