@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, assert_never
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
@@ -21,21 +21,11 @@ from facade.snapshot import Change, Outcome, Snapshot
 from facade.state_file import StateFile
 from facade.statement_feed import StatementFeed
 from facade.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
-from facade.token_broker import TokenBroker
-from facade.upstreams import MakeClient, Upstreams
-from shared.approved_connection import ApprovedConnection
-from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from facade.upstream_connector import UpstreamConnector
+from facade.upstreams import Upstreams
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
-from shared.upstream.authorization import MintedAuthorization, mint
-from shared.upstream.challenge import BasicChallenge, BearerChallenge
-from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import CredentialRefusedError
-from shared.upstream.scope import Scope
-from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import UpstreamTransport
 
 LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
 _CONNECTION: Final = "connection"
@@ -60,7 +50,8 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
     )
     opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
     snapshot, metrics = Snapshot(), Metrics.create()
-    upstreams = Upstreams(_client_maker(settings, opener, metrics))
+    connector = UpstreamConnector(opener, metrics, allow_loopback=settings.allow_loopback)
+    upstreams = Upstreams(connector.connect)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
@@ -76,38 +67,6 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         async with _following(feed) as following:
             await stack.enter_async_context(_devices(devices, settings, tls, readiness))
             await _until_stopped(stop, following)
-
-
-def _client_maker(settings: FacadeSettings, opener: Opener, metrics: Metrics) -> MakeClient:
-    async def make(connection: ApprovedConnection) -> RegistryClient:
-        target = UpstreamTarget.of_document(
-            connection.document, allow_loopback=settings.allow_loopback
-        )
-        credential = _static_credential(connection, opener)
-        transport = await UpstreamTransport.open(target)
-
-        async def mint_authorization(
-            challenge: BearerChallenge | BasicChallenge, scope: Scope
-        ) -> MintedAuthorization:
-            return await mint(transport, challenge, scope, credential)
-
-        broker = TokenBroker(mint_authorization, metrics.tokens_minted.inc)
-        return RegistryClient(transport, broker)
-
-    return make
-
-
-def _static_credential(connection: ApprovedConnection, opener: Opener) -> BasicCredential | None:
-    match connection.document.credential:
-        case Anonymous():
-            return None
-        case UsernameAndToken(username=username):
-            return BasicCredential(username, opener.open(connection))
-        case GoogleServiceAccount() | EcrRole():
-            message = "this facade cannot speak for the connection's provider yet"
-            raise CredentialRefusedError(message)
-        case _ as unreachable:
-            assert_never(unreachable)
 
 
 @asynccontextmanager

@@ -12,11 +12,11 @@ from typing import Final
 from attrs import define, field
 
 from facade.held_back import HeldBackVerifier, WrongBytesError
+from facade.upstream import Upstream
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.structured_log import get_logger
 from shared.upstream.answer import UpstreamAnswer
-from shared.upstream.client import RegistryClient
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
@@ -40,7 +40,7 @@ class Download:
     """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
 
     length: int
-    _client: RegistryClient
+    _upstream: Upstream
     _repository: RepositoryName
     _answer: UpstreamAnswer
     _stack: AsyncExitStack
@@ -92,7 +92,7 @@ class Download:
         await self._stack.aclose()
         reached = self._verifier.taken
         answer = await self._stack.enter_async_context(
-            self._client.fetch(
+            self._upstream.fetch(
                 Kind.BLOB, self._repository, self._verifier.digest, first_byte=reached
             )
         )
@@ -132,27 +132,27 @@ class _Broken(AsyncIterator[bytes]):
 
 @asynccontextmanager
 async def _download(
-    client: RegistryClient, repository: RepositoryName, digest: Digest
+    upstream: Upstream, repository: RepositoryName, digest: Digest
 ) -> AsyncIterator[Download]:
     async with AsyncExitStack() as stack:
-        answer = await stack.enter_async_context(client.fetch(Kind.BLOB, repository, digest))
+        answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
         length = answer.content_length
         if length is None:
-            length = await blob_length(client, repository, digest)
+            length = await blob_length(upstream, repository, digest)
         verifier = HeldBackVerifier(digest, length)
-        yield Download(length, client, repository, answer, stack, verifier)
+        yield Download(length, upstream, repository, answer, stack, verifier)
 
 
 def open_download(
-    client: RegistryClient, repository: RepositoryName, digest: Digest
+    upstream: Upstream, repository: RepositoryName, digest: Digest
 ) -> AbstractAsyncContextManager[Download]:
     """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
-    return _download(client, repository, digest)
+    return _download(upstream, repository, digest)
 
 
-async def blob_length(client: RegistryClient, repository: RepositoryName, digest: Digest) -> int:
+async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
     """Return the length in bytes that upstream's HEAD announces, or raise `UpstreamError`."""
-    async with client.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
+    async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
         if answer.content_length is None:
             message = "no length, neither on GET nor on HEAD"
             raise UnexpectedAnswerError(message)

@@ -7,6 +7,7 @@ import orjson
 from attrs import field, frozen
 
 from facade.held_back import WrongBytesError
+from facade.upstream import Upstream
 from shared.oci import (
     INDEX_MEDIA_TYPES,
     MANIFEST_MEDIA_TYPES,
@@ -15,7 +16,6 @@ from shared.oci import (
     Kind,
     RepositoryName,
 )
-from shared.upstream.client import RegistryClient
 from shared.upstream.errors import UnexpectedAnswerError
 
 _INDEX_FIELDS: Final = frozenset({"manifests"})
@@ -31,16 +31,16 @@ class VerifiedManifest:
 
 
 async def fetch_manifest(
-    client: RegistryClient, repository: RepositoryName, digest: Digest
+    upstream: Upstream, repository: RepositoryName, digest: Digest
 ) -> VerifiedManifest:
     """Return the manifest of a digest.
 
     Raises `WrongBytesError` where the bytes or the media type lie, `UpstreamError` otherwise.
     """
-    async with client.fetch(Kind.MANIFEST, repository, digest) as answer:
+    async with upstream.fetch(Kind.MANIFEST, repository, digest) as answer:
         length = answer.content_length
         if length is None:
-            length = await _announced_length(client, repository, digest)
+            length = await _announced_length(upstream, repository, digest)
         if length > MAX_MANIFEST_BYTES:
             message = f"a manifest has at most {MAX_MANIFEST_BYTES} bytes"
             raise WrongBytesError(message)
@@ -95,10 +95,8 @@ def _require_one_meaning(manifest: Mapping[str, object], media_type: str) -> Non
         raise WrongBytesError(message)
 
 
-async def _announced_length(
-    client: RegistryClient, repository: RepositoryName, digest: Digest
-) -> int:
-    async with client.fetch(Kind.MANIFEST, repository, digest, method="HEAD") as answer:
+async def _announced_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
+    async with upstream.fetch(Kind.MANIFEST, repository, digest, method="HEAD") as answer:
         if answer.content_length is None:
             message = "no length, neither on GET nor on HEAD"
             raise UnexpectedAnswerError(message)

@@ -28,13 +28,13 @@ from facade.metrics import Metrics
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from facade.relay import relay
 from facade.snapshot import Snapshot
+from facade.upstream import Upstream
 from facade.upstream_answers import answer_to
 from facade.upstreams import ConnectionRevokedError, Upstreams
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, Kind
 from shared.sealed_secret import SealedSecretError
 from shared.structured_log import get_logger
-from shared.upstream.client import RegistryClient
 from shared.upstream.errors import UpstreamError
 from shared.upstream.hosts import upstream_repository
 
@@ -142,31 +142,31 @@ class PullHandler:
         self, exchange: Exchange, pull: Pull, connection: ApprovedConnection
     ) -> web.StreamResponse:
         request = exchange.request
-        async with self._upstreams.lease(connection) as client:
+        async with self._upstreams.lease(connection) as upstream:
             if _matches(request.headers.get("If-None-Match", ""), pull):
-                async with client.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+                async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                     return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
-                manifest = await fetch_manifest(client, pull.repository, pull.digest)
+                manifest = await fetch_manifest(upstream, pull.repository, pull.digest)
                 if request.method == "GET":
                     exchange.body_bytes = len(manifest.content)
                 return _response(
                     exchange, pull, HTTPStatus.OK, manifest.media_type, manifest.content
                 )
             if request.method == "HEAD":
-                length = await blob_length(client, pull.repository, pull.digest)
+                length = await blob_length(upstream, pull.repository, pull.digest)
                 response = _response(exchange, pull, HTTPStatus.OK, OCTET_STREAM)
                 response.headers["Content-Length"] = str(length)
                 return response
-            return await self._stream_blob(exchange, pull, client)
+            return await self._stream_blob(exchange, pull, upstream)
 
     async def _stream_blob(
-        self, exchange: Exchange, pull: Pull, client: RegistryClient
+        self, exchange: Exchange, pull: Pull, upstream: Upstream
     ) -> web.StreamResponse:
         request = exchange.request
         if request.version < HttpVersion11:
             raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0")
-        async with open_download(client, pull.repository, pull.digest) as download:
+        async with open_download(upstream, pull.repository, pull.digest) as download:
             response = web.StreamResponse(headers=_headers(exchange, pull, OCTET_STREAM))
             response.content_length = download.length
             await relay(request, response, exchange.counted(download.verified_pieces()))

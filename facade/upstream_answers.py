@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from facade.circuit_breaker import CircuitOpenError
 from facade.distribution_errors import (
     BLOB_UNKNOWN,
     CREDENTIAL_REFUSED,
@@ -24,6 +25,7 @@ from shared.upstream.errors import (
     RateLimitedError,
     RealmNotAllowedError,
     RedirectRefusedError,
+    ServerError,
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -47,6 +49,8 @@ def answer_to(failure: PullFailure, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911
             return rate_limited(failure.retry_after)
         case UpstreamTimeoutError():
             return too_slow()
+        case CircuitOpenError() | ServerError():
+            return unavailable("the registry is away", failure.retry_after)
         case UpstreamError():  # not resolved, not connected, TLS, 5xx, a broken body
             return unavailable("the registry cannot be reached")
         case _ as unreachable:

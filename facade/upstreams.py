@@ -1,7 +1,7 @@
-"""One client for each approved connection, made at first use and closed when it serves no more.
+"""One upstream for each approved connection, made at first use, closed when it serves no more.
 
-A client belongs to an access key: a new scope goes on with it, a new secret, realm, network or CA
-gets another. Pulls hold a lease: a rotation lets them finish, a revocation ends them.
+An upstream belongs to an access key: a new scope goes on with it, a new secret, realm, network or
+CA gets another. Pulls hold a lease: a rotation lets them finish, a revocation ends them.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from uuid import UUID
 
 from attrs import define, field
 
+from facade.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
-from shared.upstream.client import RegistryClient
 
-MakeClient = Callable[[ApprovedConnection], Awaitable[RegistryClient]]
+MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
 
 class ConnectionRevokedError(Exception):
@@ -24,7 +24,7 @@ class ConnectionRevokedError(Exception):
 @define(eq=False)
 class _Entry:
     access_key: str
-    client: asyncio.Task[RegistryClient]
+    upstream: asyncio.Task[Upstream]
     pulls: set[asyncio.Task[object]] = field(factory=set)
     retired: bool = False
     revoked: bool = False
@@ -32,22 +32,22 @@ class _Entry:
 
 @define(eq=False)
 class Upstreams:
-    """The clients of one facade process."""
+    """The upstreams of one facade process, by connection."""
 
-    _make_client: MakeClient
+    _make_upstream: MakeUpstream
     _entries: dict[UUID, _Entry] = field(factory=dict, init=False)
     _closing: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     @asynccontextmanager
-    async def lease(self, connection: ApprovedConnection) -> AsyncIterator[RegistryClient]:
-        """Lend the connection's client to this task; it stays open as long as it is lent.
+    async def lease(self, connection: ApprovedConnection) -> AsyncIterator[Upstream]:
+        """Lend the connection's upstream to this task; it stays open as long as it is lent.
 
         Raises `ConnectionRevokedError` in the middle of whatever the task does with it.
         """
         entry, pull = self._entry_of(connection), _current_task()
         entry.pulls.add(pull)
         try:
-            yield await asyncio.shield(entry.client)
+            yield await asyncio.shield(entry.upstream)
         except asyncio.CancelledError:
             if entry.revoked and pull.uncancel() == 0:
                 raise ConnectionRevokedError from None
@@ -57,7 +57,7 @@ class Upstreams:
             self._close_if_unused(entry)
 
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
-        """Let go of a client whose connection serves no more, or with another access key."""
+        """Let go of a upstream whose connection serves no more, or with another access key."""
         entry = self._entries.get(connection_id)
         if entry is None or (serving is not None and serving.access_key == entry.access_key):
             return
@@ -70,7 +70,7 @@ class Upstreams:
         self._close_if_unused(entry)
 
     async def close(self) -> None:
-        """Close every client."""
+        """Close every upstream."""
         for entry in self._entries.values():
             self._close(entry)
         self._entries.clear()
@@ -81,8 +81,8 @@ class Upstreams:
         if entry is not None and entry.access_key != connection.access_key:
             self.retire(connection.id, serving=connection)
             entry = None
-        if entry is None or _failed(entry.client):
-            task = asyncio.ensure_future(self._make_client(connection))
+        if entry is None or _failed(entry.upstream):
+            task = asyncio.ensure_future(self._make_upstream(connection))
             entry = self._entries[connection.id] = _Entry(connection.access_key, task)
         return entry
 
@@ -91,7 +91,7 @@ class Upstreams:
             self._close(entry)
 
     def _close(self, entry: _Entry) -> None:
-        task = asyncio.ensure_future(_close_client(entry.client))
+        task = asyncio.ensure_future(_close_upstream(entry.upstream))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -105,12 +105,12 @@ def _current_task() -> asyncio.Task[object]:
     return task
 
 
-def _failed(client: asyncio.Task[RegistryClient]) -> bool:
-    return client.done() and (client.cancelled() or client.exception() is not None)
+def _failed(upstream: asyncio.Task[Upstream]) -> bool:
+    return upstream.done() and (upstream.cancelled() or upstream.exception() is not None)
 
 
-async def _close_client(client: asyncio.Task[RegistryClient]) -> None:
-    client.cancel()
-    await asyncio.wait([client])
-    if not client.cancelled() and client.exception() is None:
-        await client.result().close()
+async def _close_upstream(upstream: asyncio.Task[Upstream]) -> None:
+    upstream.cancel()
+    await asyncio.wait([upstream])
+    if not upstream.cancelled() and upstream.exception() is None:
+        await upstream.result().close()
