@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -62,7 +63,7 @@ GOLDEN_CONTEXT = (
 )
 
 # Every field of the document, with another value, and whether it decides who is shown the secret.
-CHANGES: dict[str, tuple[object, bool]] = {
+CHANGES: dict[str, tuple[Any, bool]] = {
     "host": (RegistryHost.parse("registry.local:5001"), True),
     "credential": (UsernameAndToken("other"), True),
     "auth_realms": ((), True),

@@ -95,7 +95,7 @@ def test_several_keys_are_read_where_keys_rotate() -> None:
 
 
 def test_one_key_alone_is_read_where_one_is_used() -> None:
-    """Which of two would sign, or be sealed to?"""
+    """Nobody could say which of two would sign."""
     with pytest.raises(InvalidKeyFileError):
         load_statement_private_key(STATEMENT_PRIVATE + private_pem(OTHER_STATEMENT))
     with pytest.raises(InvalidKeyFileError):

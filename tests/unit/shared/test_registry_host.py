@@ -134,7 +134,7 @@ def test_hosts_as_they_are_connected_are_accepted(text: str) -> None:
 
 @given(registry_hosts)
 def test_everything_that_connects_reads_the_same_host(host: RegistryHost) -> None:
-    """yarl (so aiohttp), urllib and ipaddress agree with us about what is accepted."""
+    """What is accepted means one thing to yarl (so to aiohttp), urllib and ipaddress."""
     url = URL(f"https://{host}/v2/")
     assert url.raw_host == host.name
     assert url.explicit_port == host.port

@@ -1,6 +1,7 @@
 """The seal: opens for whom it was made, and for nobody who changed anything about that."""
 
 from ipaddress import ip_network
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -44,7 +45,7 @@ CONTEXT = SealContext(
     key_id=key_id(KEY.public_key()),
 )
 SEALED = seal(CANARY, KEY.public_key(), CONTEXT)
-CHANGES: list[tuple[str, object]] = [
+CHANGES: list[tuple[str, Any]] = [
     ("connection_id", UUID("0190a0b0-c0d0-7000-8000-000000000002")),
     ("host", RegistryHost.parse("registry.local:5001")),
     ("host", RegistryHost.parse("evil.example")),
@@ -78,7 +79,7 @@ def test_the_changes_below_name_every_field() -> None:
 
 
 @pytest.mark.parametrize("field, value", CHANGES)
-def test_any_other_context_does_not_open(field: str, value: object) -> None:
+def test_any_other_context_does_not_open(field: str, value: Any) -> None:
     """Who can write the database can point a connection elsewhere, and gets nothing for it."""
     with pytest.raises(SealedSecretError):
         open_sealed(SEALED, KEY, attrs.evolve(CONTEXT, **{field: value}))
