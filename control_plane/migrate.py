@@ -15,14 +15,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from control_plane.errors import DatabaseUnavailableError
 from control_plane.migrations.sql_file import FOLDER, run_sql_file
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
-
-
-class DatabaseUnavailableError(Exception):
-    """The database cannot be reached or refused the login; the message names no URL."""
 
 
 async def migrate(database_url: str) -> list[str]:
@@ -84,4 +81,4 @@ async def _connect(database_url: str) -> asyncpg.Connection:
         return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # asyncpg quotes the URL in some of these
-        raise DatabaseUnavailableError(type(error).__name__) from None
+        raise DatabaseUnavailableError(error) from None

@@ -85,7 +85,6 @@ CREATE TABLE public.connection_revisions (
     sealed_secret  bytea,
     made_by        text NOT NULL,
     made_at        timestamptz NOT NULL,
-    check_outcome  jsonb NOT NULL,
     audit_sequence bigint NOT NULL REFERENCES public.audit_entries (sequence)
         DEFERRABLE INITIALLY DEFERRED,
     PRIMARY KEY (connection_id, revision)

@@ -1,0 +1,110 @@
+"""The admin API from a shell: one call, its answer or its problem in words."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from control_plane.config import PREFIX, ClientSettings
+from control_plane.errors import ControlPlaneError
+from shared.environment import ConfigurationError
+from shared.secret import Secret
+
+TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
+
+Json = dict[str, Any]
+
+
+class ApiRefusedError(ControlPlaneError):
+    """The API answered with a problem; the message has every wrong field."""
+
+
+class ApiUnreachableError(ControlPlaneError):
+    """There was no answer from the API."""
+
+
+class ApiClient:
+    """Calls the API as one operator."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: Secret) -> None:
+        """Hold the session, the API's address and the token."""
+        self._session = session
+        self._url = url.rstrip("/")
+        self._token = token
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, configured: ClientSettings) -> AsyncIterator["ApiClient"]:
+        """Yield a client; raise `ConfigurationError` for a CA file that holds no certificate."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            connector=aiohttp.TCPConnector(ssl=_tls(configured.ca_file)),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            yield cls(session, configured.url, configured.token)
+
+    async def call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> Json:
+        """Return the answer's JSON; raise `ApiRefusedError` or `ApiUnreachableError`."""
+        parts = "/".join(quote(part, safe="") for part in path)
+        url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
+        headers = {"Authorization": f"Bearer {self._token.reveal_text()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=orjson.dumps(body) if body is not None else None,
+                headers=headers,
+                allow_redirects=False,  # the token is for this address alone
+            ) as response:
+                return _answer(response.status, await response.content.read(MAX_ANSWER_BYTES))
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            message = f"no answer from the control plane ({type(error).__name__})"
+            raise ApiUnreachableError(message) from None
+
+
+def _answer(status: int, body: bytes) -> Json:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        message = f"the answer ({status}) is not the control plane's"
+        raise ApiUnreachableError(message)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise ApiRefusedError(_words(status, answer))
+    return answer
+
+
+def _words(status: int, problem: Json) -> str:
+    lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
+    for error in problem.get("errors", []):
+        where = error.get("pointer") or error.get("parameter") or "the whole"
+        lines.append(f"  {where}: {error.get('detail', '')}")
+    check = problem.get("check")
+    if isinstance(check, dict) and check.get("realm"):
+        lines.append(f"  the registry's realm: {check['realm']}")
+    return "\n".join(lines)
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError:  # ssl.SSLError is one
+        raise ConfigurationError([f"{PREFIX}_CA_FILE: expected certificates in PEM"]) from None

@@ -1,0 +1,113 @@
+"""The HTTP application: request ids, who calls, problems, log lines; then the routes."""
+
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from control_plane.errors import ControlPlaneError, NotAuthenticatedError
+from control_plane.http_call import MAX_BODY_BYTES, Call, bearer_token
+from control_plane.metrics import Metrics
+from control_plane.operators import Authenticator
+from control_plane.permissions import require
+from control_plane.problems import INTERNAL, problem_of, problem_of_http
+from control_plane.routes import Api, Route
+from shared.structured_log import get_logger, log_context
+
+NO_ROUTE: Final = "none"
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+_log = get_logger(__name__)
+
+
+def make_app(api: Api, authenticator: Authenticator, metrics: Metrics) -> web.Application:
+    """Return the application."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answering(metrics)])
+    for path, handler in api.open_routes():
+        app.router.add_route("GET", path, handler)
+    for route in api.routes():
+        app.router.add_route(
+            route.method, route.path, _for_operators(route, authenticator, metrics)
+        )
+    return app
+
+
+def _for_operators(
+    route: Route, authenticator: Authenticator, metrics: Metrics
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            operator = await authenticator.authenticate(bearer_token(request))
+        except NotAuthenticatedError as error:
+            metrics.denied_logins.inc()
+            _log.warning(
+                "login denied",
+                reason=error.reason,
+                actor=error.claimed_name,
+                peer=request.remote,
+                route=route.path,
+            )
+            raise
+        with log_context(actor=operator.name, role=operator.role):
+            require(operator.role, route.role)
+            response = await route.handler(Call(request, operator))
+            if request.method != "GET":
+                _log.info("act done", method=route.method, route=route.path)
+            return response
+
+    return answer
+
+
+def _answering(metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id, began = uuid4().hex, time.monotonic()
+        with log_context(request_id=request_id):
+            response = await _answer(request, handler, request_id)
+            seconds = time.monotonic() - began
+            route = _route(request)
+            _log.info(
+                "answered",
+                method=request.method if route != NO_ROUTE else None,
+                route=route,
+                status=response.status,
+                duration_ms=round(seconds * 1000, 3),
+                peer=request.remote,
+            )
+        method = request.method if route != NO_ROUTE else NO_ROUTE
+        metrics.requests.labels(method, route, str(response.status)).inc()
+        metrics.request_seconds.labels(route).observe(seconds)
+        response.headers.update(_HEADERS)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    return answering
+
+
+async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ControlPlaneError as error:
+        problem = problem_of(error)
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("cannot answer", reason=str(error), exc_info=error)
+    except web.HTTPException as error:
+        problem = problem_of_http(error)
+    except Exception as error:  # noqa: BLE001  # the outermost layer: it is logged and answered
+        _log.error("unexpected error", exc_info=error)
+        problem = INTERNAL
+    return problem.response(request_id)
+
+
+def _route(request: web.Request) -> str:
+    """Return the route's pattern; a path that nobody serves is not named."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else NO_ROUTE

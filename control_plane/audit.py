@@ -1,0 +1,159 @@
+"""Reading the audit log: a page of it, and a walk along the whole chain. Nothing is repaired."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import orjson
+from attrs import define, field, frozen
+
+from control_plane.acts import entry_hash, require_entry
+from control_plane.database import Database, DatabaseConnection
+from control_plane.signer import Verifier
+from control_plane.statement_store import (
+    AUDIT_PAGE_ENTRIES,
+    fetch_all_subjects,
+    fetch_entries,
+    fetch_statement,
+)
+from shared.canonical_json import format_time
+from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
+
+MAX_REPORTED_FAULTS: Final = 100  # a log of another key is one fault, not a million lines
+
+
+@frozen
+class AuditLine:
+    """An entry as it is shown: verified, or with the reason why it is not."""
+
+    sequence: int
+    stored: StoredStatement
+    entry: AuditEntry | None
+    problem: str | None = None
+
+    def view(self) -> dict[str, object]:
+        """Return the JSON form; of an unverified entry only its place and what is wrong."""
+        if self.entry is None:
+            return {"sequence": self.sequence, "problem": self.problem}
+        return {
+            "sequence": self.sequence,
+            "at": format_time(self.entry.at),
+            "actor": self.entry.actor,
+            "action": self.entry.action,
+            "about": self.entry.about,
+            "about_generation": self.entry.about_generation,
+            "details": self.entry.details,
+            "previous": self.entry.previous,
+            "hash": entry_hash(self.stored),
+            "problem": None,
+        }
+
+    def export(self) -> bytes:
+        """Return the envelope as a JSON line that can be verified without the database."""
+        return orjson.dumps(
+            {
+                "sequence": self.sequence,
+                "type": self.stored.type,
+                "key_id": self.stored.key_id,
+                "payload": self.stored.payload.decode(errors="replace"),
+                "signature": self.stored.signature.hex(),
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+
+
+@define
+class ChainReport:
+    """What a walk along the whole chain found."""
+
+    entries: int = 0
+    faults: list[str] = field(factory=list)
+    _previous: str = ""
+    _generations: dict[str, int] = field(factory=dict)
+
+    def add(self, line: AuditLine) -> None:
+        """Look at the next entry."""
+        self.entries += 1
+        if line.entry is None:
+            self._fault(line.sequence, line.problem or "not believed")
+        else:
+            if line.entry.previous != self._previous:
+                self._fault(line.sequence, "does not follow the entry before it")
+            if line.entry.about_generation is not None:
+                self._generations[line.entry.about] = line.entry.about_generation
+        if line.sequence != self.entries + self._missing:
+            self._missing = line.sequence - self.entries
+            self._fault(line.sequence, "entries before it are missing")
+        self._previous = entry_hash(line.stored)
+
+    _missing: int = 0
+
+    def compare(self, generations: dict[str, int | None]) -> None:
+        """Look at the present statements: generation by subject, None for an unbelieved one."""
+        for subject in sorted(generations.keys() | self._generations.keys()):
+            present, audited = generations.get(subject), self._generations.get(subject)
+            if present != audited or present is None:
+                self.faults.append(f"{subject}: {_disagreement(generations, subject, audited)}")
+
+    def _fault(self, sequence: int, what: str) -> None:
+        self.faults.append(f"entry {sequence}: {what}")
+
+
+def _disagreement(generations: dict[str, int | None], subject: str, audited: int | None) -> str:
+    if subject not in generations:
+        return "its statement has vanished"
+    if generations[subject] is None:
+        return "its statement is not believed"
+    return "no audit entry" if audited is None else "its statement is not the newest of the log"
+
+
+def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditLine:
+    """Return the entry of a place, verified if it can be."""
+    try:
+        return AuditLine(sequence, stored, require_entry(sequence, stored, verifier))
+    except StatementRefusedError as error:
+        return AuditLine(sequence, stored, None, f"not believed: {error}")
+
+
+async def read_page(
+    database: Database, verifier: Verifier, *, after: int, limit: int
+) -> list[AuditLine]:
+    """Return the entries after a place."""
+    async with database.connection() as connection:
+        entries = await fetch_entries(connection, after=after, limit=limit)
+    return [read_line(sequence, stored, verifier) for sequence, stored in entries]
+
+
+async def walk(connection: DatabaseConnection, verifier: Verifier) -> AsyncIterator[AuditLine]:
+    """Yield every entry from the first."""
+    after = 0
+    while entries := await fetch_entries(connection, after=after, limit=AUDIT_PAGE_ENTRIES):
+        for sequence, stored in entries:
+            yield read_line(sequence, stored, verifier)
+        after = entries[-1][0]
+
+
+async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
+    """Walk the chain and compare the present statements with it, in one snapshot."""
+    report = ChainReport()
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        async for line in walk(connection, verifier):
+            report.add(line)
+        generations: dict[str, int | None] = {}
+        for subject in await fetch_all_subjects(connection):
+            stored = await fetch_statement(connection, subject)
+            generations[subject] = _generation(subject, stored, verifier)
+        report.compare(generations)
+    return report
+
+
+def _generation(subject: str, stored: StoredStatement | None, verifier: Verifier) -> int | None:
+    if stored is None:
+        return None
+    try:
+        statement = verifier.verify(stored)
+    except StatementRefusedError:
+        return None
+    return statement.generation if statement.subject == subject else None

@@ -1,0 +1,128 @@
+"""Connection checks: the registry is asked to log in, from here, before anything is stored.
+
+What is not reachable from here is `skipped`: the facade may stand in another network. A check
+reaches public addresses, and of the networks that a connection asks for only those that this
+control plane's operator opened to checks.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from control_plane.acts import Acts
+from control_plane.connection_request import ConnectionRequest
+from control_plane.errors import CheckFailedError, FieldError
+from control_plane.rate_limit import RateLimit
+from control_plane.revisions import RecordedCheck
+from shared.canonical_json import Network
+from shared.connection import UsernameAndToken
+from shared.upstream.check import CheckProblem, LoginCheck, Outcome, check_login
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.egress import LOOPBACK
+from shared.upstream.target import UpstreamTarget
+
+CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
+
+NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
+_POINTERS: Final = {"credential_refused": "/token", "realm_not_allowed": "/auth_realms"}
+
+
+@frozen
+class Checks:
+    """Asks registries, no more often than allowed, and writes down who had it done."""
+
+    acts: Acts
+    limit: RateLimit
+    networks: tuple[Network, ...] = field(factory=tuple)
+
+    async def check(self, request: ConnectionRequest, *, actor: str) -> LoginCheck:
+        """Return what the registry said; raise `TooManyRequestsError`."""
+        check = await self._ask(request, actor)
+        async with self.acts.begin() as act:
+            await act.record(
+                actor=actor,
+                action="connection.check",
+                about=f"registry/{request.host}",
+                details=recorded(check).details(),
+            )
+        return check
+
+    async def require_passed(self, request: ConnectionRequest, *, actor: str) -> RecordedCheck:
+        """Return what to record of a connection's check; raise `CheckFailedError` if it failed."""
+        check = await self._ask(request, actor)
+        if check.outcome is not Outcome.FAILED:
+            return recorded(check)
+        async with self.acts.begin() as act:
+            await act.record(
+                actor=actor,
+                action="connection.refuse",
+                about=f"registry/{request.host}",
+                details=recorded(check).details(),
+            )
+        raise _failed(request, check)
+
+    async def _ask(self, request: ConnectionRequest, actor: str) -> LoginCheck:
+        self.limit.take(actor)
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                return await check_login(_target(request, self.networks), _credential(request))
+        except TimeoutError:
+            problem = CheckProblem("timeout", f"no end within {CHECK_TIMEOUT_SECONDS:.0f} s")
+            return LoginCheck(Outcome.SKIPPED, problem=problem)
+
+
+def recorded(check: LoginCheck) -> RecordedCheck:
+    """Return what is kept of a check: its outcome, and the code of its problem."""
+    return RecordedCheck(check.outcome.value, check.problem.code if check.problem else None)
+
+
+def check_view(check: LoginCheck) -> dict[str, object]:
+    """Return the check as the API shows it."""
+    return {
+        "outcome": check.outcome.value,
+        "auth_scheme": check.auth_scheme,
+        "realm": check.realm,
+        "token_expires_in_seconds": check.token_expires_in_seconds,
+        "problem": check.problem.code if check.problem else None,
+        "detail": check.problem.text if check.problem else None,
+    }
+
+
+def networks_within(wanted: Sequence[Network], opened: Sequence[Network]) -> tuple[Network, ...]:
+    """Return what two lists of networks have in common."""
+    pairs = ((one, other) for one in wanted for other in opened if one.version == other.version)
+    return tuple(
+        max(one, other, key=lambda network: network.prefixlen)
+        for one, other in pairs
+        if one.overlaps(other)
+    )
+
+
+def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> UpstreamTarget:
+    target = UpstreamTarget(
+        host=request.host,
+        plain_http=request.plain_http,
+        ca_certificate=request.ca_certificate,
+        auth_realms=request.auth_realms,
+        allow_loopback=bool(networks_within(LOOPBACK, opened)),
+    )
+    return evolve(target, allowed_networks=networks_within(request.allowed_networks, opened))
+
+
+def _credential(request: ConnectionRequest) -> BasicCredential | None:
+    if isinstance(request.credential, UsernameAndToken) and request.secret is not None:
+        return BasicCredential(request.credential.username, request.secret)
+    return None
+
+
+def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:
+    code = check.problem.code if check.problem else ""
+    pointer = _POINTERS.get(code, "/host")
+    if code == "tls_failed" and request.ca_certificate:
+        pointer = "/ca_certificate"
+    if code == "credential_refused" and request.secret is None:
+        pointer = "/username"  # anonymous, and the registry wants a credential
+    detail = check.problem.text if check.problem else "the check failed"
+    return CheckFailedError(FieldError(pointer, detail), check_view(check))

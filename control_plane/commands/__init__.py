@@ -1,0 +1,1 @@
+"""The commands: each reads its settings, builds what it needs, and prints."""

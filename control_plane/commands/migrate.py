@@ -1,0 +1,44 @@
+"""`control-plane migrate`: the database, brought to this program's schema."""
+
+import asyncpg
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from control_plane.commands.running import command, fail, say
+from control_plane.config import MigrateSettings
+from control_plane.environment import settings
+from control_plane.migrate import migrate as migrate_database
+from control_plane.migrate import newest_revision
+
+# What no migration can take from a role that may log in at all.
+_ALWAYS = (
+    "Every role that may log in can also LISTEN and NOTIFY, take advisory locks, read the system"
+    " catalogs and connect to databases whose CONNECT is PUBLIC's. Of a facade, a false NOTIFY"
+    " costs one look at the view."
+)
+
+
+@click.command()
+@command
+async def migrate() -> None:
+    """Bring the database to the current schema, and state the group roles' grants.
+
+    Safe twice, and from two places at once.
+    """
+    owner_url = settings(MigrateSettings).owner_url
+    try:
+        remaining = await migrate_database(owner_url.reveal_text())
+    except (asyncpg.PostgresError, SQLAlchemyError) as error:
+        # the driver's text may quote the URL or a value; its code says enough
+        code = getattr(getattr(error, "orig", error), "sqlstate", None)
+        fail(f"the migration failed and changed nothing: {type(error).__name__} {code or ''}")
+    say(f"the database is at schema revision {newest_revision()}")
+    if remaining:
+        say("registry_facade keeps these rights; a superuser can take them from PUBLIC:")
+    for right in remaining:
+        say(f"  {right}")
+    say(_ALWAYS)
+    say(
+        "Now make the login roles, as members of registry_control_plane and registry_facade, for"
+        " example: CREATE ROLE facade LOGIN PASSWORD '...' IN ROLE registry_facade"
+    )

@@ -1,0 +1,147 @@
+"""`control-plane operators`: who may call the API. Needs the database and the statement key."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from control_plane.acts import Acts
+from control_plane.belief import HighestGenerations
+from control_plane.clock import now
+from control_plane.commands.running import command, load_key, say, shell_actor
+from control_plane.config import OperatorsSettings
+from control_plane.database import Database
+from control_plane.environment import settings
+from control_plane.operator_token import InvalidOperatorNameError, OperatorName, OperatorToken
+from control_plane.operators import ListedOperator, Operators
+from control_plane.permissions import Role
+from control_plane.signer import Signer
+from shared.canonical_json import format_time
+
+MAX_LIFETIME_DAYS: Final = 3650  # a token for ever has no expiry at all
+
+_LIFETIME: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class LifetimeType(click.ParamType[timedelta]):
+    """`90d`, `12h`, `30m` or `45s`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the duration."""
+        match = _LIFETIME.fullmatch(str(value))
+        lifetime = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
+        if not timedelta() < lifetime <= timedelta(days=MAX_LIFETIME_DAYS):
+            self.fail(
+                f"expected a duration such as 90d or 12h, at most {MAX_LIFETIME_DAYS}d", param, ctx
+            )
+        return lifetime
+
+
+class NameType(click.ParamType[OperatorName]):
+    """An operator's name."""
+
+    name = "name"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> OperatorName:
+        """Return the name."""
+        try:
+            return OperatorName.parse(str(value))
+        except InvalidOperatorNameError as error:
+            self.fail(str(error), param, ctx)
+
+
+_expires = click.option(
+    "--expires", "lifetime", type=LifetimeType(), help="For how long the token is good, as 90d."
+)
+
+
+@click.group()
+def operators() -> None:
+    """Add, list, rotate and remove those who may call the API."""
+
+
+@operators.command()
+@click.argument("name", type=NameType())
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@_expires
+@command
+async def add(name: OperatorName, role: str, lifetime: timedelta | None) -> None:
+    """Make an operator and print the new API token, once, alone on standard output."""
+    async with _operators() as store:
+        _print(await store.add(name, Role(role), lifetime=lifetime, actor=shell_actor()))
+
+
+@operators.command()
+@click.argument("name", type=NameType())
+@_expires
+@command
+async def rotate(name: OperatorName, lifetime: timedelta | None) -> None:
+    """Print a new token; the present one is worth nothing from now on."""
+    async with _operators() as store:
+        _print(await store.rotate(name, lifetime=lifetime, actor=shell_actor()))
+
+
+@operators.command()
+@click.argument("name", type=NameType())
+@command
+async def remove(name: OperatorName) -> None:
+    """Let an operator call no longer."""
+    async with _operators() as store:
+        await store.remove(name, actor=shell_actor())
+    say(f"{name} may call no longer")
+
+
+@operators.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@command
+async def list_operators(*, as_json: bool) -> None:
+    """Show who may call, and rows in the database that are not believed."""
+    async with _operators() as store:
+        listed = await store.list()
+    if as_json:
+        click.echo(orjson.dumps([_view(operator) for operator in listed]))
+        return
+    table = Table("name", "role", "issued by", "issued", "expires", "problem")
+    for operator in listed:
+        table.add_row(*(str(value or "") for value in _view(operator).values()))
+    Console().print(table)
+
+
+def _print(token: OperatorToken) -> None:
+    say("This token is shown once and kept nowhere; only its hash is stored.")
+    click.echo(token.secret.reveal_text())
+
+
+def _view(operator: ListedOperator) -> dict[str, str | None]:
+    return {
+        "name": operator.name,
+        "role": operator.role,
+        "issued_by": operator.issued_by,
+        "issued_at": format_time(operator.issued_at) if operator.issued_at else None,
+        "expires_at": format_time(operator.expires_at) if operator.expires_at else None,
+        "problem": operator.problem,
+    }
+
+
+@asynccontextmanager
+async def _operators() -> AsyncIterator[Operators]:
+    configured = settings(OperatorsSettings)
+    signer = load_key(
+        "statement_private_key_file", configured.statement_private_key_file, Signer.from_private_pem
+    )
+    async with Database.open(configured.database_url) as database:
+        acts = Acts(database, signer, HighestGenerations(), now)
+        yield Operators(database, acts, signer)

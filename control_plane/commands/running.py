@@ -1,0 +1,70 @@
+"""What every command shares: how it ends, and where words and results go."""
+
+import asyncio
+import functools
+import os
+import pwd
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from control_plane.config import PREFIX
+from control_plane.errors import ControlPlaneError
+from shared.environment import ConfigurationError, exit_with_configuration_error
+from shared.keys import InvalidKeyFileError
+
+MAX_KEY_FILE_BYTES: Final = 64 * 1024  # several keys while one is rotated, and comments
+
+_Parameters = ParamSpec("_Parameters")
+_Loaded = TypeVar("_Loaded")
+
+
+def command(
+    function: Callable[_Parameters, Coroutine[Any, Any, None]],
+) -> Callable[_Parameters, None]:
+    """Run a coroutine as a command; exit 1 where it failed, 2 where the settings are wrong."""
+
+    @functools.wraps(function)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        try:
+            asyncio.run(function(*args, **kwargs))
+        except ConfigurationError as error:
+            exit_with_configuration_error(error)
+        except ControlPlaneError as error:
+            fail(str(error))
+
+    return run
+
+
+def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loaded:
+    """Return the key of a configured file, or raise `ConfigurationError` with its variable."""
+    try:
+        with path.open("rb") as file:
+            return load(file.read(MAX_KEY_FILE_BYTES))
+    except InvalidKeyFileError as error:
+        problem = str(error)
+    except OSError:
+        problem = "expected the path of a file that this process can read"
+    raise ConfigurationError([f"{PREFIX}_{field.upper()}: {problem}"])
+
+
+def say(words: str) -> None:
+    """Print words for people, on standard error."""
+    click.echo(words, err=True)
+
+
+def fail(words: str) -> NoReturn:
+    """Say what failed and exit with 1."""
+    say(words)
+    raise SystemExit(1)
+
+
+def shell_actor() -> str:
+    """Return how the audit log names whoever runs a command with the statement key in hand."""
+    user = os.getuid()
+    try:
+        return f"shell:{pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"shell:{user}"

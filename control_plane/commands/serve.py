@@ -1,0 +1,101 @@
+"""`control-plane serve`: everything put together."""
+
+import resource
+import ssl
+import time
+
+import click
+import uvloop
+
+from control_plane.acts import Acts
+from control_plane.app import make_app
+from control_plane.belief import HighestGenerations
+from control_plane.checks import Checks
+from control_plane.clock import now
+from control_plane.commands.running import fail, load_key
+from control_plane.config import PREFIX, ServeSettings
+from control_plane.connections import Connections
+from control_plane.database import Database
+from control_plane.environment import settings
+from control_plane.errors import ControlPlaneError
+from control_plane.metrics import Metrics
+from control_plane.operators import Authenticator
+from control_plane.rate_limit import RateLimit
+from control_plane.routes import Api
+from control_plane.sealer import Sealer
+from control_plane.server import server_tls, serving, wait_for_stop
+from control_plane.signer import Signer
+from shared.environment import ConfigurationError, exit_with_configuration_error
+from shared.structured_log import configure, get_logger
+
+_log = get_logger(__name__)
+
+
+@click.command()
+def serve() -> None:
+    """Answer the admin API until SIGTERM or SIGINT."""
+    try:
+        configured = settings(ServeSettings)
+        signer = load_key(
+            "statement_private_key_file",
+            configured.statement_private_key_file,
+            Signer.from_private_pem,
+        )
+        sealer = load_key(
+            "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
+        )
+        tls = _tls(configured)
+    except ConfigurationError as error:
+        exit_with_configuration_error(error)
+    configure(configured.log_level)
+    try:
+        uvloop.run(_serve(configured, signer, sealer, tls))
+    except ControlPlaneError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"cannot listen on {configured.listen}: {error.strerror or type(error).__name__}")
+
+
+async def _serve(
+    configured: ServeSettings, signer: Signer, sealer: Sealer, tls: ssl.SSLContext | None
+) -> None:
+    highest, metrics = HighestGenerations(), Metrics()
+    async with Database.open(configured.database_url) as database:
+        acts = Acts(database, signer, highest, now)
+        connections = Connections(
+            database=database,
+            acts=acts,
+            verifier=signer,
+            highest=highest,
+            sealer=sealer,
+            clock=now,
+            second_approver=configured.require_second_approver,
+        )
+        checks = Checks(acts, RateLimit(time.monotonic), configured.check_networks)
+        api = Api(connections, checks, database, signer, metrics, now)
+        app = make_app(api, Authenticator(database, signer, highest, now), metrics)
+        async with serving(app, configured.listen, tls, drain_seconds=configured.drain_timeout):
+            _log.info(
+                "serving",
+                listen=configured.listen,
+                scheme="https" if tls else "http",
+                file_limit=_raise_file_limit(),
+            )
+            _log.info("stopping", signal=await wait_for_stop())
+    _log.info("stopped")
+
+
+def _tls(configured: ServeSettings) -> ssl.SSLContext | None:
+    if configured.tls_cert_file is None or configured.tls_key_file is None:
+        return None
+    try:
+        return server_tls(str(configured.tls_cert_file), str(configured.tls_key_file))
+    except OSError:  # ssl.SSLError is one
+        problem = f"{PREFIX}_TLS_CERT_FILE: expected a certificate in PEM that fits the key"
+        raise ConfigurationError([problem]) from None
+
+
+def _raise_file_limit() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

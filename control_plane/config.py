@@ -1,0 +1,112 @@
+"""What the commands read from the environment: one class for each set of needs."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import typed_settings as ts
+from attrs import frozen
+
+from shared.secret import Secret
+from shared.setting_types import (
+    Duration,
+    HttpUrl,
+    ListenAddress,
+    LogLevel,
+    Networks,
+    ReadableFile,
+)
+
+PREFIX: Final = "CONTROL_PLANE"
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+
+@frozen(kw_only=True)
+class ServeSettings:
+    """`control-plane serve`."""
+
+    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    sealing_public_key_file: ReadableFile
+    statement_private_key_file: ReadableFile
+    listen: ListenAddress = ListenAddress("127.0.0.1", 8080)
+    tls_cert_file: ReadableFile | None = None
+    tls_key_file: ReadableFile | None = None
+    behind_tls_proxy: bool = False
+    require_second_approver: bool = False
+    check_networks: Networks = ()
+    log_level: LogLevel = "info"
+    drain_timeout: Duration = 30.0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            missing = "tls_key_file" if self.tls_key_file is None else "tls_cert_file"
+            yield missing, "a file too, for certificate and key belong together"
+        if not (self.tls_cert_file or self.behind_tls_proxy or self.listen.is_loopback):
+            expected = (
+                "a loopback address without TLS; set CONTROL_PLANE_TLS_CERT_FILE and _KEY_FILE,"
+                " or CONTROL_PLANE_BEHIND_TLS_PROXY=true"
+            )
+            yield "listen", expected
+
+
+@frozen(kw_only=True)
+class MigrateSettings:
+    """`control-plane migrate`."""
+
+    migration_database_url: Secret | None = ts.option(
+        default=None, help="the PostgreSQL URL of the schema's owner"
+    )
+    database_url: Secret | None = ts.option(default=None, help="a PostgreSQL URL")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.migration_database_url is None and self.database_url is None:
+            yield "migration_database_url", "the PostgreSQL URL of the schema's owner"
+
+    @property
+    def owner_url(self) -> Secret:
+        """The URL to migrate with."""
+        url = self.migration_database_url or self.database_url
+        if url is None:
+            raise AssertionError("problems() refuses this")
+        return url
+
+
+@frozen(kw_only=True)
+class OperatorsSettings:
+    """`control-plane operators`: the database and the statement key, nothing else."""
+
+    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    statement_private_key_file: ReadableFile
+
+
+@frozen(kw_only=True)
+class AuditSettings:
+    """`control-plane audit`: the database, and either half of the statement key."""
+
+    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    statement_public_key_file: ReadableFile | None = None
+    statement_private_key_file: ReadableFile | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.statement_public_key_file is None and self.statement_private_key_file is None:
+            yield "statement_public_key_file", "the statement key's public half"
+
+
+@frozen(kw_only=True)
+class ClientSettings:
+    """`control-plane connections`: the API from a shell."""
+
+    url: HttpUrl = DEFAULT_URL
+    token: Secret = ts.option(help="an operator's token")
+    ca_file: ReadableFile | None = None
+
+
+ALL_SETTINGS: Final = (
+    ServeSettings,
+    MigrateSettings,
+    OperatorsSettings,
+    AuditSettings,
+    ClientSettings,
+)

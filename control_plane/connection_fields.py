@@ -1,0 +1,133 @@
+"""The grammars of a connection request's fields: text in, a value or a `ValueError` out.
+
+The messages go to the caller, beside the field's name; they never quote the text.
+"""
+
+import re
+from ipaddress import ip_network
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from shared.canonical_json import Network
+from shared.connection import Provider
+from shared.oci import RepositoryName
+from shared.sealed_secret import MAX_SECRET_BYTES
+from shared.secret import Secret
+from shared.upstream.realm import Realm
+
+MAX_USERNAME_CHARACTERS: Final = 256
+MAX_FLEET_CHARACTERS: Final = 255
+MAX_DESCRIPTION_CHARACTERS: Final = 1000
+MAX_CA_CERTIFICATE_CHARACTERS: Final = 64 * 1024  # a bundle of some twenty authorities
+MAX_REASON_CHARACTERS: Final = 1000
+
+_FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+
+def parse_provider(text: str) -> Provider:
+    """Return the provider; raise `ValueError` for one that cannot be connected."""
+    if text in {Provider.GOOGLE_SERVICE_ACCOUNT, Provider.AWS_ECR}:
+        message = "this version connects static credentials alone; this provider comes later"
+        raise ValueError(message)
+    if text != Provider.STATIC:
+        message = f"expected one of {', '.join(Provider)}"
+        raise ValueError(message)
+    return Provider.STATIC
+
+
+def parse_prefix(text: str) -> RepositoryName:
+    """Return a prefix that is not empty."""
+    return RepositoryName.parse(text)
+
+
+def parse_username(text: str) -> str:
+    """Return a user name that HTTP Basic can carry (RFC 7617 section 2)."""
+    _require_printable(text, MAX_USERNAME_CHARACTERS)
+    if ":" in text:
+        message = "a user name has no colon"
+        raise ValueError(message)
+    return text
+
+
+def parse_secret(text: str) -> Secret:
+    """Return a password or token; nothing of it is in the error."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= MAX_SECRET_BYTES:
+        message = f"expected 1 to {MAX_SECRET_BYTES} bytes of text"
+        raise ValueError(message)
+    if any(letter < " " or letter == "\x7f" for letter in text):  # RFC 7617 section 2
+        message = "a token has no control characters; is there a line break at its end?"
+        raise ValueError(message)
+    return Secret(text)
+
+
+def parse_fleet(text: str) -> str:
+    """Return a fleet's name, verbatim as in certificates."""
+    return _require_printable(text, MAX_FLEET_CHARACTERS)
+
+
+def parse_network(text: str) -> Network:
+    """Return a network such as `10.0.0.0/8`."""
+    try:
+        return ip_network(text)
+    except ValueError:  # quotes the text
+        message = "expected a network such as 10.0.0.0/8, without host bits"
+        raise ValueError(message) from None
+
+
+def parse_realm(text: str) -> str:
+    """Return the URL of a token endpoint that may be shown the credential."""
+    realm = Realm.parse(text)
+    if realm.scheme != "https":
+        message = "a realm is https; with plain_http the registry's own host needs no entry"
+        raise ValueError(message)
+    return text
+
+
+def parse_ca_certificate(text: str) -> str:
+    """Return the PEM of certificates, and of nothing else beside them."""
+    if len(text) > MAX_CA_CERTIFICATE_CHARACTERS:
+        message = f"expected at most {MAX_CA_CERTIFICATE_CHARACTERS} characters"
+        raise ValueError(message)
+    if "PRIVATE KEY" in text:
+        message = "this holds a private key; give the certificates alone"
+        raise ValueError(message)
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode("ascii"))
+    except ValueError:
+        certificates = []
+    if not certificates:
+        message = "expected certificates in PEM"
+        raise ValueError(message)
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
+
+
+def parse_description(text: str) -> str:
+    """Return a text for people."""
+    return _require_printable(text, MAX_DESCRIPTION_CHARACTERS, may_be_empty=True)
+
+
+def parse_reason(text: str) -> str:
+    """Return why something was done, for people."""
+    return _require_printable(text, MAX_REASON_CHARACTERS, may_be_empty=True)
+
+
+def parse_fingerprint(text: str) -> str:
+    """Return `sha256:<64 hexadecimal digits>`."""
+    if not _FINGERPRINT.fullmatch(text):
+        message = "expected sha256:<64 hex digits>, as it stands in the connection's view"
+        raise ValueError(message)
+    return text
+
+
+def _require_printable(text: str, at_most: int, *, may_be_empty: bool = False) -> str:
+    if len(text) > at_most or not (text or may_be_empty) or not text.isprintable():
+        least = 0 if may_be_empty else 1
+        message = f"expected {least} to {at_most} printable characters on one line"
+        raise ValueError(message)
+    return text

@@ -1,0 +1,176 @@
+"""The SQL of connections and their revisions: rows in, rows out, nothing believed."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from control_plane.database import DatabaseConnection
+from control_plane.errors import ConflictError
+from control_plane.revisions import REVISION_ACTIONS, StoredConnection, StoredRevision
+from control_plane.statement_store import envelope
+
+_PLACE_INDEX: Final = "connections_place"
+
+# One statement, so one snapshot: the row, its statement, the newest act that made a statement,
+# the newest act upon its revisions, and the two revisions that the row points at.
+_SELECT: Final = """
+SELECT c.id, c.host, c.repository_prefix, c.description, c.created_at, c.revoked_at,
+       s.type AS statement_type, s.key_id AS statement_key_id,
+       s.payload AS statement_payload, s.signature AS statement_signature,
+       m.type AS made_type, m.key_id AS made_key_id,
+       m.payload AS made_payload, m.signature AS made_signature,
+       n.type AS newest_type, n.key_id AS newest_key_id,
+       n.payload AS newest_payload, n.signature AS newest_signature,
+       a.revision AS approved_revision, a.document AS approved_document,
+       a.sealed_secret AS approved_sealed_secret,
+       d.revision AS draft_revision, d.document AS draft_document,
+       d.sealed_secret AS draft_sealed_secret
+FROM public.connections c
+LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
+LEFT JOIN public.connection_revisions a
+       ON a.connection_id = c.id AND a.revision = c.approved_revision
+LEFT JOIN public.connection_revisions d
+       ON d.connection_id = c.id AND d.revision = c.draft_revision
+LEFT JOIN LATERAL (
+    SELECT type, key_id, payload, signature FROM public.audit_entries
+    WHERE about = 'connection/' || c.id::text AND about_generation IS NOT NULL
+    ORDER BY sequence DESC LIMIT 1
+) m ON true
+LEFT JOIN LATERAL (
+    SELECT type, key_id, payload, signature FROM public.audit_entries
+    WHERE about = 'connection/' || c.id::text AND action = ANY ($1)
+    ORDER BY sequence DESC LIMIT 1
+) n ON true
+"""
+_ACTIONS: Final = list(REVISION_ACTIONS)
+
+
+async def fetch_connection(
+    connection: DatabaseConnection, connection_id: UUID, *, lock: bool = False
+) -> StoredConnection | None:
+    """Return a connection; with `lock`, its row until the transaction ends."""
+    row = await connection.fetchrow(
+        f"{_SELECT} WHERE c.id = $2" + (" FOR UPDATE OF c" if lock else ""),
+        _ACTIONS,
+        connection_id,
+    )
+    return _connection(row) if row else None
+
+
+async def fetch_connections(
+    connection: DatabaseConnection, *, after: tuple[datetime, UUID] | None, limit: int
+) -> list[StoredConnection]:
+    """Return connections in the order of their making, from the one after `after`."""
+    condition = " WHERE (c.created_at, c.id) > ($3, $4)" if after else ""
+    rows = await connection.fetch(
+        f"{_SELECT}{condition} ORDER BY c.created_at, c.id LIMIT $2",
+        _ACTIONS,
+        limit,
+        *(after or ()),
+    )
+    return [_connection(row) for row in rows]
+
+
+async def insert_connection(
+    connection: DatabaseConnection,
+    *,
+    connection_id: UUID,
+    host: str,
+    repository_prefix: str,
+    description: str,
+    created_at: datetime,
+) -> None:
+    """Take a place; raise `ConflictError` where a connection that is not revoked has it."""
+    try:
+        await connection.execute(
+            "INSERT INTO public.connections"
+            " (id, host, repository_prefix, description, created_at) VALUES ($1, $2, $3, $4, $5)",
+            connection_id,
+            host,
+            repository_prefix,
+            description,
+            created_at,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.as_dict().get("constraint_name") != _PLACE_INDEX:
+            raise
+        message = "this host and repository prefix are connected already"
+        raise ConflictError(message) from None
+
+
+async def insert_draft(
+    connection: DatabaseConnection,
+    connection_id: UUID,
+    revision: StoredRevision,
+    *,
+    made_by: str,
+    made_at: datetime,
+    audit_sequence: int,
+) -> None:
+    """Store a revision and make it the connection's draft."""
+    await connection.execute(
+        "INSERT INTO public.connection_revisions (connection_id, revision, document,"
+        " sealed_secret, made_by, made_at, audit_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        connection_id,
+        revision.number,
+        revision.document,
+        revision.sealed_secret,
+        made_by,
+        made_at,
+        audit_sequence,
+    )
+    await connection.execute(
+        "UPDATE public.connections SET draft_revision = $2 WHERE id = $1",
+        connection_id,
+        revision.number,
+    )
+
+
+async def next_revision(connection: DatabaseConnection, connection_id: UUID) -> int:
+    """Return the number of the connection's next revision, from 1."""
+    highest = await connection.fetchval(
+        "SELECT max(revision) FROM public.connection_revisions WHERE connection_id = $1",
+        connection_id,
+    )
+    return (highest or 0) + 1
+
+
+async def set_approved(connection: DatabaseConnection, connection_id: UUID, revision: int) -> None:
+    """Make the draft the approved revision."""
+    await connection.execute(
+        "UPDATE public.connections SET approved_revision = $2, draft_revision = NULL WHERE id = $1",
+        connection_id,
+        revision,
+    )
+
+
+async def set_revoked(connection: DatabaseConnection, connection_id: UUID, at: datetime) -> None:
+    """Free the connection's place."""
+    await connection.execute(
+        "UPDATE public.connections SET revoked_at = $2 WHERE id = $1", connection_id, at
+    )
+
+
+def _connection(row: asyncpg.Record) -> StoredConnection:
+    return StoredConnection(
+        id=row["id"],
+        host=row["host"],
+        repository_prefix=row["repository_prefix"],
+        description=row["description"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+        statement=envelope(row, "statement_"),
+        made_entry=envelope(row, "made_"),
+        newest_entry=envelope(row, "newest_"),
+        approved=_revision(row, "approved_"),
+        draft=_revision(row, "draft_"),
+    )
+
+
+def _revision(row: asyncpg.Record, prefix: str) -> StoredRevision | None:
+    number = row[f"{prefix}revision"]
+    if number is None:
+        return None
+    return StoredRevision(number, row[f"{prefix}document"], row[f"{prefix}sealed_secret"])

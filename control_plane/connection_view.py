@@ -1,0 +1,99 @@
+"""A connection as the API shows it: out of what is believed, and never with a secret."""
+
+from datetime import datetime
+
+from control_plane.revisions import ConnectionState, Draft, RecordedCheck, StoredConnection
+from shared.canonical_json import format_time
+from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
+
+View = dict[str, object]
+
+
+def connection_view(stored: StoredConnection, state: ConnectionState, at: datetime) -> View:
+    """Return the view; fields speak of the serving revision, or of the draft while alone."""
+    serving, revocation = state.serving, state.revocation
+    document, lone_draft = state.document, None if serving else state.draft
+    return {
+        "id": str(state.id),
+        "host": str(document.host) if document else stored.host,
+        "repository_prefix": (_prefix(document) if document else stored.repository_prefix),
+        "status": state.status.value,
+        "connected_by": document.connected_by if document else None,
+        "connected_at": format_time(document.connected_at) if document else None,
+        "approved_by": serving.approved_by if serving else None,
+        "approved_at": format_time(serving.approved_at) if serving else None,
+        "expires_at": _time(serving.expires_at if serving else None),
+        "revoked_by": revocation.revoked_by if revocation else None,
+        "revoked_at": format_time(revocation.revoked_at) if revocation else None,
+        "generation": state.belief.statement.generation if state.belief.statement else None,
+        "fingerprint": _fingerprint(state, lone_draft),
+        "description": stored.description,
+        **document_view(document),
+        "draft": _draft_view(state.draft) if serving and state.draft else None,
+        "check": _check_view(
+            lone_draft.check if lone_draft else RecordedCheck.of_entry(state.belief.entry)
+        ),
+        "problem": state.problem or _expiry_problem(state, at),
+    }
+
+
+def document_view(document: ConnectionDocument | None) -> View:
+    """Return what an approver reads of a document."""
+    credential = document.credential if document else None
+    google = credential if isinstance(credential, GoogleServiceAccount) else None
+    ecr = credential if isinstance(credential, EcrRole) else None
+    username = credential.username if isinstance(credential, UsernameAndToken) else None
+    return {
+        "provider": document.provider.value if document else None,
+        "username": username,
+        "anonymous": bool(document and document.provider == "static" and username is None),
+        "repositories": [str(pattern) for pattern in document.repositories] if document else [],
+        "fleets": list(document.fleets) if document else [],
+        "auth_realms": list(document.auth_realms) if document else [],
+        "plain_http": bool(document and document.plain_http),
+        "allowed_networks": (
+            [str(network) for network in document.allowed_networks] if document else []
+        ),
+        "ca_certificate": document.ca_certificate if document else None,
+        "google": google and {"client_email": google.client_email, "project_id": google.project_id},
+        "ecr": ecr
+        and {"role_arn": ecr.role_arn, "region": ecr.region, "external_id": ecr.external_id},
+    }
+
+
+def _draft_view(draft: Draft) -> View:
+    document = draft.document
+    return {
+        "host": str(document.host),
+        "repository_prefix": _prefix(document),
+        **document_view(document),
+        "fingerprint": draft.fingerprint,
+        "by": draft.made_by,
+        "at": format_time(draft.made_at),
+        "check": _check_view(draft.check),
+    }
+
+
+def _check_view(check: RecordedCheck) -> View:
+    return {"outcome": check.outcome, "problem": check.problem}
+
+
+def _fingerprint(state: ConnectionState, lone_draft: Draft | None) -> str | None:
+    if state.serving:
+        return state.serving.fingerprint
+    if lone_draft:
+        return lone_draft.fingerprint
+    return state.belief.entry.details.get("fingerprint") if state.belief.entry else None
+
+
+def _expiry_problem(state: ConnectionState, at: datetime) -> str | None:
+    expires_at = state.serving.expires_at if state.serving else None
+    return "the approval has expired" if expires_at and expires_at <= at else None
+
+
+def _prefix(document: ConnectionDocument) -> str:
+    return str(document.repository_prefix) if document.repository_prefix else ""
+
+
+def _time(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None

@@ -1,0 +1,14 @@
+"""The one place of the control plane that reads the environment."""
+
+import os
+from typing import TypeVar
+
+from control_plane.config import ALL_SETTINGS, PREFIX
+from shared.environment import load
+
+_Settings = TypeVar("_Settings")
+
+
+def settings(cls: type[_Settings]) -> _Settings:
+    """Return a command's settings, or raise `shared.environment.ConfigurationError`."""
+    return load(cls, PREFIX, os.environ, beside=ALL_SETTINGS)

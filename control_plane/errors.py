@@ -1,0 +1,96 @@
+"""The control plane's error tree: what can go wrong, in its own words, before any HTTP.
+
+`problems` maps it to answers and `cli` to exit codes. No message carries a secret, a token or
+anything that an upstream registry said.
+"""
+
+from attrs import frozen
+
+from shared.safe_message import SafeMessage
+
+
+class ControlPlaneError(SafeMessage, Exception):
+    """Something was asked that cannot be done; the message is fit for whoever asked."""
+
+
+@frozen
+class FieldError:
+    """One wrong field: a JSON pointer (RFC 6901) into the body, or the query's parameter."""
+
+    pointer: str
+    detail: str
+    parameter: str | None = None
+
+
+class UnreadableBodyError(ControlPlaneError):
+    """The body is not one JSON object; nothing of it is quoted."""
+
+
+class InvalidRequestError(ControlPlaneError):
+    """Fields are wrong: every one of them is named, none is quoted."""
+
+    def __init__(self, errors: tuple[FieldError, ...], message: str = "fields are wrong") -> None:
+        """Hold the errors."""
+        super().__init__(message)
+        self.errors = errors
+
+
+class CheckFailedError(InvalidRequestError):
+    """The registry was asked to log in and refused, or may not be asked in this way."""
+
+    def __init__(self, error: FieldError, check: dict[str, object]) -> None:
+        """Hold the error and the check's view."""
+        super().__init__((error,), "the registry did not accept this connection")
+        self.check = check
+
+
+class NotAuthenticatedError(ControlPlaneError):
+    """Nobody is known by this token. The reason is for the log, never for the caller."""
+
+    def __init__(self, reason: str, *, claimed_name: str | None = None) -> None:
+        """Hold the reason, and the name that a well-formed token claims."""
+        super().__init__("an operator's token is required")
+        self.reason = reason
+        self.claimed_name = claimed_name
+
+
+class NotPermittedError(ControlPlaneError):
+    """The operator's role does not reach."""
+
+
+class NotFoundError(ControlPlaneError):
+    """There is nothing of that id or name."""
+
+
+class ConflictError(ControlPlaneError):
+    """What is there does not allow this now."""
+
+
+class NotBelievedError(ConflictError):
+    """What the database holds is not what was signed: it was changed behind the control plane."""
+
+
+class TooManyRequestsError(ControlPlaneError):
+    """A bound on how often has been reached."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        """Hold when to come again."""
+        super().__init__("too many checks; come again later")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AuditDamagedError(ControlPlaneError):
+    """The newest audit entry is not believed, so no act can follow it."""
+
+
+class DatabaseUnavailableError(ControlPlaneError):
+    """The database cannot be reached or does not answer; the message names no URL."""
+
+    def __init__(self, cause: BaseException) -> None:
+        """Name the cause's type alone: asyncpg quotes URLs and values."""
+        super().__init__("the database is not available")
+        self.cause = type(cause).__name__
+
+
+class SchemaOutdatedError(ControlPlaneError):
+    """The database is not at the schema revision that this program works with."""

@@ -1,0 +1,101 @@
+"""Reading a JSON object field by field: every wrong field is named, no value is ever quoted."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+import orjson
+
+from control_plane.errors import FieldError, InvalidRequestError, UnreadableBodyError
+
+MAX_NAMED_UNKNOWN_FIELDS: Final = 20  # enough to see a typing error; a body has room for thousands
+MAX_SHOWN_NAME_CHARACTERS: Final = 64
+
+_Value = TypeVar("_Value")
+
+
+def read_object(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object of a body, or raise `UnreadableBodyError`, which quotes nothing."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:  # its `doc` holds the body
+        value = None
+    if not isinstance(value, dict):
+        message = "the body is not a JSON object in UTF-8"
+        raise UnreadableBodyError(message) from None
+    return value
+
+
+class FieldReader:
+    """Takes fields out of an object and collects what is wrong with them."""
+
+    def __init__(self, body: Mapping[str, object]) -> None:
+        """Hold the object."""
+        self._body = body
+        self._asked: set[str] = set()
+        self.errors: list[FieldError] = []
+
+    def has(self, name: str) -> bool:
+        """Tell whether the field is there and not null; the field counts as known."""
+        self._asked.add(name)
+        return self._body.get(name) is not None
+
+    def wrong(self, pointer: str, detail: str) -> None:
+        """Note that a field is wrong."""
+        self.errors.append(FieldError(pointer, detail))
+
+    def text(
+        self, name: str, parse: Callable[[str], _Value], *, required: bool = False
+    ) -> _Value | None:
+        """Return the parsed text of a field; none where it is absent, null or wrong."""
+        if not self.has(name):
+            if required:
+                self.wrong(f"/{name}", "this field is required")
+            return None
+        return self._parsed(f"/{name}", self._body[name], parse)
+
+    def texts(
+        self, name: str, parse: Callable[[str], _Value], *, at_most: int
+    ) -> tuple[_Value, ...]:
+        """Return the parsed texts of a list, in order and without repetitions."""
+        items = self._body[name] if self.has(name) else []
+        if not isinstance(items, list):
+            self.wrong(f"/{name}", "expected a list of texts")
+            return ()
+        if len(items) > at_most:
+            self.wrong(f"/{name}", f"expected at most {at_most} items")
+            return ()
+        parsed = (self._parsed(f"/{name}/{index}", item, parse) for index, item in enumerate(items))
+        return tuple(dict.fromkeys(value for value in parsed if value is not None))
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value; false where it is absent, null or wrong."""
+        value = self._body[name] if self.has(name) else False
+        if type(value) is not bool:
+            self.wrong(f"/{name}", "expected true or false")
+            return False
+        return value
+
+    def finish(self) -> None:
+        """Raise `InvalidRequestError` if anything was wrong; fields nobody asked for are."""
+        unknown = sorted(self._body.keys() - self._asked)
+        for name in unknown[:MAX_NAMED_UNKNOWN_FIELDS]:
+            self.wrong(_pointer(name), "there is no such field")
+        if self.errors:
+            raise InvalidRequestError(tuple(self.errors))
+
+    def _parsed(self, pointer: str, value: object, parse: Callable[[str], _Value]) -> _Value | None:
+        if not isinstance(value, str):
+            self.wrong(pointer, "expected a text")
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.wrong(pointer, str(error))
+            return None
+
+
+def _pointer(name: str) -> str:
+    """Return the RFC 6901 pointer of a field that may be named anything."""
+    shown = name[:MAX_SHOWN_NAME_CHARACTERS]
+    shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
+    return "/" + shown.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,30 @@
+"""What an operator's role may do: four roles, each with all that the one below it has."""
+
+from enum import StrEnum
+from typing import Final
+
+from control_plane.errors import NotPermittedError
+
+
+class Role(StrEnum):
+    """An operator's role, as it stands in the signed statement."""
+
+    VIEWER = "viewer"
+    CONNECTOR = "connector"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+_RANK: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+def reaches(role: Role, needed: Role) -> bool:
+    """Tell whether a role has all that the needed one has."""
+    return _RANK[role] >= _RANK[needed]
+
+
+def require(role: Role, needed: Role) -> None:
+    """Raise `NotPermittedError` unless the role reaches."""
+    if not reaches(role, needed):
+        message = f"this needs the role {needed}, and the token's is {role}"
+        raise NotPermittedError(message)

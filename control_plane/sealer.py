@@ -1,0 +1,41 @@
+"""The sealing key's public half: secrets are sealed for the facade here, and never opened."""
+
+from uuid import UUID
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from shared.connection import ConnectionDocument, seal_context
+from shared.keys import key_id, load_sealing_public_key
+from shared.sealed_secret import reference, seal
+from shared.secret import Secret
+
+
+@attrs.frozen
+class SealedDocument:
+    """A document with the sealed bytes that it names, if it names any."""
+
+    document: ConnectionDocument
+    sealed_secret: bytes | None = attrs.field(default=None, repr=False)
+
+
+class Sealer:
+    """Seals secrets to the facade's key."""
+
+    def __init__(self, public_key: X25519PublicKey) -> None:
+        """Hold the public key."""
+        self._public_key = public_key
+        self._key_id = key_id(public_key)
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "Sealer":
+        """Load the one X25519 public key; raise `shared.keys.InvalidKeyFileError`."""
+        return cls(load_sealing_public_key(pem))
+
+    def seal(
+        self, connection_id: UUID, document: ConnectionDocument, secret: Secret, *, version: int
+    ) -> SealedDocument:
+        """Return the document with its secret sealed to it, as this version of the secret."""
+        context = seal_context(connection_id, document, secret_version=version, key_id=self._key_id)
+        sealed = seal(secret, self._public_key, context)
+        return SealedDocument(attrs.evolve(document, secret=reference(sealed, context)), sealed)

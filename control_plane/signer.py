@@ -1,0 +1,65 @@
+"""The statement key: it signs everything that the control plane asserts, and verifies it."""
+
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared.keys import (
+    InvalidKeyFileError,
+    key_id,
+    load_statement_private_key,
+    load_statement_public_keys,
+)
+from shared.statement import Statement, StatementRefusedError, StoredStatement, sign, verify
+
+_Kind = TypeVar("_Kind", bound=Statement)
+
+
+class Verifier:
+    """Believes what these keys signed."""
+
+    def __init__(self, public_keys: dict[str, Ed25519PublicKey]) -> None:
+        """Hold the keys by their ids."""
+        self._public_keys = public_keys
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "Verifier":
+        """Load the public keys, or the one private key's public half, of a PEM file.
+
+        Raises `shared.keys.InvalidKeyFileError`.
+        """
+        try:
+            return cls(load_statement_public_keys(pem))
+        except InvalidKeyFileError:
+            return Signer.from_private_pem(pem)
+
+    def verify(self, stored: StoredStatement) -> Statement:
+        """Return the statement of an envelope, or raise `StatementRefusedError`."""
+        return verify(stored, self._public_keys)
+
+    def verify_as(self, stored: StoredStatement, kind: type[_Kind]) -> _Kind:
+        """Return the statement if it is of this kind, or raise `StatementRefusedError`."""
+        statement = self.verify(stored)
+        if not isinstance(statement, kind):
+            message = "of another type than is wanted here"
+            raise StatementRefusedError(message)
+        return statement
+
+
+class Signer(Verifier):
+    """Signs with the statement key, and believes what this key signed."""
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        """Hold the key."""
+        public_key = private_key.public_key()
+        super().__init__({key_id(public_key): public_key})
+        self._private_key = private_key
+
+    @classmethod
+    def from_private_pem(cls, pem: bytes) -> "Signer":
+        """Load the one private key of a PEM file; raise `shared.keys.InvalidKeyFileError`."""
+        return cls(load_statement_private_key(pem))
+
+    def sign(self, statement: Statement) -> StoredStatement:
+        """Return the statement's envelope."""
+        return sign(statement, self._private_key)

@@ -1,0 +1,137 @@
+"""The SQL of statements and audit entries: rows in, rows out, nothing believed."""
+
+from typing import Final
+
+import asyncpg
+
+from control_plane.database import DatabaseConnection
+from shared.statement import AuditEntry, Statement, StoredStatement
+
+AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
+
+
+async def fetch_statement(
+    connection: DatabaseConnection, subject: str, *, lock: bool = False
+) -> StoredStatement | None:
+    """Return the subject's newest statement; with `lock`, until the transaction ends."""
+    query = "SELECT type, key_id, payload, signature FROM public.statements WHERE subject = $1"
+    if lock:
+        query += " FOR UPDATE"
+    return envelope(await connection.fetchrow(query, subject))
+
+
+async def fetch_statements_within(
+    connection: DatabaseConnection, kind: str
+) -> dict[str, StoredStatement]:
+    """Return the newest statement of every subject of a kind such as `operator`."""
+    rows = await connection.fetch(
+        "SELECT subject, type, key_id, payload, signature FROM public.statements"
+        " WHERE starts_with(subject, $1) ORDER BY subject",
+        f"{kind}/",
+    )
+    return {row["subject"]: _envelope(row) for row in rows}
+
+
+async def fetch_all_subjects(connection: DatabaseConnection) -> list[str]:
+    """Return every subject that has a statement."""
+    rows = await connection.fetch("SELECT subject FROM public.statements ORDER BY subject")
+    return [row["subject"] for row in rows]
+
+
+async def put_statement(
+    connection: DatabaseConnection, statement: Statement, stored: StoredStatement
+) -> None:
+    """Make this the subject's newest statement."""
+    await connection.execute(
+        "INSERT INTO public.statements (subject, type, key_id, payload, signature, generation)"
+        " VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (subject) DO UPDATE SET type = excluded.type, key_id = excluded.key_id,"
+        " payload = excluded.payload, signature = excluded.signature,"
+        " generation = excluded.generation, stored_at = clock_timestamp()",
+        statement.subject,
+        stored.type,
+        stored.key_id,
+        stored.payload,
+        stored.signature,
+        statement.generation,
+    )
+
+
+async def lock_audit(connection: DatabaseConnection) -> bool:
+    """Take the act lock until the transaction ends; tell whether its row was there."""
+    return bool(await connection.fetchval("SELECT the_only FROM public.audit_lock FOR UPDATE"))
+
+
+async def fetch_newest_entry(
+    connection: DatabaseConnection,
+) -> tuple[int, StoredStatement] | None:
+    """Return the end of the audit chain, with its place."""
+    row = await connection.fetchrow(
+        "SELECT sequence, type, key_id, payload, signature FROM public.audit_entries"
+        " ORDER BY sequence DESC LIMIT 1"
+    )
+    return (row["sequence"], _envelope(row)) if row else None
+
+
+async def fetch_newest_entry_about(
+    connection: DatabaseConnection, subject: str
+) -> StoredStatement | None:
+    """Return the newest entry about a subject that names a generation."""
+    return envelope(
+        await connection.fetchrow(
+            "SELECT type, key_id, payload, signature FROM public.audit_entries"
+            " WHERE about = $1 AND about_generation IS NOT NULL"
+            " ORDER BY sequence DESC LIMIT 1",
+            subject,
+        )
+    )
+
+
+async def insert_entry(
+    connection: DatabaseConnection, entry: AuditEntry, stored: StoredStatement
+) -> None:
+    """Append an entry to the chain."""
+    await connection.execute(
+        "INSERT INTO public.audit_entries (sequence, type, key_id, payload, signature,"
+        " at, actor, action, about, about_generation)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        entry.generation,
+        stored.type,
+        stored.key_id,
+        stored.payload,
+        stored.signature,
+        entry.at,
+        entry.actor,
+        entry.action,
+        entry.about,
+        entry.about_generation,
+    )
+
+
+async def fetch_entries(
+    connection: DatabaseConnection, *, after: int, limit: int
+) -> list[tuple[int, StoredStatement]]:
+    """Return entries by their place in the chain, from the one after `after`."""
+    rows = await connection.fetch(
+        "SELECT sequence, type, key_id, payload, signature FROM public.audit_entries"
+        " WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+        after,
+        limit,
+    )
+    return [(row["sequence"], _envelope(row)) for row in rows]
+
+
+def envelope(row: asyncpg.Record | None, prefix: str = "") -> StoredStatement | None:
+    """Return the envelope of a row whose columns may bear a prefix; none where it is NULL."""
+    if row is None or row[f"{prefix}type"] is None:
+        return None
+    return _envelope(row, prefix)
+
+
+def _envelope(row: asyncpg.Record, prefix: str = "") -> StoredStatement:
+    return StoredStatement(
+        type=row[f"{prefix}type"],
+        key_id=row[f"{prefix}key_id"],
+        payload=row[f"{prefix}payload"],
+        signature=row[f"{prefix}signature"],
+    )
