@@ -20,6 +20,7 @@ from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"
 _HEADERS: Final = {
+    "Server": "control-plane",  # not which versions of which libraries
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

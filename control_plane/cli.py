@@ -1,16 +1,35 @@
 """`control-plane`: the composition of its commands."""
 
+from importlib import import_module
+from typing import Final
+
 import click
 
-from control_plane.commands.audit import audit
-from control_plane.commands.connections import connections
-from control_plane.commands.keys import keys
-from control_plane.commands.migrate import migrate
-from control_plane.commands.operators import operators
-from control_plane.commands.serve import serve
+_COMMANDS: Final = ("keys", "migrate", "operators", "serve", "connections", "audit")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """Imports a command when it is asked for: `keys` needs no database driver and no server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the commands in the order of a first start."""
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Return the command of `control_plane.commands`, or none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        found = getattr(import_module(f"control_plane.commands.{cmd_name}"), cmd_name)
+        if not isinstance(found, click.Command):
+            raise TypeError(cmd_name)
+        return found
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Connect registries, approve them, and say who may.
 
@@ -18,10 +37,6 @@ def cli() -> None:
     holds the value. Results go to standard output, words to standard error. Exit status: 0 done,
     1 what was asked failed, 2 the call or the configuration is wrong.
     """
-
-
-for _command in (keys, migrate, operators, serve, connections, audit):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -5,11 +5,9 @@ from typing import Any, Final
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from control_plane.api_client import ApiClient, Json
-from control_plane.commands.running import command, fail, say
+from control_plane.commands.running import command, fail, print_table, say
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
 from shared.sealed_secret import MAX_SECRET_BYTES
@@ -124,19 +122,8 @@ async def list_connections(*, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(items))
         return
-    table = Table("id", "host", "prefix", "status", "as", "connected by", "approved by", "problem")
-    for view in items:
-        table.add_row(
-            view["id"],
-            view["host"],
-            view["repository_prefix"],
-            view["status"] + (" + draft" if view["draft"] else ""),
-            view["username"] or ("anonymous" if view["anonymous"] else ""),
-            view["connected_by"] or "",
-            view["approved_by"] or "",
-            view["problem"] or "",
-        )
-    Console().print(table)
+    columns = ("id", "host", "prefix", "status", "as", "connected by", "approved by", "problem")
+    print_table(columns, (_row(view) for view in items))
 
 
 @connections.command()
@@ -179,6 +166,19 @@ async def revoke(connection_id: str, reason: str, *, as_json: bool) -> None:
     _show(view, as_json=as_json)
 
 
+def _row(view: Json) -> tuple[str | None, ...]:
+    return (
+        view["id"],
+        view["host"],
+        view["repository_prefix"],
+        view["status"] + (" + draft" if view["draft"] else ""),
+        "anonymous" if view["anonymous"] else view["username"],
+        view["connected_by"],
+        view["approved_by"],
+        view["problem"],
+    )
+
+
 def _body(options: dict[str, Any], *, token_stdin: bool) -> Json:
     """Return the request's body out of the options that were given."""
     body: Json = {name: value for name, value in options.items() if value}
@@ -202,8 +202,9 @@ def _show(view: Json, *, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(view))
         return
-    table = Table(show_header=False)
-    for name, value in view.items():
-        if value not in (None, [], ""):
-            table.add_row(name, value if isinstance(value, str) else orjson.dumps(value).decode())
-    Console().print(table)
+    shown = {name: value for name, value in view.items() if value not in (None, [], "")}
+    texts = (
+        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        for name, value in shown.items()
+    )
+    print_table(("field", "value"), texts)

@@ -8,13 +8,11 @@ from typing import Final
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.commands.running import command, load_key, say, shell_actor
+from control_plane.commands.running import command, load_key, print_table, say, shell_actor
 from control_plane.config import OperatorsSettings
 from control_plane.database import Database
 from control_plane.environment import settings
@@ -114,10 +112,8 @@ async def list_operators(*, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps([_view(operator) for operator in listed]))
         return
-    table = Table("name", "role", "issued by", "issued", "expires", "problem")
-    for operator in listed:
-        table.add_row(*(str(value or "") for value in _view(operator).values()))
-    Console().print(table)
+    columns = ("name", "role", "issued by", "issued", "expires", "problem")
+    print_table(columns, (_view(operator).values() for operator in listed))
 
 
 def _print(token: OperatorToken) -> None:

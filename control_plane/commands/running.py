@@ -4,11 +4,13 @@ import asyncio
 import functools
 import os
 import pwd
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from control_plane.config import PREFIX
 from control_plane.errors import ControlPlaneError
@@ -48,6 +50,16 @@ def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loade
     except OSError:
         problem = "expected the path of a file that this process can read"
     raise ConfigurationError([f"{PREFIX}_{field.upper()}: {problem}"])
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table for people; a value that is too wide is folded, never cut: ids are copied."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(markup=False, highlight=False).print(table)
 
 
 def say(words: str) -> None:
