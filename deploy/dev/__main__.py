@@ -99,6 +99,7 @@ def _what_to_try(stack: Running) -> str:
     image, certificates = stack.image, stack.certificates
     device, server_ca = certificates.device, certificates.server_ca
     path = f"{stack.facade_url}/v2/{image.facade_path}/manifests/{image.digest}"
+    name = f"localhost:{stack.ports.facade}/{image.facade_path}@{image.digest}"
     return f"""
 Facade         {stack.facade_url}    (devices, mTLS)
 Control plane  {stack.control_plane_url}    (operators)
@@ -111,7 +112,9 @@ Try next, from this folder:
   # as a device
   curl --cacert {_short(server_ca)} --cert {_short(device.certificate)} \\
     --key {_short(device.key)} \\
-    -H 'Accept: application/vnd.oci.image.manifest.v1+json' {path}
+    {path}
+  skopeo copy --src-cert-dir {_short(certificates.for_skopeo)} \\
+    docker://{name} dir:.dev/pulled
 
   # as an operator
   export CONTROL_PLANE_URL={stack.control_plane_url} CONTROL_PLANE_TOKEN={stack.token}

@@ -50,6 +50,7 @@ class Certificates:
     device_ca: Path
     server: CertificateFiles
     device: CertificateFiles
+    for_skopeo: Path  # the same once more, as skopeo and podman want it: --cert-dir
 
     def device_tls(self) -> ssl.SSLContext:
         """How the device speaks TLS."""
@@ -139,11 +140,18 @@ def make_certificates() -> Certificates:
     """Two authorities, made once; what they issue is new at every start."""
     servers = CertificateAuthority.load_or_create(CERTIFICATES / "server-ca", "development CA")
     devices = CertificateAuthority.load_or_create(CERTIFICATES / "device-ca", "device CA")
+    device = devices.issue_device("line-a", "press-7")
+    for_skopeo = CERTIFICATES / "skopeo"
+    for_skopeo.mkdir(exist_ok=True)
+    write_whole(for_skopeo / "ca.crt", servers.pem)
+    write_whole(for_skopeo / "client.cert", device.chain_pem)
+    write_whole(for_skopeo / "client.key", device.key_pem)
     return Certificates(
         server_ca=CERTIFICATES / "server-ca" / "ca.pem",
         device_ca=CERTIFICATES / "device-ca" / "ca.pem",
         server=servers.issue_server().write(CERTIFICATES, "facade"),
-        device=devices.issue_device("line-a", "press-7").write(CERTIFICATES, "press-7"),
+        device=device.write(CERTIFICATES, "press-7"),
+        for_skopeo=for_skopeo,
     )
 
 

@@ -9,8 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -34,6 +32,7 @@ from deploy.dev.processes import Child, port_answers
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
+from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
 STARTS_PARTS_AND_WAITS = """
@@ -48,16 +47,6 @@ registry.start()
 print(postgres.port, registry.port, flush=True)
 time.sleep(60)
 """
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it came true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_parts_die_with_a_killed_parent(tmp_path: Path) -> None:

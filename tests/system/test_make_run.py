@@ -1,0 +1,133 @@
+"""`make run`: a stranger's first contact, and what is left of it however it ends."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from deploy.dev import debian
+from deploy.dev.processes import port_answers
+from tests.support.waiting import wait_for
+
+UP_SECONDS = 60
+READY = "Ctrl-C stops everything"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose .dev/ nobody else uses; the programs are this virtual environment's."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(debian.REPOSITORY / "deploy", tmp_path / "deploy", ignore=ignore)
+    debian.program("docker-registry", "docker-registry")
+    debian.program("busybox", "busybox-static")
+    if debian.UNPACKED.is_dir():
+        shutil.copytree(debian.UNPACKED, tmp_path / ".dev" / "debian")
+    return tmp_path
+
+
+def run(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`make run` until it ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.dev"],
+        cwd=checkout,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=UP_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def started(checkout: Path) -> Iterator[subprocess.Popen[str]]:
+    """`make run`, not waited for; killed at the end if it is still there."""
+    with (checkout / "output").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.dev"],
+            cwd=checkout,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until_up(checkout: Path, process: subprocess.Popen[str]) -> None:
+    """Until it says what to try next."""
+    output = checkout / "output"
+    wait_for(lambda: READY in output.read_text() or process.poll() is not None, UP_SECONDS)
+    assert READY in output.read_text(), output.read_text()
+
+
+def ports(checkout: Path) -> list[int]:
+    """Every port that the stack of this checkout uses."""
+    return list(orjson.loads((checkout / ".dev/run/ports.json").read_bytes()).values())
+
+
+def nothing_answers(checkout: Path) -> bool:
+    """Whether all of its processes are gone."""
+    return wait_for(lambda: not any(port_answers(port) for port in ports(checkout)))
+
+
+def test_it_pulls_once_and_finds_everything_again(checkout: Path) -> None:
+    """From nothing to a verified pull; a second start makes no second operator or connection."""
+    first = run(checkout, ONCE="1")
+    assert first.returncode == 0, first.stderr
+    assert "Pulled and verified" in first.stdout
+    token = (checkout / ".dev/run/operator.token").read_text()
+    assert token not in first.stdout + first.stderr
+    second = run(checkout, ONCE="1")
+    assert second.returncode == 0, second.stderr
+    assert (checkout / ".dev/run/operator.token").read_text() == token
+    assert nothing_answers(checkout)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stays_up_alone_until_it_is_told_to_stop(checkout: Path, number: int) -> None:
+    """A second one is refused in words; Ctrl-C and SIGTERM end it in order."""
+    with started(checkout) as process:
+        wait_until_up(checkout, process)
+        assert [port_answers(port) for port in ports(checkout)] == [True] * 5
+        second = run(checkout, ONCE="1")
+        assert second.returncode == 2
+        assert "another stack runs" in second.stderr
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert nothing_answers(checkout)
+
+
+@pytest.mark.parametrize("moment", [0.5, 1.5, 3.0, None])
+def test_a_kill_leaves_nothing_behind(checkout: Path, moment: float | None) -> None:
+    """At whatever moment, no process stays and the next start is not troubled."""
+    with started(checkout) as process:
+        if moment is None:
+            wait_until_up(checkout, process)
+        else:
+            time.sleep(moment)
+        process.kill()
+        process.wait()
+    if (checkout / ".dev/run/ports.json").exists():
+        assert nothing_answers(checkout)
+    again = run(checkout, ONCE="1")
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("upstream", ["docker.io", "docker.io/library/busybox:latest", "@sha256:"])
+def test_an_upstream_that_is_no_digest_is_refused(checkout: Path, upstream: str) -> None:
+    """Before anything is started."""
+    refused = run(checkout, UPSTREAM=upstream)
+    assert refused.returncode == 2
+    assert "host/repository@sha256:" in refused.stderr
+    assert not (checkout / ".dev/run/postgres").exists()
