@@ -1,6 +1,6 @@
 """The environment, read once into an attrs class: every error at once, never a value.
 
-    @frozen
+    @frozen(kw_only=True)
     class FacadeSettings:
         database_url: Secret = ts.option(help="a PostgreSQL URL")        # required
         tls_cert_file: ReadableFile                                      # required
