@@ -1,0 +1,16 @@
+"""Waiting for something that another process does."""
+
+import time
+from collections.abc import Callable
+
+POLL_SECONDS = 0.02
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether it came true in time. Blocks: for tests that are no coroutines."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
