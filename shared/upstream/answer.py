@@ -74,7 +74,8 @@ class UpstreamAnswer:
                 yield chunk
         except TimeoutError:
             raise UpstreamTimeoutError("the registry stopped in the middle of a body") from None
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            # RuntimeError is aiohttp's for reading on after the session was closed.
             raise _broken() from None
         if self.content_length is not None and received != self.content_length:
             raise _broken()

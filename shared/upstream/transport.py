@@ -126,8 +126,8 @@ class UpstreamTransport:
                 self._timeouts.connect_seconds + self._timeouts.first_byte_seconds
             ):
                 return await self._session.request(method, url, headers=sent, allow_redirects=False)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # The cause may quote upstream's bytes and our own headers: it ends here.
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
+            # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes and our own headers: it ends here.
             raise upstream_error(error) from None
 
     def _require_literal(self, url: URL) -> None:
@@ -155,7 +155,7 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | 
             body += chunk
             if len(body) > limit:
                 return None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
         raise upstream_error(error) from None
     return bytes(body)
 

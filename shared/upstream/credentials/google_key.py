@@ -1,0 +1,126 @@
+"""A Google service account's key, strictly read: what is kept of it, and what is refused.
+
+A key's own `token_uri` would choose who gets the signed assertion, a universe domain would choose
+the audience, and other types of credential run programs or fetch files. So only
+`type=service_account` is accepted, and of it only who it is and the private key are kept.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Self
+
+import orjson
+from attrs import field, frozen
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from shared.secret import Secret
+
+MAX_PRIVATE_KEY_CHARACTERS: Final = 8 * 1024  # a PEM of RSA 4096 is 3.3 thousand
+MIN_RSA_BITS: Final = 2048  # what Google issues; less is no key of theirs
+DEFAULT_UNIVERSE: Final = "googleapis.com"
+
+_EMAIL: Final = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9.-]{1,190}\.gserviceaccount\.com", re.ASCII)
+_PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,100}", re.ASCII)  # `example.com:project` exists
+_KEY_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+# What Google's own key files have; a field beside them is no part of a service account's key.
+_KNOWN_FIELDS: Final = frozenset(
+    {
+        "type",
+        "project_id",
+        "private_key_id",
+        "private_key",
+        "client_email",
+        "client_id",
+        "auth_uri",
+        "token_uri",
+        "auth_provider_x509_cert_url",
+        "client_x509_cert_url",
+        "universe_domain",
+    }
+)
+
+
+class InvalidServiceAccountKeyError(ValueError):
+    """The JSON is not a service account's key; the message names the field, never a value."""
+
+
+@frozen
+class GoogleServiceAccountKey:
+    """Who the account is, and the private key that signs its assertions."""
+
+    client_email: str
+    project_id: str
+    private_key_id: str
+    private_key: Secret = field(repr=False)
+
+    @classmethod
+    def parse(cls, key: Mapping[str, object]) -> Self:
+        """Return the key of the JSON object; raise `InvalidServiceAccountKeyError`."""
+        if key.get("type") != "service_account":
+            raise InvalidServiceAccountKeyError("type: only service_account is accepted")
+        if unknown := key.keys() - _KNOWN_FIELDS:
+            # A name may be anything, a secret pasted in the wrong place too: not quoted.
+            raise InvalidServiceAccountKeyError(
+                f"{len(unknown)} fields are none of a service account's key"
+            )
+        if key.get("universe_domain", DEFAULT_UNIVERSE) != DEFAULT_UNIVERSE:
+            raise InvalidServiceAccountKeyError(f"universe_domain: only {DEFAULT_UNIVERSE}")
+        private_key = _text(key, "private_key")
+        _require_rsa(private_key)
+        return cls(
+            client_email=_matching(key, "client_email", _EMAIL),
+            project_id=_matching(key, "project_id", _PROJECT),
+            private_key_id=_matching(key, "private_key_id", _KEY_ID),
+            private_key=Secret(private_key),
+        )
+
+    @classmethod
+    def from_secret(cls, secret: Secret) -> Self:
+        """Return the key that `to_secret` made; raise `InvalidServiceAccountKeyError`."""
+        try:
+            key = orjson.loads(secret.reveal())
+        except orjson.JSONDecodeError:
+            raise InvalidServiceAccountKeyError("the stored key is not JSON") from None
+        if not isinstance(key, dict):
+            raise InvalidServiceAccountKeyError("the stored key is not a JSON object")
+        return cls.parse(key)
+
+    def to_secret(self) -> Secret:
+        """Return what is sealed: the kept fields alone, as JSON."""
+        kept = {
+            "type": "service_account",
+            "client_email": self.client_email,
+            "project_id": self.project_id,
+            "private_key_id": self.private_key_id,
+            "private_key": self.private_key.reveal_text(),
+        }
+        return Secret(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS))
+
+
+def _text(key: Mapping[str, object], name: str) -> str:
+    value = key.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidServiceAccountKeyError(f"{name}: missing, or not text")
+    return value
+
+
+def _matching(key: Mapping[str, object], name: str, form: re.Pattern[str]) -> str:
+    value = _text(key, name)
+    if not form.fullmatch(value):
+        raise InvalidServiceAccountKeyError(f"{name}: not of the form that Google issues")
+    return value
+
+
+def _require_rsa(private_key: str) -> None:
+    if len(private_key) > MAX_PRIVATE_KEY_CHARACTERS:
+        raise InvalidServiceAccountKeyError("private_key: too long")
+    try:
+        loaded = load_pem_private_key(private_key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        loaded = None  # the library's message may quote the key
+    if not isinstance(loaded, RSAPrivateKey) or loaded.key_size < MIN_RSA_BITS:
+        raise InvalidServiceAccountKeyError(
+            f"private_key: expected an unencrypted RSA key of {MIN_RSA_BITS} bits or more"
+        )
