@@ -1,16 +1,29 @@
-"""Waiting for something that another process does."""
+"""Waiting for what happens elsewhere: bounded, and never longer than it takes."""
 
-import time
-from collections.abc import Callable
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 
 POLL_SECONDS = 0.02
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it came true in time. Blocks: for tests that are no coroutines."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0
+) -> None:
+    """Return once the condition holds; raise `AssertionError` when the seconds have passed.
+
+    The condition is asked at least once after the time, so that a slow machine fails nothing.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        is_last = loop.time() >= deadline
+        holds = condition()
+        if inspect.isawaitable(holds):
+            holds = await holds
+        if holds:
+            return
+        if is_last:
+            message = f"not within {seconds} s"
+            raise AssertionError(message)
+        await asyncio.sleep(POLL_SECONDS)
