@@ -18,8 +18,10 @@ from shared.oci import (
 )
 from shared.upstream.errors import UnexpectedAnswerError
 
+# Names of fields, case-folded.
+_MEDIA_TYPE_FIELD: Final = "mediatype"
 _INDEX_FIELDS: Final = frozenset({"manifests"})
-_IMAGE_FIELDS: Final = frozenset({"layers", "config", "fsLayers", "blobs"})
+_IMAGE_FIELDS: Final = frozenset({"layers", "config", "fslayers", "blobs"})
 
 
 @frozen
@@ -81,10 +83,12 @@ def verify_manifest(content: bytes, media_type: str | None, digest: Digest) -> V
 
 def _require_one_meaning(manifest: Mapping[str, object], media_type: str) -> None:
     """Refuse what one reader would take for an index and another for an image."""
-    if manifest.get("mediaType", media_type) != media_type:
+    # Go's JSON, and so every client's, takes `MediaType` and `LAYERS` for the fields they fold to.
+    named = [value for name, value in manifest.items() if name.casefold() == _MEDIA_TYPE_FIELD]
+    fields = {name.casefold() for name in manifest}
+    if any(value != media_type for value in named):
         message = "mediaType disagrees with the Content-Type"
         raise WrongBytesError(message)
-    fields = manifest.keys()
     # CVE-2021-41190: with both, the Content-Type alone would decide what is pulled
     if fields & _INDEX_FIELDS and fields & _IMAGE_FIELDS:
         message = "the manifest is an index and an image at once"

@@ -1,10 +1,13 @@
-"""What the facade's unit tests share: real clients of simulated registries."""
+"""What the facade's unit tests share: real upstreams of simulated registries."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Protocol
 
 import pytest
 
+from facade.circuit_breaker import CircuitBreaker
+from facade.upstream import Upstream
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
@@ -13,27 +16,26 @@ from tests.support.simulators.registry import RegistrySimulator
 
 
 class Connect(Protocol):
-    """Makes clients that end with the test."""
+    """Makes upstreams that end with the test."""
 
     async def __call__(
         self, registry: RegistrySimulator, *, timeouts: Timeouts | None = None
-    ) -> RegistryClient:
-        """Return an anonymous client of the registry."""
+    ) -> Upstream:
+        """Return an anonymous connection's upstream."""
 
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Make anonymous clients of simulators on loopback, and close them after the test."""
-    clients: list[RegistryClient] = []
+    """Make upstreams of simulators on loopback, and close them after the test."""
+    upstreams: list[Upstream] = []
 
-    async def connect(
-        registry: RegistrySimulator, *, timeouts: Timeouts | None = None
-    ) -> RegistryClient:
+    async def connect(registry: RegistrySimulator, *, timeouts: Timeouts | None = None) -> Upstream:
         target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
         transport = await UpstreamTransport.open(target, timeouts=timeouts)
-        clients.append(RegistryClient(transport, OneShotAuthorizer(transport, None)))
-        return clients[-1]
+        client = RegistryClient(transport, OneShotAuthorizer(transport, None))
+        upstreams.append(Upstream(client, CircuitBreaker(time.monotonic)))
+        return upstreams[-1]
 
     yield connect
-    for client in clients:
-        await client.close()
+    for upstream in upstreams:
+        await upstream.close()

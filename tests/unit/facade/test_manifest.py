@@ -87,13 +87,21 @@ def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: 
         (IMAGE, "application/octet-stream"),
         (IMAGE, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
         (IMAGE, None),
+        (IMAGE | {"MediaType": OCI_INDEX}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": OCI_MANIFEST, "MediaType": OCI_INDEX}, OCI_MANIFEST),
+        (IMAGE | {"Manifests": []}, OCI_MANIFEST),
+        (INDEX | {"layerS": []}, OCI_INDEX),
+        (INDEX | {"f\u017flayers": []}, OCI_INDEX),
         ([IMAGE], OCI_MANIFEST),
         ("text", OCI_MANIFEST),
         (None, OCI_MANIFEST),
     ],
 )
 def test_a_media_type_that_lies_is_refused(document: object, media_type: str | None) -> None:
-    """What one reader takes for an index must not be another one's image (CVE-2021-41190)."""
+    """What one reader takes for an index must not be another one's image (CVE-2021-41190).
+
+    Go's readers ignore the case of a field, and fold the long s.
+    """
     with pytest.raises(WrongBytesError):
         verified(document, media_type)
 
@@ -106,9 +114,6 @@ def test_a_media_type_that_lies_is_refused(document: object, media_type: str | N
         b"<!doctype html>",
         b'{"layers": NaN}',
         b"\xff\xfe{}",
-        # A reader that takes the first of two keys reads another media type than we do.
-        b'{"mediaType":"%b","mediaType":"%b","layers":[]}'
-        % (OCI_INDEX.encode(), OCI_MANIFEST.encode()),
         b"[" * 100_000,
     ],
 )
