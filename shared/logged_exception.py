@@ -5,6 +5,7 @@ its password. So a message is shown of a `SafeMessage` alone. Locals and source 
 """
 
 import errno
+import re
 import traceback
 from typing import Final
 
@@ -14,6 +15,8 @@ from shared.safe_message import SafeMessage
 MAX_CHAIN: Final = 8  # exceptions in one line: causes, and members of groups
 MAX_FRAMES: Final = 24  # the innermost ones of each exception
 PATH_PARTS_SHOWN: Final = 3  # `aiohttp/web_protocol.py` and a folder more
+
+_SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}", re.ASCII)  # ISO/IEC 9075
 
 
 def describe_exception(error: BaseException) -> list[dict[str, Shown]]:
@@ -49,9 +52,9 @@ def _describe(error: BaseException) -> dict[str, Shown]:
         described["message"] = bounded_text(str(error))
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         described["errno"] = errno.errorcode[error.errno]
-    sqlstate = getattr(kind, "sqlstate", None)  # asyncpg: five characters of the class, no text
-    if isinstance(sqlstate, str):
-        described["sqlstate"] = bounded_text(sqlstate)
+    sqlstate = getattr(kind, "sqlstate", None)  # asyncpg names it on the class
+    if isinstance(sqlstate, str) and _SQLSTATE.fullmatch(sqlstate):
+        described["sqlstate"] = sqlstate
     described["frames"] = [
         frame(each.f_code.co_filename, line, each.f_code.co_name)
         for each, line in list(traceback.walk_tb(error.__traceback__))[-MAX_FRAMES:]
