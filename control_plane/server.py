@@ -51,6 +51,7 @@ class QuietRequestHandler(web.RequestHandler):
             problem = Problem(HTTPStatus(status), "this is not an HTTP request that we can read")
         response = problem.response(request_id)
         response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = "control-plane"
         response.force_close()
         return response
 

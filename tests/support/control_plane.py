@@ -1,0 +1,297 @@
+"""The control plane as a real child process, with keys, operators and a client for each."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from attrs import define, frozen
+
+from control_plane.acts import Acts
+from control_plane.belief import HighestGenerations
+from control_plane.clock import now
+from control_plane.database import Database
+from control_plane.migrate import migrate
+from control_plane.operator_token import OperatorName
+from control_plane.operators import Operators
+from control_plane.permissions import Role
+from control_plane.signer import Signer
+from deploy.dev.postgres import Postgres
+from deploy.dev.processes import Child, free_port
+from deploy.dev.product import PROGRAMS, is_ready, run_control_plane, whole_environment
+from shared.secret import Secret
+
+OPERATORS = {
+    "alice": Role.CONNECTOR,
+    "bob": Role.APPROVER,
+    "root": Role.ADMIN,
+    "eve": Role.VIEWER,
+}
+LOGIN_ROLE = "admin_api"
+LOGIN_PASSWORD = "control plane's own password"
+START_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+Json = dict[str, Any]
+
+
+@frozen
+class KeyFiles:
+    """What `control-plane keys` writes."""
+
+    folder: Path
+
+    @property
+    def sealing_public(self) -> Path:
+        """The control plane's."""
+        return self.folder / "sealing.public.pem"
+
+    @property
+    def sealing_private(self) -> Path:
+        """The facade's."""
+        return self.folder / "sealing.private.pem"
+
+    @property
+    def statement_private(self) -> Path:
+        """The control plane's."""
+        return self.folder / "statement.private.pem"
+
+    @property
+    def statement_public(self) -> Path:
+        """The facade's."""
+        return self.folder / "statement.public.pem"
+
+
+def make_keys(folder: Path) -> KeyFiles:
+    """Return the four files of a new folder."""
+    run_control_plane("keys", "--out", str(folder), environment={})
+    return KeyFiles(folder)
+
+
+def make_login_role(postgres: Postgres) -> None:
+    """Make the control plane's login role, once a server, after a first migration."""
+    password = LOGIN_PASSWORD.replace("'", "''")
+    postgres.sql(
+        f"DO $$ BEGIN CREATE ROLE {LOGIN_ROLE} LOGIN PASSWORD '{password}'"
+        " IN ROLE registry_control_plane; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
+
+
+@frozen
+class Answer:
+    """An answer of the API."""
+
+    status: int
+    json: Any
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Operator:
+    """One operator's view of the API."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        """Hold the token; without one, calls are nobody's."""
+        self._url = url
+        self.token = token
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Return the answer to a JSON body, or to raw content."""
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if body is not None:
+            content = orjson.dumps(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.request(
+                method, f"{self._url}{path}", data=content, headers=sent | dict(headers or {})
+            ) as response,
+        ):
+            raw = await response.read()
+            is_json = response.content_type.endswith("json")
+            parsed = orjson.loads(raw) if raw and is_json else None
+            return Answer(response.status, parsed, response.headers.copy(), raw)
+
+    async def connect(
+        self, host: str, *, check: bool = False, expect: int = 201, **fields: object
+    ) -> Json:
+        """Return the view of a new connection, or the problem where one is expected."""
+        path = f"/v1/connections?check={str(check).lower()}"
+        body = {"host": host, "provider": "static", **fields}
+        return _expected(await self.call("POST", path, body), expect)
+
+    async def approve(
+        self,
+        connection: Json | str,
+        fingerprint: str | None = None,
+        *,
+        expect: int = 200,
+        **fields: object,
+    ) -> Json:
+        """Approve a view as it was seen, or an id with a fingerprint."""
+        connection_id, seen = connection, fingerprint
+        if isinstance(connection, dict):
+            draft = connection["draft"] or connection
+            connection_id, seen = connection["id"], fingerprint or draft["fingerprint"]
+        path = f"/v1/connections/{connection_id}/approve"
+        return _expected(await self.call("POST", path, {"fingerprint": seen, **fields}), expect)
+
+    async def revoke(self, connection_id: str, *, expect: int = 200, **fields: object) -> Json:
+        """Return the view of the revoked connection."""
+        path = f"/v1/connections/{connection_id}/revoke"
+        return _expected(await self.call("POST", path, fields), expect)
+
+    async def show(self, connection_id: str) -> Json:
+        """Return a connection's view."""
+        return _expected(await self.call("GET", f"/v1/connections/{connection_id}"), 200)
+
+    async def list(self) -> list[Json]:
+        """Return the first page of connections."""
+        items: list[Json] = _expected(await self.call("GET", "/v1/connections"), 200)["items"]
+        return items
+
+
+@define
+class ControlPlane:
+    """`control-plane serve` as a child process, ready."""
+
+    folder: Path
+    keys: KeyFiles
+    database_url: str
+    owner_url: str
+    port: int
+    tokens: dict[str, str]
+    environment: dict[str, str]
+    child: Child
+
+    @classmethod
+    async def start(
+        cls,
+        folder: Path,
+        *,
+        owner_url: str,
+        url: str,
+        keys: KeyFiles | None = None,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Migrate as the owner, add the operators, and serve as the member of the group role."""
+        keys = keys or make_keys(folder / "keys")
+        await migrate(owner_url)
+        tokens = await _add_operators(owner_url, keys)
+        port = port or free_port()
+        settings = {
+            "CONTROL_PLANE_DATABASE_URL": url,
+            "CONTROL_PLANE_LISTEN": f"127.0.0.1:{port}",
+            "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE": str(keys.sealing_public),
+            "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(keys.statement_private),
+            "CONTROL_PLANE_CHECK_NETWORKS": "127.0.0.0/8",
+            "CONTROL_PLANE_LOG_LEVEL": "debug",
+            **(environment or {}),
+        }
+        child = _serve(settings, folder / "control-plane.log")
+        plane = cls(folder, keys, url, owner_url, port, tokens, settings, child)
+        await plane.wait_until_ready()
+        return plane
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.child.log
+
+    @property
+    def log_lines(self) -> list[Json]:
+        """What it logged."""
+        return [orjson.loads(line) for line in self.log.read_bytes().splitlines()]
+
+    def client(self, name: str | None, *, token: str | None = None) -> Operator:
+        """Return the client of alice, bob, root, eve, of a given token, or of nobody."""
+        return Operator(self.url, token or (self.tokens[name] if name else None))
+
+    async def wait_until_ready(self) -> None:
+        """Return once `/readyz` answers 200; the event loop goes on meanwhile."""
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while not await asyncio.to_thread(is_ready, f"127.0.0.1:{self.port}"):
+            if not self.child.running or asyncio.get_running_loop().time() > deadline:
+                message = f"the control plane is not ready:\n{self.child.log_tail}"
+                raise AssertionError(message)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def restart(self) -> None:
+        """Stop it and start it again: it forgets what it remembered."""
+        self.child.stop()
+        self.child = _serve(self.environment, self.log)
+        await self.wait_until_ready()
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it; the exit status."""
+        return self.child.stop(with_signal)
+
+    def run(self, *arguments: str, operator: str | None = None, given: str = "") -> str:
+        """Return the standard output of a `control-plane` command as a deployer, or an operator."""
+        environment = {
+            "CONTROL_PLANE_DATABASE_URL": self.database_url,
+            "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(self.keys.statement_private),
+        }
+        if operator:
+            environment = {
+                "CONTROL_PLANE_URL": self.url,
+                "CONTROL_PLANE_TOKEN": self.tokens[operator],
+            }
+        return run_control_plane(*arguments, environment=environment, given=given)
+
+
+@asynccontextmanager
+async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Operators]:
+    """Yield the use cases of `control-plane operators`, without a process each."""
+    signer = Signer.from_private_pem(keys.statement_private.read_bytes())
+    async with Database.open(Secret(database_url)) as database:
+        yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
+
+
+async def approved_connection(plane: ControlPlane, host: str, **fields: object) -> Json:
+    """Return the view of a connection that alice made and bob approved."""
+    view = await plane.client("alice").connect(host, **fields)
+    return await plane.client("bob").approve(view)
+
+
+async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:
+    async with operators_of(database_url, keys) as operators:
+        return {
+            name: (
+                await operators.add(OperatorName(name), role, lifetime=None, actor="shell:test")
+            ).secret.reveal_text()
+            for name, role in OPERATORS.items()
+        }
+
+
+def _serve(settings: Mapping[str, str], log: Path) -> Child:
+    environment = whole_environment(settings) | {"PYTHONWARNINGS": "default"}
+    command = [PROGRAMS / "control-plane", "serve"]
+    return Child.start(command, log=log, environment=environment, cwd=Path(os.sep))
+
+
+def _expected(answer: Answer, status: int) -> Json:
+    if answer.status != status:
+        message = f"expected {status}, got {answer.status}: {answer.body!r}"
+        raise AssertionError(message)
+    return dict(answer.json)
