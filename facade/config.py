@@ -12,11 +12,13 @@ from shared.secret import Secret
 from shared.setting_types import (
     ByteSize,
     Duration,
+    HttpUrl,
     ListenAddress,
     LogLevel,
     PositiveDuration,
     ReadableFile,
 )
+from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
 
 PREFIX: Final = "FACADE"
 DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
@@ -44,6 +46,8 @@ class FacadeSettings:
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
     allow_loopback: bool = False
+    aws_endpoint_url: HttpUrl | None = None
+    google_token_url: HttpUrl = GOOGLE_TOKEN_URL
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
 

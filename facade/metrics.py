@@ -22,6 +22,7 @@ class Metrics:
     connections: Gauge
     snapshot_age: Gauge
     statements_refused: Counter
+    credentials_minted: Counter
     tokens_minted: Counter
 
     @classmethod
@@ -51,6 +52,11 @@ class Metrics:
             Counter(
                 "facade_statements_refused",
                 "Rows that were not believed, and subjects that vanished",
+                registry=registry,
+            ),
+            Counter(
+                "facade_credentials_minted",
+                "Credentials asked of providers: Google, AWS, or read from the connection",
                 registry=registry,
             ),
             Counter(

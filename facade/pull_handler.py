@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final, cast
 
 import attrs
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from attrs import define, field
 
 from facade import distribution_errors as errors
@@ -41,6 +41,7 @@ from shared.upstream.hosts import upstream_repository
 # A digest's bytes never change; `private`, for who may read them is decided anew each time.
 CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
 API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
+HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)  # the parser lets 0.9 and 2.0 pass too
 
 _REFUSALS: Final = {
     Refusal.METHOD: errors.UNSUPPORTED_METHOD,
@@ -102,6 +103,8 @@ class PullHandler:
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
         exchange.device = self._identify_device(request)
+        if request.version not in HTTP_VERSIONS:
+            raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
         asked = parse_request(request.method, request.raw_path)
         if isinstance(asked, Refusal):
             raise PullRefusedError(_REFUSALS[asked], asked.value)

@@ -3,8 +3,8 @@
 - Kept until shortly before it expires, on a monotonic clock; renewed ahead in the background
   while it is in use.
 - One renewal is in flight; a waiter's cancellation is nobody else's failure.
-- A refusal is remembered for a short, jittered time: a wrong password that every device tries
-  again locks the account. Other failures are not: the next asker tries again.
+- A refusal is remembered for a short time: a wrong password that every device tries again locks
+  the account. Other failures are not: the next asker tries again.
 """
 
 import asyncio
@@ -14,14 +14,13 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
-from shared.jitter import jittered
+from facade.refusals import Refusal, Refusals
 from shared.structured_log import get_logger
 from shared.upstream.errors import CredentialRefusedError, RateLimitedError
 
 EXPIRY_MARGIN_SECONDS: Final = 30.0  # a token must outlast the request that it is sent with
 EXPIRY_MARGIN_SHARE: Final = 0.2  # of a lifetime so short that 30 s would leave nothing
 RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; then an asker starts the next renewal
-REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
 FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
 
 _Value = TypeVar("_Value")
@@ -43,54 +42,50 @@ class _Held(Generic[_Value]):
     expires_at: float
 
 
-@frozen
-class _Refused:
-    error: CredentialRefusedError | RateLimitedError
-    until: float
-
-
 @define(eq=False)
 class Renewed(Generic[_Value]):
     """One value and how to renew it. For one event loop."""
 
     _renew: Callable[[], Awaitable[Lasting[_Value]]]
     _clock: Callable[[], float] = time.monotonic
+    is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
     _held: _Held[_Value] | None = field(default=None, init=False)
-    _refused: _Refused | None = field(default=None, init=False)
+    _refusals: Refusals[None] = field(init=False)
     _renewing: asyncio.Task[_Value] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember refusals by the same clock."""
+        self._refusals = Refusals(self._clock)
 
     async def get(self) -> _Value:
         """Return the value, renewed if need be; raise what the renewal raises."""
         now = self._clock()
         if self._held is not None and now < self._held.expires_at:
-            if now >= self._held.renew_at and not self._is_refused(now):
+            if now >= self._held.renew_at and not self._refusals.holds(None):
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
-        if self._refused is not None and now < self._refused.until:
-            raise self._refused.error
+        self._refusals.require_none(None)
         return await asyncio.shield(self._start_renewal())
 
     def drop(self, refused: _Value) -> bool:
         """Forget a value that had been given out and was refused.
 
-        False where another renewal must not be forced yet; at most one is, a minute.
+        False where no renewal may be forced: none of this slot was ever accepted (it is then
+        what was asked for that is refused), or one was forced within the last minute.
         """
         if self._held is None or self._held.value != refused:
             return True  # renewed meanwhile
         now = self._clock()
-        if now - self._forced_at < FORCED_INTERVAL_SECONDS:
+        if not self.is_proven or now - self._forced_at < FORCED_INTERVAL_SECONDS:
             return False
         self._forced_at, self._held = now, None
         return True
 
-    def refuse(self, error: CredentialRefusedError) -> None:
-        """Remember that the value was refused for good: asking for it fails for a while."""
+    def refuse(self, refusal: Refusal) -> None:
+        """Forget the value, and fail with this refusal for a while."""
         self._held = None
-        self._refused = _Refused(error, self._clock() + _refusal_seconds(error))
-
-    def _is_refused(self, now: float) -> bool:
-        return self._refused is not None and now < self._refused.until
+        self._refusals.remember(None, refusal)
 
     def _start_renewal(self) -> asyncio.Task[_Value]:
         if self._renewing is None:
@@ -101,13 +96,12 @@ class Renewed(Generic[_Value]):
     async def _renew_once(self) -> _Value:
         try:
             lasting = await self._renew()
-        except (CredentialRefusedError, RateLimitedError) as error:
-            self._refused = _Refused(error, self._clock() + _refusal_seconds(error))
+        except (CredentialRefusedError, RateLimitedError) as refusal:
+            self._refusals.remember(None, refusal)
             raise
         finally:
             self._renewing = None
         now, usable = self._clock(), _usable_seconds(lasting.lifetime_seconds)
-        self._refused = None
         self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
         return lasting.value
 
@@ -116,11 +110,6 @@ def _usable_seconds(lifetime: float | None) -> float:
     if lifetime is None:
         return float("inf")
     return lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime * EXPIRY_MARGIN_SHARE)
-
-
-def _refusal_seconds(error: CredentialRefusedError | RateLimitedError) -> float:
-    asked = error.retry_after if isinstance(error, RateLimitedError) else None
-    return asked if asked is not None else jittered(REFUSAL_SECONDS)
 
 
 def _note_failure(renewal: asyncio.Task[_Value]) -> None:

@@ -1,85 +1,146 @@
 """Authorizations of one connection, minted on demand: what its client asks in every request.
 
-The cache key is (realm, service, scope) within one connection's access key: what a rotation or a
-revocation ends, ends with the broker itself.
+Two levels are cached: the provider's credential for the whole host, and behind a Bearer challenge
+one token for each (realm, service, scope). Both live within the connection's access key: what a
+rotation or a revocation ends, ends with the broker itself.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, assert_never
 
 from attrs import define, field
 
+from facade.refusals import Refusals
 from facade.renewed import Lasting, Renewed
 from shared.secret import Secret
-from shared.upstream.authorization import MintedAuthorization, answerable
+from shared.upstream.authorization import answerable
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
-from shared.upstream.errors import CredentialRefusedError
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import CredentialRefusedError, Step
 from shared.upstream.scope import Scope
 
-MAX_KEYS: Final = 4096  # repositories of one registry in use at once; the least used goes
+MAX_TOKENS: Final = 4096  # repositories of one registry in use at once; the least used goes
+UNAUTHORIZED: Final = 401
 
 LoginChallenge = BearerChallenge | BasicChallenge
-Mint = Callable[[LoginChallenge, Scope], Awaitable[MintedAuthorization]]
+Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
+Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
 
 @define(eq=False)
 class TokenBroker:
-    """The `Authorizer` of one connection."""
+    """The `Authorizer` of one connection.
 
-    _mint: Mint
-    _minted: Callable[[], None]
+    `challenge` is what its registry is known to ask for before it was asked at all.
+    """
+
+    _credentials: Credentials
+    _exchange: Exchange
+    _challenge: LoginChallenge | None = None
     _clock: Callable[[], float] = time.monotonic
-    _challenge: LoginChallenge | None = field(default=None, init=False)
-    _authorizations: OrderedDict[tuple[LoginChallenge, Scope], Renewed[Secret]] = field(
+    _tokens: OrderedDict[tuple[BearerChallenge, Scope], Renewed[Secret]] = field(
         factory=OrderedDict, init=False
     )
+    _refusals: Refusals[Scope] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember refusals by the same clock."""
+        self._refusals = Refusals(self._clock)
 
     async def present(self, scope: Scope) -> Secret | None:
-        """Return the value for a scope of the last challenge's realm; None before the first."""
+        """Return the value for the last challenge; None before the first."""
         if self._challenge is None:
             return None
-        return await self._authorization(self._challenge, scope).get()
+        return await self._authorization(self._challenge, scope)
 
     async def answer(
         self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
     ) -> Secret | None:
         """Return a value to try once more with, or None.
 
-        After a value that had worked was refused, one new mint for each key and minute.
+        A value that had worked and is refused now is minted anew, at most once a minute.
         """
         if challenges:
             self._challenge = _without_scope(answerable(challenges))
-        if self._challenge is None:
+        challenge = self._challenge
+        if challenge is None:
             return None
-        authorization = self._authorization(self._challenge, scope)
-        if refused is not None and not authorization.drop(refused):
-            return None
-        offered = await authorization.get()
-        if offered == refused:
-            # Nothing new comes of a password: it is not tried again at every device's request.
-            authorization.refuse(CredentialRefusedError("the registry refuses the credential"))
-            return None
+        if refused is None:
+            return await self._authorization(challenge, scope)
+        offered = await self._minted_anew(challenge, scope, refused)
+        if offered is None:
+            self._remember_refusal(challenge, scope)
         return offered
 
-    def _authorization(self, challenge: LoginChallenge, scope: Scope) -> Renewed[Secret]:
-        key = (challenge, scope)
-        known = self._authorizations.get(key)
-        if known is None:
-            known = self._authorizations[key] = Renewed(
-                lambda: self._mint_lasting(challenge, scope), self._clock
-            )
-        self._authorizations.move_to_end(key)
-        while len(self._authorizations) > MAX_KEYS:
-            self._authorizations.popitem(last=False)
-        return known
+    def worked(self, scope: Scope) -> None:
+        """Note that the registry accepted what was presented: such a value may be minted anew."""
+        self._credentials.is_proven = True
+        if isinstance(self._challenge, BearerChallenge):
+            self._token(self._challenge, scope).is_proven = True
 
-    async def _mint_lasting(self, challenge: LoginChallenge, scope: Scope) -> Lasting[Secret]:
-        if isinstance(challenge, BearerChallenge):
-            self._minted()
-        minted = await self._mint(challenge, scope)
-        return Lasting(minted.header, minted.lifetime_seconds)
+    async def _authorization(self, challenge: LoginChallenge, scope: Scope) -> Secret:
+        self._refusals.require_none(scope)
+        match challenge:
+            case BasicChallenge():
+                credential = await self._credentials.get()
+                if credential is None:
+                    raise CredentialRefusedError("the registry asks for a login, we have none")
+                return credential.authorization()
+            case BearerChallenge():
+                return await self._token(challenge, scope).get()
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    async def _minted_anew(
+        self, challenge: LoginChallenge, scope: Scope, refused: Secret
+    ) -> Secret | None:
+        """Return another value than the refused one, where one may be had."""
+        if isinstance(challenge, BasicChallenge):
+            credential = await self._credentials.get()
+            is_the_refused = credential is not None and credential.authorization() == refused
+            may_mint = not is_the_refused or self._credentials.drop(credential)
+        else:
+            may_mint = self._token(challenge, scope).drop(refused)
+        if not may_mint:
+            return None
+        offered = await self._authorization(challenge, scope)
+        return None if offered == refused else offered
+
+    def _remember_refusal(self, challenge: LoginChallenge, scope: Scope) -> None:
+        """Have no device try the same again for a while.
+
+        A password that never worked is refused for every repository. One that did work may be
+        refused for this one alone: Harbor answers 401 for what does not exist.
+        """
+        refusal = CredentialRefusedError("the registry refuses the connection's credential")
+        self._refusals.remember(scope, refusal)
+        if isinstance(challenge, BasicChallenge) and not self._credentials.is_proven:
+            self._credentials.refuse(refusal)
+
+    def _token(self, challenge: BearerChallenge, scope: Scope) -> Renewed[Secret]:
+        key = (challenge, scope)
+        token = self._tokens.get(key)
+        if token is None:
+            token = self._tokens[key] = Renewed(
+                lambda: self._exchange_for(challenge, scope), self._clock
+            )
+        self._tokens.move_to_end(key)
+        while len(self._tokens) > MAX_TOKENS:
+            self._tokens.popitem(last=False)
+        return token
+
+    async def _exchange_for(self, challenge: BearerChallenge, scope: Scope) -> Lasting[Secret]:
+        credential = await self._credentials.get()
+        try:
+            return await self._exchange(challenge, scope, credential)
+        except CredentialRefusedError as error:
+            # 401 is about the credential, 403 about the scope; without one, all is about the scope.
+            about_credential = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
+            if credential is not None and about_credential:
+                self._credentials.refuse(error)
+            raise
 
 
 def _without_scope(challenge: LoginChallenge) -> LoginChallenge:

@@ -1,21 +1,22 @@
-"""Makes a connection's upstream: session, secret, token broker and breaker put together."""
+"""Makes a connection's upstream: session, secret, provider, token broker and breaker together."""
 
 import time
-from typing import assert_never
 
 from attrs import frozen
 
 from facade.circuit_breaker import CircuitBreaker
 from facade.metrics import Metrics
-from facade.opener import Opener
+from facade.providers import Providers
+from facade.renewed import Lasting, Renewed
 from facade.token_broker import LoginChallenge, TokenBroker
 from facade.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
-from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
-from shared.upstream.authorization import MintedAuthorization, mint
+from shared.connection import Provider
+from shared.secret import Secret
+from shared.upstream.authorization import mint
+from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
@@ -25,7 +26,7 @@ from shared.upstream.transport import UpstreamTransport
 class UpstreamConnector:
     """What every upstream of this process is made with."""
 
-    _opener: Opener
+    _providers: Providers
     _metrics: Metrics
     _allow_loopback: bool
 
@@ -35,27 +36,29 @@ class UpstreamConnector:
         Raises `SealedSecretError` where the secret does not open, and `UpstreamError` where the
         connection's CA cannot be read.
         """
-        target = UpstreamTarget.of_document(
-            connection.document, allow_loopback=self._allow_loopback
-        )
-        credential = self._static_credential(connection)
+        provider = self._providers.provider_of(connection)
+        document = connection.document
+        target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(target)
 
-        async def mint_authorization(
-            challenge: LoginChallenge, scope: Scope
-        ) -> MintedAuthorization:
-            return await mint(transport, challenge, scope, credential)
+        async def credential() -> Lasting[BasicCredential | None]:
+            if provider is None:
+                return Lasting(None, None)
+            self._metrics.credentials_minted.inc()
+            minted = await provider.mint()
+            return Lasting(minted.basic, minted.lifetime_seconds)
 
-        broker = TokenBroker(mint_authorization, self._metrics.tokens_minted.inc)
+        async def exchange(
+            challenge: BearerChallenge, scope: Scope, basic: BasicCredential | None
+        ) -> Lasting[Secret]:
+            self._metrics.tokens_minted.inc()
+            minted = await mint(transport, challenge, scope, basic)
+            return Lasting(minted.header, minted.lifetime_seconds)
+
+        broker = TokenBroker(Renewed(credential), exchange, _known_challenge(document.provider))
         return Upstream(RegistryClient(transport, broker), CircuitBreaker(time.monotonic))
 
-    def _static_credential(self, connection: ApprovedConnection) -> BasicCredential | None:
-        match connection.document.credential:
-            case Anonymous():
-                return None
-            case UsernameAndToken(username=username):
-                return BasicCredential(username, self._opener.open(connection))
-            case GoogleServiceAccount() | EcrRole():
-                raise CredentialRefusedError("this facade does not speak for the provider yet")
-            case _ as unreachable:
-                assert_never(unreachable)
+
+def _known_challenge(provider: Provider) -> LoginChallenge | None:
+    """Return what the provider's registries take without asking: their tokens as Basic."""
+    return None if provider is Provider.STATIC else BasicChallenge(realm="")

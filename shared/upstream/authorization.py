@@ -40,6 +40,9 @@ class Authorizer(Protocol):
         expired token has none). `refused` is what was sent.
         """
 
+    def worked(self, scope: Scope) -> None:
+        """Take note that the registry accepted what was sent for the scope."""
+
 
 async def mint(
     transport: UpstreamTransport,
@@ -92,3 +95,6 @@ class OneShotAuthorizer:
         challenge = answerable(challenges)
         minted = await mint(self._transport, challenge, scope, self._credential)
         return minted.header
+
+    def worked(self, scope: Scope) -> None:
+        """Keep nothing of that either."""

@@ -130,15 +130,17 @@ class RegistryClient:
         """Return an answer of success; log in once if the registry asks for it."""
         hop = await self._follow(method, url, headers, await login.authorization())
         try:
-            if not login.has_answered and hop.is_registry and await asks_for_login(hop.response):
+            probes = method == "HEAD" and kind is Kind.BLOB
+            if not (probes and _is_doubtful(hop, login)) and await _may_log_in(hop, login):
                 close_response(hop.response)
                 await login.answer(challenges_of(hop.response), hop.response.status)
                 hop = await self._follow(method, url, headers, await login.authorization())
-            if method == "HEAD" and kind is Kind.BLOB and _is_doubtful(hop, login):
+            if probes and _is_doubtful(hop, login):
                 close_response(hop.response)
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
             if not _is_success(hop.response.status, headers.get("Range")):
                 raise error_of_status(hop.response, is_registry=hop.is_registry)
+            login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
             close_response(hop.response)
             raise
@@ -183,6 +185,11 @@ def _accept(kind: Kind) -> str:
             return "*/*"
         case _ as unreachable:
             assert_never(unreachable)
+
+
+async def _may_log_in(hop: _Hop, login: Login) -> bool:
+    """Tell whether this is the registry's first refusal, and one that a login may mend."""
+    return not login.has_answered and hop.is_registry and await asks_for_login(hop.response)
 
 
 def _is_doubtful(hop: _Hop, login: Login) -> bool:

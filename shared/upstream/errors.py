@@ -17,6 +17,7 @@ class Step(StrEnum):
     TLS = "tls"
     CHALLENGE = "challenge"
     REALM = "realm"
+    ASSUME_ROLE = "assume_role"
     EXCHANGE = "exchange"
     REQUEST = "request"
 

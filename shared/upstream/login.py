@@ -43,6 +43,11 @@ class Login:
             raise CredentialRefusedError("the registry refuses our credential", status=status)
         self._header = header
 
+    def worked(self) -> None:
+        """Tell the authorizer that the registry accepted what was sent."""
+        if self._header is not None:
+            self._authorizer.worked(self._scope)
+
 
 async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
     """Tell whether a refusal is one that a new token may mend; the body is read, bounded.

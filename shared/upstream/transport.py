@@ -118,16 +118,16 @@ class UpstreamTransport:
         The caller closes the response. Raises `UpstreamError` of the step that failed.
         """
         self._require_literal(url)
-        sent = dict(headers)
-        if authorization is not None:
-            sent["Authorization"] = authorization.reveal_text()
         try:
             async with asyncio.timeout(
                 self._timeouts.connect_seconds + self._timeouts.first_byte_seconds
             ):
-                return await self._session.request(method, url, headers=sent, allow_redirects=False)
+                return await self._session.request(
+                    method, url, headers=_sent(headers, authorization), allow_redirects=False
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
-            # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes and our own headers: it ends here.
+            # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes
+            # and our own headers: it ends here.
             raise upstream_error(error) from None
 
     def _require_literal(self, url: URL) -> None:
@@ -137,6 +137,12 @@ class UpstreamTransport:
         except ValueError:
             return  # a name: the resolver judges it
         self._rule.require_address(address)
+
+
+def _sent(headers: Mapping[str, str], authorization: Secret | None) -> dict[str, str]:
+    if authorization is None:
+        return dict(headers)
+    return {**headers, "Authorization": authorization.reveal_text()}
 
 
 def close_response(response: aiohttp.ClientResponse) -> None:

@@ -40,7 +40,7 @@ READ_ONLY_SCOPES: Final = (
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # an access token is at most some KiB
 REQUEST_SECONDS: Final = 10.0
 EXCHANGE_SECONDS: Final = 45.0  # google-auth tries three times, waiting in between
-MIN_LIFETIME_SECONDS: Final = 60.0  # of a token that the local clock takes for expired: one use
+LIFETIME_WITHOUT_SENSE_SECONDS: Final = 60.0  # none named, or expired by our clock: a short use
 MAX_LIFETIME_SECONDS: Final = 3600.0  # Google's own longest
 
 Clock = Callable[[], datetime]
@@ -64,17 +64,18 @@ class GoogleServiceAccountProvider:
         return await asyncio.to_thread(self._exchange, request)
 
     def _exchange(self, request: "_Request") -> ShortLivedCredential:
-        credentials = service_account.Credentials(
-            crypt.RSASigner.from_string(
-                self._key.private_key.reveal_text(), self._key.private_key_id
-            ),
+        signer = crypt.RSASigner.from_string(  # type: ignore[no-untyped-call] # google-auth
+            self._key.private_key.reveal_text(), self._key.private_key_id
+        )
+        credentials = service_account.Credentials(  # type: ignore[no-untyped-call] # google-auth
+            signer,
             service_account_email=self._key.client_email,
             token_uri=self._token_url,
             scopes=READ_ONLY_SCOPES,
             project_id=self._key.project_id,
         )
         try:
-            credentials.refresh(request)
+            credentials.refresh(request)  # type: ignore[no-untyped-call] # google-auth
         except (exceptions.GoogleAuthError, ValueError, KeyError, TypeError):
             # The library's error quotes the answer; what we need of it, the request has noted.
             raise request.failure() from None
@@ -162,9 +163,9 @@ class _Request(transport.Request):
 def _lifetime(expiry: Any) -> float:
     """Return for how many seconds from now; google-auth's `expiry` is naive UTC."""
     if not isinstance(expiry, datetime):
-        return MIN_LIFETIME_SECONDS
+        return LIFETIME_WITHOUT_SENSE_SECONDS
     left = (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(left, MIN_LIFETIME_SECONDS), MAX_LIFETIME_SECONDS)
+    return min(left, MAX_LIFETIME_SECONDS) if left > 0 else LIFETIME_WITHOUT_SENSE_SECONDS
 
 
 def _failed(message: str, status: int) -> TokenExchangeError:

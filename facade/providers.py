@@ -1,0 +1,65 @@
+"""Which provider mints a connection's credentials; the only place that asks for opened secrets."""
+
+from typing import assert_never
+
+import aiohttp
+from attrs import frozen
+
+from facade.opener import Opener
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.credentials.ecr import AwsSession, EcrProvider
+from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleServiceAccountProvider
+from shared.upstream.credentials.google_key import (
+    GoogleServiceAccountKey,
+    InvalidServiceAccountKeyError,
+)
+from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
+from shared.upstream.credentials.static import BasicCredential
+
+
+@frozen
+class StaticProvider:
+    """Gives the stored user name and token as they are."""
+
+    _credential: BasicCredential
+
+    async def mint(self) -> ShortLivedCredential:
+        """Return the credential; it holds as long as the connection."""
+        return ShortLivedCredential(self._credential, None)
+
+
+@frozen
+class Providers:
+    """Makes a connection's provider, opening its secret where it has one."""
+
+    _opener: Opener
+    _aws: AwsSession
+    _google_session: aiohttp.ClientSession
+    _google_token_url: str = GOOGLE_TOKEN_URL
+
+    def provider_of(self, connection: ApprovedConnection) -> CredentialProvider | None:
+        """Return the provider, None for an anonymous connection; raise `SealedSecretError`."""
+        match connection.document.credential:
+            case Anonymous():
+                return None
+            case UsernameAndToken(username=username):
+                return StaticProvider(BasicCredential(username, self._opener.open(connection)))
+            case GoogleServiceAccount() as account:
+                return self._google(connection, account)
+            case EcrRole() as role:
+                return EcrProvider(self._aws, role, str(connection.id))
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _google(
+        self, connection: ApprovedConnection, account: GoogleServiceAccount
+    ) -> CredentialProvider:
+        try:
+            key = GoogleServiceAccountKey.from_secret(self._opener.open(connection))
+        except InvalidServiceAccountKeyError as error:
+            raise SealedSecretError(f"the sealed key cannot be used: {error}") from None
+        if (key.client_email, key.project_id) != (account.client_email, account.project_id):
+            raise SealedSecretError("the sealed key is of another account than was approved")
+        return GoogleServiceAccountProvider(key, self._google_session, self._google_token_url)
