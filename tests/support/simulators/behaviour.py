@@ -74,13 +74,23 @@ class TypedAs:
 class BreaksAt:
     """Sends bytes up to `byte` (an absolute offset), then resets, `times` times; later honest.
 
-    `ranges`: `honoured` resumes with 206, `ignored` sends the whole with 200, `wrong` answers 206
-    from another byte, `other_total` 206 with another total.
+    `ranges`: `honoured` resumes with 206, `wrong` answers 206 from another byte, `other_total` 206
+    with another total; `ignored` sends the whole with 200, `other_beginning` the whole with another
+    first byte, `other_length` the whole and a byte more.
     """
 
     byte: int
     times: int = 1
-    ranges: Literal["honoured", "ignored", "wrong", "other_total"] = "honoured"
+    ranges: Literal[
+        "honoured", "wrong", "other_total", "ignored", "other_beginning", "other_length"
+    ] = "honoured"
+
+
+@frozen
+class BreaksEvery:
+    """Honours ranges, and resets behind every `step` bytes as long as there are more."""
+
+    step: int
 
 
 @frozen
@@ -132,6 +142,7 @@ Behaviour = (
     | NoLength
     | TypedAs
     | BreaksAt
+    | BreaksEvery
     | RedirectsTo
     | Answers
     | RawBytes

@@ -11,6 +11,7 @@ from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
     BreaksAt,
+    BreaksEvery,
     Encoded,
     FewerBytes,
     Honest,
@@ -150,6 +151,8 @@ async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each
             await wire.write(content)
         case BreaksAt():
             await _write_breaking(stored, behaviour, request, wire)
+        case BreaksEvery(step=step):
+            await _write_step(stored, step, request, wire)
         case Answers() | RedirectsTo() | RawBytes():
             await _write_fixed(behaviour, request, wire)
         case Slow(piece_bytes=piece_bytes, pause_seconds=pause):
@@ -212,20 +215,46 @@ async def _write_breaking(
     content, total = stored.content, len(stored.content)
     match = _RANGE.fullmatch(request.header("Range") or "")
     asked = int(match[1]) if match else 0
-    first = 0 if behaviour.ranges == "ignored" else asked
-    if behaviour.ranges == "wrong" and asked:
-        first = asked - 1
-    claimed_total = total + 1 if behaviour.ranges == "other_total" else total
-    if match and behaviour.ranges != "ignored":
-        last = claimed_total - 1
-        span = ("Content-Range", f"bytes {first}-{last}/{claimed_total}")
-        await wire.head(206, _headers(stored, claimed_total - first, span))
+    match behaviour.ranges if asked else "ignored":
+        case "ignored":
+            first = 0
+        case "other_beginning":
+            first, content = 0, bytes([content[0] ^ 1]) + content[1:]
+        case "other_length":
+            first, content, total = 0, content + b"+", total + 1
+        case "wrong":
+            first = asked - 1
+        case "other_total":
+            first, total = asked, total + 1
+        case _:
+            first = asked
+    if first:
+        span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        await wire.head(206, _headers(stored, total - first, span))
     else:
         await wire.head(200, _headers(stored, total))
-    if stored.breaks_left > 0 and behaviour.byte > first:
+    if stored.breaks_left > 0 and behaviour.byte >= first:
         stored.breaks_left -= 1
-        await wire.write(content[first : behaviour.byte])
-        await asyncio.sleep(0.05)  # let it arrive: a reset may overtake what was written
-        wire.reset()
+        await _write_and_reset(content[first : behaviour.byte], wire)
         return
     await wire.write(content[first:])
+
+
+async def _write_step(
+    stored: StoredContent, step: int, request: RecordedRequest, wire: Wire
+) -> None:
+    """Answer honestly up to the step's end."""
+    match = _RANGE.fullmatch(request.header("Range") or "")
+    first, total = int(match[1]) if match else 0, len(stored.content)
+    if match:
+        span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
+        await wire.head(206, _headers(stored, total - first, span))
+    else:
+        await wire.head(200, _headers(stored, total))
+    await _write_and_reset(stored.content[first : first + step], wire)
+
+
+async def _write_and_reset(content: bytes, wire: Wire) -> None:
+    await wire.write(content)
+    await asyncio.sleep(0.05)  # let it arrive: a reset may overtake what was written
+    wire.reset()
