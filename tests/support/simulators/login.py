@@ -31,6 +31,7 @@ class BearerLogin:
     `realm` None: this registry's own `/token`. `answer` replaces the token endpoint's whole
     answer: (status, headers, body). `answer_fields` are put over the honest JSON (None removes).
     `challenges` replaces the `WWW-Authenticate` values; `{realm}` stands for the realm.
+    `is_silent`: the token endpoint says nothing.
     """
 
     username: str | None = None
@@ -41,6 +42,7 @@ class BearerLogin:
     answer: tuple[int, tuple[tuple[str, str], ...], bytes] | None = None
     answer_fields: dict[str, Any] = field(factory=dict)
     challenges: tuple[str, ...] | None = None
+    is_silent: bool = False
     tokens: dict[str, tuple[float, tuple[str, ...]]] = field(factory=dict, init=False)
     minted: int = field(default=0, init=False)
 

@@ -118,6 +118,9 @@ class RegistrySimulator(WireServer):
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
         """Answer as a registry: token endpoint, login, ping, contents."""
         if request.path == "/token" and isinstance(self.login, BearerLogin):
+            if self.login.is_silent:
+                await wire.until_peer_left()
+                return
             status, headers, body = self.login.token_answer(request)
             await write_plain(wire, status, body, headers)
         elif self.login is not None and not self.login.accepts(request):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import frozen
 
+TLS_HANDSHAKE = b"\x16"
 MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
 
 
@@ -140,7 +141,12 @@ class WireServer:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
                 while not wire.is_closed:
-                    request = _parse(await reader.readuntil(b"\r\n\r\n"))
+                    first = await reader.readexactly(1)
+                    if first == TLS_HANDSHAKE:  # to a plain server: answered in plain, as by nginx
+                        await wire.head(400, (("Content-Length", "0"),))
+                        wire.close()
+                        return
+                    request = _parse(first + await reader.readuntil(b"\r\n\r\n"))
                     self.requests.append(request)
                     await self.respond(request, wire)
         finally:

@@ -10,9 +10,7 @@ from shared.oci import (
     OCI_MANIFEST,
     Digest,
     Kind,
-    RepositoryName,
 )
-from shared.upstream.client import RegistryClient
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
@@ -41,23 +39,9 @@ from tests.support.simulators.behaviour import (
 )
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.upstream.conftest import QUICK, Connect
+from tests.unit.upstream.reading import APP, UPSTREAM_TEXT, everything_said, read, read_into
 
-APP = RepositoryName.parse("team/app")
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
-UPSTREAM_TEXT = "upstream text that nobody may see"
-
-
-async def read(
-    client: RegistryClient, digest: str, kind: Kind = Kind.BLOB, first_byte: int = 0
-) -> bytes:
-    """Return a whole body."""
-    async with client.fetch(kind, APP, digest_of(digest), first_byte=first_byte) as answer:
-        return b"".join([chunk async for chunk in answer.chunks()])
-
-
-def digest_of(text: str) -> Digest:
-    """Return the digest of a text."""
-    return Digest.parse(text)
 
 
 async def test_a_blob_comes_whole(connect: Connect) -> None:
@@ -65,7 +49,7 @@ async def test_a_blob_comes_whole(connect: Connect) -> None:
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT)
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
             body = b"".join([chunk async for chunk in answer.chunks()])
             assert (answer.status, answer.content_length) == (200, len(CONTENT))
             assert answer.content_type == "application/octet-stream"
@@ -83,11 +67,11 @@ async def test_a_blob_comes_whole(connect: Connect) -> None:
 
 
 async def test_a_manifest_is_asked_for_with_every_media_type(connect: Connect) -> None:
-    """distribution answers 404 without an exact match."""
+    """Distribution answers 404 without an exact match."""
     async with RegistrySimulator() as registry:
         digest = registry.manifest(b"{}", media_type=DOCKER_MANIFEST)
         client = await connect(registry)
-        async with client.fetch(Kind.MANIFEST, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.MANIFEST, APP, Digest.parse(digest)) as answer:
             assert answer.content_type == DOCKER_MANIFEST
         accept = registry.requests[0].header("Accept")
         assert accept is not None
@@ -113,7 +97,7 @@ async def test_head_gives_the_headers_and_no_body(connect: Connect) -> None:
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT)
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), method="HEAD") as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), method="HEAD") as answer:
             assert answer.content_length == len(CONTENT)
             assert [chunk async for chunk in answer.chunks()] == []
 
@@ -125,12 +109,12 @@ async def test_an_answer_without_a_length_says_so(connect: Connect, framing: str
         digest = registry.blob(CONTENT, get=NoLength(framing, head_length=True))  # type: ignore[arg-type] # parametrized Literal
         other = registry.blob(b"x", get=NoLength(framing, head_length=False))  # type: ignore[arg-type] # parametrized Literal
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
             assert answer.content_length is None
             assert b"".join([chunk async for chunk in answer.chunks()]) == CONTENT
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), method="HEAD") as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), method="HEAD") as answer:
             assert answer.content_length == len(CONTENT)
-        async with client.fetch(Kind.BLOB, APP, digest_of(other), method="HEAD") as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(other), method="HEAD") as answer:
             assert answer.content_length is None
 
 
@@ -201,7 +185,7 @@ async def test_leaving_a_body_early_closes_its_connection(connect: Connect) -> N
         digest = registry.blob(CONTENT * 64)
         other = registry.blob(b"right")
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
             async for _ in answer.chunks():
                 break
         assert await read(client, other) == b"right"
@@ -241,18 +225,6 @@ async def test_what_a_registry_does_not_answer_is_refused(
         assert "not HTTP" not in everything_said(refusal.value)
 
 
-def everything_said(error: BaseException) -> str:
-    """Return what a log could print of an error and of what it came from."""
-    shown, said = error, ""
-    while shown is not None and not (said and shown.__suppress_context__):
-        said += f"{shown!r} {shown} {vars(shown)}"
-        following = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
-        if following is None:
-            break
-        shown = following
-    return said
-
-
 @pytest.mark.parametrize(
     "content_types, seen",
     [
@@ -272,7 +244,7 @@ async def test_a_content_type_is_bare_and_readable_or_none(
     async with RegistrySimulator() as registry:
         digest = registry.manifest(b"{}", get=TypedAs(content_types))
         client = await connect(registry)
-        async with client.fetch(Kind.MANIFEST, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.MANIFEST, APP, Digest.parse(digest)) as answer:
             assert answer.content_type == seen
 
 
@@ -317,11 +289,11 @@ async def test_a_broken_body_resumes_from_the_byte_reached(connect: Connect) -> 
         client = await connect(registry)
         got = bytearray()
         with pytest.raises(BrokenBodyError):
-            async with client.fetch(Kind.BLOB, APP, digest_of(digest)) as answer:
-                async for chunk in answer.chunks():
-                    got += chunk
+            await read_into(got, client, digest)
         assert 0 < len(got) <= 100_000
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), first_byte=len(got)) as answer:
+        async with client.fetch(
+            Kind.BLOB, APP, Digest.parse(digest), first_byte=len(got)
+        ) as answer:
             assert answer.status == 206
             assert answer.content_range is not None
             assert (answer.content_range.first, answer.content_range.total) == (
@@ -339,7 +311,7 @@ async def test_a_registry_that_ignores_ranges_gives_the_whole(connect: Connect) 
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=BreaksAt(0, ranges="ignored"))
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), first_byte=7) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), first_byte=7) as answer:
             assert answer.status == 200
             assert answer.content_length == len(CONTENT)
 
@@ -384,7 +356,7 @@ async def test_the_size_of_a_blob_without_a_head_comes_from_its_first_byte(
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=Honest(), head=Answers(status))
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), method="HEAD") as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), method="HEAD") as answer:
             assert (answer.status, answer.content_length) == (200, len(CONTENT))
             assert [chunk async for chunk in answer.chunks()] == []
         assert registry.requests[-1].header("Range") == "bytes=0-0"
@@ -396,7 +368,7 @@ async def test_an_empty_blob_without_a_head_has_no_bytes(connect: Connect) -> No
     async with RegistrySimulator() as registry:
         digest = registry.blob(b"", get=Honest(), head=Answers(405))
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest), method="HEAD") as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), method="HEAD") as answer:
             assert answer.content_length == 0
 
 
@@ -406,7 +378,9 @@ async def test_a_blob_that_is_not_there_is_not_found_by_head(connect: Connect) -
         client = await connect(registry)
         for kind in Kind:
             with pytest.raises(NotFoundError):
-                async with client.fetch(kind, APP, digest_of("sha256:" + "0" * 64), method="HEAD"):
+                async with client.fetch(
+                    kind, APP, Digest.parse("sha256:" + "0" * 64), method="HEAD"
+                ):
                     pass
 
 
@@ -437,7 +411,9 @@ async def test_a_closed_client_breaks_what_is_being_read(connect: Connect) -> No
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=Stalls(1000))
         client = await connect(registry)
-        async with client.fetch(Kind.BLOB, APP, digest_of(digest)) as answer:
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
+            chunks = answer.chunks()
+            assert len(await anext(chunks)) == 1000
+            await client.close()
             with pytest.raises(BrokenBodyError):
-                async for _ in answer.chunks():
-                    await client.close()
+                await anext(chunks)

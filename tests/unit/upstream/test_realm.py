@@ -84,7 +84,7 @@ def test_plain_http_is_allowed_to_the_connections_own_host_alone() -> None:
 
 
 def test_a_listed_realm_is_allowed_with_its_path_or_as_an_origin() -> None:
-    """Artifactory has a path per repository; a bare origin covers them, an exact path only itself."""
+    """Artifactory has a path per repository: a bare origin covers them, a path only itself."""
     host = "registry.local"
     listed = ("https://auth.example.com/token",)
     assert allows("https://auth.example.com/token?account=x", host, auth_realms=listed)

@@ -1,0 +1,192 @@
+"""What an operator's check says of a registry, and what it shows to whom."""
+
+import pytest
+
+from shared.oci import RepositoryName
+from shared.registry_host import RegistryHost
+from shared.secret import Secret
+from shared.upstream.check import LoginCheck, Outcome, check_login
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.target import UpstreamTarget
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    RawBytes,
+    RedirectsTo,
+    Stalls,
+    WebPage,
+)
+from tests.support.simulators.login import BasicLogin, BearerLogin, basic_header
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
+from tests.unit.upstream.conftest import PASSWORD, QUICK, ROBOT, target_of
+from tests.unit.upstream.reading import APP, UPSTREAM_TEXT
+
+WRONG = BasicCredential(ROBOT.username, Secret("canary-wrong"))
+
+
+def problem(check: LoginCheck) -> tuple[Outcome, str]:
+    """Return the outcome and the problem's code, and see that nothing leaked."""
+    assert check.problem is not None
+    assert "canary" not in repr(check)
+    assert UPSTREAM_TEXT not in repr(check)
+    assert check.problem.text
+    return check.outcome, check.problem.code
+
+
+async def test_a_basic_login_passes() -> None:
+    """The scheme is told; there is no token to expire."""
+    async with RegistrySimulator(login=BasicLogin(ROBOT.username, PASSWORD)) as registry:
+        check = await check_login(target_of(registry), ROBOT)
+        assert check == LoginCheck(Outcome.PASSED, auth_scheme="basic")
+
+
+async def test_a_token_login_passes() -> None:
+    """Scheme, realm and the token's lifetime are told; the token is tried."""
+    async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
+        check = await check_login(target_of(registry), ROBOT, repository=APP)
+        assert check == LoginCheck(
+            Outcome.PASSED,
+            auth_scheme="bearer",
+            realm=f"{registry.origin}/token",
+            token_expires_in_seconds=300,
+        )
+        assert ("scope", "repository:team/app:pull") in registry.requests[1].query
+        assert (registry.requests[2].header("Authorization") or "").startswith("Bearer ")
+
+
+async def test_a_check_without_a_repository_asks_for_no_scope() -> None:
+    """It only logs in."""
+    async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
+        assert (await check_login(target_of(registry), ROBOT)).outcome is Outcome.PASSED
+        assert [name for name, _ in registry.requests[1].query] == ["service"]
+
+
+@pytest.mark.parametrize("login", [None, BearerLogin()])
+async def test_an_anonymous_check_of_a_public_registry_passes(login: BearerLogin | None) -> None:
+    """With a token for anybody, or with none at all."""
+    async with RegistrySimulator(login=login) as registry:
+        check = await check_login(target_of(registry), None)
+        assert check.outcome is Outcome.PASSED
+        assert check.auth_scheme == ("bearer" if login else "none")
+        assert all(request.header("Authorization") is None for request in registry.requests)
+
+
+async def test_a_registry_that_lets_anybody_in_still_judges_the_password() -> None:
+    """It answers 200 to nobody, but 401 to a wrong password."""
+    async with RegistrySimulator() as registry:
+        check = await check_login(target_of(registry), ROBOT)
+        assert (check.outcome, check.auth_scheme) == (Outcome.PASSED, "none")
+        assert registry.requests[1].header("Authorization") == basic_header(
+            ROBOT.username, PASSWORD
+        )
+
+
+@pytest.mark.parametrize(
+    "login", [BasicLogin(ROBOT.username, PASSWORD), BearerLogin(ROBOT.username, PASSWORD)]
+)
+async def test_a_wrong_password_fails_after_one_try(login: BasicLogin | BearerLogin) -> None:
+    """By the registry or by its token endpoint; tried once."""
+    async with RegistrySimulator(login=login) as registry:
+        check = await check_login(target_of(registry), WRONG)
+        assert problem(check) == (Outcome.FAILED, "credential_refused")
+        shown = [request.header("Authorization") for request in registry.requests]
+        assert shown.count(basic_header(ROBOT.username, "canary-wrong")) == 1
+
+
+async def test_an_anonymous_check_of_a_private_registry_fails() -> None:
+    """It asks for a login that the connection does not have."""
+    for login in (BasicLogin("a", "b"), BearerLogin("a", "b")):
+        async with RegistrySimulator(login=login) as registry:
+            check = await check_login(target_of(registry), None)
+            assert problem(check) == (Outcome.FAILED, "credential_refused")
+
+
+async def test_a_realm_outside_the_rule_is_named_and_sent_nothing() -> None:
+    """The operator may repeat the check with it in `auth_realms`."""
+    async with StoreSimulator() as foreign:
+        realm = f"{foreign.origin}/token"
+        login = BearerLogin(ROBOT.username, PASSWORD, realm=realm)
+        async with RegistrySimulator(login=login) as registry:
+            check = await check_login(target_of(registry), ROBOT)
+            assert problem(check) == (Outcome.FAILED, "realm_not_allowed")
+            assert (check.realm, check.auth_scheme) == (realm, "bearer")
+            assert foreign.connections_made == 0
+
+
+async def test_what_cannot_be_reached_from_here_is_skipped() -> None:
+    """The facade may stand elsewhere."""
+    async with RegistrySimulator() as registry:
+        target = target_of(registry)
+        inside = UpstreamTarget(registry.host, plain_http=True)
+        assert problem(await check_login(inside, ROBOT)) == (
+            Outcome.SKIPPED,
+            "address_not_allowed",
+        )
+        assert registry.connections_made == 0
+    assert problem(await check_login(target, ROBOT)) == (Outcome.SKIPPED, "not_reachable")
+    nowhere = UpstreamTarget(RegistryHost.parse("registry.invalid"))
+    assert problem(await check_login(nowhere, ROBOT)) == (Outcome.SKIPPED, "not_resolved")
+
+
+@pytest.mark.parametrize(
+    "ping, outcome, code",
+    [
+        (Answers(404), Outcome.FAILED, "not_a_registry"),
+        (Answers(400), Outcome.FAILED, "not_a_registry"),
+        (WebPage(), Outcome.FAILED, "not_a_registry"),
+        (RawBytes(b"SSH-2.0-OpenSSH_9.2\r\n"), Outcome.FAILED, "not_a_registry"),
+        (Answers(401), Outcome.FAILED, "challenge_unusable"),
+        (Answers(401, (("WWW-Authenticate", "Bearer"),)), Outcome.FAILED, "challenge_unusable"),
+        (Answers(403), Outcome.FAILED, "credential_refused"),
+        (Answers(429), Outcome.SKIPPED, "rate_limited"),
+        (Answers(503), Outcome.SKIPPED, "registry_error"),
+        (Stalls(None), Outcome.SKIPPED, "timeout"),
+        (RedirectsTo("http://169.254.169.254/"), Outcome.SKIPPED, "address_not_allowed"),
+        (RedirectsTo("ftp://example.com/"), Outcome.FAILED, "redirect_refused"),
+    ],
+)
+async def test_what_answers_oddly_is_told_apart(
+    ping: Behaviour, outcome: Outcome, code: str
+) -> None:
+    """No password is shown to what does not ask for it as a registry does."""
+    async with RegistrySimulator(ping=ping) as registry:
+        check = await check_login(target_of(registry), ROBOT, timeouts=QUICK)
+        assert problem(check) == (outcome, code)
+        assert all(request.header("Authorization") is None for request in registry.requests)
+
+
+async def test_a_registry_that_sends_everybody_elsewhere_asks_nobody_to_log_in() -> None:
+    """As registry.k8s.io does; the other host is shown no password."""
+    async with (
+        StoreSimulator() as elsewhere,
+        RegistrySimulator(ping=RedirectsTo(f"{elsewhere.origin}/v2/")) as registry,
+    ):
+        check = await check_login(target_of(registry), None)
+        assert check == LoginCheck(Outcome.PASSED, auth_scheme="none")
+        with_password = await check_login(target_of(registry), ROBOT)
+        assert with_password.outcome is Outcome.PASSED
+
+
+async def test_a_token_endpoint_without_a_token_fails() -> None:
+    """The step is told."""
+    login = BearerLogin(answer=(200, (), b"{}"))
+    async with RegistrySimulator(login=login) as registry:
+        check = await check_login(target_of(registry), ROBOT)
+        assert problem(check) == (Outcome.FAILED, "exchange_failed")
+        assert check.problem is not None
+        assert check.problem.text.startswith("getting a token failed")
+
+
+async def test_a_token_that_the_registry_does_not_take_fails() -> None:
+    """A token alone proves nothing."""
+    login = BearerLogin(ROBOT.username, PASSWORD, answer=(200, (), b'{"token":"canary-useless"}'))
+    async with RegistrySimulator(login=login) as registry:
+        check = await check_login(target_of(registry), ROBOT)
+        assert problem(check) == (Outcome.FAILED, "credential_refused")
+
+
+async def test_a_scope_has_the_repositorys_upstream_name() -> None:
+    """Docker Hub's one-part names live in `library/`."""
+    async with RegistrySimulator(login=BearerLogin()) as registry:
+        await check_login(target_of(registry), None, repository=RepositoryName.parse("busybox"))
+        assert ("scope", "repository:busybox:pull") in registry.requests[1].query

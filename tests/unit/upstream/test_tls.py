@@ -1,0 +1,93 @@
+"""TLS to registries: whom we believe, and what is said when we do not."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from deploy.dev.device_ca import CertificateAuthority
+from shared.upstream.check import Outcome, check_login
+from shared.upstream.errors import Step, TlsError
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import UpstreamTransport
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.upstream.conftest import ROBOT, Connect
+from tests.unit.upstream.reading import read
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    """A customer's own CA."""
+    return CertificateAuthority.create("canary private CA")
+
+
+@pytest.fixture
+def tls(authority: CertificateAuthority, tmp_path: Path) -> ssl.SSLContext:
+    """A server's side for `localhost`, and not for its address."""
+    files = authority.issue_server(dns=("localhost",), ips=()).write(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def target(registry: RegistrySimulator, ca_certificate: str | None) -> UpstreamTarget:
+    """Return a target over TLS."""
+    return UpstreamTarget(registry.host, ca_certificate=ca_certificate, allow_loopback=True)
+
+
+async def test_a_connections_own_ca_is_believed(
+    connect: Connect, authority: CertificateAuthority, tls: ssl.SSLContext
+) -> None:
+    """Registries on premises have one."""
+    async with RegistrySimulator(tls=tls, name="localhost") as registry:
+        digest = registry.blob(b"content" * 100_000)
+        client = await connect(target(registry, authority.pem.decode()))
+        assert await read(client, digest) == b"content" * 100_000
+
+
+async def test_an_unknown_ca_is_not_believed(connect: Connect, tls: ssl.SSLContext) -> None:
+    """Nothing is sent; the problem is told without the certificate's own text."""
+    async with RegistrySimulator(tls=tls, name="localhost") as registry:
+        digest = registry.blob(b"content")
+        client = await connect(target(registry, None), ROBOT)
+        with pytest.raises(TlsError, match="not trusted") as refusal:
+            await read(client, digest)
+        assert refusal.value.step is Step.TLS
+        assert "canary" not in str(refusal.value)
+        check = await check_login(target(registry, None), ROBOT)
+        assert check.outcome is Outcome.FAILED
+        assert check.problem is not None
+        assert check.problem.code == "tls_failed"
+        assert registry.requests == []
+
+
+async def test_a_certificate_of_another_name_is_not_believed(
+    connect: Connect, authority: CertificateAuthority, tls: ssl.SSLContext
+) -> None:
+    """The right CA is not enough."""
+    async with RegistrySimulator(tls=tls, name="127.0.0.1") as registry:
+        digest = registry.blob(b"content")
+        client = await connect(target(registry, authority.pem.decode()))
+        with pytest.raises(TlsError):
+            await read(client, digest)
+
+
+async def test_plain_http_where_tls_is_expected_is_a_tls_error(connect: Connect) -> None:
+    """There is no falling back."""
+    async with RegistrySimulator(name="localhost") as registry:
+        digest = registry.blob(b"content")
+        client = await connect(target(registry, None), ROBOT)
+        with pytest.raises(TlsError):
+            await read(client, digest)
+        assert registry.requests == []
+
+
+@pytest.mark.parametrize("pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+async def test_an_unreadable_ca_is_a_tls_error(pem: str) -> None:
+    """Before anything is connected to."""
+    async with RegistrySimulator() as registry:
+        with pytest.raises(TlsError, match="cannot be read"):
+            await UpstreamTransport.open(target(registry, pem))
+        check = await check_login(target(registry, pem), ROBOT)
+        assert check.outcome is Outcome.FAILED
+        assert registry.connections_made == 0
