@@ -128,6 +128,8 @@ def _challenge(scheme: str, parameters: dict[str, str]) -> Challenge:
             if not realm:
                 message = "the registry asks for a token but names no realm to get it from"
                 raise ChallengeError(message)
+            if not all(value.isascii() for value in parameters.values()):
+                raise _malformed()  # these go into a URL of ours; RFC 6750 section 3
             return BearerChallenge(realm, parameters.get("service"), parameters.get("scope"))
         case "basic":
             return BasicChallenge(parameters.get("realm", ""))

@@ -33,6 +33,9 @@ from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
 
+# Somebody waits for the check's answer: less patience than for a pull.
+CHECK_TIMEOUTS: Final = Timeouts(connect_seconds=5, first_byte_seconds=10, stall_seconds=10)
+
 
 class Outcome(StrEnum):
     """How a check ended."""
@@ -103,7 +106,7 @@ async def check_login(
     `skipped`: the facade may stand elsewhere.
     """
     try:
-        transport = await UpstreamTransport.open(target, timeouts=timeouts)
+        transport = await UpstreamTransport.open(target, timeouts=timeouts or CHECK_TIMEOUTS)
     except TlsError as error:
         return _with_problem(LoginCheck(Outcome.FAILED), error)
     try:

@@ -33,7 +33,7 @@ from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.scope import Scope
 from shared.upstream.status import error_of_status
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, UpstreamTransport, close_response
+from shared.upstream.transport import Timeouts, UpstreamTransport, close_response, read_rest
 
 FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
 
@@ -139,6 +139,7 @@ class RegistryClient:
                 close_response(hop.response)
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
             if not _is_success(hop.response.status, headers.get("Range")):
+                await read_rest(hop.response)
                 raise error_of_status(hop.response, is_registry=hop.is_registry)
             login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
@@ -159,6 +160,7 @@ class RegistryClient:
             )
             if response.status not in REDIRECT_STATUSES:
                 return _Hop(response, is_registry)
+            await read_rest(response)
             close_response(response)
             url = next_hop(
                 url,

@@ -5,11 +5,10 @@ import aiohttp
 from shared.secret import Secret
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import Challenge, parse_challenges
-from shared.upstream.errors import CredentialRefusedError, UpstreamError
+from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
-from shared.upstream.transport import read_bounded
+from shared.upstream.transport import read_rest
 
-MAX_ERROR_BODY_BYTES = 16 * 1024  # read to keep the connection, and to know ECR's 403
 ECR_EXPIRED_TOKEN = b"authorization token has expired"  # awslabs/amazon-ecr-credential-helper#7
 
 
@@ -56,13 +55,10 @@ async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
     """
     if response.status not in (401, 403):
         return False
-    try:
-        body = await read_bounded(response, MAX_ERROR_BODY_BYTES)
-    except UpstreamError:
-        body = None  # the headers of a refusal are enough; the connection is closed
+    body = await read_rest(response)
     if response.status == 401 or "WWW-Authenticate" in response.headers:  # noqa: PLR2004 - HTTP's
         return True
-    return body is not None and ECR_EXPIRED_TOKEN in body.lower()
+    return ECR_EXPIRED_TOKEN in body.lower()
 
 
 def challenges_of(response: aiohttp.ClientResponse) -> tuple[Challenge, ...]:

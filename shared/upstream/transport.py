@@ -31,6 +31,8 @@ READ_BUFFER_BYTES: Final = 256 * 1024  # one wake-up moves as much as a relay wr
 IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; be well before
 MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach 4 KiB
 MAX_HEADERS: Final = 128
+MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
+REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
 USER_AGENT: Final = "registry-facade"
 
 
@@ -38,9 +40,9 @@ USER_AGENT: Final = "registry-facade"
 class Timeouts:
     """Bounds on waiting for a registry, in seconds. There is none on a whole body."""
 
-    connect_seconds: float = 10.0  # name, TCP and TLS; to one address
-    first_byte_seconds: float = 60.0  # a pull-through registry may fetch a blob first
-    stall_seconds: float = 30.0  # between two pieces of a body
+    connect_seconds: float = 10.0  # TCP and TLS, to one address
+    first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
+    stall_seconds: float = 60.0  # of silence, before the headers (so it bounds them too) and after
 
 
 class _CleanConnectionRequest(aiohttp.ClientRequest):
@@ -164,6 +166,19 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | 
     except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
         raise upstream_error(error) from None
     return bytes(body)
+
+
+async def read_rest(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer that is no success, so that its connection can be used again.
+
+    Empty if it is longer than a few words, slow, or broken: then the connection is closed, and
+    the answer's headers have said enough.
+    """
+    try:
+        async with asyncio.timeout(REST_SECONDS):
+            return await read_bounded(response, MAX_REST_BYTES) or b""
+    except (UpstreamError, TimeoutError):
+        return b""
 
 
 def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of error

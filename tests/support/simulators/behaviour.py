@@ -112,9 +112,10 @@ class Answers:
 
 @frozen
 class RawBytes:
-    """Writes exactly these bytes and closes: whatever HTTP does not allow."""
+    """Writes exactly these bytes and closes, or `stays` silent: whatever HTTP does not allow."""
 
     answer: bytes
+    stays: bool = False
 
 
 @frozen

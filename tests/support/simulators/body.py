@@ -107,10 +107,13 @@ async def _write_fixed(
             if request.method != "HEAD":
                 await wire.write(body)
         case RedirectsTo(location=location, status=status):
-            await wire.head(status, (("Location", location), ("Content-Length", "0")))
-        case RawBytes(answer=answer):
+            page = b"<a href>Temporary Redirect</a>"  # as Go's http.Redirect writes
+            await wire.head(status, (("Location", location), ("Content-Length", str(len(page)))))
+            if request.method != "HEAD":
+                await wire.write(page)
+        case RawBytes(answer=answer, stays=stays):
             await wire.write(answer)
-            wire.close()
+            await _end(wire, "stay" if stays else "close")
         case _ as unreachable:
             assert_never(unreachable)
 

@@ -81,6 +81,8 @@ def test_several_challenges_are_read_from_one_value_and_from_several(values: lis
         'Basic realm="a\nb"',
         "Negotiate\n",
         "Bé realm=x",
+        f'Bearer realm="{REALM}",service="\udc80"',
+        f'Bearer realm="{REALM}é"',
     ],
 )
 def test_what_is_not_a_challenge_is_refused(value: str) -> None:

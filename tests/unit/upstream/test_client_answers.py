@@ -32,6 +32,7 @@ from tests.support.simulators.behaviour import (
     NoLength,
     OtherBytes,
     RawBytes,
+    RedirectsTo,
     Slow,
     Stalls,
     TypedAs,
@@ -177,6 +178,35 @@ async def test_a_connection_is_used_again_after_a_whole_body(connect: Connect) -
         for _ in range(3):
             assert await read(client, digest) == CONTENT
         assert registry.connections_made == 1
+
+
+async def test_a_connection_is_used_again_after_a_redirect_and_an_error(connect: Connect) -> None:
+    """Their few words are read, however little they matter."""
+    async with RegistrySimulator() as registry:
+        final = registry.blob(CONTENT)
+        digest = registry.blob(b"other", get=RedirectsTo(f"/v2/team/app/blobs/{final}"))
+        client = await connect(registry)
+        for _ in range(3):
+            assert await read(client, digest) == CONTENT
+            with pytest.raises(NotFoundError):
+                await read(client, "sha256:" + "0" * 64)
+        assert registry.connections_made == 1
+
+
+@pytest.mark.parametrize("body", [b"a" * 10_000_000, b"a" * 100])
+async def test_a_long_or_slow_error_is_not_waited_for(connect: Connect, body: bytes) -> None:
+    """It is closed instead."""
+    slow = RawBytes(
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 10000000\r\n\r\n" + body, stays=True
+    )
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(CONTENT, get=slow)
+        other = registry.blob(b"right")
+        client = await connect(registry)
+        with pytest.raises(NotFoundError):
+            await read(client, digest)
+        assert await read(client, other) == b"right"
+        assert registry.connections_made == 2
 
 
 async def test_leaving_a_body_early_closes_its_connection(connect: Connect) -> None:

@@ -213,9 +213,6 @@ class Remembering:
         """Record what was accepted."""
         self.accepted.append(scope)
 
-    def worked(self, scope: Scope) -> None:
-        """Take no note."""
-
 
 async def test_what_is_known_is_presented_at_first() -> None:
     """A warm pull has no challenge."""
