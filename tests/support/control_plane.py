@@ -268,7 +268,7 @@ async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Opera
         yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
 
 
-async def approved_connection(plane: ControlPlane, host: str, **fields: object) -> Json:
+async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> Json:
     """Return the view of a connection that alice made and bob approved."""
     view = await plane.client("alice").connect(host, **fields)
     return await plane.client("bob").approve(view)
@@ -286,7 +286,7 @@ async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:
 
 def _serve(settings: Mapping[str, str], log: Path) -> Child:
     environment = whole_environment(settings) | {"PYTHONWARNINGS": "default"}
-    command = [PROGRAMS / "control-plane", "serve"]
+    command = [str(PROGRAMS / "control-plane"), "serve"]
     return Child.start(command, log=log, environment=environment, cwd=Path(os.sep))
 
 

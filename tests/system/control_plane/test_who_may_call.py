@@ -4,7 +4,7 @@ import pytest
 
 from control_plane.operator_token import OperatorName, OperatorToken
 from tests.support.control_plane import ControlPlane, operators_of
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 ID = "00000000-0000-4000-8000-000000000000"
 CALLS = [

@@ -1,0 +1,91 @@
+"""The audit log: who did what when, chained and signed."""
+
+import orjson
+import pytest
+
+from deploy.dev.product import CommandFailedError
+from tests.support.control_plane import ControlPlane, approved_connection
+from tests.support.database import Database
+
+CANARY = "canary-in-an-audit-entry"
+
+
+async def test_each_act_is_an_entry_in_a_chain(own_plane: ControlPlane) -> None:
+    """Who, what, about what, and each bears the hash of the one before."""
+    view = await approved_connection(own_plane, "registry.example", username="robot", token=CANARY)
+    await own_plane.client("bob").revoke(view["id"], reason="moved")
+    answer = await own_plane.client("eve").call("GET", "/v1/audit?after=4")
+    assert CANARY.encode() not in answer.body
+    entries = answer.json["items"]
+    about = f"connection/{view['id']}"
+    assert [(each["actor"], each["action"], each["about"]) for each in entries] == [
+        ("alice", "connection.connect", about),
+        ("bob", "connection.approve", about),
+        ("bob", "connection.revoke", about),
+    ]
+    assert entries[0]["details"]["fingerprint"] == view["fingerprint"]
+    assert entries[1]["about_generation"] == view["generation"]
+    assert entries[2]["details"]["reason"] == "moved"
+    assert [each["previous"] for each in entries[1:]] == [each["hash"] for each in entries[:-1]]
+
+
+async def test_the_log_comes_in_pages(own_plane: ControlPlane) -> None:
+    """Every entry is on exactly one page."""
+    eve, seen, path = own_plane.client("eve"), [], "/v1/audit?limit=3"
+    while True:
+        page = (await eve.call("GET", path)).json
+        seen += [each["sequence"] for each in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        path = f"/v1/audit?limit=3&after={page['next_cursor']}"
+    assert seen == [1, 2, 3, 4]
+
+
+async def test_a_whole_log_verifies(own_plane: ControlPlane) -> None:
+    """With the public key alone, and the export can be read line by line."""
+    await approved_connection(own_plane, "registry.example")
+    own_plane.run("audit", "verify")
+    lines = own_plane.run("audit", "export").splitlines()
+    assert [orjson.loads(line)["sequence"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "write, fault",
+    [
+        (("UPDATE audit_entries SET payload = replace(encode(payload, 'escape'), 'alice',"
+         " 'carol')::bytea WHERE sequence = 5"), "entry 5: not believed"),
+        ("DELETE FROM audit_entries WHERE sequence = 2", "entry 3: does not follow"),
+        (("UPDATE audit_entries t SET payload = f.payload, signature = f.signature"
+         " FROM audit_entries f WHERE t.sequence = 2 AND f.sequence = 3"),
+         "entry 2: not believed"),
+        ("DELETE FROM audit_entries WHERE sequence = 6", "no audit entry"),
+        ("DELETE FROM statements WHERE subject = 'operator/eve'",
+         "operator/eve: its statement has vanished"),
+        ("UPDATE statements SET payload = payload || ' '::bytea WHERE subject = 'operator/eve'",
+         "operator/eve: its statement is not believed"),
+    ],
+)  # fmt: skip
+async def test_a_changed_log_does_not_verify(
+    own_plane: ControlPlane, database: Database, write: str, fault: str
+) -> None:
+    """Changed, cut out, swapped, cut off, or at odds with the statements: said which and why."""
+    await approved_connection(own_plane, "registry.example")
+    database.sql(write)
+    with pytest.raises(CommandFailedError) as refused:
+        own_plane.run("audit", "verify")
+    assert fault in str(refused.value)
+    listed = await own_plane.client("root").call("GET", "/v1/audit")
+    assert listed.status == 200
+
+
+async def test_an_entry_that_is_not_believed_is_listed_as_such(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """The list goes on, and shows nothing of what it does not believe."""
+    database.sql("UPDATE audit_entries SET payload = 'forged'::bytea WHERE sequence = 2")
+    answer = await own_plane.client("root").call("GET", "/v1/audit")
+    assert answer.json["items"][1] == {
+        "sequence": 2,
+        "problem": "not believed: the signature does not hold",
+    }
+    assert b"forged" not in answer.body

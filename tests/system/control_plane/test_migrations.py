@@ -1,0 +1,187 @@
+"""The schema and what the two group roles may do with it."""
+
+import asyncio
+import sys
+
+import asyncpg
+import pytest
+
+from control_plane.migrate import migrate
+from deploy.dev.postgres import Postgres
+from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
+from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
+from tests.support.database import Database
+
+FACADE_LOGIN = "a_facade"
+FACADE_PASSWORD = "a facade's password"
+
+
+async def connected(database: Database, role: str, password: str) -> asyncpg.Connection:
+    """Return a connection as a role."""
+    return await asyncpg.connect(database.url(role, password), statement_cache_size=0)
+
+
+@pytest.fixture
+def facade_login(migrated: Database) -> Database:
+    """A database with a login role that is a member of `registry_facade`."""
+    migrated.sql(
+        f"DO $$ BEGIN CREATE ROLE {FACADE_LOGIN} LOGIN PASSWORD"
+        f" '{FACADE_PASSWORD.replace(chr(39), chr(39) * 2)}' IN ROLE registry_facade;"
+        " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
+    return migrated
+
+
+async def test_migrating_twice_changes_nothing(database: Database) -> None:
+    """A deployer may run it at every start."""
+    assert await migrate(database.superuser_url) == []
+    assert await migrate(database.superuser_url) == []
+    assert database.sql("SELECT version_num FROM alembic_version") == "0001"
+
+
+async def test_migrating_from_several_places_at_once_works(postgres: Postgres) -> None:
+    """Roles are the cluster's, locks a database's: two databases race for the same roles."""
+    names = ["race_one", "race_two"]
+    for name in names:
+        postgres.create_database(name)
+    processes = [
+        await asyncio.create_subprocess_exec(
+            str(PROGRAMS / "control-plane"),
+            "migrate",
+            env=whole_environment(
+                {"CONTROL_PLANE_MIGRATION_DATABASE_URL": postgres.superuser_url_of(name)}
+            ),
+            stderr=sys.stderr,
+        )
+        for name in names * 2
+    ]
+    assert [await process.wait() for process in processes] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM statements",
+        "SELECT * FROM connections",
+        "SELECT * FROM connection_revisions",
+        "SELECT * FROM audit_entries",
+        "SELECT * FROM audit_lock",
+        "SELECT * FROM alembic_version",
+        "INSERT INTO facade_statements VALUES ('connection/x', 'x', 'x', 'x', 'x')",
+        "UPDATE facade_statements SET type = 'x'",
+        "DELETE FROM facade_statements",
+        "TRUNCATE statements",
+        "CREATE TABLE mine ()",
+        "CREATE TEMPORARY TABLE mine ()",
+        "CREATE SCHEMA mine",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SET ROLE registry_control_plane",
+        "CREATE FUNCTION notify_statement() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ],
+)
+async def test_a_facade_can_do_nothing_but_read_its_view(
+    facade_login: Database, statement: str
+) -> None:
+    """A thief of the facade does not get the database."""
+    connection = await connected(facade_login, FACADE_LOGIN, FACADE_PASSWORD)
+    try:
+        assert await connection.fetch("SELECT * FROM facade_statements") == []
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_the_view_shows_no_operator_and_no_audit(facade_login: Database) -> None:
+    """Of all statements a facade sees those about connections and devices, even by tricks."""
+    facade_login.sql(
+        "INSERT INTO statements (subject, type, key_id, payload, signature, generation)"
+        " SELECT kind || '/x', 't', 'k', 'p', 's', 1 FROM unnest(ARRAY['connection', 'device',"
+        " 'certificate', 'operator', 'audit', 'connectionx']) AS kind"
+    )
+    connection = await connected(facade_login, FACADE_LOGIN, FACADE_PASSWORD)
+    try:
+        rows = await connection.fetch("SELECT subject FROM facade_statements")
+        assert {row["subject"] for row in rows} == {"connection/x", "device/x", "certificate/x"}
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM statements",
+        "TRUNCATE statements",
+        "UPDATE audit_entries SET actor = 'x'",
+        "DELETE FROM audit_entries",
+        "DELETE FROM connections",
+        "UPDATE connections SET host = 'x'",
+        "UPDATE connection_revisions SET document = 'x'",
+        "DELETE FROM connection_revisions",
+        "CREATE TABLE mine ()",
+        "CREATE TEMPORARY TABLE mine ()",
+        "DROP TRIGGER statement_changed ON statements",
+    ],
+)
+async def test_the_control_plane_cannot_undo_what_was_done(
+    migrated: Database, statement: str
+) -> None:
+    """Tombstones and audit entries stay, whoever holds its login."""
+    connection = await connected(migrated, LOGIN_ROLE, LOGIN_PASSWORD)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_every_change_of_a_statement_is_announced(facade_login: Database) -> None:
+    """Insert, update, a changed subject, delete and truncate: facades look again."""
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    connection = await connected(facade_login, FACADE_LOGIN, FACADE_PASSWORD)
+    try:
+        await connection.add_listener(
+            "registry_statements", lambda *message: heard.put_nowait(message[3])
+        )
+        for statement in (
+            (
+                "INSERT INTO statements (subject, type, key_id, payload, signature, generation)"
+                " VALUES ('device/a', 't', 'k', 'p', 's', 1)"
+            ),
+            "UPDATE statements SET payload = 'q'",
+            "UPDATE statements SET subject = 'device/b'",
+            "DELETE FROM statements",
+            "TRUNCATE statements",
+        ):
+            facade_login.sql(statement)
+        async with asyncio.timeout(10):
+            received = [await heard.get() for _ in range(6)]
+        assert received == ["device/a", "device/a", "device/a", "device/b", "device/b", ""]
+    finally:
+        await connection.close()
+
+
+async def test_an_owner_who_is_no_superuser_is_told_what_remains(
+    migrated: Database, postgres: Postgres
+) -> None:
+    """Large-object functions belong to a superuser; the DBA is told, the migration goes on."""
+    del migrated  # its migration made the roles, which this owner may not make
+    postgres.sql(
+        "DO $$ BEGIN CREATE ROLE an_owner LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object"
+        " THEN NULL; END $$"
+    )
+    postgres.create_database("owned", owner="an_owner")
+    remaining = await migrate(postgres.url("an_owner", "x", "owned"))
+    assert "EXECUTE on lo_create(oid)" in remaining
+    assert not [right for right in remaining if "TEMPORARY" in right or "CREATE on" in right]
+
+
+async def test_a_migration_that_cannot_connect_names_no_password(database: Database) -> None:
+    """The URL is in nobody's terminal."""
+    url = database.url("nobody", "canary-database-password")
+    with pytest.raises(CommandFailedError) as refused:
+        run_control_plane("migrate", environment={"CONTROL_PLANE_DATABASE_URL": url})
+    assert "exit 1" in str(refused.value)
+    assert "canary" not in str(refused.value)
+    assert "Traceback" not in str(refused.value)
