@@ -93,7 +93,7 @@ def realm_allowed(
     if realm.scheme != "https":
         return plain_http and is_own
     listed = (*builtin_realms(host), *auth_realms)
-    return is_own or any(Realm.parse(entry).covers(realm) for entry in listed)
+    return is_own or any(_covers(entry, realm) for entry in listed)
 
 
 def require_realm(
@@ -107,6 +107,13 @@ def require_realm(
     if not realm_allowed(parsed, host=host, plain_http=plain_http, auth_realms=auth_realms):
         raise RealmNotAllowedError(_printable(realm))
     return parsed
+
+
+def _covers(entry: str, realm: Realm) -> bool:
+    try:
+        return Realm.parse(entry).covers(realm)
+    except InvalidRealmError:
+        return False  # an entry that is no realm allows nothing, and breaks nothing
 
 
 def _printable(realm: str) -> str:

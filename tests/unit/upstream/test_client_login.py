@@ -1,5 +1,7 @@
 """Who is shown the credential, when, and how often."""
 
+import logging
+
 import pytest
 
 from shared.oci import Digest, Kind
@@ -381,3 +383,20 @@ async def test_a_secret_is_nowhere_in_what_is_kept() -> None:
     with pytest.raises(ValueError, match="colon") as refusal:
         BasicCredential("user:name", Secret("x"))
     assert "user:name" not in str(refusal.value)
+
+
+async def test_a_secret_is_in_no_log(caplog: pytest.LogCaptureFixture, connect: Connect) -> None:
+    """At debug level, of every library, in success and in failure."""
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    for login in (basic_login(), bearer_login(), bearer_login(answer=(500, (), b""))):
+        async with RegistrySimulator(login=login) as registry:
+            digest = registry.blob(b"content")
+            client = await connect(registry, ROBOT)
+            try:
+                await read(client, digest)
+            except UpstreamError as error:
+                said += everything_said(error)
+            tokens = login.tokens if isinstance(login, BearerLogin) else {}
+            for secret in (PASSWORD, ROBOTS_HEADER.removeprefix("Basic "), *tokens):
+                assert secret not in caplog.text + said

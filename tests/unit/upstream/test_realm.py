@@ -96,6 +96,13 @@ def test_a_listed_realm_is_allowed_with_its_path_or_as_an_origin() -> None:
     assert allows("https://auth.example.com/a/b", host, auth_realms=("https://auth.example.com/",))
 
 
+def test_an_entry_that_is_no_realm_allows_nothing() -> None:
+    """Nor does it keep the others from allowing."""
+    listed = ("nonsense", "https://user@auth.example.com/", "https://auth.example.com/token")
+    assert allows("https://auth.example.com/token", "registry.local", auth_realms=listed)
+    assert not allows("https://auth.example.com/x", "registry.local", auth_realms=listed)
+
+
 def test_a_refusal_shows_the_realm_printable_and_bounded() -> None:
     """An operator decides about it; a log and a terminal must survive it."""
     with pytest.raises(RealmNotAllowedError) as refusal:
