@@ -10,17 +10,39 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from attrs import frozen
 
+from deploy.dev.device_ca import IssuedCertificate
 from deploy.dev.postgres import Postgres
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
-from tests.support.facade_process import Facade, FacadeFiles
-from tests.support.facade_states import CANARY_TOKEN, USERNAME
+from tests.support.facade_process import Device, Facade, FacadeFiles
+from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 
 # A poll in the middle of a test would hide that NOTIFY does not work.
 NOTIFY_ALONE = {"FACADE_POLL_INTERVAL": "1h"}
+
+
+@frozen
+class Served:
+    """A blob behind an approved connection that allows everything, and who may pull it."""
+
+    device: Device
+    upstream: RegistrySimulator
+    digest: str
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return pull_path(self.upstream, self.digest)
+
+    def fill(self, template: bytes) -> bytes:
+        """Return a target with the connected host and the digest in it."""
+        return template.replace(b"{host}", self.upstream.host.path_form.encode()).replace(
+            b"{digest}", self.digest.encode()
+        )
 
 
 class StartFacade(Protocol):
@@ -38,21 +60,21 @@ class StartFacade(Protocol):
 
 
 @pytest.fixture(scope="session")
-def template(postgres: Postgres) -> DatabaseTemplate:
+def database_template(postgres: Postgres) -> DatabaseTemplate:
     """What every database of these tests is copied from."""
     return DatabaseTemplate.make(postgres)
 
 
 @pytest.fixture(scope="module")
-def facade_database(template: DatabaseTemplate) -> FacadeDatabase:
+def facade_database(database_template: DatabaseTemplate) -> FacadeDatabase:
     """The module's database."""
-    return template.copy()
+    return database_template.copy()
 
 
 @pytest.fixture
-def new_database(template: DatabaseTemplate) -> Callable[[], FacadeDatabase]:
+def new_database(database_template: DatabaseTemplate) -> Callable[[], FacadeDatabase]:
     """Give a test a database of its own, as often as it asks."""
-    return template.copy
+    return database_template.copy
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +84,22 @@ def writer(facade_database: FacadeDatabase) -> StatementWriter:
 
 
 @pytest.fixture(scope="module")
+def facade_settings() -> Mapping[str, str]:
+    """What the module's facade is configured with besides; a module may say more."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def facade(
     facade_database: FacadeDatabase,
     writer: StatementWriter,
+    facade_settings: Mapping[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Facade]:
     """The module's facade."""
     files = _files(writer, tmp_path_factory.mktemp("facade"))
-    running = Facade.start(files, facade_database.facade_url, NOTIFY_ALONE)
+    settings = {**NOTIFY_ALONE, **facade_settings}
+    running = Facade.start(files, facade_database.facade_url, settings)
     yield running
     running.child.kill()
 
@@ -101,6 +131,22 @@ async def upstream() -> AsyncIterator[RegistrySimulator]:
     """A registry that wants the canary token and records every request."""
     async with RegistrySimulator(login=BasicLogin(USERNAME, CANARY_TOKEN)) as registry:
         yield registry
+
+
+@pytest.fixture(scope="module")
+def issued(facade: Facade) -> IssuedCertificate:
+    """One device for the whole module."""
+    return facade.files.device_ca.issue_device()
+
+
+@pytest.fixture
+async def served(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
+) -> Served:
+    """Everything is allowed, so that what is refused is refused for the request."""
+    digest = upstream.blob(b"content")
+    await connect(facade, writer, upstream)
+    return Served(facade.device(issued), upstream, digest)
 
 
 def _files(writer: StatementWriter, folder: Path) -> FacadeFiles:

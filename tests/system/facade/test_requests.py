@@ -1,0 +1,203 @@
+"""What each request is answered: by the request alone, before anything is looked up."""
+
+import contextlib
+
+import pytest
+
+from tests.support.answer_checks import require_error_headers
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import pull_path
+from tests.support.raw_http import ask, raw_connection, request_bytes
+from tests.system.facade.conftest import Served
+
+ZEROS = "sha256:" + "0" * 64
+UPLOAD = "5f1e7a2c-4a53-4c3f-9f7c-1d2e3f405162"
+
+METHODS_READ = ("GET", "HEAD")
+# Registered methods and others that the HTTP parser knows.
+METHODS_OTHER = (
+    *("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "LINK", "UNLINK"),
+    *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT"),
+    *("PURGE", "QUERY", "M-SEARCH", "SUBSCRIBE", "SOURCE", "ACL", "BIND", "MERGE", "NOTIFY"),
+)
+METHODS_NONSENSE = ("FOO", "get", "Head", "G", "GETT", "X" * 100, "GET\t", "PRI", "DESCRIBE")
+
+# The routes of the distribution specification, and of this facade's other address.
+ROUTES = {
+    "/v2/{host}/team/app/manifests/latest": (404, "MANIFEST_UNKNOWN"),
+    "/v2/{host}/team/app/manifests/v1.2.3_rc-1": (404, "MANIFEST_UNKNOWN"),
+    "/v2/{host}/team/app/manifests/sha256": (404, "MANIFEST_UNKNOWN"),
+    "/v2/nowhere.example/team/app/manifests/latest": (404, "MANIFEST_UNKNOWN"),
+    "/v2/{host}/team/app/blobs/latest": (400, "DIGEST_INVALID"),
+    "/v2/{host}/team/app/tags/list": (404, "UNSUPPORTED"),
+    "/v2/{host}/team/app/tags/list?n=5&last=a": (404, "UNSUPPORTED"),
+    "/v2/_catalog": (404, "UNSUPPORTED"),
+    "/v2/{host}/_catalog": (404, "UNSUPPORTED"),
+    "/v2/{host}/team/app/_catalog": (404, "UNSUPPORTED"),
+    "/v2/{host}/team/app/blobs/uploads/": (404, "UNSUPPORTED"),
+    f"/v2/{{host}}/team/app/blobs/uploads/{UPLOAD}": (404, "UNSUPPORTED"),
+    f"/v2/{{host}}/team/app/blobs/uploads/?digest={ZEROS}": (404, "UNSUPPORTED"),
+    f"/v2/{{host}}/team/app/blobs/uploads/?mount={ZEROS}&from=team/other": (404, "UNSUPPORTED"),
+    f"/v2/{{host}}/team/app/referrers/{ZEROS}": (404, "UNSUPPORTED"),
+    "/v2": (404, "UNSUPPORTED"),
+    "/v2/token": (404, "UNSUPPORTED"),
+    "/v2/auth": (404, "UNSUPPORTED"),
+    "/v2/{host}": (404, "UNSUPPORTED"),
+    "/v2/{host}/": (404, "UNSUPPORTED"),
+    "/v1/_ping": (404, "UNSUPPORTED"),
+    "/token": (404, "UNSUPPORTED"),
+    "/": (404, "UNSUPPORTED"),
+    "/healthz": (404, "UNSUPPORTED"),
+    "/readyz": (404, "UNSUPPORTED"),
+    "/metrics": (404, "UNSUPPORTED"),
+    "/openapi.json": (404, "UNSUPPORTED"),
+}
+
+
+async def test_the_version_check_is_answered_as_clients_expect_it(served: Served) -> None:
+    """Podman and skopeo begin with it."""
+    for target in (b"/v2/", b"/v2/?x=y"):
+        answer = await ask(served.device, request_bytes(target))
+        assert (answer.status, answer.body) == (200, b"{}")
+        assert answer.header("Docker-Distribution-API-Version") == "registry/2.0"
+        assert answer.header("Content-Type") == "application/json"
+        assert answer.header("X-Request-Id")
+
+
+async def test_each_route_has_its_answer_for_each_method(
+    served: Served, subtests: pytest.Subtests
+) -> None:
+    """Only digests are read, and nothing is ever written: by any method, on any route."""
+    for template, (status, code) in ROUTES.items():
+        with subtests.test(route=template):
+            target = served.fill(template.encode())
+            async with raw_connection(served.device) as connection:
+                for method in METHODS_READ:
+                    await connection.send(request_bytes(target, method=method))
+                    answer = await connection.answer(to=method)
+                    assert answer.status == status
+                    assert answer.header("Allow") is None
+                    require_error_headers(answer)
+                    if method == "GET":
+                        assert answer.error["code"] == code
+            for method in METHODS_OTHER:
+                await require_method_refused(served.device, method, target)
+            assert served.upstream.requests == []
+
+
+@pytest.mark.parametrize("template", ["/v2/", "/v2/{host}/team/app/blobs/{digest}", "*"])
+async def test_other_methods_are_refused_where_something_is_served(
+    served: Served, template: str
+) -> None:
+    """A method that one route refuses is not to be had on another."""
+    for method in METHODS_OTHER:
+        if method == "CONNECT" or template != "*" or method == "OPTIONS":
+            await require_method_refused(served.device, method, served.fill(template.encode()))
+    assert served.upstream.requests == []
+
+
+async def test_a_connect_to_a_host_opens_no_tunnel(served: Served) -> None:
+    """The facade is no proxy: what follows goes nowhere."""
+    async with raw_connection(served.device) as connection:
+        target = str(served.upstream.host).encode()
+        await connection.send(request_bytes(target, method="CONNECT"))
+        answer = await connection.answer()
+        assert (answer.status, answer.error["code"]) == (405, "UNSUPPORTED")
+        await connection.send(b"GET /v2/ HTTP/1.1\r\nHost: tunnelled\r\n\r\n")
+    assert served.upstream.connections_made == 0
+
+
+@pytest.mark.parametrize("method", METHODS_NONSENSE)
+async def test_a_method_that_is_none_is_no_http(served: Served, method: str) -> None:
+    """The parser refuses it before any rule of ours is asked."""
+    answer = await ask(served.device, request_bytes(served.path.encode(), method=method))
+    assert (answer.status, answer.error["code"]) == (400, "UNSUPPORTED")
+    assert served.upstream.requests == []
+
+
+async def test_an_upload_is_refused_with_its_body_unread(served: Served) -> None:
+    """What stands in the body is no second request."""
+    inner = request_bytes(served.path.encode())
+    length = b"Content-Length: %d\r\n" % len(inner)
+    async with raw_connection(served.device) as connection:
+        await connection.send(request_bytes(b"/v2/", method="POST", headers=length))
+        await connection.send(inner)
+        answer = await connection.answer()
+        assert (answer.status, answer.error["code"]) == (405, "UNSUPPORTED")
+        with contextlib.suppress(ConnectionError):  # closed is right too
+            await connection.send(request_bytes(b"/v2/"))
+            assert (await connection.answer()).body == b"{}"
+    assert served.upstream.requests == []
+
+
+async def test_two_requests_at_once_are_answered_one_after_the_other(served: Served) -> None:
+    """Pipelined answers in another order would be another device's bytes."""
+    other = served.upstream.blob(b"other content")
+    async with raw_connection(served.device) as connection:
+        await connection.send(
+            request_bytes(served.path.encode())
+            + request_bytes(b"/v2/_catalog")
+            + request_bytes(pull_path(served.upstream, other).encode())
+        )
+        assert (await connection.answer()).body == b"content"
+        assert (await connection.answer()).status == 404
+        assert (await connection.answer()).body == b"other content"
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9"])
+async def test_other_versions_of_http_are_refused(served: Served, version: bytes) -> None:
+    """The parser lets them pass, and would answer in a version that it does not speak."""
+    request = b"GET %b %b\r\nHost: x\r\n\r\n" % (served.path.encode(), version)
+    answer = await ask(served.device, request)
+    assert (answer.status, answer.error["code"]) == (505, "UNSUPPORTED")
+    assert served.upstream.requests == []
+
+
+async def test_a_request_line_without_a_version_is_refused(served: Served) -> None:
+    """HTTP/0.9 has no headers, so nothing in its answers could be checked."""
+    answer = await ask(served.device, b"GET %b\r\n\r\n" % served.path.encode())
+    assert (answer.status, answer.error["code"]) == (505, "UNSUPPORTED")
+    assert served.upstream.requests == []
+
+
+async def test_http_10_gets_manifests_and_no_blobs(served: Served) -> None:
+    """An aborted HTTP/1.0 body looks whole; a manifest is verified before its first header."""
+    blob = b"GET %b HTTP/1.0\r\nHost: x\r\n\r\n" % served.path.encode()
+    async with raw_connection(served.device) as connection:
+        await connection.send(blob)
+        answer = await connection.answer()
+        assert (answer.status, answer.error["code"]) == (505, "UNSUPPORTED")
+        assert await connection.rest() == b""
+    assert served.upstream.requests == []
+    body = b'{"schemaVersion":2,"config":{},"layers":[]}'
+    path = pull_path(served.upstream, served.upstream.manifest(body), kind="manifests")
+    answer = await ask(served.device, b"GET %b HTTP/1.0\r\nHost: x\r\n\r\n" % path.encode())
+    assert (answer.status, answer.body) == (200, body)
+
+
+async def test_every_answer_has_a_request_id_of_its_own_that_the_log_names(
+    facade: Facade, served: Served
+) -> None:
+    """An operator who is told an id finds the line."""
+    answers = [
+        await ask(served.device, request_bytes(target.encode(), method=method), to=method)
+        for target in (served.path, "/v2/", "/v2/_catalog", "/v2/nowhere.example/a/blobs/" + ZEROS)
+        for method in ("GET", "HEAD", "POST")
+    ]
+    ids = [answer.header("X-Request-Id") for answer in answers]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    for answer, request_id in zip(answers, ids, strict=True):
+        (line,) = facade.log_lines(event="answered", request_id=request_id)
+        assert line["status"] == answer.status
+
+
+async def require_method_refused(device: Device, method: str, target: bytes) -> None:
+    """Fail unless the answer is that of a method that is not served."""
+    answer = await ask(device, request_bytes(target, method=method))
+    if method == "CONNECT" and answer.status == 400:
+        assert answer.error["code"] == "UNSUPPORTED"  # a CONNECT of what is no host:port
+        return
+    assert (answer.status, answer.error["code"]) == (405, "UNSUPPORTED")
+    assert answer.header("Allow") == "GET, HEAD"
+    require_error_headers(answer)
