@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.circuit_breaker import CircuitOpenError
 from facade.held_back import HeldBackVerifier, WrongBytesError
 from facade.upstream import Upstream
 from shared.jitter import jittered
@@ -31,7 +32,13 @@ FIRST_RESUME_DELAY_SECONDS: Final = 0.1
 MAX_RESUME_DELAY_SECONDS: Final = 5.0
 
 # Worth another try from the byte reached; everything else is an answer.
-_BREAKS: Final = (BrokenBodyError, ConnectError, ServerError, UpstreamTimeoutError)
+_BREAKS: Final = (
+    BrokenBodyError,
+    CircuitOpenError,
+    ConnectError,
+    ServerError,
+    UpstreamTimeoutError,
+)
 _log = get_logger("facade.download")
 
 
@@ -45,6 +52,7 @@ class Download:
     _answer: UpstreamAnswer
     _stack: AsyncExitStack
     _verifier: HeldBackVerifier
+    _first_resume_delay: float
     _failures: int = field(default=0, init=False)
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
@@ -65,6 +73,8 @@ class Download:
                 message = "the body ended early"
                 raise BrokenBodyError(message)
             except _BREAKS as error:
+                if verifier.taken == self.length:
+                    break  # only the framing's end is missing; the digest tells
                 await self._before_resuming(error)
                 try:
                     chunks = await self._resume()
@@ -84,7 +94,7 @@ class Download:
             attempt=self._failures,
             reason=type(error).__name__,
         )
-        ceiling = min(FIRST_RESUME_DELAY_SECONDS * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
+        ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
         await asyncio.sleep(jittered(ceiling))
 
     async def _resume(self) -> AsyncIterator[bytes]:
@@ -96,12 +106,12 @@ class Download:
                 Kind.BLOB, self._repository, self._verifier.digest, first_byte=reached
             )
         )
-        if answer.content_range is not None:
-            if answer.content_range.total != self.length:
-                message = "a resumed answer has another total length"
-                raise UnexpectedAnswerError(message)
-            return answer.chunks()
-        return self._after_same_beginning(answer.chunks(), reached)
+        span = answer.content_range
+        total = span.total if span else answer.content_length
+        if total not in (None, self.length):
+            message = "a resumed answer has another total length"
+            raise UnexpectedAnswerError(message)
+        return answer.chunks() if span else self._after_same_beginning(answer.chunks(), reached)
 
     async def _after_same_beginning(
         self, chunks: AsyncIterator[bytes], reached: int
@@ -132,7 +142,7 @@ class _Broken(AsyncIterator[bytes]):
 
 @asynccontextmanager
 async def _download(
-    upstream: Upstream, repository: RepositoryName, digest: Digest
+    upstream: Upstream, repository: RepositoryName, digest: Digest, first_resume_delay: float
 ) -> AsyncIterator[Download]:
     async with AsyncExitStack() as stack:
         answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
@@ -140,14 +150,18 @@ async def _download(
         if length is None:
             length = await blob_length(upstream, repository, digest)
         verifier = HeldBackVerifier(digest, length)
-        yield Download(length, upstream, repository, answer, stack, verifier)
+        yield Download(length, upstream, repository, answer, stack, verifier, first_resume_delay)
 
 
 def open_download(
-    upstream: Upstream, repository: RepositoryName, digest: Digest
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+    *,
+    first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS,
 ) -> AbstractAsyncContextManager[Download]:
     """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
-    return _download(upstream, repository, digest)
+    return _download(upstream, repository, digest, first_resume_delay)
 
 
 async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:

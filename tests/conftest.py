@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import aiohttp
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.image import Image, busybox_image
@@ -19,6 +20,10 @@ from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
+
+# A busy machine is slow, which no example is to blame for.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 ROBOT = "robot"
 ROBOT_PASSWORD = "robot-canary-password"

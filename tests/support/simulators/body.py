@@ -231,7 +231,7 @@ async def _write_breaking(
             first, total = asked, total + 1
         case _:
             first = asked
-    if first:
+    if asked and behaviour.ranges in ("honoured", "wrong", "other_total"):
         span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
         await wire.head(206, _headers(stored, total - first, span))
     else:

@@ -116,6 +116,11 @@ class WireServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     @property
+    def open_connections(self) -> int:
+        """How many connections are served now."""
+        return len(self._connections)
+
+    @property
     def authority(self) -> str:
         """`name:port`."""
         return f"{self._name}:{self.port}"

@@ -19,7 +19,11 @@ class Connect(Protocol):
     """Makes upstreams that end with the test."""
 
     async def __call__(
-        self, registry: RegistrySimulator, *, timeouts: Timeouts | None = None
+        self,
+        registry: RegistrySimulator,
+        *,
+        timeouts: Timeouts | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> Upstream:
         """Return an anonymous connection's upstream."""
 
@@ -29,11 +33,16 @@ async def connect() -> AsyncIterator[Connect]:
     """Make upstreams of simulators on loopback, and close them after the test."""
     upstreams: list[Upstream] = []
 
-    async def connect(registry: RegistrySimulator, *, timeouts: Timeouts | None = None) -> Upstream:
+    async def connect(
+        registry: RegistrySimulator,
+        *,
+        timeouts: Timeouts | None = None,
+        breaker: CircuitBreaker | None = None,
+    ) -> Upstream:
         target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
         transport = await UpstreamTransport.open(target, timeouts=timeouts)
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
-        upstreams.append(Upstream(client, CircuitBreaker(time.monotonic)))
+        upstreams.append(Upstream(client, breaker or CircuitBreaker(time.monotonic)))
         return upstreams[-1]
 
     yield connect
