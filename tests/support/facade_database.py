@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from control_plane.migrate import migrate
 from deploy.dev.postgres import Postgres
 
-TEMPLATE = "migrated"
+TEMPLATE = "facade_template"
 FACADE_ROLE = "device_endpoint"
 FACADE_PASSWORD = "facade's own password"
 

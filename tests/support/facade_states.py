@@ -3,10 +3,10 @@
 from typing import Any
 
 from shared.statement import ConnectionApproval, Statement
+from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.support.eventually import eventually
 
 USERNAME = "robot"
 CANARY_TOKEN = "canary-7d1f0b9e-never-anywhere"
