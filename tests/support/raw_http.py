@@ -77,6 +77,25 @@ class RawConnection:
                     received += chunk
         return bytes(received)
 
+    async def head(self) -> tuple[int, int]:
+        """Return status and Content-Length of an answer whose body comes, or does not, later."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        lengths = [line for line in lines if line.lower().startswith("content-length:")]
+        return int(lines[0].split(" ")[1]), int(lengths[0].partition(":")[2])
+
+    async def until_reset(self) -> bytes:
+        """Return what comes before a reset; raise `AssertionError` where the end is clean."""
+        received = bytearray()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            try:
+                while chunk := await self._reader.read(65536):
+                    received += chunk
+            except ConnectionResetError:
+                return bytes(received)
+        message = f"the connection ended cleanly after {len(received)} bytes"
+        raise AssertionError(message)
+
 
 @contextlib.asynccontextmanager
 async def raw_connection(
