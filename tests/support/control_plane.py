@@ -15,11 +15,13 @@ from attrs import define, frozen
 from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
+from control_plane.connections import Connections
 from control_plane.database import Database
 from control_plane.migrate import migrate
 from control_plane.operator_token import OperatorName
 from control_plane.operators import Operators
 from control_plane.permissions import Role
+from control_plane.sealer import Sealer
 from control_plane.signer import Signer
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
@@ -266,6 +268,23 @@ async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Opera
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
     async with Database.open(Secret(database_url)) as database:
         yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
+
+
+@asynccontextmanager
+async def connections_of(plane: ControlPlane) -> AsyncIterator[Connections]:
+    """Yield the use cases of connections on a plane's database, for what has no route yet."""
+    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
+    highest = HighestGenerations()
+    async with Database.open(Secret(plane.database_url)) as database:
+        yield Connections(
+            database=database,
+            acts=Acts(database, signer, highest, now),
+            verifier=signer,
+            highest=highest,
+            sealer=Sealer.from_pem(plane.keys.sealing_public.read_bytes()),
+            clock=now,
+            second_approver=False,
+        )
 
 
 async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> Json:

@@ -41,11 +41,14 @@ def plane(
     started.stop()
 
 
-@pytest.fixture
-async def migrated(database: Database) -> Database:
-    """A migrated database with the control plane's login role."""
-    await migrate(database.superuser_url)
-    make_login_role(database.server)
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> Database:
+    """A migrated database with the control plane's login role; tests leave it empty."""
+    postgres.create_database("control_plane_migrated")
+    database = Database(postgres, "control_plane_migrated")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(migrate(database.superuser_url))
+    make_login_role(postgres)
     return database
 
 

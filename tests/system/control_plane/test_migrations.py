@@ -21,7 +21,7 @@ async def connected(database: Database, role: str, password: str) -> asyncpg.Con
     return await asyncpg.connect(database.url(role, password), statement_cache_size=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def facade_login(migrated: Database) -> Database:
     """A database with a login role that is a member of `registry_facade`."""
     migrated.sql(
@@ -53,9 +53,9 @@ async def test_migrating_from_several_places_at_once_works(postgres: Postgres) -
             ),
             stderr=sys.stderr,
         )
-        for name in names * 2
+        for name in (*names, names[0])
     ]
-    assert [await process.wait() for process in processes] == [0, 0, 0, 0]
+    assert [await process.wait() for process in processes] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,7 @@ async def test_the_view_shows_no_operator_and_no_audit(facade_login: Database) -
         rows = await connection.fetch("SELECT subject FROM facade_statements")
         assert {row["subject"] for row in rows} == {"connection/x", "device/x", "certificate/x"}
     finally:
+        facade_login.sql("DELETE FROM statements")
         await connection.close()
 
 

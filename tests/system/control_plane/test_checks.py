@@ -1,0 +1,153 @@
+"""Connection checks, against real registries."""
+
+import asyncio
+
+import pytest
+
+from control_plane.rate_limit import CHECK_BURST
+from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.processes import free_port
+from deploy.dev.registry import Registry
+from deploy.dev.token_server import TokenServer
+from tests.conftest import ROBOT, ROBOT_PASSWORD
+from tests.support.control_plane import ControlPlane, Json, Operator
+
+WRONG = "canary-wrong-password"
+
+
+async def check(operator: Operator, host: str, **fields: object) -> Json:
+    """Return what a check says."""
+    body = {"host": host, "provider": "static", **fields}
+    answer = await operator.call("POST", "/v1/connection-checks", body)
+    assert answer.status == 200, answer.body
+    assert WRONG.encode() not in answer.body
+    return dict(answer.json)
+
+
+async def test_a_right_password_passes_and_a_wrong_one_fails(
+    own_plane: ControlPlane, htpasswd_registry: Registry
+) -> None:
+    """Said before anything is stored."""
+    alice, host = own_plane.client("alice"), htpasswd_registry.host
+    right = await check(alice, host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True)
+    assert (right["outcome"], right["auth_scheme"], right["problem"]) == ("passed", "basic", None)
+    wrong = await check(alice, host, username=ROBOT, token=WRONG, plain_http=True)
+    assert (wrong["outcome"], wrong["problem"]) == ("failed", "credential_refused")
+    assert await alice.list() == []
+
+
+async def test_creating_asks_the_registry_first(
+    own_plane: ControlPlane, htpasswd_registry: Registry
+) -> None:
+    """A wrong password is a wrong field, and nothing is stored; the refusal is in the log."""
+    alice, host = own_plane.client("alice"), htpasswd_registry.host
+    problem = await alice.connect(
+        host, check=True, expect=422, username=ROBOT, token=WRONG, plain_http=True
+    )
+    assert [error["pointer"] for error in problem["errors"]] == ["/token"]
+    assert problem["check"]["problem"] == "credential_refused"
+    assert await alice.list() == []
+    view = await alice.connect(
+        host, check=True, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True
+    )
+    assert view["check"] == {"outcome": "passed", "problem": None}
+    approved = await own_plane.client("bob").approve(view)
+    assert approved["check"] == view["check"]
+    entries = (await alice.call("GET", "/v1/audit?after=4")).json["items"]
+    assert [entry["action"] for entry in entries] == [
+        "connection.refuse",
+        "connection.connect",
+        "connection.approve",
+    ]
+    assert WRONG not in str(entries)
+
+
+async def test_an_anonymous_connection_is_checked_too(
+    own_plane: ControlPlane, registry: Registry, htpasswd_registry: Registry
+) -> None:
+    """Open is open; a registry that wants a login says so."""
+    alice = own_plane.client("alice")
+    assert (await check(alice, registry.host, plain_http=True))["outcome"] == "passed"
+    problem = await alice.connect(htpasswd_registry.host, check=True, expect=422, plain_http=True)
+    assert [error["pointer"] for error in problem["errors"]] == ["/username"]
+
+
+async def test_a_foreign_realm_is_named_and_sent_nothing(
+    own_plane: ControlPlane,
+    token_registry: Registry,
+    token_server: TokenServer,
+    server_ca: CertificateAuthority,
+) -> None:
+    """Repeated with the realm in `auth_realms`, the login is tried."""
+    alice, host = own_plane.client("alice"), token_registry.host.replace("127.0.0.1", "localhost")
+    fields: Json = {
+        "username": ROBOT,
+        "token": ROBOT_PASSWORD,
+        "ca_certificate": server_ca.pem.decode(),
+    }
+    refused = await alice.connect(host, check=True, expect=422, **fields)
+    assert [error["pointer"] for error in refused["errors"]] == ["/auth_realms"]
+    assert refused["check"]["problem"] == "realm_not_allowed"
+    assert refused["check"]["realm"] == token_server.realm
+    assert token_server.requests == []
+    view = await alice.connect(host, check=True, auth_realms=[token_server.realm], **fields)
+    assert view["check"]["outcome"] == "passed"
+    assert token_server.requests
+
+
+async def test_a_certificate_that_is_not_believed_fails(
+    own_plane: ControlPlane, token_registry: Registry
+) -> None:
+    """Without its CA a private registry is not who it says."""
+    answer = await check(own_plane.client("alice"), token_registry.host)
+    assert (answer["outcome"], answer["problem"]) == ("failed", "tls_failed")
+
+
+@pytest.mark.parametrize(
+    "host, problem",
+    [
+        ("no-such-name.invalid", "not_resolved"),
+        ("10.255.255.1", "address_not_allowed"),
+        ("169.254.169.254", "address_not_allowed"),
+        (f"127.0.0.1:{free_port()}", "not_reachable"),
+    ],
+)
+async def test_what_is_not_reachable_from_here_is_skipped(
+    own_plane: ControlPlane, host: str, problem: str
+) -> None:
+    """The facade may stand elsewhere; metadata and private addresses are not even tried."""
+    alice = own_plane.client("alice")
+    answer = await check(alice, host, allowed_networks=["10.0.0.0/8", "169.254.0.0/16"])
+    assert (answer["outcome"], answer["problem"]) == ("skipped", problem)
+    view = await alice.connect(host, check=True)
+    assert view["check"] == {"outcome": "skipped", "problem": problem}
+
+
+async def test_checks_reach_no_private_network_that_was_not_opened(
+    own_plane: ControlPlane, registry: Registry
+) -> None:
+    """By default a connector cannot map the control plane's own network."""
+    own_plane.stop()
+    del own_plane.environment["CONTROL_PLANE_CHECK_NETWORKS"]
+    await own_plane.restart()
+    answer = await check(
+        own_plane.client("alice"),
+        registry.host,
+        plain_http=True,
+        allowed_networks=["127.0.0.0/8"],
+    )
+    assert (answer["outcome"], answer["problem"]) == ("skipped", "address_not_allowed")
+
+
+async def test_checks_are_limited_for_each_operator(own_plane: ControlPlane) -> None:
+    """Nobody guesses passwords through us; others are not slowed down."""
+    body = {"host": f"127.0.0.1:{free_port()}", "provider": "static"}
+    alice = own_plane.client("alice")
+    answers = await asyncio.gather(
+        *(alice.call("POST", "/v1/connection-checks", body) for _ in range(CHECK_BURST + 10))
+    )
+    limited = [answer for answer in answers if answer.status == 429]
+    assert limited
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in limited)
+    other = await own_plane.client("root").call("POST", "/v1/connection-checks", body)
+    assert other.status == 200
