@@ -29,6 +29,7 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 from shared.upstream.hosts import upstream_repository
+from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
@@ -99,6 +100,7 @@ async def check_login(
     *,
     repository: RepositoryName | None = None,
     timeouts: Timeouts | None = None,
+    proxy: OutboundProxy | None = None,
 ) -> LoginCheck:
     """Log in once, for `repository` or for none, and tell what happened; raises nothing upstream's.
 
@@ -106,7 +108,9 @@ async def check_login(
     `skipped`: the facade may stand elsewhere.
     """
     try:
-        transport = await UpstreamTransport.open(target, timeouts=timeouts or CHECK_TIMEOUTS)
+        transport = await UpstreamTransport.open(
+            target, timeouts=timeouts or CHECK_TIMEOUTS, proxy=proxy
+        )
     except TlsError as error:
         return _with_problem(LoginCheck(Outcome.FAILED), error)
     try:

@@ -1,5 +1,5 @@
-"""One connection's HTTP session: pinned addresses, its own CA, no cookies, no proxy of the
-environment, nothing unpacked, nothing followed; and aiohttp's errors turned into ours.
+"""One connection's HTTP session: pinned addresses, its own CA, no cookies, no proxy but the one
+that is given, nothing unpacked, nothing followed; and aiohttp's errors turned into ours.
 """
 
 import asyncio
@@ -23,8 +23,10 @@ from shared.upstream.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.target import UpstreamTarget
+from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
 READ_BUFFER_BYTES: Final = 256 * 1024  # one wake-up moves as much as a relay writes at once
@@ -72,19 +74,19 @@ class UpstreamTransport:
         self._timeouts = timeouts
 
     @classmethod
-    async def open(cls, target: UpstreamTarget, *, timeouts: Timeouts | None = None) -> Self:
+    async def open(
+        cls,
+        target: UpstreamTarget,
+        *,
+        timeouts: Timeouts | None = None,
+        proxy: OutboundProxy | None = None,
+    ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read."""
         timeouts = timeouts or Timeouts()
         # Reading the system's authorities takes tens of milliseconds: off the loop.
         context = await asyncio.to_thread(_tls_context, target.ca_certificate)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=PinnedResolver(target.egress_rule),
-                use_dns_cache=False,
-                ssl=context,
-                limit=MAX_CONNECTIONS,
-                keepalive_timeout=IDLE_CONNECTION_SECONDS,
-            ),
+            connector=_connector(target, context, proxy),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -139,6 +141,27 @@ class UpstreamTransport:
         except ValueError:
             return  # a name: the resolver judges it
         self._rule.require_address(address)
+
+
+def _connector(
+    target: UpstreamTarget, context: ssl.SSLContext, proxy: OutboundProxy | None
+) -> aiohttp.BaseConnector:
+    resolver = PinnedResolver(target.egress_rule)
+    if proxy is not None:
+        return TunnelConnector(
+            proxy,
+            resolver,
+            context,
+            limit=MAX_CONNECTIONS,
+            keepalive_timeout=IDLE_CONNECTION_SECONDS,
+        )
+    return aiohttp.TCPConnector(
+        resolver=resolver,
+        use_dns_cache=False,
+        ssl=context,
+        limit=MAX_CONNECTIONS,
+        keepalive_timeout=IDLE_CONNECTION_SECONDS,
+    )
 
 
 def _sent(headers: Mapping[str, str], authorization: Secret | None) -> dict[str, str]:

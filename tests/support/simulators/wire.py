@@ -74,6 +74,18 @@ class Wire:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass bytes on in both directions, as a tunnel does, until either side ends."""
+        ways = [_pipe(self._reader, writer), _pipe(reader, self._writer)]
+        tasks = [asyncio.create_task(way) for way in ways]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self.close()
+
     async def until_peer_left(self) -> None:
         """Say nothing until the other side is gone."""
         while await self._reader.read(MAX_REQUEST_HEAD_BYTES):
@@ -157,6 +169,13 @@ class WireServer:
         finally:
             if not writer.transport.is_closing():
                 writer.transport.abort()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(MAX_REQUEST_HEAD_BYTES):
+            writer.write(piece)
+            await writer.drain()
 
 
 def _parse(head: bytes) -> RecordedRequest:
