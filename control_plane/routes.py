@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
@@ -27,6 +26,7 @@ from control_plane.http_call import (
     parse_switch,
 )
 from control_plane.metrics import Metrics
+from control_plane.openapi import description_bytes
 from control_plane.permissions import Role
 from control_plane.signer import Verifier
 
@@ -170,7 +170,7 @@ class Api:
     async def openapi(self, _: web.Request) -> web.Response:
         """Show the description of this API."""
         return web.Response(
-            body=files("control_plane").joinpath("openapi.json").read_bytes(),
+            body=description_bytes(),
             content_type="application/json",
         )
 

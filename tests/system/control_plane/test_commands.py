@@ -124,7 +124,7 @@ async def test_operators_from_a_shell(own_plane: ControlPlane) -> None:
         ("nothing",),
     ],
 )
-async def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
+def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
     """The call is wrong, not the world."""
     with pytest.raises(CommandFailedError, match="exit 2"):
         run_control_plane(*arguments, environment={})
@@ -140,7 +140,7 @@ async def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
         (("connections", "list"), {"CONTROL_PLANE_TOKEN"}),
     ],
 )  # fmt: skip
-async def test_missing_settings_exit_2(arguments: tuple[str, ...], variables: set[str]) -> None:
+def test_missing_settings_exit_2(arguments: tuple[str, ...], variables: set[str]) -> None:
     """Each command says what it needs, and needs no more."""
     answer = subprocess.run(
         [PROGRAMS / "control-plane", *arguments],

@@ -1,0 +1,113 @@
+"""`openapi.json` says what the API does."""
+
+from typing import Any, cast
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
+
+from control_plane.openapi import description
+from control_plane.routes import Api
+from tests.support.control_plane import Answer, ControlPlane, approved_connection
+
+DOCUMENT = description()
+
+
+def documented() -> set[tuple[str, str]]:
+    """Return every method and path of the description."""
+    return {
+        (method.upper(), path)
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+    }
+
+
+def require_documented(method: str, path: str, answer: Answer) -> None:
+    """Raise unless the answer has a shape that the description gives to its status."""
+    responses = DOCUMENT["paths"][path][method.lower()]["responses"]
+    response = responses[str(answer.status)]
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    content_type = answer.headers["Content-Type"].partition(";")[0]
+    schema = response["content"][content_type]["schema"]
+    Draft202012Validator(
+        {**schema, "components": DOCUMENT["components"]},
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+    ).validate(answer.json)
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    """By method and path."""
+    api = Api(*[cast("Any", None)] * 6)
+    routed = {(route.method, route.path) for route in api.routes()}
+    routed |= {("GET", path) for path, _ in api.open_routes()}
+    assert documented() == routed
+
+
+def test_each_role_is_the_one_that_is_checked() -> None:
+    """The description is what people ask for tokens by."""
+    for route in Api(*[cast("Any", None)] * 6).routes():
+        operation = DOCUMENT["paths"][route.path][route.method.lower()]
+        assert operation["description"] == f"Role: {route.role} or above."
+
+
+def test_every_schema_is_one() -> None:
+    """A misspelt keyword would check nothing."""
+    for schema in DOCUMENT["components"]["schemas"].values():
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+
+
+async def test_answers_have_the_shape_that_is_described(plane: ControlPlane, host: str) -> None:
+    """Right ones and problems alike."""
+    alice, bob, eve = (plane.client(name) for name in ("alice", "bob", "eve"))
+    body = {"host": host, "provider": "static"}
+    path, one = "/v1/connections", "/v1/connections/{id}"
+    created = await alice.call("POST", f"{path}?check=false", body)
+    view = created.json
+    approve = {"fingerprint": view["fingerprint"]}
+    of_it = f"{path}/{view['id']}"
+    nobody = plane.client(None)
+    for method, template, answer, status in (
+        ("POST", path, created, 201),
+        ("POST", path, await alice.call("POST", f"{path}?check=false", body), 409),
+        ("POST", path, await alice.call("POST", path, {}), 422),
+        ("POST", path, await alice.call("POST", path, content=b"{"), 400),
+        ("POST", path, await eve.call("POST", path, body), 403),
+        ("GET", path, await nobody.call("GET", path), 401),
+        ("GET", path, await eve.call("GET", path), 200),
+        ("GET", path, await eve.call("GET", f"{path}?limit=x"), 422),
+        ("GET", one, await eve.call("GET", of_it), 200),
+        ("GET", one, await eve.call("GET", f"{path}/x"), 404),
+        ("POST", f"{one}/approve", await bob.call("POST", f"{of_it}/approve", approve), 200),
+        ("POST", f"{one}/approve", await bob.call("POST", f"{of_it}/approve", approve), 409),
+        ("POST", f"{one}/revoke", await bob.call("POST", f"{of_it}/revoke"), 200),
+        ("POST", "/v1/connection-checks", await alice.call(
+            "POST", "/v1/connection-checks", {"host": "no.invalid", "provider": "static"}), 200),
+        ("GET", "/v1/audit", await eve.call("GET", "/v1/audit"), 200),
+        ("GET", "/healthz", await nobody.call("GET", "/healthz"), 200),
+        ("GET", "/readyz", await nobody.call("GET", "/readyz"), 200),
+        ("GET", "/openapi.json", await nobody.call("GET", "/openapi.json"), 200),
+    ):  # fmt: skip
+        assert answer.status == status, answer.body
+        require_documented(method, template, answer)
+
+
+@pytest.mark.parametrize("field", ["token", "secret", "service_account_key"])
+def test_no_answer_has_a_place_for_a_secret(field: str) -> None:
+    """Only requests do."""
+    schemas = DOCUMENT["components"]["schemas"]
+    having = {name for name, schema in schemas.items() if field in schema.get("properties", {})}
+    assert having <= {"ConnectionRequest"}
+
+
+async def test_the_description_is_served_as_it_is(plane: ControlPlane) -> None:
+    """To anybody: it holds no secret."""
+    answer = await plane.client(None).call("GET", "/openapi.json")
+    assert answer.json == DOCUMENT
+
+
+async def test_an_approved_view_has_its_shape_too(plane: ControlPlane, host: str) -> None:
+    """With a user name, an approver and an expiry."""
+    view = await approved_connection(plane, host, username="robot", token="x")
+    answer = await plane.client("eve").call("GET", f"/v1/connections/{view['id']}")
+    require_documented("GET", "/v1/connections/{id}", answer)
