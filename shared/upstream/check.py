@@ -30,6 +30,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.hosts import upstream_repository
 from shared.upstream.proxy import OutboundProxy
+from shared.upstream.resolver import Lookup, system_lookup
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
@@ -101,6 +102,7 @@ async def check_login(
     repository: RepositoryName | None = None,
     timeouts: Timeouts | None = None,
     proxy: OutboundProxy | None = None,
+    lookup: Lookup = system_lookup,
 ) -> LoginCheck:
     """Log in once, for `repository` or for none, and tell what happened; raises nothing upstream's.
 
@@ -109,7 +111,7 @@ async def check_login(
     """
     try:
         transport = await UpstreamTransport.open(
-            target, timeouts=timeouts or CHECK_TIMEOUTS, proxy=proxy
+            target, timeouts=timeouts or CHECK_TIMEOUTS, proxy=proxy, lookup=lookup
         )
     except TlsError as error:
         return _with_problem(LoginCheck(Outcome.FAILED), error)

@@ -1,29 +1,64 @@
 """Names to addresses that were judged: what is resolved here is what is connected to.
 
 The connector connects to the very addresses that the rule let through, so a name that answers
-differently a moment later (DNS rebinding) changes nothing.
+differently a moment later (DNS rebinding) changes nothing; a later connection resolves and judges
+anew.
 """
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
 
 from shared.upstream.egress import EgressRule
-from shared.upstream.errors import EgressRefusedError, ResolveError
+from shared.upstream.errors import (
+    EgressRefusedError,
+    ResolveError,
+    Step,
+    UpstreamTimeoutError,
+)
 
 MAX_ADDRESSES: Final = 16  # tried one after the other; large registries give 8
+MAX_LOOKUPS: Final = 4  # of one connection at once; further ones wait, and only for each other
+LOOKUP_SECONDS: Final = 10.0  # the C library asks a silent server twice, for 5 s each
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+# What `socket.getaddrinfo` gives: family, type, protocol, canonical name, socket address.
+AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
+# (host, port, family) to its addresses; blocks, and raises OSError where there are none.
+Lookup = Callable[[str, int, socket.AddressFamily], Sequence[AddressInfo]]
+
+
+def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequence[AddressInfo]:
+    """Ask the machine's own resolver."""
+    return socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
 
 
 class PinnedResolver(AbstractResolver):
-    """Resolves in the loop's executor, and gives only addresses that the rule allows."""
+    """Gives only addresses that the rule allows.
 
-    def __init__(self, rule: EgressRule) -> None:
+    Lookups block, each in a thread of this resolver's own few: the loop's are shared by all, and
+    one host whose name servers are silent would hold up every other's.
+    """
+
+    def __init__(
+        self,
+        rule: EgressRule,
+        *,
+        lookup: Lookup = system_lookup,
+        seconds: float = LOOKUP_SECONDS,
+    ) -> None:
         self._rule = rule
+        self._lookup = lookup
+        self._seconds = seconds
+        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
 
     @override
     async def resolve(
@@ -32,40 +67,46 @@ class PinnedResolver(AbstractResolver):
         """Return the allowed addresses of a name.
 
         Raises `ResolveError` for a name without addresses, `EgressRefusedError` when none of
-        them is allowed.
+        them is allowed, `UpstreamTimeoutError` when there is no answer in time.
         """
-        allowed = []
+        allowed: list[ResolveResult] = []
         refusal: EgressRefusedError | None = None
-        for address_family, address in await _addresses(host, port, family):
+        for address_family, _, _, _, address in await self._look_up(host, port, family):
             try:
-                self._rule.require_address(ip_address(address))
+                self._rule.require_address(ip_address(address[0]))
             except EgressRefusedError as error:
                 refusal = refusal or error
                 continue
-            allowed.append(_pinned(host, address, port, address_family))
+            allowed.append(_pinned(host, address, address_family))
         if not allowed:
             raise refusal or ResolveError("the host's name has no address")
         return allowed[:MAX_ADDRESSES]
 
     @override
     async def close(self) -> None:
-        """Hold nothing that would need closing."""
+        """Let running lookups end by themselves; nobody waits for them."""
+        self._threads.shutdown(wait=False)
+
+    async def _look_up(
+        self, host: str, port: int, family: socket.AddressFamily
+    ) -> Sequence[AddressInfo]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await loop.run_in_executor(self._threads, self._lookup, host, port, family)
+        except TimeoutError:
+            message = "the host's name does not resolve in time"
+            raise UpstreamTimeoutError(message, step=Step.RESOLVE) from None
+        except (OSError, UnicodeError):  # UnicodeError: a label that IDNA refuses
+            raise ResolveError("the host's name does not resolve") from None
 
 
-async def _addresses(
-    host: str, port: int, family: socket.AddressFamily
-) -> list[tuple[socket.AddressFamily, str]]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(
-            host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-        )
-    except (OSError, UnicodeError):  # UnicodeError: a label that IDNA refuses
-        raise ResolveError("the host's name does not resolve") from None
-    return [(address_family, str(address[0])) for address_family, _, _, _, address in found]
-
-
-def _pinned(host: str, address: str, port: int, family: socket.AddressFamily) -> ResolveResult:
+def _pinned(host: str, address: tuple[Any, ...], family: socket.AddressFamily) -> ResolveResult:
     return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=_NUMERIC
+        hostname=host,
+        host=str(address[0]),
+        port=int(address[1]),
+        family=family,
+        proto=0,
+        flags=_NUMERIC,
     )

@@ -24,7 +24,7 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 from shared.upstream.proxy import OutboundProxy
-from shared.upstream.resolver import PinnedResolver
+from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.tunnel import TunnelConnector
 
@@ -35,6 +35,7 @@ MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach
 MAX_HEADERS: Final = 128
 MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
 REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
+CLEAN_CONNECTION_TRIES: Final = 16  # of two kept connections that have something left on them
 USER_AGENT: Final = "registry-facade"
 
 
@@ -42,9 +43,13 @@ USER_AGENT: Final = "registry-facade"
 class Timeouts:
     """Bounds on waiting for a registry, in seconds. There is none on a whole body."""
 
-    connect_seconds: float = 10.0  # TCP and TLS, to one address
+    connect_seconds: float = 10.0  # for the name, and again for TCP and TLS to one address
     first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
     stall_seconds: float = 60.0  # of silence, before the headers (so it bounds them too) and after
+
+
+class _LeftoverError(aiohttp.ServerDisconnectedError):
+    """The kept connection has something on it that was not asked for; nothing was sent."""
 
 
 class _CleanConnectionRequest(aiohttp.ClientRequest):
@@ -56,9 +61,9 @@ class _CleanConnectionRequest(aiohttp.ClientRequest):
 
     @override
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Send, or have aiohttp try again on another connection."""
+        """Send, or have it tried again on another connection."""
         if conn.protocol is None or conn.protocol.should_close:
-            raise aiohttp.ServerDisconnectedError
+            raise _LeftoverError
         return await super().send(conn)
 
 
@@ -66,11 +71,16 @@ class UpstreamTransport:
     """Sends single requests of one connection, to the registry and to where it points."""
 
     def __init__(
-        self, target: UpstreamTarget, session: aiohttp.ClientSession, timeouts: Timeouts
+        self,
+        target: UpstreamTarget,
+        session: aiohttp.ClientSession,
+        resolver: PinnedResolver,
+        timeouts: Timeouts,
     ) -> None:
         self.target = target
         self._rule = target.egress_rule
         self._session = session
+        self._resolver = resolver
         self._timeouts = timeouts
 
     @classmethod
@@ -80,13 +90,17 @@ class UpstreamTransport:
         *,
         timeouts: Timeouts | None = None,
         proxy: OutboundProxy | None = None,
+        lookup: Lookup = system_lookup,
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read."""
         timeouts = timeouts or Timeouts()
         # Reading the system's authorities takes tens of milliseconds: off the loop.
         context = await asyncio.to_thread(_tls_context, target.ca_certificate)
+        resolver = PinnedResolver(
+            target.egress_rule, lookup=lookup, seconds=timeouts.connect_seconds
+        )
         session = aiohttp.ClientSession(
-            connector=_connector(target, context, proxy),
+            connector=_connector(resolver, context, proxy),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -103,11 +117,12 @@ class UpstreamTransport:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-        return cls(target, session, timeouts)
+        return cls(target, session, resolver, timeouts)
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
         await self._session.close()
+        await self._resolver.close()
 
     async def send(
         self,
@@ -126,13 +141,24 @@ class UpstreamTransport:
             async with asyncio.timeout(
                 self._timeouts.connect_seconds + self._timeouts.first_byte_seconds
             ):
-                return await self._session.request(
-                    method, url, headers=_sent(headers, authorization), allow_redirects=False
-                )
+                return await self._send(method, url, _sent(headers, authorization))
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes
             # and our own headers: it ends here.
             raise upstream_error(error) from None
+
+    async def _send(self, method: str, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Send on a connection with nothing left over on it; each try drops those that have."""
+        tries = 0
+        while True:
+            try:
+                return await self._session.request(
+                    method, url, headers=headers, allow_redirects=False
+                )
+            except _LeftoverError:
+                tries += 1
+                if tries == CLEAN_CONNECTION_TRIES:
+                    raise
 
     def _require_literal(self, url: URL) -> None:
         """Judge an address in the URL itself, which aiohttp does not resolve."""
@@ -144,9 +170,8 @@ class UpstreamTransport:
 
 
 def _connector(
-    target: UpstreamTarget, context: ssl.SSLContext, proxy: OutboundProxy | None
+    resolver: PinnedResolver, context: ssl.SSLContext, proxy: OutboundProxy | None
 ) -> aiohttp.BaseConnector:
-    resolver = PinnedResolver(target.egress_rule)
     if proxy is not None:
         return TunnelConnector(
             proxy,

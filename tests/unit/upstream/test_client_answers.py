@@ -170,6 +170,18 @@ async def test_surplus_bytes_never_land_in_another_answer(
             assert await read(client, good) == b"right"
 
 
+async def test_many_kept_connections_with_surplus_are_none_too_many(connect: Connect) -> None:
+    """Each is dropped, and the request goes out on a clean one."""
+    async with RegistrySimulator() as registry:
+        bad = registry.blob(CONTENT, get=MoreBytes(POISON, pause_seconds=0.05))
+        good = registry.blob(b"right")
+        client = await connect(registry)
+        await asyncio.gather(*(read(client, bad) for _ in range(12)))
+        assert registry.connections_made == 12
+        await asyncio.sleep(0.2)
+        assert await read(client, good) == b"right"
+
+
 async def test_a_connection_is_used_again_after_a_whole_body(connect: Connect) -> None:
     """A handshake for every small answer would be most of its cost."""
     async with RegistrySimulator() as registry:
