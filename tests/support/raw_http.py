@@ -109,7 +109,8 @@ async def raw_connection(
         yield RawConnection(reader, writer)
     finally:
         writer.transport.abort()
-        await asyncio.sleep(0)  # the loop lets go of an aborted transport in its next round
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # how it ended is known
+            await writer.wait_closed()
 
 
 async def ask(device: Device, request: bytes, *, to: str = "GET") -> RawAnswer:

@@ -20,6 +20,7 @@ from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_pa
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
+from tests.system.facade.tampering import Scene
 
 # A poll in the middle of a test would hide that NOTIFY does not work.
 NOTIFY_ALONE = {"FACADE_POLL_INTERVAL": "1h"}
@@ -147,6 +148,24 @@ async def served(
     digest = upstream.blob(b"content")
     await connect(facade, writer, upstream)
     return Served(facade.device(issued), upstream, digest)
+
+
+@pytest.fixture
+async def bystander() -> AsyncIterator[RegistrySimulator]:
+    """Another registry, which goes on being served whatever happens to the first."""
+    async with RegistrySimulator(login=BasicLogin(USERNAME, CANARY_TOKEN)) as registry:
+        yield registry
+
+
+@pytest.fixture
+async def scene(
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    bystander: RegistrySimulator,
+) -> Scene:
+    """A served connection, about to be tampered with."""
+    return await Scene.make(facade, writer, upstream, bystander)
 
 
 def _files(writer: StatementWriter, folder: Path) -> FacadeFiles:
