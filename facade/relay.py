@@ -1,10 +1,16 @@
 """Streams verified pieces to a device, at the pace it can take, or aborts so that it shows.
 
 A device that reads nothing is cut: `write()` waits for ever on a reader that stopped. Progress is
-counted in bytes that left the send buffer, so a window of one byte is progress too, too little.
+counted in bytes that the device acknowledged. Bytes that left our buffer would say little: the
+kernel takes megabytes at once, and then nothing while a slow device reads a third of them. A window
+of one byte is progress too, too little.
 """
 
 import asyncio
+import fcntl
+import socket
+import struct
+import termios
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -19,32 +25,42 @@ from shared.upstream.errors import UpstreamError
 PROGRESS_WINDOW_SECONDS: Final = 60.0
 MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
 WRITE_BUFFER_BYTES: Final = 64 * 1024  # per connection; with the kernel's buffer it feeds 1 Gbit/s
+UNSENT_BYTES: Final = 128 * 1024  # in the kernel beside what is on its way; its default is 4 MiB
 
+_U64: Final = struct.Struct("=Q")
+_INT: Final = struct.Struct("=i")
+_TCPI_BYTES_ACKED: Final = 120  # its offset in `struct tcp_info`, since Linux 4.2
 _log = get_logger("facade.relay")
 
 
 async def relay(
-    request: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes]
+    request: web.BaseRequest,
+    response: web.StreamResponse,
+    pieces: AsyncIterator[bytes],
+    *,
+    window_seconds: float = PROGRESS_WINDOW_SECONDS,
 ) -> None:
     """Send the pieces as the body of the response.
 
     Errors before the first piece are raised as they are, for nothing was sent. After it, the
-    connection is reset and `PullAbortedError` raised.
+    connection is reset and `PullAbortedError` raised. A device that takes too little within a
+    window is cut.
     """
     first = await anext(pieces)
-    watch = ProgressWatch(request)
+    watch = _ProgressWatch(request, window_seconds)
+    given = 0
     try:
         await response.prepare(request)
-        _bound_write_buffer(request)
+        _bound_buffers(request)
         await response.write(first)
-        watch.sent += len(first)
+        given += len(first)
         async for piece in pieces:
             await response.write(piece)
-            watch.sent += len(piece)
+            given += len(piece)
         await response.write_eof()
     except (UpstreamError, WrongBytesError) as error:
         abort(request.transport)
-        message = f"aborted after {watch.sent} bytes: {error}"
+        message = f"aborted after {given} bytes: {error}"
         raise PullAbortedError(message) from error
     except BaseException:
         abort(request.transport)  # cancelled: a close would let the send buffer drain first
@@ -54,12 +70,12 @@ async def relay(
 
 
 @define(eq=False)
-class ProgressWatch:
-    """Cuts the connection when the device takes less than it must within a window."""
+class _ProgressWatch:
+    """Cuts the connection at the end of a window in which the device took too little."""
 
     _request: web.BaseRequest
-    sent: int = field(default=0, init=False)
-    _left_buffer: int = field(default=0, init=False)
+    _window_seconds: float
+    _acknowledged: int = field(default=0, init=False)
     _timer: asyncio.TimerHandle = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,22 +88,39 @@ class ProgressWatch:
 
     def _start_window(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(PROGRESS_WINDOW_SECONDS, self._end_window)
+        self._timer = loop.call_later(self._window_seconds, self._end_window)
 
     def _end_window(self) -> None:
         transport = self._request.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
-        waiting = transport.get_write_buffer_size()
-        left_buffer = self.sent - waiting
-        if waiting and left_buffer - self._left_buffer < MIN_PROGRESS_BYTES:
-            _log.warning("device does not read, connection cut", bytes=left_buffer)
+        connection: socket.socket = transport.get_extra_info("socket")
+        before, self._acknowledged = self._acknowledged, _acknowledged_bytes(connection)
+        is_waiting = transport.get_write_buffer_size() + _unacknowledged_bytes(connection) > 0
+        if is_waiting and self._acknowledged - before < MIN_PROGRESS_BYTES:
+            _log.warning("device does not read, connection cut", bytes=self._acknowledged)
             abort(transport)
             return
-        self._left_buffer = left_buffer
         self._start_window()
 
 
-def _bound_write_buffer(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+def _bound_buffers(request: web.BaseRequest) -> None:
+    if request.transport is None:
+        return
+    request.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+    connection: socket.socket = request.transport.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def _acknowledged_bytes(connection: socket.socket) -> int:
+    """Return how many bytes the device acknowledged since it connected (tcp(7), linux/tcp.h)."""
+    size = _TCPI_BYTES_ACKED + _U64.size
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+    return int(_U64.unpack_from(info, _TCPI_BYTES_ACKED)[0])
+
+
+def _unacknowledged_bytes(connection: socket.socket) -> int:
+    """Return how many bytes the kernel holds for the device (`SIOCOUTQ`, tcp(7))."""
+    answer = bytearray(_INT.size)
+    fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, answer)
+    return int(_INT.unpack(answer)[0])
