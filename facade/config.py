@@ -1,11 +1,12 @@
-"""What `facade serve` reads from its environment."""
+"""What the facade's commands read from their environment."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import typed_settings as ts
-from attrs import frozen
+from attrs import evolve, frozen
+from typing_extensions import override
 
 from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
 from shared.secret import Secret
@@ -19,21 +20,47 @@ from shared.setting_types import (
     ReadableFile,
 )
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
+from shared.upstream.proxy import OutboundProxy, ProxyUrl
 
 PREFIX: Final = "FACADE"
 DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
 
 
 @frozen(kw_only=True)
-class FacadeSettings:
-    """The facade's configuration; `interface.md` of the operator's documentation lists it."""
+class UpstreamSettings:
+    """What reading approvals, opening secrets and asking registries take.
+
+    All that `facade check`, `tags` and `resolve` need, which run beside a facade that serves.
+    """
 
     database_url: Secret = ts.option(help="a PostgreSQL URL")
+    sealing_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile
+    allow_loopback: bool = False
+    aws_endpoint_url: HttpUrl | None = None
+    google_token_url: HttpUrl = GOOGLE_TOKEN_URL
+    https_proxy: ProxyUrl | None = None
+    proxy_resolves: bool = False
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that every upstream is reached through."""
+        proxy = self.https_proxy
+        return proxy and evolve(proxy, resolves_names=self.proxy_resolves)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.proxy_resolves and self.https_proxy is None:
+            yield "proxy_resolves", "to stand beside FACADE_HTTPS_PROXY"
+
+
+@frozen(kw_only=True)
+class FacadeSettings(UpstreamSettings):
+    """`facade serve`; `interface.md` of the operator's documentation lists them."""
+
     tls_cert_file: ReadableFile
     tls_key_file: ReadableFile
     device_ca_file: ReadableFile
-    sealing_private_key_file: ReadableFile
-    statement_public_key_file: ReadableFile
     state_dir: Path
     cache_dir: Path | None = None
     cache_max_bytes: ByteSize
@@ -45,14 +72,13 @@ class FacadeSettings:
     device_uri_pattern: str = DEFAULT_URI_PATTERN
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
-    allow_loopback: bool = False
-    aws_endpoint_url: HttpUrl | None = None
-    google_token_url: HttpUrl = GOOGLE_TOKEN_URL
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
 
+    @override
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
+        yield from super().problems()
         try:
             compile_uri_pattern(self.device_uri_pattern)
         except InvalidUriPatternError as error:

@@ -17,6 +17,7 @@ from shared.upstream.authorization import mint
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
@@ -29,6 +30,7 @@ class UpstreamConnector:
     _providers: Providers
     _metrics: Metrics
     _allow_loopback: bool
+    _proxy: OutboundProxy | None = None
 
     async def connect(self, connection: ApprovedConnection) -> Upstream:
         """Return the upstream; nothing is asked of the registry yet.
@@ -36,10 +38,14 @@ class UpstreamConnector:
         Raises `SealedSecretError` where the secret does not open, and `UpstreamError` where the
         connection's CA cannot be read.
         """
+        return Upstream(await self.client(connection), CircuitBreaker(time.monotonic))
+
+    async def client(self, connection: ApprovedConnection) -> RegistryClient:
+        """Return the client alone, for who asks once; raise as `connect` does."""
         provider = self._providers.provider_of(connection)
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
-        transport = await UpstreamTransport.open(target)
+        transport = await UpstreamTransport.open(target, proxy=self._proxy)
 
         async def credential() -> Lasting[BasicCredential | None]:
             if provider is None:
@@ -56,7 +62,7 @@ class UpstreamConnector:
             return Lasting(minted.header, minted.lifetime_seconds)
 
         broker = TokenBroker(Renewed(credential), exchange, _known_challenge(document.provider))
-        return Upstream(RegistryClient(transport, broker), CircuitBreaker(time.monotonic))
+        return RegistryClient(transport, broker)
 
 
 def _known_challenge(provider: Provider) -> LoginChallenge | None:
