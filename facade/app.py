@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import UUID
 
-import aiohttp
 from aiohttp import web
 
 from facade.config import FacadeSettings
@@ -17,7 +16,7 @@ from facade.device_identity import IdentityRule, compile_uri_pattern
 from facade.health import Readiness, operations_app
 from facade.metrics import Metrics
 from facade.opener import Opener
-from facade.providers import Providers
+from facade.providers import open_providers
 from facade.pull_handler import PullHandler
 from facade.snapshot import Change, Outcome, Snapshot
 from facade.state_file import StateFile
@@ -28,7 +27,6 @@ from facade.upstreams import Upstreams
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
-from shared.upstream.credentials.ecr import AwsSession
 
 LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
 _CONNECTION: Final = "connection"
@@ -54,8 +52,13 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
     opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
     snapshot, metrics = Snapshot(), Metrics.create()
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(_providers(settings, opener))
-        connector = UpstreamConnector(providers, metrics, allow_loopback=settings.allow_loopback)
+        providers = await stack.enter_async_context(open_providers(settings, opener))
+        connector = UpstreamConnector(
+            providers,
+            metrics,
+            allow_loopback=settings.allow_loopback,
+            proxy=settings.outbound_proxy,
+        )
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
@@ -71,16 +74,6 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         async with _following(feed) as following:
             await stack.enter_async_context(_devices(devices, settings, tls, readiness))
             await _until_stopped(stop, following)
-
-
-@asynccontextmanager
-async def _providers(settings: FacadeSettings, opener: Opener) -> AsyncIterator[Providers]:
-    async with aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-    ) as google_session:
-        yield Providers(
-            opener, AwsSession(settings.aws_endpoint_url), google_session, settings.google_token_url
-        )
 
 
 @asynccontextmanager

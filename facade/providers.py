@@ -1,22 +1,33 @@
 """Which provider mints a connection's credentials; the only place that asks for opened secrets."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import assert_never
 
-import aiohttp
 from attrs import frozen
 
+from facade.config import UpstreamSettings
 from facade.opener import Opener
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
-from shared.upstream.credentials.ecr import AwsSession, EcrProvider
-from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleServiceAccountProvider
+from shared.upstream.credentials.aws_session import AwsSession
+from shared.upstream.credentials.ecr import EcrProvider
+from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import (
     GoogleServiceAccountKey,
     InvalidServiceAccountKeyError,
 )
 from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
+
+
+@asynccontextmanager
+async def open_providers(settings: UpstreamSettings, opener: Opener) -> AsyncIterator["Providers"]:
+    """Make what connections' providers are made with; the block's end closes its sessions."""
+    proxy = settings.outbound_proxy
+    async with GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy) as google:
+        yield Providers(opener, AwsSession(settings.aws_endpoint_url, proxy=proxy), google)
 
 
 @frozen
@@ -36,8 +47,7 @@ class Providers:
 
     _opener: Opener
     _aws: AwsSession
-    _google_session: aiohttp.ClientSession
-    _google_token_url: str = GOOGLE_TOKEN_URL
+    _google_endpoint: GoogleTokenEndpoint
 
     def provider_of(self, connection: ApprovedConnection) -> CredentialProvider | None:
         """Return the provider, None for an anonymous connection; raise `SealedSecretError`."""
@@ -62,4 +72,4 @@ class Providers:
             raise SealedSecretError(f"the sealed key cannot be used: {error}") from None
         if (key.client_email, key.project_id) != (account.client_email, account.project_id):
             raise SealedSecretError("the sealed key is of another account than was approved")
-        return GoogleServiceAccountProvider(key, self._google_session, self._google_token_url)
+        return GoogleServiceAccountProvider(key, self._google_endpoint)

@@ -9,27 +9,30 @@ from typing import Final, Self
 from attrs import frozen
 
 from shared.registry_host import RegistryHost
+from shared.safe_message import SafeMessage
 
-_REGION: Final = r"(?P<region>[a-z]{2,3}(?:-[a-z]{2,8}){1,2}-[0-9]{1,2})"
+MAX_ROLE_ARN_CHARACTERS: Final = 2048  # STS, AssumeRole
+PUBLIC_ECR: Final = "public.ecr.aws"
+
+_REGION: Final = r"(?P<region>(?:us-gov|[a-z]{2})-[a-z]{4,12}-[0-9]{1,2})"
 _HOST: Final = re.compile(
     rf"(?P<account>[0-9]{{12}})\.dkr\.ecr(?P<fips>-fips)?\.{_REGION}\.amazonaws\.com(?P<china>\.cn)?",
     re.ASCII,
 )
 # IAM's own grammar of names and paths (IAM user guide, "IAM and STS quotas").
 _ROLE_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws(?:-[a-z]{2,8}){0,2}):iam::(?P<account>[0-9]{12}):"
-    r"role/(?:[!-.0-~]{1,128}/){0,8}[A-Za-z0-9+=,.@_-]{1,64}",
+    r"arn:(?P<partition>aws(?:-cn|-us-gov)?):iam::(?P<account>[0-9]{12}):"
+    r"role/(?:[!-~]{1,510}/)?[A-Za-z0-9+=,.@_-]{1,64}",
     re.ASCII,
 )
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", re.ASCII)  # STS, AssumeRole
-_CHINA: Final = "aws-cn"
 
 
-class InvalidEcrHostError(ValueError):
+class InvalidEcrHostError(SafeMessage, ValueError):
     """The host is no private registry of Amazon ECR."""
 
 
-class InvalidRoleArnError(ValueError):
+class InvalidRoleArnError(SafeMessage, ValueError):
     """The text is no role's ARN, or of another account or partition than the registry."""
 
 
@@ -45,9 +48,13 @@ class EcrHost:
     @classmethod
     def parse(cls, host: RegistryHost) -> Self:
         """Return what the host says; raise `InvalidEcrHostError` for any other host."""
+        if str(host) == PUBLIC_ECR:
+            raise InvalidEcrHostError(
+                f"{PUBLIC_ECR} is no registry of an account: connect it with the provider static"
+            )
         match = _HOST.fullmatch(str(host))
         partition = _partition(match["region"]) if match else ""
-        if match is None or (match["china"] is not None) != (partition == _CHINA):
+        if match is None or (match["china"] is not None) != (partition == "aws-cn"):
             raise InvalidEcrHostError(
                 "expected <account>.dkr.ecr.<region>.amazonaws.com, with .cn in China's regions"
             )
@@ -55,7 +62,7 @@ class EcrHost:
 
     def require_role(self, role_arn: str) -> None:
         """Raise `InvalidRoleArnError` unless a role of this registry's account is named."""
-        match = _ROLE_ARN.fullmatch(role_arn)
+        match = _ROLE_ARN.fullmatch(role_arn) if len(role_arn) <= MAX_ROLE_ARN_CHARACTERS else None
         if match is None:
             raise InvalidRoleArnError("expected arn:aws:iam::<account>:role/<name>")
         if match["partition"] != self.partition:
@@ -70,10 +77,6 @@ def is_external_id(text: str) -> bool:
 
 
 def _partition(region: str) -> str:
-    match region.split("-"):
-        case ["cn", *_]:
-            return _CHINA
-        case ["us", "gov", *_]:
-            return "aws-us-gov"
-        case _:
-            return "aws"
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

@@ -77,9 +77,26 @@ async def _ask(
         authorization=basic.authorization() if basic else None,
     )
     try:
-        return await _access_token(response)
+        return await _read_answer(response)
     finally:
         close_response(response)
+
+
+def access_token(body: bytes | None, status: int) -> AccessToken:
+    """Return the token of a token endpoint's answer; None is a body beyond the bound.
+
+    Raises `TokenExchangeError`, which quotes nothing of the body.
+    """
+    if body is None:
+        raise _no_token("the token endpoint answers more than a token", status)
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _no_token("the token endpoint does not answer in JSON", status) from None
+    token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise _no_token("the token endpoint answers without a token", status)
+    return AccessToken(Secret(token), token_lifetime(answer, datetime.now(UTC)))
 
 
 def token_lifetime(body: dict[str, Any], now: datetime) -> float:
@@ -101,19 +118,9 @@ def _with_parameters(realm: URL, service: str | None, scope: Scope) -> URL:
     return realm.extend_query([(name, value) for name, value in parameters.items() if value])
 
 
-async def _access_token(response: ClientResponse) -> AccessToken:
+async def _read_answer(response: ClientResponse) -> AccessToken:
     _require_success(response)
-    body = await read_bounded(response, MAX_TOKEN_RESPONSE_BYTES)
-    if body is None:
-        raise _no_token("the token endpoint answers more than a token", response.status)
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise _no_token("the token endpoint does not answer in JSON", response.status) from None
-    token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise _no_token("the token endpoint answers without a token", response.status)
-    return AccessToken(Secret(token), token_lifetime(answer, datetime.now(UTC)))
+    return access_token(await read_bounded(response, MAX_TOKEN_RESPONSE_BYTES), response.status)
 
 
 def _require_success(response: ClientResponse) -> None:

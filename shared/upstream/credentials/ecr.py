@@ -1,52 +1,35 @@
 """A role in the customer's account becomes an authorization token for their Amazon ECR.
 
-The facade's own AWS identity (environment, web identity, instance role) assumes the role that the
-customer granted, narrowed by a session policy, and asks ECR for a token in its name. The token is
-good until the earlier of both expiries.
+The facade's own AWS identity assumes the role that the customer granted, narrowed by a session
+policy, and asks ECR for a token in its name. The token is good until the earlier of both expiries.
 """
 
 import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
-from attrs import field, frozen
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ReadTimeoutError,
-)
+from attrs import frozen
 
 from shared.connection import EcrRole
 from shared.secret import Secret
+from shared.structured_log import get_logger
+from shared.upstream.credentials.aws_errors import aws_error
+from shared.upstream.credentials.aws_session import AwsSession, SessionKeys
 from shared.upstream.credentials.short_lived import ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import (
-    ConnectError,
-    CredentialRefusedError,
-    RateLimitedError,
-    ServerError,
-    Step,
-    TokenExchangeError,
-    UpstreamError,
-    UpstreamTimeoutError,
-)
+from shared.upstream.errors import Step
 
-ROLE_SESSION_SECONDS: Final = (
-    3600  # STS's default, which every role allows; and role chaining's most
-)
-MAX_TOKEN_SECONDS: Final = 12 * 3600.0  # ECR's own; beyond it nothing is believed
+# STS's default, which every role allows, and the most that role chaining does. It ends before
+# ECR's 12 h, and beyond it no expiry is believed.
+ROLE_SESSION_SECONDS: Final = 3600
 LIFETIME_WITHOUT_SENSE_SECONDS: Final = 60.0  # expired by our clock: a short use, no mint storm
+CALL_SECONDS: Final = 60.0  # finding the identity, three tries, and waiting in between
 # Nothing of the role but pulling, whatever its own policy says.
 SESSION_POLICY: Final = orjson.dumps(
     {
@@ -65,66 +48,17 @@ SESSION_POLICY: Final = orjson.dumps(
     }
 ).decode()
 
-_CONFIG: Final = AioConfig(
-    connect_timeout=5,
-    read_timeout=15,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    proxies={},  # not None: the environment's proxies are not ours to use
-)
-_TOKEN: Final = re.compile(r"[!-~]{1,65536}", re.ASCII)
-_THROTTLING: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException"})
-
-
-class AwsSession:
-    """The facade's own AWS identity, and the service models that clients are made from."""
-
-    def __init__(self, endpoint_url: str | None = None) -> None:
-        """Ask this endpoint for everything, where the facade's operator names one."""
-        self._session = AioSession()
-        self._endpoint_url = endpoint_url
-        self._warming: asyncio.Task[None] | None = None
-
-    async def client(
-        self, service: str, region: str, credentials: Mapping[str, str] | None = None
-    ) -> Any:
-        """Return an entered-by-the-caller client, made without blocking the loop.
-
-        Making the first client of a service parses its model: 75 to 200 ms, so in a thread.
-        """
-        if self._warming is None:
-            self._warming = asyncio.create_task(asyncio.to_thread(self._warm, region))
-        await asyncio.shield(self._warming)
-        keys = credentials or {}
-        return self._session.create_client(
-            service,
-            region_name=region,
-            endpoint_url=self._endpoint_url,
-            config=_CONFIG,
-            aws_access_key_id=keys.get("AccessKeyId"),
-            aws_secret_access_key=keys.get("SecretAccessKey"),
-            aws_session_token=keys.get("SessionToken"),
-        )
-
-    def _warm(self, region: str) -> None:
-        async def make_clients() -> None:
-            for service in ("sts", "ecr"):
-                made = self._session.create_client(
-                    service,
-                    region_name=region,
-                    aws_access_key_id="warm-up",
-                    aws_secret_access_key="warm-up",  # noqa: S106 - nothing is asked with it
-                )
-                async with made:
-                    pass
-
-        asyncio.run(make_clients())
+# base64 of `AWS:<password>`; real ones have some 2,500 characters.
+_TOKEN_USERNAME: Final = "AWS"  # noqa: S105 - the user name that goes with a token
+_PASSWORD: Final = re.compile(r"[!-~]{1,65536}", re.ASCII)
+_log = get_logger(__name__)
 
 
 @frozen
 class AssumedRole:
     """What STS gave for a role: short-lived keys, and until when."""
 
-    keys: Mapping[str, str] = field(repr=False)
+    keys: SessionKeys
     expires_at: datetime
 
 
@@ -144,9 +78,9 @@ class EcrProvider:
         `UpstreamError` where AWS cannot be asked.
         """
         assumed = await self.assume_role(self._role.external_id)
-        credential, expires_at = await self._authorization_token(assumed)
+        credential, expires_at = await self._authorization_token(assumed.keys)
         left = (min(expires_at, assumed.expires_at) - self._now()).total_seconds()
-        lifetime = min(left, MAX_TOKEN_SECONDS) if left > 0 else LIFETIME_WITHOUT_SENSE_SECONDS
+        lifetime = min(left, ROLE_SESSION_SECONDS) if left > 0 else LIFETIME_WITHOUT_SENSE_SECONDS
         return ShortLivedCredential(credential, lifetime)
 
     async def assume_role(self, external_id: str | None) -> AssumedRole:
@@ -159,66 +93,48 @@ class EcrProvider:
         }
         if external_id is not None:
             request["ExternalId"] = external_id
-        try:
-            async with await self._session.client("sts", self._role.region) as sts:
-                credentials = (await sts.assume_role(**request))["Credentials"]
-            keys = {
-                name: str(credentials[name])
-                for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
-            }
+        async with self._asking("sts", Step.ASSUME_ROLE) as sts:
+            credentials = (await sts.assume_role(**request))["Credentials"]
+            keys = SessionKeys(
+                credentials["AccessKeyId"],
+                credentials["SecretAccessKey"],
+                credentials["SessionToken"],
+            )
             return AssumedRole(keys, _aware(credentials["Expiration"]))
-        except (ClientError, BotoCoreError, KeyError, OSError) as error:
-            raise _our_error(error, Step.ASSUME_ROLE) from None
 
-    async def _authorization_token(self, assumed: AssumedRole) -> tuple[BasicCredential, datetime]:
-        try:
-            async with await self._session.client("ecr", self._role.region, assumed.keys) as ecr:
-                data = (await ecr.get_authorization_token())["authorizationData"][0]
+    async def _authorization_token(self, keys: SessionKeys) -> tuple[BasicCredential, datetime]:
+        async with self._asking("ecr", Step.EXCHANGE, keys) as ecr:
+            data = (await ecr.get_authorization_token())["authorizationData"][0]
             return _basic(data["authorizationToken"]), _aware(data["expiresAt"])
-        except (ClientError, BotoCoreError, LookupError, OSError) as error:
-            raise _our_error(error, Step.EXCHANGE) from None
+
+    @asynccontextmanager
+    async def _asking(
+        self, service: str, step: Step, keys: SessionKeys | None = None
+    ) -> AsyncIterator[Any]:
+        """Give a client for one call; what it raises becomes our error of the step."""
+        try:
+            async with (
+                asyncio.timeout(CALL_SECONDS),
+                await self._session.client(service, self._role.region, keys) as client,
+            ):
+                yield client
+        except Exception as error:  # noqa: BLE001 - botocore's parsers raise what an answer makes them
+            _log.info("AWS call failed", step=step, error=type(error).__name__)
+            raise aws_error(error, step) from None
 
 
-def _basic(token: object) -> BasicCredential:
-    """Return the credential of `base64("AWS:<password>")`."""
+def _basic(token: str) -> BasicCredential:
+    """Return the credential of `base64("AWS:<password>")`; raise `ValueError`."""
     try:
-        pair = base64.b64decode(str(token), validate=True).decode("ascii")
+        username, _, password = (
+            base64.b64decode(token, validate=True).decode("ascii").partition(":")
+        )
     except (binascii.Error, UnicodeDecodeError):
-        pair = ""
-    username, colon, password = pair.partition(":")
-    if not colon or not username or not _TOKEN.fullmatch(password):
-        raise TokenExchangeError("ECR answers without a usable token", status=200)
+        raise ValueError("no base64 of ASCII") from None
+    if username != _TOKEN_USERNAME or not _PASSWORD.fullmatch(password):
+        raise ValueError("another user name, or no password")
     return BasicCredential(username, Secret(password))
 
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _our_error(error: Exception, step: Step) -> UpstreamError:
-    """Return our error for one of botocore's, whose text may quote keys and answers."""
-    match error:
-        case NoCredentialsError() | PartialCredentialsError():
-            return CredentialRefusedError("the facade has no AWS identity of its own", step=step)
-        case ClientError():
-            return _service_error(error, step)
-        case ConnectTimeoutError() | ReadTimeoutError():
-            return UpstreamTimeoutError("AWS did not answer in time", step=step)
-        case HTTPClientError() | OSError():
-            return ConnectError("AWS cannot be reached", step=step)
-        case _:
-            return TokenExchangeError("AWS answers in another form than expected", status=0)
-
-
-def _service_error(error: ClientError, step: Step) -> UpstreamError:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if error.response.get("Error", {}).get("Code") in _THROTTLING:
-        return RateLimitedError(retry_after=None, step=step)
-    if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors
-        return ServerError(status, step=step)
-    message = (
-        "the role does not let the facade's identity assume it, or not with this external id"
-        if step is Step.ASSUME_ROLE
-        else "the assumed role may not ask ECR for a token"
-    )
-    return CredentialRefusedError(message, status=status, step=step)
