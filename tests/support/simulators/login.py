@@ -28,7 +28,7 @@ class BasicLogin:
 class BearerLogin:
     """Every request needs a token of `/token`, which wants Basic if there is a user name.
 
-    `realm` None: this registry's own `/token`. `answer` replaces the token endpoint's whole
+    `realm` None: this registry's own `path`. `answer` replaces the token endpoint's whole
     answer: (status, headers, body). `answer_fields` are put over the honest JSON (None removes).
     `challenges` replaces the `WWW-Authenticate` values; `{realm}` stands for the realm.
     `is_silent`: the token endpoint says nothing.
@@ -43,6 +43,7 @@ class BearerLogin:
     answer_fields: dict[str, Any] = field(factory=dict)
     challenges: tuple[str, ...] | None = None
     is_silent: bool = False
+    path: str = "/token"
     tokens: dict[str, tuple[float, tuple[str, ...]]] = field(factory=dict, init=False)
     minted: int = field(default=0, init=False)
 
@@ -70,11 +71,15 @@ class BearerLogin:
         scopes = tuple(value for name, value in request.query if name == "scope")
         self.tokens[token] = (time.monotonic() + self.lifetime_seconds, scopes)
         self.minted += 1
-        fields = {"token": token, "expires_in": int(self.lifetime_seconds)} | self.answer_fields
+        fields = self.token_fields(token) | self.answer_fields
         kept = {name: value for name, value in fields.items() if value is not None}
         if "access_token" in kept and kept["access_token"] == "":
             kept["access_token"] = token  # "" stands for the token that was minted
         return 200, (("Content-Type", "application/json"),), orjson.dumps(kept)
+
+    def token_fields(self, token: str) -> dict[str, Any]:
+        """Return the JSON fields that tell of a new token."""
+        return {"token": token, "expires_in": int(self.lifetime_seconds)}
 
 
 Login = BasicLogin | BearerLogin

@@ -117,20 +117,36 @@ class RegistrySimulator(WireServer):
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
         """Answer as a registry: token endpoint, login, ping, contents."""
-        if request.path == "/token" and isinstance(self.login, BearerLogin):
-            if self.login.is_silent:
-                await wire.until_peer_left()
-                return
-            status, headers, body = self.login.token_answer(request)
-            await write_plain(wire, status, body, headers)
+        if isinstance(self.login, BearerLogin) and request.path == self.login.path:
+            await self._give_token(self.login, request, wire)
         elif self.login is not None and not self.login.accepts(request):
-            await self._refuse(request, wire)
+            await self.refuse(request, wire)
         elif request.path == "/v2/":
             await self._pong(request, wire)
         elif request.path in self._contents:
-            await write_content(self._contents[request.path], request, wire)
+            await self.give(self._contents[request.path], request, wire)
         else:
-            await self._answer(request, wire, 404, b'{"errors":[{"code":"BLOB_UNKNOWN"}]}')
+            await self.miss(request, wire)
+
+    async def give(self, stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
+        """Answer for a content that is here."""
+        await write_content(stored, request, wire)
+
+    async def miss(self, request: RecordedRequest, wire: Wire) -> None:
+        """Answer for what is not here."""
+        await self.answer(request, wire, 404, b'{"errors":[{"code":"BLOB_UNKNOWN"}]}')
+
+    async def refuse(self, request: RecordedRequest, wire: Wire) -> None:
+        """Ask for a login, or for a better one."""
+        challenges = [("WWW-Authenticate", value) for value in self.challenges(request)]
+        await self.answer(request, wire, 401, b"upstream text that nobody may see", *challenges)
+
+    async def _give_token(self, login: BearerLogin, request: RecordedRequest, wire: Wire) -> None:
+        if login.is_silent:
+            await wire.until_peer_left()
+            return
+        status, headers, body = login.token_answer(request)
+        await write_plain(wire, status, body, headers)
 
     async def _pong(self, request: RecordedRequest, wire: Wire) -> None:
         if self.ping is not None:
@@ -139,18 +155,18 @@ class RegistrySimulator(WireServer):
             )
             return
         version = ("Docker-Distribution-API-Version", "registry/2.0")
-        await self._answer(request, wire, 200, b"{}", version)
+        await self.answer(request, wire, 200, b"{}", version)
 
-    async def _refuse(self, request: RecordedRequest, wire: Wire) -> None:
-        challenges = [("WWW-Authenticate", value) for value in self._challenges()]
-        await self._answer(request, wire, 401, b"upstream text that nobody may see", *challenges)
-
-    def _challenges(self) -> tuple[str, ...]:
+    def challenges(
+        self,
+        request: RecordedRequest,  # noqa: ARG002 - some registries' depend on it
+    ) -> tuple[str, ...]:
+        """Return the values of `WWW-Authenticate`."""
         match self.login:
             case BasicLogin(challenge=challenge):
                 return (challenge,)
-            case BearerLogin(challenges=challenges, realm=realm, service=service):
-                realm = realm or f"{self.origin}/token"
+            case BearerLogin(challenges=challenges, realm=realm, service=service, path=path):
+                realm = realm or f"{self.origin}{path}"
                 if challenges is not None:
                     return tuple(value.replace("{realm}", realm) for value in challenges)
                 described = f',service="{service}"' if service else ""
@@ -158,7 +174,7 @@ class RegistrySimulator(WireServer):
             case None:
                 return ()
 
-    async def _answer(
+    async def answer(
         self,
         request: RecordedRequest,
         wire: Wire,
@@ -166,6 +182,7 @@ class RegistrySimulator(WireServer):
         body: bytes,
         *headers: tuple[str, str],
     ) -> None:
+        """Answer with a body of known length, which HEAD leaves out."""
         await wire.head(status, (*headers, ("Content-Length", str(len(body)))))
         if request.method != "HEAD":
             await wire.write(body)
