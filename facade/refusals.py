@@ -8,12 +8,12 @@ from typing import Final, Generic, TypeVar
 from attrs import define, field, frozen
 
 from shared.jitter import jittered
-from shared.upstream.errors import CredentialRefusedError, RateLimitedError
+from shared.upstream.errors import CredentialRefusedError, RateLimitedError, ServerError
 
 REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
 MAX_REFUSALS: Final = 4096  # of one connection; the oldest is forgotten
 
-Refusal = CredentialRefusedError | RateLimitedError
+Refusal = CredentialRefusedError | RateLimitedError | ServerError  # the last with Retry-After
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -32,7 +32,7 @@ class Refusals(Generic[_Key]):
 
     def remember(self, key: _Key, refusal: Refusal) -> None:
         """Remember a refusal for as long as it asks to be, or for some half a minute."""
-        asked = refusal.retry_after if isinstance(refusal, RateLimitedError) else None
+        asked = None if isinstance(refusal, CredentialRefusedError) else refusal.retry_after
         seconds = asked if asked is not None else jittered(REFUSAL_SECONDS)
         self._remembered[key] = _Remembered(refusal, self._clock() + seconds)
         self._remembered.move_to_end(key)

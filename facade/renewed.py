@@ -4,7 +4,8 @@
   while it is in use.
 - One renewal is in flight; a waiter's cancellation is nobody else's failure.
 - A refusal is remembered for a short time: a wrong password that every device tries again locks
-  the account. Other failures are not: the next asker tries again.
+  the account. So is a failure that names its `Retry-After`. Of others the next asker tries again;
+  while there is a value in hand, after a pause.
 """
 
 import asyncio
@@ -15,12 +16,19 @@ from typing import Final, Generic, TypeVar
 from attrs import define, field, frozen
 
 from facade.refusals import Refusal, Refusals
+from shared.jitter import jittered
 from shared.structured_log import get_logger
-from shared.upstream.errors import CredentialRefusedError, RateLimitedError
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    RateLimitedError,
+    ServerError,
+    UpstreamError,
+)
 
 EXPIRY_MARGIN_SECONDS: Final = 30.0  # a token must outlast the request that it is sent with
 EXPIRY_MARGIN_SHARE: Final = 0.2  # of a lifetime so short that 30 s would leave nothing
 RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; then an asker starts the next renewal
+AHEAD_PAUSE_SECONDS: Final = 10.0  # jittered; between failed renewals that nobody waits for
 FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
 
 _Value = TypeVar("_Value")
@@ -53,6 +61,7 @@ class Renewed(Generic[_Value]):
     _refusals: Refusals[None] = field(init=False)
     _renewing: asyncio.Task[_Value] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
+    _pause_until: float = field(default=float("-inf"), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
@@ -62,7 +71,7 @@ class Renewed(Generic[_Value]):
         """Return the value, renewed if need be; raise what the renewal raises."""
         now = self._clock()
         if self._held is not None and now < self._held.expires_at:
-            if now >= self._held.renew_at and not self._refusals.holds(None):
+            if now >= max(self._held.renew_at, self._pause_until) and not self._refused:
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
         self._refusals.require_none(None)
@@ -87,23 +96,42 @@ class Renewed(Generic[_Value]):
         self._held = None
         self._refusals.remember(None, refusal)
 
+    def close(self) -> None:
+        """End a renewal that is under way: what it asks for is of no use any more."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+
+    @property
+    def _refused(self) -> bool:
+        return self._refusals.holds(None)
+
     def _start_renewal(self) -> asyncio.Task[_Value]:
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_once())
-            self._renewing.add_done_callback(_note_failure)
+            self._renewing.add_done_callback(_tell_of_failure)
         return self._renewing
 
     async def _renew_once(self) -> _Value:
         try:
             lasting = await self._renew()
-        except (CredentialRefusedError, RateLimitedError) as refusal:
-            self._refusals.remember(None, refusal)
+        except UpstreamError as error:
+            self._note_failure(error)
             raise
         finally:
             self._renewing = None
         now, usable = self._clock(), _usable_seconds(lasting.lifetime_seconds)
         self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
         return lasting.value
+
+    def _note_failure(self, error: UpstreamError) -> None:
+        self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)
+        match error:
+            case CredentialRefusedError() | RateLimitedError():
+                self._refusals.remember(None, error)
+            case ServerError(retry_after=float()):
+                self._refusals.remember(None, error)
+            case _:
+                pass
 
 
 def _usable_seconds(lifetime: float | None) -> float:
@@ -112,7 +140,7 @@ def _usable_seconds(lifetime: float | None) -> float:
     return lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime * EXPIRY_MARGIN_SHARE)
 
 
-def _note_failure(renewal: asyncio.Task[_Value]) -> None:
+def _tell_of_failure(renewal: asyncio.Task[_Value]) -> None:
     """Take the exception, which nobody may be waiting for, and tell of it."""
     if not renewal.cancelled() and (error := renewal.exception()) is not None:
         _log.info("renewal failed", reason=type(error).__name__)

@@ -33,21 +33,24 @@ Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[
 class TokenBroker:
     """The `Authorizer` of one connection.
 
-    `challenge` is what its registry is known to ask for before it was asked at all.
+    `known_challenge` is what its registry takes whatever it says: Google's name a Bearer challenge,
+    and take the provider's credential for their whole host all the same.
     """
 
     _credentials: Credentials
     _exchange: Exchange
-    _challenge: LoginChallenge | None = None
+    _known_challenge: LoginChallenge | None = None
     _clock: Callable[[], float] = time.monotonic
     _tokens: OrderedDict[tuple[BearerChallenge, Scope], Renewed[Secret]] = field(
         factory=OrderedDict, init=False
     )
     _refusals: Refusals[Scope] = field(init=False)
+    _challenge: LoginChallenge | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
         self._refusals = Refusals(self._clock)
+        self._challenge = self._known_challenge
 
     async def present(self, scope: Scope) -> Secret | None:
         """Return the value for the last challenge; None before the first."""
@@ -62,7 +65,7 @@ class TokenBroker:
 
         A value that had worked and is refused now is minted anew, at most once a minute.
         """
-        if challenges:
+        if challenges and self._known_challenge is None:
             self._challenge = _without_scope(answerable(challenges))
         challenge = self._challenge
         if challenge is None:
@@ -79,6 +82,12 @@ class TokenBroker:
         self._credentials.is_proven = True
         if isinstance(self._challenge, BearerChallenge):
             self._token(self._challenge, scope).is_proven = True
+
+    def close(self) -> None:
+        """End what is being minted."""
+        self._credentials.close()
+        for token in self._tokens.values():
+            token.close()
 
     async def _authorization(self, challenge: LoginChallenge, scope: Scope) -> Secret:
         self._refusals.require_none(scope)

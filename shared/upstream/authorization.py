@@ -43,6 +43,9 @@ class Authorizer(Protocol):
     def worked(self, scope: Scope) -> None:
         """Take note that the registry accepted what was sent for the scope."""
 
+    def close(self) -> None:
+        """End what is being minted: nobody will present it."""
+
 
 async def mint(
     transport: UpstreamTransport,
@@ -98,3 +101,6 @@ class OneShotAuthorizer:
 
     def worked(self, scope: Scope) -> None:
         """Keep nothing of that either."""
+
+    def close(self) -> None:
+        """Have nothing under way but in a caller's own task."""

@@ -80,7 +80,10 @@ class GoogleServiceAccountProvider:
         """
         loop = asyncio.get_running_loop()
         request = TokenRequest(self._endpoint.session, loop)
-        await loop.run_in_executor(self._endpoint.threads, self._exchange, request)
+        try:
+            await loop.run_in_executor(self._endpoint.threads, self._exchange, request)
+        finally:
+            request.abandon()  # where this is cancelled, its thread goes on
         token = request.outcome()
         return ShortLivedCredential(
             BasicCredential(TOKEN_USERNAME, token.secret),

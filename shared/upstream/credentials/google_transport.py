@@ -41,6 +41,11 @@ class TokenRequest(transport.Request):
         self._session = session
         self._loop = loop
         self._outcome: AccessToken | UpstreamError = _unreachable()
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """Send nothing more: nobody waits for the outcome."""
+        self._is_abandoned = True
 
     def outcome(self) -> AccessToken:
         """Return the token, or raise the `UpstreamError` that stands in its place."""
@@ -58,6 +63,8 @@ class TokenRequest(transport.Request):
         **_: object,
     ) -> "_Answer":
         """Send one request; google-auth decides by the status alone whether it sends another."""
+        if self._is_abandoned:
+            raise exceptions.TransportError
         self._outcome = _unreachable()
         status = self._wait_for(self._send(url, method, body, headers or {}))
         if _is_final(self._outcome):

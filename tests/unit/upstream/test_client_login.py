@@ -215,6 +215,9 @@ class Remembering:
         """Record what was accepted."""
         self.accepted.append(scope)
 
+    def close(self) -> None:
+        """Have nothing under way."""
+
 
 async def test_what_is_known_is_presented_at_first() -> None:
     """A warm pull has no challenge."""
