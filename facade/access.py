@@ -13,6 +13,7 @@ from attrs import frozen
 from facade.device_identity import DeviceIdentity
 from facade.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
 
 
 class DenialReason(StrEnum):
@@ -45,19 +46,30 @@ def authorize_pull(
     now: datetime,
 ) -> Allowed | Denied:
     """Decide on a pull, given the approved connections of its host, longest prefix first."""
+    decision = serving_connection(pull.repository, connections_of_host, now)
+    if isinstance(decision, Denied):
+        return decision
+    fleets = decision.connection.document.fleets
+    if fleets and device.fleet not in fleets:
+        return Denied(DenialReason.FLEET)
+    return decision
+
+
+def serving_connection(
+    repository: RepositoryName, connections_of_host: Iterable[ApprovedConnection], now: datetime
+) -> Allowed | Denied:
+    """Decide through which connection a repository is served; whose devices may, is not asked."""
     connection = next(
-        (each for each in connections_of_host if _covers(each, pull)),
+        (each for each in connections_of_host if _covers(each, repository)),
         None,
     )
     if connection is None:
         return Denied(DenialReason.NOT_CONNECTED)
     if connection.expires_at is not None and connection.expires_at <= now:
         return Denied(DenialReason.EXPIRED)
-    scope = connection.document
-    if scope.repositories and not any(each.matches(pull.repository) for each in scope.repositories):
+    patterns = connection.document.repositories
+    if patterns and not any(each.matches(repository) for each in patterns):
         return Denied(DenialReason.REPOSITORY)
-    if scope.fleets and device.fleet not in scope.fleets:
-        return Denied(DenialReason.FLEET)
     return Allowed(connection)
 
 
@@ -70,9 +82,9 @@ def longest_prefix_first(
     )
 
 
-def _covers(connection: ApprovedConnection, pull: Pull) -> bool:
+def _covers(connection: ApprovedConnection, repository: RepositoryName) -> bool:
     prefix = connection.document.repository_prefix
-    return prefix is None or pull.repository.is_within(prefix)
+    return prefix is None or repository.is_within(prefix)
 
 
 def _prefix_depth(connection: ApprovedConnection) -> int:

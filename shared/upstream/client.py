@@ -4,7 +4,6 @@ Redirects are followed by hand. Each request is built from an allow-list of head
 credential goes to the registry's own origin alone, and once dropped in a chain never returns.
 """
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,7 +13,7 @@ import aiohttp
 from attrs import frozen
 from yarl import URL
 
-from shared.oci import MANIFEST_MEDIA_TYPES, Digest, Kind, RepositoryName
+from shared.oci import MANIFEST_MEDIA_TYPES, TAG, Digest, Kind, RepositoryName
 from shared.secret import Secret
 from shared.upstream.answer import (
     UpstreamAnswer,
@@ -32,12 +31,18 @@ from shared.upstream.login import Login, asks_for_login, challenges_of
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.scope import Scope
 from shared.upstream.status import error_of_status
+from shared.upstream.tags import MAX_TAG_PAGE_BYTES, TAGS_OF_A_PAGE, TagPage, read_tag_page
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, UpstreamTransport, close_response, read_rest
+from shared.upstream.transport import (
+    Timeouts,
+    UpstreamTransport,
+    close_response,
+    read_bounded,
+    read_rest,
+)
 
 FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
 
-_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 # A store may refuse the HEAD of what it would give: its signature covers GET, or it has no HEAD.
 _DOUBTFUL_HEAD_STATUSES: Final = frozenset({401, 403, 404, 405})
 
@@ -82,7 +87,8 @@ class RegistryClient:
         return cls(transport, authorizer)
 
     async def close(self) -> None:
-        """Close the session; bodies that are being read break."""
+        """Close the session and end what is being minted; bodies that are being read break."""
+        self._authorizer.close()
         await self._transport.close()
 
     @asynccontextmanager
@@ -110,6 +116,22 @@ class RegistryClient:
         try:
             require_identity(hop.response.headers)
             yield _read_answer(hop.response, method, first_byte)
+        finally:
+            close_response(hop.response)
+
+    async def tag_page(self, repository: RepositoryName, page: URL | None = None) -> TagPage:
+        """Return the first page of a repository's tags, or one that another page named.
+
+        Raises `UpstreamError`.
+        """
+        name = upstream_repository(self._transport.target.host, repository)
+        login = Login(self._authorizer, Scope.pull(name))
+        url = page or self._url(f"/v2/{name}/tags/list").with_query(n=TAGS_OF_A_PAGE)
+        hop = await self._send("GET", url, {"Accept": "application/json"}, login, Kind.MANIFEST)
+        try:
+            require_identity(hop.response.headers)
+            body = await read_bounded(hop.response, MAX_TAG_PAGE_BYTES)
+            return read_tag_page(body, url, hop.response.headers.getall("Link", ()))
         finally:
             close_response(hop.response)
 
@@ -173,7 +195,7 @@ class RegistryClient:
 
 
 def _reference(reference: str | Digest) -> str:
-    if isinstance(reference, str) and not _TAG.fullmatch(reference):
+    if isinstance(reference, str) and not TAG.fullmatch(reference):
         message = "a reference is a digest or a tag"
         raise ValueError(message)
     return str(reference)

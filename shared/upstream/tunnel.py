@@ -75,7 +75,8 @@ class TunnelConnector(aiohttp.BaseConnector):
         if self._proxy.resolves_names or _is_address(host):
             return [_authority(host, port)]
         return [
-            _authority(found["host"], port) for found in await self._resolver.resolve(host, port)
+            _authority(found["host"], found["port"])
+            for found in await self._resolver.resolve(host, port)
         ]
 
     async def _connect(self, req: aiohttp.ClientRequest, authority: str) -> ResponseHandler:
