@@ -1,0 +1,31 @@
+"""Pulls of a device, and how each of them ended."""
+
+import orjson
+from attrs import frozen
+
+from tests.support.device_stream import End, device_stream
+from tests.support.facade_process import Device
+
+
+@frozen
+class Outcome:
+    """How a pull ended; `error_code` where it was answered with an error."""
+
+    status: int
+    end: End
+    received: int
+    length: int
+    digest: str  # of what was received
+    error_code: str = ""
+
+
+async def outcome_of(device: Device, path: str) -> Outcome:
+    """Pull a path to its end, whatever that is."""
+    async with device_stream(device.facade.port, device.tls(), path) as stream:
+        error_code = ""
+        if stream.status >= 400:
+            error_code = orjson.loads(await stream.body())["errors"][0]["code"]
+        end = await stream.end()
+        return Outcome(
+            stream.status, end, stream.received, stream.length, stream.digest, error_code
+        )
