@@ -11,8 +11,10 @@ from uuid import UUID
 from aiohttp import web
 
 from facade.config import FacadeSettings
+from facade.content import Content, StreamedContent
 from facade.device_connection import DeviceServer
 from facade.device_identity import IdentityRule, compile_uri_pattern
+from facade.flights import Flights
 from facade.health import Readiness, operations_app
 from facade.metrics import Metrics
 from facade.opener import Opener
@@ -21,6 +23,8 @@ from facade.pull_handler import PullHandler
 from facade.snapshot import Change, Outcome, Snapshot
 from facade.state_file import StateFile
 from facade.statement_feed import StatementFeed
+from facade.store.blob_store import BlobStore
+from facade.stored_content import StoredContent
 from facade.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
 from facade.upstream_connector import UpstreamConnector
 from facade.upstreams import Upstreams
@@ -62,11 +66,12 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
+        content = await stack.enter_async_context(_content(settings, upstreams))
         readiness = Readiness(feed, settings.snapshot_max_age)
         operations = operations_app(readiness, metrics, snapshot)
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         devices = DeviceServer(
-            PullHandler(snapshot, upstreams, metrics, readiness.staleness),
+            PullHandler(snapshot, upstreams, content, metrics, readiness.staleness),
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),
@@ -102,6 +107,23 @@ async def _feed(
         yield feed
     finally:
         await asyncio.to_thread(state_file.close)
+
+
+@asynccontextmanager
+async def _content(settings: FacadeSettings, upstreams: Upstreams) -> AsyncIterator[Content]:
+    """Give the store's content, or where nothing may be kept, upstream's alone."""
+    if settings.cache_dir is None or settings.cache_max_bytes == 0:
+        yield StreamedContent()
+        return
+    store = await asyncio.to_thread(BlobStore.open, settings.cache_dir, settings.cache_max_bytes)
+    flights = Flights(store, upstreams)
+    keeping_uses = asyncio.create_task(store.keep_uses())
+    try:
+        yield StoredContent(store, flights)
+    finally:
+        await flights.land()
+        keeping_uses.cancel()
+        await asyncio.to_thread(store.close)
 
 
 @asynccontextmanager

@@ -100,6 +100,16 @@ WRONG_ANSWER: Final = ErrorAnswer(
 )
 
 
+def range_not_satisfiable(length: int) -> ErrorAnswer:
+    """Return the answer to a range that begins behind the end."""
+    return ErrorAnswer(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        "RANGE_INVALID",
+        "the range begins behind the end of the blob",
+        {"Content-Range": f"bytes */{length}", "Accept-Ranges": "bytes"},
+    )
+
+
 def rate_limited(retry_after_seconds: float | None) -> ErrorAnswer:
     """Return the answer to upstream's rate limit."""
     return ErrorAnswer(

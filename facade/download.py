@@ -6,7 +6,7 @@ yielded was right. Memory is constant: what is held is one piece and what one re
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from attrs import define, field
@@ -17,7 +17,6 @@ from facade.upstream import Upstream
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.structured_log import get_logger
-from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
@@ -49,10 +48,10 @@ class Download:
     length: int
     _upstream: Upstream
     _repository: RepositoryName
-    _answer: UpstreamAnswer
     _stack: AsyncExitStack
     _verifier: HeldBackVerifier
-    _first_resume_delay: float
+    _chunks: AsyncIterator[bytes]
+    _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _failures: int = field(default=0, init=False)
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
@@ -60,27 +59,44 @@ class Download:
 
         Raises `WrongBytesError`, or an `UpstreamError` where resuming was given up.
         """
-        verifier = self._verifier
-        chunks = self._answer.chunks()
-        while verifier.taken < self.length:
+        async for chunk in self._resumed_chunks():
+            for piece in self._verifier.take(chunk):
+                yield piece
+        yield self._verifier.finish()
+
+    async def unverified_chunks(self) -> AsyncIterator[bytes]:
+        """Yield everything as it comes: only where this ends without an error was it right."""
+        async for chunk in self._resumed_chunks():
+            self._verifier.take_verbatim(chunk)
+            yield chunk
+        self._verifier.finish()
+
+    async def _resumed_chunks(self) -> AsyncIterator[bytes]:
+        """Yield upstream's bytes; whoever asks for the next has had the verifier take the last."""
+        while self._verifier.taken < self.length:
             try:
-                async for chunk in chunks:
+                async for chunk in self._chunks:
                     self._failures = 0
-                    for piece in verifier.take(chunk):
-                        yield piece
-                if verifier.taken == self.length:
+                    yield chunk
+                if self._verifier.taken == self.length:
                     break
                 message = "the body ended early"
                 raise BrokenBodyError(message)
             except _BREAKS as error:
-                if verifier.taken == self.length:
+                if self._verifier.taken == self.length:
                     break  # only the framing's end is missing; the digest tells
                 await self._before_resuming(error)
                 try:
-                    chunks = await self._resume()
+                    self._chunks = await self._resume()
                 except _BREAKS as again:
-                    chunks = _Broken(again)
-        yield verifier.finish()
+                    self._chunks = _Broken(again)
+
+    async def resume(self) -> None:
+        """Ask for what the verifier did not take yet, of a blob whose beginning is there already.
+
+        Raises `UpstreamError` where upstream does not begin to answer.
+        """
+        self._chunks = await self._resume()
 
     async def _before_resuming(self, error: UpstreamError) -> None:
         self._failures += 1
@@ -141,27 +157,42 @@ class _Broken(AsyncIterator[bytes]):
 
 
 @asynccontextmanager
-async def _download(
-    upstream: Upstream, repository: RepositoryName, digest: Digest, first_resume_delay: float
+async def open_download(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+    *,
+    first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS,
 ) -> AsyncIterator[Download]:
+    """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
     async with AsyncExitStack() as stack:
         answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
         length = answer.content_length
         if length is None:
             length = await blob_length(upstream, repository, digest)
         verifier = HeldBackVerifier(digest, length)
-        yield Download(length, upstream, repository, answer, stack, verifier, first_resume_delay)
+        yield Download(
+            length, upstream, repository, stack, verifier, answer.chunks(), first_resume_delay
+        )
 
 
-def open_download(
-    upstream: Upstream,
-    repository: RepositoryName,
-    digest: Digest,
-    *,
-    first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS,
-) -> AbstractAsyncContextManager[Download]:
-    """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
-    return _download(upstream, repository, digest, first_resume_delay)
+@asynccontextmanager
+async def continue_download(
+    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier
+) -> AsyncIterator[Download]:
+    """Ask upstream for what a verifier has not taken yet, even where that is nothing.
+
+    Raises `UpstreamError` where upstream does not begin to answer, or denies the blob.
+    """
+    async with AsyncExitStack() as stack:
+        download = Download(
+            verifier.length, upstream, repository, stack, verifier, _Broken(BrokenBodyError(""))
+        )
+        if verifier.taken == verifier.length:
+            await blob_length(upstream, repository, verifier.digest)  # the right is asked for
+        else:
+            await download.resume()
+        yield download
 
 
 async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:

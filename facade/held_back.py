@@ -63,6 +63,14 @@ class HeldBackVerifier:
             raise WrongBytesError(message)
         return b"".join(self._held)
 
+    def take_verbatim(self, beginning: bytes) -> None:
+        """Take in bytes that are kept elsewhere: they are hashed and counted alone."""
+        self.taken += len(beginning)
+        if self.taken > self.length:
+            message = "more bytes than the announced length"
+            raise WrongBytesError(message)
+        self._hasher.update(beginning)
+
     def prefix_hash(self) -> str:
         """Return the hash of what was taken so far, to compare another attempt's beginning."""
         return self._hasher.copy().hexdigest()

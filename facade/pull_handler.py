@@ -12,6 +12,9 @@ from attrs import define, field
 
 from facade import distribution_errors as errors
 from facade.access import Denied, authorize_pull
+from facade.arrival import ArrivalEndedError
+from facade.byte_range import ByteRange, Span, UnsatisfiableRangeError
+from facade.content import Asked, Content, Piece
 from facade.device_connection import (
     SERVER_NAME,
     DeviceConnection,
@@ -21,14 +24,11 @@ from facade.device_connection import (
 )
 from facade.device_identity import DeviceIdentity
 from facade.distribution_errors import PullRefusedError
-from facade.download import blob_length, open_download
 from facade.held_back import WrongBytesError
-from facade.manifest import fetch_manifest
 from facade.metrics import Metrics
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from facade.relay import relay
 from facade.snapshot import Snapshot
-from facade.upstream import Upstream
 from facade.upstream_answers import answer_to
 from facade.upstreams import ConnectionRevokedError, Upstreams
 from shared.approved_connection import ApprovedConnection
@@ -66,7 +66,7 @@ class Exchange:
     reason: str = ""
     body_bytes: int = 0
 
-    async def counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def counted(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
         """Give the pieces on, and count what was given to be sent."""
         async for piece in pieces:
             self.body_bytes += len(piece)
@@ -79,6 +79,7 @@ class PullHandler:
 
     _snapshot: Snapshot
     _upstreams: Upstreams
+    _content: Content
     _metrics: Metrics
     _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
 
@@ -116,6 +117,8 @@ class PullHandler:
             return await self._serve(exchange, pull, connection)
         except (UpstreamError, WrongBytesError, SealedSecretError) as failure:
             raise PullRefusedError(answer_to(failure, pull.kind), str(failure)) from failure
+        except ArrivalEndedError as ended:
+            raise PullRefusedError(answer_to(ended.__cause__, pull.kind), str(ended)) from ended
         except ConnectionRevokedError:
             reason = "the connection was revoked meanwhile"
             raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
@@ -146,33 +149,39 @@ class PullHandler:
     ) -> web.StreamResponse:
         request = exchange.request
         async with self._upstreams.lease(connection) as upstream:
+            asked = Asked(pull, connection, upstream)
             if _matches(request.headers.get("If-None-Match", ""), pull):
-                async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
-                    return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
+                await self._content.require_right(asked)
+                return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
-                manifest = await fetch_manifest(upstream, pull.repository, pull.digest)
+                manifest = await self._content.manifest(asked)
                 if request.method == "GET":
                     exchange.body_bytes = len(manifest.content)
                 return _response(
                     exchange, pull, HTTPStatus.OK, manifest.media_type, manifest.content
                 )
             if request.method == "HEAD":
-                length = await blob_length(upstream, pull.repository, pull.digest)
+                length = await self._content.blob_length(asked)
                 response = _response(exchange, pull, HTTPStatus.OK, OCTET_STREAM)
                 response.headers["Content-Length"] = str(length)
                 return response
-            return await self._stream_blob(exchange, pull, upstream)
+            return await self._send_blob(exchange, asked)
 
-    async def _stream_blob(
-        self, exchange: Exchange, pull: Pull, upstream: Upstream
-    ) -> web.StreamResponse:
-        request = exchange.request
+    async def _send_blob(self, exchange: Exchange, asked: Asked) -> web.StreamResponse:
+        request, pull = exchange.request, asked.pull
         if request.version < HttpVersion11:
             raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0")
-        async with open_download(upstream, pull.repository, pull.digest) as download:
+        async with self._content.blob(asked) as blob:
+            span = Span.whole(blob.length)
             response = web.StreamResponse(headers=_headers(exchange, pull, OCTET_STREAM))
-            response.content_length = download.length
-            await relay(request, response, exchange.counted(download.verified_pieces()))
+            if blob.has_ranges:
+                response.headers["Accept-Ranges"] = "bytes"
+                if byte_range := _asked_range(request, pull):
+                    span = _span(byte_range, blob.length)
+                    response.set_status(HTTPStatus.PARTIAL_CONTENT)
+                    response.headers["Content-Range"] = span.content_range
+            response.content_length = span.count
+            await relay(request, response, exchange.counted(blob.pieces(span)))
         return response
 
     def _tell(self, exchange: Exchange, status: int) -> None:
@@ -205,6 +214,23 @@ def _matches(if_none_match: str, pull: Pull) -> bool:
     """Tell whether the device has these bytes already (RFC 9110 section 13.1.2)."""
     wanted = {f'"{pull.digest}"', f'W/"{pull.digest}"'}
     return any(tag.strip() in wanted for tag in if_none_match.split(","))
+
+
+def _asked_range(request: web.BaseRequest, pull: Pull) -> ByteRange | None:
+    """Return the one range that is asked for, if the condition on it holds (RFC 9110 13.1.5)."""
+    if request.headers.get("If-Range", f'"{pull.digest}"') != f'"{pull.digest}"':
+        return None
+    header = request.headers.get("Range")
+    return ByteRange.parse(header) if header is not None else None
+
+
+def _span(byte_range: ByteRange, length: int) -> Span:
+    try:
+        return byte_range.span(length)
+    except UnsatisfiableRangeError:
+        raise PullRefusedError(
+            errors.range_not_satisfiable(length), "range behind the end"
+        ) from None
 
 
 def _api_version(request_id: str) -> web.Response:

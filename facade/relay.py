@@ -17,6 +17,8 @@ from typing import Final
 from aiohttp import web
 from attrs import define, field
 
+from facade.arrival import ArrivalEndedError
+from facade.content import Piece
 from facade.device_connection import PullAbortedError, abort
 from facade.held_back import WrongBytesError
 from shared.structured_log import get_logger
@@ -36,7 +38,7 @@ _log = get_logger("facade.relay")
 async def relay(
     request: web.BaseRequest,
     response: web.StreamResponse,
-    pieces: AsyncIterator[bytes],
+    pieces: AsyncIterator[Piece],
     *,
     window_seconds: float = PROGRESS_WINDOW_SECONDS,
 ) -> None:
@@ -58,7 +60,7 @@ async def relay(
             await response.write(piece)
             given += len(piece)
         await response.write_eof()
-    except (UpstreamError, WrongBytesError) as error:
+    except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
         abort(request.transport)
         message = f"aborted after {given} bytes: {error}"
         raise PullAbortedError(message) from error

@@ -1,7 +1,5 @@
 """One table: what went wrong on the way to a registry, and what the device is told of it."""
 
-from typing import assert_never
-
 from facade.circuit_breaker import CircuitOpenError
 from facade.distribution_errors import (
     BLOB_UNKNOWN,
@@ -31,10 +29,8 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 
-PullFailure = UpstreamError | WrongBytesError | SealedSecretError
 
-
-def answer_to(failure: PullFailure, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911 - a table
+def answer_to(failure: BaseException | None, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911 - a table
     """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
     match failure:
         case NotFoundError():
@@ -53,5 +49,5 @@ def answer_to(failure: PullFailure, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911
             return unavailable("the registry is away", failure.retry_after)
         case UpstreamError():  # not resolved, not connected, TLS, 5xx, a broken body
             return unavailable("the registry cannot be reached")
-        case _ as unreachable:
-            assert_never(unreachable)
+        case _:  # a download of this machine that ended without a word about the registry
+            return unavailable("the download was interrupted")

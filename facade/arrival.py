@@ -1,0 +1,135 @@
+"""A blob while it arrives, as those see it who read along: how far they may go, and the bytes.
+
+The last piece is held back until digest and length agree, in whichever process that is found out.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Final, Protocol
+
+from attrs import define, field
+
+from facade.held_back import PIECE_BYTES
+from facade.store.cached_read import read_at
+from facade.store.ingest_file import FollowedIngest
+
+POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
+
+
+class ArrivalEndedError(Exception):
+    """The blob will not arrive this way; its cause is what happened, where that is known."""
+
+    def __str__(self) -> str:
+        """Say what happened."""
+        return str(self.__cause__ or super().__str__() or "the blob stopped arriving")
+
+
+class OwnerDiedError(ArrivalEndedError):
+    """The process that brought the blob is gone: somebody has to take over."""
+
+
+class Arrival(Protocol):
+    """An arriving blob of a known length."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+
+    @property
+    def reached(self) -> int:
+        """Bytes that have come."""
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait until bytes behind `offset` may be sent; return up to where.
+
+        Raises `ArrivalEndedError` where they will not come, or were wrong.
+        """
+
+    async def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Return bytes that may be sent."""
+
+
+@define(eq=False)
+class Progress:
+    """How far a download of this process has come; those who wait are told."""
+
+    descriptor: int
+    length: int
+    reached: int = 0
+    proven: bool = False
+    failure: BaseException | None = None
+    _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def move(self, reached: int) -> None:
+        """Note that so many bytes have come."""
+        self.reached = reached
+        self._tell()
+
+    def prove(self) -> None:
+        """Let readers through to the end."""
+        self.proven = True
+        self._tell()
+
+    def fail(self, failure: BaseException) -> None:
+        """Tell readers that no more will come."""
+        self.failure = failure
+        self._tell()
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait as `Arrival` says."""
+        while True:
+            limit = self.length if self.proven else min(self.reached, self.length - PIECE_BYTES)
+            if limit > offset or self.proven:
+                return limit
+            if self.failure is not None:
+                raise ArrivalEndedError from self.failure
+            await self._moved.wait()
+
+    async def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Return bytes of the growing file."""
+        return await read_at(self.descriptor, offset, count)
+
+    def _tell(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+
+@define(eq=False)
+class FollowedArrival:
+    """A download of another process, followed through the file system."""
+
+    _ingest: FollowedIngest
+    _blob: Path
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._ingest.length
+
+    @property
+    def reached(self) -> int:
+        """Bytes that have come."""
+        return self._ingest.size
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait as `Arrival` says."""
+        while True:
+            # In this order: what was proven first cannot have been discarded since.
+            if self._ingest.is_proven(self._blob):
+                return self.length
+            limit = min(self._ingest.size, self.length - PIECE_BYTES)
+            if limit > offset:
+                return limit
+            if self._ingest.is_discarded:
+                raise ArrivalEndedError
+            if not self._ingest.has_owner and not self._ingest.is_proven(self._blob):
+                raise OwnerDiedError
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Return bytes of the growing file."""
+        return await read_at(self._ingest.descriptor, offset, count)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._ingest.close()

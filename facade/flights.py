@@ -1,0 +1,140 @@
+"""Every blob that arrives at this machine: one download for each, whoever asks, in any process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+from facade.arrival import (
+    POLL_SECONDS,
+    Arrival,
+    ArrivalEndedError,
+    FollowedArrival,
+    OwnerDiedError,
+)
+from facade.flight import Flight
+from facade.store.blob_store import BlobStore
+from facade.store.ingest_file import FollowedIngest, OwnedIngest
+from facade.store.layout import FlightKey
+from facade.upstreams import Upstreams
+from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
+
+BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin to answer
+
+
+class NothingArrivesError(Exception):
+    """The other process's download ended before it began, or did not begin in time."""
+
+
+@define(eq=False)
+class _RejoiningArrival:
+    """An arrival that goes on when the process that brought it dies: somebody takes over."""
+
+    _arrival: Arrival
+    _join: Callable[[], Awaitable[Arrival]]
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._arrival.length
+
+    @property
+    def reached(self) -> int:
+        """Bytes that have come."""
+        return self._arrival.reached
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait as `Arrival` says, over the death of an owner."""
+        while True:
+            try:
+                return await self._arrival.readable_beyond(offset)
+            except OwnerDiedError:
+                length = self.length
+                self._arrival = await self._join()
+                if self.length != length:
+                    raise ArrivalEndedError from None
+
+    async def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Return bytes that may be sent."""
+        return await self._arrival.read(offset, count)
+
+
+@define(eq=False)
+class Flights:
+    """The flights of this process, and those of others that it follows."""
+
+    _store: BlobStore
+    _upstreams: Upstreams
+    _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
+
+    def repository_of(self, key: FlightKey) -> RepositoryName | None:
+        """Return through which repository a digest arrives in this process, if it does."""
+        flight = self._flights.get(key)
+        return flight.repository if flight else None
+
+    @asynccontextmanager
+    async def join(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+    ) -> AsyncIterator[Arrival]:
+        """Read along with the download of a blob; start it where there is none.
+
+        Raises what keeps it from beginning, `NothingArrivesError` where that is not known.
+        """
+        async with AsyncExitStack() as stack:
+
+            async def join_once() -> Arrival:
+                await stack.aclose()
+                return await stack.enter_async_context(self._join(connection, key, repository))
+
+            yield _RejoiningArrival(await join_once(), join_once)
+
+    @asynccontextmanager
+    async def _join(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+    ) -> AsyncIterator[Arrival]:
+        flight = await self._flight(connection, key, repository)
+        if flight is not None:
+            async with flight.joined() as progress:
+                yield progress
+            return
+        followed = await self._followed(key)
+        try:
+            yield followed
+        finally:
+            followed.close()
+
+    async def _flight(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+    ) -> Flight | None:
+        """Return this process's flight, a new one perhaps; None where another process has it."""
+        while (flight := self._flights.get(key)) is not None and flight.is_landing:
+            await flight.ended.wait()
+        if flight is None:
+            owned = OwnedIngest.acquire(self._store.layout.flight(key))
+            if owned is None:
+                return None
+            flight = self._flights[key] = Flight(
+                key, repository, connection, owned, self._store, self._upstreams, self._forget
+            )
+        return flight
+
+    async def land(self) -> None:
+        """Stop every flight, keeping what has come."""
+        await asyncio.gather(*(flight.land() for flight in list(self._flights.values())))
+
+    async def _followed(self, key: FlightKey) -> FollowedArrival:
+        folder = self._store.layout.flight(key)
+        async with asyncio.timeout(BEGIN_SECONDS):
+            while folder.exists():
+                ingest = await asyncio.to_thread(FollowedIngest.open, folder)
+                if ingest is not None:
+                    return FollowedArrival(ingest, self._store.layout.blob(key.digest))
+                await asyncio.sleep(POLL_SECONDS)
+        raise NothingArrivesError
+
+    def _forget(self, flight: Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]

@@ -1,0 +1,37 @@
+"""Open-file-description locks: they belong to an open file, and end with the process.
+
+Unlike `flock` they can be asked about without being taken, and unlike POSIX locks they do not
+vanish when another descriptor of the same file is closed (fcntl(2)).
+"""
+
+import fcntl
+import struct
+from typing import Final
+
+_WHOLE_FILE: Final = (0, 0, 0, 0)  # l_whence, l_start, l_len, l_pid
+_FLOCK: Final = "hhqqi4x"
+
+
+def lock_exclusively(descriptor: int) -> bool:
+    """Take the file's lock; False where somebody else holds any."""
+    return _set(descriptor, fcntl.F_WRLCK)
+
+
+def lock_shared(descriptor: int) -> bool:
+    """Take a share of the file's lock; False where somebody holds it exclusively."""
+    return _set(descriptor, fcntl.F_RDLCK)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Tell whether another open file holds a lock."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, *_WHOLE_FILE)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+def _set(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, *_WHOLE_FILE))
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""An arriving blob's folder: a growing file that is never rewritten, its owner, its proof.
+
+State lives in the file system, so that every process of the machine sees it: the lock on the
+file's inode names the owner, its size the progress, `proof` that digest and length agreed. Bytes
+are appended only; a new attempt is a new file, and those who read the old one see that it was
+unlinked. A dead owner's lock is gone: anybody may take over at the size reached.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from attrs import define
+
+from facade.store.file_lock import is_locked, lock_exclusively
+from facade.store.layout import DIRECTORY_MODE, FILE_MODE
+
+DATA, LENGTH, PROOF = "data", "length", "proof"
+
+
+@define(eq=False)
+class OwnedIngest:
+    """The file, in the hands of its only writer."""
+
+    folder: Path
+    descriptor: int
+
+    @classmethod
+    def acquire(cls, folder: Path) -> Self | None:
+        """Become the owner of a new file, or of a dead owner's; None if somebody owns it."""
+        folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        path = folder / DATA
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        with suppress(FileNotFoundError):
+            if lock_exclusively(descriptor) and _is_file_at(descriptor, path):
+                if os.fstat(descriptor).st_size == 0:
+                    _forget(folder)  # what a crash left of another attempt
+                return cls(folder, descriptor)
+        os.close(descriptor)
+        return None
+
+    @property
+    def size(self) -> int:
+        """How far it has come."""
+        return os.fstat(self.descriptor).st_size
+
+    @property
+    def known_length(self) -> int | None:
+        """The length that an earlier owner was told, for what it left."""
+        return announced_length(self.folder)
+
+    def announce(self, length: int) -> None:
+        """Say how long it will be, before the first byte."""
+        temporary = self.folder / f"{LENGTH}.new"
+        temporary.write_text(str(length))
+        temporary.rename(self.folder / LENGTH)
+
+    def append(self, chunk: bytes) -> None:
+        """Write behind what has come; raise `OSError` where the disk is full or fails."""
+        view = memoryview(chunk)
+        while view:
+            view = view[os.pwrite(self.descriptor, view, self.size) :]
+
+    def prove(self) -> None:
+        """Let readers of every process through to the end: digest and length agree."""
+        temporary = self.folder / f"{PROOF}.new"
+        temporary.write_text(str(os.fstat(self.descriptor).st_ino))
+        temporary.rename(self.folder / PROOF)
+
+    def commit(self, blob: Path, checksums_path: Path, checksums: bytes) -> None:
+        """Move the proven file to its place, durably. Blocks while the disk writes."""
+        os.fsync(self.descriptor)
+        blob.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        temporary = checksums_path.with_suffix(".new")
+        temporary.write_bytes(checksums)
+        temporary.rename(checksums_path)
+        # First, so that the next attempt in this folder never finds them.
+        _forget(self.folder)
+        (self.folder / DATA).rename(blob)
+        _sync_folder(blob.parent)
+        self.release()
+
+    def discard(self) -> None:
+        """Throw the attempt away: its readers see that the file was unlinked."""
+        _forget(self.folder)
+        (self.folder / DATA).unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the file as it is, and of a folder without one."""
+        os.close(self.descriptor)
+        with suppress(OSError):  # not empty: a partial, or already the next attempt
+            self.folder.rmdir()
+
+
+@define(eq=False)
+class FollowedIngest:
+    """The file of another process's download, open for reading."""
+
+    folder: Path
+    descriptor: int
+    length: int
+
+    @classmethod
+    def open(cls, folder: Path) -> Self | None:
+        """Open what arrives; None where nothing does, or its length is not known yet."""
+        length = announced_length(folder)
+        if length is None:
+            return None
+        try:
+            descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        return cls(folder, descriptor, length)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+    @property
+    def size(self) -> int:
+        """How far it has come."""
+        return os.fstat(self.descriptor).st_size
+
+    def is_proven(self, blob: Path) -> bool:
+        """Tell whether digest and length agreed: by the proof, or by its place in the store."""
+        with suppress(FileNotFoundError):
+            if (self.folder / PROOF).exists() and _is_file_at(self.descriptor, self.folder / DATA):
+                return True
+        with suppress(FileNotFoundError):
+            return _is_file_at(self.descriptor, blob)
+        return False
+
+    @property
+    def is_discarded(self) -> bool:
+        """Tell whether the attempt was thrown away."""
+        return os.fstat(self.descriptor).st_nlink == 0
+
+    @property
+    def has_owner(self) -> bool:
+        """Tell whether somebody still writes it."""
+        return is_locked(self.descriptor)
+
+
+def _forget(folder: Path) -> None:
+    for name in (PROOF, LENGTH):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    mine, there = os.fstat(descriptor), path.stat()
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def announced_length(folder: Path) -> int | None:
+    """Return the length that an arriving blob will have; None where nothing is announced."""
+    try:
+        text = (folder / LENGTH).read_text()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,64 @@
+"""XXH3 of every 256 KiB of a blob: rot is found before it is served, at 0.02 CPU seconds a GiB.
+
+Not a defence against anybody who can write the store, but against disks; the digest was verified
+when the blob came, and the scrub verifies it again.
+"""
+
+from typing import Final, Self
+
+import xxhash
+from attrs import define, field, frozen
+
+from facade.held_back import PIECE_BYTES
+
+CHECKSUM_BYTES: Final = 8
+
+
+@define
+class PieceHasher:
+    """Takes a blob's bytes in order."""
+
+    _checksums: bytearray = field(factory=bytearray, init=False)
+    _piece: xxhash.xxh3_64 = field(factory=xxhash.xxh3_64, init=False)
+    _in_piece: int = field(default=0, init=False)
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take in the next bytes."""
+        rest = memoryview(chunk)
+        while rest:
+            part = rest[: PIECE_BYTES - self._in_piece]
+            self._piece.update(part)
+            self._in_piece += len(part)
+            rest = rest[len(part) :]
+            if self._in_piece == PIECE_BYTES:
+                self._end_piece()
+
+    def finish(self) -> bytes:
+        """Return the checksums of all pieces, the last one shorter perhaps."""
+        if self._in_piece:
+            self._end_piece()
+        return bytes(self._checksums)
+
+    def _end_piece(self) -> None:
+        self._checksums += self._piece.digest()
+        self._piece.reset()
+        self._in_piece = 0
+
+
+@frozen
+class PieceChecksums:
+    """The checksums of a blob of this length."""
+
+    _checksums: bytes
+
+    @classmethod
+    def of_length(cls, checksums: bytes, length: int) -> Self | None:
+        """Return the checksums; None if they are not of a blob of this length."""
+        pieces = -(-length // PIECE_BYTES)
+        return cls(checksums) if len(checksums) == pieces * CHECKSUM_BYTES else None
+
+    def holds(self, piece: int, content: bytes | memoryview) -> bool:
+        """Tell whether a whole piece has its checksum."""
+        start = piece * CHECKSUM_BYTES
+        expected = self._checksums[start : start + CHECKSUM_BYTES]
+        return xxhash.xxh3_64_digest(content) == expected

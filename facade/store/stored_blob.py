@@ -1,0 +1,73 @@
+"""A complete blob, open for reading: each piece is held against its checksum when it is touched."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from attrs import define
+
+from facade.held_back import PIECE_BYTES
+from facade.store.cached_read import read_at
+from facade.store.file_lock import lock_shared
+from facade.store.piece_checksums import PieceChecksums
+from shared.oci import Digest
+
+
+class RottenBlobError(Exception):
+    """A stored piece is not what was stored: the blob is to be quarantined."""
+
+
+@define(eq=False)
+class StoredBlob:
+    """An open blob. It is not evicted while it is open."""
+
+    digest: Digest
+    length: int
+    _descriptor: int
+    _checksums: PieceChecksums
+
+    @classmethod
+    def open(cls, digest: Digest, path: Path, checksums_path: Path) -> Self | None:
+        """Open a blob; None where it is not stored. Raises `RottenBlobError`, `OSError`."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            if not lock_shared(descriptor):
+                os.close(descriptor)  # the evictor has it: as good as gone
+                return None
+            length = os.fstat(descriptor).st_size
+            checksums = PieceChecksums.of_length(checksums_path.read_bytes(), length)
+            if checksums is None:
+                raise RottenBlobError("the checksums are not those of the file")
+        except FileNotFoundError:
+            os.close(descriptor)
+            raise RottenBlobError("the checksums are gone") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(digest, length, descriptor, checksums)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    async def read(self, offset: int, limit: int) -> memoryview:
+        """Return at most `limit` verified bytes from an offset, of one piece.
+
+        Raises `RottenBlobError`, or `OSError` where the disk fails.
+        """
+        piece, within = divmod(offset, PIECE_BYTES)
+        content = memoryview(await self._read_piece(piece))
+        if not self._checksums.holds(piece, content):
+            raise RottenBlobError("a piece is not what was stored")
+        return content[within : within + limit]
+
+    async def _read_piece(self, piece: int) -> bytes | bytearray:
+        start = piece * PIECE_BYTES
+        wanted = min(PIECE_BYTES, self.length - start)
+        content = await read_at(self._descriptor, start, wanted)
+        if len(content) != wanted:
+            raise RottenBlobError("the file is shorter than it was")
+        return content
