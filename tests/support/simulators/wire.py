@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 TLS_HANDSHAKE = b"\x16"
 MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
@@ -27,6 +27,7 @@ class RecordedRequest:
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def path(self) -> str:
@@ -164,6 +165,8 @@ class WireServer:
                         wire.close()
                         return
                     request = _parse(first + await reader.readuntil(b"\r\n\r\n"))
+                    length = int(request.header("Content-Length") or 0)
+                    request = evolve(request, body=await reader.readexactly(length))
                     self.requests.append(request)
                     await self.respond(request, wire)
         finally:
