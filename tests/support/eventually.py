@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.005
 
 
 async def eventually(

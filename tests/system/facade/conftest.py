@@ -78,6 +78,18 @@ def new_database(database_template: DatabaseTemplate) -> Callable[[], FacadeData
     return database_template.copy
 
 
+@pytest.fixture
+def own_database(new_database: Callable[[], FacadeDatabase]) -> FacadeDatabase:
+    """A test's own database."""
+    return new_database()
+
+
+@pytest.fixture
+def own_writer(own_database: FacadeDatabase) -> StatementWriter:
+    """The control plane's pen, for the test's own database."""
+    return StatementWriter(own_database.owner_url)
+
+
 @pytest.fixture(scope="module")
 def writer(facade_database: FacadeDatabase) -> StatementWriter:
     """The control plane's pen, for the module's database."""

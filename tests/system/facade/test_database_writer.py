@@ -369,17 +369,16 @@ async def test_a_flood_of_notifications_disturbs_nothing(scene: Scene) -> None:
 
 
 async def test_truncate_withdraws_everything_and_nothing_else_brings_it_back(
-    new_database: Callable[[], FacadeDatabase],
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
     start_facade: StartFacade,
     upstream: RegistrySimulator,
 ) -> None:
     """The whole table gone is a thousand rows gone."""
-    database = new_database()
-    writer = StatementWriter(database.owner_url)
-    facade = start_facade(writer, database.facade_url)
-    attacker = DatabaseWriter(database.owner_url)
+    facade = start_facade(own_writer, own_database.facade_url)
+    attacker = DatabaseWriter(own_database.owner_url)
     path = pull_path(upstream, upstream.blob(b"content"))
-    approval = await connect(facade, writer, upstream)
+    approval = await connect(facade, own_writer, upstream)
     row = await attacker.row(approval.subject)
     device = facade.device()
     assert (await device.get(path)).status == 200
