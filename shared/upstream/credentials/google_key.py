@@ -91,7 +91,7 @@ class GoogleServiceAccountKey:
         if unknown := key.keys() - _KNOWN_FIELDS:
             # A name may be anything, a secret pasted in the wrong place too: not quoted.
             raise InvalidServiceAccountKeyError(
-                f"{len(unknown)} fields are none of a service account's key"
+                f"fields that no service account's key has: {len(unknown)}"
             )
         if key.get("universe_domain", DEFAULT_UNIVERSE) != DEFAULT_UNIVERSE:
             raise InvalidServiceAccountKeyError(f"universe_domain: only {DEFAULT_UNIVERSE}")
