@@ -1,8 +1,10 @@
 """Authorizations of one connection, minted on demand: what its client asks in every request.
 
 Two levels are cached: the provider's credential for the whole host, and behind a Bearer challenge
-one token for each (realm, service, scope). Both live within the connection's access key: what a
-rotation or a revocation ends, ends with the broker itself.
+one token for each scope, from the realm and service that this very scope was challenged with:
+Artifactory has a token endpoint for each of its repositories, and one's is not asked for another.
+Both live within the connection's access key: what a rotation or a revocation ends, ends with the
+broker itself.
 """
 
 import time
@@ -10,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from facade.refusals import Refusals
 from facade.renewed import Lasting, Renewed
@@ -29,6 +31,12 @@ Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
 Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
 
+@frozen(eq=False)
+class _Token:
+    challenge: BearerChallenge
+    renewed: Renewed[Secret]
+
+
 @define(eq=False)
 class TokenBroker:
     """The `Authorizer` of one connection.
@@ -41,11 +49,9 @@ class TokenBroker:
     _exchange: Exchange
     _known_challenge: LoginChallenge | None = None
     _clock: Callable[[], float] = time.monotonic
-    _tokens: OrderedDict[tuple[BearerChallenge, Scope], Renewed[Secret]] = field(
-        factory=OrderedDict, init=False
-    )
+    _tokens: OrderedDict[Scope, _Token] = field(factory=OrderedDict, init=False)
     _refusals: Refusals[Scope] = field(init=False)
-    _challenge: LoginChallenge | None = field(init=False)
+    _challenge: LoginChallenge | None = field(init=False)  # the last one, of whatever scope
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
@@ -53,10 +59,14 @@ class TokenBroker:
         self._challenge = self._known_challenge
 
     async def present(self, scope: Scope) -> Secret | None:
-        """Return the value for the last challenge; None before the first."""
-        if self._challenge is None:
+        """Return the value for the scope's challenge; None before its first.
+
+        Basic is the whole host's: what one scope was challenged with holds for all.
+        """
+        challenge = self._challenge_of(scope)
+        if challenge is None:
             return None
-        return await self._authorization(self._challenge, scope)
+        return await self._authorization(challenge, scope)
 
     async def answer(
         self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
@@ -67,7 +77,8 @@ class TokenBroker:
         """
         if challenges and self._known_challenge is None:
             self._challenge = _without_scope(answerable(challenges))
-        challenge = self._challenge
+        # without a challenge (docker/hub-feedback#2530) the scope's own stands, or the last one
+        challenge = self._challenge if challenges else self._challenge_of(scope) or self._challenge
         if challenge is None:
             return None
         if refused is None:
@@ -80,14 +91,21 @@ class TokenBroker:
     def worked(self, scope: Scope) -> None:
         """Note that the registry accepted what was presented: such a value may be minted anew."""
         self._credentials.is_proven = True
-        if isinstance(self._challenge, BearerChallenge):
-            self._token(self._challenge, scope).is_proven = True
+        token = self._tokens.get(scope)
+        if token is not None:
+            token.renewed.is_proven = True
 
     def close(self) -> None:
         """End what is being minted."""
         self._credentials.close()
         for token in self._tokens.values():
-            token.close()
+            token.renewed.close()
+
+    def _challenge_of(self, scope: Scope) -> LoginChallenge | None:
+        if isinstance(self._challenge, BasicChallenge):
+            return self._challenge
+        token = self._tokens.get(scope)
+        return token.challenge if token is not None else None
 
     async def _authorization(self, challenge: LoginChallenge, scope: Scope) -> Secret:
         self._refusals.require_none(scope)
@@ -129,16 +147,14 @@ class TokenBroker:
             self._credentials.refuse(refusal)
 
     def _token(self, challenge: BearerChallenge, scope: Scope) -> Renewed[Secret]:
-        key = (challenge, scope)
-        token = self._tokens.get(key)
-        if token is None:
-            token = self._tokens[key] = Renewed(
-                lambda: self._exchange_for(challenge, scope), self._clock
-            )
-        self._tokens.move_to_end(key)
+        token = self._tokens.get(scope)
+        if token is None or token.challenge != challenge:
+            renewed = Renewed(lambda: self._exchange_for(challenge, scope), self._clock)
+            token = self._tokens[scope] = _Token(challenge, renewed)
+        self._tokens.move_to_end(scope)
         while len(self._tokens) > MAX_TOKENS:
             self._tokens.popitem(last=False)
-        return token
+        return token.renewed
 
     async def _exchange_for(self, challenge: BearerChallenge, scope: Scope) -> Lasting[Secret]:
         credential = await self._credentials.get()
