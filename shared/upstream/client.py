@@ -220,12 +220,13 @@ def _is_doubtful(hop: _Hop, login: Login) -> bool:
     """Tell whether the refusal of a blob's HEAD may hide a blob that GET gives.
 
     A store's refusal always, Harbor's 404 of its proxy projects, a 401 to a token that was just
-    minted (public.ecr.aws), and a 403 whose text a HEAD does not carry (ECR's expired token).
+    minted (public.ecr.aws), and a 403 or 400 whose text a HEAD does not carry (Amazon's words for
+    a stale token).
     """
     match hop.response.status:
         case 401 if hop.is_registry:
             return login.has_bearer
-        case 403 if hop.is_registry:
+        case 400 | 403 if hop.is_registry:
             return not login.has_answered
         case status:
             return status in _DOUBTFUL_HEAD_STATUSES

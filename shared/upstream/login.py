@@ -1,5 +1,7 @@
 """One fetch's dealings with its authorizer: present what is known, answer one refusal, stop."""
 
+from typing import Final
+
 import aiohttp
 
 from shared.secret import Secret
@@ -9,7 +11,9 @@ from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.transport import read_rest
 
-ECR_EXPIRED_TOKEN = b"authorization token has expired"  # awslabs/amazon-ecr-credential-helper#7
+# What Amazon says of a token, without a challenge: ECR in a 403 when it has expired
+# (awslabs/amazon-ecr-credential-helper#7), public.ecr.aws in a 400 (oras-project/oras-go#1227).
+AMAZON_REFUSALS: Final = (b"authorization token has expired", b"authorization token is invalid")
 
 
 class Login:
@@ -51,14 +55,20 @@ class Login:
 async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
     """Tell whether a refusal is one that a new token may mend; the body is read, bounded.
 
-    A 401 always is; a 403 only with a challenge, or with ECR's text for an expired token.
+    A 401 always is; a 403 with a challenge; a 403 or 400 with Amazon's words for a stale token.
     """
-    if response.status not in (401, 403):
-        return False
-    body = await read_rest(response)
-    if response.status == 401 or "WWW-Authenticate" in response.headers:  # noqa: PLR2004 - HTTP's
-        return True
-    return ECR_EXPIRED_TOKEN in body.lower()
+    match response.status:
+        case 401:
+            await read_rest(response)
+            return True
+        case 403 if "WWW-Authenticate" in response.headers:
+            await read_rest(response)
+            return True
+        case 400 | 403:
+            body = (await read_rest(response)).lower()
+            return any(words in body for words in AMAZON_REFUSALS)
+        case _:
+            return False
 
 
 def challenges_of(response: aiohttp.ClientResponse) -> tuple[Challenge, ...]:
