@@ -31,6 +31,7 @@ READ_ONLY_SCOPES: Final = (
     "https://www.googleapis.com/auth/devstorage.read_only",
 )
 MAX_LIFETIME_SECONDS: Final = 3600.0  # Google's own longest; beyond it nothing is believed
+REQUEST_SECONDS: Final = 10.0  # Google answers within a second
 EXCHANGE_THREADS: Final = 8  # each waits for one exchange; one connection needs one an hour
 
 
@@ -48,7 +49,11 @@ class GoogleTokenEndpoint:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str = GOOGLE_TOKEN_URL, *, proxy: OutboundProxy | None = None
+        cls,
+        url: str = GOOGLE_TOKEN_URL,
+        *,
+        proxy: OutboundProxy | None = None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> AsyncIterator["GoogleTokenEndpoint"]:
         """Give the endpoint; exchanges that are under way on leaving fail."""
         threads = ThreadPoolExecutor(EXCHANGE_THREADS, thread_name_prefix="google-token")
@@ -58,6 +63,7 @@ class GoogleTokenEndpoint:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(total=request_seconds),
                 auto_decompress=False,
             ) as session:
                 yield cls(session, threads, url)

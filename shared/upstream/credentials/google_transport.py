@@ -1,5 +1,7 @@
 """google-auth's synchronous transport, over an aiohttp session that runs in its own loop.
 
+The session bounds the time of each request.
+
 It reads the token endpoint's answers itself: google-auth's own reader was seen to end in an
 `OverflowError` for `expires_in: 1000000000000`, and its errors quote what was answered.
 """
@@ -27,9 +29,8 @@ from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.token_exchange import MAX_TOKEN_RESPONSE_BYTES, AccessToken, access_token
 from shared.upstream.transport import read_bounded, upstream_error
 
-REQUEST_SECONDS: Final = 10.0  # Google answers within a second
-# Longer than any request: only a loop that is gone keeps a thread waiting for so long.
-THREAD_SECONDS: Final = 2 * REQUEST_SECONDS
+# Longer than the session's timeout: only a loop that is gone keeps a thread waiting for so long.
+THREAD_SECONDS: Final = 30.0
 # What google-auth is told of a token: that there is one.
 _RECEIVED: Final = b'{"access_token": "received"}'
 
@@ -89,12 +90,7 @@ class TokenRequest(transport.Request):
         """Return the status, 0 without one, and note the outcome."""
         try:
             async with self._session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+                method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 self._outcome = await _outcome(answer)
                 return answer.status

@@ -106,7 +106,10 @@ def test_a_role_of_the_registrys_account_and_partition_agrees(host: str, role_ar
         (f"arn:aws:iam::{ACCOUNT}:role/puller\n", "expected arn:aws:iam"),
         (f"arn:aws:iam::{ACCOUNT}:role/" + "p" * 65, "expected arn:aws:iam"),
         (f"arn:aws:iam::{ACCOUNT}:role/" + "p/" * 5000 + "p", "expected arn:aws:iam"),
-        (f"arn:aws:iam::{'\N{ARABIC-INDIC DIGIT ONE}' * 12}:role/puller", "expected arn:aws:iam"),
+        (
+            "arn:aws:iam::" + "\N{ARABIC-INDIC DIGIT ONE}" * 12 + ":role/puller",
+            "expected arn:aws:iam",
+        ),
         ("", "expected arn:aws:iam"),
     ],
 )
