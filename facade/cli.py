@@ -10,6 +10,7 @@ import click
 import uvloop
 
 from facade.app import StartError, serve
+from facade.commands import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
 from facade.state_file import StateFileError
 from facade.tls import TlsConfigurationError
@@ -18,6 +19,7 @@ from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,
     ConfigurationError,
     exit_with_configuration_error,
+    forget_proxies,
     load,
 )
 from shared.keys import InvalidKeyFileError
@@ -27,7 +29,17 @@ FAILED_EXIT_CODE: Final = 1
 
 @click.group()
 def main() -> None:
-    """Serve digests of approved registries to devices, over mutual TLS."""
+    """Serve digests of approved registries to devices, over mutual TLS.
+
+    Configured by FACADE_* environment variables. Results go to standard output, words for people
+    to standard error.
+    """
+    forget_proxies()
+
+
+main.add_command(check_command)
+main.add_command(resolve_command)
+main.add_command(tags_command)
 
 
 @main.command("serve")

@@ -54,6 +54,7 @@ _KUBERNETES_SERVICE: Final = re.compile(
     r"SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?",
     re.ASCII,
 )
+_PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")  # what `urllib` looks for
 _Settings = TypeVar("_Settings")
 
 
@@ -91,6 +92,17 @@ def load(
         if not environment.problems:
             return settings
     raise ConfigurationError(environment.problems)
+
+
+def forget_proxies() -> None:
+    """Take `HTTP_PROXY` and its like out of this process's environment.
+
+    An outbound proxy is a setting of ours. Libraries that look for one by themselves (botocore,
+    for the metadata service that gives it keys) find none.
+    """
+    for name in _PROXY_VARIABLES:
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
 
 
 def exit_with_configuration_error(error: ConfigurationError) -> NoReturn:

@@ -1,0 +1,105 @@
+"""What a person types to name a registry, a repository, a tag or a digest. Pure.
+
+The host may be in its canonical form (`registry.local:5000`), in that of a device's path
+(`registry.local_5000`), or one of the names under which people know it (`hub.docker.com`). A
+repository becomes its full name upstream (`busybox` -> `library/busybox` on Docker Hub), which is
+what a connection's prefix and patterns speak of.
+"""
+
+from typing import Self
+
+from attrs import frozen
+
+from shared.oci import (
+    TAG,
+    Digest,
+    InvalidDigestError,
+    InvalidRepositoryNameError,
+    RepositoryName,
+)
+from shared.registry_host import InvalidRegistryHostError, RegistryHost
+from shared.upstream.hosts import (
+    UnusableHostError,
+    registry_host_from_people,
+    upstream_repository,
+)
+
+
+class UnusableReferenceError(ValueError):
+    """What was typed names nothing that can be asked for; the message says what to type."""
+
+
+@frozen
+class TypedRepository:
+    """`HOST/REPOSITORY`."""
+
+    host: RegistryHost
+    repository: RepositoryName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the repository; raise `UnusableReferenceError`."""
+        host_text, _, name = text.partition("/")
+        host = _host(host_text)
+        try:
+            return cls(host, upstream_repository(host, RepositoryName.parse(name)))
+        except InvalidRepositoryNameError as error:
+            raise UnusableReferenceError(str(error)) from None
+
+    def __str__(self) -> str:
+        """Return the canonical `host[:port]/repository`."""
+        return f"{self.host}/{self.repository}"
+
+
+@frozen
+class TypedTag:
+    """`HOST/REPOSITORY:TAG`."""
+
+    at: TypedRepository
+    tag: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the tag and where it is; raise `UnusableReferenceError`."""
+        if "@" in text:
+            raise UnusableReferenceError("a digest needs no resolving; give a tag")
+        before, colon, tag = text.rpartition(":")
+        if not colon or "/" in tag or not TAG.fullmatch(tag):
+            raise UnusableReferenceError("expected HOST/REPOSITORY:TAG")
+        return cls(TypedRepository.parse(before), tag)
+
+
+@frozen
+class TypedDigest:
+    """`HOST/REPOSITORY@DIGEST`."""
+
+    at: TypedRepository
+    digest: Digest
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the digest and where it is; raise `UnusableReferenceError`."""
+        before, at, digest = text.partition("@")
+        if not at:
+            raise UnusableReferenceError(
+                "expected HOST/REPOSITORY@DIGEST; `facade resolve` gives a tag's digest"
+            )
+        try:
+            return cls(TypedRepository.parse(before), Digest.parse(digest))
+        except InvalidDigestError as error:
+            raise UnusableReferenceError(str(error)) from None
+
+
+def parse_check_target(text: str) -> RegistryHost | TypedDigest:
+    """Return what `HOST[/REPOSITORY@DIGEST]` names; raise `UnusableReferenceError`."""
+    return TypedDigest.parse(text) if "/" in text else _host(text)
+
+
+def _host(text: str) -> RegistryHost:
+    try:
+        # No host that people know has `_`; in a path it stands for the port's colon.
+        if "_" in text:
+            return registry_host_from_people(str(RegistryHost.parse_path_form(text)))
+        return registry_host_from_people(text)
+    except (UnusableHostError, InvalidRegistryHostError) as error:
+        raise UnusableReferenceError(str(error)) from None
