@@ -4,20 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-import typed_settings as ts
 from attrs import evolve, frozen
 from typing_extensions import override
 
 from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
-from shared.secret import Secret
+from facade.setting_files import (
+    CertificateFile,
+    PrivateKeyFile,
+    SealingPrivateKeyFile,
+    StatementPublicKeyFile,
+    belong_together,
+)
 from shared.setting_types import (
     ByteSize,
+    DatabaseUrl,
     Duration,
     HttpUrl,
     ListenAddress,
     LogLevel,
     PositiveDuration,
-    ReadableFile,
 )
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
 from shared.upstream.proxy import OutboundProxy, ProxyUrl
@@ -33,9 +38,9 @@ class UpstreamSettings:
     All that `facade check`, `tags` and `resolve` need, which run beside a facade that serves.
     """
 
-    database_url: Secret = ts.option(help="a PostgreSQL URL")
-    sealing_private_key_file: ReadableFile
-    statement_public_key_file: ReadableFile
+    database_url: DatabaseUrl
+    sealing_private_key_file: SealingPrivateKeyFile
+    statement_public_key_file: StatementPublicKeyFile
     allow_loopback: bool = False
     aws_endpoint_url: HttpUrl | None = None
     google_token_url: HttpUrl = GOOGLE_TOKEN_URL
@@ -58,9 +63,9 @@ class UpstreamSettings:
 class FacadeSettings(UpstreamSettings):
     """`facade serve`; `interface.md` of the operator's documentation lists them."""
 
-    tls_cert_file: ReadableFile
-    tls_key_file: ReadableFile
-    device_ca_file: ReadableFile
+    tls_cert_file: CertificateFile
+    tls_key_file: PrivateKeyFile
+    device_ca_file: CertificateFile
     state_dir: Path
     cache_dir: Path | None = None
     cache_max_bytes: ByteSize
@@ -83,5 +88,7 @@ class FacadeSettings(UpstreamSettings):
             compile_uri_pattern(self.device_uri_pattern)
         except InvalidUriPatternError as error:
             yield "device_uri_pattern", str(error)
+        if not belong_together(self.tls_cert_file, self.tls_key_file):
+            yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
         if self.cache_max_bytes != 0 and self.cache_dir is None:
             yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"

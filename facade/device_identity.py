@@ -22,6 +22,11 @@ _PLACEHOLDERS: Final = {
     "fleet": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
     "device": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
 }
+_URI_PATTERN: Final = re.compile(
+    r"spiffe://(?:\{trust_domain\}|[a-z0-9._-]{1,255})"
+    r"(?:/(?:\{fleet\}|\{device\}|(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+))+",
+    re.ASCII,
+)
 _DNS_NAME: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
     re.ASCII,
@@ -38,7 +43,7 @@ class IdentityKind(StrEnum):
 
 
 class InvalidUriPatternError(ValueError):
-    """The pattern is not a `spiffe://` URI with `{device}` and known placeholders, once each."""
+    """The pattern is no SPIFFE id with `{device}` and known placeholders as whole segments."""
 
 
 class UnidentifiedDeviceError(ValueError):
@@ -91,22 +96,21 @@ class IdentityRule:
 
 
 def compile_uri_pattern(pattern: str) -> re.Pattern[str]:
-    """Return the expression of `spiffe://{trust_domain}/fleet/{fleet}/device/{device}` and such."""
-    pieces = re.split(r"(\{[^{}]*\})", pattern)
-    placeholders = [piece[1:-1] for piece in pieces[1::2]]
-    known = set(placeholders) <= set(_PLACEHOLDERS)
-    once_each = len(set(placeholders)) == len(placeholders)
-    literal = "".join(pieces[::2])
-    well_formed = re.fullmatch(r"spiffe://[A-Za-z0-9._/-]*", literal) and "{device}" in pattern
-    if not (known and once_each and well_formed):
+    """Return the expression of `spiffe://{trust_domain}/fleet/{fleet}/device/{device}` and such.
+
+    A placeholder is a whole segment, so that no id can be read in two ways.
+    """
+    once_each = pattern.count("{device}") == 1 and pattern.count("{fleet}") <= 1
+    if not (once_each and _URI_PATTERN.fullmatch(pattern)):
         message = (
-            "a device URI pattern begins with spiffe:// and has {device}, and may have "
-            "{trust_domain} and {fleet}, each once"
+            "a SPIFFE id with one segment {device}, at most one {fleet}, and a trust domain or "
+            "{trust_domain}"
         )
         raise InvalidUriPatternError(message)
+    pieces = re.split(r"\{([a-z_]+)\}", pattern)  # literals, with the placeholders between them
     return re.compile(
         "".join(
-            f"(?P<{piece[1:-1]}>{_PLACEHOLDERS[piece[1:-1]]})" if odd else re.escape(piece)
+            f"(?P<{piece}>{_PLACEHOLDERS[piece]})" if odd else re.escape(piece)
             for odd, piece in ((index % 2, piece) for index, piece in enumerate(pieces))
         ),
         re.ASCII,

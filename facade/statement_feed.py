@@ -40,6 +40,14 @@ MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
 
+# ValueError: a host that no resolver takes. InternalClientError: what answers is no PostgreSQL.
+_FAILURES: Final = (
+    OSError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _COLUMNS: Final = "subject, type, key_id, payload, signature"
 _log = get_logger("facade.statement_feed")
 
@@ -91,7 +99,7 @@ class StatementFeed:
         while True:
             try:
                 connection = await self._connect()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except _FAILURES as error:
                 self._note_failure(error)
             else:
                 delay = MIN_RETRY_SECONDS
@@ -115,7 +123,7 @@ class StatementFeed:
                 self._pending.clear()
                 await self._compare_all(connection)
                 await self._read_pending_until_next_poll(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except _FAILURES as error:
             self._note_failure(error)
         finally:
             connection.terminate()

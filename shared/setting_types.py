@@ -25,6 +25,7 @@ from shared.canonical_json import Network
 from shared.secret import Secret
 
 MAX_PORT: Final = 65535
+MAX_HOST_NAME_CHARACTERS: Final = 253  # RFC 1035 section 2.3.4, without the final dot
 MAX_INTEGER_DIGITS: Final = 15  # exact in a double; more is a mistake
 
 _INTEGER: Final = re.compile(rf"-?[0-9]{{1,{MAX_INTEGER_DIGITS}}}", re.ASCII)
@@ -153,6 +154,20 @@ def parse_http_url(text: str) -> str:
     return text
 
 
+def parse_database_url(text: str) -> Secret:
+    """Return the URL of a PostgreSQL database, of one host or of several."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.netloc:
+        message = "not a PostgreSQL URL"
+        raise ValueError(message)
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        parsed = urlsplit(f"//{place}")
+        if parsed.port == 0 or len(parsed.hostname or "") > MAX_HOST_NAME_CHARACTERS:
+            message = "not a host and port"
+            raise ValueError(message)
+    return Secret(text)
+
+
 def require_readable_file(path: Path) -> None:
     """Raise `ValueError` unless this process can open the path and it is no folder."""
     try:
@@ -189,6 +204,10 @@ Networks = Annotated[
 ]
 ReadableFile = Annotated[
     Path, Form(parse_readable_file, "the path of a file that this process can read")
+]
+DatabaseUrl = Annotated[
+    Secret,
+    Form(parse_database_url, "a PostgreSQL URL such as postgresql://user:password@host/database"),
 ]
 HttpUrl = Annotated[str, Form(parse_http_url, "a URL such as https://host.example/path")]
 LogLevel = Literal["debug", "info", "warning", "error"]

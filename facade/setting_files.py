@@ -1,0 +1,78 @@
+"""Files of keys and certificates that settings name, looked into before anything starts.
+
+So a wrong one is named together with everything else that is wrong, and nothing of it is printed.
+"""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from shared.keys import load_sealing_private_keys, load_statement_public_keys
+from shared.setting_types import Form, parse_readable_file
+
+MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle of some hundred CA certificates
+
+
+def _readable_by(load: Callable[[bytes], object]) -> Callable[[str], Path]:
+    """Return a setting's parser: the path of a file that `load` accepts."""
+
+    def parse(text: str) -> Path:
+        path = parse_readable_file(text)
+        try:
+            with path.open("rb") as file:
+                load(file.read(MAX_FILE_BYTES))
+        except (OSError, TypeError, UnsupportedAlgorithm) as error:
+            message = "cannot be loaded"
+            raise ValueError(message) from error
+        return path
+
+    return parse
+
+
+def belong_together(certificate: Path, key: Path) -> bool:
+    """Tell whether a TLS server can use the certificate, its first one, with the private key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _load_private_key(pem: bytes) -> object:
+    return load_pem_private_key(pem, password=None)
+
+
+SealingPrivateKeyFile = Annotated[
+    Path,
+    Form(
+        _readable_by(load_sealing_private_keys),
+        "the path of a readable PEM file of X25519 private keys",
+    ),
+]
+StatementPublicKeyFile = Annotated[
+    Path,
+    Form(
+        _readable_by(load_statement_public_keys),
+        "the path of a readable PEM file of Ed25519 public keys",
+    ),
+]
+CertificateFile = Annotated[
+    Path,
+    Form(
+        _readable_by(x509.load_pem_x509_certificates),
+        "the path of a readable PEM file of certificates",
+    ),
+]
+PrivateKeyFile = Annotated[
+    Path,
+    Form(
+        _readable_by(_load_private_key),
+        "the path of a readable PEM file of a private key without a password",
+    ),
+]
