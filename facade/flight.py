@@ -6,6 +6,7 @@ may leave. When the last one has left it goes on for a grace period if it was wo
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
@@ -30,6 +31,8 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
 GRACE_DEVICES: Final = 2
 GRACE_BYTES: Final = 64 * 1024 * 1024
+GATHERED_BYTES: Final = 1024 * 1024  # written at once
+GATHERED_SECONDS: Final = 0.05  # a slow registry's bytes are passed on in pieces as they come
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of a left partial at a time
 
 _log = get_logger("facade.flight")
@@ -152,10 +155,29 @@ class Flight:
         return progress
 
     async def _receive(self, download: Download, progress: Progress) -> None:
+        """Write what comes, in a thread, and let readers follow.
+
+        A hop for every chunk was measured at 7 CPU seconds a GiB; so they are gathered, but no
+        longer than a device would notice.
+        """
+        gathered, gathered_bytes, written_at = list[bytes](), 0, 0.0
         async for chunk in download.unverified_chunks():
-            await asyncio.to_thread(self._ingest.append, chunk)
+            gathered.append(chunk)
+            gathered_bytes += len(chunk)
+            now = time.monotonic()
+            if gathered_bytes >= GATHERED_BYTES or now - written_at >= GATHERED_SECONDS:
+                await self._write(gathered, progress)
+                gathered, gathered_bytes, written_at = [], 0, now
+        await self._write(gathered, progress)
+
+    async def _write(self, chunks: list[bytes], progress: Progress) -> None:
+        await asyncio.to_thread(self._append, chunks)
+        progress.move(progress.reached + sum(map(len, chunks)))
+
+    def _append(self, chunks: list[bytes]) -> None:
+        self._ingest.append(chunks)
+        for chunk in chunks:
             self._pieces.update(chunk)
-            progress.move(progress.reached + len(chunk))
 
     async def _prove(self, progress: Progress) -> None:
         """Let readers through to the end: digest and length agree."""

@@ -183,7 +183,7 @@ class StoredContent:
         try:
             hasher = PieceHasher()
             hasher.update(manifest.content)
-            ingest.append(manifest.content)
+            ingest.append([manifest.content])
             self._store.commit(ingest, key, hasher.finish(), len(manifest.content))
         except OSError:
             ingest.discard()

@@ -7,6 +7,7 @@ unlinked. A dead owner's lock is gone: anybody may take over at the size reached
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -56,11 +57,15 @@ class OwnedIngest:
         temporary.write_text(str(length))
         temporary.rename(self.folder / LENGTH)
 
-    def append(self, chunk: bytes) -> None:
+    def append(self, chunks: Sequence[bytes]) -> None:
         """Write behind what has come; raise `OSError` where the disk is full or fails."""
-        view = memoryview(chunk)
-        while view:
-            view = view[os.pwrite(self.descriptor, view, self.size) :]
+        written = os.pwritev(self.descriptor, chunks, self.size)
+        for chunk in chunks:
+            if written < len(chunk):  # a signal, or the last bytes that the disk had
+                rest = memoryview(chunk)[written:]
+                while rest:
+                    rest = rest[os.pwrite(self.descriptor, rest, self.size) :]
+            written = max(0, written - len(chunk))
 
     def prove(self) -> None:
         """Let readers of every process through to the end: digest and length agree."""
