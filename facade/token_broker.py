@@ -28,6 +28,7 @@ UNAUTHORIZED: Final = 401
 
 LoginChallenge = BearerChallenge | BasicChallenge
 Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
+Prove = Callable[[Secret], Awaitable[None]]  # raises `CredentialRefusedError`
 Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
 
@@ -42,13 +43,17 @@ class TokenBroker:
     """The `Authorizer` of one connection.
 
     `known_challenge` is what its registry takes whatever it says: Google's name a Bearer challenge,
-    and take the provider's credential for their whole host all the same.
+    and take the provider's credential for their whole host all the same. `prove` shows a Basic
+    credential to the registry once, before the first request of every device shows it: a hundred
+    at once with a wrong password would lock the account.
     """
 
     _credentials: Credentials
     _exchange: Exchange
     _known_challenge: LoginChallenge | None = None
+    _prove: Prove | None = None
     _clock: Callable[[], float] = time.monotonic
+    _proof: Renewed[bool] = field(init=False)
     _tokens: OrderedDict[Scope, _Token] = field(factory=OrderedDict, init=False)
     _refusals: Refusals[Scope] = field(init=False)
     _challenge: LoginChallenge | None = field(init=False)  # the last one, of whatever scope
@@ -56,6 +61,7 @@ class TokenBroker:
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
         self._refusals = Refusals(self._clock)
+        self._proof = Renewed(self._prove_credential, self._clock)
         self._challenge = self._known_challenge
 
     async def present(self, scope: Scope) -> Secret | None:
@@ -98,6 +104,7 @@ class TokenBroker:
     def close(self) -> None:
         """End what is being minted."""
         self._credentials.close()
+        self._proof.close()
         for token in self._tokens.values():
             token.renewed.close()
 
@@ -111,14 +118,23 @@ class TokenBroker:
         self._refusals.require_none(scope)
         match challenge:
             case BasicChallenge():
-                credential = await self._credentials.get()
-                if credential is None:
-                    raise CredentialRefusedError("the registry asks for a login, we have none")
-                return credential.authorization()
+                await self._proof.get()
+                return await self._basic()
             case BearerChallenge():
                 return await self._token(challenge, scope).get()
             case _ as unreachable:
                 assert_never(unreachable)
+
+    async def _basic(self) -> Secret:
+        credential = await self._credentials.get()
+        if credential is None:
+            raise CredentialRefusedError("the registry asks for a login, we have none")
+        return credential.authorization()
+
+    async def _prove_credential(self) -> Lasting[bool]:
+        if self._prove is not None:
+            await self._prove(await self._basic())
+        return Lasting(value=True, lifetime_seconds=None)
 
     async def _minted_anew(
         self, challenge: LoginChallenge, scope: Scope, refused: Secret

@@ -61,8 +61,12 @@ class UpstreamConnector:
             minted = await mint(transport, challenge, scope, basic)
             return Lasting(minted.header, minted.lifetime_seconds)
 
-        broker = TokenBroker(Renewed(credential), exchange, _known_challenge(document.provider))
-        return RegistryClient(transport, broker)
+        async def prove(authorization: Secret) -> None:
+            await client.prove(authorization)
+
+        known = _known_challenge(document.provider)
+        client = RegistryClient(transport, TokenBroker(Renewed(credential), exchange, known, prove))
+        return client
 
 
 def _known_challenge(provider: Provider) -> LoginChallenge | None:

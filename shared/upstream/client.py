@@ -25,7 +25,11 @@ from shared.upstream.answer import (
 )
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import Challenge
-from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    NotFoundError,
+    UnexpectedAnswerError,
+)
 from shared.upstream.hosts import upstream_repository
 from shared.upstream.login import Login, asks_for_login, challenges_of
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
@@ -142,6 +146,18 @@ class RegistryClient:
             return _read_ping(hop)
         finally:
             close_response(hop.response)
+
+    async def prove(self, authorization: Secret) -> None:
+        """Show a credential to `GET /v2/`; raise `CredentialRefusedError` if it is a wrong one.
+
+        What answers otherwise than a registry that is asked to log in proves nothing.
+        """
+        try:
+            ping = await self.ping(authorization)
+        except (CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
+            return  # a 403 is about rights
+        if not ping.is_open:
+            raise CredentialRefusedError("the registry refuses our credential", status=401)
 
     def _url(self, path: str) -> URL:
         return self._transport.target.endpoint.with_path(path, encoded=True)

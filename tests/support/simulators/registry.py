@@ -36,7 +36,12 @@ from tests.support.simulators.login import BasicLogin, BearerLogin, Login
 from tests.support.simulators.wire import RecordedRequest, Wire, WireServer
 
 DEFAULT_REPOSITORY: Final = "team/app"
-FORBIDDEN_AT_STORES: Final = ("Authorization", "Cookie", "Proxy-Authorization")
+FORBIDDEN_AT_STORES: Final = (
+    "Authorization",
+    "Cookie",
+    "Proxy-Authorization",
+    "X-JFrog-Art-Api",  # Artifactory's own, which HTTP libraries forward
+)
 
 
 class RegistrySimulator(WireServer):

@@ -17,7 +17,7 @@ from shared.upstream.resolver import (
     PinnedResolver,
     system_lookup,
 )
-from tests.unit.upstream.name_service import NameService
+from tests.support.simulators.name_service import NameService
 
 METADATA = "169.254.169.254"
 PUBLIC = "8.8.8.8"
