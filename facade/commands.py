@@ -120,12 +120,12 @@ async def _resolve(means: CommandMeans, asked: TypedTag, *, as_json: bool) -> bo
 def check_view(asked: RegistryHost | TypedDigest, reports: list[CheckReport]) -> dict[str, Any]:
     """Return what `check --json` prints; without any connection the check has failed."""
     passed = bool(reports) and all(report.has_passed for report in reports)
-    of_digest = isinstance(asked, TypedDigest)
+    digest = asked if isinstance(asked, TypedDigest) else None
     return {
         "outcome": "passed" if passed else "failed",
-        "host": str(asked.at.host if of_digest else asked),
-        "repository": str(asked.at.repository) if of_digest else None,
-        "digest": str(asked.digest) if of_digest else None,
+        "host": str(asked.at.host if isinstance(asked, TypedDigest) else asked),
+        "repository": str(digest.at.repository) if digest else None,
+        "digest": str(digest.digest) if digest else None,
         "connections": [report.view() for report in reports],
     }
 

@@ -66,6 +66,7 @@ class StatementWriter:
         host: str,
         *,
         username: str | None = None,
+        credential: Credential | None = None,
         token: str | None = None,
         connection_id: UUID | None = None,
         secret_version: int = 1,
@@ -75,7 +76,8 @@ class StatementWriter:
         """Return an approval with its secret sealed, not yet written."""
         connection_id = connection_id or uuid4()
         now = datetime.now(UTC)
-        credential: Credential = UsernameAndToken(username) if username else Anonymous()
+        if credential is None:
+            credential = UsernameAndToken(username) if username else Anonymous()
         document = ConnectionDocument(
             host=RegistryHost.parse(host),
             credential=credential,
