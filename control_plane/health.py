@@ -3,7 +3,7 @@
 from control_plane.acts import require_entry
 from control_plane.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
-from control_plane.migrate import newest_revision
+from control_plane.migrations.newest import newest_revision
 from control_plane.signer import Verifier
 from control_plane.statement_store import fetch_newest_entry
 from shared.statement import StatementRefusedError

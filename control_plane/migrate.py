@@ -4,13 +4,11 @@ Everything after the roles happens in one transaction under one advisory lock, s
 migration at the same time waits, finds nothing to do, and states the grants once more.
 """
 
-from functools import cache
 from typing import Final
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -41,15 +39,6 @@ async def migrate(database_url: str) -> list[str]:
         await engine.dispose()
 
 
-@cache
-def newest_revision() -> str:
-    """Return the schema revision that this program works with."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise AssertionError("there is no revision")
-    return head
-
-
 async def _make_roles(database_url: str) -> None:
     connection = await _connect(database_url)
     try:
@@ -60,7 +49,7 @@ async def _make_roles(database_url: str) -> None:
 
 def _migrate(connection: Connection) -> list[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-    config = _config()
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     run_sql_file(connection, FOLDER / "grants.sql")
@@ -68,7 +57,8 @@ def _migrate(connection: Connection) -> list[str]:
     return [row[0] for row in remaining]
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Return what alembic is told: where the revisions are."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("version_locations", str(FOLDER / "revisions").replace("%", "%%"))

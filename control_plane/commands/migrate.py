@@ -8,7 +8,7 @@ from control_plane.commands.running import command, fail, say
 from control_plane.config import MigrateSettings
 from control_plane.environment import settings
 from control_plane.migrate import migrate as migrate_database
-from control_plane.migrate import newest_revision
+from control_plane.migrations.newest import newest_revision
 
 # What no migration can take from a role that may log in at all.
 _ALWAYS = (

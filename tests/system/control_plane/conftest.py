@@ -28,28 +28,46 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
 
 
 @pytest.fixture(scope="session")
-def plane(
-    postgres: Postgres, keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ControlPlane]:
-    """A control plane with alice, bob, root and eve. Each test takes hosts of its own."""
-    postgres.create_database("control_plane")
-    database = Database(postgres, "control_plane")
-    folder = tmp_path_factory.mktemp("control-plane")
+def template(postgres: Postgres) -> str:
+    """The name of a migrated database that others are copied from; nobody connects to it."""
+    name = "control_plane_template"
+    postgres.create_database(name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        started = runner.run(_start(database, keys, folder))
-    yield started
-    started.stop()
+        runner.run(migrate(postgres.superuser_url_of(name)))
+    make_login_role(postgres)
+    return name
 
 
 @pytest.fixture(scope="session")
-def migrated(postgres: Postgres) -> Database:
-    """A migrated database with the control plane's login role; tests leave it empty."""
-    postgres.create_database("control_plane_migrated")
-    database = Database(postgres, "control_plane_migrated")
+def migrated(postgres: Postgres, template: str) -> Database:
+    """A database that was migrated itself; tests leave it empty.
+
+    A copy has not the rights on the database, only those on what is in it.
+    """
+    database = _copy(postgres, template)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(migrate(database.superuser_url))
-    make_login_role(postgres)
     return database
+
+
+@pytest.fixture
+def database(postgres: Postgres, template: str) -> Iterator[Database]:
+    """A migrated database of the test's own."""
+    copy = _copy(postgres, template)
+    yield copy
+    postgres.sql(f'DROP DATABASE "{copy.name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def plane(
+    postgres: Postgres, template: str, keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """A control plane with alice, bob, root and eve. Each test takes hosts of its own."""
+    folder = tmp_path_factory.mktemp("control-plane")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        started = runner.run(_start(_copy(postgres, template), keys, folder))
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -68,9 +86,13 @@ def host() -> str:
     return f"registry-{uuid.uuid4().hex}.example"
 
 
+def _copy(postgres: Postgres, template: str) -> Database:
+    name = f"control_plane_{uuid.uuid4().hex}"
+    postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return Database(postgres, name)
+
+
 async def _start(database: Database, keys: KeyFiles, folder: Path) -> ControlPlane:
-    await migrate(database.superuser_url)
-    make_login_role(database.server)
     return await ControlPlane.start(
         folder,
         owner_url=database.superuser_url,

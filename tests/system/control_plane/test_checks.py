@@ -1,8 +1,7 @@
 """Connection checks, against real registries."""
 
 import asyncio
-
-import pytest
+import uuid
 
 from control_plane.rate_limit import CHECK_BURST
 from deploy.dev.device_ca import CertificateAuthority
@@ -96,31 +95,27 @@ async def test_a_foreign_realm_is_named_and_sent_nothing(
 
 
 async def test_a_certificate_that_is_not_believed_fails(
-    own_plane: ControlPlane, token_registry: Registry
+    plane: ControlPlane, token_registry: Registry
 ) -> None:
     """Without its CA a private registry is not who it says."""
-    answer = await check(own_plane.client("alice"), token_registry.host)
+    answer = await check(plane.client("alice"), token_registry.host)
     assert (answer["outcome"], answer["problem"]) == ("failed", "tls_failed")
 
 
-@pytest.mark.parametrize(
-    "host, problem",
-    [
+async def test_what_is_not_reachable_from_here_is_skipped(plane: ControlPlane) -> None:
+    """The facade may stand elsewhere; metadata and private addresses are not even tried."""
+    alice = plane.client("alice")
+    for host, problem in (
         ("no-such-name.invalid", "not_resolved"),
         ("10.255.255.1", "address_not_allowed"),
         ("169.254.169.254", "address_not_allowed"),
         (f"127.0.0.1:{free_port()}", "not_reachable"),
-    ],
-)
-async def test_what_is_not_reachable_from_here_is_skipped(
-    own_plane: ControlPlane, host: str, problem: str
-) -> None:
-    """The facade may stand elsewhere; metadata and private addresses are not even tried."""
-    alice = own_plane.client("alice")
-    answer = await check(alice, host, allowed_networks=["10.0.0.0/8", "169.254.0.0/16"])
-    assert (answer["outcome"], answer["problem"]) == ("skipped", problem)
-    view = await alice.connect(host, check=True)
-    assert view["check"] == {"outcome": "skipped", "problem": problem}
+    ):
+        answer = await check(alice, host, allowed_networks=["10.0.0.0/8", "169.254.0.0/16"])
+        assert (answer["outcome"], answer["problem"]) == ("skipped", problem)
+        prefix = uuid.uuid4().hex
+        view = await alice.connect(host, check=True, repository_prefix=prefix)
+        assert view["check"] == {"outcome": "skipped", "problem": problem}
 
 
 async def test_checks_reach_no_private_network_that_was_not_opened(

@@ -112,13 +112,13 @@ async def test_everything_an_approver_must_know_is_in_the_view(
     assert view["description"] == "the press hall"
 
 
-@pytest.mark.parametrize(
-    "typed", ["https://index.docker.io/v1/", "registry-1.docker.io", "docker.io"]
-)
-async def test_a_host_is_stored_in_its_one_form(own_plane: ControlPlane, typed: str) -> None:
-    """However people write Docker Hub, devices ask for docker.io."""
-    view = await own_plane.client("alice").connect(typed)
+async def test_a_host_is_stored_in_its_one_form(plane: ControlPlane) -> None:
+    """However people write Docker Hub, devices ask for docker.io, and it is one place."""
+    alice, prefix = plane.client("alice"), uuid.uuid4().hex
+    view = await alice.connect("https://index.docker.io/v1/", repository_prefix=prefix)
     assert view["host"] == "docker.io"
+    for typed in ("registry-1.docker.io", "docker.io", "DOCKER.IO"):
+        await alice.connect(typed, repository_prefix=prefix, expect=409)
 
 
 async def test_lists_come_in_pages(own_plane: ControlPlane) -> None:

@@ -5,8 +5,10 @@ import sys
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 
-from control_plane.migrate import migrate
+from control_plane.migrate import alembic_config, migrate
+from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
@@ -32,8 +34,16 @@ def facade_login(migrated: Database) -> Database:
     return migrated
 
 
-async def test_migrating_twice_changes_nothing(database: Database) -> None:
+def test_the_newest_revision_is_the_last_of_the_chain() -> None:
+    """A server knows it by its file's name alone."""
+    script = ScriptDirectory.from_config(alembic_config())
+    assert script.get_current_head() == newest_revision()
+
+
+async def test_migrating_twice_changes_nothing(postgres: Postgres) -> None:
     """A deployer may run it at every start."""
+    postgres.create_database("migrated_twice")
+    database = Database(postgres, "migrated_twice")
     assert await migrate(database.superuser_url) == []
     assert await migrate(database.superuser_url) == []
     assert database.sql("SELECT version_num FROM alembic_version") == "0001"
