@@ -84,7 +84,7 @@ async def test_a_query_changes_nothing(served: Served, query: bytes) -> None:
     """Containerd says `?ns=`; a mirror would obey it, this is none."""
     plain = await ask(served.device, request_bytes(served.path.encode()))
     require_same(await ask(served.device, request_bytes(served.path.encode() + query)), plain)
-    assert {request.target for request in served.upstream.requests} == {
+    assert {request.target for request in served.upstream.pulls} == {
         f"/v2/team/app/blobs/{served.digest}"
     }
 
