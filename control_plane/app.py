@@ -11,11 +11,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from control_plane.errors import ControlPlaneError, NotAuthenticatedError
 from control_plane.http_call import MAX_BODY_BYTES, Call, bearer_token
+from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.operators import Authenticator
 from control_plane.permissions import require
 from control_plane.problems import INTERNAL, problem_of, problem_of_http
-from control_plane.routes import Api, Route
+from control_plane.routes import Api
 from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"

@@ -15,18 +15,35 @@ from control_plane.acts import Acts
 from control_plane.connection_request import ConnectionRequest
 from control_plane.errors import CheckFailedError, FieldError
 from control_plane.rate_limit import RateLimit
-from control_plane.revisions import RecordedCheck
+from control_plane.stored_connection import RecordedCheck
 from shared.canonical_json import Network
-from shared.connection import UsernameAndToken
-from shared.upstream.check import CheckProblem, LoginCheck, Outcome, check_login
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.upstream.check import (
+    CheckProblem,
+    LoginCheck,
+    Outcome,
+    check_login,
+    check_of_error,
+)
+from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
+from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.egress import LOOPBACK
+from shared.upstream.errors import UpstreamError
+from shared.upstream.proxy import OutboundProxy
 from shared.upstream.target import UpstreamTarget
 
 CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
 
 NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
-_POINTERS: Final = {"credential_refused": "/token", "realm_not_allowed": "/auth_realms"}
+# The customer's role trusts the facade's identity, and this process has none.
+ROLE_NOT_ASSUMED: Final = LoginCheck(
+    Outcome.SKIPPED,
+    problem=CheckProblem(
+        "aws_not_asked", "the facade alone can assume the role: `facade check` tries it"
+    ),
+)
+_POINTERS: Final = {"realm_not_allowed": "/auth_realms"}
 
 
 @frozen
@@ -35,7 +52,9 @@ class Checks:
 
     acts: Acts
     limit: RateLimit
+    google: GoogleTokenEndpoint
     networks: tuple[Network, ...] = field(factory=tuple)
+    proxy: OutboundProxy | None = None
 
     async def check(self, request: ConnectionRequest, *, actor: str) -> LoginCheck:
         """Return what the registry said; raise `TooManyRequestsError`."""
@@ -64,13 +83,35 @@ class Checks:
         raise _failed(request, check)
 
     async def _ask(self, request: ConnectionRequest, actor: str) -> LoginCheck:
+        if isinstance(request.credential, EcrRole):
+            return ROLE_NOT_ASSUMED
         self.limit.take(actor)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-                return await check_login(_target(request, self.networks), _credential(request))
+                return await self._log_in(request)
         except TimeoutError:
             problem = CheckProblem("timeout", f"no end within {CHECK_TIMEOUT_SECONDS:.0f} s")
             return LoginCheck(Outcome.SKIPPED, problem=problem)
+
+    async def _log_in(self, request: ConnectionRequest) -> LoginCheck:
+        try:
+            credential = await self._credential(request)
+        except UpstreamError as error:
+            return check_of_error(error)
+        return await check_login(_target(request, self.networks), credential, proxy=self.proxy)
+
+    async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:
+        """Return what the registry is shown; raise `UpstreamError` where none is to be had."""
+        if request.secret is None:
+            return None
+        match request.credential:
+            case UsernameAndToken(username):
+                return BasicCredential(username, request.secret)
+            case GoogleServiceAccount():
+                key = await asyncio.to_thread(GoogleServiceAccountKey.from_secret, request.secret)
+                return (await GoogleServiceAccountProvider(key, self.google).mint()).basic
+            case _:
+                return None
 
 
 def recorded(check: LoginCheck) -> RecordedCheck:
@@ -111,18 +152,20 @@ def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> Upstream
     return evolve(target, allowed_networks=networks_within(request.allowed_networks, opened))
 
 
-def _credential(request: ConnectionRequest) -> BasicCredential | None:
-    if isinstance(request.credential, UsernameAndToken) and request.secret is not None:
-        return BasicCredential(request.credential.username, request.secret)
-    return None
-
-
 def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:
     code = check.problem.code if check.problem else ""
     pointer = _POINTERS.get(code, "/host")
     if code == "tls_failed" and request.ca_certificate:
         pointer = "/ca_certificate"
-    if code == "credential_refused" and request.secret is None:
-        pointer = "/username"  # anonymous, and the registry wants a credential
+    if code == "credential_refused":
+        pointer = _credential_pointer(request)
     detail = check.problem.text if check.problem else "the check failed"
     return CheckFailedError(FieldError(pointer, detail), check_view(check))
+
+
+def _credential_pointer(request: ConnectionRequest) -> str:
+    if isinstance(request.credential, Anonymous):
+        return "/username"  # the registry wants a credential
+    return (
+        "/service_account_key" if isinstance(request.credential, GoogleServiceAccount) else "/token"
+    )

@@ -1,23 +1,31 @@
 """What the commands read from the environment: one class for each set of needs."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import typed_settings as ts
 from attrs import frozen
 
+from control_plane.grant import parse_principal_arn
 from shared.secret import Secret
 from shared.setting_types import (
     Duration,
+    Form,
     HttpUrl,
     ListenAddress,
     LogLevel,
     Networks,
     ReadableFile,
 )
+from shared.upstream.proxy import ProxyUrl
 
 PREFIX: Final = "CONTROL_PLANE"
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+AwsPrincipalArn = Annotated[
+    str,
+    Form(parse_principal_arn, "an ARN such as arn:aws:iam::123456789012:role/facade"),
+]
 
 
 @frozen(kw_only=True)
@@ -33,6 +41,9 @@ class ServeSettings:
     behind_tls_proxy: bool = False
     require_second_approver: bool = False
     check_networks: Networks = ()
+    aws_principal_arn: AwsPrincipalArn | None = None
+    google_token_url: HttpUrl | None = None  # Google's own
+    https_proxy: ProxyUrl | None = None
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.canonical_json import Network
 from shared.connection import Provider
+from shared.ecr_host import is_external_id
 from shared.oci import RepositoryName
 from shared.sealed_secret import MAX_SECRET_BYTES
 from shared.secret import Secret
@@ -27,19 +28,16 @@ _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def parse_provider(text: str) -> Provider:
-    """Return the provider; raise `ValueError` for one that cannot be connected."""
-    if text in {Provider.GOOGLE_SERVICE_ACCOUNT, Provider.AWS_ECR}:
-        message = "this version connects static credentials alone; this provider comes later"
-        raise ValueError(message)
-    if text != Provider.STATIC:
+    """Return the provider; raise `ValueError` for one that is unknown."""
+    if text not in list(Provider):
         message = f"expected one of {', '.join(Provider)}"
         raise ValueError(message)
-    return Provider.STATIC
+    return Provider(text)
 
 
-def parse_prefix(text: str) -> RepositoryName:
-    """Return a prefix that is not empty."""
-    return RepositoryName.parse(text)
+def parse_prefix(text: str) -> RepositoryName | None:
+    """Return the prefix; an empty text is none."""
+    return RepositoryName.parse(text) if text else None
 
 
 def parse_username(text: str) -> str:
@@ -64,6 +62,14 @@ def parse_secret(text: str) -> Secret:
         message = "a token has no control characters; is there a line break at its end?"
         raise ValueError(message)
     return Secret(text)
+
+
+def parse_external_id(text: str) -> str:
+    """Return an external id that STS takes."""
+    if not is_external_id(text):
+        message = "expected 2 to 1224 of A-Z, a-z, 0-9 and + = , . @ : / _ -"
+        raise ValueError(message)
+    return text
 
 
 def parse_fleet(text: str) -> str:

@@ -14,12 +14,11 @@ from control_plane.connection_fields import (
     parse_prefix,
     parse_provider,
     parse_realm,
-    parse_secret,
-    parse_username,
 )
+from control_plane.credential_fields import read_credential
 from control_plane.field_reader import FieldReader
 from shared.canonical_json import Network
-from shared.connection import Anonymous, ConnectionDocument, UsernameAndToken
+from shared.connection import ConnectionDocument, Credential, Provider
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
@@ -31,17 +30,13 @@ MAX_FLEETS: Final = 256
 MAX_NETWORKS: Final = 64
 MAX_REALMS: Final = 16
 
-# What the providers of later versions are asked for; known, so that one clear error names the
-# provider and not a dozen unknown fields.
-_LATER_FIELDS: Final = ("service_account_key", "role_arn", "external_id")
-
 
 @frozen
 class ConnectionRequest:
-    """A connection as it is wished for."""
+    """A connection as it is wished for. No `secret`: there is none, or it stays as it is."""
 
     host: RegistryHost
-    credential: Anonymous | UsernameAndToken
+    credential: Credential
     repository_prefix: RepositoryName | None = None
     repositories: tuple[RepositoryPattern, ...] = ()
     fleets: tuple[str, ...] = ()
@@ -49,7 +44,7 @@ class ConnectionRequest:
     allowed_networks: tuple[Network, ...] = ()
     ca_certificate: str | None = None
     auth_realms: tuple[str, ...] = ()
-    description: str = ""
+    description: str | None = None
     secret: Secret | None = field(default=None, repr=False)
 
     def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
@@ -71,32 +66,34 @@ class ConnectionRequest:
 
 def parse_connection_request(body: Mapping[str, object]) -> ConnectionRequest:
     """Return the request, or raise `InvalidRequestError` with every wrong field."""
-    fields = FieldReader(body)
+    return read_connection_request(FieldReader(body))
+
+
+def read_connection_request(
+    fields: FieldReader, kept: Credential | None = None
+) -> ConnectionRequest:
+    """Return the request; an edit may leave out the secret of the credential that is `kept`."""
     host = fields.text("host", registry_host_from_people, required=True)
     provider = fields.text("provider", parse_provider, required=True)
-    username, secret = _credential(fields)
-    if provider is None:
-        for name in _LATER_FIELDS:
-            fields.has(name)
-    prefix = None
-    if body.get("repository_prefix") != "":
-        prefix = fields.text("repository_prefix", parse_prefix)
-    fields.has("repository_prefix")
+    given = read_credential(fields, provider, host, kept)
+    prefix = fields.text("repository_prefix", parse_prefix)
     repositories = fields.texts("repositories", RepositoryPattern.parse, at_most=MAX_REPOSITORIES)
     fleets = fields.texts("fleets", parse_fleet, at_most=MAX_FLEETS)
-    plain_http = fields.flag("plain_http")
+    plain_http = _plain_http(fields, provider)
     networks = fields.texts("allowed_networks", parse_network, at_most=MAX_NETWORKS)
     ca_certificate = fields.text("ca_certificate", parse_ca_certificate)
     if plain_http and ca_certificate:
         fields.wrong("/ca_certificate", "plain HTTP has no certificate to check")
     realms = fields.texts("auth_realms", parse_realm, at_most=MAX_REALMS)
-    description = fields.text("description", parse_description) or ""
+    description = fields.text("description", parse_description)
+    if fields.given("description") and description is None:
+        description = ""
     fields.finish()
-    if host is None:
-        raise AssertionError("a missing host is an error")
+    if host is None or given is None:
+        raise AssertionError("what is missing is an error")
     return ConnectionRequest(
         host=host,
-        credential=UsernameAndToken(username) if username else Anonymous(),
+        credential=given.credential,
         repository_prefix=prefix,
         repositories=repositories,
         fleets=fleets,
@@ -105,16 +102,12 @@ def parse_connection_request(body: Mapping[str, object]) -> ConnectionRequest:
         ca_certificate=ca_certificate,
         auth_realms=realms,
         description=description,
-        secret=secret,
+        secret=given.secret,
     )
 
 
-def _credential(fields: FieldReader) -> tuple[str | None, Secret | None]:
-    """Return user name and token: both, or neither for an anonymous connection."""
-    username = fields.text("username", parse_username)
-    secret = fields.text("token", parse_secret)
-    if fields.has("username") and not fields.has("token"):
-        fields.wrong("/token", "a user name needs its token; give both, or neither (anonymous)")
-    if fields.has("token") and not fields.has("username"):
-        fields.wrong("/username", "a token needs its user name; give both, or neither (anonymous)")
-    return username, secret
+def _plain_http(fields: FieldReader, provider: Provider | None) -> bool:
+    plain_http = fields.flag("plain_http")
+    if plain_http and provider not in (None, Provider.STATIC):
+        fields.wrong("/plain_http", "the registries of this provider have TLS")
+    return plain_http

@@ -8,8 +8,8 @@ import asyncpg
 
 from control_plane.database import DatabaseConnection
 from control_plane.errors import ConflictError
-from control_plane.revisions import REVISION_ACTIONS, StoredConnection, StoredRevision
 from control_plane.statement_store import envelope
+from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection, StoredRevision
 
 _PLACE_INDEX: Final = "connections_place"
 
@@ -100,49 +100,12 @@ async def insert_connection(
         raise ConflictError(message) from None
 
 
-async def insert_draft(
-    connection: DatabaseConnection,
-    connection_id: UUID,
-    revision: StoredRevision,
-    *,
-    made_by: str,
-    made_at: datetime,
-    audit_sequence: int,
+async def set_description(
+    connection: DatabaseConnection, connection_id: UUID, description: str
 ) -> None:
-    """Store a revision and make it the connection's draft."""
+    """Describe the connection."""
     await connection.execute(
-        "INSERT INTO public.connection_revisions (connection_id, revision, document,"
-        " sealed_secret, made_by, made_at, audit_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        connection_id,
-        revision.number,
-        revision.document,
-        revision.sealed_secret,
-        made_by,
-        made_at,
-        audit_sequence,
-    )
-    await connection.execute(
-        "UPDATE public.connections SET draft_revision = $2 WHERE id = $1",
-        connection_id,
-        revision.number,
-    )
-
-
-async def next_revision(connection: DatabaseConnection, connection_id: UUID) -> int:
-    """Return the number of the connection's next revision, from 1."""
-    highest = await connection.fetchval(
-        "SELECT max(revision) FROM public.connection_revisions WHERE connection_id = $1",
-        connection_id,
-    )
-    return (highest or 0) + 1
-
-
-async def set_approved(connection: DatabaseConnection, connection_id: UUID, revision: int) -> None:
-    """Make the draft the approved revision."""
-    await connection.execute(
-        "UPDATE public.connections SET approved_revision = $2, draft_revision = NULL WHERE id = $1",
-        connection_id,
-        revision,
+        "UPDATE public.connections SET description = $2 WHERE id = $1", connection_id, description
     )
 
 

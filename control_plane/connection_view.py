@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from control_plane.revisions import ConnectionState, Draft, RecordedCheck, StoredConnection
+from control_plane.connection_state import ConnectionState, Draft
+from control_plane.stored_connection import RecordedCheck, StoredConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
 
@@ -11,27 +12,26 @@ View = dict[str, object]
 
 def connection_view(stored: StoredConnection, state: ConnectionState, at: datetime) -> View:
     """Return the view; fields speak of the serving revision, or of the draft while alone."""
-    serving, revocation = state.serving, state.revocation
+    serving = state.serving
     document, lone_draft = state.document, None if serving else state.draft
     return {
         "id": str(state.id),
         "host": str(document.host) if document else stored.host,
-        "repository_prefix": (_prefix(document) if document else stored.repository_prefix),
+        "repository_prefix": (prefix_of(document) if document else stored.repository_prefix),
         "status": state.status.value,
         "connected_by": document.connected_by if document else None,
         "connected_at": format_time(document.connected_at) if document else None,
         "approved_by": serving.approved_by if serving else None,
         "approved_at": format_time(serving.approved_at) if serving else None,
         "expires_at": _time(serving.expires_at if serving else None),
-        "revoked_by": revocation.revoked_by if revocation else None,
-        "revoked_at": format_time(revocation.revoked_at) if revocation else None,
+        **_end_view(state),
         "generation": state.belief.statement.generation if state.belief.statement else None,
         "fingerprint": _fingerprint(state, lone_draft),
         "description": stored.description,
         **document_view(document),
         "draft": _draft_view(state.draft) if serving and state.draft else None,
         "check": _check_view(
-            lone_draft.check if lone_draft else RecordedCheck.of_entry(state.belief.entry)
+            lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),
         "problem": state.problem or _expiry_problem(state, at),
     }
@@ -46,6 +46,7 @@ def document_view(document: ConnectionDocument | None) -> View:
     return {
         "provider": document.provider.value if document else None,
         "username": username,
+        "secret_version": document.secret.version if document and document.secret else None,
         "anonymous": bool(document and document.provider == "static" and username is None),
         "repositories": [str(pattern) for pattern in document.repositories] if document else [],
         "fleets": list(document.fleets) if document else [],
@@ -65,13 +66,22 @@ def _draft_view(draft: Draft) -> View:
     document = draft.document
     return {
         "host": str(document.host),
-        "repository_prefix": _prefix(document),
+        "repository_prefix": prefix_of(document),
         **document_view(document),
         "fingerprint": draft.fingerprint,
         "by": draft.made_by,
         "at": format_time(draft.made_at),
         "check": _check_view(draft.check),
     }
+
+
+def _end_view(state: ConnectionState) -> View:
+    by = at = None
+    if state.revocation:
+        by, at = state.revocation.revoked_by, state.revocation.revoked_at
+    elif state.discarded:
+        by, at = state.discarded.actor, state.discarded.at
+    return {"revoked_by": by, "revoked_at": _time(at)}
 
 
 def _check_view(check: RecordedCheck) -> View:
@@ -83,7 +93,7 @@ def _fingerprint(state: ConnectionState, lone_draft: Draft | None) -> str | None
         return state.serving.fingerprint
     if lone_draft:
         return lone_draft.fingerprint
-    return state.belief.entry.details.get("fingerprint") if state.belief.entry else None
+    return state.last_entry.details.get("fingerprint") if state.last_entry else None
 
 
 def _expiry_problem(state: ConnectionState, at: datetime) -> str | None:
@@ -91,7 +101,8 @@ def _expiry_problem(state: ConnectionState, at: datetime) -> str | None:
     return "the approval has expired" if expires_at and expires_at <= at else None
 
 
-def _prefix(document: ConnectionDocument) -> str:
+def prefix_of(document: ConnectionDocument) -> str:
+    """Return the prefix as a text, empty for none."""
     return str(document.repository_prefix) if document.repository_prefix else ""
 
 

@@ -39,6 +39,11 @@ class FieldReader:
         self._asked.add(name)
         return self._body.get(name) is not None
 
+    def given(self, name: str) -> bool:
+        """Tell whether the field is there, be it null; the field counts as known."""
+        self._asked.add(name)
+        return name in self._body
+
     def wrong(self, pointer: str, detail: str) -> None:
         """Note that a field is wrong."""
         self.errors.append(FieldError(pointer, detail))
@@ -52,6 +57,28 @@ class FieldReader:
                 self.wrong(f"/{name}", "this field is required")
             return None
         return self._parsed(f"/{name}", self._body[name], parse)
+
+    def json_object(
+        self,
+        name: str,
+        parse: Callable[[Mapping[str, object]], _Value],
+        *,
+        required: bool = False,
+    ) -> _Value | None:
+        """Return the parsed object of a field; none where it is absent, null or wrong."""
+        if not self.has(name):
+            if required:
+                self.wrong(f"/{name}", "this field is required")
+            return None
+        value = self._body[name]
+        if not isinstance(value, dict):
+            self.wrong(f"/{name}", "expected a JSON object")
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.wrong(f"/{name}", str(error))
+            return None
 
     def texts(
         self, name: str, parse: Callable[[str], _Value], *, at_most: int
@@ -79,7 +106,7 @@ class FieldReader:
         """Raise `InvalidRequestError` if anything was wrong; fields nobody asked for are."""
         unknown = sorted(self._body.keys() - self._asked)
         for name in unknown[:MAX_NAMED_UNKNOWN_FIELDS]:
-            self.wrong(_pointer(name), "there is no such field")
+            self.wrong(pointer(name), "there is no such field")
         if self.errors:
             raise InvalidRequestError(tuple(self.errors))
 
@@ -94,7 +121,7 @@ class FieldReader:
             return None
 
 
-def _pointer(name: str) -> str:
+def pointer(name: str) -> str:
     """Return the RFC 6901 pointer of a field that may be named anything."""
     shown = name[:MAX_SHOWN_NAME_CHARACTERS]
     shown = "".join(letter if letter.isprintable() else "?" for letter in shown)

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from control_plane.connections import Place
+from control_plane.connection_reader import Place
 from control_plane.errors import (
     FieldError,
     InvalidRequestError,
@@ -30,6 +30,9 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 MAX_CURSOR_CHARACTERS: Final = 128
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
+
+_JSON: Final = "application/json"
+_MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
 
 
 @frozen
@@ -57,7 +60,9 @@ class Call:
         content = await self._read()
         if optional and not content:
             return {}
-        if self.request.content_type != "application/json":
+        content_type = self.request.content_type
+        is_patch = self.request.method == "PATCH" and content_type == _MERGE_PATCH
+        if content_type != _JSON and not is_patch:
             raise web.HTTPUnsupportedMediaType
         return read_object(content)
 
@@ -160,7 +165,7 @@ def format_cursor(place: Place | None) -> str | None:
 
 def json_response(value: object, *, status: int = 200) -> web.Response:
     """Return a JSON answer."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+    return web.Response(status=status, body=orjson.dumps(value), content_type=_JSON)
 
 
 def _is_number(text: str, at_most: int) -> bool:

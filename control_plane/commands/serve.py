@@ -14,8 +14,12 @@ from control_plane.checks import Checks
 from control_plane.clock import now
 from control_plane.commands.running import fail, load_key
 from control_plane.config import PREFIX, ServeSettings
+from control_plane.connection_edits import ConnectionEdits
+from control_plane.connection_reader import ConnectionReader
+from control_plane.connection_routes import ConnectionRoutes
 from control_plane.connections import Connections
 from control_plane.database import Database
+from control_plane.edit_routes import EditRoutes
 from control_plane.environment import settings
 from control_plane.errors import ControlPlaneError
 from control_plane.metrics import Metrics
@@ -27,6 +31,7 @@ from control_plane.server import server_tls, serving, wait_for_stop
 from control_plane.signer import Signer
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.structured_log import configure, get_logger
+from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
 
 _log = get_logger(__name__)
 
@@ -60,19 +65,31 @@ async def _serve(
     configured: ServeSettings, signer: Signer, sealer: Sealer, tls: ssl.SSLContext | None
 ) -> None:
     highest, metrics = HighestGenerations(), Metrics()
-    async with Database.open(configured.database_url) as database:
+    async with (
+        Database.open(configured.database_url) as database,
+        GoogleTokenEndpoint.open(
+            configured.google_token_url or GOOGLE_TOKEN_URL, proxy=configured.https_proxy
+        ) as google,
+    ):
         acts = Acts(database, signer, highest, now)
-        connections = Connections(
-            database=database,
-            acts=acts,
-            verifier=signer,
-            highest=highest,
-            sealer=sealer,
-            clock=now,
-            second_approver=configured.require_second_approver,
+        reader = ConnectionReader(database, signer, highest, now)
+        second = configured.require_second_approver
+        connections = Connections(acts, reader, sealer, now, second_approver=second)
+        edits = ConnectionEdits(acts, reader, sealer, now, second_approver=second)
+        checks = Checks(
+            acts,
+            RateLimit(time.monotonic),
+            google,
+            networks=configured.check_networks,
+            proxy=configured.https_proxy,
         )
-        checks = Checks(acts, RateLimit(time.monotonic), configured.check_networks)
-        api = Api(connections, checks, database, signer, metrics, now)
+        api = Api(
+            ConnectionRoutes(connections, reader, checks, metrics, now),
+            EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
+            database,
+            signer,
+            metrics,
+        )
         app = make_app(api, Authenticator(database, signer, highest, now), metrics)
         async with serving(app, configured.listen, tls, drain_seconds=configured.drain_timeout):
             _log.info(

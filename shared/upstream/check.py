@@ -90,6 +90,7 @@ _STEPS: Final = {
     Step.TLS: "the TLS handshake",
     Step.CHALLENGE: "reading how to log in",
     Step.REALM: "choosing the token endpoint",
+    Step.ASSUME_ROLE: "assuming the role",
     Step.EXCHANGE: "getting a token",
     Step.REQUEST: "asking the registry",
 }
@@ -119,6 +120,11 @@ async def check_login(
         return await _Check(transport, credential, repository).run()
     finally:
         await transport.close()
+
+
+def check_of_error(error: UpstreamError) -> LoginCheck:
+    """Return what a check says that came to an end before the registry was asked."""
+    return _with_problem(LoginCheck(Outcome.PASSED), error)
 
 
 class _Check:

@@ -15,13 +15,11 @@ from attrs import define, frozen
 from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.connections import Connections
 from control_plane.database import Database
 from control_plane.migrate import migrate
 from control_plane.operator_token import OperatorName
 from control_plane.operators import Operators
 from control_plane.permissions import Role
-from control_plane.sealer import Sealer
 from control_plane.signer import Signer
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
@@ -152,6 +150,34 @@ class Operator:
         path = f"/v1/connections/{connection_id}/approve"
         return _expected(await self.call("POST", path, {"fingerprint": seen, **fields}), expect)
 
+    async def edit(
+        self, connection_id: str, *, check: bool = False, expect: int = 200, **fields: object
+    ) -> Json:
+        """Return the view of an edited connection."""
+        path = f"/v1/connections/{connection_id}?check={str(check).lower()}"
+        return _expected(await self.call("PATCH", path, fields), expect)
+
+    async def put_credential(
+        self, connection_id: str, *, check: bool = False, expect: int = 200, **fields: object
+    ) -> Json:
+        """Return the view of a connection with a new secret."""
+        path = f"/v1/connections/{connection_id}/credential?check={str(check).lower()}"
+        return _expected(await self.call("PUT", path, fields), expect)
+
+    async def discard(self, connection_id: str, *, expect: int = 204) -> None:
+        """Discard a connection's draft."""
+        answer = await self.call("DELETE", f"/v1/connections/{connection_id}/draft")
+        assert answer.status == expect, answer.body
+
+    async def grant(self, connection_id: str, *, expect: int = 200) -> Json:
+        """Return what is to be granted for a connection."""
+        return _expected(await self.call("GET", f"/v1/connections/{connection_id}/grant"), expect)
+
+    async def audit(self) -> list[Json]:
+        """Return the first page of the audit log."""
+        items: list[Json] = _expected(await self.call("GET", "/v1/audit?limit=200"), 200)["items"]
+        return items
+
     async def revoke(self, connection_id: str, *, expect: int = 200, **fields: object) -> Json:
         """Return the view of the revoked connection."""
         path = f"/v1/connections/{connection_id}/revoke"
@@ -268,23 +294,6 @@ async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Opera
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
     async with Database.open(Secret(database_url)) as database:
         yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
-
-
-@asynccontextmanager
-async def connections_of(plane: ControlPlane) -> AsyncIterator[Connections]:
-    """Yield the use cases of connections on a plane's database, for what has no route yet."""
-    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
-    highest = HighestGenerations()
-    async with Database.open(Secret(plane.database_url)) as database:
-        yield Connections(
-            database=database,
-            acts=Acts(database, signer, highest, now),
-            verifier=signer,
-            highest=highest,
-            sealer=Sealer.from_pem(plane.keys.sealing_public.read_bytes()),
-            clock=now,
-            second_approver=False,
-        )
 
 
 async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> Json:

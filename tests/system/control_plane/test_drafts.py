@@ -1,15 +1,8 @@
 """Revisions: one serves while another waits."""
 
-from uuid import UUID
-
 import asyncpg
-import attrs
 
-from control_plane.checks import NOT_ASKED
-from control_plane.operators import AuthenticatedOperator
-from control_plane.permissions import Role
 from shared.approved_connection import approved_connection as approved
-from shared.connection import ConnectionDocument
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.sealed_secret import open_sealed
 from shared.secret import Secret
@@ -18,23 +11,15 @@ from tests.support.control_plane import (
     ControlPlane,
     Json,
     approved_connection,
-    connections_of,
 )
 from tests.support.database import Database
 
 CANARY = "canary-token-of-a-revision"
-CAROL = AuthenticatedOperator("carol", Role.CONNECTOR)
-
-
-def for_line_b(document: ConnectionDocument) -> ConnectionDocument:
-    """Return the document with another scope."""
-    return attrs.evolve(document, fleets=("line-b",))
 
 
 async def redraft(plane: ControlPlane, connection_id: str) -> Json:
-    """Have carol make a draft."""
-    async with connections_of(plane) as connections:
-        return await connections.redraft(UUID(connection_id), for_line_b, NOT_ASKED, actor=CAROL)
+    """Have root make a draft with another scope."""
+    return await plane.client("root").edit(connection_id, fleets=["line-b"])
 
 
 async def served(plane: ControlPlane, connection_id: str) -> ConnectionApproval:
@@ -63,7 +48,7 @@ async def test_an_approved_revision_serves_while_a_draft_waits(own_plane: Contro
     assert (beside["status"], beside["fleets"]) == ("approved", [])
     assert beside["fingerprint"] == view["fingerprint"]
     draft = beside["draft"]
-    assert (draft["fleets"], draft["by"]) == (["line-b"], "carol")
+    assert (draft["fleets"], draft["by"]) == (["line-b"], "root")
     bob = own_plane.client("bob")
     await bob.approve(view["id"], view["fingerprint"], expect=409)
     after = await bob.approve(beside)

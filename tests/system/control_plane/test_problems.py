@@ -75,25 +75,6 @@ async def test_what_cannot_be_connected_is_refused(
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {"provider": "google_service_account", "service_account_key": {"private_key": CANARY}},
-        {"provider": "aws_ecr", "role_arn": "arn:aws:iam::1:role/x", "external_id": "x"},
-    ],
-)
-async def test_later_providers_are_refused_in_one_clear_sentence(
-    plane: ControlPlane, host: str, fields: dict[str, object]
-) -> None:
-    """Not with a list of unknown fields."""
-    answer = await plane.client("alice").call("POST", PATH, {"host": host} | fields)
-    assert answer.status == 422
-    (error,) = answer.json["errors"]
-    assert error["pointer"] == "/provider"
-    assert "comes later" in error["detail"]
-    assert CANARY.encode() not in answer.body
-
-
-@pytest.mark.parametrize(
     "content",
     [
         b"",

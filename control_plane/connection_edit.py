@@ -1,0 +1,140 @@
+"""An edit of a connection: what `PATCH` and `PUT .../credential` say, upon what is there. Pure.
+
+A patch is merged into the body that would ask for the present document (RFC 7396: null takes a
+field back to its default), and the whole is parsed as a new connection is. What the seal binds
+needs the secret again: here nobody can open the old one, to seal it to something else.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import attrs
+from attrs import field, frozen
+
+from control_plane.connection_fields import parse_provider
+from control_plane.connection_request import ConnectionRequest, read_connection_request
+from control_plane.credential_fields import SECRET_FIELDS, credential_body
+from control_plane.errors import ConflictError, FieldError, InvalidRequestError
+from control_plane.field_reader import FieldReader
+from shared.connection import ConnectionDocument, Provider
+
+_PLACE_FIELDS: Final = frozenset({"host", "repository_prefix"})
+_CREDENTIAL_CHANGE_FIELDS: Final = frozenset({"username", "token", "service_account_key"})
+# Fields of the document that the seal binds, beside the credential: they have the API's names.
+_BOUND_FIELDS: Final = ("auth_realms", "plain_http", "ca_certificate", "allowed_networks")
+
+
+@frozen
+class Edit:
+    """What a connection shall be, and what of it is another than before."""
+
+    request: ConnectionRequest
+    rebinds: tuple[str, ...] = field(default=())  # what the seal binds, by the API's names
+
+    @property
+    def changes_login(self) -> bool:
+        """Whether the registry is logged in to in another way than before."""
+        return bool(self.rebinds) or self.request.secret is not None
+
+    def document(self, present: ConnectionDocument) -> ConnectionDocument:
+        """Return the document as the same person at the same time would have made it."""
+        document = self.request.document(
+            connected_by=present.connected_by, connected_at=present.connected_at
+        )
+        keeps = document.needs_secret and self.request.secret is None
+        return attrs.evolve(document, secret=present.secret if keeps else None)
+
+    def changes(self, present: ConnectionDocument) -> bool:
+        """Whether there is anything to draft."""
+        return self.request.secret is not None or self.document(present) != present
+
+
+def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit:
+    """Return what a `PATCH` makes of a document, or raise `InvalidRequestError`."""
+    fields = _merged(patch, present, fixed=_PLACE_FIELDS, why="cannot change; connect it anew")
+    same_provider = _provider(patch, present) is present.provider
+    request = read_connection_request(fields, present.credential if same_provider else None)
+    edit = Edit(request, rebound(present, request))
+    if edit.document(present).needs_secret and request.secret is None:
+        _require_nothing_rebound(edit.rebinds, SECRET_FIELDS[present.provider])
+    return edit
+
+
+def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument) -> Edit:
+    """Return what a `PUT .../credential` makes of a document: there is a secret in it."""
+    if present.provider not in SECRET_FIELDS:
+        message = "a role has no stored secret; PATCH changes the role"
+        raise ConflictError(message)
+    fixed = (request_body(present).keys() | {"description"}) - _CREDENTIAL_CHANGE_FIELDS
+    why = "this changes the credential alone; PATCH changes the rest"
+    fields = _merged(body, present, fixed=fixed, why=why)
+    fields.flag("approve")  # what comes of it is the caller's matter
+    request = read_connection_request(fields)
+    if request.secret is None:
+        pointer = f"/{SECRET_FIELDS[present.provider]}"
+        raise InvalidRequestError((FieldError(pointer, "this field is required"),))
+    return Edit(request, rebound(present, request))
+
+
+def request_body(document: ConnectionDocument) -> dict[str, object]:
+    """Return the body that asks for this document, without its secret."""
+    prefix = document.repository_prefix
+    return {
+        "host": str(document.host),
+        "repository_prefix": str(prefix) if prefix else "",
+        "provider": document.provider.value,
+        "repositories": [str(pattern) for pattern in document.repositories],
+        "fleets": list(document.fleets),
+        "plain_http": document.plain_http,
+        "allowed_networks": [str(network) for network in document.allowed_networks],
+        "ca_certificate": document.ca_certificate,
+        "auth_realms": list(document.auth_realms),
+        **credential_body(document.credential),
+    }
+
+
+def rebound(present: ConnectionDocument, request: ConnectionRequest) -> tuple[str, ...]:
+    """Return the fields that the seal binds and that are not as they were."""
+    changed = [name for name in _BOUND_FIELDS if getattr(present, name) != getattr(request, name)]
+    if present.credential != request.credential:
+        before, after = credential_body(present.credential), credential_body(request.credential)
+        names = [name for name in before | after if before.get(name) != after.get(name)]
+        changed += names or ["service_account_key"]
+    return tuple(changed)
+
+
+def _merged(
+    patch: Mapping[str, object],
+    present: ConnectionDocument,
+    *,
+    fixed: Collection[str],
+    why: str,
+) -> FieldReader:
+    base = request_body(present)
+    if _provider(patch, present) is not present.provider:
+        base = {
+            name: base[name] for name in base.keys() - credential_body(present.credential).keys()
+        }
+    fields = FieldReader(base | {name: patch[name] for name in patch.keys() - fixed})
+    for name in sorted(patch.keys() & fixed):
+        fields.wrong(f"/{name}", why)
+    return fields
+
+
+def _provider(patch: Mapping[str, object], present: ConnectionDocument) -> Provider | None:
+    """Return the provider that a patch leads to; none for one that is wrong."""
+    name = patch.get("provider", present.provider.value)
+    try:
+        return parse_provider(name) if isinstance(name, str) else None
+    except ValueError:
+        return None  # named when the field is read
+
+
+def _require_nothing_rebound(rebinds: tuple[str, ...], secret_field: str) -> None:
+    """Raise `InvalidRequestError` if the kept secret is sealed to what is no more."""
+    if not rebinds:
+        return
+    why = f"this decides who is shown the secret: give {secret_field} again in the same request"
+    missing = f"needed again, for {', '.join(rebinds)} decides who is shown it"
+    errors = [FieldError(f"/{name}", why) for name in rebinds]
+    raise InvalidRequestError((*errors, FieldError(f"/{secret_field}", missing)))

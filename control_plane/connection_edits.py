@@ -1,0 +1,205 @@
+"""Editing a connection, giving it a new secret, discarding a draft: the use cases, each one act.
+
+What serves goes on serving until somebody approved the draft. An edit is planned first, so that
+the registry can be asked without an act being held open, and made only upon what it was planned
+for.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from uuid import UUID
+
+import attrs
+from attrs import frozen
+
+from control_plane.acts import Act, Acts
+from control_plane.clock import Clock
+from control_plane.connection_edit import Edit, parse_edit, parse_new_credential
+from control_plane.connection_reader import ConnectionReader
+from control_plane.connection_state import ConnectionState
+from control_plane.connection_store import set_description, set_revoked
+from control_plane.connection_view import View
+from control_plane.errors import ConflictError
+from control_plane.operators import AuthenticatedOperator
+from control_plane.revision_acts import (
+    Revision,
+    approve_revision,
+    draft_details,
+    make_draft,
+    next_number,
+    require_place,
+    store_revision,
+)
+from control_plane.revision_store import set_draft
+from control_plane.revisions import (
+    Base,
+    editable,
+    ends_when_discarded,
+    renewable,
+    require_discardable,
+)
+from control_plane.sealer import SealedDocument, Sealer
+from control_plane.stored_connection import Action, RecordedCheck, StoredRevision
+from shared.connection import ConnectionDocument
+from shared.statement import connection_subject
+
+DESCRIBE: Final = "connection.describe"  # a description is outside all revisions
+
+Parse = Callable[[Mapping[str, object], ConnectionDocument], Edit]
+
+
+@frozen
+class PlannedEdit:
+    """An edit, and the revision that it was planned for."""
+
+    connection_id: UUID
+    base: Base
+    edit: Edit
+
+
+@frozen
+class ConnectionEdits:
+    """The use cases; with `second_approver` nobody approves what they made."""
+
+    _acts: Acts
+    _reader: ConnectionReader
+    _sealer: Sealer
+    _clock: Clock
+    _second_approver: bool
+
+    async def plan(
+        self, connection_id: UUID, body: Mapping[str, object], parse: Parse = parse_edit
+    ) -> PlannedEdit:
+        """Return what a body makes of the connection's draft, or of what serves without one."""
+        base = editable(await self._reader.state(connection_id))
+        return PlannedEdit(connection_id, base, parse(body, base.document))
+
+    async def plan_new_credential(
+        self, connection_id: UUID, body: Mapping[str, object]
+    ) -> PlannedEdit:
+        """Return what a new credential makes of it."""
+        return await self.plan(connection_id, body, parse_new_credential)
+
+    async def redraft(
+        self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
+    ) -> View:
+        """Make the planned draft, and describe the connection at once.
+
+        Raises `ConflictError` if the connection is not any more what the edit was planned for.
+        """
+        edit, connection_id = planned.edit, planned.connection_id
+        description = edit.request.description
+        if not edit.changes(planned.base.document) and description is None:
+            return await self._reader.show(connection_id)
+        async with self._acts.begin() as act:
+            stored, state = await self._reader.locked(act, connection_id)
+            base = editable(state)
+            require_place(stored, base.document)
+            details = {} if description is None else {"description": description}
+            if description is not None:
+                await set_description(act.connection, connection_id, description)
+            if edit.changes(planned.base.document):
+                _require_still(planned, base)
+                revision = await self._revision(act, state, planned, check, actor)
+                await make_draft(act, revision, action=Action.DRAFT, details=details)
+            else:
+                await act.record(
+                    actor=actor.name,
+                    action=DESCRIBE,
+                    about=connection_subject(connection_id),
+                    details=details,
+                )
+            return await self._reader.view_within(act, connection_id)
+
+    async def require_renewable(
+        self, planned: PlannedEdit, *, actor: AuthenticatedOperator
+    ) -> None:
+        """Raise `ConflictError` where `renew` would, before the registry is asked."""
+        renewable(
+            await self._reader.state(planned.connection_id),
+            planned.edit.document(planned.base.document),
+            approver=actor.name,
+            needs_second=self._second_approver,
+            at=self._clock(),
+        )
+
+    async def renew(
+        self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
+    ) -> View:
+        """Let the new secret serve under the approval that is there, whose end stays as it is."""
+        connection_id = planned.connection_id
+        async with self._acts.begin() as act:
+            stored, state = await self._reader.locked(act, connection_id)
+            serving = renewable(
+                state,
+                planned.edit.document(planned.base.document),
+                approver=actor.name,
+                needs_second=self._second_approver,
+                at=act.at,
+            )
+            require_place(stored, serving.document)
+            number = await next_number(act, state)
+            sealed = self._seal(connection_id, serving.document, planned.edit, number)
+            revision = Revision(connection_id, number, sealed, check)
+            await store_revision(act, revision, made_by=actor.name)
+            await approve_revision(
+                act,
+                state,
+                StoredRevision(number, revision.document, sealed.sealed_secret),
+                actor=actor.name,
+                expires_at=serving.expires_at,
+                action=Action.ROTATE,
+                check=check,
+            )
+            return await self._reader.view_within(act, connection_id)
+
+    async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
+        """Let the draft wait no longer; a connection that is nothing else has ended with it."""
+        async with self._acts.begin() as act:
+            _, state = await self._reader.locked(act, connection_id)
+            require_discardable(state)
+            if ends_when_discarded(state):
+                await set_revoked(act.connection, connection_id, act.at)  # frees the place
+            else:
+                await set_draft(act.connection, connection_id, None)
+            await act.record(
+                actor=actor.name,
+                action=Action.DISCARD,
+                about=connection_subject(connection_id),
+                details=draft_details(state.draft) if state.draft else {},
+            )
+
+    async def _revision(
+        self,
+        act: Act,
+        state: ConnectionState,
+        planned: PlannedEdit,
+        check: RecordedCheck,
+        actor: AuthenticatedOperator,
+    ) -> Revision:
+        number = await next_number(act, state)
+        document = attrs.evolve(
+            planned.edit.document(planned.base.document),
+            connected_by=actor.name,
+            connected_at=act.at,
+        )
+        if planned.edit.request.secret is None:
+            kept = planned.base.sealed_secret if document.secret else None
+            sealed = SealedDocument(document, kept)
+        else:
+            sealed = self._seal(planned.connection_id, document, planned.edit, number)
+        return Revision(planned.connection_id, number, sealed, check)
+
+    def _seal(
+        self, connection_id: UUID, document: ConnectionDocument, edit: Edit, number: int
+    ) -> SealedDocument:
+        """Seal the edit's secret; its version is the number of the first revision that has it."""
+        if edit.request.secret is None:
+            raise AssertionError("a new credential has a secret")
+        return self._sealer.seal(connection_id, document, edit.request.secret, version=number)
+
+
+def _require_still(planned: PlannedEdit, base: Base) -> None:
+    if base.fingerprint != planned.base.fingerprint:
+        message = "somebody else changed the connection meanwhile: look at it again"
+        raise ConflictError(message)

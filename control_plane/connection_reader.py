@@ -1,0 +1,98 @@
+"""Connections as they are believed, read for a view or within an act."""
+
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.acts import Act
+from control_plane.belief import HighestGenerations
+from control_plane.clock import Clock
+from control_plane.connection_state import ConnectionState, connection_state
+from control_plane.connection_store import fetch_connection, fetch_connections
+from control_plane.connection_view import View, connection_view
+from control_plane.database import Database
+from control_plane.errors import NotFoundError
+from control_plane.signer import Verifier
+from control_plane.stored_connection import StoredConnection
+from shared.statement import connection_subject
+from shared.structured_log import get_logger
+
+_log = get_logger(__name__)
+
+Place = tuple[datetime, UUID]
+
+
+@frozen
+class Page:
+    """A page of a list, and where the next one begins."""
+
+    items: list[View]
+    next_place: Place | None
+
+
+@frozen
+class ConnectionReader:
+    """Reads connections, and remembers the highest generation of each that it verified."""
+
+    _database: Database
+    _verifier: Verifier
+    _highest: HighestGenerations
+    _clock: Clock
+
+    async def state(self, connection_id: UUID) -> ConnectionState:
+        """Return what is believed of a connection now, or raise `NotFoundError`."""
+        _, state = await self._committed(connection_id)
+        return state
+
+    async def show(self, connection_id: UUID) -> View:
+        """Return a connection's view, or raise `NotFoundError`."""
+        stored, state = await self._committed(connection_id)
+        return connection_view(stored, state, self._clock())
+
+    async def list(self, *, after: Place | None, limit: int) -> Page:
+        """Return a page of connections in the order of their making."""
+        highest_seen = self._highest.copy()  # before reading: what is read is not older
+        async with self._database.connection() as connection:
+            stored = await fetch_connections(connection, after=after, limit=limit + 1)
+        page = stored[:limit]
+        items = []
+        for each in page:
+            state = self._believed(each, highest_seen.of(connection_subject(each.id)))
+            items.append(connection_view(each, state, self._clock()))
+        return Page(items, (page[-1].created_at, page[-1].id) if len(stored) > limit else None)
+
+    async def locked(
+        self, act: Act, connection_id: UUID
+    ) -> tuple[StoredConnection, ConnectionState]:
+        """Return a connection within an act, its rows locked; raise `NotFoundError`."""
+        subject = connection_subject(connection_id)
+        stored = _found(await fetch_connection(act.connection, connection_id, lock=True))
+        await act.belief(subject)  # locks the statement's row
+        highest_seen = self._highest.of(subject)
+        return stored, connection_state(stored, self._verifier, highest_seen=highest_seen)
+
+    async def view_within(self, act: Act, connection_id: UUID) -> View:
+        """Return the view of what the act, not committed yet, has made of a connection."""
+        stored = _found(await fetch_connection(act.connection, connection_id))
+        return connection_view(stored, connection_state(stored, self._verifier), self._clock())
+
+    async def _committed(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
+        highest_seen = self._highest.of(connection_subject(connection_id))
+        async with self._database.connection() as connection:
+            stored = _found(await fetch_connection(connection, connection_id))
+        return stored, self._believed(stored, highest_seen)
+
+    def _believed(self, stored: StoredConnection, highest_seen: int) -> ConnectionState:
+        state = connection_state(stored, self._verifier, highest_seen=highest_seen)
+        self._highest.remember(state.belief.subject, state.belief.highest_generation)
+        if state.problem:
+            _log.warning("connection not believed", connection=state.id, reason=state.problem)
+        return state
+
+
+def _found(stored: StoredConnection | None) -> StoredConnection:
+    if stored is None:
+        message = "there is no connection of this id"
+        raise NotFoundError(message)
+    return stored

@@ -1,0 +1,81 @@
+"""The routes of edits: a draft made, changed or discarded, a new secret, what is to be granted."""
+
+from aiohttp import web
+from attrs import frozen
+
+from control_plane.checks import NOT_ASKED, Checks
+from control_plane.connection_edits import ConnectionEdits, PlannedEdit
+from control_plane.connection_reader import ConnectionReader
+from control_plane.grant import grant_of
+from control_plane.http_call import Call, json_response, parse_switch
+from control_plane.http_route import Route
+from control_plane.metrics import Metrics
+from control_plane.permissions import Role, require
+from control_plane.revisions import editable
+from control_plane.stored_connection import RecordedCheck
+
+
+@frozen
+class EditRoutes:
+    """The handlers, with the use cases that they call."""
+
+    edits: ConnectionEdits
+    reader: ConnectionReader
+    checks: Checks
+    metrics: Metrics
+    aws_principal_arn: str | None
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one = "/v1/connections/{id}"
+        return (
+            Route("PATCH", one, Role.CONNECTOR, self.edit),
+            Route("PUT", f"{one}/credential", Role.CONNECTOR, self.put_credential),
+            Route("DELETE", f"{one}/draft", Role.CONNECTOR, self.discard),
+            Route("GET", f"{one}/grant", Role.CONNECTOR, self.grant),
+        )
+
+    async def edit(self, call: Call) -> web.Response:
+        """Make or change the draft; its registry is asked if the login is another."""
+        ask = parse_switch(call.query("check"), "check", default=True)
+        planned = await self.edits.plan(call.connection_id, await call.body())
+        check = await self._check(planned, call, ask=ask)
+        return json_response(await self.edits.redraft(planned, check, actor=call.operator))
+
+    async def put_credential(self, call: Call) -> web.Response:
+        """Make a draft with a new secret, or let the secret serve if the caller may."""
+        ask = parse_switch(call.query("check"), "check", default=True)
+        body = await call.body()
+        approves = body.get("approve") is True
+        if approves:
+            require(call.operator.role, Role.APPROVER)
+        planned = await self.edits.plan_new_credential(call.connection_id, body)
+        if approves:
+            await self.edits.require_renewable(planned, actor=call.operator)
+        check = await self._check(planned, call, ask=ask)
+        act = self.edits.renew if approves else self.edits.redraft
+        return json_response(await act(planned, check, actor=call.operator))
+
+    async def discard(self, call: Call) -> web.Response:
+        """Let the draft wait no longer."""
+        call.query()
+        await self.edits.discard(call.connection_id, actor=call.operator)
+        return web.Response(status=204)
+
+    async def grant(self, call: Call) -> web.Response:
+        """Show what a customer grants for the draft, or without one for what serves."""
+        call.query()
+        base = editable(await self.reader.state(call.connection_id))
+        return json_response(
+            grant_of(base.document, base.fingerprint, principal_arn=self.aws_principal_arn)
+        )
+
+    async def _check(self, planned: PlannedEdit, call: Call, *, ask: bool) -> RecordedCheck:
+        """Return what the registry says, or said already to the very same login."""
+        if not planned.edit.changes_login:
+            return planned.base.check
+        if not ask:
+            return NOT_ASKED
+        check = await self.checks.require_passed(planned.edit.request, actor=call.operator.name)
+        self.metrics.checks.labels(check.outcome).inc()
+        return check

@@ -1,0 +1,156 @@
+"""What every act upon a connection's revisions writes: the revision, the approval, the entry."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.acts import Act
+from control_plane.connection_state import ConnectionState, Draft
+from control_plane.connection_view import prefix_of
+from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
+from control_plane.revision_store import insert_revision, next_revision, set_approved, set_draft
+from control_plane.sealer import SealedDocument
+from control_plane.stored_connection import (
+    Action,
+    RecordedCheck,
+    StoredConnection,
+    StoredRevision,
+)
+from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
+from shared.connection import ConnectionDocument, fingerprint
+from shared.statement import ConnectionApproval, connection_subject
+
+# An approval holds the document as a JSON text in JSON, the sealed secret in base64, and some
+# words; a draft whose approval could not be read again must not come into being.
+APPROVAL_WORDS_BYTES: Final = 8 * 1024
+
+
+@frozen
+class Revision:
+    """A revision that is being made."""
+
+    connection_id: UUID
+    number: int
+    sealed: SealedDocument
+    check: RecordedCheck
+
+    @property
+    def document(self) -> bytes:
+        """The bytes that are stored, shown, hashed and signed."""
+        return self.sealed.document.to_bytes()
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What its audit entry says of it."""
+        return _details(self.number, fingerprint(self.document), self.check)
+
+
+async def make_draft(
+    act: Act,
+    revision: Revision,
+    *,
+    action: Action,
+    details: Mapping[str, str] | None = None,
+) -> None:
+    """Store a revision as the connection's draft, and record its making: the act's entry."""
+    maker = revision.sealed.document.connected_by
+    await store_revision(act, revision, made_by=maker)
+    await set_draft(act.connection, revision.connection_id, revision.number)
+    await act.record(
+        actor=maker,
+        action=action,
+        about=connection_subject(revision.connection_id),
+        details=revision.details | dict(details or {}),
+    )
+
+
+async def store_revision(act: Act, revision: Revision, *, made_by: str) -> None:
+    """Store a revision; raise `InvalidRequestError` if its approval could not be read again."""
+    _require_approvable_size(revision.document, revision.sealed.sealed_secret)
+    await insert_revision(
+        act.connection,
+        revision.connection_id,
+        StoredRevision(revision.number, revision.document, revision.sealed.sealed_secret),
+        made_by=made_by,
+        made_at=act.at,
+        audit_sequence=act.sequence,
+    )
+
+
+async def approve_revision(
+    act: Act,
+    state: ConnectionState,
+    stored: StoredRevision,
+    *,
+    actor: str,
+    expires_at: datetime | None,
+    action: Action,
+    check: RecordedCheck,
+) -> None:
+    """Sign the approval of a stored revision, and record it: the act's entry."""
+    approval = await act.write_statement(
+        state.belief,
+        lambda generation: ConnectionApproval(
+            connection_id=state.id,
+            document=stored.document.decode(),
+            fingerprint=fingerprint(stored.document),
+            approved_by=actor,
+            approved_at=act.at,
+            generation=generation,
+            expires_at=expires_at,
+            sealed_secret=stored.sealed_secret,
+        ),
+    )
+    await set_approved(act.connection, state.id, stored.number)
+    await act.record(
+        actor=actor,
+        action=action,
+        about=approval.subject,
+        about_generation=approval.generation,
+        details=_details(stored.number, approval.fingerprint, check),
+    )
+
+
+async def next_number(act: Act, state: ConnectionState) -> int:
+    """Return a number that no revision of the connection ever had, as far as can be proven.
+
+    A new secret's version is the number of its first revision, so no version comes twice either.
+    """
+    named = state.newest_entry.details.get("revision", "0") if state.newest_entry else "0"
+    return max(await next_revision(act.connection, state.id), int(named) + 1)
+
+
+def draft_details(draft: Draft) -> dict[str, str]:
+    """Return what an audit entry says of a draft."""
+    return _details(draft.number, draft.fingerprint, draft.check)
+
+
+def last_revision_details(stored: StoredConnection, state: ConnectionState) -> dict[str, str]:
+    """Return what names the last revision of a connection that ends."""
+    if state.serving is None and state.draft:
+        return draft_details(state.draft)
+    if state.serving and stored.approved:
+        check = RecordedCheck.of_entry(state.belief.entry)
+        return _details(stored.approved.number, state.serving.fingerprint, check)
+    return {}
+
+
+def require_place(stored: StoredConnection, document: ConnectionDocument) -> None:
+    """Raise `NotBelievedError` if the row's projections are of another place than the document."""
+    if (stored.host, stored.repository_prefix) != (str(document.host), prefix_of(document)):
+        message = "host or prefix were changed in the database"
+        raise NotBelievedError(message)
+
+
+def _require_approvable_size(document: bytes, sealed_secret: bytes | None) -> None:
+    size = len(to_json(document.decode())) + len(to_json(sealed_secret or b""))
+    if size + APPROVAL_WORDS_BYTES > MAX_DOCUMENT_BYTES:
+        detail = "the connection as a whole is too large; shorten its lists or its CA bundle"
+        raise InvalidRequestError((FieldError("", detail),))
+
+
+def _details(number: int, document_fingerprint: str, check: RecordedCheck) -> dict[str, str]:
+    return {"revision": str(number), "fingerprint": document_fingerprint, **check.details()}

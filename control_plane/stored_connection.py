@@ -1,0 +1,69 @@
+"""A connection as it lies in the database, and the acts that its signed entries name."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from attrs import field, frozen
+
+from shared.statement import AuditEntry, StoredStatement
+
+
+class Action(StrEnum):
+    """An act upon a connection's revisions, as the audit log names it."""
+
+    CONNECT = "connection.connect"
+    DRAFT = "connection.draft"
+    DISCARD = "connection.discard"
+    APPROVE = "connection.approve"
+    ROTATE = "connection.rotate"
+    REVOKE = "connection.revoke"
+
+
+REVISION_ACTIONS: Final = tuple(action.value for action in Action)
+
+
+@frozen
+class RecordedCheck:
+    """What the registry said to a revision's credential when it was made."""
+
+    outcome: str
+    problem: str | None = None
+
+    def details(self) -> dict[str, str]:
+        """Return the form in an audit entry's details."""
+        details = {"check": self.outcome}
+        return details | {"check_problem": self.problem} if self.problem else details
+
+    @classmethod
+    def of_entry(cls, entry: AuditEntry | None) -> "RecordedCheck":
+        """Return what an entry's details say."""
+        details = entry.details if entry else {}
+        return cls(details.get("check", "skipped"), details.get("check_problem"))
+
+
+@frozen
+class StoredRevision:
+    """A revision as it lies in the database: not yet believed."""
+
+    number: int
+    document: bytes
+    sealed_secret: bytes | None = field(repr=False)
+
+
+@frozen
+class StoredConnection:
+    """A connection as it lies in the database, with all that can prove it."""
+
+    id: UUID
+    host: str
+    repository_prefix: str
+    description: str
+    created_at: datetime
+    revoked_at: datetime | None
+    statement: StoredStatement | None
+    made_entry: StoredStatement | None  # the newest act that made a statement about it
+    newest_entry: StoredStatement | None  # the newest act upon its revisions
+    approved: StoredRevision | None
+    draft: StoredRevision | None
