@@ -6,7 +6,7 @@ state before or after it. The folder belongs to one process. Blocking: callers u
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,6 +18,7 @@ from shared.statement import StoredStatement
 STATE_FILE_NAME: Final = "statements.sqlite3"
 STATE_DIRECTORY_MODE: Final = 0o700
 STATE_FILE_MODE: Final = 0o600
+LOCK_WAIT_SECONDS: Final = 2.0  # a facade that is being replaced has let go by then
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS statements (
@@ -57,18 +58,22 @@ class StateFile:
             directory.chmod(STATE_DIRECTORY_MODE)
             path = directory / STATE_FILE_NAME
             path.touch(mode=STATE_FILE_MODE)
-            database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            # EXCLUSIVE: a second process that is given the same folder is told so
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
         except OSError as error:
-            message = f"the state folder cannot be used: {error.strerror}"
+            message = f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
             raise StateFileError(message) from error
-        except sqlite3.Error as error:
-            message = f"the state file cannot be used: {error}"
-            raise StateFileError(message) from error
+        database = sqlite3.connect(
+            path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
+        )
+        try:
+            with _explained():
+                # EXCLUSIVE: a second process that is given the same folder is told so
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+        except StateFileError:
+            database.close()
+            raise
         return cls(database)
 
     def close(self) -> None:
@@ -76,17 +81,21 @@ class StateFile:
         self._database.close()
 
     def last_read_milliseconds(self) -> int | None:
-        """Return when the database was last read whole, in Unix milliseconds."""
-        found = self._database.execute("SELECT at_milliseconds FROM last_read").fetchone()
+        """Return when the database was last read whole, in Unix milliseconds.
+
+        Raises `StateFileError`.
+        """
+        with _explained():
+            found = self._database.execute("SELECT at_milliseconds FROM last_read").fetchone()
         return int(found[0]) if found else None
 
     def rows(self) -> Iterator[StateRow]:
-        """Return every remembered statement."""
+        """Return every remembered statement; raise `StateFileError` where the file is damaged."""
         query = (
             "SELECT subject, type, key_id, payload, signature, generation, withdrawn"
             " FROM statements"
         )
-        with closing(self._database.execute(query)) as cursor:
+        with _explained(), closing(self._database.execute(query)) as cursor:
             for subject, kind, key_id, payload, signature, generation, withdrawn in cursor:
                 stored = StoredStatement(kind, key_id, payload, signature)
                 yield StateRow(StatementRow(subject, stored), generation, bool(withdrawn))
@@ -112,3 +121,16 @@ class StateFile:
             )
             if read_at is not None:
                 self._database.execute("INSERT OR REPLACE INTO last_read VALUES (1, ?)", (read_at,))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        # the module's own errors have no name of SQLite's
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+            message = "FACADE_STATE_DIR: another facade uses this folder"
+        else:
+            message = f"FACADE_STATE_DIR: {STATE_FILE_NAME} cannot be read: {error}"
+        raise StateFileError(message) from error

@@ -1,0 +1,155 @@
+"""A facade that is configured wrongly says so at once, in words, and serves nobody."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.dev.processes import free_port
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_environment import REQUIRED, good_environment
+from tests.support.facade_process import Facade
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.conftest import StartFacade
+
+CANARY = "canary-82fd1c04"
+EXIT_SECONDS = 20.0
+
+
+def serve(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `facade serve` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "facade", "serve"],
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=EXIT_SECONDS,
+    )
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> dict[str, str]:
+    """An environment in which nothing is wrong, on addresses that are free."""
+    return good_environment(tmp_path / "good") | {
+        "FACADE_LISTEN": f"127.0.0.1:{free_port()}",
+        "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{free_port()}",
+    }
+
+
+def test_an_empty_environment_names_every_required_variable() -> None:
+    """On standard error, a line each, and exit 2."""
+    ended = serve({})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    lines = ended.stderr.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(REQUIRED)
+
+
+def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
+    good: dict[str, str], tmp_path: Path
+) -> None:
+    """Values, files named in them, and what stands in those files."""
+    (tmp_path / "canary.pem").write_text(CANARY)
+    wrong = {
+        "FACADE_DATABASE_URL": f"postgresql://u:{CANARY}@h:{CANARY}/d",
+        "FACADE_SEALING_PRIVATE_KEY_FILE": str(tmp_path / "canary.pem"),
+        "FACADE_STATEMENT_PUBLIC_KEY_FILE": good["FACADE_SEALING_PRIVATE_KEY_FILE"],
+        "FACADE_TLS_CERT_FILE": str(tmp_path / "canary.pem"),
+        "FACADE_TLS_KEY_FILE": str(tmp_path),
+        "FACADE_DEVICE_CA_FILE": str(tmp_path / CANARY),
+        "FACADE_CACHE_MAX_BYTES": CANARY,
+        "FACADE_LOG_LEVEL": CANARY,
+        "FACADE_SNAPSHOT_MAX_AGE": CANARY,
+        "FACADE_UNKNOWN": CANARY,
+    }
+    ended = serve({**good, **wrong})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    lines = ended.stderr.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
+    for unsaid in (CANARY, str(tmp_path), "PRIVATE KEY", "Traceback"):
+        assert unsaid not in ended.stderr
+
+
+def test_values_are_read_from_files_too(good: dict[str, str], tmp_path: Path) -> None:
+    """A database URL has a password in it; given twice, nobody knows which is meant."""
+    (tmp_path / "url").write_text(f"postgresql://u:{CANARY}@h:port/d\n")
+    given = {name: value for name, value in good.items() if name != "FACADE_DATABASE_URL"}
+    ended = serve({**given, "FACADE_DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("FACADE_DATABASE_URL")
+    assert CANARY not in ended.stderr
+    ended = serve({**good, "FACADE_DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert ended.returncode == 2
+    assert "given twice" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["FACADE_LISTEN", "FACADE_OPERATIONS_LISTEN"])
+def test_an_address_in_use_is_named(good: dict[str, str], name: str) -> None:
+    """That is no error of the configuration alone: exit 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = serve({**good, name: address})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"facade: {name} cannot be listened on")
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_path: Path) -> None:
+    """A file in its place, or a file of something else in it."""
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "statements.sqlite3").write_text(f"no database {CANARY}" * 100)
+    for folder in ("file", "other"):
+        ended = serve({**good, "FACADE_STATE_DIR": str(tmp_path / folder)})
+        assert ended.returncode == 2
+        assert "FACADE_STATE_DIR" in ended.stderr
+        assert CANARY not in ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stdout + ended.stderr
+
+
+async def test_a_state_folder_belongs_to_one_facade(
+    own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
+) -> None:
+    """The second is told so; the first goes on, and its folder is free when it has ended."""
+    facade = start_facade(own_writer, own_database.facade_url)
+    second = facade.environment | {
+        "FACADE_LISTEN": f"127.0.0.1:{free_port()}",
+        "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{free_port()}",
+    }
+    ended = serve(second)
+    assert ended.returncode == 2
+    assert "FACADE_STATE_DIR" in ended.stderr
+    assert "another" in ended.stderr
+    approval = await own_writer.approve("registry.example")
+    await eventually(
+        lambda: bool(facade.log_lines(event="statement accepted", subject=approval.subject))
+    )
+    facade.child.kill()
+    facade.restart()
+
+
+def test_the_state_folder_is_closed_to_others(
+    own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
+) -> None:
+    """It holds sealed secrets and the names of what is connected; also one made beforehand."""
+    facade: Facade = start_facade(own_writer, own_database.facade_url)
+    folder = Path(facade.environment["FACADE_STATE_DIR"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())
+    facade.child.kill()
+    folder.chmod(0o755)
+    facade.restart()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_descriptor_limit_is_raised(facade: Facade) -> None:
+    """Every device is one, and so is every upstream pull."""
+    limits = Path(f"/proc/{facade.child.pid}/limits").read_text()
+    (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+    soft, hard = line.split()[3:5]
+    assert soft == hard
