@@ -28,8 +28,9 @@ class ProxySimulator(WireServer):
         password: str = "",
         address: str = "127.0.0.1",
         raw_answer: bytes | None = None,
+        port: int = 0,
     ) -> None:
-        super().__init__(address=address)
+        super().__init__(address=address, port=port)
         self._expected = None if username is None else basic_header(username, password)
         self._raw_answer = raw_answer
         self.statuses: dict[str, int] = {}

@@ -103,9 +103,11 @@ class WireServer:
         tls: ssl.SSLContext | None = None,
         address: str = "127.0.0.1",
         name: str | None = None,
+        port: int = 0,
     ) -> None:
         self._tls = tls
         self._address = address
+        self._wanted_port = port
         self._name = name or address
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -115,7 +117,11 @@ class WireServer:
     async def __aenter__(self) -> Self:
         """Listen."""
         self._server = await asyncio.start_server(
-            self._accept, self._address, 0, ssl=self._tls, limit=MAX_REQUEST_HEAD_BYTES
+            self._accept,
+            self._address,
+            self._wanted_port,
+            ssl=self._tls,
+            limit=MAX_REQUEST_HEAD_BYTES,
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
