@@ -4,14 +4,13 @@ Unlike a facade that serves, a check remembers nothing, logs in once, and goes o
 only where that one went well.
 """
 
-from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import assert_never
 
 from attrs import field, frozen
 
-from facade.check_login import PresentingAuthorizer, log_in
+from facade.check_login import CheckLogin
 from facade.check_report import STEP_OF_ERROR, CheckReport, CheckStep, StepFailedError, Tell
 from facade.external_id import check_external_id
 from facade.providers import Providers
@@ -30,7 +29,6 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import NotFoundError, Step, UpstreamError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
-from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
 
@@ -72,16 +70,12 @@ class _Check:
         transport = await self._open_transport()
         challenges = await self._reach(transport)
         credential = await self._mint_credential(provider)
-        header = await log_in(
-            transport,
-            challenges,
-            credential,
-            self._report,
-            scope=Scope.pull(asked.at.repository) if asked else Scope.login(),
-        )
-        if asked is not None:
-            authorizer = PresentingAuthorizer(transport, credential, header)
-            await self._pull(RegistryClient(transport, authorizer), asked)
+        login = CheckLogin(transport, credential, self._report)
+        if asked is None:
+            await login.at_root(challenges)
+        else:
+            # Artifactory names a token endpoint for each repository, and another at its root.
+            await self._pull(RegistryClient(transport, login), login, asked)
 
     def _read_statement(self) -> None:
         connection = self._connection
@@ -133,7 +127,7 @@ class _Check:
         self._stack.push_async_callback(transport.close)
         return transport
 
-    async def _reach(self, transport: UpstreamTransport) -> Sequence[Challenge] | None:
+    async def _reach(self, transport: UpstreamTransport) -> tuple[Challenge, ...] | None:
         """Return the challenges of a registry that asks for a login, None where it does not."""
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
         try:
@@ -174,11 +168,12 @@ class _Check:
             self._report.minted(minted.lifetime_seconds, "the provider")
         return minted.basic
 
-    async def _pull(self, client: RegistryClient, asked: TypedDigest) -> None:
+    async def _pull(self, client: RegistryClient, login: CheckLogin, asked: TypedDigest) -> None:
         for kind in Kind:
             with self._report.failing_at(CheckStep.PULL):
                 found = await _found(client, kind, asked)
             if found is not None:
+                login.was_let_in()
                 self._report.ok(CheckStep.PULL, found)
                 return
         self._report.fail(CheckStep.PULL, "the registry has no manifest and no blob of this digest")

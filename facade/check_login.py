@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from typing_extensions import override
+from attrs import define, field
 
 from facade.check_report import CheckReport, CheckStep
 from shared.connection import Provider
@@ -17,93 +17,90 @@ from shared.upstream.scope import Scope
 from shared.upstream.transport import UpstreamTransport
 
 
-class PresentingAuthorizer(OneShotAuthorizer):
-    """Presents what a login gave; without any, logs in where it is challenged."""
+@define(eq=False)
+class CheckLogin:
+    """Logs in once, telling of each step; the `Authorizer` of what is asked behind it."""
 
-    def __init__(
-        self,
-        transport: UpstreamTransport,
-        credential: BasicCredential | None,
-        header: Secret | None,
-    ) -> None:
-        super().__init__(transport, credential)
-        self._header = header
+    _transport: UpstreamTransport
+    _credential: BasicCredential | None
+    _report: CheckReport
+    _header: Secret | None = field(default=None, init=False)
 
-    @override
-    async def present(self, scope: Scope) -> Secret | None:
-        """Return the login's value of `Authorization`."""
+    async def present(self, scope: Scope) -> Secret | None:  # noqa: ARG002 - the protocol's
+        """Return what the login gave; a provider's token is shown without being asked for."""
+        if self._header is None and self._credential and not self._is_static:
+            self._tell_challenge("basic", "whatever it asks, the token is shown as Basic")
+            self._header = self._credential.authorization()
         return self._header
 
+    async def answer(
+        self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
+    ) -> Secret | None:
+        """Log in where nothing was shown; a second refusal is final. Raises `StepFailedError`."""
+        if refused is not None or not challenges:
+            return None
+        self._header = await self._log_in(challenges, scope)
+        return self._header
 
-async def log_in(
-    transport: UpstreamTransport,
-    challenges: Sequence[Challenge] | None,
-    credential: BasicCredential | None,
-    report: CheckReport,
-    *,
-    scope: Scope,
-) -> Secret | None:
-    """Return what is sent with pulls; None where nothing is before the registry asks for it.
+    def worked(self, scope: Scope) -> None:
+        """Keep nothing of that."""
 
-    `challenges` None: the registry asked for none. What it is shown is tried by itself where no
-    pull of a repository will. Raises `StepFailedError`.
-    """
-    header = await _authorization(transport, challenges, credential, report, scope)
-    if credential is None:
-        report.skipped(CheckStep.LOGIN, "there is no credential to show")
-    elif scope.repository is None:
-        # Asked of a registry that lets anybody in as well: it still judges a password.
-        await _show(transport, header or credential.authorization(), report)
-    return header
+    async def close(self) -> None:
+        """Hold nothing that would need an end."""
 
+    def was_let_in(self) -> None:
+        """Tell, where it was so, that nobody asked for a login."""
+        if self._report.auth_scheme is None:
+            self._tell_challenge("none", "the registry lets anybody in")
+        if self._credential is None:
+            self._report.skipped(CheckStep.LOGIN, "there is no credential to show")
 
-async def _authorization(
-    transport: UpstreamTransport,
-    challenges: Sequence[Challenge] | None,
-    credential: BasicCredential | None,
-    report: CheckReport,
-    scope: Scope,
-) -> Secret | None:
-    if credential and report.connection.document.provider is not Provider.STATIC:
-        report.auth_scheme = "basic"
-        report.ok(CheckStep.CHALLENGE, "whatever the registry asks, it takes the token as Basic")
-        return credential.authorization()
-    if challenges is None:
-        report.auth_scheme = "none"
-        report.ok(CheckStep.CHALLENGE, "the registry lets anybody in")
-        return None
-    with report.failing_at(CheckStep.CHALLENGE):
-        challenge = answerable(challenges)
-    _tell_challenge(transport, challenge, report)
-    is_basic = isinstance(challenge, BasicChallenge)
-    with report.failing_at(CheckStep.LOGIN if is_basic else CheckStep.EXCHANGE):
-        minted = await mint(transport, challenge, scope, credential)
-    if minted.lifetime_seconds is not None:
-        report.minted(minted.lifetime_seconds, "the token endpoint")
-    return minted.header
+    async def at_root(self, challenges: tuple[Challenge, ...] | None) -> None:
+        """Log in for no repository, and try it; `challenges` None: the registry asks for none."""
+        header = await self.present(Scope.login())
+        if header is None and challenges is not None:
+            header = await self._log_in(challenges, Scope.login())
+        self.was_let_in()
+        if self._credential is not None:
+            # To a registry that lets anybody in as well: it still judges a password.
+            await self._show(header or self._credential.authorization())
 
+    @property
+    def _is_static(self) -> bool:
+        return self._report.connection.document.provider is Provider.STATIC
 
-def _tell_challenge(
-    transport: UpstreamTransport, challenge: BearerChallenge | BasicChallenge, report: CheckReport
-) -> None:
-    match challenge:
-        case BearerChallenge(realm=realm):
-            report.auth_scheme = "bearer"
-            report.ok(CheckStep.CHALLENGE, "with a token, as Bearer")
-            with report.failing_at(CheckStep.REALM):
-                transport.target.require_realm(realm)
-            report.realm = realm
-            report.ok(CheckStep.REALM, f"{realm} may be shown the credential")
-        case BasicChallenge():
-            report.auth_scheme = "basic"
-            report.ok(CheckStep.CHALLENGE, "with user name and password, as Basic")
-        case _ as unreachable:
-            assert_never(unreachable)
+    async def _log_in(self, challenges: Sequence[Challenge], scope: Scope) -> Secret:
+        with self._report.failing_at(CheckStep.CHALLENGE):
+            challenge = answerable(challenges)
+        step = CheckStep.EXCHANGE
+        match challenge:
+            case BearerChallenge(realm=realm):
+                self._tell_challenge("bearer", "with a token, as Bearer")
+                self._tell_realm(realm)
+            case BasicChallenge():
+                self._tell_challenge("basic", "with user name and password, as Basic")
+                step = CheckStep.LOGIN
+            case _ as unreachable:
+                assert_never(unreachable)
+        with self._report.failing_at(step):
+            minted = await mint(self._transport, challenge, scope, self._credential)
+        if minted.lifetime_seconds is not None:
+            self._report.minted(minted.lifetime_seconds, "the token endpoint")
+        return minted.header
 
+    def _tell_challenge(self, scheme: str, words: str) -> None:
+        self._report.auth_scheme = scheme
+        self._report.ok(CheckStep.CHALLENGE, words)
 
-async def _show(transport: UpstreamTransport, header: Secret, report: CheckReport) -> None:
-    client = RegistryClient(transport, OneShotAuthorizer(transport, None))
-    with report.failing_at(CheckStep.LOGIN):
-        if not (await client.ping(header)).is_open:
-            raise CredentialRefusedError("the registry refuses the credential")
-    report.ok(CheckStep.LOGIN, "the registry takes the credential")
+    def _tell_realm(self, realm: str) -> None:
+        with self._report.failing_at(CheckStep.REALM):
+            self._transport.target.require_realm(realm)
+        self._report.realm = realm
+        self._report.ok(CheckStep.REALM, f"{realm} may be shown the credential")
+
+    async def _show(self, header: Secret) -> None:
+        client = RegistryClient(self._transport, OneShotAuthorizer(self._transport, None))
+        with self._report.failing_at(CheckStep.LOGIN):
+            if not (await client.ping(header)).is_open:
+                raise CredentialRefusedError("the registry refuses the credential")
+        self._report.ok(CheckStep.LOGIN, "the registry takes the credential")

@@ -95,7 +95,7 @@ Tell = Callable[[StepReport], None]
 class CheckReport:
     """The steps of one connection as they happen; each is told at once."""
 
-    connection: ApprovedConnection
+    connection: ApprovedConnection = field(repr=False)
     _tell: Tell
     steps: list[StepReport] = field(factory=list)
     auth_scheme: str | None = None
