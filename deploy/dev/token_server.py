@@ -78,8 +78,12 @@ class TokenServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        for connection in self._runner.server.connections if self._runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # a TLS peer that keeps its connection closes it late
+        await self._runner.cleanup()
 
     @property
     def realm(self) -> str:
