@@ -26,8 +26,11 @@ from shared.upstream.credentials.static import BasicCredential
 async def open_providers(settings: UpstreamSettings, opener: Opener) -> AsyncIterator["Providers"]:
     """Make what connections' providers are made with; the block's end closes its sessions."""
     proxy = settings.outbound_proxy
-    async with GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy) as google:
-        yield Providers(opener, AwsSession(settings.aws_endpoint_url, proxy=proxy), google)
+    async with (
+        AwsSession.open(settings.aws_endpoint_url, proxy=proxy) as aws,
+        GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy) as google,
+    ):
+        yield Providers(opener, aws, google)
 
 
 @frozen

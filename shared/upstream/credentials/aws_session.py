@@ -1,10 +1,12 @@
-"""The facade's own AWS identity, and clients of AWS that never block the loop.
+"""The facade's own AWS identity, and clients of AWS that never block the loop of devices.
 
 The identity is what botocore finds: environment, web identity, a profile, an instance's role.
 """
 
-import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
 
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
@@ -13,12 +15,15 @@ from aiobotocore.session import AioSession
 from attrs import field, frozen
 from typing_extensions import override
 
+from shared.loop_thread import LoopThread
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.transport import read_bounded
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # STS and ECR answer some KiB
-SERVICES: Final = ("sts", "ecr")
+THREAD_NAME: Final = "aws"
+
+_Result = TypeVar("_Result")
 
 
 @frozen
@@ -31,44 +36,40 @@ class SessionKeys:
 
 
 class AwsSession:
-    """Makes clients of one process, at one endpoint where the facade's operator names one."""
+    """Makes clients of one process, at one endpoint where the facade's operator names one.
+
+    All of it runs in a thread of its own: botocore reads models (75 to 200 ms), profiles and token
+    files as it goes, on whatever loop it is called.
+    """
 
     def __init__(
-        self, endpoint_url: str | None = None, *, proxy: OutboundProxy | None = None
+        self, thread: LoopThread, endpoint_url: str | None, proxy: OutboundProxy | None
     ) -> None:
+        self._thread = thread
+        self._endpoint_url = endpoint_url
         self._session = AioSession()
         # The session's default, for what it asks by itself too: STS, for a web identity.
         self._session.set_default_client_config(_config(proxy))
-        self._endpoint_url = endpoint_url
-        self._warming: asyncio.Task[None] | None = None
 
-    async def client(self, service: str, region: str, keys: SessionKeys | None = None) -> Any:
-        """Return a client for the caller to enter; `keys` None: of the facade's own identity.
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, endpoint_url: str | None = None, *, proxy: OutboundProxy | None = None
+    ) -> AsyncIterator["AwsSession"]:
+        """Give the session; calls that are under way on leaving are cancelled."""
+        async with LoopThread.started(THREAD_NAME) as thread:
+            yield cls(thread, endpoint_url, proxy)
 
-        The first client of a service reads its model, which takes 75 to 200 ms: in a thread, with
-        all that later ones take from the session's cache; they take 3 ms each.
-        """
-        if self._warming is None or _failed(self._warming):
-            self._warming = asyncio.create_task(asyncio.to_thread(self._read_models, region))
-        await asyncio.shield(self._warming)
-        return self._create(service, region, keys, endpoint_url=self._endpoint_url)
+    async def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Return what work with clients returns; it may ask AWS, and nothing of the caller's."""
+        return await self._thread.run(work)
 
-    def _read_models(self, region: str) -> None:
-        asyncio.run(self._enter_clients(region))
-
-    async def _enter_clients(self, region: str) -> None:
-        keys = SessionKeys("unused", "unused", "unused")  # nothing is asked
-        for service in SERVICES:
-            async with self._create(service, region, keys):
-                pass
-
-    def _create(
-        self, service: str, region: str, keys: SessionKeys | None, endpoint_url: str | None = None
-    ) -> Any:
+    def client(self, service: str, region: str, keys: SessionKeys | None = None) -> Any:
+        """Return a client to enter within `run`; `keys` None: of the facade's own identity."""
         return self._session.create_client(
             service,
             region_name=region,
-            endpoint_url=endpoint_url,
+            endpoint_url=self._endpoint_url,
             aws_access_key_id=keys.access_key_id if keys else None,
             aws_secret_access_key=keys.secret_access_key if keys else None,
             aws_session_token=keys.session_token if keys else None,
@@ -96,6 +97,8 @@ class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships
         answer.raw.close()
         if body is None:
             raise UnexpectedAnswerError("AWS answers more than was asked for")
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            body = b""  # a gateway's own page, where botocore wants XML and would not try again
         return AioAWSResponse(answer.url, answer.status_code, answer.headers, _WholeBody(body))
 
 
@@ -110,7 +113,3 @@ def _config(proxy: OutboundProxy | None) -> AioConfig:
         proxies={"https": url, "http": url} if url else {},
         http_session_cls=_BoundedSession,
     )
-
-
-def _failed(warming: "asyncio.Task[None]") -> bool:
-    return warming.done() and (warming.cancelled() or warming.exception() is not None)

@@ -77,14 +77,20 @@ class EcrProvider:
         Raises `CredentialRefusedError` of the step `assume_role` or `exchange`, and
         `UpstreamError` where AWS cannot be asked.
         """
-        assumed = await self.assume_role(self._role.external_id)
+        return await self._session.run(self._mint())
+
+    async def assume_role(self, external_id: str | None) -> AssumedRole:
+        """Return the role's short-lived keys; `external_id` may differ, to see it refused."""
+        return await self._session.run(self._assume_role(external_id))
+
+    async def _mint(self) -> ShortLivedCredential:
+        assumed = await self._assume_role(self._role.external_id)
         credential, expires_at = await self._authorization_token(assumed.keys)
         left = (min(expires_at, assumed.expires_at) - self._now()).total_seconds()
         lifetime = min(left, ROLE_SESSION_SECONDS) if left > 0 else LIFETIME_WITHOUT_SENSE_SECONDS
         return ShortLivedCredential(credential, lifetime)
 
-    async def assume_role(self, external_id: str | None) -> AssumedRole:
-        """Return the role's short-lived keys; `external_id` may differ, to see it refused."""
+    async def _assume_role(self, external_id: str | None) -> AssumedRole:
         request: dict[str, Any] = {
             "RoleArn": self._role.role_arn,
             "RoleSessionName": self._session_name,
@@ -115,7 +121,7 @@ class EcrProvider:
         try:
             async with (
                 asyncio.timeout(CALL_SECONDS),
-                await self._session.client(service, self._role.region, keys) as client,
+                self._session.client(service, self._role.region, keys) as client,
             ):
                 yield client
         except Exception as error:  # noqa: BLE001 - botocore's parsers raise what an answer makes them

@@ -12,9 +12,11 @@ that is wrong, a session that has expired.
 
 - `assumed`: the parameters of every AssumeRole; `signed`: every request's verified signature.
 - `instead[service]`: answers for the next requests, `always[service]`: to every one.
+- `delay_seconds`: before each answer.
 - `role_seconds`, `token_seconds`: the expiries that are told, from now on.
 """
 
+import asyncio
 import base64
 import secrets
 import time
@@ -67,6 +69,7 @@ class AwsSimulator(WireServer):
         self.signed: list[SignedRequest] = []
         self.instead: dict[str, list[Answers]] = {"sts": [], "ecr": []}
         self.always: dict[str, Answers] = {}
+        self.delay_seconds = 0.0
         self.role_seconds = 3600.0
         self.token_seconds = 12 * 3600.0
         self._identities = {self.facade.access_key_id: self.facade}
@@ -83,6 +86,7 @@ class AwsSimulator(WireServer):
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
         """Answer as STS or ECR, or as told."""
+        await asyncio.sleep(self.delay_seconds)
         service = "ecr" if request.header("X-Amz-Target") else "sts"
         answer = self.always.get(service)
         if answer is None and self.instead[service]:
@@ -96,7 +100,7 @@ class AwsSimulator(WireServer):
         self.assumed.append(form)
         if self._identity(request, "sts") is not self.facade:
             return sts_error(403, "InvalidClientTokenId")
-        if (request.target, form.pop("Action"), form.pop("Version")) != (
+        if (request.target, form["Action"], form["Version"]) != (
             "/",
             "AssumeRole",
             "2011-06-15",
