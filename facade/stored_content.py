@@ -7,14 +7,15 @@ has to bring the bytes itself. What the store cannot keep is streamed.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from attrs import define, field, frozen
 
 from facade.arrival import Arrival, ArrivalEndedError
 from facade.byte_range import Span
 from facade.content import Asked, Blob, Piece, StreamedContent
-from facade.flights import Flights
+from facade.flights import Flights, NothingArrivesError
 from facade.held_back import PIECE_BYTES
 from facade.manifest import VerifiedManifest
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -24,6 +25,8 @@ from facade.store.piece_checksums import PieceHasher
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from shared.oci import OCTET_STREAM
 from shared.structured_log import get_logger
+
+MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
 
 _log = get_logger("facade.stored_content")
 
@@ -126,26 +129,28 @@ class StoredContent:
     @asynccontextmanager
     async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
         """Give a stored blob, or one that arrives, or one that is only passed on."""
+        async with AsyncExitStack() as stack:
+            yield await self._open(asked, stack)
+
+    async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
         key = _key(asked)
-        if await self._has_right(asked, key):
-            blob = self._store.open_blob(key.digest)
-            if blob is not None:
-                try:
-                    yield WarmBlob(self._store, blob)
-                finally:
-                    blob.close()
-                return
-        began = False
-        try:
-            async with self._flights.join(asked.connection, key, asked.pull.repository) as arrival:
-                began = True
-                yield ArrivingBlob(arrival)
-        except (NoRoomError, OSError) as error:
-            if began:
-                raise
-            _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
-            async with self._streamed.blob(asked) as streamed:
-                yield streamed
+        for _ in range(MAX_LOOKS):
+            if await self._has_right(asked, key):
+                blob = self._store.open_blob(key.digest)
+                if blob is not None:
+                    stack.callback(blob.close)
+                    return WarmBlob(self._store, blob)
+            try:
+                arrival = await stack.enter_async_context(
+                    self._flights.join(asked.connection, key, asked.pull.repository)
+                )
+                return ArrivingBlob(arrival)
+            except NothingArrivesError:
+                continue  # another process ended it just now: look again
+            except (NoRoomError, OSError) as error:
+                _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
+                break
+        return await stack.enter_async_context(self._streamed.blob(asked))
 
     async def _has_right(self, asked: Asked, key: FlightKey) -> bool:
         """Tell whether the digest may be read through this repository, proving it if need be.

@@ -30,9 +30,12 @@ class OwnedIngest:
     @classmethod
     def acquire(cls, folder: Path) -> Self | None:
         """Become the owner of a new file, or of a dead owner's; None if somebody owns it."""
-        folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         path = folder / DATA
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except FileNotFoundError:
+            return None  # its last owner took the folder away in between
         with suppress(FileNotFoundError):
             if lock_exclusively(descriptor) and _is_file_at(descriptor, path):
                 if os.fstat(descriptor).st_size == 0:
@@ -131,7 +134,7 @@ class FollowedIngest:
     def is_proven(self, blob: Path) -> bool:
         """Tell whether digest and length agreed: by the proof, or by its place in the store."""
         with suppress(FileNotFoundError):
-            if (self.folder / PROOF).exists() and _is_file_at(self.descriptor, self.folder / DATA):
+            if (self.folder / PROOF).read_text() == str(os.fstat(self.descriptor).st_ino):
                 return True
         with suppress(FileNotFoundError):
             return _is_file_at(self.descriptor, blob)

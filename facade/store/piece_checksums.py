@@ -57,7 +57,7 @@ class PieceChecksums:
         pieces = -(-length // PIECE_BYTES)
         return cls(checksums) if len(checksums) == pieces * CHECKSUM_BYTES else None
 
-    def holds(self, piece: int, content: bytes | memoryview) -> bool:
+    def holds(self, piece: int, content: bytes | bytearray | memoryview) -> bool:
         """Tell whether a whole piece has its checksum."""
         start = piece * CHECKSUM_BYTES
         expected = self._checksums[start : start + CHECKSUM_BYTES]

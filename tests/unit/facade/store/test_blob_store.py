@@ -1,0 +1,184 @@
+"""The quota is kept, what is open is kept, and rot never leaves the store."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facade.store.blob_store import BlobStore, NoRoomError, StoreError
+from facade.store.ingest_file import OwnedIngest
+from facade.store.layout import FlightKey
+from facade.store.piece_checksums import PieceHasher
+from facade.store.stored_blob import RottenBlobError
+from shared.oci import Digest, Kind, RepositoryName
+
+QUOTA = 10_000
+REPOSITORY = RepositoryName.parse("team/app")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BlobStore]:
+    """A small store."""
+    opened = BlobStore.open(tmp_path / "cache", QUOTA)
+    yield opened
+    opened.close()
+
+
+def key_of(content: bytes, access_key: str = "a" * 64) -> FlightKey:
+    """Return the flight of a content on a connection."""
+    return FlightKey(access_key, Kind.BLOB, Digest.of(content))
+
+
+async def put(store: BlobStore, content: bytes, access_key: str = "a" * 64) -> FlightKey:
+    """Store a content as a flight does."""
+    key = key_of(content, access_key)
+    await store.make_room(len(content))
+    ingest = OwnedIngest.acquire(store.layout.flight(key))
+    assert ingest is not None
+    ingest.announce(len(content))
+    ingest.append([content])
+    hasher = PieceHasher()
+    hasher.update(content)
+    store.commit(ingest, key, hasher.finish(), len(content))
+    store.index.prove(key, REPOSITORY, "application/octet-stream")
+    return key
+
+
+def content(letter: str, size: int = 4000) -> bytes:
+    """Return a content of its own."""
+    return letter.encode() * size
+
+
+async def test_a_stored_blob_is_read_back(store: BlobStore) -> None:
+    """From any offset."""
+    key = await put(store, b"0123456789")
+    blob = store.open_blob(key.digest)
+    assert blob is not None
+    assert bytes(await blob.read(3, 4)) == b"3456"
+    assert bytes(await blob.read(9, 100)) == b"9"
+    blob.close()
+
+
+async def test_a_right_belongs_to_one_connection_and_repository(store: BlobStore) -> None:
+    """The bytes are stored once; who may read them is another matter."""
+    key = await put(store, b"shared bytes")
+    assert store.may_read(key, REPOSITORY) is not None
+    assert store.may_read(key, RepositoryName.parse("team/other")) is None
+    assert store.may_read(key_of(b"shared bytes", "b" * 64), REPOSITORY) is None
+    store.index.end(key, REPOSITORY)
+    assert store.may_read(key, REPOSITORY) is None
+    assert store.has(key.digest)
+
+
+async def test_the_least_recently_used_goes_first(store: BlobStore) -> None:
+    """So that the quota holds."""
+    old, middle = await put(store, content("a")), await put(store, content("b"))
+    new = await put(store, content("c"))
+    assert [store.has(each.digest) for each in (old, middle, new)] == [False, True, True]
+    assert store.index.stored_bytes() <= QUOTA
+
+
+async def test_what_was_used_again_outlives_what_was_asked_once(store: BlobStore) -> None:
+    """One device's random pulls do not flush what a fleet uses."""
+    used = await put(store, content("a"))
+    blob = store.open_blob(used.digest)
+    assert blob is not None
+    blob.close()
+    store.write_uses()
+    for letter in "bcdef":
+        await put(store, content(letter))
+    assert store.has(used.digest)
+
+
+async def test_what_is_open_is_not_taken(store: BlobStore) -> None:
+    """A pull in progress finishes."""
+    first, second = await put(store, content("a")), await put(store, content("b"))
+    blobs = [store.open_blob(each.digest) for each in (first, second)]
+    with pytest.raises(NoRoomError):
+        await store.make_room(4000)
+    for blob in blobs:
+        assert blob is not None
+        blob.close()
+    await store.make_room(4000)
+
+
+async def test_what_arrives_counts(store: BlobStore) -> None:
+    """Ten downloads begun at once must not take ten times the quota."""
+    arriving = OwnedIngest.acquire(store.layout.flight(key_of(b"arriving")))
+    assert arriving is not None
+    arriving.announce(QUOTA - 100)
+    with pytest.raises(NoRoomError):
+        await store.make_room(101)
+    await store.make_room(100)
+    arriving.discard()
+
+
+async def test_a_blob_beyond_the_quota_is_not_kept(store: BlobStore) -> None:
+    """And nothing is evicted for it."""
+    key = await put(store, content("a"))
+    with pytest.raises(NoRoomError):
+        await store.make_room(QUOTA + 1)
+    assert store.has(key.digest)
+
+
+async def test_rot_is_found_before_it_is_given(store: BlobStore) -> None:
+    """The piece is read whole and held against its checksum."""
+    key = await put(store, content("a"))
+    path = store.layout.blob(key.digest)
+    rotten = bytearray(path.read_bytes())
+    rotten[100] ^= 1
+    path.write_bytes(rotten)
+    blob = store.open_blob(key.digest)
+    assert blob is not None
+    with pytest.raises(RottenBlobError):
+        await blob.read(0, 10)
+    blob.close()
+
+
+@pytest.mark.parametrize("damage", ["cut", "no checksums", "foreign checksums"])
+async def test_a_damaged_file_is_quarantined_when_it_is_opened(
+    store: BlobStore, damage: str
+) -> None:
+    """It is then not stored: the next pull fetches it again."""
+    key = await put(store, content("a"))
+    match damage:
+        case "cut":
+            store.layout.blob(key.digest).write_bytes(b"")
+        case "no checksums":
+            store.layout.checksums(key.digest).unlink()
+        case "foreign checksums":
+            store.layout.checksums(key.digest).write_bytes(b"1234")
+    assert store.open_blob(key.digest) is None
+    assert not store.has(key.digest)
+    assert len(list(store.layout.quarantine.iterdir())) == 1
+    assert store.index.stored_bytes() == 0
+
+
+async def test_a_restart_finds_what_the_index_missed(store: BlobStore, tmp_path: Path) -> None:
+    """A crash between the file and its line in the index loses neither bytes nor quota."""
+    kept, gone = await put(store, content("a")), await put(store, content("b"))
+    store.index.removed(kept.digest)
+    store.layout.blob(gone.digest).unlink()
+    again = await asyncio.to_thread(BlobStore.open, tmp_path / "cache", QUOTA)
+    assert again.index.stored_bytes() == 4000
+    assert again.has(kept.digest)
+    again.close()
+
+
+async def test_two_processes_evict_one_after_the_other(store: BlobStore, tmp_path: Path) -> None:
+    """There is one evictor at a time, and the quota is the machine's."""
+    other = await asyncio.to_thread(BlobStore.open, tmp_path / "cache", QUOTA)
+    for letter in "abcdefgh":
+        await put(store if letter in "aceg" else other, content(letter))
+        assert store.index.stored_bytes() <= QUOTA
+    await asyncio.gather(*(each.make_room(4000) for each in [store, other] * 5))
+    assert store.index.stored_bytes() <= QUOTA - 4000
+    other.close()
+
+
+def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
+    """At the start, not at the first pull."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError):
+        BlobStore.open(tmp_path / "file", QUOTA)
