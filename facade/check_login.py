@@ -45,7 +45,7 @@ class CheckLogin:
     def worked(self, scope: Scope) -> None:
         """Keep nothing of that."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Hold nothing that would need an end."""
 
     def was_let_in(self) -> None:
