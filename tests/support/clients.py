@@ -1,0 +1,218 @@
+"""Real clients as children: skopeo, podman, and containerd with its own daemon.
+
+Each is given a device's certificate and the facade's CA, writes into folders of its own, and is
+asked for images by digest. Blocking: start them where nothing else of the test has to run. A
+program that is missing fails the test, and `make test` installs it.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+from attrs import frozen
+
+from deploy.dev.processes import Child
+from tests.support.facade_process import Device
+
+CLIENT_SECONDS = 120  # a pull takes less than one; this is for a loaded machine
+ANY_IMAGE = {"default": [{"type": "insecureAcceptAnything"}]}  # no signatures: digests decide
+# What a containerd without root and without a kernel's help cannot do, and pulls do not need.
+UNNEEDED_PLUGINS = [
+    "io.containerd.grpc.v1.cri",
+    "io.containerd.internal.v1.opt",
+    "io.containerd.internal.v1.restart",
+    "io.containerd.runtime.v1.linux",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.overlayfs",
+    "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.tracing.processor.v1.otlp",
+]
+
+
+class ClientError(Exception):
+    """A client failed; the message bears what it said."""
+
+
+@frozen
+class ClientFolder:
+    """A device's certificate in the form that clients want, and room for what they write."""
+
+    path: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def make(cls, device: Device) -> Iterator["ClientFolder"]:
+        """Write `ca.crt`, `client.cert`, `client.key` and a policy; all goes with the block.
+
+        The path is short: a socket's has at most 107 characters, and podman's run folder 50.
+        """
+        with tempfile.TemporaryDirectory(prefix="c-") as temporary:
+            path = Path(temporary)
+            certificates = path / "certificates"
+            certificates.mkdir()
+            shutil.copy(device.facade.files.folder / "server-ca.pem", certificates / "ca.crt")
+            shutil.copy(device.files.certificate, certificates / "client.cert")
+            shutil.copy(device.files.key, certificates / "client.key")
+            (path / "policy.json").write_bytes(orjson.dumps(ANY_IMAGE))
+            (path / "registries.conf").write_text("")
+            yield cls(path)
+
+    @property
+    def certificates(self) -> Path:
+        """The folder of the three files."""
+        return self.path / "certificates"
+
+    @property
+    def policy(self) -> Path:
+        """Which images may be pulled: any."""
+        return self.path / "policy.json"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What clients see: nothing of this machine's own configuration."""
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.path),
+            "XDG_RUNTIME_DIR": str(self.path),
+            "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf"),
+            "TMPDIR": str(self.path),
+        }
+
+
+def skopeo_copy(folder: ClientFolder, image: str, to: Path, *, every_platform: bool) -> None:
+    """Copy an image, or an index with all its images, into an OCI layout."""
+    _run(
+        folder,
+        [
+            "skopeo",
+            "--policy",
+            folder.policy,
+            "copy",
+            *(["--all"] if every_platform else []),
+            "--preserve-digests",
+            "--src-cert-dir",
+            folder.certificates,
+            f"docker://{image}",
+            f"oci:{to}:pulled",
+        ],
+    )
+
+
+def podman_pull(folder: ClientFolder, image: str) -> Path:
+    """Pull and unpack an image; return the folder of the unpacked layers."""
+    root = folder.path / "podman"
+    podman: list[str | Path] = [
+        *_as_root(),
+        "podman",
+        "--root",
+        root,
+        "--runroot",
+        folder.path / "run",
+        "--tmpdir",
+        folder.path / "tmp",
+        "--storage-driver",
+        "vfs",
+        "--cgroup-manager",
+        "cgroupfs",
+        "--events-backend",
+        "none",
+    ]
+    verified: list[str | Path] = [
+        "--cert-dir",
+        folder.certificates,
+        "--signature-policy",
+        folder.policy,
+    ]
+    _run(folder, [*podman, "pull", "--quiet", *verified, image])
+    return root / "vfs" / "dir"
+
+
+@frozen
+class Containerd:
+    """A running containerd, asked by `ctr`."""
+
+    folder: ClientFolder
+    daemon: Child
+    socket: Path
+
+    @property
+    def content(self) -> Path:
+        """Where its blobs are, as files named by their digests."""
+        return self.folder.path / "root" / "io.containerd.content.v1.content" / "blobs" / "sha256"
+
+    def pull(self, image: str, *options: str) -> None:
+        """Pull and unpack an image by `ctr images pull`."""
+        host = image.partition("/")[0]
+        hosts = self.folder.path / "hosts"
+        (hosts / host).mkdir(parents=True, exist_ok=True)
+        certificates = self.folder.certificates
+        (hosts / host / "hosts.toml").write_text(
+            f'server = "https://{host}"\n'
+            f'[host."https://{host}"]\n'
+            'capabilities = ["pull", "resolve"]\n'
+            f'ca = "{certificates / "ca.crt"}"\n'
+            f'client = [["{certificates / "client.cert"}", "{certificates / "client.key"}"]]\n'
+        )
+        self._ctr(
+            "images", "pull", "--hosts-dir", hosts, "--snapshotter", "native", *options, image
+        )
+
+    def _ctr(self, *arguments: str | Path) -> None:
+        command = ["ctr", "--address", self.socket, "--namespace", "test", *arguments]
+        _run(self.folder, [*_as_root(), *command])
+
+
+@contextlib.contextmanager
+def containerd(folder: ClientFolder) -> Iterator[Containerd]:
+    """Run a containerd of one's own until the block ends."""
+    socket = folder.path / "socket"
+    configuration = folder.path / "containerd.toml"
+    plugins = ", ".join(f'"{plugin}"' for plugin in UNNEEDED_PLUGINS)
+    configuration.write_text(
+        "version = 2\n"
+        f'root = "{folder.path / "root"}"\n'
+        f'state = "{folder.path / "state"}"\n'
+        f"disabled_plugins = [{plugins}]\n"
+        f'[grpc]\naddress = "{socket}"\n'
+        f'[ttrpc]\naddress = "{socket}.ttrpc"\n'
+    )
+    daemon = Child.start(
+        [*_as_root(), "containerd", "--config", configuration],
+        log=folder.path / "containerd.log",
+        environment=folder.environment,
+    )
+    try:
+        daemon.wait_until(socket.exists)
+        yield Containerd(folder, daemon, socket)
+    finally:
+        daemon.stop()
+
+
+def _as_root() -> list[str]:
+    """Return what makes us root as far as unpacking layers needs it."""
+    return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+
+
+def _run(folder: ClientFolder, command: Sequence[str | Path]) -> None:
+    try:
+        answer = subprocess.run(
+            [str(part) for part in command],
+            env=folder.environment,
+            cwd=folder.path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise ClientError(f"{command[0]} is not installed; `make test` installs it") from error
+    if answer.returncode != 0:
+        raise ClientError(f"{answer.args} ended with {answer.returncode}:\n{answer.stderr}")
