@@ -1,12 +1,12 @@
 """Which addresses may be spoken to: a table, and a slow and obvious oracle."""
 
-import ipaddress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.canonical_json import Network
 from shared.upstream.egress import Address, EgressRule
 from shared.upstream.errors import EgressRefusedError
 
@@ -190,15 +190,26 @@ def oracle_is_public(face: Address) -> bool:
     )
 
 
-def oracle_allows(address: Address, networks: tuple[ipaddress.IPv4Network, ...]) -> bool:
+def oracle_allows(rule: EgressRule, address: Address) -> bool:
     """Judge slowly, face by face."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
+    if address.is_loopback:
+        return rule.allow_loopback
     faces = oracle_faces(address)
     if any(oracle_is_never(face) or face.is_loopback for face in faces):
         return False
-    named = isinstance(address, IPv4Address) and any(address in network for network in networks)
+    named = any(oracle_holds(network, address) for network in rule.allowed_networks)
     return named or all(oracle_is_public(face) for face in faces)
+
+
+def oracle_holds(network: Network, address: Address) -> bool:
+    """Compare bit by bit, as text."""
+    if network.version != address.version:
+        return False
+    width = network.max_prefixlen
+    bits, wanted = f"{int(address):0{width}b}", f"{int(network.network_address):0{width}b}"
+    return bits[: network.prefixlen] == wanted[: network.prefixlen]
 
 
 INTERESTING_V4 = st.one_of(
@@ -239,15 +250,42 @@ ADDRESSES = st.one_of(
 )
 
 
-@settings(max_examples=1000)
-@example(ip_address("2001:1ff::1"))
-@example(ip_address("2001:200::1"))
-@example(ip_address("3fff:fff::1"))
-@example(ip_address("3fff:1000::1"))
-@given(ADDRESSES)
-def test_the_rule_agrees_with_a_slow_oracle(address: Address) -> None:
+NETWORKS = st.sampled_from(
+    [
+        ip_network(text)
+        for text in (
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.0.0.1/32",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "::/0",
+            "::/96",
+            "::ffff:0:0/96",
+            "64:ff9b::/96",
+            "64:ff9b:1::/48",
+            "2001::/32",
+            "2002::/16",
+            "fc00::/7",
+            "fe80::/10",
+        )
+    ]
+)
+RULES = st.builds(
+    EgressRule,
+    allowed_networks=st.lists(NETWORKS, max_size=3).map(tuple),
+    allow_loopback=st.booleans(),
+)
+
+
+@settings(max_examples=1500)
+@example(EgressRule(), ip_address("2001:1ff::1"))
+@example(EgressRule(), ip_address("2001:200::1"))
+@example(EgressRule(), ip_address("3fff:fff::1"))
+@example(EgressRule(), ip_address("3fff:1000::1"))
+@example(EVERYTHING, ip_address("::ffff:127.0.0.1"))
+@given(RULES, ADDRESSES)
+def test_the_rule_agrees_with_a_slow_oracle(rule: EgressRule, address: Address) -> None:
     """Written another way, from text and the library's predicates."""
-    networks = (ipaddress.IPv4Network("10.0.0.0/8"),)
-    assert allows(EgressRule(allowed_networks=networks), address) == oracle_allows(
-        address, networks
-    )
+    assert allows(rule, address) == oracle_allows(rule, address)

@@ -1,17 +1,19 @@
 """TLS to registries: whom we believe, and what is said when we do not."""
 
+import asyncio
 import ssl
 from pathlib import Path
 
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority
+from shared.registry_host import RegistryHost
 from shared.upstream.check import Outcome, check_login
-from shared.upstream.errors import Step, TlsError
+from shared.upstream.errors import Step, TlsError, UpstreamTimeoutError
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
-from tests.unit.upstream.conftest import ROBOT, Connect
+from tests.unit.upstream.conftest import QUICK, ROBOT, Connect
 from tests.unit.upstream.reading import read
 
 
@@ -43,6 +45,42 @@ async def test_a_connections_own_ca_is_believed(
         digest = registry.blob(b"content" * 100_000)
         client = await connect(target(registry, authority.pem.decode()))
         assert await read(client, digest) == b"content" * 100_000
+
+
+async def test_a_connections_own_ca_is_believed_by_no_other_connection(
+    connect: Connect, authority: CertificateAuthority, tls: ssl.SSLContext
+) -> None:
+    """Opened before and after it, and while it is in use."""
+    async with RegistrySimulator(tls=tls, name="localhost") as registry:
+        digest = registry.blob(b"content")
+        before = await connect(target(registry, None))
+        trusting = await connect(target(registry, authority.pem.decode()))
+        assert await read(trusting, digest) == b"content"
+        after = await connect(target(registry, None))
+        for other in (before, after):
+            with pytest.raises(TlsError):
+                await read(other, digest)
+        assert await read(trusting, digest) == b"content"
+        assert len(registry.requests) == 2
+
+
+async def test_a_handshake_that_is_not_answered_is_a_timeout(connect: Connect) -> None:
+    """Something listens, and says nothing: the step is the connection, not the answer."""
+    async with RegistrySimulator() as other:
+        server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        silent = UpstreamTarget(RegistryHost.parse(f"127.0.0.1:{port}"), allow_loopback=True)
+        client = await connect(silent, timeouts=QUICK)
+        with pytest.raises(UpstreamTimeoutError) as timeout:
+            await read(client, other.blob(b"content"))
+        assert timeout.value.step is Step.CONNECT
+        server.close()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(4096):
+        pass
+    writer.close()
 
 
 async def test_an_unknown_ca_is_not_believed(connect: Connect, tls: ssl.SSLContext) -> None:

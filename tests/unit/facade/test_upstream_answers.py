@@ -1,0 +1,96 @@
+"""Each trouble with a registry has one answer: the table, whole."""
+
+import pytest
+
+from facade.circuit_breaker import CircuitOpenError
+from facade.held_back import WrongBytesError
+from facade.upstream_answers import answer_to
+from shared.oci import Kind
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.errors import (
+    BrokenBodyError,
+    ChallengeError,
+    ConnectError,
+    CredentialRefusedError,
+    EgressRefusedError,
+    NotFoundError,
+    RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    ResolveError,
+    ServerError,
+    Step,
+    TlsError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+CANARY = "canary: what the log may say, and no device"
+
+
+@pytest.mark.parametrize(
+    "failure, status, code",
+    [
+        (NotFoundError(CANARY), 404, "BLOB_UNKNOWN"),
+        (CredentialRefusedError(CANARY), 502, "DENIED"),
+        (CredentialRefusedError(CANARY, status=403, step=Step.EXCHANGE), 502, "DENIED"),
+        (SealedSecretError(CANARY), 502, "DENIED"),
+        (EgressRefusedError(CANARY), 502, "UNAVAILABLE"),
+        (RealmNotAllowedError(f"https://evil.example/{CANARY}"), 502, "UNAVAILABLE"),
+        (RedirectRefusedError(CANARY), 502, "UNAVAILABLE"),
+        (ChallengeError(CANARY), 502, "UNAVAILABLE"),
+        (UnexpectedAnswerError(CANARY), 502, "UNAVAILABLE"),
+        (WrongBytesError(CANARY), 502, "UNAVAILABLE"),
+        (RateLimitedError(retry_after=None), 429, "TOOMANYREQUESTS"),
+        (ResolveError(CANARY), 503, "UNAVAILABLE"),
+        (ConnectError(CANARY), 503, "UNAVAILABLE"),
+        (TlsError(CANARY), 503, "UNAVAILABLE"),
+        (ServerError(502), 503, "UNAVAILABLE"),
+        (CircuitOpenError(4.0), 503, "UNAVAILABLE"),
+        (TokenExchangeError(CANARY, status=404), 503, "UNAVAILABLE"),
+        (BrokenBodyError(CANARY), 503, "UNAVAILABLE"),
+        (UpstreamTimeoutError(CANARY), 504, "UNAVAILABLE"),
+        (UpstreamTimeoutError(CANARY, step=Step.RESOLVE), 504, "UNAVAILABLE"),
+        (UpstreamTimeoutError(CANARY, step=Step.CONNECT), 504, "UNAVAILABLE"),
+        (UpstreamTimeoutError(CANARY, step=Step.EXCHANGE), 504, "UNAVAILABLE"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_each_trouble_is_told_for_what_it_is(failure: Exception, status: int, code: str) -> None:
+    """In our words alone; what may pass says when to come again."""
+    answer = answer_to(failure, Kind.BLOB)
+    assert (answer.status, answer.code) == (status, code)
+    assert b"canary" not in answer.body("an id")
+    assert b"evil" not in answer.body("an id")
+    assert ("Retry-After" in answer.headers) is (status in (429, 503, 504))
+
+
+def test_a_missing_manifest_is_called_one() -> None:
+    """The kind is all that the two answers differ in."""
+    assert answer_to(NotFoundError(""), Kind.MANIFEST).code == "MANIFEST_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "failure, seconds",
+    [
+        (RateLimitedError(retry_after=17.0), "17"),
+        (RateLimitedError(retry_after=0.0), "1"),
+        (ServerError(503, retry_after=9.5), "9"),
+        (CircuitOpenError(0.2), "1"),
+    ],
+)
+def test_a_delay_that_was_named_is_handed_on(failure: Exception, seconds: str) -> None:
+    """At least a second: containerd tries again at once otherwise."""
+    assert answer_to(failure, Kind.BLOB).headers["Retry-After"] == seconds
+
+
+class NewError(UpstreamError):
+    """An error that the table does not know yet."""
+
+
+@pytest.mark.parametrize("failure", [NewError(CANARY), None])
+def test_what_the_table_does_not_know_may_be_tried_again(failure: Exception | None) -> None:
+    """And is never 404."""
+    assert answer_to(failure, Kind.BLOB).status == 503
