@@ -62,6 +62,8 @@ class ClientFolder:
             shutil.copy(device.files.key, certificates / "client.key")
             (path / "policy.json").write_bytes(orjson.dumps(ANY_IMAGE))
             (path / "registries.conf").write_text("")
+            # Locks in shared memory would outlive the test, and be another user's.
+            (path / "containers.conf").write_text('[engine]\nlock_type = "file"\n')
             yield cls(path)
 
     @property
@@ -81,6 +83,7 @@ class ClientFolder:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.path),
             "XDG_RUNTIME_DIR": str(self.path),
+            "CONTAINERS_CONF": str(self.path / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf"),
             "TMPDIR": str(self.path),
         }
