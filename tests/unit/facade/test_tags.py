@@ -86,9 +86,8 @@ async def test_a_next_page_elsewhere_is_not_asked() -> None:
     """It would be shown the credential: the list says that it is not whole."""
     async with StoreSimulator() as elsewhere:
         pages = {f"{LIST}?n=1000": Page(["a"], f"{elsewhere.origin}{LIST}?last=a")}
-        async with PagedRegistry(pages) as registry:
-            async with client_of(registry) as client:
-                found = await list_tags(client, APP)
+        async with PagedRegistry(pages) as registry, client_of(registry) as client:
+            found = await list_tags(client, APP)
         assert found.tags == ("a",)
         assert found.clipped is not None
         assert "another address" in found.clipped
@@ -113,10 +112,9 @@ async def test_a_list_without_end_is_clipped() -> None:
     """By the number of its pages, and by that of its tags."""
     pages = {f"{LIST}?n=1000": Page(["a", "b"], "?p=1")}
     pages |= {f"{LIST}?p={n}": Page([f"x{n}", f"y{n}"], f"?p={n + 1}") for n in range(1, 30)}
-    async with PagedRegistry(pages) as registry:
-        async with client_of(registry) as client:
-            by_pages = await list_tags(client, APP, max_pages=5)
-            by_tags = await list_tags(client, APP, max_tags=7)
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        by_pages = await list_tags(client, APP, max_pages=5)
+        by_tags = await list_tags(client, APP, max_tags=7)
     assert (len(by_pages.tags), by_pages.clipped) == (10, "it has more than 5 pages")
     assert (len(by_tags.tags), by_tags.clipped) == (7, "it has more than 7 tags")
 
@@ -127,18 +125,16 @@ async def test_what_is_no_tag_is_left_out_on_every_page() -> None:
         f"{LIST}?n=1000": Page(["a", "\x1b[31m"], "?last=a"),
         f"{LIST}?last=a": Page([None, "b"]),
     }
-    async with PagedRegistry(pages) as registry:
-        async with client_of(registry) as client:
-            found = await list_tags(client, APP)
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        found = await list_tags(client, APP)
     assert (found.tags, found.left_out) == (("a", "b"), 2)
 
 
 async def test_a_repository_that_is_not_there_is_an_error() -> None:
     """Not an empty list."""
-    async with PagedRegistry({}) as registry:
-        async with client_of(registry) as client:
-            with pytest.raises(NotFoundError):
-                await list_tags(client, APP)
+    async with PagedRegistry({}) as registry, client_of(registry) as client:
+        with pytest.raises(NotFoundError):
+            await list_tags(client, APP)
 
 
 async def test_a_page_that_breaks_is_an_error() -> None:
@@ -147,7 +143,6 @@ async def test_a_page_that_breaks_is_an_error() -> None:
         f"{LIST}?n=1000": Page(["a"], "?last=a"),
         f"{LIST}?last=a": Page(["b"], headers=[("Content-Encoding", "gzip")]),
     }
-    async with PagedRegistry(pages) as registry:
-        async with client_of(registry) as client:
-            with pytest.raises(UnexpectedAnswerError):
-                await list_tags(client, APP)
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        with pytest.raises(UnexpectedAnswerError):
+            await list_tags(client, APP)
