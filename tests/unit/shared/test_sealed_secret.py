@@ -78,7 +78,8 @@ def test_the_changes_below_name_every_field() -> None:
     assert {field for field, _ in CHANGES} == {field.name for field in attrs.fields(SealContext)}
 
 
-@pytest.mark.parametrize("field, value", CHANGES)
+# Named by the field: a name with a random key's id would be another one in each process.
+@pytest.mark.parametrize("field, value", CHANGES, ids=[field for field, _ in CHANGES])
 def test_any_other_context_does_not_open(field: str, value: Any) -> None:
     """Who can write the database can point a connection elsewhere, and gets nothing for it."""
     with pytest.raises(SealedSecretError):
