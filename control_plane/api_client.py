@@ -59,7 +59,10 @@ class ApiClient:
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
     ) -> Json:
-        """Return the answer's JSON; raise `ApiRefusedError` or `ApiUnreachableError`."""
+        """Return the answer's JSON, empty where it has no content.
+
+        Raises `ApiRefusedError` or `ApiUnreachableError`.
+        """
         parts = "/".join(quote(part, safe="") for part in path)
         url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
         headers = {"Authorization": f"Bearer {self._token.reveal_text()}"}
@@ -80,6 +83,8 @@ class ApiClient:
 
 
 def _answer(status: int, body: bytes) -> Json:
+    if status == HTTPStatus.NO_CONTENT:
+        return {}
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

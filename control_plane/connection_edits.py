@@ -5,6 +5,7 @@ the registry can be asked without an act being held open, and made only upon wha
 for.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
@@ -55,6 +56,12 @@ class PlannedEdit:
     connection_id: UUID
     base: Base
     edit: Edit
+    description: str | None = None  # where it is another than before
+
+    @property
+    def makes_draft(self) -> bool:
+        """Whether anything but the description is another than before."""
+        return self.edit.changes(self.base.document)
 
 
 @frozen
@@ -71,8 +78,14 @@ class ConnectionEdits:
         self, connection_id: UUID, body: Mapping[str, object], parse: Parse = parse_edit
     ) -> PlannedEdit:
         """Return what a body makes of the connection's draft, or of what serves without one."""
-        base = editable(await self._reader.state(connection_id))
-        return PlannedEdit(connection_id, base, parse(body, base.document))
+        stored, state = await self._reader.read(connection_id)
+        base = editable(state)
+        # Reading keys and certificates takes a thread's time.
+        edit = await asyncio.to_thread(parse, body, base.document)
+        description = edit.request.description
+        if description == stored.description:
+            description = None
+        return PlannedEdit(connection_id, base, edit, description)
 
     async def plan_new_credential(
         self, connection_id: UUID, body: Mapping[str, object]
@@ -87,9 +100,8 @@ class ConnectionEdits:
 
         Raises `ConflictError` if the connection is not any more what the edit was planned for.
         """
-        edit, connection_id = planned.edit, planned.connection_id
-        description = edit.request.description
-        if not edit.changes(planned.base.document) and description is None:
+        connection_id, description = planned.connection_id, planned.description
+        if not planned.makes_draft and description is None:
             return await self._reader.show(connection_id)
         async with self._acts.begin() as act:
             stored, state = await self._reader.locked(act, connection_id)
@@ -98,7 +110,7 @@ class ConnectionEdits:
             details = {} if description is None else {"description": description}
             if description is not None:
                 await set_description(act.connection, connection_id, description)
-            if edit.changes(planned.base.document):
+            if planned.makes_draft:
                 _require_still(planned, base)
                 revision = await self._revision(act, state, planned, check, actor)
                 await make_draft(act, revision, action=Action.DRAFT, details=details)
@@ -115,8 +127,9 @@ class ConnectionEdits:
         self, planned: PlannedEdit, *, actor: AuthenticatedOperator
     ) -> None:
         """Raise `ConflictError` where `renew` would, before the registry is asked."""
+        _, state = await self._reader.read(planned.connection_id)
         renewable(
-            await self._reader.state(planned.connection_id),
+            state,
             planned.edit.document(planned.base.document),
             approver=actor.name,
             needs_second=self._second_approver,

@@ -40,14 +40,16 @@ class ConnectionReader:
     _highest: HighestGenerations
     _clock: Clock
 
-    async def state(self, connection_id: UUID) -> ConnectionState:
-        """Return what is believed of a connection now, or raise `NotFoundError`."""
-        _, state = await self._committed(connection_id)
-        return state
+    async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
+        """Return a connection and what is believed of it, or raise `NotFoundError`."""
+        highest_seen = self._highest.of(connection_subject(connection_id))
+        async with self._database.connection() as connection:
+            stored = _found(await fetch_connection(connection, connection_id))
+        return stored, self._believed(stored, highest_seen)
 
     async def show(self, connection_id: UUID) -> View:
         """Return a connection's view, or raise `NotFoundError`."""
-        stored, state = await self._committed(connection_id)
+        stored, state = await self.read(connection_id)
         return connection_view(stored, state, self._clock())
 
     async def list(self, *, after: Place | None, limit: int) -> Page:
@@ -76,12 +78,6 @@ class ConnectionReader:
         """Return the view of what the act, not committed yet, has made of a connection."""
         stored = _found(await fetch_connection(act.connection, connection_id))
         return connection_view(stored, connection_state(stored, self._verifier), self._clock())
-
-    async def _committed(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
-        highest_seen = self._highest.of(connection_subject(connection_id))
-        async with self._database.connection() as connection:
-            stored = _found(await fetch_connection(connection, connection_id))
-        return stored, self._believed(stored, highest_seen)
 
     def _believed(self, stored: StoredConnection, highest_seen: int) -> ConnectionState:
         state = connection_state(stored, self._verifier, highest_seen=highest_seen)

@@ -65,7 +65,8 @@ class EditRoutes:
     async def grant(self, call: Call) -> web.Response:
         """Show what a customer grants for the draft, or without one for what serves."""
         call.query()
-        base = editable(await self.reader.state(call.connection_id))
+        _, state = await self.reader.read(call.connection_id)
+        base = editable(state)
         return json_response(
             grant_of(base.document, base.fingerprint, principal_arn=self.aws_principal_arn)
         )

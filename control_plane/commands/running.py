@@ -4,11 +4,12 @@ import asyncio
 import functools
 import os
 import pwd
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -60,6 +61,19 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     Console(markup=False, highlight=False).print(table)
+
+
+def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print an object of the API: its JSON, or a table of what it says."""
+    if as_json:
+        click.echo(orjson.dumps(view))
+        return
+    shown = {name: value for name, value in view.items() if value not in (None, [], "")}
+    texts = (
+        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        for name, value in shown.items()
+    )
+    print_table(("field", "value"), texts)
 
 
 def say(words: str) -> None:

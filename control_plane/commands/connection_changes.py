@@ -1,0 +1,121 @@
+"""`control-plane connections add|check|edit|rotate|discard`: what changes a connection."""
+
+from typing import Any
+
+import click
+
+from control_plane.api_client import ApiClient, Json
+from control_plane.commands.connection_options import (
+    as_json,
+    check_first,
+    connection_id,
+    credential_body,
+    credential_options,
+    edit_body,
+    edit_options,
+    request_body,
+    request_options,
+)
+from control_plane.commands.running import command, fail, say, show_view
+from control_plane.config import ClientSettings
+from control_plane.environment import settings
+from shared.upstream.check import Outcome
+
+
+@click.command()
+@request_options
+@click.option("--description", default="")
+@check_first
+@as_json
+@command
+async def add(*, check: bool, as_json: bool, **options: Any) -> None:
+    """Connect a registry; it waits for an approver."""
+    body = request_body(options)
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        view = await api.call("POST", "connections", query=_query(check), body=body)
+    _show_draft(view, as_json=as_json)
+
+
+@click.command()
+@request_options
+@as_json
+@command
+async def check(*, as_json: bool, **options: Any) -> None:
+    """Ask a registry to log in, and store nothing; exits 1 if it refuses."""
+    body = request_body(options)
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        answer = await api.call("POST", "connection-checks", body=body)
+    show_view(answer, as_json=as_json)
+    if answer["outcome"] == Outcome.FAILED:
+        fail("the registry did not accept this")
+
+
+@click.command()
+@connection_id
+@edit_options
+@check_first
+@as_json
+@command
+async def edit(connection_id: str, *, check: bool, as_json: bool, **options: Any) -> None:
+    """Make or change the draft; what serves goes on serving until somebody approved it.
+
+    What decides who is shown the secret needs the secret again: --ask-token, --token-stdin or
+    --service-account-key-file.
+    """
+    body = edit_body(options)
+    if not body:
+        raise click.UsageError("nothing to change; see --help")
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
+    _show_draft(view, as_json=as_json)
+
+
+@click.command()
+@connection_id
+@credential_options
+@click.option("--approve", is_flag=True, help="Let it serve at once; needs the role approver.")
+@check_first
+@as_json
+@command
+async def rotate(
+    connection_id: str, *, approve: bool, check: bool, as_json: bool, **options: Any
+) -> None:
+    """Give a new secret; the one before serves until somebody approved the new one."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        present = await api.call("GET", "connections", connection_id)
+        body = credential_body(options, (present["draft"] or present)["provider"])
+        view = await api.call(
+            "PUT",
+            "connections",
+            connection_id,
+            "credential",
+            query=_query(check),
+            body=body | ({"approve": True} if approve else {}),
+        )
+    _show_draft(view, as_json=as_json)
+
+
+@click.command()
+@connection_id
+@as_json
+@command
+async def discard(connection_id: str, *, as_json: bool) -> None:
+    """Discard the draft; a connection that is nothing else ends with it."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        await api.call("DELETE", "connections", connection_id, "draft")
+        view = await api.call("GET", "connections", connection_id)
+    show_view(view, as_json=as_json)
+
+
+def _query(check: bool) -> dict[str, str]:  # noqa: FBT001 - the one thing that is asked
+    return {"check": str(check).lower()}
+
+
+def _show_draft(view: Json, *, as_json: bool) -> None:
+    show_view(view, as_json=as_json)
+    draft = view["draft"] or (view if view["status"] == "pending" else None)
+    if draft and not as_json:
+        say("An approver lets it serve:")
+        say(
+            f"  control-plane connections approve {view['id']} --fingerprint {draft['fingerprint']}"
+        )

@@ -1,0 +1,204 @@
+"""The options that say what a connection is, and the bodies that come of them.
+
+A secret comes from a prompt, standard input or a file, never from an argument: arguments are seen
+by every process of the machine, and stay in a shell's history.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Final, TypeVar
+
+import click
+import orjson
+
+from control_plane.api_client import Json
+from control_plane.commands.running import fail
+from shared.connection import Provider
+from shared.sealed_secret import MAX_SECRET_BYTES
+
+MAX_KEY_FILE_BYTES: Final = 64 * 1024  # a key file is about 2.4 KiB
+STDIN: Final = "-"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorator = Callable[[_Command], _Command]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
+check_first = click.option(
+    "--check/--no-check", default=True, help="Whether the registry is asked to log in."
+)
+connection_id = click.argument("connection_id", metavar="ID")
+
+# The lists of a connection: option, field, metavar, what it says, the option that empties it, and
+# what an empty one means.
+_LISTS: Final = (
+    ("--repository", "repositories", "PATTERN", "May be served", "--all-repositories", "all"),
+    ("--fleet", "fleets", "NAME", "May pull", "--all-fleets", "all"),
+    ("--allow-network", "allowed_networks", "CIDR", "A private network that may be spoken to",
+     "--no-allowed-networks", "public addresses alone"),
+    ("--auth-realm", "auth_realms", "URL", "A token endpoint that may be logged in to",
+     "--no-auth-realms", "the registry's own alone"),
+)  # fmt: skip
+
+
+def _all_of(options: Sequence[_Decorator[Any]]) -> _Decorator[_Command]:
+    def decorate(function: _Command) -> _Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_CREDENTIAL: Final = (
+    click.option("--username", help="Asks for the token, unless --token-stdin."),
+    click.option("--token-stdin", is_flag=True, help="Read the token from standard input."),
+    click.option(
+        "--service-account-key-file",
+        "key_file",
+        type=click.File("rb"),
+        help="Google's JSON key; - is standard input.",
+    ),
+)
+_ROLE: Final = (
+    click.option("--role-arn", help="The role in the account of an ECR registry."),
+    click.option(
+        "--external-id",
+        help="Of the role's trust policy. A new connection's is generated otherwise.",
+    ),
+    click.option("--no-external-id", is_flag=True, help="The trust policy asks for none."),
+)
+
+request_options: Final[_Decorator[Any]] = _all_of(
+    (
+        click.argument("host"),
+        click.option(
+            "--provider",
+            type=click.Choice(list(Provider)),
+            help="Default: what the other options are for, else static.",
+        ),
+        *_CREDENTIAL,
+        *_ROLE,
+        click.option("--prefix", "repository_prefix", help="Only repositories below this one."),
+        *(
+            click.option(
+                option,
+                field,
+                multiple=True,
+                metavar=metavar,
+                help=f"{words}; repeatable. Default: {empty}.",
+            )
+            for option, field, metavar, words, _, empty in _LISTS
+        ),
+        click.option("--plain-http", is_flag=True, help="The registry has no TLS."),
+        click.option("--ca-certificate", type=click.File("r"), help="PEM of the registry's CA."),
+    )
+)
+edit_options: Final[_Decorator[Any]] = _all_of(
+    (
+        *_CREDENTIAL,
+        click.option("--ask-token", is_flag=True, help="Ask for the token."),
+        click.option("--anonymous", is_flag=True, help="Log in no longer."),
+        *_ROLE,
+        *(
+            part
+            for option, field, metavar, words, none, empty in _LISTS
+            for part in (
+                click.option(
+                    option,
+                    field,
+                    multiple=True,
+                    metavar=metavar,
+                    help=f"{words}; repeatable, in place of those before.",
+                ),
+                click.option(none, f"no_{field}", is_flag=True, help=f"{empty.capitalize()}."),
+            )
+        ),
+        click.option("--plain-http/--no-plain-http", default=None, help="Without TLS, or with."),
+        click.option("--ca-certificate", type=click.File("r"), help="PEM of the registry's CA."),
+        click.option("--no-ca-certificate", is_flag=True, help="Only the system's authorities."),
+        click.option("--description", help="For people; holds at once."),
+    )
+)
+credential_options: Final[_Decorator[Any]] = _all_of(_CREDENTIAL)
+
+
+def request_body(options: dict[str, Any]) -> Json:
+    """Return the body of a new connection or a check out of its options."""
+    provider = options.pop("provider") or _provider_of(options)
+    secret = _secret(options, provider=provider, asks=bool(options.get("username")))
+    external_id = _external_id(options)
+    body: Json = {name: value for name, value in options.items() if value}
+    return {"provider": provider, **_read_certificate(body), **external_id, **secret}
+
+
+def edit_body(options: dict[str, Any]) -> Json:
+    """Return the body of an edit: what was not given is not in it."""
+    asks = options.pop("ask_token") or bool(options.get("username"))
+    secret = _secret(options, provider=None, asks=asks)
+    external_id = _external_id(options)
+    emptied: Json = {field: [] for _, field, *_ in _LISTS if options.pop(f"no_{field}")}
+    if options.pop("anonymous"):
+        emptied |= {"username": None, "token": None}
+    if options.pop("no_ca_certificate"):
+        emptied["ca_certificate"] = None
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    return emptied | _read_certificate(given) | external_id | secret
+
+
+def credential_body(options: dict[str, Any], provider: str | None) -> Json:
+    """Return the body of a new credential for a connection of this provider."""
+    secret = _secret(options, provider=provider, asks=provider == Provider.STATIC)
+    return {name: value for name, value in options.items() if value} | secret
+
+
+def _provider_of(options: dict[str, Any]) -> str:
+    if options["key_file"] is not None:
+        return Provider.GOOGLE_SERVICE_ACCOUNT
+    return Provider.AWS_ECR if options["role_arn"] else Provider.STATIC
+
+
+def _external_id(options: dict[str, Any]) -> Json:
+    given, none = options.pop("external_id"), options.pop("no_external_id")
+    if given is not None and none:
+        raise click.UsageError("give --external-id or --no-external-id")
+    if none:
+        return {"external_id": None}
+    return {} if given is None else {"external_id": given}
+
+
+def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Json:
+    """Return the field of the secret, read from where the options say."""
+    key_file: IO[bytes] | None = options.pop("key_file")
+    from_stdin = options.pop("token_stdin")
+    if key_file is None and provider == Provider.GOOGLE_SERVICE_ACCOUNT:
+        key_file = sys.stdin.buffer
+    if key_file is not None:
+        if from_stdin:
+            raise click.UsageError("give --token-stdin or --service-account-key-file")
+        return {"service_account_key": _key(key_file)}
+    if from_stdin:
+        return {"token": _token()}
+    return {"token": click.prompt("Token", hide_input=True, err=True)} if asks else {}
+
+
+def _token() -> str:
+    try:
+        content = sys.stdin.buffer.read(MAX_SECRET_BYTES + 2).decode()
+    except UnicodeDecodeError:
+        fail("standard input is not UTF-8 text")
+    return content.removesuffix("\n").removesuffix("\r")
+
+
+def _key(file: IO[bytes]) -> Json:
+    try:
+        key = orjson.loads(file.read(MAX_KEY_FILE_BYTES))
+    except orjson.JSONDecodeError:  # its `doc` holds the key
+        key = None
+    if not isinstance(key, dict):
+        fail("the service account's key is not a JSON object")
+    return key
+
+
+def _read_certificate(body: Json) -> Json:
+    file = body.get("ca_certificate")
+    return body | {"ca_certificate": file.read()} if file is not None else body

@@ -1,0 +1,165 @@
+"""What of a body becomes a credential, provider by provider."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control_plane.connection_request import ConnectionRequest, parse_connection_request
+from control_plane.errors import InvalidRequestError
+from shared.connection import EcrRole, GoogleServiceAccount
+from shared.upstream.credentials.google_key import GoogleServiceAccountKey
+from tests.support.simulators.google import ServiceAccount
+from tests.unit.control_plane.test_connection_request import outcome_of
+
+CANARY = "canary-in-a-key"
+ECR_HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+ROLE = "arn:aws:iam::123456789012:role/pull"
+
+
+@cache
+def account() -> ServiceAccount:
+    """Return one account for all: making a key takes its time."""
+    return ServiceAccount.create()
+
+
+def google(host: str = "us-docker.pkg.dev", **fields: Any) -> dict[str, Any]:
+    """Return a body for Google."""
+    key = account().key_json()
+    return {
+        "host": host,
+        "provider": "google_service_account",
+        "service_account_key": key,
+    } | fields
+
+
+def ecr(host: str = ECR_HOST, **fields: Any) -> dict[str, Any]:
+    """Return a body for Amazon."""
+    return {"host": host, "provider": "aws_ecr", "role_arn": ROLE} | fields
+
+
+def pointers(body: dict[str, Any]) -> list[str]:
+    """Return the fields that are wrong."""
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_connection_request(body)
+    assert CANARY not in str([error.detail for error in refused.value.errors])
+    return [error.pointer for error in refused.value.errors]
+
+
+def role_of(request: ConnectionRequest) -> EcrRole:
+    """Return the role of a request."""
+    assert isinstance(request.credential, EcrRole)
+    assert request.secret is None
+    return request.credential
+
+
+def test_of_a_key_the_kept_fields_alone_are_the_secret() -> None:
+    """The document says who it is; where the key says to go is not even stored."""
+    body = google()
+    body["service_account_key"]["token_uri"] = f"https://{CANARY}.example/"
+    request = parse_connection_request(body)
+    assert request.credential == GoogleServiceAccount(account().client_email, account().project_id)
+    assert request.secret is not None
+    assert CANARY.encode() not in request.secret.reveal()
+    assert GoogleServiceAccountKey.from_secret(request.secret).private_key.reveal_text() == (
+        account().private_pem
+    )
+    assert "PRIVATE KEY" not in repr(request)
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        (google(host="registry.example"), ["/host"]),
+        (google(host="us-docker.pkg.dev.example"), ["/host"]),
+        (google(service_account_key=None), ["/service_account_key"]),
+        (google(service_account_key=f'{{"private_key": "{CANARY}"}}'), ["/service_account_key"]),
+        (google(service_account_key={"type": "external_account", "x": CANARY}),
+         ["/service_account_key"]),
+        (google(service_account_key=account().key_json(private_key=CANARY)),
+         ["/service_account_key"]),
+        (google(plain_http=True), ["/plain_http"]),
+        (google(token=CANARY, external_id="x1"), ["/token", "/external_id"]),
+    ],
+)  # fmt: skip
+def test_what_is_no_key_of_google_is_refused(body: dict[str, Any], expected: list[str]) -> None:
+    """Each with its field, and nothing of the key."""
+    assert pointers(body) == expected
+
+
+def test_an_external_id_is_generated_given_or_none() -> None:
+    """By default nobody can guess it."""
+    one = role_of(parse_connection_request(ecr()))
+    other = role_of(parse_connection_request(ecr()))
+    assert one.external_id is not None
+    assert len(one.external_id) >= 32
+    assert one.external_id != other.external_id
+    assert role_of(parse_connection_request(ecr(external_id=None))).external_id is None
+    assert role_of(parse_connection_request(ecr(external_id="a:b/c"))).external_id == "a:b/c"
+
+
+def test_region_and_account_come_from_the_host() -> None:
+    """Never from input: they choose where the facade's identity is shown."""
+    role = role_of(parse_connection_request(ecr()))
+    assert (role.account, role.region) == ("123456789012", "eu-central-1")
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        (ecr(host="public.ecr.aws"), ["/host"]),
+        (ecr(host="registry.example"), ["/host"]),
+        (ecr(role_arn=None), ["/role_arn"]),
+        (ecr(role_arn="arn:aws:iam::210987654321:role/pull"), ["/role_arn"]),
+        (ecr(role_arn="arn:aws-cn:iam::123456789012:role/pull"), ["/role_arn"]),
+        (ecr(role_arn=CANARY), ["/role_arn"]),
+        (ecr(external_id=f"{CANARY} "), ["/external_id"]),
+        (ecr(external_id="x"), ["/external_id"]),
+        (ecr(external_id=1), ["/external_id"]),
+        (ecr(username="robot", token=CANARY), ["/username", "/token"]),
+        (ecr(plain_http=True), ["/plain_http"]),
+    ],
+)
+def test_what_is_no_role_of_the_registry_is_refused(
+    body: dict[str, Any], expected: list[str]
+) -> None:
+    """Account and partition are the registry's."""
+    assert pointers(body) == expected
+
+
+def test_fields_of_another_provider_are_refused_for_static_too() -> None:
+    """A key that nobody would use is a misunderstanding."""
+    body = {"host": "ghcr.io", "provider": "static", "service_account_key": {"x": CANARY}}
+    assert pointers(body) == ["/service_account_key"]
+
+
+@given(
+    st.sampled_from(["google_service_account", "aws_ecr"]),
+    st.dictionaries(
+        st.sampled_from(
+            ["service_account_key", "role_arn", "external_id", "username", "token", "plain_http"]
+        ),
+        st.none()
+        | st.booleans()
+        | st.text(max_size=20)
+        | st.just(CANARY)
+        | st.sampled_from([ROLE, "id-1"])
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(["type", "private_key"]),
+                          st.just(CANARY) | st.just("service_account"), max_size=4),
+    ),
+    st.sampled_from([ECR_HOST, "gcr.io", "ghcr.io"]),
+)  # fmt: skip
+def test_any_fields_are_a_credential_or_are_named(
+    provider: str, fields: dict[str, Any], host: str
+) -> None:
+    """Nothing else is raised, and no value is quoted."""
+    body = {"host": host, "provider": provider} | fields
+    outcome = outcome_of(parse_connection_request, body)
+    if isinstance(outcome, InvalidRequestError):
+        assert outcome.errors
+        assert CANARY not in str([error.detail for error in outcome.errors])
+    else:
+        assert isinstance(outcome, ConnectionRequest)
+        assert (host, provider) == (ECR_HOST, "aws_ecr")
