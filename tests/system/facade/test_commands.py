@@ -1,6 +1,7 @@
 """`facade check`, `tags` and `resolve` as processes, beside a facade that serves."""
 
 import asyncio
+
 import pytest
 
 from deploy.dev.image import Destination, Image, make_image, make_index, push
