@@ -11,9 +11,9 @@ from shared.registry_host import RegistryHost
 from shared.upstream.check import Outcome, check_login
 from shared.upstream.errors import Step, TlsError, UpstreamTimeoutError
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import UpstreamTransport
+from shared.upstream.transport import Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
-from tests.unit.upstream.conftest import QUICK, ROBOT, Connect
+from tests.unit.upstream.conftest import ROBOT, Connect
 from tests.unit.upstream.reading import read
 
 
@@ -70,7 +70,7 @@ async def test_a_handshake_that_is_not_answered_is_a_timeout(connect: Connect) -
         server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         silent = UpstreamTarget(RegistryHost.parse(f"127.0.0.1:{port}"), allow_loopback=True)
-        client = await connect(silent, timeouts=QUICK)
+        client = await connect(silent, timeouts=Timeouts(connect_seconds=0.3))
         with pytest.raises(UpstreamTimeoutError) as timeout:
             await read(client, other.blob(b"content"))
         assert timeout.value.step is Step.CONNECT
