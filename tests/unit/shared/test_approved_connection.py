@@ -126,6 +126,7 @@ def test_parts_that_disagree_are_refused(changes: dict[str, Any]) -> None:
         (attrs.evolve(ANONYMOUS, secret=DOCUMENT.secret), None),
         (DOCUMENT, None),
     ],
+    ids=["none named", "not named", "anonymous", "named", "anonymous, named", "none there"],
 )
 def test_a_credential_and_its_secret_come_together(
     document: ConnectionDocument, sealed: bytes | None
