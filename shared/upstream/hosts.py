@@ -1,7 +1,10 @@
 """Hosts and their quirks: one table, and how people write a host.
 
 A row says under which other names people know a registry, where its API really is, and which
-token endpoints beside its own host belong to it.
+token endpoints belong to it. A registry that is not here (ACR, Harbor, Artifactory, ECR, Artifact
+Registry, any on premises) needs nothing for its name's sake: its realm is on its own host, or in
+the connection's `auth_realms`. What registries do otherwise (who answers HEAD how, which fields a
+token's answer has) is met by whoever does it, for `login` and `client` treat all hosts alike.
 """
 
 import re
@@ -24,7 +27,7 @@ class HostRow:
     aliases: frozenset[str] = frozenset()
     endpoint: str | None = None  # the host that serves the API, where it is another one
     implicit_namespace: str | None = None  # what a one-part repository name lies in
-    realms: frozenset[str] = frozenset()
+    realms: frozenset[str] = frozenset()  # as `auth_realms` has them
     former_paths: frozenset[str] = frozenset()  # what people paste behind the host
 
 
@@ -61,6 +64,11 @@ HOSTS: Final = _rows(
         RegistryHost("quay.io"),
         aliases=frozenset({"www.quay.io"}),
         realms=frozenset({"https://quay.io/v2/auth"}),
+    ),
+    HostRow(
+        RegistryHost("public.ecr.aws"),
+        aliases=frozenset({"gallery.ecr.aws"}),
+        realms=frozenset({"https://public.ecr.aws/token/"}),
     ),
     HostRow(
         RegistryHost("registry.gitlab.com"),

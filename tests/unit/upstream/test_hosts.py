@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.upstream.hosts import (
+    HOSTS,
+    HostRow,
     UnusableHostError,
     builtin_realms,
     endpoint,
     registry_host_from_people,
     upstream_repository,
 )
+from shared.upstream.realm import Realm, realm_allowed
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,7 @@ from shared.upstream.hosts import (
         ("https://hub.docker.com/", "docker.io"),
         ("registry.hub.docker.com", "docker.io"),
         ("www.docker.com", "docker.io"),
+        ("https://gallery.ecr.aws/", "public.ecr.aws"),
     ],
 )
 def test_what_people_paste_becomes_the_canonical_host(typed: str, host: str) -> None:
@@ -111,6 +115,21 @@ def test_docker_hub_is_served_elsewhere_and_has_a_namespace() -> None:
     assert str(upstream_repository(hub, RepositoryName.parse("team/app"))) == "team/app"
     assert upstream_repository(RegistryHost.parse("ghcr.io"), busybox) == busybox
     assert builtin_realms(hub) == {"https://auth.docker.io/token"}
+
+
+@pytest.mark.parametrize("row", HOSTS.values(), ids=lambda row: str(row.host))
+def test_a_row_is_of_one_registry_alone(row: HostRow) -> None:
+    """Its names lead to it, and its token endpoints are no other's."""
+    for alias in row.aliases:
+        assert registry_host_from_people(alias) == row.host
+        assert registry_host_from_people(f"https://{alias}:443/v2/") == row.host
+    for realm in row.realms:
+        allowed = [
+            host
+            for host in HOSTS
+            if realm_allowed(Realm.parse(realm), host=host, plain_http=False, auth_realms=())
+        ]
+        assert allowed == [row.host]
 
 
 def test_an_endpoint_has_scheme_and_port_of_its_connection() -> None:
