@@ -24,7 +24,7 @@ from shared.upstream.answer import (
     whole_answer,
 )
 from shared.upstream.authorization import Authorizer
-from shared.upstream.challenge import Challenge
+from shared.upstream.challenge import BearerChallenge, Challenge, preferred
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotFoundError,
@@ -150,13 +150,14 @@ class RegistryClient:
     async def prove(self, authorization: Secret) -> None:
         """Show a credential to `GET /v2/`; raise `CredentialRefusedError` if it is a wrong one.
 
-        What answers otherwise than a registry that is asked to log in proves nothing.
+        What answers otherwise than a registry that wants Basic proves nothing.
         """
         try:
             ping = await self.ping(authorization)
         except (CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
             return  # a 403 is about rights
-        if not ping.is_open:
+        wants_a_token = isinstance(preferred(ping.challenges), BearerChallenge)
+        if not ping.is_open and not wants_a_token:
             raise CredentialRefusedError("the registry refuses our credential", status=401)
 
     def _url(self, path: str) -> URL:

@@ -300,6 +300,47 @@ async def test_public_ecrs_401_to_a_head_is_looked_through(connect: Connect) -> 
         assert registry.login.minted == 1
 
 
+async def test_a_credential_is_proven_by_one_request(connect: Connect) -> None:
+    """Before every device's first request shows it: a hundred wrong ones lock an account."""
+    wrong = BasicCredential(ROBOT.username, Secret("canary-wrong"))
+    async with RegistrySimulator(login=basic_login()) as registry:
+        client = await connect(registry)
+        await client.prove(ROBOT.authorization())
+        with pytest.raises(CredentialRefusedError) as refusal:
+            await client.prove(wrong.authorization())
+        assert refusal.value.status == 401
+        assert "canary" not in everything_said(refusal.value)
+        assert [request.path for request in registry.requests] == ["/v2/", "/v2/"]
+
+
+@pytest.mark.parametrize(
+    "ping",
+    [
+        Answers(200),
+        Answers(401, (("WWW-Authenticate", 'Bearer realm="https://other.example/token"'),)),
+        Answers(403),
+        Answers(404),
+    ],
+)
+async def test_what_does_not_want_basic_proves_nothing(connect: Connect, ping: Answers) -> None:
+    """Then the request itself tells; a 403 is about rights, and a token is not asked for."""
+    async with RegistrySimulator(ping=ping) as registry:
+        client = await connect(registry)
+        await client.prove(ROBOT.authorization())
+        assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize("status, error", [(429, RateLimitedError), (503, ServerError)])
+async def test_trouble_is_no_proof_either(
+    connect: Connect, status: int, error: type[UpstreamError]
+) -> None:
+    """It is told as what it is."""
+    async with RegistrySimulator(ping=Answers(status)) as registry:
+        client = await connect(registry)
+        with pytest.raises(error):
+            await client.prove(ROBOT.authorization())
+
+
 async def test_what_is_not_found_stays_not_found_behind_a_login(connect: Connect) -> None:
     """A login is no answer."""
     async with RegistrySimulator(login=bearer_login()) as registry:
