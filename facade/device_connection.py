@@ -100,6 +100,21 @@ class DeviceConnection(RequestHandler):
             self._first_request_timer.cancel()
         super().connection_lost(exc)
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
+        """Let the running answer finish within the seconds, then reset the connection.
+
+        aiohttp would close it, which delivers what waits and ends like a whole answer, and would
+        wait for as long again before that.
+        """
+        if timeout is None:
+            await super().shutdown(None)
+            return
+        cut = self._loop.call_later(timeout, abort, self.transport)
+        try:
+            await super().shutdown(timeout)
+        finally:
+            cut.cancel()
+
     def _too_late(self) -> None:
         if self._request_count == 0:
             _log.info("no request in time", device=_id(self.device))

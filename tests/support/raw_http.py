@@ -84,6 +84,15 @@ class RawConnection:
         lengths = [line for line in lines if line.lower().startswith("content-length:")]
         return int(lines[0].split(" ")[1]), int(lengths[0].partition(":")[2])
 
+    async def exactly(self, length: int) -> bytes:
+        """Return a body of known length; raise `ConnectionError` where it does not come whole."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            try:
+                return await self._reader.readexactly(length)
+            except (asyncio.IncompleteReadError, ssl.SSLError) as error:
+                message = "the connection ended within the body"
+                raise ConnectionError(message) from error
+
     async def until_reset(self) -> bytes:
         """Return what comes before a reset; raise `AssertionError` where the end is clean."""
         received = bytearray()
