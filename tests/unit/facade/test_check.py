@@ -361,8 +361,9 @@ async def aws(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChangingAws]:
     simulator.roles[ROLE.role_arn] = EXTERNAL_ID
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in simulator.environment.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", simulator.facade.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", simulator.facade.secret_access_key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     async with simulator:
         yield simulator
 
