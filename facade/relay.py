@@ -54,10 +54,10 @@ async def relay(
     try:
         await response.prepare(request)
         _bound_buffers(request)
-        await response.write(first)
+        await _write(response, first)
         given += len(first)
         async for piece in pieces:
-            await response.write(piece)
+            await _write(response, piece)
             given += len(piece)
         await response.write_eof()
     except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
@@ -69,6 +69,17 @@ async def relay(
         raise
     finally:
         watch.stop()
+
+
+async def _write(response: web.StreamResponse, piece: Piece) -> None:
+    """Write a piece at the device's pace.
+
+    The loop's TLS encrypts at once whatever it is given: of a piece of 512 KiB it was seen to keep
+    1.4 MiB for a device that does not read.
+    """
+    view = memoryview(piece)
+    for start in range(0, len(view), WRITE_BUFFER_BYTES):
+        await response.write(view[start : start + WRITE_BUFFER_BYTES])
 
 
 @define(eq=False)

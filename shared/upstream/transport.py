@@ -29,7 +29,7 @@ from shared.upstream.target import UpstreamTarget
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
-READ_BUFFER_BYTES: Final = 256 * 1024  # one wake-up moves as much as a relay writes at once
+READ_BUFFER_BYTES: Final = 64 * 1024  # as much as a relay writes at once; kept for each slow device
 IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; be well before
 MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach 4 KiB
 MAX_HEADERS: Final = 128

@@ -1,0 +1,87 @@
+"""Devices that do not read: they cost little, and cost the others nothing."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import aiohttp
+import orjson
+import pytest
+from attrs import frozen
+
+from deploy.dev.device_ca import IssuedCertificate
+from deploy.dev.image import Destination, push_big_artifact
+from deploy.dev.registry import Registry
+from tests.conftest import ROBOT, ROBOT_PASSWORD
+from tests.support.device_stream import End, device_stream
+from tests.support.facade_process import Facade
+from tests.support.facade_states import write_and_wait
+from tests.support.memory import MIB, Memory
+from tests.support.statement_writer import StatementWriter
+
+SIZE = 256 * MIB  # many times what buffers between a registry and a device can hold
+STOPPED = 50
+RECEIVE_BUFFER = 32 * 1024
+MAX_BYTES_A_DEVICE = 2.25 * MIB  # seen: 1.4; twice that would be a buffer too many
+
+
+@frozen
+class BigBlob:
+    """A large blob of a connected registry."""
+
+    path: str
+    digest: str
+
+
+@pytest.fixture
+async def blob(
+    facade: Facade, writer: StatementWriter, htpasswd_registry: Registry, repository: str
+) -> BigBlob:
+    """Push it and connect its registry."""
+    host = htpasswd_registry.host
+    login = {"Authorization": aiohttp.encode_basic_auth(ROBOT, ROBOT_PASSWORD)}
+    to = Destination(htpasswd_registry.url, repository, login)
+    artifact = await push_big_artifact(to, SIZE)
+    digest = orjson.loads(artifact.manifest.body)["layers"][0]["digest"]
+    approval = writer.approval(host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True)
+    await write_and_wait(facade, writer, approval)
+    return BigBlob(f"/v2/{host.replace(':', '_')}/{repository}/blobs/{digest}", digest)
+
+
+async def settled_memory(facade: Facade) -> int:
+    """Return the resident bytes once they do not grow any more."""
+    now = Memory.of(facade.child.pid).now
+    for _ in range(100):
+        await asyncio.sleep(0.2)
+        before, now = now, Memory.of(facade.child.pid).now
+        if now <= before:
+            break
+    return now
+
+
+async def test_fifty_stopped_devices_cost_little(
+    facade: Facade, issued: IssuedCertificate, blob: BigBlob
+) -> None:
+    """Each a bounded number of bytes, whatever the blob's size."""
+    tls = facade.device(issued).tls()
+    await _pull(facade, issued, blob)  # what a first pull allocates is nobody's
+    before = await settled_memory(facade)
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(
+                device_stream(facade.port, tls, blob.path, receive_buffer=RECEIVE_BUFFER)
+            )
+            for _ in range(STOPPED)
+        ]
+        assert {stream.status for stream in streams} == {200}
+        each = (await settled_memory(facade) - before) / STOPPED
+        figure = f"{STOPPED} stopped devices: {each / 1024:.0f} KiB each"
+        print(figure)  # noqa: T201 - said with -s, and where the bound is passed
+        assert each < MAX_BYTES_A_DEVICE, figure
+        assert await _pull(facade, issued, blob) is End.WHOLE
+
+
+async def _pull(facade: Facade, issued: IssuedCertificate, blob: BigBlob) -> End:
+    async with device_stream(facade.port, facade.device(issued).tls(), blob.path) as stream:
+        end = await stream.end()
+        assert stream.digest == blob.digest
+        return end
