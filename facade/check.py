@@ -80,10 +80,12 @@ class _Check:
     def _read_statement(self) -> None:
         connection = self._connection
         if connection.expires_at is not None and connection.expires_at <= datetime.now(UTC):
-            self._report.fail(CheckStep.STATEMENT, f"it expired at {connection.expires_at}")
+            self._report.fail(
+                CheckStep.STATEMENT, f"it expired at {_second(connection.expires_at)}"
+            )
         self._report.ok(
             CheckStep.STATEMENT,
-            f"verified, by {connection.approved_by} at {connection.approved_at};"
+            f"verified, by {connection.approved_by} at {_second(connection.approved_at)};"
             f" {connection.fingerprint}, generation {connection.generation}",
         )
 
@@ -177,6 +179,10 @@ class _Check:
                 self._report.ok(CheckStep.PULL, found)
                 return
         self._report.fail(CheckStep.PULL, "the registry has no manifest and no blob of this digest")
+
+
+def _second(moment: datetime) -> str:
+    return moment.isoformat(" ", "seconds")
 
 
 def _step_of_reaching(error: UpstreamError) -> CheckStep:
