@@ -73,7 +73,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
         click.argument("host"),
         click.option(
             "--provider",
-            type=click.Choice(list(Provider)),
+            type=click.Choice([provider.value for provider in Provider]),
             help="Default: what the other options are for, else static.",
         ),
         *_CREDENTIAL,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import asyncpg
 import orjson
 from attrs import define, frozen
 
@@ -24,7 +25,9 @@ from control_plane.signer import Signer
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
 from deploy.dev.product import PROGRAMS, is_ready, run_control_plane, whole_environment
+from shared.keys import load_statement_public_keys
 from shared.secret import Secret
+from shared.statement import ConnectionApproval, StoredStatement, verify
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -300,6 +303,23 @@ async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> 
     """Return the view of a connection that alice made and bob approved."""
     view = await plane.client("alice").connect(host, **fields)
     return await plane.client("bob").approve(view)
+
+
+async def served(plane: ControlPlane, connection_id: str) -> ConnectionApproval:
+    """Return the statement that a facade reads of a connection."""
+    connection = await asyncpg.connect(plane.owner_url)
+    try:
+        row = await connection.fetchrow(
+            "SELECT type, key_id, payload, signature FROM facade_statements WHERE subject = $1",
+            f"connection/{connection_id}",
+        )
+    finally:
+        await connection.close()
+    assert row is not None
+    keys = load_statement_public_keys(plane.keys.statement_public.read_bytes())
+    statement = verify(StoredStatement(**dict(row)), keys)
+    assert isinstance(statement, ConnectionApproval)
+    return statement
 
 
 async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:

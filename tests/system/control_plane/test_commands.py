@@ -13,7 +13,8 @@ from shared.keys import (
     load_statement_private_key,
     load_statement_public_keys,
 )
-from tests.support.control_plane import ControlPlane, make_keys
+from tests.support.control_plane import ControlPlane, Json, approved_connection, make_keys
+from tests.support.simulators.google import ServiceAccount
 
 CANARY = "canary-token-on-standard-input"
 
@@ -63,6 +64,90 @@ async def test_a_connection_from_a_shell(own_plane: ControlPlane) -> None:
     assert revoked["status"] == "revoked"
     with pytest.raises(CommandFailedError, match="exit 1"):
         own_plane.run("connections", "revoke", view["id"], operator="bob")
+
+
+async def test_an_edit_from_a_shell(own_plane: ControlPlane) -> None:
+    """What is given changes, a list in place of the one before; the secret comes on stdin."""
+    view = await approved_connection(
+        own_plane, "registry.example", username="robot", token=CANARY, fleets=["a"]
+    )
+
+    def edit(*arguments: str, given: str = "") -> Json:
+        command = ("connections", "edit", view["id"], "--no-check", "--json", *arguments)
+        return dict(orjson.loads(own_plane.run(*command, operator="alice", given=given)))
+
+    draft = edit("--repository", "team/*", "--all-fleets", "--description", "hall")["draft"]
+    assert (draft["repositories"], draft["fleets"]) == (["team/*"], [])
+    with pytest.raises(CommandFailedError, match="/allowed_networks") as refused:
+        edit("--allow-network", "10.0.0.0/8")
+    assert "exit 1" in str(refused.value)
+    draft = edit("--allow-network", "10.0.0.0/8", "--token-stdin", given=f"{CANARY}\n")["draft"]
+    assert draft["allowed_networks"] == ["10.0.0.0/8"]
+    assert draft["repositories"] == ["team/*"]
+    assert edit("--anonymous")["draft"]["anonymous"] is True
+    assert edit("--description", "")["description"] == ""
+    with pytest.raises(CommandFailedError, match="exit 2"):
+        edit()
+
+
+async def test_a_rotation_from_a_shell(own_plane: ControlPlane) -> None:
+    """By a connector, thrown away, and by an approver who lets it serve at once."""
+    view = await approved_connection(own_plane, "registry.example", username="robot", token="old")
+
+    def run(command: str, *arguments: str, operator: str, given: str = "") -> Json:
+        output = own_plane.run(
+            "connections", command, view["id"], "--json", *arguments, operator=operator, given=given
+        )
+        return dict(orjson.loads(output))
+
+    rotate = ("--token-stdin", "--no-check")
+    drafted = run("rotate", *rotate, operator="alice", given=f"{CANARY}\n")
+    assert (drafted["secret_version"], drafted["draft"]["secret_version"]) == (1, 2)
+    assert run("discard", operator="alice")["draft"] is None
+    with pytest.raises(CommandFailedError, match="exit 1"):
+        run("rotate", *rotate, "--approve", operator="alice", given=CANARY)
+    approved = run("rotate", *rotate, "--approve", operator="bob", given=CANARY)
+    assert (approved["draft"], approved["approved_by"]) == (None, "bob")
+    assert approved["generation"] > view["generation"]
+
+
+async def test_a_key_of_google_from_a_shell(own_plane: ControlPlane, tmp_path: Path) -> None:
+    """From a file or standard input; a provider need not be named with it."""
+    account = ServiceAccount.create()
+    key, file = orjson.dumps(account.key_json()).decode(), tmp_path / "key.json"
+    file.write_text(key)
+    add = ("connections", "add", "gcr.io", "--no-check", "--json")
+    view = orjson.loads(
+        own_plane.run(*add, "--service-account-key-file", str(file), operator="alice")
+    )
+    assert view["google"]["client_email"] == account.client_email
+    by_stdin = ("--provider", "google_service_account", "--prefix", "team")
+    other = orjson.loads(own_plane.run(*add, *by_stdin, operator="alice", given=key))
+    assert other["provider"] == "google_service_account"
+    rotate = ("connections", "rotate", view["id"], "--no-check", "--json")
+    rotated = orjson.loads(own_plane.run(*rotate, operator="alice", given=key))
+    assert rotated["secret_version"] == 2
+    with pytest.raises(CommandFailedError, match="not a JSON object") as refused:
+        own_plane.run(*add, *by_stdin, operator="alice", given=f"[{CANARY}]")
+    assert CANARY not in str(refused.value)
+
+
+async def test_a_role_and_its_policies_from_a_shell(own_plane: ControlPlane) -> None:
+    """Connected, and what is to be pasted alone on standard output."""
+    host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+    role = ("--role-arn", "arn:aws:iam::123456789012:role/pull")
+    add = ("connections", "add", host, *role, "--json")
+    view = orjson.loads(own_plane.run(*add, "--external-id", "id-1", operator="alice"))
+    assert (view["provider"], view["ecr"]["external_id"]) == ("aws_ecr", "id-1")
+    grant = ("connections", "grant", view["id"])
+    trust = orjson.loads(own_plane.run(*grant, "--policy", "trust", operator="alice"))
+    whole = orjson.loads(own_plane.run(*grant, "--json", operator="alice"))
+    assert trust == whole["trust_policy"]
+    assert "sts:AssumeRole" in own_plane.run(*grant, operator="alice")
+    edit = ("connections", "edit", view["id"], "--no-external-id", "--json")
+    assert orjson.loads(own_plane.run(*edit, operator="alice"))["ecr"]["external_id"] is None
+    with pytest.raises(CommandFailedError, match="exit 2"):
+        own_plane.run(*add, "--external-id", "x1", "--no-external-id", operator="alice")
 
 
 async def test_tables_for_people_cut_nothing(own_plane: ControlPlane) -> None:

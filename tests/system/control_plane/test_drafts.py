@@ -1,16 +1,14 @@
 """Revisions: one serves while another waits."""
 
-import asyncpg
-
 from shared.approved_connection import approved_connection as approved
-from shared.keys import load_sealing_private_keys, load_statement_public_keys
+from shared.keys import load_sealing_private_keys
 from shared.sealed_secret import open_sealed
 from shared.secret import Secret
-from shared.statement import ConnectionApproval, StoredStatement, verify
 from tests.support.control_plane import (
     ControlPlane,
     Json,
     approved_connection,
+    served,
 )
 from tests.support.database import Database
 
@@ -20,23 +18,6 @@ CANARY = "canary-token-of-a-revision"
 async def redraft(plane: ControlPlane, connection_id: str) -> Json:
     """Have root make a draft with another scope."""
     return await plane.client("root").edit(connection_id, fleets=["line-b"])
-
-
-async def served(plane: ControlPlane, connection_id: str) -> ConnectionApproval:
-    """Return the statement that a facade reads of a connection."""
-    connection = await asyncpg.connect(plane.owner_url)
-    try:
-        row = await connection.fetchrow(
-            "SELECT type, key_id, payload, signature FROM facade_statements WHERE subject = $1",
-            f"connection/{connection_id}",
-        )
-    finally:
-        await connection.close()
-    assert row is not None
-    keys = load_statement_public_keys(plane.keys.statement_public.read_bytes())
-    statement = verify(StoredStatement(**dict(row)), keys)
-    assert isinstance(statement, ConnectionApproval)
-    return statement
 
 
 async def test_an_approved_revision_serves_while_a_draft_waits(own_plane: ControlPlane) -> None:

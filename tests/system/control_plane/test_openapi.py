@@ -11,6 +11,7 @@ from control_plane.edit_routes import EditRoutes
 from control_plane.openapi import description
 from control_plane.routes import Api
 from tests.support.control_plane import Answer, ControlPlane, approved_connection
+from tests.support.simulators.google import ServiceAccount
 
 DOCUMENT = description()
 
@@ -36,6 +37,9 @@ def require_documented(method: str, path: str, answer: Answer) -> None:
     response = responses[str(answer.status)]
     if "$ref" in response:
         response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    if "content" not in response:
+        assert answer.body == b""
+        return
     content_type = answer.headers["Content-Type"].partition(";")[0]
     schema = response["content"][content_type]["schema"]
     Draft202012Validator(
@@ -112,6 +116,40 @@ async def test_the_description_is_served_as_it_is(plane: ControlPlane) -> None:
     """To anybody: it holds no secret."""
     answer = await plane.client(None).call("GET", "/openapi.json")
     assert answer.json == DOCUMENT
+
+
+async def test_edits_and_grants_have_their_shape(plane: ControlPlane, host: str) -> None:
+    """With a draft beside, and for each provider that has something to grant."""
+    alice, one = plane.client("alice"), "/v1/connections/{id}"
+    view = await approved_connection(plane, host, username="robot", token="x")
+    of_it = f"/v1/connections/{view['id']}"
+    ecr_host = "123456789012.dkr.ecr.eu-west-3.amazonaws.com"
+    role = await alice.connect(
+        ecr_host, provider="aws_ecr", role_arn="arn:aws:iam::123456789012:role/pull"
+    )
+    key = ServiceAccount.create().key_json()
+    google = await alice.connect(
+        "eu.gcr.io", provider="google_service_account", service_account_key=key
+    )
+    path = "/v1/connections/"
+    for method, template, answer, status in (
+        ("PATCH", one, await alice.call("PATCH", of_it, {"fleets": ["a"]}), 200),
+        ("PATCH", one, await alice.call("PATCH", of_it, {"plain_http": True}), 422),
+        ("GET", one, await alice.call("GET", of_it), 200),
+        ("PUT", f"{one}/credential", await alice.call(
+            "PUT", f"{of_it}/credential?check=false", {"token": "y"}), 200),
+        ("PUT", f"{one}/credential", await alice.call(
+            "PUT", f"{of_it}/credential", {"token": "y", "approve": True}), 403),
+        ("GET", f"{one}/grant", await alice.call("GET", f"{of_it}/grant"), 404),
+        ("GET", f"{one}/grant", await alice.call("GET", f"{path}{role['id']}/grant"), 200),
+        ("GET", f"{one}/grant", await alice.call("GET", f"{path}{google['id']}/grant"), 200),
+        ("GET", one, await alice.call("GET", f"{path}{role['id']}"), 200),
+        ("GET", one, await alice.call("GET", f"{path}{google['id']}"), 200),
+        ("DELETE", f"{one}/draft", await alice.call("DELETE", f"{of_it}/draft"), 204),
+        ("DELETE", f"{one}/draft", await alice.call("DELETE", f"{of_it}/draft"), 404),
+    ):  # fmt: skip
+        assert answer.status == status, answer.body
+        require_documented(method, template, answer)
 
 
 async def test_an_approved_view_has_its_shape_too(plane: ControlPlane, host: str) -> None:
