@@ -42,14 +42,10 @@ class AwsSession:
     files as it goes, on whatever loop it is called.
     """
 
-    def __init__(
-        self, thread: LoopThread, endpoint_url: str | None, proxy: OutboundProxy | None
-    ) -> None:
+    def __init__(self, thread: LoopThread, session: AioSession, endpoint_url: str | None) -> None:
         self._thread = thread
+        self._session = session
         self._endpoint_url = endpoint_url
-        self._session = AioSession()
-        # The session's default, for what it asks by itself too: STS, for a web identity.
-        self._session.set_default_client_config(_config(proxy))
 
     @classmethod
     @asynccontextmanager
@@ -58,7 +54,7 @@ class AwsSession:
     ) -> AsyncIterator["AwsSession"]:
         """Give the session; calls that are under way on leaving are cancelled."""
         async with LoopThread.started(THREAD_NAME) as thread:
-            yield cls(thread, endpoint_url, proxy)
+            yield cls(thread, await thread.run(_session(proxy)), endpoint_url)
 
     async def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Return what work with clients returns; it may ask AWS, and nothing of the caller's."""
@@ -100,6 +96,13 @@ class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             body = b""  # a gateway's own page, where botocore wants XML and would not try again
         return AioAWSResponse(answer.url, answer.status_code, answer.headers, _WholeBody(body))
+
+
+async def _session(proxy: OutboundProxy | None) -> AioSession:
+    session = AioSession()
+    # The session's default, for what it asks by itself too: STS, for a web identity.
+    session.set_default_client_config(_config(proxy))
+    return session
 
 
 def _config(proxy: OutboundProxy | None) -> AioConfig:

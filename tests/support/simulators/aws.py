@@ -4,7 +4,7 @@
     aws.roles[ROLE_ARN] = "external id"                # None: the role asks for none
     async with aws:
         registry = EcrRegistry(aws.tokens)
-        ...  # FACADE_AWS_ENDPOINT_URL=aws.origin, and aws.environment for the facade
+        ...  # FACADE_AWS_ENDPOINT_URL=aws.origin, and aws.facade.environment for the facade
         assert len(aws.tokens) == 1
 
 What moto lets pass is refused here: a missing external id, a role that is not there, a signature
@@ -56,13 +56,22 @@ class Identity:
         key = prefix + "".join(secrets.choice("ABCDEFGHIJ234567") for _ in range(16))
         return cls(key, KEY_CANARY + secrets.token_hex(12))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """How a process is given this identity."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
 
 class AwsSimulator(WireServer):
     """See the module's docstring."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.facade = Identity.create()
+    def __init__(self, *, facade: Identity | None = None, port: int = 0) -> None:
+        super().__init__(port=port)
+        self.facade = facade or Identity.create()
         self.roles: dict[str, str | None] = {}
         self.tokens = MintedTokens("AWS")
         self.assumed: list[dict[str, str]] = []
@@ -73,15 +82,6 @@ class AwsSimulator(WireServer):
         self.role_seconds = 3600.0
         self.token_seconds = 12 * 3600.0
         self._identities = {self.facade.access_key_id: self.facade}
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """How a process is given the facade's identity."""
-        return {
-            "AWS_ACCESS_KEY_ID": self.facade.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self.facade.secret_access_key,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
 
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:

@@ -103,8 +103,8 @@ class ServiceAccount:
 class GoogleSimulator(WireServer):
     """See the module's docstring."""
 
-    def __init__(self, *accounts: ServiceAccount) -> None:
-        super().__init__()
+    def __init__(self, *accounts: ServiceAccount, port: int = 0) -> None:
+        super().__init__(port=port)
         self._accounts = {account.client_email: account for account in accounts}
         self.tokens = MintedTokens("oauth2accesstoken")
         self.expires_in: Any = 3599

@@ -1,11 +1,13 @@
 """Short-lived tokens of a simulated provider, and the registry's side of them."""
 
+import asyncio
 import secrets
 import time
 
 from attrs import define, field, frozen
 from typing_extensions import override
 
+from tests.support.simulators.body import StoredContent
 from tests.support.simulators.login import BasicLogin, basic_header
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest, Wire
@@ -58,12 +60,30 @@ class MintedLogin(BasicLogin):
         return self.tokens.are_alive(request.header("Authorization"))
 
 
-class EcrRegistry(RegistrySimulator):
+class MintedRegistry(RegistrySimulator):
+    """A registry that takes minted tokens, for one answer each: what follows may be long.
+
+    `pause_seconds`: between a token's check and the content.
+    """
+
+    pause_seconds = 0.0
+
+    def __init__(self, tokens: MintedTokens, challenge: str) -> None:
+        super().__init__(login=MintedLogin(tokens=tokens, challenge=challenge))
+
+    @override
+    async def give(self, stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
+        """Pause first."""
+        await asyncio.sleep(self.pause_seconds)
+        await super().give(stored, request, wire)
+
+
+class EcrRegistry(MintedRegistry):
     """Amazon ECR: what has expired is refused in plain text with 403, and without a challenge."""
 
     def __init__(self, tokens: MintedTokens) -> None:
         challenge = 'Basic realm="https://registry.invalid/",service="ecr.amazonaws.com"'
-        super().__init__(login=MintedLogin(tokens=tokens, challenge=challenge))
+        super().__init__(tokens, challenge)
 
     @override
     async def refuse(self, request: RecordedRequest, wire: Wire) -> None:
@@ -75,9 +95,9 @@ class EcrRegistry(RegistrySimulator):
             await self.answer(request, wire, 403, ECR_EXPIRED, text)
 
 
-class ArtifactRegistry(RegistrySimulator):
+class ArtifactRegistry(MintedRegistry):
     """Google Artifact Registry: takes access tokens as Basic, and names a Bearer challenge."""
 
     def __init__(self, tokens: MintedTokens) -> None:
-        challenge = 'Bearer realm="https://artifacts.invalid/v2/token",service="artifacts.invalid"'
-        super().__init__(login=MintedLogin(tokens=tokens, challenge=challenge))
+        realm = "https://artifacts.invalid/v2/token"
+        super().__init__(tokens, f'Bearer realm="{realm}",service="artifacts.invalid"')

@@ -9,7 +9,9 @@ from uuid import uuid4
 import attrs
 import orjson
 import pytest
+import pytest_asyncio
 
+from deploy.dev.processes import free_port
 from shared.connection import EcrRole
 from shared.upstream.credentials.aws_session import THREAD_NAME, AwsSession
 from shared.upstream.credentials.ecr import EcrProvider
@@ -28,6 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.simulators.aws import (
     KEY_CANARY,
     AwsSimulator,
+    Identity,
     ecr_answer,
     ecr_error,
     sts_answer,
@@ -60,23 +63,38 @@ XML = (("Content-Type", "text/xml"),)
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-async def aws(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsSimulator]:
-    """STS and ECR with the role, and the facade's identity in the environment."""
-    simulator = AwsSimulator()
-    simulator.roles[ROLE.role_arn] = EXTERNAL_ID
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+FACADE = Identity.create()
+NO_OTHER_IDENTITY = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@pytest.fixture(scope="module")
+def aws_port() -> int:
+    """Where AWS is."""
+    return free_port()
+
+
+@pytest.fixture(autouse=True)
+def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process the facade's identity."""
+    for name in NO_OTHER_IDENTITY:
         monkeypatch.delenv(name, raising=False)
-    for name, value in simulator.environment.items():
+    for name, value in FACADE.environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+async def aws(aws_port: int) -> AsyncIterator[AwsSimulator]:
+    """STS and ECR with the role."""
+    simulator = AwsSimulator(facade=FACADE, port=aws_port)
+    simulator.roles[ROLE.role_arn] = EXTERNAL_ID
     async with simulator:
         yield simulator
 
 
-@pytest.fixture
-async def session(aws: AwsSimulator) -> AsyncIterator[AwsSession]:
-    """The facade's session, at the simulator."""
-    async with AwsSession.open(aws.origin) as session:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(aws_port: int) -> AsyncIterator[AwsSession]:
+    """The facade's session: one for all tests, for it reads AWS's models once."""
+    async with AwsSession.open(f"http://127.0.0.1:{aws_port}") as session:
         yield session
 
 
@@ -374,25 +392,25 @@ async def test_an_endpoint_that_is_away_cannot_be_reached(
 
 
 async def test_a_facade_without_an_identity_says_so(
-    aws: AwsSimulator, session: AwsSession, monkeypatch: pytest.MonkeyPatch
+    aws: AwsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And asks nobody, which a customer could not explain."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    error = await refusal(session)
+    async with AwsSession.open(aws.origin) as nobodys:
+        error = await refusal(nobodys)
     assert isinstance(error, CredentialRefusedError)
     assert error.message == "the facade has no AWS identity"
     assert aws.requests == []
 
 
-async def test_half_an_identity_is_none(
-    session: AwsSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_half_an_identity_is_none(aws: AwsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key without its secret."""
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert (await refusal(session)).message == "the facade has no AWS identity"
+    async with AwsSession.open(aws.origin) as nobodys:
+        assert (await refusal(nobodys)).message == "the facade has no AWS identity"
 
 
 async def test_a_region_that_is_no_host_name_is_sent_nothing(aws: AwsSimulator) -> None:
@@ -417,13 +435,17 @@ async def test_the_environments_proxies_are_not_used(
 
 
 async def test_nothing_of_botocore_runs_on_the_loop(
-    aws: AwsSimulator, session: AwsSession, caplog: pytest.LogCaptureFixture
+    aws: AwsSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It reads models, profiles and token files as it goes: 75 to 200 ms for the first client."""
     with caplog.at_level(logging.DEBUG):
-        await asyncio.gather(
-            *(EcrProvider(session, ROLE, f"connection-{number}").mint() for number in range(5))
-        )
+        async with AwsSession.open(aws.origin) as new_session:
+            await asyncio.gather(
+                *(
+                    EcrProvider(new_session, ROLE, f"connection-{number}").mint()
+                    for number in range(5)
+                )
+            )
     assert len(aws.tokens) == 5
     logged = [record for record in caplog.records if "botocore" in record.name]
     assert any("Loading JSON file" in record.msg for record in logged)
