@@ -31,6 +31,8 @@ _DNS_NAME: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
     re.ASCII,
 )
+# What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
+_MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _SUBJECT_FIELD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)  # RFC 5280 ub-common-name
 
 
@@ -69,7 +71,13 @@ class IdentityRule:
 
     def identify(self, certificate: x509.Certificate) -> DeviceIdentity:
         """Return the identity; raise `UnidentifiedDeviceError` where there is none."""
-        device, fleet = self._name(certificate)
+        try:
+            device, fleet = self._name(certificate)
+        except UnidentifiedDeviceError:
+            raise
+        except _MALFORMED:
+            message = "the certificate is malformed"
+            raise UnidentifiedDeviceError(message) from None
         return DeviceIdentity(
             id=device,
             fleet=fleet,
@@ -121,7 +129,7 @@ def may_authenticate_clients(certificate: x509.Certificate) -> bool:
     """Tell whether the extended key usage is present and names clientAuth (RFC 5280 4.2.1.12)."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):  # ValueError: a malformed or repeated extension
+    except (x509.ExtensionNotFound, *_MALFORMED):
         return False
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
@@ -133,9 +141,6 @@ def _alternative_names(
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
-    except ValueError:
-        message = "the certificate's extensions are malformed"
-        raise UnidentifiedDeviceError(message) from None
     return names.get_values_for_type(kind)
 
 
