@@ -58,13 +58,20 @@ class Providers:
             case Anonymous():
                 return None
             case UsernameAndToken(username=username):
-                return StaticProvider(BasicCredential(username, self._opener.open(connection)))
+                return self._static(connection, username)
             case GoogleServiceAccount() as account:
                 return self._google(connection, account)
             case EcrRole() as role:
                 return EcrProvider(self._aws, role, str(connection.id))
             case _ as unreachable:
                 assert_never(unreachable)
+
+    def _static(self, connection: ApprovedConnection, username: str) -> CredentialProvider:
+        token = self._opener.open(connection)
+        try:
+            return StaticProvider(BasicCredential(username, token))
+        except ValueError:
+            raise SealedSecretError("the user name cannot be sent as Basic") from None
 
     def _google(
         self, connection: ApprovedConnection, account: GoogleServiceAccount
