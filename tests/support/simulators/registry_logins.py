@@ -1,5 +1,6 @@
 """Token endpoints of real registries: what each wants to be asked, and how each answers."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -47,13 +48,14 @@ def google_fields(token: str) -> dict[str, Any]:
 class TokenEndpoint(BearerLogin):
     """A token endpoint that looks at what it is asked; its tokens are good for their scope alone.
 
-    `refusal_status` answers a wrong credential, or none. `stale` counts requests that came with
-    a token that is not accepted.
+    `refusal_status` answers a wrong credential, or none. `minted_at` is when each token was given
+    out, on the monotonic clock.
     """
 
     shape: TokenFields = token_alone
     refusal_status: int = 401
     asked: list[RecordedRequest] = field(factory=list, init=False)
+    minted_at: list[float] = field(factory=list, init=False)
 
     @override
     def accepts(self, request: RecordedRequest) -> bool:
@@ -78,6 +80,7 @@ class TokenEndpoint(BearerLogin):
     @override
     def token_fields(self, token: str) -> dict[str, Any]:
         """Return the fields in this registry's shape."""
+        self.minted_at.append(time.monotonic())
         return self.shape(token)
 
 

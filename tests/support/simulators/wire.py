@@ -113,6 +113,7 @@ class WireServer:
         self._connections: set[asyncio.Task[None]] = set()
         self.requests: list[RecordedRequest] = []
         self.connections_made = 0
+        self.answered = 0  # requests whose answer is written, or was not wanted to its end
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -174,7 +175,10 @@ class WireServer:
                     length = int(request.header("Content-Length") or 0)
                     request = evolve(request, body=await reader.readexactly(length))
                     self.requests.append(request)
-                    await self.respond(request, wire)
+                    try:
+                        await self.respond(request, wire)
+                    finally:
+                        self.answered += 1
         finally:
             if not writer.transport.is_closing():
                 writer.transport.abort()

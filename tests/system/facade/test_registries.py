@@ -122,22 +122,28 @@ async def test_a_thousand_warm_pulls_mint_nothing(
 ) -> None:
     """One token is minted before, or none where the credential itself is what is sent."""
     path = path_of(simulated, simulated.manifest, kind="manifests")
-    started = time.monotonic()
     assert (await world.device.get(path)).status == 200
     first, asked = simulated.minted, len(simulated.registry.pulls)
     pulls = WARM_PULLS // DEVICE_CONNECTIONS
     await asyncio.gather(
         *(pull_again(world.device, path, pulls) for _ in range(DEVICE_CONNECTIONS))
     )
-    renewed = int((time.monotonic() - started) / RENEWED_AFTER_SECONDS)
     mints = simulated.minted - first
     # Devices that ask at the same moment may share an answer.
     assert len(simulated.registry.pulls) - asked >= pulls
     row = f"| {title_of(world, simulated)} | wire simulator | {first} + {mints} |"
     print(row)  # noqa: T201 - the table of the closing note: `pytest -rP` shows it
-    assert mints <= renewed
+    assert mints <= renewals_due(simulated, first)
     is_basic = isinstance(simulated.registry.login, BasicLogin)
     assert (first > 0) is not is_basic
+
+
+def renewals_due(simulated: SimulatedRegistry, tokens: int) -> int:
+    """Return how often a token had to be renewed by now: on a slow machine, or in a late test."""
+    if isinstance(simulated.registry.login, BasicLogin):
+        return 0
+    newest = simulated.endpoint.minted_at[tokens - 1]
+    return int((time.monotonic() - newest) / RENEWED_AFTER_SECONDS)
 
 
 async def pull_again(device: Device, path: str, times: int) -> None:
