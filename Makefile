@@ -47,7 +47,7 @@ run: $(INSTALLED) ## The whole system with a first pull; ONCE=1 ends after it, U
 .PHONY: test
 test: $(INSTALLED) ## All tests, on real parts; TESTS="tests/unit -k digest" runs some
 	@$(BIN)/python -m deploy.dev.debian install $(TEST_CLIENTS)
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 .PHONY: check
 check: $(INSTALLED) ## Format, lint, types, import rule
