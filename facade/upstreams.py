@@ -23,6 +23,7 @@ class ConnectionRevokedError(Exception):
 
 @define(eq=False)
 class _Entry:
+    connection_id: UUID
     access_key: str
     upstream: asyncio.Task[Upstream]
     pulls: set[asyncio.Task[object]] = field(factory=set)
@@ -36,6 +37,7 @@ class Upstreams:
 
     _make_upstream: MakeUpstream
     _entries: dict[UUID, _Entry] = field(factory=dict, init=False)
+    _retired: dict[UUID, set[_Entry]] = field(factory=dict, init=False)  # and still lent
     _closing: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     @asynccontextmanager
@@ -59,15 +61,16 @@ class Upstreams:
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
         """Let go of a upstream whose connection serves no more, or with another access key."""
         entry = self._entries.get(connection_id)
-        if entry is None or (serving is not None and serving.access_key == entry.access_key):
-            return
-        del self._entries[connection_id]
-        entry.retired = True
+        if entry is not None and (serving is None or serving.access_key != entry.access_key):
+            del self._entries[connection_id]
+            self._retired.setdefault(connection_id, set()).add(entry)
+            entry.retired = True
+            self._close_if_unused(entry)
         if serving is None:
-            entry.revoked = True
-            for pull in entry.pulls:
-                pull.cancel()
-        self._close_if_unused(entry)
+            for lent in self._retired.get(connection_id, ()):
+                lent.revoked = True
+                for pull in lent.pulls:
+                    pull.cancel()
 
     async def close(self) -> None:
         """Close every upstream."""
@@ -83,12 +86,18 @@ class Upstreams:
             entry = None
         if entry is None or _failed(entry.upstream):
             task = asyncio.ensure_future(self._make_upstream(connection))
-            entry = self._entries[connection.id] = _Entry(connection.access_key, task)
+            entry = _Entry(connection.id, connection.access_key, task)
+            self._entries[connection.id] = entry
         return entry
 
     def _close_if_unused(self, entry: _Entry) -> None:
-        if entry.retired and not entry.pulls:
-            self._close(entry)
+        if not entry.retired or entry.pulls:
+            return
+        self._close(entry)
+        lent = self._retired[entry.connection_id]
+        lent.remove(entry)
+        if not lent:
+            del self._retired[entry.connection_id]
 
     def _close(self, entry: _Entry) -> None:
         task = asyncio.ensure_future(_close_upstream(entry.upstream))
