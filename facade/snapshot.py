@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.access import longest_prefix_first
@@ -49,6 +49,7 @@ class Remembered:
     stored: StoredStatement
     generation: int
     withdrawn: bool = False
+    verified: bool = True  # false where the state folder's bytes do not verify (any more)
 
 
 class Outcome(Enum):
@@ -160,7 +161,7 @@ class Snapshot:
         if known is not None and statement.generation < known.generation:
             return self._refuse(row, "older than a statement that was seen before")
         if known is not None and statement.generation == known.generation:
-            if known.stored.payload != row.stored.payload:
+            if known.verified and known.stored.payload != row.stored.payload:
                 reason = "another statement of a generation that was seen before"
                 return self._refuse(row, reason)
             if not known.withdrawn:
@@ -180,7 +181,8 @@ class Snapshot:
     ) -> None:
         """Take in what the state folder remembers, a refused row's generation included."""
         subject = candidate.row.subject
-        self._remembered[subject] = Remembered(candidate.row.stored, generation)
+        verified = isinstance(candidate, VerifiedRow)
+        self._remembered[subject] = Remembered(candidate.row.stored, generation, verified=verified)
         if isinstance(candidate, VerifiedRow):
             self._serve(subject, candidate.statement, candidate.connection)
         if withdrawn or isinstance(candidate, RefusedRow):
@@ -215,7 +217,7 @@ class Snapshot:
     def _withdraw(self, subject: str) -> None:
         known = self._remembered.get(subject)
         if known is not None:
-            self._remembered[subject] = Remembered(known.stored, known.generation, withdrawn=True)
+            self._remembered[subject] = evolve(known, withdrawn=True)
             if not subject.startswith("connection/"):
                 self._revoked.add(subject)
         self._replace_connection(subject, None)

@@ -38,7 +38,7 @@ def server_context(
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")  # or OpenSSL asks the terminal
     except (ssl.SSLError, OSError) as error:
         message = "FACADE_TLS_CERT_FILE and FACADE_TLS_KEY_FILE: expected a certificate and its key"
         raise TlsConfigurationError(message) from error
