@@ -1,0 +1,217 @@
+"""Both processes on one Postgres: what an operator does is what devices see."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+from attrs import define
+
+from deploy.dev.postgres import Postgres
+from shared.canonical_json import format_time
+from tests.support.answer_checks import require_same_refusal
+from tests.support.control_plane import (
+    LOGIN_PASSWORD,
+    LOGIN_ROLE,
+    ControlPlane,
+    Json,
+    make_login_role,
+)
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Facade, FacadeFiles
+from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
+from tests.support.raw_http import RawAnswer, ask, request_bytes
+from tests.support.simulators.login import BasicLogin
+from tests.support.simulators.registry import RegistrySimulator
+from tests.system.facade.conftest import NOTIFY_ALONE
+
+# What is promised from an operator's act to its effect. Facades poll once an hour here.
+EFFECT_SECONDS = 1.0
+SECOND_TOKEN = f"{CANARY_TOKEN}-second"
+
+
+@pytest.fixture(scope="module")
+def plane(
+    postgres: Postgres,
+    facade_database: FacadeDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ControlPlane]:
+    """The control plane of the module's database, with alice, bob, root and eve."""
+    make_login_role(postgres)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        started = runner.run(
+            ControlPlane.start(
+                tmp_path_factory.mktemp("control-plane"),
+                owner_url=facade_database.owner_url,
+                url=postgres.url(LOGIN_ROLE, LOGIN_PASSWORD, facade_database.name),
+            )
+        )
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def facade(
+    plane: ControlPlane,
+    facade_database: FacadeDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Facade]:
+    """A facade with the keys that the control plane's command made."""
+    files = FacadeFiles.write(
+        tmp_path_factory.mktemp("facade"),
+        statement_public_pem=plane.keys.statement_public.read_bytes(),
+        sealing_private_pem=plane.keys.sealing_private.read_bytes(),
+    )
+    running = Facade.start(files, facade_database.facade_url, NOTIFY_ALONE)
+    yield running
+    running.child.kill()
+
+
+@define
+class Operation:
+    """Operators, a device and a registry of its own."""
+
+    plane: ControlPlane
+    facade: Facade
+    upstream: RegistrySimulator
+    path: str
+
+    async def connect(self) -> Json:
+        """Have alice connect the registry; it is pending."""
+        return await self.plane.client("alice").connect(
+            str(self.upstream.host), username=USERNAME, token=CANARY_TOKEN, plain_http=True
+        )
+
+    async def answer(self, *, fleet: str = "line-a") -> RawAnswer:
+        """Return what a device of a fleet is answered."""
+        device = self.facade.device(self.facade.files.device_ca.issue_device(fleet=fleet))
+        return await ask(device, request_bytes(self.path.encode()))
+
+    async def becomes(self, status: int, *, fleet: str = "line-a") -> None:
+        """Return once a device is answered so; fail where it takes longer than promised."""
+
+        async def is_so() -> bool:
+            return (await self.answer(fleet=fleet)).status == status
+
+        await eventually(is_so, EFFECT_SECONDS)
+
+
+@pytest.fixture
+async def operation(plane: ControlPlane, facade: Facade, upstream: RegistrySimulator) -> Operation:
+    """Nothing is connected yet."""
+    return Operation(plane, facade, upstream, pull_path(upstream, upstream.blob(b"content")))
+
+
+async def test_not_connected_pending_and_revoked_are_the_same_bytes(operation: Operation) -> None:
+    """And in between it serves: within a second, without a restart."""
+    not_connected = await operation.answer()
+    view = await operation.connect()
+    assert view["status"] == "pending"
+    pending = await operation.answer()
+    assert operation.upstream.requests == []
+    await operation.plane.client("bob").approve(view)
+    await operation.becomes(200)
+    await operation.plane.client("bob").revoke(view["id"])
+    await operation.becomes(404)
+    asked = len(operation.upstream.requests)
+    revoked = await operation.answer()
+    assert len(operation.upstream.requests) == asked
+    require_same_refusal(pending, not_connected)
+    require_same_refusal(revoked, not_connected)
+    assert (revoked.status, revoked.error["code"]) == (404, "NAME_UNKNOWN")
+
+
+async def test_an_approved_revision_serves_while_a_draft_waits(operation: Operation) -> None:
+    """What devices see is what was approved, until the draft is."""
+    bob = operation.plane.client("bob")
+    view = await operation.connect()
+    await bob.approve(view)
+    await operation.becomes(200)
+    drafted = await operation.plane.client("alice").edit(view["id"], fleets=["line-b"])
+    assert drafted["draft"]["fleets"] == ["line-b"]
+    assert (await operation.answer()).status == 200
+    await bob.approve(drafted)
+    await operation.becomes(404)
+    await operation.becomes(200, fleet="line-b")
+    # Nothing of the draft's making is a statement: the facade was told of two approvals.
+    subject = f"connection/{view['id']}"
+    accepted = operation.facade.log_lines(event="statement accepted", subject=subject)
+    assert len(accepted) == 2
+
+
+async def test_a_discarded_draft_leaves_what_serves(operation: Operation) -> None:
+    """As if it had never been."""
+    view = await operation.connect()
+    await operation.plane.client("bob").approve(view)
+    await operation.becomes(200)
+    alice = operation.plane.client("alice")
+    await alice.edit(view["id"], repositories=["other/**"])
+    await alice.discard(view["id"])
+    assert (await operation.answer()).status == 200
+
+
+async def test_an_old_secret_serves_until_the_new_one_is_approved(operation: Operation) -> None:
+    """The registry is told by nobody: its operator changes the password when they are ready."""
+    bob = operation.plane.client("bob")
+    view = await operation.connect()
+    await bob.approve(view)
+    await operation.becomes(200)
+    rotated = await operation.plane.client("alice").put_credential(
+        view["id"], username=USERNAME, token=SECOND_TOKEN
+    )
+    assert (await operation.answer()).status == 200
+    operation.upstream.login = BasicLogin(USERNAME, SECOND_TOKEN)
+    await bob.approve(rotated)
+    await operation.becomes(200)
+
+
+async def test_a_revoked_connections_place_is_free(operation: Operation) -> None:
+    """For a new connection, which is a new subject."""
+    bob = operation.plane.client("bob")
+    first = await operation.connect()
+    await bob.approve(first)
+    await operation.becomes(200)
+    await bob.revoke(first["id"])
+    await operation.becomes(404)
+    second = await operation.connect()
+    assert second["id"] != first["id"]
+    await bob.approve(second)
+    await operation.becomes(200)
+
+
+async def test_an_approval_of_a_moment_ends_by_itself(operation: Operation) -> None:
+    """The expiry is in the statement, and the facade's clock decides."""
+    view = await operation.connect()
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    await operation.plane.client("bob").approve(view, expires_at=format_time(ends))
+    await operation.becomes(200)
+
+    async def has_ended() -> bool:
+        return (await operation.answer()).status == 404
+
+    await eventually(has_ended)
+
+
+async def test_the_facade_serves_with_the_control_plane_gone(operation: Operation) -> None:
+    """It never speaks to it."""
+    view = await operation.connect()
+    await operation.plane.client("bob").approve(view)
+    await operation.becomes(200)
+    operation.plane.child.pause()
+    try:
+        assert (await operation.answer()).body == b"content"
+    finally:
+        operation.plane.child.resume()
+
+
+def test_the_secret_is_in_neither_log_nor_on_the_facades_disk(
+    plane: ControlPlane, facade: Facade
+) -> None:
+    """The last test of the module: it looks through what all of them left."""
+    for log in (plane.log, facade.child.log):
+        assert CANARY_TOKEN not in log.read_text()
+    for file in Path(facade.environment["FACADE_STATE_DIR"]).iterdir():
+        assert CANARY_TOKEN.encode() not in file.read_bytes()
