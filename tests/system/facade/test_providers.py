@@ -299,6 +299,27 @@ async def test_a_rotation_mints_anew_and_a_revocation_ends_it(
     assert (provided.asked, len(provided.registry.requests)) == asked
 
 
+async def test_heads_that_are_refused_mint_nothing(
+    facade: Facade, writer: StatementWriter, device: Device
+) -> None:
+    """public.ecr.aws answers 401 to the HEAD of a blob whose GET it redirects."""
+    login = BearerLogin(USERNAME, CANARY_TOKEN)
+    async with SignedStore() as store, RegistrySimulator(login=login) as registry:
+        challenge = ("WWW-Authenticate", f'Bearer realm="{registry.origin}/token"')
+        digest = registry.blob(
+            b"content",
+            get=RedirectsTo(store.sign(b"content")),
+            head=Answers(401, (challenge,)),
+        )
+        await connect(facade, writer, registry)
+        path = pull_path(registry, digest)
+        for _ in range(20):
+            head = await device.get(path, method="HEAD")
+            assert (head.status, head.headers["Content-Length"]) == (200, "7")
+        assert (await device.get(path)).body == b"content"
+    assert login.minted == 1
+
+
 @pytest.mark.parametrize("expires_in", [0, -1, 10**12, None, "3599", 1e308, {"seconds": 1}])
 async def test_an_odd_lifetime_is_no_reason_to_mint_for_every_pull(
     expires_in: object,
