@@ -7,6 +7,7 @@ needs the secret again: here nobody can open the old one, to seal it to somethin
 
 from collections.abc import Collection, Mapping
 from typing import Final
+from uuid import UUID
 
 import attrs
 from attrs import field, frozen
@@ -16,12 +17,16 @@ from control_plane.connection_request import ConnectionRequest, read_connection_
 from control_plane.credential_fields import SECRET_FIELDS, credential_body
 from control_plane.errors import ConflictError, FieldError, InvalidRequestError
 from control_plane.field_reader import FieldReader
-from shared.connection import ConnectionDocument, Provider
+from shared.connection import (
+    ConnectionDocument,
+    Credential,
+    Provider,
+    SealContext,
+    seal_context,
+)
 
 _PLACE_FIELDS: Final = frozenset({"host", "repository_prefix"})
 _CREDENTIAL_CHANGE_FIELDS: Final = frozenset({"username", "token", "service_account_key"})
-# Fields of the document that the seal binds, beside the credential: they have the API's names.
-_BOUND_FIELDS: Final = ("auth_realms", "plain_http", "ca_certificate", "allowed_networks")
 
 
 @frozen
@@ -54,7 +59,7 @@ def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit
     fields = _merged(patch, present, fixed=_PLACE_FIELDS, why="cannot change; connect it anew")
     same_provider = _provider(patch, present) is present.provider
     request = read_connection_request(fields, present.credential if same_provider else None)
-    edit = Edit(request, rebound(present, request))
+    edit = _edit(request, present)
     if edit.document(present).needs_secret and request.secret is None:
         _require_nothing_rebound(edit.rebinds, SECRET_FIELDS[present.provider])
     return edit
@@ -73,7 +78,7 @@ def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument
     if request.secret is None:
         pointer = f"/{SECRET_FIELDS[present.provider]}"
         raise InvalidRequestError((FieldError(pointer, "this field is required"),))
-    return Edit(request, rebound(present, request))
+    return _edit(request, present)
 
 
 def request_body(document: ConnectionDocument) -> dict[str, object]:
@@ -93,14 +98,24 @@ def request_body(document: ConnectionDocument) -> dict[str, object]:
     }
 
 
-def rebound(present: ConnectionDocument, request: ConnectionRequest) -> tuple[str, ...]:
-    """Return the fields that the seal binds and that are not as they were."""
-    changed = [name for name in _BOUND_FIELDS if getattr(present, name) != getattr(request, name)]
-    if present.credential != request.credential:
-        before, after = credential_body(present.credential), credential_body(request.credential)
-        names = [name for name in before | after if before.get(name) != after.get(name)]
-        changed += names or ["service_account_key"]
-    return tuple(changed)
+def rebound(present: ConnectionDocument, wished: ConnectionDocument) -> tuple[str, ...]:
+    """Return the fields that the seal binds and that are not as they were, by the API's names."""
+    before, after = (
+        seal_context(UUID(int=0), document, secret_version=0, key_id="")
+        for document in (present, wished)
+    )
+    names = attrs.fields_dict(SealContext)
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    if "credential" not in changed:
+        return tuple(changed)
+    changed.remove("credential")
+    return (*_changed_credential(present.credential, wished.credential), *changed)
+
+
+def _changed_credential(present: Credential, wished: Credential) -> tuple[str, ...]:
+    before, after = credential_body(present), credential_body(wished)
+    names = (name for name in before | after if before.get(name) != after.get(name))
+    return tuple(names) or ("service_account_key",)
 
 
 def _merged(
@@ -128,6 +143,11 @@ def _provider(patch: Mapping[str, object], present: ConnectionDocument) -> Provi
         return parse_provider(name) if isinstance(name, str) else None
     except ValueError:
         return None  # named when the field is read
+
+
+def _edit(request: ConnectionRequest, present: ConnectionDocument) -> Edit:
+    wished = request.document(connected_by=present.connected_by, connected_at=present.connected_at)
+    return Edit(request, rebound(present, wished))
 
 
 def _require_nothing_rebound(rebinds: tuple[str, ...], secret_field: str) -> None:

@@ -113,6 +113,8 @@ async def test_a_discarded_draft_is_gone(own_plane: ControlPlane) -> None:
     assert entry["details"]["fingerprint"] == edited["draft"]["fingerprint"]
     again = await alice.edit(view["id"], fleets=["b"])
     assert (await bob.approve(again))["fleets"] == ["b"]
+    await alice.discard((await alice.connect("other.example"))["id"])
+    own_plane.run("audit", "verify")
 
 
 async def test_a_discarded_lone_draft_ends_the_connection(plane: ControlPlane, host: str) -> None:
