@@ -101,14 +101,30 @@ async def grant(connection_id: str, policy: str | None, *, as_json: bool) -> Non
     """Show what to grant in the customer's cloud: ECR's two policies, or Google's roles."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         answer = await api.call("GET", "connections", connection_id, "grant")
-    if policy is None:
-        show_view(answer, as_json=as_json)
+    if as_json:
+        click.echo(orjson.dumps(answer))
+    elif policy is None:
+        _show_grant(answer)
     elif f"{policy}_policy" in answer:
-        click.echo(orjson.dumps(answer[f"{policy}_policy"], option=orjson.OPT_INDENT_2))
+        _show_policy(answer[f"{policy}_policy"])
     else:
         fail("this connection's provider has no such policy")
     for note in answer["notes"]:
         say(f"Note: {note}.")
+
+
+def _show_grant(answer: Json) -> None:
+    """Print a table, and each policy below it as it is pasted."""
+    policies = {name: value for name, value in answer.items() if name.endswith("_policy")}
+    rest = answer.keys() - policies.keys() - {"notes"}
+    show_view({name: answer[name] for name in answer if name in rest}, as_json=False)
+    for name, policy in policies.items():
+        click.echo(f"\n{name.replace('_', ' ').capitalize()}:")
+        _show_policy(policy)
+
+
+def _show_policy(policy: Json) -> None:
+    click.echo(orjson.dumps(policy, option=orjson.OPT_INDENT_2))
 
 
 def _row(view: Json) -> tuple[str | None, ...]:
