@@ -66,10 +66,10 @@ class Metrics:
             ),
         )
 
-    def answered(self, status: int, kind: Kind | None, seconds: float) -> None:
-        """Count an answer."""
+    def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:
+        """Count an answer; without a status it was aborted, or its device left."""
         label = kind.value if kind else "none"
-        self._answers.labels(str(status), label).inc()
+        self._answers.labels(str(status or "aborted"), label).inc()
         self._durations.labels(label).observe(seconds)
 
     def exposition(self) -> bytes:

@@ -1,6 +1,7 @@
 """The way of one pull, from the raw request to the last byte; reads down the page."""
 
 import time
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -27,7 +28,7 @@ from facade.distribution_errors import PullRefusedError
 from facade.held_back import WrongBytesError
 from facade.metrics import Metrics
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
-from facade.relay import relay
+from facade.relay import WRITE_BUFFER_BYTES, relay
 from facade.snapshot import Snapshot
 from facade.upstream_answers import answer_to
 from facade.upstreams import ConnectionRevokedError, Upstreams
@@ -86,7 +87,7 @@ class PullHandler:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; whatever it is, one line in the log tells of it."""
         exchange = Exchange(request)
-        status = int(errors.INTERNAL.status)
+        status: int | None = None  # no whole answer
         try:
             response = await self._answer(exchange)
             status = response.status
@@ -96,6 +97,12 @@ class PullHandler:
             status = response.status
         except PullAbortedError as aborted:
             exchange.reason = str(aborted)
+            raise
+        except (ConnectionError, CancelledError):
+            exchange.reason = "the device left, or its connection was cut"
+            raise
+        except Exception:
+            status = int(errors.INTERNAL.status)
             raise
         finally:
             self._tell(exchange, status)
@@ -154,18 +161,25 @@ class PullHandler:
                 await self._content.require_right(asked)
                 return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
-                manifest = await self._content.manifest(asked)
-                if request.method == "GET":
-                    exchange.body_bytes = len(manifest.content)
-                return _response(
-                    exchange, pull, HTTPStatus.OK, manifest.media_type, manifest.content
-                )
+                return await self._send_manifest(exchange, asked)
             if request.method == "HEAD":
                 length = await self._content.blob_length(asked)
                 response = _response(exchange, pull, HTTPStatus.OK, OCTET_STREAM)
                 response.headers["Content-Length"] = str(length)
                 return response
             return await self._send_blob(exchange, asked)
+
+    async def _send_manifest(self, exchange: Exchange, asked: Asked) -> web.StreamResponse:
+        manifest = await self._content.manifest(asked)
+        content, headers = manifest.content, _headers(exchange, asked.pull, manifest.media_type)
+        if exchange.request.method == "GET":
+            exchange.body_bytes = len(content)
+            if len(content) > WRITE_BUFFER_BYTES:  # a device that does not read it is to be cut
+                response = web.StreamResponse(headers=headers)
+                response.content_length = len(content)
+                await relay(exchange.request, response, _one_piece(content))
+                return response
+        return web.Response(headers=headers, body=content)
 
     async def _send_blob(self, exchange: Exchange, asked: Asked) -> web.StreamResponse:
         request, pull = exchange.request, asked.pull
@@ -184,7 +198,7 @@ class PullHandler:
             await relay(request, response, exchange.counted(blob.pieces(span)))
         return response
 
-    def _tell(self, exchange: Exchange, status: int) -> None:
+    def _tell(self, exchange: Exchange, status: int | None) -> None:
         request, pull = exchange.request, exchange.pull
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
@@ -199,10 +213,15 @@ class PullHandler:
             connection=str(exchange.connection.id) if exchange.connection else None,
             method=request.method,
             status=status,
+            outcome="answered" if status else "aborted",
             bytes=exchange.body_bytes,
             duration_ms=round(seconds * 1000, 3),
             reason=exchange.reason,
         )
+
+
+async def _one_piece(content: bytes) -> AsyncIterator[Piece]:
+    yield content
 
 
 def _upstream_form(pull: Pull) -> Pull:
@@ -243,9 +262,8 @@ def _response(
     pull: Pull,
     status: HTTPStatus,
     media_type: str | None = None,
-    content: bytes | None = None,
 ) -> web.Response:
-    return web.Response(status=status, headers=_headers(exchange, pull, media_type), body=content)
+    return web.Response(status=status, headers=_headers(exchange, pull, media_type))
 
 
 def _headers(exchange: Exchange, pull: Pull, media_type: str | None) -> dict[str, str]:

@@ -48,7 +48,7 @@ async def relay(
     connection is reset and `PullAbortedError` raised. A device that takes too little within a
     window is cut.
     """
-    first = await anext(pieces)
+    first = await anext(pieces, b"")
     watch = _ProgressWatch(request, window_seconds)
     given = 0
     try:

@@ -16,6 +16,7 @@ from facade.held_back import WrongBytesError
 from shared.oci import Kind
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (
+    BrokenBodyError,
     ChallengeError,
     CredentialRefusedError,
     EgressRefusedError,
@@ -39,7 +40,7 @@ def answer_to(failure: BaseException | None, kind: Kind) -> ErrorAnswer:  # noqa
             return CREDENTIAL_REFUSED
         case EgressRefusedError() | RealmNotAllowedError() | RedirectRefusedError():
             return EGRESS_REFUSED
-        case WrongBytesError() | UnexpectedAnswerError() | ChallengeError():
+        case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
             return WRONG_ANSWER
         case RateLimitedError():
             return rate_limited(failure.retry_after)
@@ -47,7 +48,7 @@ def answer_to(failure: BaseException | None, kind: Kind) -> ErrorAnswer:  # noqa
             return too_slow()
         case CircuitOpenError() | ServerError():
             return unavailable("the registry is away", failure.retry_after)
-        case UpstreamError():  # not resolved, not connected, TLS, 5xx, a broken body
+        case UpstreamError():  # not resolved, not connected, TLS
             return unavailable("the registry cannot be reached")
         case _:  # a download of this machine that ended without a word about the registry
             return unavailable("the download was interrupted")

@@ -167,6 +167,20 @@ async def test_another_repository_proves_its_own_right_by_head(
     assert (third.status, third.error_code) == (404, "BLOB_UNKNOWN")
 
 
+async def test_an_empty_blob_is_served_cold_and_warm(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """It has a digest, and no pieces."""
+    digest = upstream.blob(b"")
+    await connect(facade, writer, upstream)
+    device, path = facade.device(), pull_path(upstream, digest)
+    for _ in range(2):
+        answer = await device.get(path)
+        assert (answer.status, answer.body) == (200, b"")
+        await stored(facade, digest)
+    assert (await device.get(path, Range="bytes=0-")).status == 416
+
+
 async def test_wrong_bytes_are_not_kept_and_abort_their_followers(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:

@@ -50,7 +50,7 @@ CANARY = "canary: what the log may say, and no device"
         (ServerError(502), 503, "UNAVAILABLE"),
         (CircuitOpenError(4.0), 503, "UNAVAILABLE"),
         (TokenExchangeError(CANARY, status=404), 503, "UNAVAILABLE"),
-        (BrokenBodyError(CANARY), 503, "UNAVAILABLE"),
+        (BrokenBodyError(CANARY), 502, "UNAVAILABLE"),
         (UpstreamTimeoutError(CANARY), 504, "UNAVAILABLE"),
         (UpstreamTimeoutError(CANARY, step=Step.RESOLVE), 504, "UNAVAILABLE"),
         (UpstreamTimeoutError(CANARY, step=Step.CONNECT), 504, "UNAVAILABLE"),
