@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from tests.support.addresses import private_address
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
-
-PRIVATE = private_address()
 
 
 @pytest.fixture
@@ -215,38 +212,6 @@ async def test_metadata_is_no_realm_whatever_is_allowed(
     networks = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     await connect(facade, writer, upstream, auth_realms=(realm,), allowed_networks=networks)
     assert_refused(await pull(device, upstream))
-
-
-async def test_a_private_realm_needs_to_be_allowed(
-    device: Device,
-    facade: Facade,
-    writer: StatementWriter,
-    server_ca: CertificateAuthority,
-    over_tls: dict[str, Any],
-    tmp_path: Any,
-) -> None:
-    """By a network that the approver saw, beside the realm itself."""
-    address = str(PRIVATE.address)
-    files = server_ca.issue_server(ips=("127.0.0.1", address)).write(tmp_path, "private")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(files.certificate, files.key)
-    tokens = BearerLogin(USERNAME, CANARY_TOKEN)
-    listening_at = address if PRIVATE.is_ours else "127.0.0.1"
-    async with (
-        RegistrySimulator(login=tokens, tls=tls, address=listening_at) as endpoint,
-        RegistrySimulator(login=tokens, tls=tls) as closed,
-        RegistrySimulator(login=tokens, tls=tls) as opened,
-    ):
-        tokens.realm = realm = f"https://{address}:{endpoint.port}/token"
-        await connect(facade, writer, closed, auth_realms=(realm,), **over_tls)
-        assert_refused(await pull(device, closed))
-        assert endpoint.connections_made == 0
-        networks = (ip_network(f"{address}/32"),)
-        await connect(
-            facade, writer, opened, auth_realms=(realm,), allowed_networks=networks, **over_tls
-        )
-        answer = await pull(device, opened)
-        assert answer.status in ((200,) if PRIVATE.is_ours else (503, 504))
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

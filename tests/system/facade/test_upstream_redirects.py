@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from tests.support.addresses import private_address
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
@@ -21,7 +20,6 @@ from tests.system.facade.pulls import outcome_of
 CONTENT = b"the content of a blob" * 40_000  # more than one piece
 MAX_HOPS = 6  # the request itself and five redirects
 SENT_TO_STORES = {"host", "accept", "accept-encoding", "user-agent", "range"}
-PRIVATE = private_address()
 
 
 @pytest.fixture
@@ -237,48 +235,6 @@ async def test_metadata_is_forbidden_whatever_is_allowed(
     for location in FORBIDDEN:
         answer = await pull(device, upstream, location)
         assert (answer.status, answer.error_code) == (502, "UNAVAILABLE"), location
-
-
-async def test_a_private_store_needs_to_be_allowed(
-    device: Device, facade: Facade, writer: StatementWriter
-) -> None:
-    """By a network that the approver saw; then it is as good as a public one."""
-    async with (
-        _registry() as closed,
-        _registry() as opened,
-        StoreSimulator(address=str(PRIVATE.address if PRIVATE.is_ours else "127.0.0.1")) as store,
-    ):
-        url = store.put(CONTENT)
-        if not PRIVATE.is_ours:
-            url = f"http://{PRIVATE.address}/nobody"
-        await connect(facade, writer, closed)
-        refused = closed.blob(CONTENT, get=RedirectsTo(url))
-        assert_refused(await device.get(pull_path(closed, refused)))
-        assert store.connections_made == 0
-        await connect(
-            facade, writer, opened, allowed_networks=(ip_network(f"{PRIVATE.address}/32"),)
-        )
-        allowed = opened.blob(CONTENT, get=RedirectsTo(url))
-        answer = await device.get(pull_path(opened, allowed))
-        assert answer.status in ((200,) if PRIVATE.is_ours else (503, 504))
-
-
-async def test_a_private_registry_needs_to_be_allowed(
-    device: Device, facade: Facade, writer: StatementWriter
-) -> None:
-    """An operator's mistake must not turn the facade on the inside."""
-    if not PRIVATE.is_ours:
-        return  # the store's test above tells the same with an address that nobody has
-    address = str(PRIVATE.address)
-    async with (
-        RegistrySimulator(login=_login(), address=address) as closed,
-        RegistrySimulator(login=_login(), address=address) as opened,
-    ):
-        await connect(facade, writer, closed)
-        assert_refused(await device.get(pull_path(closed, closed.blob(CONTENT))))
-        assert closed.connections_made == 0
-        await connect(facade, writer, opened, allowed_networks=(ip_network(f"{address}/32"),))
-        assert (await device.get(pull_path(opened, opened.blob(CONTENT)))).body == CONTENT
 
 
 async def test_https_does_not_lead_to_http(
