@@ -20,6 +20,7 @@ from shared.structured_log import get_logger
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
+    RateLimitedError,
     ServerError,
     UnexpectedAnswerError,
     UpstreamError,
@@ -35,9 +36,11 @@ _BREAKS: Final = (
     BrokenBodyError,
     CircuitOpenError,
     ConnectError,
+    RateLimitedError,
     ServerError,
     UpstreamTimeoutError,
 )
+_ASKING_FOR_PATIENCE: Final = (CircuitOpenError, RateLimitedError, ServerError)
 _log = get_logger("facade.download")
 
 
@@ -111,7 +114,8 @@ class Download:
             reason=type(error).__name__,
         )
         ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
-        await asyncio.sleep(jittered(ceiling))
+        asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
+        await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
 
     async def _resume(self) -> AsyncIterator[bytes]:
         """Return the bytes from the one reached on."""

@@ -16,7 +16,6 @@ from shared.oci import Digest, RepositoryName
 from shared.upstream.errors import (
     BrokenBodyError,
     NotFoundError,
-    RateLimitedError,
     ServerError,
     UnexpectedAnswerError,
     UpstreamError,
@@ -273,7 +272,6 @@ class ForgetfulRegistry(RegistrySimulator):
     "later, error",
     [
         (Answers(404), NotFoundError),
-        (Answers(429, (("Retry-After", "7"),)), RateLimitedError),
         (Answers(416), UnexpectedAnswerError),
         (Answers(204), UnexpectedAnswerError),
         (Encoded(), UnexpectedAnswerError),
@@ -291,11 +289,17 @@ async def test_what_cannot_be_resumed_ends(
     assert len(received.body) <= len(LARGE) - PIECE_BYTES
 
 
-async def test_a_registry_that_restarts_is_waited_for(connect: Connect) -> None:
-    """A 503 in the middle is a break like another, as long as tries are left."""
-    async with ForgetfulRegistry(Answers(503), times=3) as registry:
+@pytest.mark.parametrize(
+    "later, times",
+    [(Answers(503), 3), (Answers(503, (("Retry-After", "1"),)), 1), (Answers(429), 3)],
+)
+async def test_a_registry_that_asks_for_patience_is_waited_for(
+    later: Behaviour, times: int, connect: Connect
+) -> None:
+    """A restart or a rate limit in the middle is a break like another, while tries are left."""
+    async with ForgetfulRegistry(later, times=times) as registry:
         assert await downloaded(await connect(registry), registry.digest) == LARGE
-    assert len(registry.requests) == 5
+    assert len(registry.requests) == times + 2
 
 
 async def test_an_open_circuit_is_waited_for(connect: Connect) -> None:
