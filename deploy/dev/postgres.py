@@ -6,6 +6,7 @@ root runs it as `nobody`, who owns the data folder; when a folder above is close
 server may pass through it, and nothing is copied or opened.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -93,13 +94,11 @@ class Postgres:
         Resume it before the end: should we be killed meanwhile, frozen sessions would stay.
         """
         self.child.pause()  # first: from now on there are no new sessions
-        for pid in self._sessions():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_sessions(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        for pid in self._sessions():
-            os.kill(pid, signal.SIGCONT)
+        self._signal_sessions(signal.SIGCONT)
         self.child.resume()
 
     @property
@@ -182,6 +181,11 @@ class Postgres:
     def _answers(self) -> bool:
         command = [_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
+
+    def _signal_sessions(self, number: signal.Signals) -> None:
+        for pid in self._sessions():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, number)
 
     def _sessions(self) -> list[int]:
         """The main process's children: each leads a process group of its own."""

@@ -39,8 +39,8 @@ KEY, FOREIGN_KEY = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 PUBLIC_KEYS = {key_id(KEY.public_key()): KEY.public_key()}
 HOSTS = [RegistryHost.parse("a.example"), RegistryHost.parse("b.example")]
 ISSUER = "CN=device CA"
-CONNECTIONS = [UUID(int=number) for number in range(3)]
-DEVICES = ["press-7", "press-8"]
+CONNECTIONS = [UUID(int=number) for number in range(2)]
+DEVICES = ["press-7"]
 SERIAL = "abc"
 SUBJECTS = [
     *(f"connection/{each}" for each in CONNECTIONS),
@@ -63,6 +63,12 @@ def statement_of(subject: str, generation: int, *, grants: bool, host: RegistryH
     about = {"device": name} if kind == "device" else {"serial": SERIAL, "issuer": ISSUER}
     statement = DeviceLifting if grants else DeviceRevocation
     return statement(UUID(int=0), "bob", NOW, generation, **about)
+
+
+def evolve_author(statement: Statement) -> Statement:
+    """Return the same statement of somebody else."""
+    by = next(each.name for each in attrs.fields(type(statement)) if each.name.endswith("_by"))
+    return attrs.evolve(statement, **{by: "mallory"})  # type: ignore[arg-type]  # one of a union
 
 
 def tampered(row: StatementRow, how: str, generation: int) -> StatementRow:
@@ -104,7 +110,9 @@ class Model:
         """Take in what the database has of a subject; tell whether it was news to be believed."""
         known = self.known.get(subject)
         generation, grants = self.genuine.get(row, (0, False)) if row else (0, False)
-        if generation == 0 or (known is not None and generation < known.generation):
+        contradicts = known is not None and generation == known.generation and row != known.row
+        older = known is not None and generation < known.generation
+        if generation == 0 or contradicts or older:
             if known is not None:
                 self.known[subject] = attrs.evolve(known, withdrawn=True)
             return False
@@ -132,53 +140,79 @@ class SnapshotMachine(RuleBasedStateMachine):
         """Begin with nothing."""
         self.generation = 0
         self.database: dict[str, StatementRow] = {}
-        self.history: dict[str, list[StatementRow]] = {subject: [] for subject in SUBJECTS}
+        self.genuine: dict[str, list[StatementRow]] = {subject: [] for subject in SUBJECTS}
+        self.forged: dict[str, list[StatementRow]] = {subject: [] for subject in SUBJECTS}
         self.model = Model({}, {})
         self.snapshot = Snapshot()
         self.on_disk: dict[str, Remembered] = {}
 
-    @rule(subject=subjects, grants=st.booleans(), host=st.sampled_from(HOSTS))
-    def say(self, subject: str, *, grants: bool, host: RegistryHost) -> None:
-        """Have the control plane sign and write a statement."""
+    @rule(subject=subjects, grants=st.booleans(), host=st.sampled_from(HOSTS), told=st.booleans())
+    def say(self, subject: str, host: RegistryHost, *, grants: bool, told: bool) -> None:
+        """Have the control plane sign and write a statement; the trigger may be silenced."""
         self.generation += 1
         statement = statement_of(subject, self.generation, grants=grants, host=host)
         row = StatementRow(subject, sign(statement, KEY))
-        self.database[subject] = row
-        self.history[subject].append(row)
+        self.genuine[subject].append(row)
         self.model.genuine[row] = (self.generation, grants)
+        self._write(row, told=told)
 
     @rule(
         subject=subjects,
         how=st.sampled_from(
             ["signature", "payload", "key", "type", "foreign key", "another statement"]
         ),
+        told=st.booleans(),
     )
-    def tamper(self, subject: str, how: str) -> None:
-        """Have the attacker change a row."""
-        if subject in self.database:
-            self.database[subject] = tampered(self.database[subject], how, self.generation + 1)
+    def tamper(self, subject: str, how: str, *, told: bool) -> None:
+        """Have the attacker change a genuine row."""
+        if self.genuine[subject]:
+            forged = tampered(self.genuine[subject][-1], how, self.generation + 1)
+            self.forged[subject].append(forged)
+            self._write(forged, told=told)
 
-    @rule(subject=subjects, other=subjects)
-    def copy(self, subject: str, other: str) -> None:
+    @rule(subject=subjects, how=st.sampled_from(["signature", "payload"]))
+    def flap(self, subject: str, how: str) -> None:
+        """Have the attacker change a row, put it back, and change it in the same way again."""
+        if self.genuine[subject]:
+            forged = tampered(self.genuine[subject][-1], how, self.generation + 1)
+            for row in (forged, self.genuine[subject][-1], forged):
+                self._write(row, told=True)
+
+    @rule(subject=subjects, grants=st.booleans(), told=st.booleans())
+    def contradict(self, subject: str, *, grants: bool, told: bool) -> None:
+        """Have a second control plane sign something else of the generation that was last."""
+        if self.genuine[subject]:
+            generation, _ = self.model.genuine[self.genuine[subject][-1]]
+            statement = statement_of(subject, generation, grants=grants, host=HOSTS[0])
+            row = StatementRow(subject, sign(evolve_author(statement), KEY))
+            self.model.genuine[row] = (generation, grants)
+            self.forged[subject].append(row)
+            self._write(row, told=told)
+
+    @rule(subject=subjects, other=subjects, told=st.booleans())
+    def copy(self, subject: str, other: str, *, told: bool) -> None:
         """Have the attacker put one subject's row in the place of another's."""
         if other in self.database:
-            self.database[subject] = StatementRow(subject, self.database[other].stored)
+            self._write(StatementRow(subject, self.database[other].stored), told=told)
 
-    @rule(subject=subjects)
-    def delete(self, subject: str) -> None:
+    @rule(subject=subjects, told=st.booleans())
+    def delete(self, subject: str, *, told: bool) -> None:
         """Have the attacker delete a row."""
         self.database.pop(subject, None)
+        if told:
+            self._read(subject)
 
     @rule()
     def truncate(self) -> None:
         """Have the attacker delete all rows."""
         self.database.clear()
 
-    @rule(subject=subjects, data=st.data())
-    def put_back(self, subject: str, data: st.DataObject) -> None:
-        """Have the attacker, or a restored backup, put back any row that was ever signed."""
-        if self.history[subject]:
-            self.database[subject] = data.draw(st.sampled_from(self.history[subject]))
+    @rule(subject=subjects, data=st.data(), told=st.booleans())
+    def put_back(self, subject: str, data: st.DataObject, *, told: bool) -> None:
+        """Have the attacker, or a restored backup, put back any row that was ever there."""
+        ever = self.genuine[subject] + self.forged[subject]
+        if ever:
+            self._write(data.draw(st.sampled_from(ever)), told=told)
 
     @rule(subject=subjects)
     def notify(self, subject: str) -> None:
@@ -188,7 +222,12 @@ class SnapshotMachine(RuleBasedStateMachine):
     @rule()
     def poll(self) -> None:
         """Have the facade compare everything, by signatures, as its poll does."""
-        signatures = self.snapshot.signatures()
+        signatures = {
+            subject: known.row.stored.signature
+            for subject, known in self.model.known.items()
+            if not known.withdrawn
+        }
+        assert self.snapshot.signatures() == signatures
         expected = {
             subject
             for subject, known in self.model.known.items()
@@ -239,6 +278,11 @@ class SnapshotMachine(RuleBasedStateMachine):
         assert self.snapshot.is_revoked(certificate, ISSUER) == self.model.is_revoked(SUBJECTS[-1])
         assert not self.snapshot.is_revoked(certificate, "CN=another CA")
 
+    def _write(self, row: StatementRow, *, told: bool) -> None:
+        self.database[row.subject] = row
+        if told:
+            self._read(row.subject)
+
     def _read(self, subject: str) -> None:
         row = self.database.get(subject)
         before = self.model.known.get(subject)
@@ -276,7 +320,8 @@ def test_a_refusal_is_told_once_for_each_row() -> None:
         assert snapshot.apply(refused).outcome is Outcome.REFUSED
         assert snapshot.apply(refused).outcome is Outcome.UNCHANGED
     assert snapshot.apply(verify_row(genuine, PUBLIC_KEYS)).outcome is Outcome.ACCEPTED
-    assert snapshot.apply(refusals[0]).outcome is Outcome.REFUSED
+    assert snapshot.apply(refusals[-1]).outcome is Outcome.REFUSED
+    assert snapshot.serving(SUBJECTS[0]) is None
 
 
 def test_what_the_state_folder_has_is_verified_again() -> None:
