@@ -233,8 +233,8 @@ async def test_a_place_that_is_no_postgres_is_tried_again(
     server = await asyncio.start_server(answer_garbage, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        for place in (f"127.0.0.1:{port}", "a" * 64 + ".invalid:5432"):
-            facade = start_facade(own_writer, f"postgresql://u:p@{place}/d", wait=False)
+        for place in (f"127.0.0.1:{port}/d?sslmode=disable", "a" * 64 + ".invalid:5432/d"):
+            facade = start_facade(own_writer, f"postgresql://u:p@{place}", wait=False)
             await until_said(facade, "the database cannot be read")
             assert facade.child.running
             assert facade.log_lines(level="error") == []
@@ -242,8 +242,8 @@ async def test_a_place_that_is_no_postgres_is_tried_again(
 
 
 async def answer_garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as a web server would that was asked in another protocol."""
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    """Answer with a message that PostgreSQL never sends: an empty question for a password."""
+    writer.write(b"R\0\0\0\4")
     with contextlib.suppress(ConnectionError):
         await writer.drain()
     writer.transport.abort()
