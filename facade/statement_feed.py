@@ -182,10 +182,12 @@ class StatementFeed:
         return await asyncio.to_thread(lambda: [verify_row(row, self._public_keys) for row in rows])
 
     async def _keep(self, changes: list[Change]) -> None:
-        """Tell what changed, and write it to the state file."""
+        """Have what changed take effect, write it to the state file, and log it: in this order.
+
+        What the log says is on disk, whenever the process is killed.
+        """
         changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
         for change in changed:
-            _log_change(change)
             self._on_change(change)
         remembered = {
             change.subject: self._snapshot.remembered(change.subject) for change in changed
@@ -193,6 +195,8 @@ class StatementFeed:
         to_save = [(subject, known) for subject, known in remembered.items() if known is not None]
         if to_save:
             await self._save(to_save, None)
+        for change in changed:
+            _log_change(change)
 
     async def _save(self, changed: list[tuple[str, Remembered]], read_at: int | None) -> None:
         try:
