@@ -20,6 +20,7 @@ from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
+from tests.support.facade_database import DatabaseTemplate
 
 # A busy machine is slow, which no example is to blame for.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,6 +52,12 @@ def database(postgres: Postgres) -> Iterator[Database]:
     postgres.create_database(name)
     yield Database(postgres, name)
     postgres.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def database_template(postgres: Postgres) -> DatabaseTemplate:
+    """What the databases of facades are copied from."""
+    return DatabaseTemplate.make(postgres)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
-from deploy.dev.postgres import Postgres
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.facade_process import Device, Facade, FacadeFiles
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
@@ -58,12 +57,6 @@ class StartFacade(Protocol):
         wait: bool = True,
     ) -> Facade:
         """Start a facade that trusts the writer; it polls once an hour unless told otherwise."""
-
-
-@pytest.fixture(scope="session")
-def database_template(postgres: Postgres) -> DatabaseTemplate:
-    """What every database of these tests is copied from."""
-    return DatabaseTemplate.make(postgres)
 
 
 @pytest.fixture(scope="module")
