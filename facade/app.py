@@ -119,7 +119,7 @@ async def _content(settings: FacadeSettings, upstreams: Upstreams) -> AsyncItera
     flights = Flights(store, upstreams)
     keeping_uses = asyncio.create_task(store.keep_uses())
     try:
-        yield StoredContent(store, flights)
+        yield StoredContent.of(store, flights)
     finally:
         await flights.land()
         keeping_uses.cancel()
