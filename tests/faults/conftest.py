@@ -3,8 +3,9 @@
 import pytest
 
 from tests.faults.extent import ALL
-from tests.faults.report import FaultReport, table_of
+from tests.faults.report import FaultReport, tables_of
 from tests.system.facade.conftest import (  # noqa: F401 - the same facades
+    bystander,
     facade,
     facade_database,
     facade_settings,
@@ -40,9 +41,14 @@ def fault_report(request: pytest.FixtureRequest) -> FaultReport:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
-    lines = table_of(terminalreporter.stats.get("passed", []))
-    if lines:
+    """Print the tables, the failed tests' rows too."""
+    reports = [
+        report
+        for outcome in ("passed", "failed", "error")
+        for report in terminalreporter.stats.get(outcome, [])
+        if "tests/faults/" in report.nodeid
+    ]
+    if lines := tables_of(reports):
         terminalreporter.section("faults")
         for line in lines:
             terminalreporter.line(line)

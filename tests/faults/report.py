@@ -1,20 +1,45 @@
-"""The table of the fault suite: each fault, what a device saw of it, how it recovered.
+"""The tables of the fault suite: each fault, what a device saw of it, how it recovered.
 
     def test_...(fault_report: FaultReport) -> None:
         fault_report.row("upstream breaks at every byte", "a whole answer", "resumed")
+        fault_report.distribution("approve to served, 10,000 connections", seconds)
 
-A row stands in the table if its test passed. Rows travel in the tests' reports, so that they are
-printed whichever process ran them.
+A test that fails has its row too. Rows travel in the tests' reports, so that they are printed
+whichever process ran them.
 """
 
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pytest
 from attrs import astuple, frozen
 
-_PROPERTY: Final = "fault"
-_TITLES: Final = ("fault", "what the device saw", "how it recovered")
+MILLISECONDS: Final = 1000
+
+_ROW: Final = "fault"
+_DISTRIBUTION: Final = "distribution"
+_ROW_TITLES: Final = ("fault", "what the device saw", "how it recovered", "held")
+_DISTRIBUTION_TITLES: Final = ("milliseconds", "n", "median", "p90", "p99", "max")
+
+
+@frozen
+class Distribution:
+    """How durations were spread, in milliseconds."""
+
+    name: str
+    count: int
+    median: float
+    p90: float
+    p99: float
+    maximum: float
+
+    @classmethod
+    def of(cls, name: str, seconds: Sequence[float]) -> "Distribution":
+        """Return that of at least two durations."""
+        cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+        found = (cuts[49], cuts[89], cuts[98], max(seconds))
+        return cls(name, len(seconds), *(round(each * MILLISECONDS, 1) for each in found))
 
 
 @frozen
@@ -25,31 +50,46 @@ class FaultReport:
 
     def row(self, fault: str, device_saw: str, recovered: str) -> None:
         """Say what was produced, what was seen, and how it came back to normal."""
-        self._node.user_properties.append((_PROPERTY, astuple(_Row(fault, device_saw, recovered))))
+        self._node.user_properties.append((_ROW, (fault, device_saw, recovered)))
+
+    def distribution(self, name: str, seconds: Sequence[float]) -> Distribution:
+        """Say how at least two durations were spread; return it, to assert on."""
+        distribution = Distribution.of(name, seconds)
+        self._node.user_properties.append((_DISTRIBUTION, astuple(distribution)))
+        return distribution
 
 
-@frozen
-class _Row:
-    fault: str
-    device_saw: str
-    recovered: str
+def tables_of(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """Return the tables' lines, of what passed and what failed; none where nothing was said."""
+    reports = list(reports)
+    return [
+        *_lines(_ROW_TITLES, _rows_of(reports)),
+        *_lines(_DISTRIBUTION_TITLES, _said(reports, _DISTRIBUTION)),
+    ]
 
 
-def table_of(passed: Iterable[pytest.TestReport]) -> list[str]:
-    """Return the table's lines; none where no test wrote a row."""
-    rows = [_TITLES, *_rows_of(passed)]
-    if len(rows) == 1:
+def _rows_of(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, ...]]:
+    for report in reports:
+        rows = list(_said([report], _ROW))
+        if report.failed and not rows:
+            rows = [(report.nodeid.rpartition("::")[2], "", "")]
+        yield from ((*row, "FAILED" if report.failed else "yes") for row in rows)
+
+
+def _said(reports: Iterable[pytest.TestReport], wanted: str) -> Iterator[tuple[str, ...]]:
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == wanted and isinstance(value, tuple | list):
+                yield tuple(map(str, value))
+
+
+def _lines(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    table = [titles, *rows]
+    if len(table) == 1:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in table
     ]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
-
-
-def _rows_of(passed: Iterable[pytest.TestReport]) -> Iterator[tuple[str, ...]]:
-    for report in passed:
-        for name, value in report.user_properties:
-            if name == _PROPERTY and isinstance(value, tuple | list):
-                yield tuple(map(str, value))
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""]
