@@ -14,26 +14,22 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-MAX_DEVICE_ID_CHARACTERS: Final = 2048  # SPIFFE-ID section 2.3: at most 2048 bytes
+from shared.device_id import (
+    DNS_NAME,
+    MAX_DEVICE_ID_CHARACTERS,
+    SEGMENT,
+    SUBJECT_FIELD,
+    TRUST_DOMAIN,
+)
 
-_PLACEHOLDERS: Final = {
-    # SPIFFE-ID sections 2.1 and 2.2
-    "trust_domain": r"[a-z0-9._-]{1,255}",
-    "fleet": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
-    "device": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+",
-}
+_PLACEHOLDERS: Final = {"trust_domain": TRUST_DOMAIN, "fleet": SEGMENT, "device": SEGMENT}
 _URI_PATTERN: Final = re.compile(
     r"spiffe://(?:\{trust_domain\}|[a-z0-9._-]{1,255})"
     r"(?:/(?:\{fleet\}|\{device\}|(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+))+",
     re.ASCII,
 )
-_DNS_NAME: Final = re.compile(
-    r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
-    re.ASCII,
-)
 # What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
 _MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-_SUBJECT_FIELD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)  # RFC 5280 ub-common-name
 
 
 class IdentityKind(StrEnum):
@@ -146,7 +142,7 @@ def _alternative_names(
 
 def _dns_name(certificate: x509.Certificate) -> str:
     name = _the_only(_alternative_names(certificate, x509.DNSName), "DNS SAN")
-    if not _DNS_NAME.fullmatch(name):
+    if not DNS_NAME.fullmatch(name):
         message = "the DNS SAN is not a lower-case host name"
         raise UnidentifiedDeviceError(message)
     return name
@@ -160,7 +156,7 @@ def _subject_name(certificate: x509.Certificate) -> tuple[str, str]:
 def _subject_field(certificate: x509.Certificate, oid: x509.ObjectIdentifier, label: str) -> str:
     values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
     value = _the_only(values, label)
-    if not _SUBJECT_FIELD.fullmatch(value):
+    if not SUBJECT_FIELD.fullmatch(value):
         message = f"the subject's {label} is not letters, digits, '.', '_' and '-'"
         raise UnidentifiedDeviceError(message)
     return value

@@ -1,0 +1,86 @@
+"""The grammars of a device revocation's fields: text in, the one canonical form out.
+
+A revocation that is spelled otherwise than the facade reads certificates revokes nobody, so
+equivalent spellings become one, and what no certificate can say is refused. Never quoted.
+"""
+
+import re
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from shared.device_id import is_device_id
+
+MAX_SERIAL_DIGITS: Final = 128  # RFC 5280 has 40; a CA that breaks it must be revocable, too
+MAX_ISSUER_BYTES: Final = 3072  # with the serial, a subject of at most 4096
+
+# `0abc`, `0A:BC` (openssl), `0a bc` (Windows), `0xabc`
+_SERIAL: Final = re.compile(
+    r"(?:0[xX])?[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+|[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})+",
+    re.ASCII,
+)
+# What OpenSSL prints and cryptography does not read; the descriptors of RFC 4514 ignore case.
+_DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
+    "cn": NameOID.COMMON_NAME,
+    "l": NameOID.LOCALITY_NAME,
+    "st": NameOID.STATE_OR_PROVINCE_NAME,
+    "o": NameOID.ORGANIZATION_NAME,
+    "ou": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "c": NameOID.COUNTRY_NAME,
+    "street": NameOID.STREET_ADDRESS,
+    "dc": NameOID.DOMAIN_COMPONENT,
+    "uid": NameOID.USER_ID,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+}
+
+
+def parse_device_id(text: str) -> str:
+    """Return a device's id, verbatim: a SPIFFE id, a lower-case host name, or a subject's CN."""
+    if not is_device_id(text):
+        message = (
+            "expected what the certificate says, verbatim: a SPIFFE id such as"
+            " spiffe://example.com/fleet/a/device/b, a lower-case host name, or the subject's CN"
+        )
+        raise ValueError(message)
+    return text
+
+
+def parse_serial(text: str) -> str:
+    """Return a serial number as lower-case hexadecimal without leading zeros."""
+    if len(text) > 2 * MAX_SERIAL_DIGITS or not _SERIAL.fullmatch(text):
+        message = "expected a certificate's serial number in hexadecimal, such as 0A:BC or abc"
+        raise ValueError(message)
+    number = int(re.sub("[: ]", "", text), base=16)
+    serial = f"{number:x}"
+    if len(serial) > MAX_SERIAL_DIGITS:
+        message = f"expected at most {MAX_SERIAL_DIGITS} hexadecimal digits"
+        raise ValueError(message)
+    return serial
+
+
+def parse_issuer(text: str) -> str:
+    """Return an issuer as RFC 4514 text, exactly as it is read off certificates."""
+    expected = (
+        "expected the issuer as RFC 4514, without spaces between its parts, such as"
+        " CN=Device CA,O=Example (openssl x509 -noout -issuer -nameopt RFC2253)"
+    )
+    if not text or len(text) > MAX_ISSUER_BYTES or "=#" in text:  # `#` is DER, read as text
+        raise ValueError(expected)
+    try:
+        name = x509.Name.from_rfc4514_string(text, _DESCRIPTORS)
+        issuer = x509.Name([_in_order_of_der(part) for part in name.rdns]).rfc4514_string()
+    except ValueError:  # quotes the text
+        raise ValueError(expected) from None
+    if not issuer.isprintable() or not 0 < len(issuer.encode()) <= MAX_ISSUER_BYTES:
+        raise ValueError(expected)
+    return issuer
+
+
+def _in_order_of_der(
+    part: x509.RelativeDistinguishedName,
+) -> x509.RelativeDistinguishedName:
+    """Return `OU=b+CN=a` in the order in which a certificate holds it (X.690 section 11.6)."""
+    attributes = sorted(part, key=lambda each: x509.Name([each]).public_bytes())
+    return x509.RelativeDistinguishedName(attributes)
