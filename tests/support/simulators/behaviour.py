@@ -1,8 +1,9 @@
 """How a simulated registry answers the GET of one digest: each a way in which real ones fail."""
 
+import asyncio
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -120,10 +121,18 @@ class RawBytes:
 
 @frozen
 class Slow:
-    """The right bytes in pieces with a pause before each."""
+    """The right bytes in pieces with a pause before each, and ranges honoured."""
 
     piece_bytes: int = 1024
     pause_seconds: float = 0.05
+
+
+@frozen
+class Holds:
+    """As `Honest`, but keeps what lies behind `byte` to itself until `gate` is open."""
+
+    byte: int
+    gate: asyncio.Event = field(factory=asyncio.Event, eq=False)
 
 
 @frozen
@@ -148,5 +157,6 @@ Behaviour = (
     | Answers
     | RawBytes
     | Slow
+    | Holds
     | Stalls
 )

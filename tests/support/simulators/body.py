@@ -14,6 +14,7 @@ from tests.support.simulators.behaviour import (
     BreaksEvery,
     Encoded,
     FewerBytes,
+    Holds,
     Honest,
     MoreBytes,
     NoLength,
@@ -158,11 +159,8 @@ async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each
             await _write_step(stored, step, request, wire)
         case Answers() | RedirectsTo() | RawBytes():
             await _write_fixed(behaviour, request, wire)
-        case Slow(piece_bytes=piece_bytes, pause_seconds=pause):
-            await wire.head(200, _headers(stored, len(content)))
-            for start in range(0, len(content), piece_bytes):
-                await asyncio.sleep(pause)
-                await wire.write(content[start : start + piece_bytes])
+        case Slow() | Holds():
+            await _write_paced(stored, behaviour, request, wire)
         case Stalls(after=after):
             if after is not None:
                 await wire.head(200, _headers(stored, len(content)))
@@ -184,20 +182,42 @@ async def _end(wire: Wire, then: str) -> None:
 
 async def _write_range(stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
     """Answer honestly: the whole, the range asked for, or 416."""
+    await wire.write((await _write_range_head(stored, request, wire))[1])
+
+
+async def _write_range_head(
+    stored: StoredContent, request: RecordedRequest, wire: Wire
+) -> tuple[int, bytes]:
+    """Write an honest head; return the first byte's offset and the body that belongs to it."""
     total = len(stored.content)
     match = _RANGE.fullmatch(request.header("Range") or "")
     if match is None:
         await wire.head(200, _headers(stored, total))
-        await wire.write(stored.content)
-        return
+        return 0, stored.content
     first = int(match[1])
     last = min(int(match[2]), total - 1) if match[2] else total - 1
     if first >= total:
         await write_plain(wire, 416, b"", (("Content-Range", f"bytes */{total}"),))
-        return
+        return first, b""
     span = ("Content-Range", f"bytes {first}-{last}/{total}")
     await wire.head(206, _headers(stored, last - first + 1, span))
-    await wire.write(stored.content[first : last + 1])
+    return first, stored.content[first : last + 1]
+
+
+async def _write_paced(
+    stored: StoredContent, behaviour: Slow | Holds, request: RecordedRequest, wire: Wire
+) -> None:
+    first, body = await _write_range_head(stored, request, wire)
+    match behaviour:
+        case Slow(piece_bytes=piece_bytes, pause_seconds=pause):
+            for start in range(0, len(body), piece_bytes):
+                await asyncio.sleep(pause)
+                await wire.write(body[start : start + piece_bytes])
+        case Holds(byte=byte, gate=gate):
+            given = max(0, byte - first)
+            await wire.write(body[:given])
+            await gate.wait()
+            await wire.write(body[given:])
 
 
 async def _write_without_length(stored: StoredContent, behaviour: NoLength, wire: Wire) -> None:
