@@ -48,7 +48,7 @@ class ChainEnd:
 
 
 class Act:
-    """One act under way; it ends with exactly one audit entry."""
+    """One act under way; it ends with exactly one audit entry, unless it leaves all as it was."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Act:
         self.at = at
         self.entry: AuditEntry | None = None
         self.written: list[Statement] = []
+        self.is_left_as_it_was = False
         self._signer = signer
         self._highest = highest
         self._place = place
@@ -92,6 +93,10 @@ class Act:
         await put_statement(self.connection, statement, self._signer.sign(statement))
         self.written.append(statement)
         return statement
+
+    def leave_as_it_was(self) -> None:
+        """Say that what was asked for is so already: no statement, and no audit entry."""
+        self.is_left_as_it_was = True
 
     async def record(
         self,
@@ -147,9 +152,10 @@ class Acts:
             )
             act = Act(connection, self._signer, self._highest, self._clock(), place)
             yield act
-            if act.entry is None:
+            if (act.entry is None) != act.is_left_as_it_was or (act.written and not act.entry):
                 raise AssertionError("an act ends with its audit entry")
-        self._highest.remember(AUDIT_SUBJECT, act.sequence)
+        if act.entry is not None:
+            self._highest.remember(AUDIT_SUBJECT, act.sequence)
         for statement in act.written:
             self._highest.remember(statement.subject, statement.generation)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-_COMMANDS: Final = ("keys", "migrate", "operators", "serve", "connections", "audit")
+_COMMANDS: Final = ("keys", "migrate", "operators", "serve", "connections", "devices", "audit")
 
 
 class LazyGroup(click.Group):

@@ -44,16 +44,20 @@ class Call:
 
     @property
     def connection_id(self) -> UUID:
-        """The id in the path; `NotFoundError` for what is no id."""
+        """The connection's id in the path; `NotFoundError` for what is no id."""
+        return self.path_id("connection")
+
+    def path_id(self, noun: str) -> UUID:
+        """Return the id in the path, of a `noun`; raise `NotFoundError` for what is no id."""
         text = self.request.match_info["id"]
         try:
-            connection_id = UUID(text)
+            path_id = UUID(text)
         except ValueError:
-            connection_id = None
-        if connection_id is None or str(connection_id) != text:
-            message = "there is no connection of this id"
+            path_id = None
+        if path_id is None or str(path_id) != text:
+            message = f"there is no {noun} of this id"
             raise NotFoundError(message)
-        return connection_id
+        return path_id
 
     async def body(self, *, optional: bool = False) -> Mapping[str, object]:
         """Return the JSON object of the body; an absent optional one is empty."""

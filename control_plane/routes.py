@@ -6,6 +6,7 @@ from attrs import frozen
 from control_plane.audit import read_page
 from control_plane.connection_routes import ConnectionRoutes
 from control_plane.database import Database
+from control_plane.device_revocation_routes import DeviceRevocationRoutes
 from control_plane.edit_routes import EditRoutes
 from control_plane.health import why_not_ready
 from control_plane.http_call import Call, json_response, parse_limit, parse_sequence
@@ -22,6 +23,7 @@ class Api:
 
     connections: ConnectionRoutes
     edits: EditRoutes
+    device_revocations: DeviceRevocationRoutes
     database: Database
     verifier: Verifier
     metrics: Metrics
@@ -31,6 +33,7 @@ class Api:
         return (
             *self.connections.routes(),
             *self.edits.routes(),
+            *self.device_revocations.routes(),
             Route("GET", "/v1/audit", Role.VIEWER, self.list_audit),
             Route("GET", "/metrics", Role.VIEWER, self.show_metrics),
         )

@@ -19,6 +19,9 @@ from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_routes import ConnectionRoutes
 from control_plane.connections import Connections
 from control_plane.database import Database
+from control_plane.device_revocation_reader import DeviceRevocationReader
+from control_plane.device_revocation_routes import DeviceRevocationRoutes
+from control_plane.device_revocations import DeviceRevocations
 from control_plane.edit_routes import EditRoutes
 from control_plane.environment import settings
 from control_plane.errors import ControlPlaneError
@@ -86,6 +89,9 @@ async def _serve(
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
+            DeviceRevocationRoutes(
+                DeviceRevocations(acts), DeviceRevocationReader(database, signer, highest)
+            ),
             database,
             signer,
             metrics,

@@ -13,6 +13,7 @@ GRANT SELECT, INSERT ON public.connection_revisions TO registry_control_plane;
 GRANT SELECT, INSERT ON public.connections TO registry_control_plane;
 GRANT UPDATE (description, revoked_at, approved_revision, draft_revision)
     ON public.connections TO registry_control_plane;
+GRANT SELECT, INSERT, UPDATE ON public.device_revocations TO registry_control_plane;
 
 -- What PUBLIC has by default beyond that. Only a superuser owns the large-object functions;
 -- what this migration's owner could not take is printed for the database's administrator.

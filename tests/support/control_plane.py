@@ -186,6 +186,21 @@ class Operator:
         path = f"/v1/connections/{connection_id}/revoke"
         return _expected(await self.call("POST", path, fields), expect)
 
+    async def revoke_device(self, *, expect: int = 201, **fields: object) -> Json:
+        """Return the view of a device's or a certificate's revocation."""
+        return _expected(await self.call("POST", "/v1/device-revocations", fields), expect)
+
+    async def lift(self, revocation_id: str, *, expect: int = 204) -> None:
+        """Lift a device's revocation."""
+        answer = await self.call("DELETE", f"/v1/device-revocations/{revocation_id}")
+        assert answer.status == expect, answer.body
+
+    async def device_revocations(self) -> list[Json]:
+        """Return the first page of the revocations in force."""
+        answer = await self.call("GET", "/v1/device-revocations?limit=200")
+        items: list[Json] = _expected(answer, 200)["items"]
+        return items
+
     async def show(self, connection_id: str) -> Json:
         """Return a connection's view."""
         return _expected(await self.call("GET", f"/v1/connections/{connection_id}"), 200)

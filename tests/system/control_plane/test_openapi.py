@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 
 from control_plane.connection_routes import ConnectionRoutes
+from control_plane.device_revocation_routes import DeviceRevocationRoutes
 from control_plane.edit_routes import EditRoutes
 from control_plane.openapi import description
 from control_plane.routes import Api
@@ -19,7 +20,12 @@ DOCUMENT = description()
 def unconnected_api() -> Api:
     """Return the API without anything behind it."""
     nothing = cast("Any", None)
-    return Api(ConnectionRoutes(*[nothing] * 5), EditRoutes(*[nothing] * 5), *[nothing] * 3)
+    return Api(
+        ConnectionRoutes(*[nothing] * 5),
+        EditRoutes(*[nothing] * 5),
+        DeviceRevocationRoutes(*[nothing] * 2),
+        *[nothing] * 3,
+    )
 
 
 def documented() -> set[tuple[str, str]]:

@@ -16,6 +16,10 @@ CALLS = [
     ("POST", "/v1/connection-checks", "connector"),
     ("POST", f"/v1/connections/{ID}/approve", "approver"),
     ("POST", f"/v1/connections/{ID}/revoke", "approver"),
+    ("POST", "/v1/device-revocations", "approver"),
+    ("GET", "/v1/device-revocations", "approver"),
+    ("GET", f"/v1/device-revocations/{ID}", "approver"),
+    ("DELETE", f"/v1/device-revocations/{ID}", "approver"),
 ]
 RANKS = {"viewer": 0, "connector": 1, "approver": 2, "admin": 3}
 ROLES = {"eve": "viewer", "alice": "connector", "bob": "approver", "root": "admin"}

@@ -1,0 +1,70 @@
+"""Device revocations as they are believed, read for a view."""
+
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.belief import HighestGenerations
+from control_plane.connection_reader import Page, Place
+from control_plane.database import Database
+from control_plane.device_revocation_state import (
+    StoredDeviceRevocation,
+    View,
+    device_revocation_state,
+    revocation_view,
+    unbelieved_view,
+)
+from control_plane.device_revocation_store import (
+    fetch_device_revocation,
+    fetch_device_revocations,
+)
+from control_plane.errors import NotFoundError
+from control_plane.signer import Verifier
+from shared.structured_log import get_logger
+
+_log = get_logger(__name__)
+
+
+@frozen
+class DeviceRevocationReader:
+    """Reads revocations, and remembers the highest generation of each that it verified."""
+
+    _database: Database
+    _verifier: Verifier
+    _highest: HighestGenerations
+
+    async def show(self, revocation_id: UUID) -> View:
+        """Return the view of a revocation in force, or raise `NotFoundError`."""
+        highest_seen = self._highest.copy()  # before reading: what is read is not older
+        async with self._database.connection() as connection:
+            stored = await fetch_device_revocation(connection, revocation_id)
+        view = self._view(stored, highest_seen) if stored else None
+        if view is None or view["id"] != str(revocation_id):
+            message = "there is no device revocation of this id in force"
+            raise NotFoundError(message)
+        return view
+
+    async def list(self, *, after: Place | None, limit: int) -> Page:
+        """Return a page of the revocations in force, in the order of their making."""
+        highest_seen = self._highest.copy()
+        async with self._database.connection() as connection:
+            stored = await fetch_device_revocations(connection, after=after, limit=limit + 1)
+        page = stored[:limit]
+        views = [self._view(each, highest_seen) for each in page]
+        next_place = (page[-1].revoked_at, page[-1].id) if len(stored) > limit else None
+        return Page([view for view in views if view is not None], next_place)
+
+    def _view(
+        self, stored: StoredDeviceRevocation, highest_seen: HighestGenerations
+    ) -> View | None:
+        """Return the view; none where the signed log says that it was lifted."""
+        state = device_revocation_state(
+            stored, self._verifier, highest_seen=highest_seen.of(stored.subject)
+        )
+        self._highest.remember(stored.subject, state.belief.highest_generation)
+        if state.problem:
+            _log.warning(
+                "device revocation not believed", subject=stored.subject, reason=state.problem
+            )
+            return unbelieved_view(stored, state.problem)
+        return revocation_view(state.revocation) if state.revocation else None

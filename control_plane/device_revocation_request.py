@@ -1,0 +1,63 @@
+"""What an approver asks for: the body of `POST /v1/device-revocations`, parsed once."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from control_plane.connection_fields import parse_reason
+from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.field_reader import FieldReader
+from shared.statement import device_subject
+
+
+@frozen
+class RevocationTarget:
+    """Who is revoked: a device by its id, or a certificate by its serial and maybe issuer."""
+
+    device: str | None = None
+    serial: str | None = None
+    issuer: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The subject of its statements."""
+        return device_subject(self.device, self.serial, self.issuer)
+
+    @classmethod
+    def of_subject(cls, subject: str) -> "RevocationTarget":
+        """Return whom a subject is about; nobody, where it is about something else."""
+        kind, _, name = subject.partition("/")
+        if kind == "device":
+            return cls(device=name)
+        if kind == "certificate":
+            serial, _, issuer = name.partition("/")
+            return cls(serial=serial, issuer=issuer or None)
+        return cls()
+
+
+@frozen
+class RevocationRequest:
+    """Whom to revoke, and why, for people."""
+
+    target: RevocationTarget
+    reason: str
+
+
+def parse_revocation_request(body: Mapping[str, object]) -> RevocationRequest:
+    """Return the request, or raise `InvalidRequestError` with every wrong field."""
+    fields = FieldReader(body)
+    target = RevocationTarget(
+        device=fields.text("device", parse_device_id),
+        serial=fields.text("serial", parse_serial),
+        issuer=fields.text("issuer", parse_issuer),
+    )
+    reason = fields.text("reason", parse_reason) or ""
+    has_device, has_serial = fields.has("device"), fields.has("serial")
+    if has_device and has_serial:
+        fields.wrong("/serial", "a revocation names a device or a serial, not both")
+    if not (has_device or has_serial):
+        fields.wrong("/device", "a revocation names a device, or a serial")
+    if fields.has("issuer") and not has_serial:
+        fields.wrong("/issuer", "an issuer is given with a serial")
+    fields.finish()
+    return RevocationRequest(target, reason)

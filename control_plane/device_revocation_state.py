@@ -1,0 +1,103 @@
+"""What of a stored device revocation is believed, and how it is shown. Pure.
+
+In force is what the newest signed statement of the device or certificate says, never a column.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.belief import Belief, Evidence, believe
+from control_plane.device_revocation_request import RevocationTarget
+from control_plane.errors import NotBelievedError, NotFoundError
+from control_plane.signer import Verifier
+from shared.canonical_json import format_time
+from shared.statement import DeviceLifting, DeviceRevocation, StoredStatement
+
+View = dict[str, object]
+
+
+@frozen
+class StoredDeviceRevocation:
+    """A row as it lies in the database, with all that can prove it."""
+
+    id: UUID
+    subject: str
+    revoked_at: datetime
+    statement: StoredStatement | None
+    made_entry: StoredStatement | None  # the newest act that made a statement about the subject
+
+
+@frozen
+class DeviceRevocationState:
+    """The revocation in force, or why nobody can say; neither of them where it was lifted."""
+
+    belief: Belief
+    revocation: DeviceRevocation | None = None
+    problem: str | None = None
+
+
+def device_revocation_state(
+    stored: StoredDeviceRevocation, verifier: Verifier, *, highest_seen: int = 0
+) -> DeviceRevocationState:
+    """Return what of a stored device revocation is believed."""
+    evidence = Evidence(stored.subject, stored.statement, stored.made_entry, highest_seen)
+    return state_of(believe(evidence, verifier))
+
+
+def state_of(belief: Belief) -> DeviceRevocationState:
+    """Return what a belief about a device or certificate comes to."""
+    match belief.statement:
+        case DeviceRevocation() as revocation:
+            return DeviceRevocationState(belief, revocation)
+        case DeviceLifting():
+            return DeviceRevocationState(belief)
+        case _:
+            problem = belief.problem or "no signed statement is behind it"
+            return DeviceRevocationState(belief, problem=problem)
+
+
+def liftable(state: DeviceRevocationState, revocation_id: UUID) -> DeviceRevocation:
+    """Return the revocation that may now be lifted; raise `NotFoundError` or `NotBelievedError`.
+
+    Only what is believed is lifted: an id in a column could lead to another device.
+    """
+    if state.problem:
+        message = f"{state.problem}; revoke it again, and lift that"
+        raise NotBelievedError(message)
+    if state.revocation is None or state.revocation.revocation_id != revocation_id:
+        message = "there is no device revocation of this id in force"
+        raise NotFoundError(message)
+    return state.revocation
+
+
+def revocation_view(revocation: DeviceRevocation) -> View:
+    """Return the view of a revocation in force."""
+    return {
+        "id": str(revocation.revocation_id),
+        "device": revocation.device,
+        "serial": revocation.serial,
+        "issuer": revocation.issuer,
+        "reason": revocation.reason,
+        "revoked_by": revocation.revoked_by,
+        "revoked_at": format_time(revocation.revoked_at),
+        "generation": revocation.generation,
+        "problem": None,
+    }
+
+
+def unbelieved_view(stored: StoredDeviceRevocation, problem: str) -> View:
+    """Return the view of a row that is not believed: whom it names, and what is wrong."""
+    target = RevocationTarget.of_subject(stored.subject)
+    return {
+        "id": str(stored.id),
+        "device": target.device,
+        "serial": target.serial,
+        "issuer": target.issuer,
+        "reason": None,
+        "revoked_by": None,
+        "revoked_at": None,
+        "generation": None,
+        "problem": problem,
+    }

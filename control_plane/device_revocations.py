@@ -1,0 +1,115 @@
+"""Revoking devices and certificates, and lifting that: the use cases, each one act.
+
+What may be done when is in `device_revocation_state`, which is pure.
+"""
+
+from uuid import UUID, uuid4
+
+from attrs import frozen
+
+from control_plane.acts import Act, Acts
+from control_plane.belief import Belief
+from control_plane.device_revocation_request import RevocationRequest
+from control_plane.device_revocation_state import View, liftable, revocation_view, state_of
+from control_plane.device_revocation_store import (
+    fetch_device_revocation,
+    put_device_revocation,
+    set_lifted,
+)
+from control_plane.errors import NotFoundError
+from control_plane.operators import AuthenticatedOperator
+from shared.statement import DeviceLifting, DeviceRevocation
+
+
+@frozen
+class Revoked:
+    """A revocation in force, and whether this call made it."""
+
+    view: View
+    is_new: bool
+
+
+@frozen
+class DeviceRevocations:
+    """The use cases of device revocations."""
+
+    _acts: Acts
+
+    async def revoke(self, request: RevocationRequest, *, actor: AuthenticatedOperator) -> Revoked:
+        """Let a device, or a certificate, be served no longer.
+
+        What is revoked already stays as it was: whoever repeats a call that may not have come
+        through wants to know that it holds. What is not believed is revoked anew, which mends it.
+        """
+        async with self._acts.begin() as act:
+            belief = await act.belief(request.target.subject)
+            revocation = state_of(belief).revocation
+            if is_new := revocation is None:
+                revocation = await _revoke(act, belief, request, actor.name)
+            else:
+                act.leave_as_it_was()
+            await put_device_revocation(
+                act.connection,
+                subject=revocation.subject,
+                revocation_id=revocation.revocation_id,
+                revoked_at=revocation.revoked_at,
+            )
+            return Revoked(revocation_view(revocation), is_new)
+
+    async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
+        """Let the device be served again; raise `NotFoundError` where this is not in force."""
+        async with self._acts.begin() as act:
+            stored = await fetch_device_revocation(act.connection, revocation_id)
+            if stored is None:
+                message = "there is no device revocation of this id in force"
+                raise NotFoundError(message)
+            belief = await act.belief(stored.subject)
+            revocation = liftable(state_of(belief), revocation_id)
+            lifting = await act.write_statement(
+                belief,
+                lambda generation: DeviceLifting(
+                    revocation_id=revocation_id,
+                    lifted_by=actor.name,
+                    lifted_at=act.at,
+                    generation=generation,
+                    device=revocation.device,
+                    serial=revocation.serial,
+                    issuer=revocation.issuer,
+                ),
+            )
+            await set_lifted(act.connection, revocation_id, act.at)
+            await act.record(
+                actor=actor.name,
+                action="device.lift",
+                about=lifting.subject,
+                about_generation=lifting.generation,
+                details={"revocation": str(revocation_id)},
+            )
+
+
+async def _revoke(
+    act: Act, belief: Belief, request: RevocationRequest, actor: str
+) -> DeviceRevocation:
+    target, reason = request.target, request.reason
+    revocation = await act.write_statement(
+        belief,
+        lambda generation: DeviceRevocation(
+            revocation_id=uuid4(),
+            revoked_by=actor,
+            revoked_at=act.at,
+            generation=generation,
+            device=target.device,
+            serial=target.serial,
+            issuer=target.issuer,
+            reason=reason,
+        ),
+    )
+    await act.record(
+        actor=actor,
+        action="device.revoke",
+        about=revocation.subject,
+        about_generation=revocation.generation,
+        details={"revocation": str(revocation.revocation_id)}
+        | ({"reason": reason} if reason else {}),
+    )
+    return revocation
