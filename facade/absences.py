@@ -1,0 +1,63 @@
+"""What a registry said it does not have, remembered for half a minute. Pure, with the clock given.
+
+A fleet that was told a wrong digest asks for it a thousand times. Only the registry's own 404 is
+remembered: what it refuses, limits or fails at may be there. One memory for each upstream, so for
+each access key: another secret may see more.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.errors import NotFoundError
+
+ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen within half a minute
+MAX_ABSENCES: Final = 8192  # of one connection, some 500 bytes each; the oldest is forgotten
+
+
+@frozen
+class Absence:
+    """A digest in a repository. `head_only`: GET was not asked, and might give it all the same."""
+
+    kind: Kind
+    repository: RepositoryName
+    digest: Digest
+    head_only: bool = False
+
+
+@define(eq=False)
+class Absences:
+    """What one registry lately said it does not have."""
+
+    _clock: Callable[[], float]
+    _seconds: float = ABSENCE_SECONDS
+    _until: OrderedDict[Absence, float] = field(factory=OrderedDict, init=False)  # monotonic
+
+    def remember(self, absence: Absence) -> None:
+        """Remember a 404 that the registry answered now."""
+        self._until[absence] = self._clock() + self._seconds
+        self._until.move_to_end(absence)
+        self._forget_what_is_over()
+
+    def forget(self, absence: Absence) -> None:
+        """Forget a 404: the registry has it after all."""
+        self._until.pop(absence, None)
+
+    def require_not(self, absence: Absence) -> None:
+        """Raise `NotFoundError` where it is remembered that the registry does not have it."""
+        wider = evolve(absence, head_only=False)  # what GET does not give, HEAD does not have
+        if any(self._until.get(each, float("-inf")) > self._clock() for each in {absence, wider}):
+            raise NotFoundError("the registry said just now that it does not have it")
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def _forget_what_is_over(self) -> None:
+        while self._until:
+            is_over = next(iter(self._until.values())) <= self._clock()
+            if len(self._until) <= MAX_ABSENCES and not is_over:
+                return
+            self._until.popitem(last=False)

@@ -1,0 +1,61 @@
+"""How many bytes a second this process takes from registries, all its downloads together.
+
+Each download waits for what it has just read before it reads on, so each has one read in the line
+at a time, and they take turns; what is not read yet is held back by TCP.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from attrs import field, frozen
+from typing_extensions import override
+
+from facade.pace import Pace
+from shared.upstream.answer import UpstreamAnswer
+
+BURST_SECONDS: Final = 0.25  # of the rate, so that a link is not idle while the loop is busy
+
+
+@frozen
+class Bandwidth:
+    """A limit in bytes per second."""
+
+    _pace: Pace
+
+    @classmethod
+    def of(cls, bytes_per_second: int) -> "Bandwidth | None":
+        """Return the limit; None for 0, which is none."""
+        if not bytes_per_second:
+            return None
+        burst = bytes_per_second * BURST_SECONDS
+        return cls(Pace(bytes_per_second, burst, time.monotonic))
+
+    async def spend(self, count: int) -> None:
+        """Return when so many bytes may be taken."""
+        if wait := self._pace.take(count):
+            await asyncio.sleep(wait)
+
+    def paced(self, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """Return an answer whose body comes within the limit."""
+        return _PacedAnswer(
+            status=answer.status,
+            content_length=answer.content_length,
+            content_type=answer.content_type,
+            content_range=answer.content_range,
+            digest_header=answer.digest_header,
+            response=answer._response,  # noqa: SLF001 - the same answer, of the same class
+            bandwidth=self,
+        )
+
+
+@frozen
+class _PacedAnswer(UpstreamAnswer):
+    _bandwidth: Bandwidth = field(kw_only=True, repr=False)
+
+    @override
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in super().chunks():
+            await self._bandwidth.spend(len(chunk))
+            yield chunk

@@ -1,0 +1,45 @@
+"""So much per second, and so much at once after a rest: a token bucket as one number. Pure.
+
+The generic cell rate algorithm (ITU-T I.371): kept is the moment at which everything that was
+taken so far will have been earned. Who takes more than is there is told how long to wait, and the
+next one waits behind it: so those who take turns get turns.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, field
+
+ANY_WAIT: Final = float("inf")
+
+
+@define(eq=False)
+class Pace:
+    """The pace of one taker, or of all of them. `per_second` and `burst` are more than 0."""
+
+    per_second: float
+    burst: float
+    _clock: Callable[[], float]
+    _earned_at: float = field(default=float("-inf"), init=False)  # monotonic
+
+    @property
+    def is_rested(self) -> bool:
+        """Whether the whole burst is there: as if nothing had ever been taken."""
+        return self._earned_at <= self._clock()
+
+    def wait_for(self, amount: float) -> float:
+        """Return after how many seconds an amount taken now could be used; nothing is taken."""
+        return max(0.0, self._after(amount) - self._clock() - self.burst / self.per_second)
+
+    def take(self, amount: float) -> float:
+        """Take an amount; return after how many seconds it may be used."""
+        wait = self.wait_for(amount)
+        self._earned_at = self._after(amount)
+        return wait
+
+    def give_back(self, amount: float) -> None:
+        """Undo a taking whose amount was not used."""
+        self._earned_at -= amount / self.per_second
+
+    def _after(self, amount: float) -> float:
+        return max(self._earned_at, self._clock()) + amount / self.per_second
