@@ -14,12 +14,14 @@ from facade.config import FacadeSettings
 from facade.content import Content, StreamedContent
 from facade.device_connection import DeviceServer
 from facade.device_identity import IdentityRule, compile_uri_pattern
+from facade.far_ranges import FarRanges
 from facade.flights import Flights
 from facade.health import Readiness, operations_app
 from facade.metrics import Metrics
 from facade.opener import Opener
 from facade.providers import open_providers
 from facade.pull_handler import PullHandler
+from facade.remembering import Remembering
 from facade.snapshot import Change, Outcome, Snapshot
 from facade.state_file import StateFile
 from facade.statement_feed import StatementFeed
@@ -99,7 +101,7 @@ async def _feed(
             settings.database_url,
             statement_keys,
             snapshot,
-            state_file,
+            Remembering(state_file, snapshot),
             settings.poll_interval,
             on_change,
         )
@@ -119,7 +121,7 @@ async def _content(settings: FacadeSettings, upstreams: Upstreams) -> AsyncItera
     flights = Flights(store, upstreams)
     keeping_uses = asyncio.create_task(store.keep_uses())
     try:
-        yield StoredContent.of(store, flights)
+        yield StoredContent.of(store, flights, FarRanges(settings.unverified_ranges))
     finally:
         await flights.land()
         keeping_uses.cancel()

@@ -11,7 +11,8 @@ from attrs import define, field
 
 from facade.held_back import PIECE_BYTES
 from facade.store.cached_read import read_at
-from facade.store.ingest_file import FollowedIngest
+from facade.store.ingest_file import FollowedIngest, Inode, inode_of
+from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
 
@@ -28,6 +29,10 @@ class OwnerDiedError(ArrivalEndedError):
     """The process that brought the blob is gone: somebody has to take over."""
 
 
+class StoreGaveUpError(ArrivalEndedError):
+    """The store takes no more of it: what came can be read, the rest only upstream has."""
+
+
 class Arrival(Protocol):
     """An arriving blob of a known length."""
 
@@ -38,6 +43,14 @@ class Arrival(Protocol):
     @property
     def reached(self) -> int:
         """Bytes that have come."""
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which upstream gives it."""
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows: a new attempt has another one."""
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait until bytes behind `offset` may be sent; return up to where.
@@ -55,10 +68,16 @@ class Progress:
 
     descriptor: int
     length: int
+    repository: RepositoryName
     reached: int = 0
     proven: bool = False
     failure: BaseException | None = None
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows."""
+        return inode_of(self.descriptor)
 
     def move(self, reached: int) -> None:
         """Note that so many bytes have come."""
@@ -81,6 +100,8 @@ class Progress:
             limit = self.length if self.proven else min(self.reached, self.length - PIECE_BYTES)
             if limit > offset or self.proven:
                 return limit
+            if isinstance(self.failure, StoreGaveUpError):
+                raise StoreGaveUpError from self.failure.__cause__
             if self.failure is not None:
                 raise ArrivalEndedError from self.failure
             await self._moved.wait()
@@ -104,12 +125,22 @@ class FollowedArrival:
     @property
     def length(self) -> int:
         """Bytes of the whole blob."""
-        return self._ingest.length
+        return self._ingest.announced.length
 
     @property
     def reached(self) -> int:
         """Bytes that have come."""
         return self._ingest.size
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which upstream gives it."""
+        return self._ingest.announced.repository
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows."""
+        return inode_of(self._ingest.descriptor)
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""
@@ -121,7 +152,8 @@ class FollowedArrival:
             if limit > offset:
                 return limit
             if self._ingest.is_discarded:
-                raise ArrivalEndedError
+                # For a full disk or for wrong bytes: whoever goes on with upstream's hashes all.
+                raise StoreGaveUpError
             if not self._ingest.has_owner and not self._ingest.is_proven(self._blob):
                 raise OwnerDiedError
             await asyncio.sleep(POLL_SECONDS)

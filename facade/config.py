@@ -77,6 +77,7 @@ class FacadeSettings(UpstreamSettings):
     device_uri_pattern: str = DEFAULT_URI_PATTERN
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
+    unverified_ranges: bool = True
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
 

@@ -16,6 +16,14 @@ from shared.approved_connection import ApprovedConnection
 Piece = bytes | bytearray | memoryview
 
 
+@frozen
+class Part:
+    """What a span of a blob is answered with."""
+
+    pieces: AsyncIterator[Piece]
+    is_verified: bool = True  # else passed on as upstream says: marked, and kept by nobody
+
+
 class Blob(Protocol):
     """A blob that may be sent."""
 
@@ -25,10 +33,10 @@ class Blob(Protocol):
 
     @property
     def has_ranges(self) -> bool:
-        """Whether `pieces` can begin and end anywhere."""
+        """Whether a span can begin and end anywhere."""
 
-    def pieces(self, span: Span) -> AsyncIterator[Piece]:
-        """Yield the bytes of a span; the last of them only where all was right."""
+    async def part(self, span: Span) -> Part:
+        """Return the bytes of a span; the last of them come only where all was right."""
 
 
 @frozen
@@ -68,11 +76,11 @@ class StreamedBlob:
         """Bytes of the whole blob."""
         return self._download.length
 
-    def pieces(self, span: Span) -> AsyncIterator[Piece]:
-        """Yield the whole blob, held back as `Download` says."""
+    async def part(self, span: Span) -> Part:
+        """Return the whole blob, held back as `Download` says."""
         if span != Span.whole(self.length):
             raise ValueError("a streamed blob has no ranges")
-        return self._download.verified_pieces()
+        return Part(self._download.verified_pieces())
 
 
 class StreamedContent:

@@ -49,10 +49,10 @@ class Download:
     """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
 
     length: int
+    verifier: HeldBackVerifier
     _upstream: Upstream
     _repository: RepositoryName
     _stack: AsyncExitStack
-    _verifier: HeldBackVerifier
     _chunks: AsyncIterator[bytes]
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _failures: int = field(default=0, init=False)
@@ -63,43 +63,44 @@ class Download:
         Raises `WrongBytesError`, or an `UpstreamError` where resuming was given up.
         """
         async for chunk in self._resumed_chunks():
-            for piece in self._verifier.take(chunk):
+            for piece in self.verifier.take(chunk):
                 yield piece
-        yield self._verifier.finish()
+        yield self.verifier.finish()
 
     async def unverified_chunks(self) -> AsyncIterator[bytes]:
         """Yield everything as it comes: only where this ends without an error was it right."""
         async for chunk in self._resumed_chunks():
-            self._verifier.take_verbatim(chunk)
+            self.verifier.take_verbatim(chunk)
             yield chunk
-        self._verifier.finish()
+        self.verifier.finish()
 
     async def _resumed_chunks(self) -> AsyncIterator[bytes]:
         """Yield upstream's bytes; whoever asks for the next has had the verifier take the last."""
-        while self._verifier.taken < self.length:
+        while self.verifier.taken < self.length:
             try:
                 async for chunk in self._chunks:
                     self._failures = 0
                     yield chunk
-                if self._verifier.taken == self.length:
+                if self.verifier.taken == self.length:
                     break
                 message = "the body ended early"
                 raise BrokenBodyError(message)
             except _BREAKS as error:
-                if self._verifier.taken == self.length:
+                if self.verifier.taken == self.length:
                     break  # only the framing's end is missing; the digest tells
                 await self._before_resuming(error)
                 try:
-                    self._chunks = await self._resume()
+                    self._chunks = await self._resume(self.verifier.taken)
                 except _BREAKS as again:
                     self._chunks = _Broken(again)
 
-    async def resume(self) -> None:
-        """Ask for what the verifier did not take yet, of a blob whose beginning is there already.
+    async def resume_behind(self, left: int) -> None:
+        """Ask for what follows the beginning that is there already.
 
-        Raises `UpstreamError` where upstream does not begin to answer.
+        The verifier has to take that beginning before anything more. Raises `UpstreamError`
+        where upstream does not begin to answer.
         """
-        self._chunks = await self._resume()
+        self._chunks = await self._resume(left)
 
     async def _before_resuming(self, error: UpstreamError) -> None:
         self._failures += 1
@@ -108,8 +109,8 @@ class Download:
         _log.info(
             "upstream broke, resuming",
             repository=self._repository,
-            digest=self._verifier.digest,
-            bytes=self._verifier.taken,
+            digest=self.verifier.digest,
+            bytes=self.verifier.taken,
             attempt=self._failures,
             reason=type(error).__name__,
         )
@@ -117,13 +118,12 @@ class Download:
         asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
 
-    async def _resume(self) -> AsyncIterator[bytes]:
+    async def _resume(self, reached: int) -> AsyncIterator[bytes]:
         """Return the bytes from the one reached on."""
         await self._stack.aclose()
-        reached = self._verifier.taken
         answer = await self._stack.enter_async_context(
             self._upstream.fetch(
-                Kind.BLOB, self._repository, self._verifier.digest, first_byte=reached
+                Kind.BLOB, self._repository, self.verifier.digest, first_byte=reached
             )
         )
         span = answer.content_range
@@ -137,13 +137,13 @@ class Download:
         self, chunks: AsyncIterator[bytes], reached: int
     ) -> AsyncIterator[bytes]:
         """Compare the beginning of a whole answer with what was taken, and yield what follows."""
-        again = self._verifier.digest.hasher()
+        again = self.verifier.digest.hasher()
         left = reached
         async for chunk in chunks:
             beginning, rest = chunk[:left], chunk[left:]
             again.update(beginning)
             left -= len(beginning)
-            if left == 0 and beginning and again.hexdigest() != self._verifier.prefix_hash():
+            if left == 0 and beginning and again.hexdigest() != self.verifier.prefix_hash():
                 message = "the registry sent another beginning the second time"
                 raise WrongBytesError(message)
             if rest:
@@ -176,26 +176,27 @@ async def open_download(
             length = await blob_length(upstream, repository, digest)
         verifier = HeldBackVerifier(digest, length)
         yield Download(
-            length, upstream, repository, stack, verifier, answer.chunks(), first_resume_delay
+            length, verifier, upstream, repository, stack, answer.chunks(), first_resume_delay
         )
 
 
 @asynccontextmanager
 async def continue_download(
-    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier
+    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
 ) -> AsyncIterator[Download]:
-    """Ask upstream for what a verifier has not taken yet, even where that is nothing.
+    """Ask upstream for what follows a beginning of `left` bytes, even where that is nothing.
 
-    Raises `UpstreamError` where upstream does not begin to answer, or denies the blob.
+    The verifier has to take the beginning before the download is read on. Raises `UpstreamError`
+    where upstream does not begin to answer, or denies the blob.
     """
     async with AsyncExitStack() as stack:
         download = Download(
-            verifier.length, upstream, repository, stack, verifier, _Broken(BrokenBodyError(""))
+            verifier.length, verifier, upstream, repository, stack, _Broken(BrokenBodyError(""))
         )
-        if verifier.taken == verifier.length:
+        if left == verifier.length:
             await blob_length(upstream, repository, verifier.digest)  # the right is asked for
         else:
-            await download.resume()
+            await download.resume_behind(left)
         yield download
 
 

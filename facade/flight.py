@@ -5,15 +5,17 @@ may leave. When the last one has left it goes on for a grace period if it was wo
 """
 
 import asyncio
+import errno
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 from attrs import define, field
 
-from facade.arrival import Progress
+from facade.arrival import Progress, StoreGaveUpError
 from facade.download import Download, continue_download, open_download
 from facade.held_back import HeldBackVerifier, WrongBytesError
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -35,6 +37,10 @@ GATHERED_BYTES: Final = 1024 * 1024  # written at once
 GATHERED_SECONDS: Final = 0.05  # a slow registry's bytes are passed on in pieces as they come
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of a left partial at a time
 
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
+
+_NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
 _log = get_logger("facade.flight")
 
 
@@ -110,8 +116,8 @@ class Flight:
         failure: Exception = FlightLandedError("the flight was stopped")
         try:
             async with self._upstreams.lease(self._connection) as upstream:
-                async with await self._download(upstream) as download:
-                    progress = await self._begin(download.length)
+                async with self._download(upstream) as (download, left):
+                    progress = await self._begin(download.length, left)
                     await self._receive(download, progress)
                 await self._prove(progress)
             await asyncio.to_thread(
@@ -122,44 +128,56 @@ class Flight:
             failure = error
         except (NoRoomError, SealedSecretError) as error:
             failure = error
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             _log.error("store failed", digest=self.key.digest, reason=type(error).__name__)
-            failure = error
+            failure = StoreGaveUpError()
+            failure.__cause__ = error
         finally:
             self._end(failure)
 
-    async def _download(self, upstream: Upstream) -> AbstractAsyncContextManager[Download]:
-        """Return the download from upstream, behind what a dead owner left."""
-        length, size = self._ingest.known_length, self._ingest.size
-        if length is None or not size:
-            return open_download(upstream, self.repository, self.key.digest)
-        verifier = HeldBackVerifier(self.key.digest, length)
-        await asyncio.to_thread(self._rehash, verifier, size)
-        _log.info("partial taken over", digest=self.key.digest, bytes=size)
-        return continue_download(upstream, self.repository, verifier)
+    @asynccontextmanager
+    async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
+        """Give the download, and how many bytes a dead owner left before it."""
+        announced, left = self._ingest.announced, self._ingest.size
+        if announced is None or not left:
+            async with open_download(upstream, self.repository, self.key.digest) as download:
+                yield download, 0
+            return
+        verifier = HeldBackVerifier(self.key.digest, announced.length)
+        async with continue_download(upstream, self.repository, verifier, left) as download:
+            _log.info("partial taken over", digest=self.key.digest, bytes=left)
+            yield download, left
 
-    def _rehash(self, verifier: HeldBackVerifier, size: int) -> None:
-        while verifier.taken < size:
-            chunk = os.pread(self._ingest.descriptor, REHASH_BYTES, verifier.taken)
-            verifier.take_verbatim(chunk)
-            self._pieces.update(chunk)
+    async def _begin(self, length: int, left: int) -> Progress:
+        """Make room and let readers in: now upstream has said that they may read."""
 
-    async def _begin(self, length: int) -> Progress:
-        """Make room and let readers in."""
-        reached = self._ingest.size
-        if not reached:
-            await self._store.make_room(length)
-            self._ingest.announce(length)
-        progress = Progress(os.dup(self._ingest.descriptor), length, reached)
+        def announce() -> None:
+            self._ingest.announce(length, self.repository)
+
+        if left:
+            await asyncio.to_thread(announce)
+        else:
+            await self._store.make_room(length, announce)
+        progress = Progress(os.dup(self._ingest.descriptor), length, self.repository, left)
         self._progress.set_result(progress)
         return progress
+
+    def _rehash(self, download: Download, left: int) -> None:
+        while (hashed := download.verifier.taken) < left:
+            chunk = os.pread(self._ingest.descriptor, min(REHASH_BYTES, left - hashed), hashed)
+            if not chunk:
+                raise OSError(errno.EIO, "the file is shorter than it was")
+            download.verifier.take_verbatim(chunk)
+            self._pieces.update(chunk)
 
     async def _receive(self, download: Download, progress: Progress) -> None:
         """Write what comes, in a thread, and let readers follow.
 
-        A hop for every chunk was measured at 7 CPU seconds a GiB; so they are gathered, but no
-        longer than a device would notice.
+        What a dead owner left is hashed first, while readers read it already. A hop for every
+        chunk was measured at 7 CPU seconds a GiB; so they are gathered, but no longer than a
+        device would notice.
         """
+        await asyncio.to_thread(self._rehash, download, progress.reached)
         gathered, gathered_bytes, written_at = list[bytes](), 0, 0.0
         async for chunk in download.unverified_chunks():
             gathered.append(chunk)
@@ -175,7 +193,14 @@ class Flight:
         progress.move(progress.reached + sum(map(len, chunks)))
 
     def _append(self, chunks: list[bytes]) -> None:
-        self._ingest.append(chunks)
+        size = self._ingest.size
+        try:
+            self._ingest.append(chunks)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            self._store.relieve_disk(max(RELIEF_BYTES, sum(map(len, chunks))))
+            self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
             self._pieces.update(chunk)
 
@@ -188,7 +213,7 @@ class Flight:
     def _end(self, failure: Exception) -> None:
         """Let go of the file, and tell readers if there will be no more."""
         if not self._kept:
-            if isinstance(failure, WrongBytesError | UnexpectedAnswerError | NoRoomError | OSError):
+            if isinstance(failure, _NOTHING_TO_KEEP):
                 self._ingest.discard()
             else:
                 self._ingest.release()

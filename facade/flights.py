@@ -10,13 +10,13 @@ from attrs import define, field
 from facade.arrival import (
     POLL_SECONDS,
     Arrival,
-    ArrivalEndedError,
     FollowedArrival,
     OwnerDiedError,
+    StoreGaveUpError,
 )
 from facade.flight import Flight
-from facade.store.blob_store import BlobStore
-from facade.store.ingest_file import FollowedIngest, OwnedIngest
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import FollowedIngest, Inode, OwnedIngest
 from facade.store.layout import FlightKey
 from facade.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection
@@ -31,7 +31,11 @@ class NothingArrivesError(Exception):
 
 @define(eq=False)
 class _RejoiningArrival:
-    """An arrival that goes on when the process that brought it dies: somebody takes over."""
+    """An arrival that goes on when the process that brought it dies: somebody takes over.
+
+    Whoever does goes on with the same file. A new file would be another attempt, and what was
+    read of the old one was perhaps what was wrong with it.
+    """
 
     _arrival: Arrival
     _join: Callable[[], Awaitable[Arrival]]
@@ -46,16 +50,32 @@ class _RejoiningArrival:
         """Bytes that have come."""
         return self._arrival.reached
 
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which upstream gives it."""
+        return self._arrival.repository
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows."""
+        return self._arrival.inode
+
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says, over the death of an owner."""
         while True:
             try:
                 return await self._arrival.readable_beyond(offset)
             except OwnerDiedError:
-                length = self.length
-                self._arrival = await self._join()
-                if self.length != length:
-                    raise ArrivalEndedError from None
+                await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        try:
+            arrival = await self._join()
+        except (NothingArrivesError, NoRoomError, OSError) as error:
+            raise StoreGaveUpError from error
+        if (arrival.length, arrival.inode) != (self.length, self.inode):
+            raise StoreGaveUpError
+        self._arrival = arrival
 
     async def read(self, offset: int, count: int) -> bytes | bytearray:
         """Return bytes that may be sent."""
@@ -70,11 +90,6 @@ class Flights:
     _upstreams: Upstreams
     _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
 
-    def repository_of(self, key: FlightKey) -> RepositoryName | None:
-        """Return through which repository a digest arrives in this process, if it does."""
-        flight = self._flights.get(key)
-        return flight.repository if flight else None
-
     @asynccontextmanager
     async def join(
         self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
@@ -83,10 +98,9 @@ class Flights:
 
         Raises what keeps it from beginning, `NothingArrivesError` where that is not known.
         """
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
             async def join_once() -> Arrival:
-                await stack.aclose()
                 return await stack.enter_async_context(self._join(connection, key, repository))
 
             yield _RejoiningArrival(await join_once(), join_once)

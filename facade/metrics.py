@@ -22,6 +22,7 @@ class Metrics:
     connections: Gauge
     snapshot_age: Gauge
     statements_refused: Counter
+    unverified_ranges: Counter
     credentials_minted: Counter
     tokens_minted: Counter
 
@@ -52,6 +53,11 @@ class Metrics:
             Counter(
                 "facade_statements_refused",
                 "Rows that were not believed, and subjects that vanished",
+                registry=registry,
+            ),
+            Counter(
+                "facade_unverified_ranges",
+                "Far ranges of cold blobs that were relayed as upstream gave them",
                 registry=registry,
             ),
             Counter(

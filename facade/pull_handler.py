@@ -195,7 +195,12 @@ class PullHandler:
                     response.set_status(HTTPStatus.PARTIAL_CONTENT)
                     response.headers["Content-Range"] = span.content_range
             response.content_length = span.count
-            await relay(request, response, exchange.counted(blob.pieces(span)))
+            part = await blob.part(span)
+            if not part.is_verified:
+                _mark_unverified(response)
+                exchange.reason = "a far range of a cold blob, relayed unverified"
+                self._metrics.unverified_ranges.inc()
+            await relay(request, response, exchange.counted(part.pieces))
         return response
 
     def _tell(self, exchange: Exchange, status: int | None) -> None:
@@ -250,6 +255,12 @@ def _span(byte_range: ByteRange, length: int) -> Span:
         raise PullRefusedError(
             errors.range_not_satisfiable(length), "range behind the end"
         ) from None
+
+
+def _mark_unverified(response: web.StreamResponse) -> None:
+    """Do not claim that the bytes are the digest's, and let nobody keep them."""
+    response.headers["Cache-Control"] = "no-store"
+    del response.headers["Docker-Content-Digest"]
 
 
 def _api_version(request_id: str) -> web.Response:

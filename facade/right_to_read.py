@@ -32,23 +32,29 @@ class RightToRead:
         """Return the asker's right, where it was proven."""
         return self._store.may_read(flight_key(asked), asked.pull.repository)
 
-    async def is_proven(self, asked: Asked, arrives_through: RepositoryName | None) -> bool:
+    async def is_proven(self, asked: Asked) -> bool:
         """Tell whether the asker may read the digest, proving it by HEAD if need be.
 
-        `arrives_through` is the repository through which it arrives now, if it does. False where
-        this connection never brought it: its own download will prove it. Raises `UpstreamError`
-        where upstream denies it.
+        False where this connection never brought it: its own download will prove it. Raises
+        `UpstreamError` where upstream denies it.
         """
         if self.membership(asked) is not None:
             return True
         repository, key = asked.pull.repository, flight_key(asked)
-        if arrives_through == repository:
-            return False
-        if arrives_through is None and not self._store.index.is_member(key):
+        if not self._store.index.is_member(key):
             return False
         await self._streamed.require_right(asked)
         await asyncio.to_thread(self._store.index.prove, key, repository, OCTET_STREAM)
         return True
+
+    async def require_while_arriving(self, asked: Asked, arrives_through: RepositoryName) -> None:
+        """Return where the asker may read along with a download through a repository.
+
+        Nothing is written: the connection has not delivered the digest yet. Raises
+        `UpstreamError` where upstream denies it.
+        """
+        if arrives_through != asked.pull.repository and self.membership(asked) is None:
+            await self._streamed.require_right(asked)
 
     async def write(self, asked: Asked, media_type: str) -> None:
         """Write the right of what came verified through the asker's own connection."""

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Self
 
-from attrs import define, frozen
+from attrs import define
 
-from facade.arrival import Arrival, ArrivalEndedError
-from facade.byte_range import Span
-from facade.content import Asked, Blob, Piece, StreamedContent
+from facade.arrival import StoreGaveUpError
+from facade.arriving_blob import ArrivingBlob
+from facade.content import Asked, Blob, StreamedContent
+from facade.far_ranges import FarRanges
 from facade.flights import Flights, NothingArrivesError
-from facade.held_back import PIECE_BYTES
 from facade.manifest import VerifiedManifest
 from facade.right_to_read import RightToRead, flight_key
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -28,33 +28,6 @@ MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it
 _log = get_logger("facade.stored_content")
 
 
-@frozen
-class ArrivingBlob:
-    """A blob on its way into the store."""
-
-    _arrival: Arrival
-    has_ranges: bool = True
-
-    @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
-        return self._arrival.length
-
-    async def pieces(self, span: Span) -> AsyncIterator[Piece]:
-        """Yield what may be sent as it comes; raise `ArrivalEndedError` where no more will."""
-        if not self.length:
-            await self._arrival.readable_beyond(0)
-        offset = span.first
-        while offset < span.end:
-            limit = min(await self._arrival.readable_beyond(offset), span.end)
-            while offset < limit:
-                piece = await self._arrival.read(offset, min(limit - offset, PIECE_BYTES))
-                if not piece:
-                    raise ArrivalEndedError("the store's file is shorter than it was")
-                yield piece
-                offset += len(piece)
-
-
 @define(eq=False)
 class StoredContent:
     """Content of one machine's store."""
@@ -64,13 +37,15 @@ class StoredContent:
     _right: RightToRead
     _manifests: StoredManifests
     _streamed: StreamedContent
+    _far_ranges: FarRanges
 
     @classmethod
-    def of(cls, store: BlobStore, flights: Flights) -> Self:
+    def of(cls, store: BlobStore, flights: Flights, far_ranges: FarRanges) -> Self:
         """Compose what serves from a store."""
         streamed = StreamedContent()
         right = RightToRead(store, streamed)
-        return cls(store, flights, right, StoredManifests(store, right, streamed), streamed)
+        manifests = StoredManifests(store, right, streamed)
+        return cls(store, flights, right, manifests, streamed, far_ranges)
 
     async def require_right(self, asked: Asked) -> None:
         """Ask the store, then upstream."""
@@ -99,7 +74,7 @@ class StoredContent:
     async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
         key = flight_key(asked)
         for _ in range(MAX_LOOKS):
-            if await self._right.is_proven(asked, self._flights.repository_of(key)):
+            if await self._right.is_proven(asked):
                 blob = self._store.open_blob(key.digest)
                 if blob is not None:
                     stack.callback(blob.close)
@@ -108,10 +83,11 @@ class StoredContent:
                 arrival = await stack.enter_async_context(
                     self._flights.join(asked.connection, key, asked.pull.repository)
                 )
-                return ArrivingBlob(arrival)
+                await self._right.require_while_arriving(asked, arrival.repository)
+                return ArrivingBlob(asked, arrival, self._far_ranges, stack)
             except NothingArrivesError:
                 continue  # another process ended it just now: look again
-            except (NoRoomError, OSError) as error:
+            except (NoRoomError, StoreGaveUpError, OSError) as error:
                 _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
                 break
         return await stack.enter_async_context(self._streamed.blob(asked))

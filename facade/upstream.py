@@ -27,13 +27,19 @@ class Upstream:
         *,
         method: Method = "GET",
         first_byte: int = 0,
+        last_byte: int | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the registry's answer; what breaks after its headers is not the breaker's matter."""
         async with AsyncExitStack() as stack:
             with self._breaker.attempt():
                 answer = await stack.enter_async_context(
                     self._client.fetch(
-                        kind, repository, digest, method=method, first_byte=first_byte
+                        kind,
+                        repository,
+                        digest,
+                        method=method,
+                        first_byte=first_byte,
+                        last_byte=last_byte,
                     )
                 )
             yield answer

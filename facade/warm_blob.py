@@ -6,7 +6,7 @@ from attrs import frozen
 
 from facade.arrival import ArrivalEndedError
 from facade.byte_range import Span
-from facade.content import Piece
+from facade.content import Part, Piece
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 
@@ -23,6 +23,10 @@ class WarmBlob:
     def length(self) -> int:
         """Bytes of the whole blob."""
         return self._blob.length
+
+    async def part(self, span: Span) -> Part:
+        """Return checked pieces."""
+        return Part(self.pieces(span))
 
     async def pieces(self, span: Span) -> AsyncIterator[Piece]:
         """Yield checked pieces; a rotten one is quarantined, and raised before it is given."""

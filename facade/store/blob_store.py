@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,9 +18,11 @@ from attrs import define, field
 
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import Index, Membership
-from facade.store.ingest_file import DATA, OwnedIngest, announced_length
+from facade.store.index_file import IndexInUseError
+from facade.store.ingest_file import DATA, Announcement, OwnedIngest
 from facade.store.layout import FILE_MODE, FlightKey, Layout
 from facade.store.stored_blob import RottenBlobError, StoredBlob
+from facade.store_metrics import StoreMetrics
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
 
@@ -46,18 +49,22 @@ class BlobStore:
     layout: Layout
     index: Index
     _max_bytes: int
+    _metrics: StoreMetrics
     _uses: dict[Digest, int] = field(factory=dict, init=False)
 
     @classmethod
-    def open(cls, root: Path, max_bytes: int) -> Self:
+    def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
         """Open or make the store, and forget what was abandoned. Blocks; raises `StoreError`."""
-        layout = Layout(root)
+        layout, metrics = Layout(root), metrics or StoreMetrics.of_nobody()
         try:
             layout.prepare()
-            store = cls(layout, Index.open(layout.index), max_bytes)
+            index = Index.open(layout.index, layout.quarantine, metrics)
+            store = cls(layout, index, max_bytes, metrics)
             store.reconcile()
         except OSError as error:
             raise StoreError(f"the cache folder cannot be used: {error.strerror}") from error
+        except IndexInUseError as error:
+            raise StoreError(f"the cache folder cannot be used: {error}") from error
         except sqlite3.Error as error:
             raise StoreError("the cache folder's index cannot be used") from error
         return store
@@ -101,12 +108,23 @@ class BlobStore:
         ingest.commit(self.layout.blob(digest), self.layout.checksums(digest), checksums)
         self.index.added(digest, length)
 
-    async def make_room(self, length: int) -> None:
-        """Evict until so many bytes more fit; raise `NoRoomError` where they cannot."""
+    async def make_room(self, length: int, claim: Callable[[], None]) -> None:
+        """Evict until so many bytes more fit, and claim them before anybody else can.
+
+        Raises `NoRoomError` where they cannot fit, and `OSError`.
+        """
         if length > self._max_bytes:
             raise NoRoomError
-        while not await asyncio.to_thread(self._try_make_room, length):  # noqa: ASYNC110 - another process evicts, and tells nobody
+        while not await asyncio.to_thread(self._as_evictor, lambda: self._make_room(length, claim)):  # noqa: ASYNC110 - another process evicts, and tells nobody
             await asyncio.sleep(EVICTOR_WAIT_SECONDS)
+
+    def relieve_disk(self, length: int) -> None:
+        """Evict so many bytes, because the disk is fuller than the quota knows. Blocks.
+
+        Raises `NoRoomError` where there is nothing to evict, and `OSError`.
+        """
+        while not self._as_evictor(lambda: self._evict(length)):
+            time.sleep(EVICTOR_WAIT_SECONDS)
 
     async def keep_uses(self) -> None:
         """Write what is used, every few seconds, until cancelled."""
@@ -144,7 +162,7 @@ class BlobStore:
                     if owned is not None:
                         owned.discard()
 
-    def _try_make_room(self, length: int) -> bool:
+    def _as_evictor(self, evict: Callable[[], None]) -> bool:
         """Evict as the only evictor of the machine; False where another process does so now."""
         descriptor = os.open(
             self.layout.root / "evictor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE
@@ -152,13 +170,16 @@ class BlobStore:
         try:
             if not lock_exclusively(descriptor):
                 return False
-            self._evict(length)
+            evict()
         finally:
             os.close(descriptor)
         return True
 
-    def _evict(self, length: int) -> None:
-        excess = self.index.stored_bytes() + self._arriving_bytes() + length - self._max_bytes
+    def _make_room(self, length: int, claim: Callable[[], None]) -> None:
+        self._evict(self.index.stored_bytes() + self._arriving_bytes() + length - self._max_bytes)
+        claim()
+
+    def _evict(self, excess: int) -> None:
         candidates = self.index.least_used(EVICTION_BATCH if excess > 0 else 0)
         skipped = 0
         while excess > 0:
@@ -194,4 +215,5 @@ class BlobStore:
 
     def _arriving_bytes(self) -> int:
         """Return what will have come when all that arrives is there."""
-        return sum(announced_length(folder) or 0 for folder in self.layout.ingest.iterdir())
+        announced = map(Announcement.read, self.layout.ingest.iterdir())
+        return sum(each.length for each in announced if each is not None)

@@ -12,12 +12,38 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from attrs import define
+from attrs import define, frozen
 
 from facade.store.file_lock import is_locked, lock_exclusively
 from facade.store.layout import DIRECTORY_MODE, FILE_MODE
+from shared.oci import RepositoryName
 
-DATA, LENGTH, PROOF = "data", "length", "proof"
+DATA, ANNOUNCEMENT, PROOF = "data", "announcement", "proof"
+
+
+@frozen
+class Inode:
+    """Which file an open file is, whatever its name."""
+
+    device: int
+    number: int
+
+
+@frozen
+class Announcement:
+    """What is said of an arriving blob before its first byte."""
+
+    length: int  # bytes of the whole blob
+    repository: RepositoryName  # through which upstream gives it
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return what was announced in a folder; None where nothing was."""
+        try:
+            length, _, repository = (folder / ANNOUNCEMENT).read_text().partition(" ")
+            return cls(int(length), RepositoryName.parse(repository))
+        except (FileNotFoundError, ValueError):  # or not one of ours: as good as none
+            return None
 
 
 @define(eq=False)
@@ -38,9 +64,13 @@ class OwnedIngest:
             return None  # its last owner took the folder away in between
         with suppress(FileNotFoundError):
             if lock_exclusively(descriptor) and _is_file_at(descriptor, path):
-                if os.fstat(descriptor).st_size == 0:
+                ingest = cls(folder, descriptor)
+                if ingest.size == 0:
                     _forget(folder)  # what a crash left of another attempt
-                return cls(folder, descriptor)
+                elif ingest.announced is None:
+                    ingest.discard()  # nobody knows of what it is the beginning
+                    return cls.acquire(folder)
+                return ingest
         os.close(descriptor)
         return None
 
@@ -50,25 +80,29 @@ class OwnedIngest:
         return os.fstat(self.descriptor).st_size
 
     @property
-    def known_length(self) -> int | None:
-        """The length that an earlier owner was told, for what it left."""
-        return announced_length(self.folder)
+    def announced(self) -> Announcement | None:
+        """What an earlier owner announced of what it left."""
+        return Announcement.read(self.folder)
 
-    def announce(self, length: int) -> None:
-        """Say how long it will be, before the first byte."""
-        temporary = self.folder / f"{LENGTH}.new"
-        temporary.write_text(str(length))
-        temporary.rename(self.folder / LENGTH)
+    def announce(self, length: int, repository: RepositoryName) -> None:
+        """Say how long it will be and where it comes from, before the first byte."""
+        temporary = self.folder / f"{ANNOUNCEMENT}.new"
+        temporary.write_text(f"{length} {repository}")
+        temporary.rename(self.folder / ANNOUNCEMENT)
 
-    def append(self, chunks: Sequence[bytes]) -> None:
-        """Write behind what has come; raise `OSError` where the disk is full or fails."""
-        written = os.pwritev(self.descriptor, chunks, self.size)
+    def append(self, chunks: Sequence[bytes], *, from_size: int | None = None) -> None:
+        """Write behind what has come; raise `OSError` where the disk is full or fails.
+
+        To try again after that, say at which size the first try began: what it wrote stays.
+        """
+        size = self.size
+        done = 0 if from_size is None else size - from_size
         for chunk in chunks:
-            if written < len(chunk):  # a signal, or the last bytes that the disk had
-                rest = memoryview(chunk)[written:]
-                while rest:
-                    rest = rest[os.pwrite(self.descriptor, rest, self.size) :]
-            written = max(0, written - len(chunk))
+            rest = memoryview(chunk)[done:]
+            done = max(0, done - len(chunk))
+            while rest:  # a signal, or the last bytes that the disk had
+                written = os.pwrite(self.descriptor, rest, size)
+                size, rest = size + written, rest[written:]
 
     def prove(self) -> None:
         """Let readers of every process through to the end: digest and length agree."""
@@ -108,19 +142,19 @@ class FollowedIngest:
 
     folder: Path
     descriptor: int
-    length: int
+    announced: Announcement
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
         """Open what arrives; None where nothing does, or its length is not known yet."""
-        length = announced_length(folder)
-        if length is None:
+        announced = Announcement.read(folder)
+        if announced is None:
             return None
         try:
             descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        return cls(folder, descriptor, length)
+        return cls(folder, descriptor, announced)
 
     def close(self) -> None:
         """Close the file."""
@@ -152,22 +186,18 @@ class FollowedIngest:
 
 
 def _forget(folder: Path) -> None:
-    for name in (PROOF, LENGTH):
+    for name in (PROOF, ANNOUNCEMENT):
         (folder / name).unlink(missing_ok=True)
 
 
+def inode_of(file: int | Path) -> Inode:
+    """Return which file it is; raise `OSError`."""
+    status = file.stat() if isinstance(file, Path) else os.fstat(file)
+    return Inode(status.st_dev, status.st_ino)
+
+
 def _is_file_at(descriptor: int, path: Path) -> bool:
-    mine, there = os.fstat(descriptor), path.stat()
-    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
-
-
-def announced_length(folder: Path) -> int | None:
-    """Return the length that an arriving blob will have; None where nothing is announced."""
-    try:
-        text = (folder / LENGTH).read_text()
-    except FileNotFoundError:
-        return None
-    return int(text) if text.isdecimal() else None
+    return inode_of(descriptor) == inode_of(path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ class ContentRange:
 
 @frozen
 class UpstreamAnswer:
-    """A 200, or a 206 from the byte asked for to the end."""
+    """A 200, or a 206 of exactly what was asked for."""
 
     status: int
     content_length: int | None  # of this answer's body; of the whole content for HEAD
@@ -86,10 +86,16 @@ def whole_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> Upstre
     return _answer(response, None, _content_length(response.headers), with_body=with_body)
 
 
-def resumed_answer(response: aiohttp.ClientResponse, first_byte: int) -> UpstreamAnswer:
-    """Return the answer of a 206; it begins at `first_byte` and reaches the end, or it raises."""
+def partial_answer(
+    response: aiohttp.ClientResponse, first_byte: int, last_byte: int | None
+) -> UpstreamAnswer:
+    """Return the answer of a 206; it has what was asked for, no `last_byte` being the end.
+
+    Raises `UnexpectedAnswerError`.
+    """
     content_range = ContentRange.parse(response.headers.get("Content-Range", ""))
-    if content_range.first != first_byte or content_range.last != content_range.total - 1:
+    end = content_range.total if last_byte is None else min(last_byte + 1, content_range.total)
+    if content_range.first != first_byte or content_range.last != end - 1:
         raise UnexpectedAnswerError("the registry answers with another range than was asked for")
     length = _content_length(response.headers)
     if length not in (None, content_range.length):

@@ -18,9 +18,9 @@ from shared.secret import Secret
 from shared.upstream.answer import (
     UpstreamAnswer,
     media_type,
+    partial_answer,
     probed_answer,
     require_identity,
-    resumed_answer,
     whole_answer,
 )
 from shared.upstream.authorization import Authorizer
@@ -104,22 +104,23 @@ class RegistryClient:
         *,
         method: Method = "GET",
         first_byte: int = 0,
+        last_byte: int | None = None,
     ) -> AsyncIterator[UpstreamAnswer]:
-        """Give the answer for a manifest or blob, from `first_byte` on.
+        """Give the answer for a manifest or blob, from `first_byte` to `last_byte` or the end.
 
-        Asked for a later byte, a registry may still answer 200 with the whole. On leaving, a body
-        that was not read to its end closes its connection. Raises `UpstreamError`.
+        Asked for less than the whole, a registry may still answer 200 with the whole. On leaving,
+        a body that was not read to its end closes its connection. Raises `UpstreamError`.
         """
         name = upstream_repository(self._transport.target.host, repository)
         login = Login(self._authorizer, Scope.pull(name))
         url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
         headers = {"Accept": _accept(kind)}
-        if first_byte:
-            headers["Range"] = f"bytes={first_byte}-"
+        if first_byte or last_byte is not None:
+            headers["Range"] = f"bytes={first_byte}-{'' if last_byte is None else last_byte}"
         hop = await self._send(method, url, headers, login, kind)
         try:
             require_identity(hop.response.headers)
-            yield _read_answer(hop.response, method, first_byte)
+            yield _read_answer(hop.response, method, first_byte, last_byte)
         finally:
             close_response(hop.response)
 
@@ -262,12 +263,12 @@ def _is_success(status: int, byte_range: str | None) -> bool:
 
 
 def _read_answer(
-    response: aiohttp.ClientResponse, method: Method, first_byte: int
+    response: aiohttp.ClientResponse, method: Method, first_byte: int, last_byte: int | None
 ) -> UpstreamAnswer:
     if method == "HEAD" and response.method == "GET":
         return probed_answer(response)
     if response.status == HTTPStatus.PARTIAL_CONTENT:
-        return resumed_answer(response, first_byte)
+        return partial_answer(response, first_byte, last_byte)
     return whole_answer(response, with_body=method == "GET")
 
 

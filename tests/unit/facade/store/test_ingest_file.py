@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from facade.store.ingest_file import DATA, LENGTH, PROOF, FollowedIngest, OwnedIngest
+from facade.store.ingest_file import (
+    ANNOUNCEMENT,
+    DATA,
+    PROOF,
+    Announcement,
+    FollowedIngest,
+    OwnedIngest,
+)
+from shared.oci import RepositoryName
+
+REPOSITORY = RepositoryName("team/app")
 
 
 @pytest.fixture
@@ -43,10 +53,10 @@ def test_a_follower_sees_length_progress_and_owner(folder: Path, tmp_path: Path)
     """Everything that another process has to know is in the file system."""
     ingest = owned(folder)
     assert FollowedIngest.open(folder) is None
-    ingest.announce(10)
+    ingest.announce(10, REPOSITORY)
     ingest.append([b"hel", b"lo"])
     reader = followed(folder)
-    assert (reader.length, reader.size, reader.has_owner) == (10, 5, True)
+    assert (reader.announced.length, reader.size, reader.has_owner) == (10, 5, True)
     assert not reader.is_proven(tmp_path / "nowhere")
     assert not reader.is_discarded
     ingest.release()
@@ -58,12 +68,14 @@ def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:
     """A killed process's lock is gone with it."""
     program = (
         "import os, sys, pathlib; from facade.store.ingest_file import OwnedIngest;"
-        "i = OwnedIngest.acquire(pathlib.Path(sys.argv[1])); i.announce(9);"
+        "from shared.oci import RepositoryName;"
+        "i = OwnedIngest.acquire(pathlib.Path(sys.argv[1]));"
+        "i.announce(9, RepositoryName('team/app'));"
         "i.append([b'half']); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", program, folder], check=False)
     ingest = owned(folder)
-    assert (ingest.known_length, ingest.size) == (9, 4)
+    assert (ingest.announced, ingest.size) == (Announcement(9, REPOSITORY), 4)
     ingest.append([b"whole"])
     assert os.pread(ingest.descriptor, 99, 0) == b"halfwhole"
     ingest.release()
@@ -72,15 +84,15 @@ def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:
 def test_a_discarded_attempt_never_mixes_with_the_next(folder: Path, tmp_path: Path) -> None:
     """Whoever read the wrong bytes sees that they are gone; the next attempt is another file."""
     ingest = owned(folder)
-    ingest.announce(3)
+    ingest.announce(3, REPOSITORY)
     ingest.append([b"bad"])
     reader = followed(folder)
     ingest.prove()
     ingest.discard()
     assert reader.is_discarded
     again = owned(folder)
-    assert (again.known_length, again.size) == (None, 0)
-    again.announce(3)
+    assert (again.announced, again.size) == (None, 0)
+    again.announce(3, REPOSITORY)
     again.append([b"new"])
     assert os.pread(reader.descriptor, 9, 0) == b"bad"
     assert not reader.is_proven(tmp_path / "nowhere")
@@ -92,7 +104,7 @@ def test_a_discarded_attempt_never_mixes_with_the_next(folder: Path, tmp_path: P
 def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
     """A crash may leave a proof behind; it proves nothing of the next attempt."""
     ingest = owned(folder)
-    ingest.announce(1)
+    ingest.announce(1, REPOSITORY)
     ingest.append([b"x"])
     ingest.prove()
     reader = followed(folder)
@@ -106,7 +118,7 @@ def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
 def test_a_commit_moves_the_proven_file(folder: Path, tmp_path: Path) -> None:
     """Followers go on reading the same inode, and know it by its place."""
     ingest = owned(folder)
-    ingest.announce(5)
+    ingest.announce(5, REPOSITORY)
     ingest.append([b"right"])
     reader = followed(folder)
     blob, checksums = tmp_path / "blobs" / "ab" / "abcd", tmp_path / "blobs" / "ab" / "abcd.xxh3"
@@ -120,14 +132,20 @@ def test_a_commit_moves_the_proven_file(folder: Path, tmp_path: Path) -> None:
     reader.close()
 
 
-@pytest.mark.parametrize("left", [{LENGTH: "7", PROOF: "99", DATA: ""}, {LENGTH: "x", DATA: ""}])
-def test_a_crash_before_the_first_byte_leaves_nothing_to_believe(
-    folder: Path, left: dict[str, str]
-) -> None:
-    """An empty file begins anew, whatever lies beside it."""
+@pytest.mark.parametrize(
+    "left",
+    [
+        {ANNOUNCEMENT: "7 team/app", PROOF: "99", DATA: ""},
+        {ANNOUNCEMENT: "x", DATA: ""},
+        {DATA: "the beginning of something"},
+        {ANNOUNCEMENT: "7", PROOF: "99", DATA: "begin"},
+    ],
+)
+def test_a_crash_leaves_nothing_to_believe(folder: Path, left: dict[str, str]) -> None:
+    """An empty file begins anew, and so does one of which nobody knows what it is."""
     folder.mkdir()
     for name, text in left.items():
         (folder / name).write_text(text)
     ingest = owned(folder)
-    assert (ingest.known_length, ingest.size) == (None, 0)
+    assert (ingest.announced, ingest.size) == (None, 0)
     ingest.release()
