@@ -8,12 +8,26 @@ from typing import Final, Generic, TypeVar
 from attrs import define, field, frozen
 
 from shared.jitter import jittered
-from shared.upstream.errors import CredentialRefusedError, RateLimitedError, ServerError
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    RateLimitedError,
+    ServerError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
+)
 
 REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
+# Jittered, too: an endpoint that answers, but not with a token, is restarting or wrongly set up.
+NONSENSE_SECONDS: Final = 10.0
 MAX_REFUSALS: Final = 4096  # of one connection; the oldest is forgotten
 
-Refusal = CredentialRefusedError | RateLimitedError | ServerError  # the last with Retry-After
+Refusal = (
+    CredentialRefusedError
+    | RateLimitedError
+    | ServerError  # with Retry-After
+    | TokenExchangeError
+    | UnexpectedAnswerError
+)
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -32,9 +46,7 @@ class Refusals(Generic[_Key]):
 
     def remember(self, key: _Key, refusal: Refusal) -> None:
         """Remember a refusal for as long as it asks to be, or for some half a minute."""
-        asked = None if isinstance(refusal, CredentialRefusedError) else refusal.retry_after
-        seconds = asked if asked is not None else jittered(REFUSAL_SECONDS)
-        self._remembered[key] = _Remembered(refusal, self._clock() + seconds)
+        self._remembered[key] = _Remembered(refusal, self._clock() + _seconds_of(refusal))
         self._remembered.move_to_end(key)
         while len(self._remembered) > MAX_REFUSALS:
             self._remembered.popitem(last=False)
@@ -49,3 +61,13 @@ class Refusals(Generic[_Key]):
         if self.holds(key):
             # without the traceback, which would grow with every time that it is raised
             raise self._remembered[key].refusal.with_traceback(None) from None
+
+
+def _seconds_of(refusal: Refusal) -> float:
+    match refusal:
+        case RateLimitedError(retry_after=float(asked)) | ServerError(retry_after=float(asked)):
+            return asked
+        case TokenExchangeError() | UnexpectedAnswerError():
+            return jittered(NONSENSE_SECONDS)
+        case _:
+            return jittered(REFUSAL_SECONDS)

@@ -4,8 +4,9 @@
   while it is in use.
 - One renewal is in flight; a waiter's cancellation is nobody else's failure.
 - A refusal is remembered for a short time: a wrong password that every device tries again locks
-  the account. So is a failure that names its `Retry-After`. Of others the next asker tries again;
-  while there is a value in hand, after a pause.
+  the account. So is a failure that names its `Retry-After`, and, shorter, an answer that is none:
+  no circuit breaker counts it. Of others the next asker tries again; while there is a value in
+  hand, after a pause.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     RateLimitedError,
     ServerError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
     UpstreamError,
 )
 
@@ -129,6 +132,8 @@ class Renewed(Generic[_Value]):
             case CredentialRefusedError() | RateLimitedError():
                 self._refusals.remember(None, error)
             case ServerError(retry_after=float()):
+                self._refusals.remember(None, error)
+            case TokenExchangeError() | UnexpectedAnswerError():
                 self._refusals.remember(None, error)
             case _:
                 pass

@@ -238,6 +238,20 @@ async def test_a_token_endpoint_that_fails_is_trouble_and_no_404(
         assert all("x-injected" not in dict(request.headers) for request in upstream.requests)
 
 
+async def test_a_token_endpoint_that_answers_nonsense_is_not_asked_by_every_pull(
+    device: Device, facade: Facade, writer: StatementWriter
+) -> None:
+    """Its answers close no circuit; each pull would show the password once more."""
+    login = BearerLogin(USERNAME, CANARY_TOKEN, answer=(200, (), b"<html>"))
+    async with RegistrySimulator(login=login) as upstream:
+        await connect(facade, writer, upstream)
+        digest = upstream.blob(b"blob")
+        for _ in range(PULLS):
+            told = await device.get(pull_path(upstream, digest))
+            assert (told.status, told.error_code) == (503, "UNAVAILABLE")
+        assert [request.path for request in upstream.requests].count("/token") <= 2
+
+
 def _shown(upstream: RegistrySimulator) -> Counter[str]:
     """Count the requests by the scheme of what they carry."""
     return Counter(

@@ -4,8 +4,20 @@ import traceback
 
 import pytest
 
-from facade.refusals import MAX_REFUSALS, REFUSAL_SECONDS, Refusal, Refusals
-from shared.upstream.errors import CredentialRefusedError, RateLimitedError, ServerError
+from facade.refusals import (
+    MAX_REFUSALS,
+    NONSENSE_SECONDS,
+    REFUSAL_SECONDS,
+    Refusal,
+    Refusals,
+)
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    RateLimitedError,
+    ServerError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
+)
 from shared.upstream.retry_after import MAX_RETRY_AFTER_SECONDS
 from tests.support.clock import Clock
 
@@ -79,6 +91,23 @@ def test_a_limit_without_a_delay_holds_as_a_refusal_does(
     clock.advance(REFUSAL_SECONDS / 2 - 0.001)
     assert refusals.holds("one")
     clock.advance(REFUSAL_SECONDS)
+    assert not refusals.holds("one")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [TokenExchangeError("no token", status=200), UnexpectedAnswerError("no HTTP")],
+    ids=lambda refusal: type(refusal).__name__,
+)
+def test_nonsense_is_remembered_for_a_shorter_time(
+    refusals: Refusals[str], clock: Clock, refusal: Refusal
+) -> None:
+    """What restarts answers sensibly soon; no account is locked by it."""
+    refusals.remember("one", refusal)
+    clock.advance(NONSENSE_SECONDS / 2 - 0.001)
+    with pytest.raises(type(refusal)):
+        refusals.require_none("one")
+    clock.advance(NONSENSE_SECONDS / 2 + 0.001)
     assert not refusals.holds("one")
 
 

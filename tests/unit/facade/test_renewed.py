@@ -20,6 +20,8 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     RateLimitedError,
     ServerError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
     UpstreamError,
 )
 from tests.support.clock import Clock
@@ -187,7 +189,14 @@ def test_a_value_is_never_given_out_after_its_end(lifetime: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [CredentialRefusedError("refused", status=401), RateLimitedError(retry_after=None)]
+    "error",
+    [
+        CredentialRefusedError("refused", status=401),
+        RateLimitedError(retry_after=None),
+        TokenExchangeError("no token", status=200),
+        UnexpectedAnswerError("no HTTP"),
+    ],
+    ids=lambda error: type(error).__name__,
 )
 async def test_a_refusal_is_remembered_for_every_asker(
     renewed: Renewed[str], mint: Mint, clock: Clock, error: UpstreamError
