@@ -82,5 +82,7 @@ def _in_order_of_der(
     part: x509.RelativeDistinguishedName,
 ) -> x509.RelativeDistinguishedName:
     """Return `OU=b+CN=a` in the order in which a certificate holds it (X.690 section 11.6)."""
-    attributes = sorted(part, key=lambda each: x509.Name([each]).public_bytes())
+    if len(attributes := list(part)) == 1:
+        return part
+    attributes.sort(key=lambda each: x509.Name([each]).public_bytes())
     return x509.RelativeDistinguishedName(attributes)

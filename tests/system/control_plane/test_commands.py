@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -149,6 +150,31 @@ async def test_a_role_and_its_policies_from_a_shell(own_plane: ControlPlane) -> 
     assert orjson.loads(own_plane.run(*edit, operator="alice"))["ecr"]["external_id"] is None
     with pytest.raises(CommandFailedError, match="exit 2"):
         own_plane.run(*add, "--external-id", "x1", "--no-external-id", operator="alice")
+
+
+async def test_a_device_revocation_from_a_shell(own_plane: ControlPlane) -> None:
+    """By id and by serial, listed, lifted."""
+
+    def run(*arguments: str) -> Any:
+        return orjson.loads(own_plane.run("devices", *arguments, "--json", operator="bob"))
+
+    device = "spiffe://example.com/fleet/line-a/device/press-7"
+    revoked = run("revoke", device, "--reason", "stolen")
+    assert (revoked["device"], revoked["reason"]) == (device, "stolen")
+    by_serial = run("revoke", "--serial", "0A:BC", "--issuer", "cn=Device CA")
+    assert (by_serial["serial"], by_serial["issuer"]) == ("abc", "CN=Device CA")
+    assert run("list") == [revoked, by_serial]
+    assert run("lift", revoked["id"]) == revoked
+    table = own_plane.run("devices", "list", operator="bob")
+    assert "abc" in table
+    assert "press" not in table
+    for arguments, status in (
+        (("lift", revoked["id"]), 1),
+        (("revoke",), 2),
+        (("revoke", device, "--serial", "abc"), 2),
+    ):
+        with pytest.raises(CommandFailedError, match=f"exit {status}"):
+            own_plane.run("devices", *arguments, operator="bob")
 
 
 async def test_tables_for_people_cut_nothing(own_plane: ControlPlane) -> None:

@@ -1,5 +1,6 @@
 """`openapi.json` says what the API does."""
 
+import uuid
 from typing import Any, cast
 
 import pytest
@@ -163,3 +164,28 @@ async def test_an_approved_view_has_its_shape_too(plane: ControlPlane, host: str
     view = await approved_connection(plane, host, username="robot", token="x")
     answer = await plane.client("eve").call("GET", f"/v1/connections/{view['id']}")
     require_documented("GET", "/v1/connections/{id}", answer)
+
+
+async def test_device_revocations_have_their_shape(plane: ControlPlane) -> None:
+    """In force, repeated, lifted and refused."""
+    bob, eve = plane.client("bob"), plane.client("eve")
+    path, one = "/v1/device-revocations", "/v1/device-revocations/{id}"
+    body = {"serial": uuid.uuid4().hex, "issuer": "CN=Device CA", "reason": "stolen"}
+    created = await bob.call("POST", path, body)
+    of_it = f"{path}/{created.json['id']}"
+    for method, template, answer, status in (
+        ("POST", path, created, 201),
+        ("POST", path, await bob.call("POST", path, body), 200),
+        ("POST", path, await bob.call("POST", path, {}), 422),
+        ("POST", path, await bob.call("POST", path, content=b"["), 400),
+        ("POST", path, await eve.call("POST", path, body), 403),
+        ("GET", path, await bob.call("GET", path), 200),
+        ("GET", path, await bob.call("GET", f"{path}?cursor=x"), 422),
+        ("GET", one, await bob.call("GET", of_it), 200),
+        ("DELETE", one, await eve.call("DELETE", of_it), 403),
+        ("DELETE", one, await bob.call("DELETE", of_it), 204),
+        ("DELETE", one, await bob.call("DELETE", of_it), 404),
+        ("GET", one, await bob.call("GET", of_it), 404),
+    ):
+        assert answer.status == status, answer.body
+        require_documented(method, template, answer)
