@@ -22,6 +22,11 @@ def lock_shared(descriptor: int) -> bool:
     return _set(descriptor, fcntl.F_RDLCK)
 
 
+def unlock(descriptor: int) -> None:
+    """Let go of the file's lock."""
+    _set(descriptor, fcntl.F_UNLCK)
+
+
 def is_locked(descriptor: int) -> bool:
     """Tell whether another open file holds a lock."""
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, *_WHOLE_FILE)

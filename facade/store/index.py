@@ -1,34 +1,40 @@
 """Who may read what, and what was used when: SQLite, shared by the processes of one machine.
 
 A membership is the right to read: this access key brought this digest, for this repository, itself
-and verified. Bytes without a membership do not exist for the asker. Reads are some microseconds
-and happen on the loop; writes happen in a thread.
+and verified. Bytes without a membership do not exist for the asker. Memberships are read on the
+loop, mostly from memory; everything else blocks, and happens in a thread.
+
+A failing index breaks no pull: a right that cannot be read is none, one that cannot be written is
+proven again; only what the quota stands on raises `IndexFailedError`.
 """
 
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from attrs import define, field, frozen
 
-from facade.store.layout import FILE_MODE, FlightKey
+from facade.store.index_file import IndexFile
+from facade.store.layout import FlightKey
+from facade.store_metrics import StoreMetrics
 from shared.oci import Digest, RepositoryName
+from shared.structured_log import get_logger
 
-BUSY_SECONDS: Final = 10.0  # another process of this machine is writing; its writes are short
+NOTICED_WITHIN_SECONDS: Final = 0.1  # what another process ended may be read so long
+MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
+MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not be written
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS memberships (
-    access_key TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, repository TEXT NOT NULL,
-    media_type TEXT NOT NULL, proven_at REAL NOT NULL,
-    PRIMARY KEY (access_key, kind, digest, repository)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS blobs (
-    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used_at REAL NOT NULL, uses INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (used_at);
-"""
+_log = get_logger("facade.store")
+_Right = tuple[FlightKey, RepositoryName]
+_OF_RIGHT: Final = "access_key = ? AND kind = ? AND digest = ? AND repository = ?"
+
+
+class IndexFailedError(OSError):
+    """The index cannot be read or written now."""
 
 
 @frozen
@@ -49,106 +55,252 @@ class StoredSize:
 
 @define(eq=False)
 class Index:
-    """An open index. Writing methods block and may be called from any thread."""
+    """An open index."""
 
-    _database: sqlite3.Connection
+    _file: IndexFile
+    _metrics: StoreMetrics
+    _clock: Callable[[], float] = time.monotonic
     _writing: threading.Lock = field(factory=threading.Lock, init=False)
+    _known: dict[_Right, Membership] = field(factory=dict, init=False)
+    _version: int = field(default=-1, init=False)  # of the file, as `_known` was read from it
+    _known_until: float = field(default=float("-inf"), init=False)
+    _unwritten_ends: dict[_Right, None] = field(factory=dict, init=False)
+    _has_failed: bool = field(default=False, init=False)  # so that it is told once
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open or make the index; raise `sqlite3.Error` or `OSError`."""
-        path.touch(mode=FILE_MODE)
-        database = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
-        )
-        database.execute("PRAGMA journal_mode = WAL")
-        # A crash of the machine may lose the newest memberships: they are proven again.
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.executescript(_SCHEMA)
-        return cls(database)
+    def open(cls, path: Path, aside: Path, metrics: StoreMetrics) -> Self:
+        """Open or make the index. Blocks; raises as `IndexFile.open` does."""
+        return cls(IndexFile.open(path, aside), metrics)
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self._file.close()
 
     def membership(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
-        """Return the right to read, if it was proven."""
-        row = self._database.execute(
-            "SELECT media_type, proven_at FROM memberships"
-            " WHERE access_key = ? AND kind = ? AND digest = ? AND repository = ?",
-            (key.access_key, key.kind.value, str(key.digest), str(repository)),
-        ).fetchone()
-        return Membership(*row) if row else None
+        """Return the right to read, if it was proven. Only on the loop."""
+        right = (key, repository)
+        try:
+            self._forget_what_changed()
+            known = self._known.get(right) or self._read_membership(right)
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            return None
+        if known is None or right in self._unwritten_ends:
+            return None
+        return known
 
     def is_member(self, key: FlightKey) -> bool:
-        """Tell whether this connection brought a digest, in any repository."""
-        row = self._database.execute(
-            "SELECT 1 FROM memberships WHERE access_key = ? AND kind = ? AND digest = ? LIMIT 1",
-            (key.access_key, key.kind.value, str(key.digest)),
-        ).fetchone()
+        """Tell whether this connection brought a digest, in any repository. Only on the loop."""
+        try:
+            row = self._file.reader.execute(
+                "SELECT 1 FROM memberships WHERE access_key = ? AND kind = ? AND digest = ?"
+                " LIMIT 1",
+                (key.access_key, key.kind.value, str(key.digest)),
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            return False
         return row is not None
 
     def prove(self, key: FlightKey, repository: RepositoryName, media_type: str) -> None:
         """Write a membership, or the time of its newest proof."""
-        with self._writing:
-            self._database.execute(
+        with self._noted():
+            self._write(
                 "INSERT OR REPLACE INTO memberships VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    key.access_key,
-                    key.kind.value,
-                    str(key.digest),
-                    str(repository),
-                    media_type,
-                    time.time(),
-                ),
+                (*_of_right(key, repository), media_type, time.time()),
+            )
+            self._unwritten_ends.pop((key, repository), None)
+
+    def prove_again(self, key: FlightKey, repository: RepositoryName) -> None:
+        """Write the time of a membership's newest proof, unless it was ended meanwhile."""
+        with self._noted():
+            self._write(
+                f"UPDATE memberships SET proven_at = ? WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
+                (time.time(), *_of_right(key, repository)),
             )
 
     def end(self, key: FlightKey, repository: RepositoryName) -> None:
-        """End a membership: upstream denied it."""
-        with self._writing:
-            self._database.execute(
+        """End a membership: upstream denied it. It holds even where it cannot be written."""
+        if len(self._unwritten_ends) < MAX_UNWRITTEN_ENDS:
+            self._unwritten_ends[key, repository] = None
+        self.write_ends()
+
+    def write_ends(self) -> None:
+        """Write what ended and is not written yet."""
+        for right in list(self._unwritten_ends):
+            with self._noted():
+                self._write(f"DELETE FROM memberships WHERE {_OF_RIGHT}", _of_right(*right))  # noqa: S608 - a constant
+                self._unwritten_ends.pop(right, None)
+
+    def end_all_but(self, serving: Collection[str]) -> int:
+        """End the memberships of access keys that serve no more; return of how many keys."""
+        ended = 0
+        with self._noted():
+            for access_key in self._access_keys() - set(serving):
+                self._write("DELETE FROM memberships WHERE access_key = ?", (access_key,))
+                ended += 1
+        return ended
+
+    def forget_useless(self, proven_before: float) -> None:
+        """Forget memberships of what is not stored any more, proven before then (Unix seconds)."""
+        with self._noted():
+            self._write(
                 "DELETE FROM memberships"
-                " WHERE access_key = ? AND kind = ? AND digest = ? AND repository = ?",
-                (key.access_key, key.kind.value, str(key.digest), str(repository)),
+                " WHERE proven_at < ? AND digest NOT IN (SELECT digest FROM blobs)",
+                (proven_before,),
             )
 
-    def end_all_of(self, access_key: str) -> None:
-        """End the memberships of an access key that serves no more."""
-        with self._writing:
-            self._database.execute("DELETE FROM memberships WHERE access_key = ?", (access_key,))
-
     def added(self, digest: Digest, size: int) -> None:
-        """Note a new blob, on probation: used once."""
-        with self._writing:
-            self._database.execute(
-                "INSERT INTO blobs VALUES (?, ?, ?, 1)"
-                " ON CONFLICT (digest) DO UPDATE SET used_at = excluded.used_at, uses = uses + 1",
+        """Note a new, verified blob, on probation: used once. Raises `IndexFailedError`."""
+        now = time.time()
+        with self._raised():
+            self._write(
+                "INSERT INTO blobs VALUES (?, ?, ?, 1, ?)"
+                " ON CONFLICT (digest) DO UPDATE SET used_at = excluded.used_at, uses = uses + 1,"
+                " size = excluded.size, scrubbed_at = excluded.scrubbed_at",
+                (str(digest), size, now, now),
+            )
+
+    def found(self, digest: Digest, size: int) -> None:
+        """Note a blob that is stored, unless it is noted."""
+        with self._noted():
+            self._write(
+                "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, 1, 0)",
                 (str(digest), size, time.time()),
             )
 
     def used(self, uses: dict[Digest, int]) -> None:
         """Note uses of blobs since the last time."""
         now = time.time()
-        with self._writing, self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(
+        with self._noted():
+            self._write_many(
                 "UPDATE blobs SET used_at = ?, uses = uses + ? WHERE digest = ?",
                 [(now, count, str(digest)) for digest, count in uses.items()],
             )
 
+    def scrubbed(self, digests: Iterable[Digest]) -> None:
+        """Note that the whole of these blobs was verified now."""
+        now = time.time()
+        with self._noted():
+            self._write_many(
+                "UPDATE blobs SET scrubbed_at = ? WHERE digest = ?",
+                [(now, str(digest)) for digest in digests],
+            )
+
     def removed(self, digest: Digest) -> None:
         """Note that a blob is gone."""
-        with self._writing:
-            self._database.execute("DELETE FROM blobs WHERE digest = ?", (str(digest),))
+        with self._noted():
+            self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
 
     def stored_bytes(self) -> int:
-        """Return the bytes of all complete blobs."""
-        row = self._database.execute("SELECT total(size) FROM blobs").fetchone()
-        return int(row[0])
+        """Return the bytes of all complete blobs. Raises `IndexFailedError`."""
+        with self._raised():
+            return int(self._rows("SELECT total(size) FROM blobs")[0][0])
 
     def least_used(self, limit: int) -> list[StoredSize]:
-        """Return what to evict first: what is on probation, then the rest, least recent first."""
-        rows = self._database.execute(
-            "SELECT digest, size FROM blobs ORDER BY uses > 1, used_at LIMIT ?", (limit,)
-        ).fetchall()
-        return [StoredSize(Digest.parse(digest), size) for digest, size in rows]
+        """Return what to evict first: what is on probation, then the rest, least recent first.
+
+        Raises `IndexFailedError`.
+        """
+        with self._raised():
+            return _sizes(
+                self._rows(
+                    "SELECT digest, size FROM blobs ORDER BY uses > 1, used_at LIMIT ?", limit
+                )
+            )
+
+    def least_scrubbed(self, before: float, limit: int) -> list[StoredSize]:
+        """Return what was verified before then (Unix seconds), the longest ago first.
+
+        Raises `IndexFailedError`.
+        """
+        with self._raised():
+            return _sizes(
+                self._rows(
+                    "SELECT digest, size FROM blobs WHERE scrubbed_at < ?"
+                    " ORDER BY scrubbed_at LIMIT ?",
+                    before,
+                    limit,
+                )
+            )
+
+    def _forget_what_changed(self) -> None:
+        """Empty the memory if anybody wrote since; at most every so often is the file asked."""
+        now = self._clock()
+        if now < self._known_until:
+            return
+        self._known_until = now + NOTICED_WITHIN_SECONDS
+        version = self._file.reader.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self._known) >= MAX_KNOWN:
+            self._version = version
+            self._known.clear()
+
+    def _read_membership(self, right: _Right) -> Membership | None:
+        """Read a membership. One that is missing is not remembered: it may be brought just now."""
+        row = self._file.reader.execute(
+            f"SELECT media_type, proven_at FROM memberships WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
+            _of_right(*right),
+        ).fetchone()
+        if row is None:
+            return None
+        membership = Membership(*row)
+        if len(self._known) < MAX_KNOWN:
+            self._known[right] = membership
+        return membership
+
+    def _access_keys(self) -> set[str]:
+        return {row[0] for row in self._rows("SELECT DISTINCT access_key FROM memberships")}
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._writing:
+            return self._file.writer.execute(query, values).fetchall()
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._writing:
+            self._file.writer.execute(statement, values)
+        self._written()
+
+    def _write_many(self, statement: str, values: list[tuple[object, ...]]) -> None:
+        with self._writing, self._file.writer:
+            self._file.writer.execute("BEGIN IMMEDIATE")
+            self._file.writer.executemany(statement, values)
+        self._written()
+
+    def _written(self) -> None:
+        """Have the loop look at the file at once: what this process wrote holds from now on."""
+        self._known_until = float("-inf")
+        self._has_failed = False
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._note_failure(error)
+
+    @contextmanager
+    def _raised(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            raise IndexFailedError(f"the index failed: {_name(error)}") from error
+
+    def _note_failure(self, error: sqlite3.Error) -> None:
+        self._metrics.index_failures.inc()
+        if not self._has_failed:
+            self._has_failed = True
+            _log.error("index failed, going on without it", reason=_name(error))
+
+
+def _of_right(key: FlightKey, repository: RepositoryName) -> tuple[str, str, str, str]:
+    return key.access_key, key.kind.value, str(key.digest), str(repository)
+
+
+def _sizes(rows: list[tuple[Any, ...]]) -> list[StoredSize]:
+    return [StoredSize(Digest.parse(digest), size) for digest, size in rows]
+
+
+def _name(error: sqlite3.Error) -> str:
+    """Return SQLite's name of an error: its text may name what was asked."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)

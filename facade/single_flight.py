@@ -1,0 +1,49 @@
+"""Work that several ask for at once, done once: what one asks, the others wait for.
+
+Whoever leaves, the one who asked first included, leaves alone: the work goes on for the others. A
+failure is everybody's who waits, and is not remembered: the next one to ask begins anew.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Result = TypeVar("_Result")
+
+
+@define(eq=False)
+class SingleFlight(Generic[_Key, _Result]):
+    """Work under way, by what it is about. For one event loop."""
+
+    _tasks: dict[_Key, asyncio.Task[_Result]] = field(factory=dict, init=False)
+
+    async def share(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what the work returns, or raise what it raises; it begins where none is."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(self._run(key, work))
+            task.add_done_callback(_take_failure)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End what is under way, and wait for its end."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        try:
+            return await work()
+        finally:
+            del self._tasks[key]
+
+
+def _take_failure(task: asyncio.Task[_Result]) -> None:
+    """Take the exception, which perhaps nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

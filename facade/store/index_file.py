@@ -1,0 +1,183 @@
+"""The index on disk: opened by every process of the machine, made anew where it is damaged.
+
+Nothing in it is lost for good: what is stored is found in the folders again, and a right to read
+is proven again. Only the last process may put a damaged file aside: others still write to it.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import frozen
+
+from facade.store.file_lock import lock_exclusively, lock_shared, unlock
+from facade.store.layout import FILE_MODE
+from shared.structured_log import get_logger
+
+WRITER_WAIT_SECONDS: Final = 10.0  # another process is writing; its writes are short
+READER_WAIT_SECONDS: Final = 0.25  # on the loop; only while another process recovers the file
+OPEN_WAIT_SECONDS: Final = 10.0  # another process makes the file anew
+OPEN_POLL_SECONDS: Final = 0.05
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS memberships (
+    access_key TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, repository TEXT NOT NULL,
+    media_type TEXT NOT NULL, proven_at REAL NOT NULL,
+    PRIMARY KEY (access_key, kind, digest, repository)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (
+    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used_at REAL NOT NULL, uses INTEGER NOT NULL,
+    scrubbed_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (used_at);
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
+_log = get_logger("facade.store")
+
+
+class DamagedIndexError(Exception):
+    """The file is no index of ours, or its pages do not hang together."""
+
+
+class IndexInUseError(Exception):
+    """The file is damaged, and another process of this machine has it open."""
+
+
+@frozen
+class IndexFile:
+    """The open file: one connection that writes, in threads, and one that reads, on the loop."""
+
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    _lock: int
+
+    @classmethod
+    def open(cls, path: Path, aside: Path) -> Self:
+        """Open or make the file; move a damaged one into the folder `aside`. Blocks.
+
+        Raises `IndexInUseError`, `sqlite3.Error` and `OSError`.
+        """
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            writer = _opened(path, aside, lock)
+            try:
+                reader = _connect(path, READER_WAIT_SECONDS)
+                reader.execute("PRAGMA query_only = ON")
+            except sqlite3.Error:
+                writer.close()
+                raise
+        except BaseException:  # whatever it is, the lock is let go
+            os.close(lock)
+            raise
+        return cls(writer, reader, lock)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.reader.close()
+        self.writer.close()
+        os.close(self._lock)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of an index file and of what SQLite keeps beside it."""
+    return sum(_size(part) for part in _parts(path))
+
+
+def _opened(path: Path, aside: Path, lock: int) -> sqlite3.Connection:
+    """Return a connection, holding a share of the lock."""
+    deadline = time.monotonic() + OPEN_WAIT_SECONDS
+    while True:
+        if lock_shared(lock):
+            with suppress(DamagedIndexError):
+                return _checked(path)
+            unlock(lock)
+        if lock_exclusively(lock):
+            writer = _checked_or_new(path, aside)
+            lock_shared(lock)
+            return writer
+        if time.monotonic() > deadline:
+            message = "the index is damaged, and another process has it open"
+            raise IndexInUseError(message)
+        time.sleep(OPEN_POLL_SECONDS)
+
+
+def _checked_or_new(path: Path, aside: Path) -> sqlite3.Connection:
+    try:
+        return _checked(path)
+    except DamagedIndexError as error:
+        _log.error("index is damaged, made anew", reason=str(error))
+    named = aside / f"index-{time.time_ns()}"
+    for part in _parts(path):
+        with suppress(FileNotFoundError):
+            part.rename(f"{named}{part.name.removeprefix(path.name)}")
+    return _checked(path)
+
+
+def _checked(path: Path) -> sqlite3.Connection:
+    """Return a connection to a sound file, made where there is none."""
+    path.touch(mode=FILE_MODE)
+    with _damage_told():
+        database = _connect(path, WRITER_WAIT_SECONDS)
+        try:
+            _prepare(database)
+        except BaseException:  # whatever it is, the file is closed
+            database.close()
+            raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    version = _number(database, "PRAGMA user_version")
+    if version != SCHEMA_VERSION and _number(database, "SELECT count(*) FROM sqlite_master"):
+        message = "it is of another version"
+        raise DamagedIndexError(message)
+    database.execute("PRAGMA journal_mode = WAL")
+    # A crash of the machine may lose the newest memberships: they are proven again.
+    database.execute("PRAGMA synchronous = NORMAL")
+    if version != SCHEMA_VERSION:
+        database.executescript(_SCHEMA)
+    with closing(database.execute("PRAGMA quick_check(1)")) as check:
+        if check.fetchone() != ("ok",):
+            message = "its pages do not hang together"
+            raise DamagedIndexError(message)
+
+
+def _connect(path: Path, wait: float) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=wait, check_same_thread=False, isolation_level=None)
+
+
+def _number(database: sqlite3.Connection, query: str) -> int:
+    with closing(database.execute(query)) as cursor:
+        return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)  # the module's own errors have none
+        if code is not None and code & _PRIMARY_CODE in _DAMAGE:
+            message = "it cannot be read as an index"
+            raise DamagedIndexError(message) from error
+        raise
+
+
+def _parts(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm")]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
