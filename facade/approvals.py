@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-import asyncpg
 from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from facade.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
 from facade.snapshot import RefusedRow, Snapshot, StatementRow, VerifiedRow, verify_row
-from facade.statement_feed import CONNECT_TIMEOUT_SECONDS, QUERY_TIMEOUT_SECONDS
 from shared.environment import ConfigurationError
 from shared.safe_message import SafeMessage
 from shared.secret import Secret
@@ -57,19 +56,14 @@ async def read_approvals(
 
 async def _read_rows(database_url: Secret) -> list[StatementRow]:
     try:
-        connection = await asyncpg.connect(
-            database_url.reveal_text(),
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=QUERY_TIMEOUT_SECONDS,
-            statement_cache_size=0,  # a transaction pooler has no prepared statements
-        )
+        connection = await connect_database(database_url)
         try:
             records = await connection.fetch(_QUERY)
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
     except ValueError:  # asyncpg's for a URL that it cannot read; its text may quote it
         raise ConfigurationError(["FACADE_DATABASE_URL: expected a PostgreSQL URL"]) from None
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_FAILURES as error:
         message = f"the database cannot be read: {type(error).__name__}"
         raise DatabaseUnreadableError(message) from None
     return [StatementRow(record[0], StoredStatement(*record[1:])) for record in records]

@@ -145,7 +145,7 @@ class PullHandler:
         if stale := self._staleness():
             answer = errors.unavailable("the facade does not know what is approved")
             raise PullRefusedError(answer, stale)
-        candidates = self._snapshot.connections_of(pull.host)
+        candidates = self._snapshot.connections_covering(pull.host, pull.repository)
         decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
         if isinstance(decision, Denied):
             raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason)

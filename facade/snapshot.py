@@ -7,16 +7,17 @@ and touches no other. What was verified once stays remembered, so nothing older 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
 from attrs import define, evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from facade.access import longest_prefix_first
+from facade.connection_index import ConnectionIndex
 from facade.device_identity import DeviceIdentity
 from shared.approved_connection import ApprovedConnection, approved_connection
+from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.statement import (
     ConnectionApproval,
@@ -113,13 +114,19 @@ class Snapshot:
 
     _remembered: dict[str, Remembered] = field(factory=dict, init=False)
     _by_subject: dict[str, ApprovedConnection] = field(factory=dict, init=False)
-    _by_host: dict[RegistryHost, tuple[ApprovedConnection, ...]] = field(factory=dict, init=False)
+    _index: ConnectionIndex = field(factory=ConnectionIndex, init=False)
     _revoked: set[str] = field(factory=set, init=False)
     _refusals: dict[str, bytes] = field(factory=dict, init=False)  # so that each is told once
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
-        """Return the approved connections of a host, longest prefix first."""
-        return self._by_host.get(host, ())
+        """Return all approved connections of a host, longest prefix first."""
+        return self._index.of_host(host)
+
+    def connections_covering(
+        self, host: RegistryHost, repository: RepositoryName
+    ) -> tuple[ApprovedConnection, ...]:
+        """Return those of a host whose prefix covers the repository, longest prefix first."""
+        return self._index.covering(host, repository)
 
     def serving(self, subject: str) -> ApprovedConnection | None:
         """Return the connection that a subject serves now."""
@@ -140,13 +147,24 @@ class Snapshot:
         """How many connections are served."""
         return len(self._by_subject)
 
-    def signatures(self) -> dict[str, bytes]:
-        """Return the signature of each subject's served row, to find out what has changed."""
-        return {
-            subject: known.stored.signature
-            for subject, known in self._remembered.items()
-            if not known.withdrawn
-        }
+    def differs(self, subject: str, signature: bytes) -> bool:
+        """Tell whether a row with this signature is another one than the one that is served."""
+        known = self._remembered.get(subject)
+        return known is None or known.withdrawn or known.stored.signature != signature
+
+    def subjects(self) -> list[str]:
+        """Return every remembered subject, tombstones and what is withdrawn included."""
+        return list(self._remembered)
+
+    def absent(self, subjects: Iterable[str], present: Container[str]) -> list[str]:
+        """Return those of the subjects that stand here and are not among those present."""
+        return [
+            subject
+            for subject in subjects
+            if subject not in present
+            and (known := self._remembered.get(subject)) is not None
+            and not known.withdrawn
+        ]
 
     def remembered(self, subject: str) -> Remembered | None:
         """Return what is remembered of a subject."""
@@ -188,15 +206,6 @@ class Snapshot:
         if withdrawn or isinstance(candidate, RefusedRow):
             self._withdraw(subject)
 
-    def withdraw_vanished(self, present: Iterable[str]) -> list[Change]:
-        """Withdraw every remembered subject that is not among those present."""
-        absent = self._remembered.keys() - set(present)
-        return [
-            change
-            for subject in sorted(absent)
-            if (change := self.vanish(subject)).outcome is not Outcome.UNCHANGED
-        ]
-
     def vanish(self, subject: str) -> Change:
         """Withdraw a subject whose row is gone: only a statement ends or changes anything."""
         known = self._remembered.get(subject)
@@ -233,16 +242,11 @@ class Snapshot:
 
     def _replace_connection(self, subject: str, connection: ApprovedConnection | None) -> None:
         previous = self._by_subject.pop(subject, None)
+        if previous is not None:
+            self._index.remove(previous)
         if connection is not None:
             self._by_subject[subject] = connection
-        for host in {each.document.host for each in (previous, connection) if each is not None}:
-            others = [each for each in self._by_host.get(host, ()) if each is not previous]
-            if connection is not None and connection.document.host == host:
-                others.append(connection)
-            if others:
-                self._by_host[host] = longest_prefix_first(others)
-            else:
-                self._by_host.pop(host, None)
+            self._index.add(connection)
 
 
 def _identity(stored: StoredStatement) -> bytes:

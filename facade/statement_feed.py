@@ -1,53 +1,50 @@
 """Keeps the snapshot fresh: LISTEN/NOTIFY names the subject that changed, a poll stands behind it.
 
 One connection to Postgres, used by one task, so that what is read is applied in the order in
-which it was read. Where LISTEN is refused (a standby, a transaction pooler) the poll alone does
-it. The poll compares signatures and reads only the rows that differ.
+which it was read. Where LISTEN is refused (a standby), or leads nowhere (a transaction pooler), the
+poll alone does it. The poll compares signatures, a page at a time, and reads only the rows that
+differ; what is notified meanwhile is read between two pages.
 """
 
 import asyncio
-import sqlite3
+import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import asyncpg
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from facade.database import (
+    DATABASE_FAILURES,
+    HEARTBEAT_SECONDS,
+    connect_database,
+    require_alive,
+    signature_pages,
+)
+from facade.remembering import Remembering
 from facade.snapshot import (
     Change,
     Outcome,
     RefusedRow,
-    Remembered,
     Snapshot,
     StatementRow,
     VerifiedRow,
     verify_row,
 )
-from facade.state_file import StateFile
 from shared.jitter import jittered
 from shared.secret import Secret
 from shared.statement import StoredStatement
 from shared.structured_log import get_logger
 
 CHANNEL: Final = "registry_statements"
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
-QUERY_TIMEOUT_SECONDS: Final = 10.0  # a stopped Postgres answers nothing; then connect anew
-BATCH_ROWS: Final = 200  # one batch verifies in about 50 ms of a thread
+BATCH_ROWS: Final = 200  # one batch verifies in about 40 ms of a thread
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
+SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
-# ValueError: a host that no resolver takes. InternalClientError: what answers is no PostgreSQL.
-_FAILURES: Final = (
-    OSError,
-    ValueError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 _COLUMNS: Final = "subject, type, key_id, payload, signature"
 _log = get_logger("facade.statement_feed")
 
@@ -57,27 +54,33 @@ _Item = TypeVar("_Item")
 
 @define(eq=False)
 class StatementFeed:
-    """Reads the facade's view into the snapshot and the state file."""
+    """Reads the facade's view into the snapshot, and has it remembered."""
 
     _database_url: Secret
     _public_keys: Mapping[str, Ed25519PublicKey]
     _snapshot: Snapshot
-    _state_file: StateFile
+    _remembering: Remembering
     _poll_interval: float
     _on_change: OnChange
     _pending: set[str] = field(factory=set, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _last_read: float | None = field(default=None, init=False)  # on the monotonic clock
+    _last_read: float | None = field(default=None, init=False)  # as `_now` counts
+    is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the database was not read yet", init=False)
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where it never was."""
-        return None if self._last_read is None else max(0.0, time.monotonic() - self._last_read)
+        return None if self._last_read is None else max(0.0, _now() - self._last_read)
+
+    @property
+    def state_problem(self) -> str | None:
+        """Why a restart would stand on less than what is served, or None."""
+        return self._remembering.problem
 
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked."""
-        rows = await asyncio.to_thread(lambda: list(self._state_file.rows()))
-        for batch in _batched(rows):
+        rows = await self._remembering.rows()
+        for batch in _batched(rows, BATCH_ROWS):
             verified = await self._verify([each.row for each in batch])
             for remembered, candidate in zip(batch, verified, strict=True):
                 self._snapshot.restore(
@@ -89,50 +92,50 @@ class StatementFeed:
                         subject=candidate.row.subject,
                         reason=candidate.reason,
                     )
-        read_at = await asyncio.to_thread(self._state_file.last_read_milliseconds)
-        if read_at is not None:
-            self._last_read = time.monotonic() - max(0.0, time.time() - read_at / 1000)
+            gc.freeze()
+        age = await self._remembering.age_seconds()
+        if age is not None:
+            self._last_read = _now() - age
 
     async def run(self) -> None:
         """Follow the database until cancelled; every failure is logged and tried again."""
         delay = MIN_RETRY_SECONDS
         while True:
-            try:
-                connection = await self._connect()
-            except _FAILURES as error:
-                self._note_failure(error)
-            else:
+            if await self._follow():
                 delay = MIN_RETRY_SECONDS
-                await self._follow(connection)
             await asyncio.sleep(jittered(delay))
             delay = min(delay * 2, MAX_RETRY_SECONDS)
 
-    async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            self._database_url.reveal_text(),
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=QUERY_TIMEOUT_SECONDS,
-            statement_cache_size=0,  # a transaction pooler has no prepared statements
-        )
-
-    async def _follow(self, connection: asyncpg.Connection) -> None:
+    async def _follow(self) -> bool:
+        """Follow one connection to its end; tell whether the database was read through it."""
+        connection: asyncpg.Connection | None = None
+        was_read = False
         try:
+            connection = await connect_database(self._database_url)
             connection.add_termination_listener(lambda _: self._wake.set())
-            await self._listen(connection)
             while not connection.is_closed():
-                self._pending.clear()
+                await self._listen(connection)  # each time: a standby may have been promoted
                 await self._compare_all(connection)
+                was_read = True
                 await self._read_pending_until_next_poll(connection)
-        except _FAILURES as error:
-            self._note_failure(error)
+            self._note_problem("the database closed the connection")
+        except DATABASE_FAILURES as error:
+            self._note_problem(f"the database cannot be read: {type(error).__name__}")
         finally:
-            connection.terminate()
+            self.is_notified = False
+            if connection is not None:
+                connection.terminate()
+        return was_read
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
+        if self.is_notified:
+            return
         try:
             await connection.add_listener(CHANNEL, self._notified)
         except asyncpg.PostgresError as error:
-            _log.warning("no LISTEN here, polling alone", reason=type(error).__name__)
+            _log.debug("no LISTEN here, polling alone", reason=type(error).__name__)
+        else:
+            self.is_notified = True
 
     def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
         self._pending.add(str(subject))
@@ -141,34 +144,51 @@ class StatementFeed:
     async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
         next_poll = time.monotonic() + self._poll_interval
         while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
-            with suppress(TimeoutError):  # the time of the poll has come
-                await asyncio.wait_for(self._wake.wait(), left)
-            self._wake.clear()
-            if len(self._pending) > MAX_PENDING_SUBJECTS or "" in self._pending:
+            try:
+                await asyncio.wait_for(self._wake.wait(), min(left, HEARTBEAT_SECONDS))
+            except TimeoutError:  # nothing was heard: because there is nothing, or no link any more
+                await require_alive(connection)
+            if not await self._read_pending(connection):
                 return
-            subjects, self._pending = self._pending, set()
-            if subjects:
-                await self._read(connection, subjects)
+
+    async def _read_pending(self, connection: asyncpg.Connection) -> bool:
+        """Read what was notified; tell whether that was possible without a whole comparison."""
+        if len(self._pending) > MAX_PENDING_SUBJECTS or "" in self._pending:
+            return False
+        self._wake.clear()
+        subjects, self._pending = self._pending, set()
+        for batch in _batched(list(subjects), BATCH_ROWS):
+            await self._read(connection, batch)
+        return True
 
     async def _compare_all(self, connection: asyncpg.Connection) -> None:
         """Read every subject's signature, and the rows of those that differ."""
-        rows = await connection.fetch("SELECT subject, signature FROM facade_statements")
-        known = self._snapshot.signatures()
-        present = {row["subject"] for row in rows}
-        differing = [
-            row["subject"] for row in rows if known.get(row["subject"]) != row["signature"]
-        ]
-        await self._keep(self._snapshot.withdraw_vanished(present))
-        for batch in _batched(differing):
-            await self._read(connection, batch)
-        self._last_read = time.monotonic()
-        await self._save([], int(time.time() * 1000))
+        started, started_milliseconds = _now(), int(time.time() * 1000)
+        self._pending.clear()
+        present: set[str] = set()
+        async for page in signature_pages(connection):
+            present.update(subject for subject, _ in page)
+            differing = [row[0] for row in page if self._snapshot.differs(*row)]
+            for batch in _batched(differing, BATCH_ROWS):
+                await self._read(connection, batch)
+                if self._last_read is None:  # the first load: what it makes will stay
+                    gc.freeze()
+            await self._read_pending(connection)
+        await self._read_absent(connection, present)
+        self._last_read = started
+        await self._remembering.keep([], started_milliseconds)
         if self.problem is not None:
             self.problem = None
-            _log.info("database read", count=len(rows))
+            _log.info("database read", count=len(present))
 
-    async def _read(self, connection: asyncpg.Connection, subjects: Iterable[str]) -> None:
-        wanted = list(subjects)
+    async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
+        """Read once more what no page had: it is gone, or was written meanwhile."""
+        for some in _batched(self._snapshot.subjects(), SUBJECTS_AT_ONCE):
+            for batch in _batched(self._snapshot.absent(some, present), BATCH_ROWS):
+                await self._read(connection, batch)
+            await asyncio.sleep(0)
+
+    async def _read(self, connection: asyncpg.Connection, wanted: Sequence[str]) -> None:
         records = await connection.fetch(
             f"SELECT {_COLUMNS} FROM facade_statements WHERE subject = ANY($1)",  # noqa: S608 - constants
             wanted,
@@ -189,31 +209,24 @@ class StatementFeed:
         changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
         for change in changed:
             self._on_change(change)
-        remembered = {
-            change.subject: self._snapshot.remembered(change.subject) for change in changed
-        }
-        to_save = [(subject, known) for subject, known in remembered.items() if known is not None]
-        if to_save:
-            await self._save(to_save, None)
+        if changed:
+            await self._remembering.keep([change.subject for change in changed], None)
         for change in changed:
             _log_change(change)
 
-    async def _save(self, changed: list[tuple[str, Remembered]], read_at: int | None) -> None:
-        try:
-            await asyncio.to_thread(self._state_file.save, changed, read_at)
-        except sqlite3.Error as error:
-            # What holds is served from memory; a restart would stand on the older state.
-            _log.error("state file not written", reason=type(error).__name__)
-
-    def _note_failure(self, error: Exception) -> None:
-        problem = f"the database cannot be read: {type(error).__name__}"
+    def _note_problem(self, problem: str) -> None:
         if self.problem != problem:
-            _log.warning("database not read", reason=type(error).__name__)
+            _log.warning("database not read", reason=problem)
         self.problem = problem
 
 
-def _batched(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    return (items[start : start + BATCH_ROWS] for start in range(0, len(items), BATCH_ROWS))
+def _now() -> float:
+    """Return seconds that go on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _log_change(change: Change) -> None:

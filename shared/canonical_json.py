@@ -106,8 +106,9 @@ def _bytes(value: object, _: object) -> bytes:
 
 def _moment(value: object, _: object) -> datetime:
     text = _text(value)
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    if format_time(moment) != text:
+    # fromisoformat takes many forms; of those that end in Z, one alone is written as it was read.
+    moment = datetime.fromisoformat(text) if text.endswith("Z") else None
+    if moment is None or format_time(moment) != text:
         message = "expected an RFC 3339 time in UTC with milliseconds"
         raise ValueError(message)
     return moment

@@ -227,20 +227,28 @@ class SnapshotMachine(RuleBasedStateMachine):
             for subject, known in self.model.known.items()
             if not known.withdrawn
         }
-        assert self.snapshot.signatures() == signatures
+        everything = {*self.model.known, *self.database}
+        assert set(self.snapshot.subjects()) == set(self.model.known)
+        for subject, signature in signatures.items():
+            assert not self.snapshot.differs(subject, signature)
+        for subject in everything:
+            assert self.snapshot.differs(subject, b"another signature")
         expected = {
             subject
             for subject, known in self.model.known.items()
             if not known.withdrawn and subject not in self.database
         }
-        changes = self.snapshot.withdraw_vanished(self.database)
-        assert {change.subject for change in changes} == expected
+        absent = self.snapshot.absent(self.snapshot.subjects(), self.database)
+        assert set(absent) == expected
+        changes = [self.snapshot.vanish(subject) for subject in absent]
         assert all(change.outcome is Outcome.VANISHED for change in changes)
         for subject in expected:
             self.model.read(subject, None)
             self._keep(subject)
         for subject, row in self.database.items():
-            if signatures.get(subject) != row.stored.signature:
+            differs = signatures.get(subject) != row.stored.signature
+            assert self.snapshot.differs(subject, row.stored.signature) == differs
+            if differs:
                 self._read(subject)
 
     @rule()
