@@ -62,9 +62,8 @@ format: $(INSTALLED) ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: $(INSTALLED) ## The benchmark beside nginx and distribution (not built yet)
-	@test -d tests/bench || { echo "bench: there is no benchmark yet" >&2; exit 2; }
-	@$(BIN)/python -m tests.bench
+bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path
+	@$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(ROUNDS:%=--rounds %) $(SIZE:%=--size %) $(JSON:%=--json %)
 
 .PHONY: faults
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some

@@ -1,0 +1,84 @@
+"""`make bench`: one run, one table on standard output; progress goes to standard error.
+
+Exit status: 0 measured, whether or not a bar is met; 1 a measurement failed; 2 the call is wrong.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import orjson
+
+from deploy.dev.debian import DebianError
+from deploy.dev.processes import ChildFailedError
+from shared.setting_types import parse_byte_size
+from tests.bench.figures import FIGURES
+from tests.bench.generators import MeasurementError
+from tests.bench.measures import warm
+from tests.bench.measures.measure import Measuring, Options
+from tests.bench.observations import Observations
+from tests.bench.scene import FOLDER, running
+from tests.bench.table import render
+
+MEASURES: dict[str, Callable[[Measuring], None]] = {
+    "warm": warm.measure,
+}
+FAILURES = (ChildFailedError, DebianError, MeasurementError)
+
+
+class _ByteSize(click.ParamType[int]):
+    name = "size"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        try:
+            return value if isinstance(value, int) else parse_byte_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="These measures.")
+@click.option("--rounds", default=3, type=click.IntRange(1, 100), help="Rounds of each measure.")
+@click.option("--size", default="256MiB", type=_ByteSize(), help="Bytes of the blob, as 256MiB.")
+@click.option(
+    "--json",
+    "json_path",
+    default=FOLDER / "result.json",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where every round is written to.",
+)
+def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None:
+    """Measure the facade beside nginx and distribution."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stop the servers in order
+    began = time.monotonic()
+    observations = Observations()
+
+    def say(words: str) -> None:
+        click.echo(f"bench: {time.monotonic() - began:5.0f} s  {words}", err=True)
+
+    try:
+        with running(say) as scene:
+            measuring = Measuring(scene, Options(rounds, size, only), observations)
+            for name, measure in MEASURES.items():
+                if not only or name in only:
+                    say(name)
+                    measure(measuring)
+    except FAILURES as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(1)
+    json_path.parent.mkdir(parents=True, exist_ok=True)
+    summary = [
+        observations.summary(figure) for figure in FIGURES if figure.key in observations.values
+    ]
+    json_path.write_bytes(orjson.dumps({"figures": summary}, option=orjson.OPT_INDENT_2))
+    click.echo(render(FIGURES, observations))
+    say(f"done; every round is in {json_path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""nginx as its experts would run it here: mutual TLS, a locked cache, one worker."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.dev import debian
+from deploy.dev.device_ca import CertificateFiles
+from deploy.dev.processes import Child, free_port, port_answers
+from tests.bench.contenders.contender import Contender
+from tests.bench.load.connection import ACCEPT
+
+# - The lock never expires, so that a herd is one fetch however long it takes.
+# - KTLS is taken where the kernel has it; then sendfile works under TLS too.
+# - `open_file_cache` and the buffered log are what a busy cache is given.
+# - Large buffers towards upstream: a fetch is few wake-ups.
+CONFIGURATION = """\
+daemon off;
+{user}
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 16384; }}
+http {{
+  access_log {folder}/access.log combined buffer=64k flush=1s;
+  sendfile on;
+  tcp_nopush on;
+  tcp_nodelay on;
+  keepalive_timeout 1h;
+  keepalive_requests 100000000;
+  output_buffers 2 256k;
+  open_file_cache max=10000 inactive=1h;
+  open_file_cache_valid 1h;
+  types {{ }}
+  default_type application/octet-stream;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  scgi_temp_path {folder}/scgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  proxy_cache_path {folder}/cache levels=2:2 keys_zone=blobs:64m max_size=64g inactive=30d
+    use_temp_path=off;
+  upstream registry {{
+    server {upstream};
+    keepalive 64;
+    keepalive_requests 100000000;
+  }}
+  server {{
+    listen 127.0.0.1:{port} ssl reuseport backlog=1024;
+    server_name localhost;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_client_certificate {device_ca};
+    ssl_verify_client on;
+    ssl_protocols TLSv1.3;
+    ssl_session_tickets off;
+    ssl_conf_command Options KTLS;
+    location /v2/ {{
+      proxy_pass http://registry;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host {upstream};
+      proxy_set_header Authorization "{authorization}";
+      proxy_set_header Accept "{accept}";
+      proxy_buffer_size 64k;
+      proxy_buffers 16 256k;
+      proxy_busy_buffers_size 1m;
+      proxy_cache blobs;
+      proxy_cache_key $uri;
+      proxy_cache_valid 200 30d;
+      proxy_cache_lock on;
+      proxy_cache_lock_timeout 1h;
+      proxy_cache_lock_age 1h;
+      proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(
+    folder: Path,
+    *,
+    upstream: str,
+    authorization: str,
+    server: CertificateFiles,
+    device_ca: Path,
+) -> Iterator[Contender]:
+    """Run nginx before the registry at `upstream` (`address:port`)."""
+    folder.mkdir()
+    port = free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        CONFIGURATION.format(
+            # As root its worker would be `nobody`, who may not pass through every checkout.
+            user="user root;" if os.geteuid() == 0 else "",
+            folder=folder,
+            port=port,
+            upstream=upstream,
+            certificate=server.certificate,
+            key=server.key,
+            device_ca=device_ca,
+            authorization=authorization,
+            accept=ACCEPT,
+        )
+    )
+    child = Child.start(
+        [
+            debian.program("nginx", "nginx"),
+            "-p",
+            folder,
+            "-c",
+            configuration,
+            "-e",
+            folder / "error.log",
+        ],
+        log=folder / "log",
+        environment={"PATH": "/usr/bin:/bin"},
+    )
+    try:
+        child.wait_until(lambda: port_answers(port))
+        yield Contender("nginx", port, (child,))
+    finally:
+        child.stop()

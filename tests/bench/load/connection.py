@@ -1,0 +1,46 @@
+"""A device's connection: mutual TLS 1.3, verified, never resumed; or plain HTTP."""
+
+import socket
+import ssl
+
+from deploy.dev.device import MANIFEST_TYPES
+from tests.bench.load.jobs import Identity, Target
+
+# What podman, skopeo and containerd negotiate (Go's first choice); `generator.py` offers no other.
+CIPHER = "TLS_AES_128_GCM_SHA256"
+TIMEOUT_SECONDS = 120.0  # of one read; a server that is silent for so long is not measured
+
+ACCEPT = ", ".join(MANIFEST_TYPES)  # distribution knows no `*/*`
+
+
+class OtherCipherError(Exception):
+    """A server negotiated another cipher than the others: the figures could not be compared."""
+
+
+def device_context(target: Target, device: Identity) -> ssl.SSLContext:
+    """Return what a device presents and believes."""
+    context = ssl.create_default_context(cafile=target.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(device.certificate, device.key)
+    return context
+
+
+def connect(target: Target) -> socket.socket:
+    """Return a blocking TCP connection."""
+    connection = socket.create_connection(("127.0.0.1", target.port), TIMEOUT_SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def require_cipher(connection: ssl.SSLSocket | ssl.SSLObject) -> None:
+    """Raise `OtherCipherError` unless it is the one that all servers are measured with."""
+    cipher = connection.cipher()
+    if cipher is None or cipher[0] != CIPHER:
+        raise OtherCipherError(str(cipher))
+
+
+def request(target: Target, path: str) -> bytes:
+    """Return a GET on a connection that stays open."""
+    fields = {"Host": "localhost", "Accept": ACCEPT, **target.headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()

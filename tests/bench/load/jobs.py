@@ -1,0 +1,72 @@
+"""What a load generator is told to do, and what it tells; both cross the process border as JSON."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cattrs
+import orjson
+from attrs import field, frozen
+
+T = TypeVar("T")
+
+
+@frozen
+class Identity:
+    """A device's certificate and key, PEM files."""
+
+    certificate: str
+    key: str
+
+
+@frozen
+class Target:
+    """A server on loopback. Without `ca` it is asked over plain HTTP."""
+
+    port: int
+    ca: str | None = None
+    headers: dict[str, str] = field(factory=dict, repr=False)
+
+
+@frozen
+class Asked:
+    """One thing to ask for, and the only right answer to it."""
+
+    path: str
+    length: int
+    sha256: str  # hexadecimal
+
+
+@frozen
+class StreamsJob:
+    """All devices pull the same blob at once. What the first one receives is hashed."""
+
+    target: Target
+    devices: list[Identity]
+    blob: Asked
+    is_hashed: bool = False
+
+
+Job = StreamsJob
+
+
+@frozen
+class Result:
+    """What happened between `began` and `ended`, in seconds of the machine's monotonic clock."""
+
+    began: float
+    ended: float
+    count: int  # of answers, each of the right length
+    marks: list[float]  # what the kind of job says, in seconds
+    cpu_seconds: float = 0.0  # of the generator
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """Return the value kept in a file."""
+    return cattrs.structure(orjson.loads(path.read_bytes()), kind)
+
+
+def write(path: Path, value: Any) -> None:
+    """Keep a value in a file, which appears whole."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes(orjson.dumps(cattrs.unstructure(value)))
+    unfinished.rename(path)
