@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from tests.support.control_plane import (
 )
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
-from tests.support.facade_process import Facade, FacadeFiles
+from tests.support.facade_process import Device, Facade, FacadeFiles
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
-from tests.support.raw_http import RawAnswer, ask, request_bytes
+from tests.support.raw_http import RawAnswer, ask, raw_connection, request_bytes
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.system.facade.conftest import NOTIFY_ALONE
@@ -90,6 +91,22 @@ class Operation:
         device = self.facade.device(self.facade.files.device_ca.issue_device(fleet=fleet))
         return await ask(device, request_bytes(self.path.encode()))
 
+    def new_device(self, name: str) -> Device:
+        """Return a device of `line-a` with a new certificate."""
+        return self.facade.device(self.facade.files.device_ca.issue_device(device=name))
+
+    async def asks(self, device: Device) -> RawAnswer:
+        """Return what this device is answered."""
+        return await ask(device, request_bytes(self.path.encode()))
+
+    async def is_answered(self, status: int, device: Device) -> None:
+        """Return once this device is answered so; fail where it takes longer than promised."""
+
+        async def is_so() -> bool:
+            return (await self.asks(device)).status == status
+
+        await eventually(is_so, EFFECT_SECONDS)
+
     async def becomes(self, status: int, *, fleet: str = "line-a") -> None:
         """Return once a device is answered so; fail where it takes longer than promised."""
 
@@ -97,6 +114,18 @@ class Operation:
             return (await self.answer(fleet=fleet)).status == status
 
         await eventually(is_so, EFFECT_SECONDS)
+
+
+async def until_told(facade: Facade, subject: str, generation: int) -> None:
+    """Return once the facade believes a statement about a subject that begins so."""
+
+    def is_told() -> bool:
+        return any(
+            line["subject"].startswith(subject)
+            for line in facade.log_lines(event="statement accepted", generation=generation)
+        )
+
+    await eventually(is_told, EFFECT_SECONDS)
 
 
 @pytest.fixture
@@ -205,6 +234,60 @@ async def test_the_facade_serves_with_the_control_plane_gone(operation: Operatio
         assert (await operation.answer()).body == b"content"
     finally:
         operation.plane.child.resume()
+
+
+async def test_a_device_is_revoked_and_let_back_in(operation: Operation) -> None:
+    """By its id, as its certificate says it: refused on the connection it has, and closed."""
+    bob = operation.plane.client("bob")
+    await bob.approve(await operation.connect())
+    await operation.becomes(200)
+    name = f"press-{uuid.uuid4().hex}"
+    device = operation.new_device(name)
+    other = operation.new_device(f"{name}-b")
+    request = request_bytes(operation.path.encode())
+    async with raw_connection(device) as connection:
+        await connection.send(request)
+        assert (await connection.answer()).status == 200
+        identity = f"spiffe://example.com/fleet/line-a/device/{name}"
+        revocation = await bob.revoke_device(device=identity, reason="stolen")
+
+        async def is_refused() -> bool:
+            await connection.send(request)
+            answer = await connection.answer()
+            if answer.status == 200:
+                return False
+            assert (answer.status, answer.error["code"]) == (403, "DENIED")
+            assert b"stolen" not in answer.body
+            return True
+
+        await eventually(is_refused, EFFECT_SECONDS)
+        assert await connection.rest() == b""
+    assert (await ask(device, request)).status == 403
+    assert (await ask(other, request)).status == 200
+    await bob.lift(revocation["id"])
+    await operation.is_answered(200, device)
+
+
+@pytest.mark.parametrize("issuer", [None, "test device CA", "another CA"])
+async def test_a_certificate_is_revoked_and_let_back_in(
+    operation: Operation, issuer: str | None
+) -> None:
+    """By its serial number, as OpenSSL prints it; the device's other certificate serves on."""
+    bob = operation.plane.client("bob")
+    await bob.approve(await operation.connect())
+    await operation.becomes(200)
+    name = f"press-{uuid.uuid4().hex}"
+    issued = operation.facade.files.device_ca.issue_device(device=name)
+    stolen, replacement = operation.facade.device(issued), operation.new_device(name)
+    serial, padded = f"{issued.serial:x}", f"{issued.serial:040X}"
+    spelled = ":".join(padded[at : at + 2] for at in range(0, 40, 2))
+    revocation = await bob.revoke_device(serial=spelled, issuer=issuer and f"cn={issuer}")
+    await until_told(operation.facade, f"certificate/{serial}/", revocation["generation"])
+    is_hit = issuer != "another CA"
+    assert (await operation.asks(stolen)).status == (403 if is_hit else 200)
+    assert (await operation.asks(replacement)).status == 200
+    await bob.lift(revocation["id"])
+    await operation.is_answered(200, stolen)
 
 
 def test_the_secret_is_in_neither_log_nor_on_the_facades_disk(
