@@ -17,6 +17,7 @@ from facade.device_identity import IdentityRule, compile_uri_pattern
 from facade.far_ranges import FarRanges
 from facade.flights import Flights
 from facade.health import Readiness, operations_app
+from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
 from facade.opener import Opener
 from facade.providers import open_providers
@@ -68,10 +69,11 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
-        content = await stack.enter_async_context(_content(settings, upstreams))
         readiness = Readiness(feed, settings.snapshot_max_age)
-        operations = operations_app(readiness, metrics, snapshot)
+        operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
+        await feed.restore()  # takes as long as there is much to verify: alive, and not ready
+        content = await stack.enter_async_context(_content(settings, upstreams))
         devices = DeviceServer(
             PullHandler(snapshot, upstreams, content, metrics, readiness.staleness),
             IdentityRule(
@@ -105,7 +107,6 @@ async def _feed(
             settings.poll_interval,
             on_change,
         )
-        await feed.restore()
         yield feed
     finally:
         await asyncio.to_thread(state_file.close)
@@ -119,10 +120,12 @@ async def _content(settings: FacadeSettings, upstreams: Upstreams) -> AsyncItera
         return
     store = await asyncio.to_thread(BlobStore.open, settings.cache_dir, settings.cache_max_bytes)
     flights = Flights(store, upstreams)
+    content = StoredContent.of(store, flights, upstreams, FarRanges(settings.unverified_ranges))
     keeping_uses = asyncio.create_task(store.keep_uses())
     try:
-        yield StoredContent.of(store, flights, FarRanges(settings.unverified_ranges))
+        yield content
     finally:
+        await content.close()
         await flights.land()
         keeping_uses.cancel()
         await asyncio.to_thread(store.close)

@@ -7,12 +7,16 @@ digest does not exist for the asker: it gets the answer of a digest that nobody 
 
 import asyncio
 
-from attrs import frozen
+import attrs
+from attrs import field, frozen
 
+from facade.background_proofs import BackgroundProofs, Right
 from facade.content import Asked, StreamedContent
+from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey
+from facade.upstreams import Upstreams
 from shared.oci import OCTET_STREAM, RepositoryName
 
 
@@ -21,16 +25,28 @@ def flight_key(asked: Asked) -> FlightKey:
     return FlightKey(asked.connection.access_key, asked.pull.kind, asked.pull.digest)
 
 
+def right_of(asked: Asked) -> Right:
+    """Return the right that the asker needs."""
+    return Right(flight_key(asked), asked.pull.repository)
+
+
 @frozen
 class RightToRead:
     """The right to read what one machine stores."""
 
     _store: BlobStore
     _streamed: StreamedContent
+    _upstreams: Upstreams
+    _proofs: BackgroundProofs
+    _asking: SingleFlight[Right, None] = field(factory=SingleFlight, init=False)
 
     def membership(self, asked: Asked) -> Membership | None:
-        """Return the asker's right, where it was proven."""
-        return self._store.may_read(flight_key(asked), asked.pull.repository)
+        """Return the asker's right, where it was proven; one that is old is proven again soon."""
+        right = right_of(asked)
+        membership = self._store.may_read(right.key, right.repository)
+        if membership is not None:
+            self._proofs.note_use(asked, right, membership)
+        return membership
 
     async def is_proven(self, asked: Asked) -> bool:
         """Tell whether the asker may read the digest, proving it by HEAD if need be.
@@ -40,11 +56,11 @@ class RightToRead:
         """
         if self.membership(asked) is not None:
             return True
-        repository, key = asked.pull.repository, flight_key(asked)
-        if not self._store.index.is_member(key):
+        right = right_of(asked)
+        if not self._store.index.is_member(right.key):
             return False
-        await self._streamed.require_right(asked)
-        await asyncio.to_thread(self._store.index.prove, key, repository, OCTET_STREAM)
+        await self._asking.share(right, lambda: self._ask(asked))
+        await asyncio.to_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
         return True
 
     async def require_while_arriving(self, asked: Asked, arrives_through: RepositoryName) -> None:
@@ -54,10 +70,14 @@ class RightToRead:
         `UpstreamError` where upstream denies it.
         """
         if arrives_through != asked.pull.repository and self.membership(asked) is None:
-            await self._streamed.require_right(asked)
+            await self._asking.share(right_of(asked), lambda: self._ask(asked))
 
-    async def write(self, asked: Asked, media_type: str) -> None:
-        """Write the right of what came verified through the asker's own connection."""
-        await asyncio.to_thread(
-            self._store.index.prove, flight_key(asked), asked.pull.repository, media_type
-        )
+    async def close(self) -> None:
+        """End what upstream is being asked."""
+        await self._asking.close()
+        await self._proofs.close()
+
+    async def _ask(self, asked: Asked) -> None:
+        """Ask upstream on behalf of everybody who waits, whichever of them leaves."""
+        async with self._upstreams.lease(asked.connection) as upstream:
+            await self._streamed.require_right(attrs.evolve(asked, upstream=upstream))

@@ -13,6 +13,7 @@ from attrs import define
 
 from facade.arrival import StoreGaveUpError
 from facade.arriving_blob import ArrivingBlob
+from facade.background_proofs import BackgroundProofs
 from facade.content import Asked, Blob, StreamedContent
 from facade.far_ranges import FarRanges
 from facade.flights import Flights, NothingArrivesError
@@ -20,6 +21,7 @@ from facade.manifest import VerifiedManifest
 from facade.right_to_read import RightToRead, flight_key
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.stored_manifests import StoredManifests
+from facade.upstreams import Upstreams
 from facade.warm_blob import WarmBlob
 from shared.structured_log import get_logger
 
@@ -40,12 +42,20 @@ class StoredContent:
     _far_ranges: FarRanges
 
     @classmethod
-    def of(cls, store: BlobStore, flights: Flights, far_ranges: FarRanges) -> Self:
+    def of(
+        cls, store: BlobStore, flights: Flights, upstreams: Upstreams, far_ranges: FarRanges
+    ) -> Self:
         """Compose what serves from a store."""
         streamed = StreamedContent()
-        right = RightToRead(store, streamed)
-        manifests = StoredManifests(store, right, streamed)
+        proofs = BackgroundProofs(store.index, upstreams)
+        right = RightToRead(store, streamed, upstreams, proofs)
+        manifests = StoredManifests(store, right, streamed, upstreams)
         return cls(store, flights, right, manifests, streamed, far_ranges)
+
+    async def close(self) -> None:
+        """End what upstream is being asked on behalf of everybody; flights land by themselves."""
+        await self._manifests.close()
+        await self._right.close()
 
     async def require_right(self, asked: Asked) -> None:
         """Ask the store, then upstream."""
