@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 from attrs import define
 
+from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
 from facade.snapshot import Snapshot
 from facade.statement_feed import StatementFeed
@@ -42,12 +43,26 @@ class Readiness:
     def standing(self) -> str:
         """Return what the facade stands on, in words."""
         age = self._feed.age_seconds() or 0.0
-        if self._feed.problem is None:
-            return f"following the database, compared {int(age)} s ago"
-        return f"serving the last snapshot, {int(age)} s old: {self._feed.problem}"
+        words = f"following the database, compared {int(age)} s ago"
+        if self._feed.problem is not None:
+            words = f"serving the last snapshot, {int(age)} s old: {self._feed.problem}"
+        elif not self._feed.is_notified:
+            words += "; there is no LISTEN here, it is polled"
+        if self._feed.state_problem is not None:
+            words += f"; {self._feed.state_problem}, a restart would stand on older statements"
+        return words
+
+    def parts(self) -> dict[str, bool]:
+        """Return the parts that metrics speak of, and whether each has a problem."""
+        return {
+            "database": self._feed.problem is not None,
+            "state_folder": self._feed.state_problem is not None,
+        }
 
 
-def operations_app(readiness: Readiness, metrics: Metrics, snapshot: Snapshot) -> web.Application:
+def operations_app(
+    readiness: Readiness, metrics: Metrics, snapshot: Snapshot, loop_lag: LoopLag
+) -> web.Application:
     """Return the application of `/healthz`, `/readyz` and `/metrics`."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -62,6 +77,9 @@ def operations_app(readiness: Readiness, metrics: Metrics, snapshot: Snapshot) -
     async def exposition(_: web.Request) -> web.Response:
         metrics.connections.set(snapshot.connection_count)
         metrics.snapshot_age.set(readiness.age_seconds())
+        metrics.loop_lag.set(loop_lag.take_worst_seconds())
+        for part, has_problem in readiness.parts().items():
+            metrics.problem.labels(part).set(has_problem)
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     app = web.Application()

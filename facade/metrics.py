@@ -21,6 +21,8 @@ class Metrics:
     _durations: Histogram
     connections: Gauge
     snapshot_age: Gauge
+    problem: Gauge
+    loop_lag: Gauge
     statements_refused: Counter
     unverified_ranges: Counter
     credentials_minted: Counter
@@ -48,6 +50,17 @@ class Metrics:
             Gauge(
                 "facade_snapshot_age_seconds",
                 "Since the database was last read whole; -1 where it never was",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_problem",
+                "1 while the part cannot be used: the database, the state folder",
+                ["part"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_loop_lag_seconds",
+                "The worst lateness of the event loop since the last scrape",
                 registry=registry,
             ),
             Counter(

@@ -66,7 +66,7 @@ class StatementFeed:
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
-    problem: str | None = field(default="the database was not read yet", init=False)
+    problem: str | None = field(default="the state folder was not read yet", init=False)
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where it never was."""
@@ -96,6 +96,7 @@ class StatementFeed:
         age = await self._remembering.age_seconds()
         if age is not None:
             self._last_read = _now() - age
+        self.problem = "the database was not read yet"
 
     async def run(self) -> None:
         """Follow the database until cancelled; every failure is logged and tried again."""
