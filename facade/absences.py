@@ -12,6 +12,7 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.client import Method
 from shared.upstream.errors import NotFoundError
 
 ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen within half a minute
@@ -26,6 +27,13 @@ class Absence:
     repository: RepositoryName
     digest: Digest
     head_only: bool = False
+
+    @classmethod
+    def of(
+        cls, kind: Kind, repository: RepositoryName, digest: Digest, method: Method
+    ) -> "Absence":
+        """Return what a 404 to a request says; a blob's HEAD is in doubt asked again by GET."""
+        return cls(kind, repository, digest, method == "HEAD" and kind is Kind.MANIFEST)
 
 
 @define(eq=False)
@@ -52,7 +60,9 @@ class Absences:
         if any(self._until.get(each, float("-inf")) > self._clock() for each in {absence, wider}):
             raise NotFoundError("the registry said just now that it does not have it")
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many are remembered."""
         return len(self._until)
 
     def _forget_what_is_over(self) -> None:

@@ -98,8 +98,9 @@ class DeviceAllowances:
         if not self._downloads[device]:
             del self._downloads[device]
 
-    def remembered_devices(self) -> int:
-        """Return how many devices memory is held for."""
+    @property
+    def count(self) -> int:
+        """How many devices are remembered."""
         return len(self._misses.keys() | self._downloads.keys())
 
     def _full_pace(self) -> Pace:

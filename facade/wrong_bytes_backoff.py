@@ -66,7 +66,9 @@ class WrongBytesBackoff:
         if backoff is not None and (left := backoff.until - self._clock()) > 0:
             raise WrongBytesLatelyError(left)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many are remembered."""
         return len(self._backoffs)
 
     def _note_wrong(self, key: tuple[Kind, Digest]) -> None:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import pytest
 
+from facade.absences import Absences
+from facade.bandwidth import Bandwidth
 from facade.circuit_breaker import CircuitBreaker
 from facade.upstream import Upstream
 from shared.upstream.authorization import OneShotAuthorizer
@@ -24,6 +26,8 @@ class Connect(Protocol):
         *,
         timeouts: Timeouts | None = None,
         breaker: CircuitBreaker | None = None,
+        absences: Absences | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> Upstream:
         """Return an anonymous connection's upstream."""
 
@@ -38,11 +42,20 @@ async def connect() -> AsyncIterator[Connect]:
         *,
         timeouts: Timeouts | None = None,
         breaker: CircuitBreaker | None = None,
+        absences: Absences | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> Upstream:
         target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
         transport = await UpstreamTransport.open(target, timeouts=timeouts)
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
-        upstreams.append(Upstream(client, breaker or CircuitBreaker(time.monotonic)))
+        upstreams.append(
+            Upstream(
+                client,
+                breaker or CircuitBreaker(time.monotonic),
+                absences=absences or Absences(time.monotonic),
+                bandwidth=bandwidth,
+            )
+        )
         return upstreams[-1]
 
     yield connect

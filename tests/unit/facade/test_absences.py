@@ -95,7 +95,7 @@ def test_no_time_is_no_memory(clock: Clock) -> None:
     absences = Absences(clock, seconds=0.0)
     absences.remember(BLOB)
     assert not is_absent(absences, BLOB)
-    assert len(absences) == 0
+    assert absences.count == 0
 
 
 def test_memory_is_bounded_and_the_oldest_goes(absences: Absences) -> None:
@@ -106,7 +106,7 @@ def test_memory_is_bounded_and_the_oldest_goes(absences: Absences) -> None:
     ]
     for absence in invented:
         absences.remember(absence)
-    assert len(absences) == MAX_ABSENCES
+    assert absences.count == MAX_ABSENCES
     assert not is_absent(absences, invented[4])
     assert is_absent(absences, invented[5])
     assert is_absent(absences, invented[-1])

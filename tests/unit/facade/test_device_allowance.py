@@ -88,7 +88,7 @@ def test_zero_is_no_limit(clock: Clock) -> None:
     assert all(allowances.begin_download("device") for _ in range(10_000))
     for _ in range(10_000):
         allowances.end_download("device")
-    assert allowances.remembered_devices() == 0
+    assert allowances.count == 0
 
 
 def test_who_asked_for_nothing_for_a_while_is_forgotten(
@@ -97,10 +97,10 @@ def test_who_asked_for_nothing_for_a_while_is_forgotten(
     """A fleet of which each device asks once a day costs no memory."""
     for number in range(1000):
         allowances.take_miss(f"device-{number}")
-    assert allowances.remembered_devices() == 1000
+    assert allowances.count == 1000
     clock.advance(1)
     allowances.take_miss("device-0")
-    assert allowances.remembered_devices() == 1
+    assert allowances.count == 1
 
 
 def test_memory_is_bounded_and_the_longest_silent_goes(clock: Clock) -> None:
@@ -108,7 +108,7 @@ def test_memory_is_bounded_and_the_longest_silent_goes(clock: Clock) -> None:
     allowances = DeviceAllowances(LIMITS, clock, max_devices=10)
     for number in range(100):
         use_up(allowances, f"device-{number}")
-        assert allowances.remembered_devices() <= 10
+        assert allowances.count <= 10
     assert allowances.take_miss("device-99") > 0
     assert allowances.take_miss("device-0") == 0
 
@@ -193,7 +193,7 @@ class AllowancesMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_is_remembered_who_never_came(self) -> None:
         """Memory is held for these three at most."""
-        assert self.allowances.remembered_devices() <= len(self.models)
+        assert self.allowances.count <= len(self.models)
 
 
 TestAllowancesAsTheModel = AllowancesMachine.TestCase

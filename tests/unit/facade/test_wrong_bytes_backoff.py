@@ -87,7 +87,7 @@ def test_right_bytes_make_it_forget(backoff: WrongBytesBackoff, clock: Clock) ->
         clock.advance(MAX_WAIT_SECONDS)
     with backoff.attempt(Kind.BLOB, DIGEST):
         pass
-    assert len(backoff) == 0
+    assert backoff.count == 0
     go_wrong(backoff)
     assert wait_of(backoff) <= FIRST_WAIT_SECONDS
 
@@ -144,6 +144,6 @@ def test_memory_is_bounded_and_the_oldest_goes(backoff: WrongBytesBackoff) -> No
     digests = [Digest.of(str(number).encode()) for number in range(MAX_BACKOFFS + 1)]
     for digest in digests:
         go_wrong(backoff, digest)
-    assert len(backoff) == MAX_BACKOFFS
+    assert backoff.count == MAX_BACKOFFS
     assert wait_of(backoff, digests[0]) == 0
     assert wait_of(backoff, digests[1]) > 0
