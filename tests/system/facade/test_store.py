@@ -143,7 +143,23 @@ async def test_another_connection_has_to_bring_the_bytes_itself(
     never = await device.get(pull_path(bystander, f"sha256:{'0' * 64}"))
     assert (unknown.status, unknown.error_code) == (404, "BLOB_UNKNOWN")
     assert without_id(unknown) == without_id(never)
+    assert (await device.get(pull_path(upstream, digest))).body == LARGE
+
+
+async def test_another_connections_wrong_bytes_touch_nobody(
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    bystander: RegistrySimulator,
+) -> None:
+    """What is stored of one registry is not replaced by the lies of another."""
+    digest = upstream.blob(LARGE)
     bystander.blob(LARGE, get=OtherBytes())
+    await connect(facade, writer, upstream)
+    await connect(facade, writer, bystander)
+    device = facade.device()
+    assert (await device.get(pull_path(upstream, digest))).status == 200
+    await stored(facade, digest)
     lied = await outcome_of(device, pull_path(bystander, digest))
     assert lied.end is not End.WHOLE
     assert (await device.get(pull_path(upstream, digest))).body == LARGE
