@@ -11,14 +11,12 @@ from uuid import UUID
 from aiohttp import web
 
 from facade.config import FacadeSettings
-from facade.content import Content, StreamedContent
 from facade.device_connection import DeviceServer
 from facade.device_identity import IdentityRule, compile_uri_pattern
-from facade.far_ranges import FarRanges
-from facade.flights import Flights
 from facade.health import Readiness, operations_app
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
+from facade.open_content import Approvals, open_content
 from facade.opener import Opener
 from facade.providers import open_providers
 from facade.pull_handler import PullHandler
@@ -26,8 +24,6 @@ from facade.remembering import Remembering
 from facade.snapshot import Change, Outcome, Snapshot
 from facade.state_file import StateFile
 from facade.statement_feed import StatementFeed
-from facade.store.blob_store import BlobStore
-from facade.stored_content import StoredContent
 from facade.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
 from facade.upstream_connector import UpstreamConnector
 from facade.upstreams import Upstreams
@@ -58,6 +54,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
     )
     opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
     snapshot, metrics = Snapshot(), Metrics.create()
+    connections_changed = asyncio.Event()
     async with AsyncExitStack() as stack:
         providers = await stack.enter_async_context(open_providers(settings, opener))
         connector = UpstreamConnector(
@@ -68,12 +65,19 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         )
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
-        feed = await stack.enter_async_context(_feed(settings, snapshot, upstreams, metrics))
+        feed = await stack.enter_async_context(
+            _feed(settings, snapshot, upstreams, metrics, connections_changed)
+        )
         readiness = Readiness(feed, settings.snapshot_max_age)
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         await feed.restore()  # takes as long as there is much to verify: alive, and not ready
-        content = await stack.enter_async_context(_content(settings, upstreams))
+        approvals = Approvals(
+            snapshot.access_keys, lambda: feed.problem is None, connections_changed
+        )
+        content = await stack.enter_async_context(
+            open_content(settings, upstreams, approvals, metrics.store)
+        )
         devices = DeviceServer(
             PullHandler(snapshot, upstreams, content, metrics, readiness.staleness),
             IdentityRule(
@@ -87,7 +91,11 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _feed(
-    settings: FacadeSettings, snapshot: Snapshot, upstreams: Upstreams, metrics: Metrics
+    settings: FacadeSettings,
+    snapshot: Snapshot,
+    upstreams: Upstreams,
+    metrics: Metrics,
+    connections_changed: asyncio.Event,
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
         if change.outcome is not Outcome.ACCEPTED:
@@ -95,6 +103,7 @@ async def _feed(
         kind, _, identifier = change.subject.partition("/")
         if kind == _CONNECTION and _is_uuid(identifier):
             upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))
+            connections_changed.set()
 
     statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
     state_file = await asyncio.to_thread(StateFile.open, settings.state_dir)
@@ -110,25 +119,6 @@ async def _feed(
         yield feed
     finally:
         await asyncio.to_thread(state_file.close)
-
-
-@asynccontextmanager
-async def _content(settings: FacadeSettings, upstreams: Upstreams) -> AsyncIterator[Content]:
-    """Give the store's content, or where nothing may be kept, upstream's alone."""
-    if settings.cache_dir is None or settings.cache_max_bytes == 0:
-        yield StreamedContent()
-        return
-    store = await asyncio.to_thread(BlobStore.open, settings.cache_dir, settings.cache_max_bytes)
-    flights = Flights(store, upstreams)
-    content = StoredContent.of(store, flights, upstreams, FarRanges(settings.unverified_ranges))
-    keeping_uses = asyncio.create_task(store.keep_uses())
-    try:
-        yield content
-    finally:
-        await content.close()
-        await flights.land()
-        keeping_uses.cancel()
-        await asyncio.to_thread(store.close)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from typing import Final
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from facade.store_metrics import StoreMetrics
 from shared.oci import Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,6 +28,7 @@ class Metrics:
     unverified_ranges: Counter
     credentials_minted: Counter
     tokens_minted: Counter
+    store: StoreMetrics
 
     @classmethod
     def create(cls) -> "Metrics":
@@ -83,6 +85,7 @@ class Metrics:
                 "Authorizations asked of registries' token endpoints",
                 registry=registry,
             ),
+            StoreMetrics.create(registry),
         )
 
     def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:

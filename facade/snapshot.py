@@ -132,6 +132,10 @@ class Snapshot:
         """Return the connection that a subject serves now."""
         return self._by_subject.get(subject)
 
+    def access_keys(self) -> frozenset[str]:
+        """Return the access keys of all connections that are served now."""
+        return frozenset(each.access_key for each in self._by_subject.values())
+
     def is_revoked(self, device: DeviceIdentity, issuer: str) -> bool:
         """Tell whether the device, or its certificate, is revoked. The issuer is RFC 4514."""
         return bool(self._revoked) and not self._revoked.isdisjoint(

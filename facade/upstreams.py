@@ -38,6 +38,7 @@ class Upstreams:
     _make_upstream: MakeUpstream
     _entries: dict[UUID, _Entry] = field(factory=dict, init=False)
     _retired: dict[UUID, set[_Entry]] = field(factory=dict, init=False)  # and still lent
+    _told: dict[UUID, str | None] = field(factory=dict, init=False)  # the access key that serves
     _closing: set[asyncio.Task[None]] = field(factory=set, init=False)
 
     @asynccontextmanager
@@ -59,7 +60,8 @@ class Upstreams:
             self._close_if_unused(entry)
 
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
-        """Let go of a upstream whose connection serves no more, or with another access key."""
+        """Let go of an upstream whose connection serves no more, or with another access key."""
+        self._told[connection_id] = serving.access_key if serving else None
         entry = self._entries.get(connection_id)
         if entry is not None and (serving is None or serving.access_key != entry.access_key):
             del self._entries[connection_id]
@@ -80,15 +82,34 @@ class Upstreams:
         await asyncio.gather(*self._closing)
 
     def _entry_of(self, connection: ApprovedConnection) -> _Entry:
+        """Return what is lent; for who still stands on an older revision, one of its own."""
+        serving = self._told.get(connection.id, connection.access_key)
+        if serving is None:
+            raise ConnectionRevokedError
+        if serving != connection.access_key:
+            return self._superseded_entry(connection)
         entry = self._entries.get(connection.id)
         if entry is not None and entry.access_key != connection.access_key:
             self.retire(connection.id, serving=connection)
             entry = None
         if entry is None or _failed(entry.upstream):
-            task = asyncio.ensure_future(self._make_upstream(connection))
-            entry = _Entry(connection.id, connection.access_key, task)
-            self._entries[connection.id] = entry
+            entry = self._entries[connection.id] = self._made(connection)
         return entry
+
+    def _superseded_entry(self, connection: ApprovedConnection) -> _Entry:
+        """Return an entry of a revision that was replaced a moment ago: its pulls finish."""
+        retired = self._retired.setdefault(connection.id, set())
+        for entry in retired:
+            if entry.access_key == connection.access_key and not _failed(entry.upstream):
+                return entry
+        entry = self._made(connection)
+        entry.retired = True
+        retired.add(entry)
+        return entry
+
+    def _made(self, connection: ApprovedConnection) -> _Entry:
+        task = asyncio.ensure_future(self._make_upstream(connection))
+        return _Entry(connection.id, connection.access_key, task)
 
     def _close_if_unused(self, entry: _Entry) -> None:
         if not entry.retired or entry.pulls:

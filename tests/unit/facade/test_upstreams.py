@@ -314,5 +314,31 @@ async def test_a_connection_may_serve_again_after_its_revocation(
     async with upstreams.lease(connection):
         pass
     upstreams.retire(connection.id, serving=None)
+    upstreams.retire(connection.id, serving=connection)
     puller.may_end.set()
     assert await puller.pull(connection) is maker.made[1]
+
+
+async def test_what_stands_on_a_revoked_connection_is_lent_nothing(
+    upstreams: Upstreams, maker: Maker, puller: Puller
+) -> None:
+    """A download that was about to begin would show the secret once more."""
+    connection = approved()
+    upstreams.retire(connection.id, serving=None)
+    with pytest.raises(ConnectionRevokedError):
+        await puller.pull(connection)
+    assert not maker.asked
+
+
+async def test_what_stands_on_a_replaced_secret_finishes_with_it(upstreams: Upstreams) -> None:
+    """It was authorised a moment ago. The new secret's client stays, and is lent to the others."""
+    old = approved()
+    new = evolve(old, access_key="b" * 64, generation=2)
+    upstreams.retire(old.id, serving=new)
+    async with upstreams.lease(new) as current, upstreams.lease(old) as superseded:
+        assert superseded is not current
+    async with upstreams.lease(new) as still:
+        assert still is current
+    assert isinstance(superseded, RecordedUpstream)
+    await asyncio.wait_for(superseded.closed.wait(), END_SECONDS)
+    upstreams.retire(old.id, serving=None)

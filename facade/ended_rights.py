@@ -1,0 +1,44 @@
+"""Ends the rights to read of what serves no more: a revocation, a new secret, other realms.
+
+Rights hang on access keys, and an access key that no connection serves with ends them: at the time
+of the change, and at the start for what changed before. A new scope or description keeps the key.
+Nothing is ended before the database was read whole: until then nobody knows what serves, and what
+is remembered goes on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from attrs import frozen
+
+from facade.store.index import Index
+from shared.structured_log import get_logger
+
+LOOK_SECONDS: Final = 24 * 3600.0  # also without a change: what an ended connection's pulls wrote
+POLL_SECONDS: Final = 0.5  # until the database was read
+
+_log = get_logger("facade.ended_rights")
+
+
+@frozen
+class EndedRights:
+    """Keeps the index to the access keys that serve."""
+
+    _index: Index
+    _serving: Callable[[], frozenset[str]]  # access keys
+    _is_known: Callable[[], bool]  # whether the database was read whole
+    _changed: asyncio.Event  # a connection did
+
+    async def keep_ended(self) -> None:
+        """End what serves no more, now and after each change, until cancelled."""
+        while True:
+            while not self._is_known():  # noqa: ASYNC110 - the feed tells nobody
+                await asyncio.sleep(POLL_SECONDS)
+            self._changed.clear()
+            ended = await asyncio.to_thread(self._index.end_all_but, self._serving())
+            if ended:
+                _log.info("rights to read ended, their connections serve no more", count=ended)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
