@@ -186,7 +186,7 @@ async def test_a_snapshot_that_is_too_old_fails_closed_and_recovers(
     upstream: RegistrySimulator,
 ) -> None:
     """A revocation may be waiting behind the outage; also a restart does not make it younger."""
-    limits = QUICK_POLL | {"FACADE_SNAPSHOT_MAX_AGE": "2s"}
+    limits = QUICK_POLL | {"FACADE_SNAPSHOT_MAX_AGE": "4s"}
     facade = start_facade(own_writer, own_database.facade_url, limits)
     path = pull_path(upstream, upstream.blob(b"content"))
     await connect(facade, own_writer, upstream)
