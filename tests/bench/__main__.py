@@ -17,7 +17,7 @@ from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
 from tests.bench.figures import FIGURES
 from tests.bench.generators import MeasurementError
-from tests.bench.measures import warm
+from tests.bench.measures import herd, warm
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
 from tests.bench.scene import FOLDER, running
@@ -25,6 +25,7 @@ from tests.bench.table import render
 
 MEASURES: dict[str, Callable[[Measuring], None]] = {
     "warm": warm.measure,
+    "herd": herd.measure,
 }
 FAILURES = (ChildFailedError, DebianError, MeasurementError)
 

@@ -23,3 +23,8 @@ class Devices:
             files = self.authority.issue_device(device=name).write(self.folder, name)
             self._issued.append(Identity(str(files.certificate), str(files.key)))
         return self._issued[:count]
+
+    def groups(self, count: int, size: int) -> list[list[Identity]]:
+        """Return as many groups of devices, no device in two of them."""
+        devices = self.first(count * size)
+        return [devices[start : start + size] for start in range(0, len(devices), size)]

@@ -1,8 +1,9 @@
 """What all measures have in common."""
 
+import itertools
 from collections.abc import Iterator
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tests.bench.contenders.contender import Contender
 from tests.bench.content import Content
@@ -31,33 +32,42 @@ class Measuring:
     scene: Scene
     options: Options
     observations: Observations
+    _turns: Iterator[int] = field(factory=itertools.count)
 
-    def turns(self, rounds: int | None = None) -> Iterator[Contender]:
-        """Give every server once in each round; another one begins each time."""
+    def turn(self) -> Iterator[Contender]:
+        """Give every server once; another one begins each time."""
         contenders = self.scene.contenders
-        for number in range(rounds or self.options.rounds):
-            begin = number % len(contenders)
-            yield from contenders[begin:] + contenders[:begin]
+        begin = next(self._turns) % len(contenders)
+        yield from contenders[begin:] + contenders[:begin]
 
-    def pull(self, contender: Contender, blob: Content, generators: int, devices_each: int) -> Run:
-        """Let devices pull a blob at once; each must get all of it."""
-        devices = self.scene.devices.first(generators * devices_each)
-        asked = asked_of(contender, blob)
+    def turns(self) -> Iterator[Contender]:
+        """Give every server once in each round."""
+        for _ in range(self.options.rounds):
+            yield from self.turn()
+
+    def pull(
+        self,
+        contender: Contender,
+        blob: Content,
+        generators: int,
+        devices_each: int,
+        *,
+        is_hashed: bool = False,
+    ) -> Run:
+        """Let devices pull a blob at once; each must get all of it.
+
+        With `is_hashed`, the first device of each generator hashes what it gets.
+        """
+        target, asked = self.scene.target(contender), asked_of(contender, blob)
         jobs = [
-            StreamsJob(self.scene.target(contender), devices[start : start + devices_each], asked)
-            for start in range(0, len(devices), devices_each)
+            StreamsJob(target, devices, asked, is_hashed=is_hashed)
+            for devices in self.scene.devices.groups(generators, devices_each)
         ]
         return self.scene.generators.run(contender, jobs)
 
     def pull_and_verify(self, contender: Contender, content: Content) -> None:
         """Let one device pull, and hash what it gets. Fetches what the server has not."""
-        job = StreamsJob(
-            self.scene.target(contender),
-            self.scene.devices.first(1),
-            asked_of(contender, content),
-            is_hashed=True,
-        )
-        self.scene.generators.run(contender, [job])
+        self.pull(contender, content, 1, 1, is_hashed=True)
 
 
 def asked_of(contender: Contender, content: Content) -> Asked:
