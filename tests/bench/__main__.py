@@ -17,15 +17,20 @@ from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
 from tests.bench.figures import FIGURES
 from tests.bench.generators import MeasurementError
-from tests.bench.measures import herd, warm
+from tests.bench.measures import first_byte, herd, manifests, memory, processes, sessions, warm
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
 from tests.bench.scene import FOLDER, running
 from tests.bench.table import render
 
 MEASURES: dict[str, Callable[[Measuring], None]] = {
+    "memory": memory.measure,  # first: a heap that has grown would hide what devices cost
     "warm": warm.measure,
     "herd": herd.measure,
+    "manifests": manifests.measure,
+    "sessions": sessions.measure,
+    "first-byte": first_byte.measure,
+    "processes": processes.measure,
 }
 FAILURES = (ChildFailedError, DebianError, MeasurementError)
 

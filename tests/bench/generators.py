@@ -54,6 +54,24 @@ class Run:
         return sum(result.cpu_seconds for result in self.results)
 
 
+@frozen
+class Started:
+    """Generators that have connected, and wait."""
+
+    children: list[Child]
+    folders: list[Path]
+
+    def finish(self, contender: Contender) -> Run:
+        """Let all begin at the same moment; return when all are done."""
+        before = cpu_seconds(contender.pids)
+        for folder in self.folders:
+            (folder / "go").touch()
+        for child in self.children:
+            _require_success(child, contender)
+        spent = cpu_seconds(contender.pids) - before
+        return Run([read(folder / "result.json", Result) for folder in self.folders], spent)
+
+
 @define
 class Generators:
     """Starts load generators in folders of their own."""
@@ -62,19 +80,13 @@ class Generators:
     _numbers: Iterator[int] = field(factory=itertools.count)
 
     def run(self, contender: Contender, jobs: Sequence[Job]) -> Run:
-        """Run a generator for each job, all from the same moment on. Raises `MeasurementError`."""
-        with self.ready(jobs) as (children, folders):
-            before = cpu_seconds(contender.pids)
-            for folder in folders:
-                (folder / "go").touch()
-            for child in children:
-                _require_success(child, contender)
-            spent = cpu_seconds(contender.pids) - before
-        return Run([read(folder / "result.json", Result) for folder in folders], spent)
+        """Run a generator for each job. Raises `MeasurementError`, `ChildFailedError`."""
+        with self.ready(jobs) as started:
+            return started.finish(contender)
 
     @contextmanager
-    def ready(self, jobs: Sequence[Job]) -> Iterator[tuple[list[Child], list[Path]]]:
-        """Give generators that have connected, and do nothing yet."""
+    def ready(self, jobs: Sequence[Job]) -> Iterator[Started]:
+        """Give generators that have connected."""
         folders = [self._folder_of(job) for job in jobs]
         children: list[Child] = []
         try:
@@ -82,10 +94,10 @@ class Generators:
                 children.append(self._start(job, folder))
             for child, folder in zip(children, folders, strict=True):
                 _wait_until_ready(child, folder)
-            yield children, folders
+            yield Started(children, folders)
         finally:
             for child in children:
-                child.stop()
+                child.kill()
 
     def _folder_of(self, job: Job) -> Path:
         folder = self.folder / f"load-{next(self._numbers)}"

@@ -12,8 +12,17 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.bench.load import streams
-from tests.bench.load.jobs import Result, StreamsJob, read, write
+from tests.bench.load import first_byte, requests, sessions, stopped, streams
+from tests.bench.load.jobs import (
+    FirstByteJob,
+    RequestsJob,
+    Result,
+    SessionsJob,
+    StoppedJob,
+    StreamsJob,
+    read,
+    write,
+)
 
 GO_SECONDS = 120.0
 POLL_SECONDS = 0.001
@@ -21,6 +30,10 @@ POLL_SECONDS = 0.001
 Prepare = Callable[[Any], Callable[[], Result]]
 KINDS: dict[str, tuple[type, Prepare]] = {
     "StreamsJob": (StreamsJob, streams.prepare),
+    "RequestsJob": (RequestsJob, requests.prepare),
+    "SessionsJob": (SessionsJob, sessions.prepare),
+    "StoppedJob": (StoppedJob, stopped.prepare),
+    "FirstByteJob": (FirstByteJob, first_byte.prepare),
 }
 
 

@@ -25,10 +25,24 @@ def device_context(target: Target, device: Identity) -> ssl.SSLContext:
     return context
 
 
-def connect(target: Target) -> socket.socket:
-    """Return a blocking TCP connection."""
-    connection = socket.create_connection(("127.0.0.1", target.port), TIMEOUT_SECONDS)
+def connect(target: Target, *, receive_buffer: int | None = None) -> socket.socket:
+    """Return a blocking TCP connection; `receive_buffer` bytes wait in the kernel at most."""
+    connection = socket.socket()
+    connection.settimeout(TIMEOUT_SECONDS)
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect(("127.0.0.1", target.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def connect_device(
+    target: Target, device: ssl.SSLContext, *, receive_buffer: int | None = None
+) -> ssl.SSLSocket:
+    """Return a blocking connection after its handshake."""
+    plain = connect(target, receive_buffer=receive_buffer)
+    connection = device.wrap_socket(plain, server_hostname="localhost")
+    require_cipher(connection)
     return connection
 
 

@@ -46,7 +46,48 @@ class StreamsJob:
     is_hashed: bool = False
 
 
-Job = StreamsJob
+@frozen
+class RequestsJob:
+    """Each device asks for the same again and again on one connection, for some seconds."""
+
+    target: Target
+    devices: list[Identity]
+    asked: Asked
+    seconds: float
+
+
+@frozen
+class SessionsJob:
+    """Devices connect, pull everything in order, and close, over and over for some seconds."""
+
+    target: Target
+    devices: list[Identity]  # as many at a time
+    contents: list[Asked]
+    seconds: float
+
+
+@frozen
+class StoppedJob:
+    """Each device asks for a blob, reads the head of the answer, and then nothing."""
+
+    target: Target
+    devices: list[Identity]
+    blob: Asked
+
+
+@frozen
+class FirstByteJob:
+    """One device, or over plain HTTP nobody, asks for one blob after the other.
+
+    Marks: for each blob, the seconds from the request to the body's first byte.
+    """
+
+    target: Target
+    device: Identity | None
+    blobs: list[Asked]
+
+
+Job = StreamsJob | RequestsJob | SessionsJob | StoppedJob | FirstByteJob
 
 
 @frozen
