@@ -1,0 +1,214 @@
+"""SIGKILL of the facade at any moment: nothing wrong is found afterwards, and nothing is lost.
+
+Moments are counted in bytes that have come, in milliseconds after the last one, and in touches of
+files, which meet what lies between the renames of a commit, an eviction or a start. Whoever is
+killed next has the last one's work to take up. A failure names its seed.
+"""
+
+import asyncio
+import random
+from pathlib import Path
+
+from attrs import define, evolve, field, frozen
+
+from deploy.dev.processes import ChildFailedError
+from facade.held_back import PIECE_BYTES
+from facade.store.layout import FlightKey, Layout
+from shared.approved_connection import approved_connection
+from shared.oci import Digest, Kind
+from tests.faults.extent import extent
+from tests.faults.report import FaultReport
+from tests.faults.stored_files import (
+    partials,
+    require_right_files,
+    sizes,
+    used_bytes,
+)
+from tests.support.device_stream import End
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path
+from tests.support.simulators.behaviour import Slow
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.simulators.wire import RecordedRequest
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.conftest import StartFacade
+from tests.system.facade.pulls import Outcome, outcome_of
+
+KILLS = extent(10, 50)
+DEADLY = Path(__file__).parent / "deadly"
+LENGTHS = (PIECE_BYTES // 2, 3 * PIECE_BYTES + 1, 6 * PIECE_BYTES)
+QUOTA = 16 * PIECE_BYTES  # a few rounds' worth: most rounds evict
+PACE = Slow(PIECE_BYTES // 8, 0.01)
+MAX_TOUCHES = 30  # of files: 4 for the start, 15 for each blob that comes, 2 for others
+MOMENTS = ("bytes", "end", "bytes", "touch", "touch")
+COMMIT_SECONDS = 0.03  # in which a blob whose last byte has come is committed
+DEVICES_A_BLOB = 2
+
+
+@frozen
+class Victim:
+    """A blob whose pull was cut, and how much of it had come."""
+
+    path: str
+    digest: str
+    length: int
+    partial_bytes: int = 0
+
+
+@define
+class Rounds:
+    """A facade that is killed again and again, on one cache folder."""
+
+    facade: Facade
+    device: Device
+    upstream: RegistrySimulator
+    cache: Path
+    access_key: str
+    cut: int = 0
+    whole: int = 0
+    resumed: int = 0
+    stored: int = 0
+    died_touching: int = 0
+    _asked_before: int = 0
+    _last: list[Victim] = field(factory=list)  # none, or the last round's
+    _digests: dict[str, str] = field(factory=dict)  # of every path that was ever asked
+
+    async def kill_once(self, seed: int) -> None:
+        """Start it, have it work, kill it, and look at what is left."""
+        chance = random.Random(seed)  # noqa: S311 - any moment will do
+        content = chance.randbytes(chance.choice(LENGTHS))
+        digest = self.upstream.blob(content, get=PACE)
+        victim = Victim(pull_path(self.upstream, digest), digest, len(content))
+        others = chance.sample(sorted(self._digests), k=min(2, len(self._digests)))
+        self._digests[victim.path] = digest
+        self._asked_before = len(self.upstream.requests)
+        how = MOMENTS[seed % len(MOMENTS)]
+        self._start(chance.randrange(1, MAX_TOUCHES) if how == "touch" else 0)
+        asked = [victim.path] * DEVICES_A_BLOB + others + [last.path for last in self._last]
+        pulls = [asyncio.create_task(_outcome(self.device, each)) for each in asked]
+        await self._until(how, chance, pulls, victim)
+        self.died_touching += not self.facade.child.running
+        self.facade.child.kill()
+        self._judge(asked, await asyncio.gather(*pulls))
+        self._look(victim)
+
+    def _start(self, touches: int) -> None:
+        """Start it, to die at a touch of a file if not 0: while it starts, perhaps."""
+        self.facade.environment |= {
+            "PYTHONPATH": str(DEADLY),
+            "DIES_BELOW": str(self.cache),
+            "DIES_AT": str(touches),
+        }
+        try:
+            self.facade.restart()
+        except ChildFailedError:
+            assert touches, self.facade.child.log_tail
+            self.died_touching += 1
+            self._start(0)
+
+    async def _until(
+        self,
+        how: str,
+        chance: random.Random,
+        pulls: list[asyncio.Task[Outcome | None]],
+        victim: Victim,
+    ) -> None:
+        """Return at the moment to kill it."""
+        if how == "touch":
+            await asyncio.wait(pulls)
+            return
+        goal = sizes(partials(self.cache)) + chance.randrange(victim.length)
+        if how == "bytes":
+            await eventually(lambda: sizes(partials(self.cache)) >= goal or pulls[0].done())
+        else:
+            await eventually(lambda: self._has_all(victim.digest) or pulls[0].done())
+            await asyncio.sleep(chance.random() * COMMIT_SECONDS)
+
+    def _has_all(self, digest: str) -> bool:
+        """Tell whether upstream gave all that it was asked for, and was asked for a blob."""
+        all_answered = self.upstream.answered == len(self.upstream.requests)
+        return all_answered and bool(self._gets(digest))
+
+    def _gets(self, digest: str) -> list[RecordedRequest]:
+        """Return the GETs of a blob in this round that bore the credential."""
+        return [
+            request
+            for request in self.upstream.requests[self._asked_before :]
+            if request.method == "GET" and request.path.endswith(digest)
+            if request.header("Authorization")
+        ]
+
+    def _judge(self, asked: list[str], outcomes: list[Outcome | None]) -> None:
+        """What ended cleanly was right; what did not was seen to be cut."""
+        for path, outcome in zip(asked, outcomes, strict=True):
+            if outcome is None or outcome.end is not End.WHOLE:
+                self.cut += 1
+            else:
+                assert (outcome.status, outcome.digest) == (200, self._digests[path])
+                self.whole += 1
+        for last in self._last:
+            gets = self._gets(last.digest)
+            if gets and 0 < last.partial_bytes < last.length:
+                assert gets[0].header("Range") == f"bytes={last.partial_bytes}-"
+                self.resumed += 1
+
+    def _look(self, victim: Victim) -> None:
+        """Look at what the dead left."""
+        self.stored += require_right_files(self.cache)
+        assert used_bytes(self.cache) <= QUOTA
+        key = FlightKey(self.access_key, Kind.BLOB, Digest.parse(victim.digest))
+        left = sizes([Layout(self.cache).flight(key) / "data"])
+        self._last = [evolve(victim, partial_bytes=left)]
+
+    async def recover(self) -> None:
+        """Pull everything, undisturbed."""
+        self._start(0)
+        for path, digest in self._digests.items():
+            outcome = await outcome_of(self.device, path)
+            assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
+        self.stored += require_right_files(self.cache)
+        assert not self.facade.log_lines(status=500)
+        assert not self.facade.log_lines(logger="facade.store", level="error")
+
+
+async def _outcome(device: Device, path: str) -> Outcome | None:
+    """Pull from a facade that dies; None where it died before it answered."""
+    try:
+        return await outcome_of(device, path)
+    except (OSError, asyncio.IncompleteReadError):
+        return None
+
+
+async def test_killed_at_any_moment_nothing_is_wrong_and_nothing_is_lost(
+    own_writer: StatementWriter,
+    own_database: FacadeDatabase,
+    start_facade: StartFacade,
+    upstream: RegistrySimulator,
+    tmp_path: Path,
+    fault_report: FaultReport,
+) -> None:
+    """Every stored byte hashes, what had come is not asked for again, the next pull is right."""
+    cache = tmp_path / "cache"
+    settings = {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": str(QUOTA)}
+    facade = start_facade(own_writer, own_database.facade_url, settings)
+    approval = await connect(facade, own_writer, upstream)
+    facade.child.kill()
+    access_key = approved_connection(approval).access_key
+    rounds = Rounds(facade, facade.device(), upstream, cache, access_key)
+    for seed in range(KILLS):
+        try:
+            await rounds.kill_once(seed)
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
+    await rounds.recover()
+    assert rounds.cut >= KILLS // 2, "the kills came too late to be seen"
+    assert rounds.died_touching >= KILLS // 5, "the files were not touched so often"
+    assert rounds.resumed >= KILLS // 10, "nothing was left to go on with"
+    fault_report.row(
+        f"SIGKILL of the facade, {KILLS} times, {rounds.died_touching} of them between two files",
+        f"{rounds.cut} pulls cut, {rounds.whole} whole and right",
+        f"restart: {rounds.stored} stored blobs hash, {rounds.resumed} partials went on",
+    )
