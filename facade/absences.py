@@ -19,6 +19,14 @@ ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen 
 MAX_ABSENCES: Final = 8192  # of one connection, some 500 bytes each; the oldest is forgotten
 
 
+class RememberedAbsenceError(NotFoundError):
+    """The registry said a short while ago that it does not have it, and was not asked again."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("the registry said just now that it does not have it")
+
+
 @frozen
 class Absence:
     """A digest in a repository. `head_only`: GET was not asked, and might give it all the same."""
@@ -55,10 +63,10 @@ class Absences:
         self._until.pop(absence, None)
 
     def require_not(self, absence: Absence) -> None:
-        """Raise `NotFoundError` where it is remembered that the registry does not have it."""
+        """Raise `RememberedAbsenceError` where the registry said lately that it has it not."""
         wider = evolve(absence, head_only=False)  # what GET does not give, HEAD does not have
         if any(self._until.get(each, float("-inf")) > self._clock() for each in {absence, wider}):
-            raise NotFoundError("the registry said just now that it does not have it")
+            raise RememberedAbsenceError
 
     @property
     def count(self) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from facade.bandwidth import Bandwidth
 from facade.config import FacadeSettings
 from facade.device_connection import DeviceServer
 from facade.device_identity import IdentityRule, compile_uri_pattern
@@ -18,6 +19,7 @@ from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
 from facade.open_content import Approvals, open_content
 from facade.opener import Opener
+from facade.payer import Payers
 from facade.providers import open_providers
 from facade.pull_handler import PullHandler
 from facade.remembering import Remembering
@@ -62,6 +64,9 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
             metrics,
             allow_loopback=settings.allow_loopback,
             proxy=settings.outbound_proxy,
+            timeouts=settings.upstream_timeouts,
+            bandwidth=Bandwidth.of(settings.upstream_bandwidth),
+            remember_missing=settings.remember_missing,
         )
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
@@ -78,8 +83,9 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store)
         )
+        payers = Payers.within(settings.cost_limits)
         devices = DeviceServer(
-            PullHandler(snapshot, upstreams, content, metrics, readiness.staleness),
+            PullHandler(snapshot, upstreams, content, payers, metrics, readiness.staleness),
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),

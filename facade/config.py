@@ -7,6 +7,8 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 from typing_extensions import override
 
+from facade.absences import ABSENCE_SECONDS
+from facade.device_allowance import CostLimits
 from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
 from facade.setting_files import (
     CertificateFile,
@@ -17,6 +19,7 @@ from facade.setting_files import (
 )
 from shared.setting_types import (
     ByteSize,
+    Count,
     DatabaseUrl,
     Duration,
     HttpUrl,
@@ -26,6 +29,7 @@ from shared.setting_types import (
 )
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
 from shared.upstream.proxy import OutboundProxy, ProxyUrl
+from shared.upstream.transport import Timeouts
 
 PREFIX: Final = "FACADE"
 DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
@@ -78,8 +82,25 @@ class FacadeSettings(UpstreamSettings):
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
     unverified_ranges: bool = True
+    # An image of 100 layers is 200 misses (HEAD and GET of each); two at once are still not slowed.
+    device_misses_per_minute: Count = 600
+    device_downloads: Count = 64  # containerd begins 3 at once, podman 6; some are told to do more
+    remember_missing: Duration = ABSENCE_SECONDS
+    upstream_bandwidth: ByteSize = 0  # bytes a second of this process; 0: as much as there is
+    upstream_timeout: PositiveDuration = Timeouts().stall_seconds
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
+
+    @property
+    def cost_limits(self) -> CostLimits:
+        """What one device may cost."""
+        return CostLimits(self.device_misses_per_minute, self.device_downloads)
+
+    @property
+    def upstream_timeouts(self) -> Timeouts:
+        """How long a registry may be silent, before its headers and after."""
+        seconds = self.upstream_timeout
+        return Timeouts(first_byte_seconds=seconds, stall_seconds=seconds)
 
     @override
     def problems(self) -> Iterator[tuple[str, str]]:

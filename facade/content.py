@@ -9,9 +9,11 @@ from attrs import frozen
 from facade.byte_range import Span
 from facade.download import Download, blob_length, open_download
 from facade.manifest import VerifiedManifest, fetch_manifest
+from facade.payer import PaidDownload, Payer
 from facade.pull_path import Pull
 from facade.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
+from shared.upstream.client import Method
 
 Piece = bytes | bytearray | memoryview
 
@@ -41,15 +43,36 @@ class Blob(Protocol):
 
 @frozen
 class Asked:
-    """An authorised pull: by which connection, through which upstream."""
+    """An authorised pull: by which connection, through which upstream, at whose cost."""
 
     pull: Pull
     connection: ApprovedConnection
     upstream: Upstream
+    payer: Payer
+
+    async def pay_miss(self, method: Method = "GET") -> None:
+        """Pay for a question to upstream, unless what is known is answer enough.
+
+        Raises that answer (`NotFoundError`, `WrongBytesLatelyError`), and `TooCostlyError`.
+        """
+        self._require_worth_asking(method)
+        await self.payer.pay_miss()
+
+    async def pay_download(self) -> PaidDownload:
+        """Pay for a download, as `pay_miss` does."""
+        self._require_worth_asking("GET")
+        return await self.payer.pay_download()
+
+    def _require_worth_asking(self, method: Method) -> None:
+        pull = self.pull
+        self.upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
 
 
 class Content(Protocol):
-    """Where content comes from. Everything raises `UpstreamError` and `WrongBytesError`."""
+    """Where content comes from.
+
+    Everything raises `UpstreamError`, `WrongBytesError` and `TooCostlyError`.
+    """
 
     async def require_right(self, asked: Asked) -> None:
         """Return where the asker may read the digest and it exists."""
@@ -68,6 +91,7 @@ class Content(Protocol):
 class StreamedBlob:
     """A blob straight from upstream, from its first byte to its last."""
 
+    _asked: Asked
     _download: Download
     has_ranges: bool = False
 
@@ -80,7 +104,12 @@ class StreamedBlob:
         """Return the whole blob, held back as `Download` says."""
         if span != Span.whole(self.length):
             raise ValueError("a streamed blob has no ranges")
-        return Part(self._download.verified_pieces())
+        return Part(self._pieces())
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
+        with self._asked.upstream.verifying(self._asked.pull.kind, self._asked.pull.digest):
+            async for piece in self._download.verified_pieces():
+                yield piece
 
 
 class StreamedContent:
@@ -89,20 +118,28 @@ class StreamedContent:
     async def require_right(self, asked: Asked) -> None:
         """Ask upstream's HEAD."""
         pull = asked.pull
+        await asked.pay_miss("HEAD")
         async with asked.upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
             pass
 
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Fetch and verify."""
-        return await fetch_manifest(asked.upstream, asked.pull.repository, asked.pull.digest)
+        pull = asked.pull
+        await asked.pay_miss()
+        with asked.upstream.verifying(pull.kind, pull.digest):
+            return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
 
     async def blob_length(self, asked: Asked) -> int:
         """Ask upstream's HEAD."""
+        await asked.pay_miss("HEAD")
         return await blob_length(asked.upstream, asked.pull.repository, asked.pull.digest)
 
     @asynccontextmanager
     async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
         """Stream it."""
-        pull = asked.pull
-        async with open_download(asked.upstream, pull.repository, pull.digest) as download:
-            yield StreamedBlob(download)
+        pull, paid = asked.pull, await asked.pay_download()
+        try:
+            async with open_download(asked.upstream, pull.repository, pull.digest) as download:
+                yield StreamedBlob(asked, download)
+        finally:
+            paid.end()

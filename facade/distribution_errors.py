@@ -120,6 +120,22 @@ def rate_limited(retry_after_seconds: float | None) -> ErrorAnswer:
     )
 
 
+def too_costly(retry_after_seconds: float) -> ErrorAnswer:
+    """Return the answer to a device that costs upstream more than it may."""
+    return ErrorAnswer(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "TOOMANYREQUESTS",
+        "the device asks for too much that is not stored here",
+        _retry_after(retry_after_seconds),
+    )
+
+
+def wrong_answer_lately(retry_after_seconds: float) -> ErrorAnswer:
+    """Return the answer where the registry sent wrong bytes, and is not asked for them now."""
+    headers = _retry_after(retry_after_seconds)
+    return ErrorAnswer(WRONG_ANSWER.status, WRONG_ANSWER.code, WRONG_ANSWER.message, headers)
+
+
 def unavailable(message: str, retry_after_seconds: float | None = None) -> ErrorAnswer:
     """Return the answer where the registry, or this facade, cannot serve now."""
     return ErrorAnswer(

@@ -37,9 +37,9 @@ class FarRanges:
         """Give upstream's bytes of a span, None where it would give others.
 
         They break with `UpstreamError` rather than end early. Raises `UpstreamError` too where
-        upstream does not begin to answer.
+        upstream does not begin to answer, and `TooCostlyError`.
         """
-        pull = asked.pull
+        pull, paid = asked.pull, await asked.pay_download()
         self._relayed[pull.digest] += 1
         try:
             async with asked.upstream.fetch(
@@ -53,6 +53,7 @@ class FarRanges:
                 is_exact = given is not None and given.total == span.length
                 yield answer.chunks() if is_exact else None
         finally:
+            paid.end()
             self._relayed[pull.digest] -= 1
             if not self._relayed[pull.digest]:
                 del self._relayed[pull.digest]

@@ -116,9 +116,10 @@ class Flight:
         failure: Exception = FlightLandedError("the flight was stopped")
         try:
             async with self._upstreams.lease(self._connection) as upstream:
-                async with self._download(upstream) as (download, left):
-                    progress = await self._begin(download.length, left)
-                    await self._receive(download, progress)
+                with upstream.verifying(self.key.kind, self.key.digest):
+                    async with self._download(upstream) as (download, left):
+                        progress = await self._begin(download.length, left)
+                        await self._receive(download, progress)
                 await self._prove(progress)
             await asyncio.to_thread(
                 self._store.commit, self._ingest, self.key, self._pieces.finish(), progress.length

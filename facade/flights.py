@@ -15,6 +15,7 @@ from facade.arrival import (
     StoreGaveUpError,
 )
 from facade.flight import Flight
+from facade.payer import PaidDownload, Payer
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import FollowedIngest, Inode, OwnedIngest
 from facade.store.layout import FlightKey
@@ -23,6 +24,8 @@ from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 
 BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin to answer
+
+Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead of a download
 
 
 class NothingArrivesError(Exception):
@@ -92,24 +95,28 @@ class Flights:
 
     @asynccontextmanager
     async def join(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
     ) -> AsyncIterator[Arrival]:
-        """Read along with the download of a blob; start it where there is none.
+        """Read along with the download of a blob; start it, and pay for it, where there is none.
 
-        Raises what keeps it from beginning, `NothingArrivesError` where that is not known.
+        Taking over from a dead process is free: it is not refused in the middle of an answer.
+        Raises what keeps it from beginning, `NothingArrivesError` where that is not known, and
+        what paying raises.
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
-            async def join_once() -> Arrival:
-                return await stack.enter_async_context(self._join(connection, key, repository))
+            async def join_once(pay: Pay) -> Arrival:
+                joined = self._join(connection, key, repository, pay)
+                return await stack.enter_async_context(joined)
 
-            yield _RejoiningArrival(await join_once(), join_once)
+            free = Payer.without_limits().pay_download
+            yield _RejoiningArrival(await join_once(pay), lambda: join_once(free))
 
     @asynccontextmanager
     async def _join(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
     ) -> AsyncIterator[Arrival]:
-        flight = await self._flight(connection, key, repository)
+        flight = await self._flight(connection, key, repository, pay)
         if flight is not None:
             async with flight.joined() as progress:
                 yield progress
@@ -121,19 +128,58 @@ class Flights:
             followed.close()
 
     async def _flight(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
     ) -> Flight | None:
         """Return this process's flight, a new one perhaps; None where another process has it."""
-        while (flight := self._flights.get(key)) is not None and flight.is_landing:
-            await flight.ended.wait()
-        if flight is None:
-            owned = OwnedIngest.acquire(self._store.layout.flight(key))
-            if owned is None:
+        while True:
+            flight = self._flights.get(key)
+            if flight is not None and not flight.is_landing:
+                return flight
+            if flight is not None:
+                await flight.ended.wait()
+            elif self._arrives_elsewhere(key):
                 return None
-            flight = self._flights[key] = Flight(
-                key, repository, connection, owned, self._store, self._upstreams, self._forget
-            )
+            else:
+                paid = await pay()
+                if key not in self._flights:
+                    return self._begin(connection, key, repository, paid)
+                paid.give_back()  # somebody has begun it while this one waited to pay
+
+    def _begin(
+        self,
+        connection: ApprovedConnection,
+        key: FlightKey,
+        repository: RepositoryName,
+        paid: PaidDownload,
+    ) -> Flight | None:
+        """Return a new flight; None, and nothing is paid, where another process has it."""
+        owned = None
+        try:
+            owned = OwnedIngest.acquire(self._store.layout.flight(key))
+        finally:
+            if owned is None:
+                paid.give_back()
+        if owned is None:
+            return None
+
+        def ended(flight: Flight) -> None:
+            self._forget(flight)
+            paid.end()
+
+        flight = self._flights[key] = Flight(
+            key, repository, connection, owned, self._store, self._upstreams, ended
+        )
         return flight
+
+    def _arrives_elsewhere(self, key: FlightKey) -> bool:
+        """Tell whether another process brings it by now: to read along costs nothing."""
+        ingest = FollowedIngest.open(self._store.layout.flight(key))
+        if ingest is None:
+            return False
+        try:
+            return ingest.has_owner
+        finally:
+            ingest.close()
 
     async def land(self) -> None:
         """Stop every flight, keeping what has come."""

@@ -26,6 +26,7 @@ class Metrics:
     loop_lag: Gauge
     statements_refused: Counter
     unverified_ranges: Counter
+    not_asked: Counter
     credentials_minted: Counter
     tokens_minted: Counter
     store: StoreMetrics
@@ -73,6 +74,12 @@ class Metrics:
             Counter(
                 "facade_unverified_ranges",
                 "Far ranges of cold blobs that were relayed as upstream gave them",
+                registry=registry,
+            ),
+            Counter(
+                "facade_not_asked",
+                "Pulls that were answered without asking the registry, as they had to ask it",
+                ["reason"],
                 registry=registry,
             ),
             Counter(

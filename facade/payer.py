@@ -8,8 +8,6 @@ paid.end()                                       # when it has ended, or paid.gi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from attrs import define, field, frozen
@@ -100,15 +98,6 @@ class Payer:
     async def pay_download(self) -> "PaidDownload":
         """Pay for a download; raise `TooCostlyError`."""
         return await self._payers.pay_download(self._device)
-
-    @asynccontextmanager
-    async def download(self) -> AsyncIterator[None]:
-        """Pay for a download that lasts as long as the block; raise `TooCostlyError`."""
-        paid = await self.pay_download()
-        try:
-            yield
-        finally:
-            paid.end()
 
 
 @frozen(eq=False)

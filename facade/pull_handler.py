@@ -16,6 +16,7 @@ from facade.access import Denied, authorize_pull
 from facade.arrival import ArrivalEndedError
 from facade.byte_range import ByteRange, Span, UnsatisfiableRangeError
 from facade.content import Asked, Content, Piece
+from facade.device_allowance import TooCostlyError
 from facade.device_connection import (
     SERVER_NAME,
     DeviceConnection,
@@ -27,10 +28,11 @@ from facade.device_identity import DeviceIdentity
 from facade.distribution_errors import PullRefusedError
 from facade.held_back import WrongBytesError
 from facade.metrics import Metrics
+from facade.payer import Payer, Payers
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from facade.relay import WRITE_BUFFER_BYTES, relay
 from facade.snapshot import Snapshot
-from facade.upstream_answers import answer_to
+from facade.upstream_answers import answer_to, why_not_asked
 from facade.upstreams import ConnectionRevokedError, Upstreams
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, Kind
@@ -81,6 +83,7 @@ class PullHandler:
     _snapshot: Snapshot
     _upstreams: Upstreams
     _content: Content
+    _payers: Payers
     _metrics: Metrics
     _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
 
@@ -120,9 +123,12 @@ class PullHandler:
             return _api_version(exchange.request_id)
         exchange.pull = pull = _upstream_form(asked)
         exchange.connection = connection = self._authorize(pull, exchange.device)
+        payer = self._payers.payer(exchange.device.id)
         try:
-            return await self._serve(exchange, pull, connection)
-        except (UpstreamError, WrongBytesError, SealedSecretError) as failure:
+            return await self._serve(exchange, pull, connection, payer)
+        except (UpstreamError, WrongBytesError, SealedSecretError, TooCostlyError) as failure:
+            if reason := why_not_asked(failure):
+                self._metrics.not_asked.labels(reason).inc()
             raise PullRefusedError(answer_to(failure, pull.kind), str(failure)) from failure
         except ArrivalEndedError as ended:
             raise PullRefusedError(answer_to(ended.__cause__, pull.kind), str(ended)) from ended
@@ -152,11 +158,11 @@ class PullHandler:
         return decision.connection
 
     async def _serve(
-        self, exchange: Exchange, pull: Pull, connection: ApprovedConnection
+        self, exchange: Exchange, pull: Pull, connection: ApprovedConnection, payer: Payer
     ) -> web.StreamResponse:
         request = exchange.request
         async with self._upstreams.lease(connection) as upstream:
-            asked = Asked(pull, connection, upstream)
+            asked = Asked(pull, connection, upstream, payer)
             if _matches(request.headers.get("If-None-Match", ""), pull):
                 await self._content.require_right(asked)
                 return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)

@@ -20,6 +20,10 @@ class SingleFlight(Generic[_Key, _Result]):
 
     _tasks: dict[_Key, asyncio.Task[_Result]] = field(factory=dict, init=False)
 
+    def is_under_way(self, key: _Key) -> bool:
+        """Tell whether somebody has asked for it already."""
+        return key in self._tasks
+
     async def share(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return what the work returns, or raise what it raises; it begins where none is."""
         task = self._tasks.get(key)

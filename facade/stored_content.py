@@ -91,7 +91,9 @@ class StoredContent:
                     return WarmBlob(self._store, blob)
             try:
                 arrival = await stack.enter_async_context(
-                    self._flights.join(asked.connection, key, asked.pull.repository)
+                    self._flights.join(
+                        asked.connection, key, asked.pull.repository, asked.pay_download
+                    )
                 )
                 await self._right.require_while_arriving(asked, arrival.repository)
                 return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -16,6 +16,7 @@ from facade.background_proofs import Right
 from facade.byte_range import Span
 from facade.content import Asked, StreamedContent
 from facade.manifest import VerifiedManifest
+from facade.payer import Payer
 from facade.right_to_read import RightToRead, right_of
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -49,7 +50,11 @@ class StoredManifests:
         stored = await self._stored(asked)
         if stored is not None:
             return stored
-        return await self._fetching.share(right_of(asked), lambda: self._fetched(asked))
+        right = right_of(asked)
+        if not self._fetching.is_under_way(right):
+            await asked.pay_miss()
+        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        return await self._fetching.share(right, lambda: self._fetched(paid))
 
     async def close(self) -> None:
         """End what is being fetched."""

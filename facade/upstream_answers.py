@@ -1,6 +1,10 @@
 """One table: what went wrong on the way to a registry, and what the device is told of it."""
 
+from typing import Final
+
+from facade.absences import RememberedAbsenceError
 from facade.circuit_breaker import CircuitOpenError
+from facade.device_allowance import TooCostlyError, TooManyDownloadsError, TooManyMissesError
 from facade.distribution_errors import (
     BLOB_UNKNOWN,
     CREDENTIAL_REFUSED,
@@ -9,10 +13,13 @@ from facade.distribution_errors import (
     WRONG_ANSWER,
     ErrorAnswer,
     rate_limited,
+    too_costly,
     too_slow,
     unavailable,
+    wrong_answer_lately,
 )
 from facade.held_back import WrongBytesError
+from facade.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (
@@ -30,8 +37,24 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 
+# What is answered without asking the registry, and how the metrics call it.
+_NOT_ASKED: Final = {
+    CircuitOpenError: "circuit_open",
+    RememberedAbsenceError: "missing",
+    TooManyDownloadsError: "device_downloads",
+    TooManyMissesError: "device_misses",
+    WrongBytesLatelyError: "wrong_bytes",
+}
 
-def answer_to(failure: BaseException | None, kind: Kind) -> ErrorAnswer:  # noqa: PLR0911 - a table
+
+def why_not_asked(failure: BaseException) -> str | None:
+    """Return why the registry was not asked, None where it was."""
+    return _NOT_ASKED.get(type(failure))
+
+
+def answer_to(  # noqa: C901, PLR0911 - a table
+    failure: BaseException | None, kind: Kind
+) -> ErrorAnswer:
     """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
     match failure:
         case NotFoundError():
@@ -42,6 +65,10 @@ def answer_to(failure: BaseException | None, kind: Kind) -> ErrorAnswer:  # noqa
             return EGRESS_REFUSED
         case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
             return WRONG_ANSWER
+        case WrongBytesLatelyError():
+            return wrong_answer_lately(failure.retry_after)
+        case TooCostlyError():
+            return too_costly(failure.retry_after)
         case RateLimitedError():
             return rate_limited(failure.retry_after)
         case UpstreamTimeoutError():

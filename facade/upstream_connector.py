@@ -4,6 +4,8 @@ import time
 
 from attrs import frozen
 
+from facade.absences import ABSENCE_SECONDS, Absences
+from facade.bandwidth import Bandwidth
 from facade.circuit_breaker import CircuitBreaker
 from facade.metrics import Metrics
 from facade.providers import Providers
@@ -20,7 +22,7 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import UpstreamTransport
+from shared.upstream.transport import Timeouts, UpstreamTransport
 
 
 @frozen
@@ -31,6 +33,9 @@ class UpstreamConnector:
     _metrics: Metrics
     _allow_loopback: bool
     _proxy: OutboundProxy | None = None
+    _timeouts: Timeouts | None = None
+    _bandwidth: Bandwidth | None = None  # of all its upstreams together
+    _remember_missing: float = ABSENCE_SECONDS
 
     async def connect(self, connection: ApprovedConnection) -> Upstream:
         """Return the upstream; nothing is asked of the registry yet.
@@ -38,14 +43,19 @@ class UpstreamConnector:
         Raises `SealedSecretError` where the secret does not open, and `UpstreamError` where the
         connection's CA cannot be read.
         """
-        return Upstream(await self.client(connection), CircuitBreaker(time.monotonic))
+        return Upstream(
+            await self.client(connection),
+            CircuitBreaker(time.monotonic),
+            absences=Absences(time.monotonic, self._remember_missing),
+            bandwidth=self._bandwidth,
+        )
 
     async def client(self, connection: ApprovedConnection) -> RegistryClient:
         """Return the client alone, for who asks once; raise as `connect` does."""
         provider = self._providers.provider_of(connection)
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
-        transport = await UpstreamTransport.open(target, proxy=self._proxy)
+        transport = await UpstreamTransport.open(target, timeouts=self._timeouts, proxy=self._proxy)
 
         async def credential() -> Lasting[BasicCredential | None]:
             if provider is None:

@@ -90,6 +90,15 @@ def parse_int(text: str) -> int:
     return int(_matched(_INTEGER, text)[0])
 
 
+def parse_count(text: str) -> int:
+    """Return a whole number that is not negative."""
+    count = parse_int(text)
+    if count < 0:
+        message = "negative"
+        raise ValueError(message)
+    return count
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of `250ms`, `30s`, `5m`, `24h` or `90d`."""
     match = _matched(_DURATION, text)
@@ -197,6 +206,7 @@ Duration = Annotated[float, Form(parse_duration, "a duration such as 30s, 5m or 
 PositiveDuration = Annotated[
     float, Form(parse_positive_duration, "a duration such as 30s, 5m or 24h, and not zero")
 ]
+Count = Annotated[int, Form(parse_count, "a whole number, 0 or more")]
 ByteSize = Annotated[int, Form(parse_byte_size, "a size such as 10GiB, 512MiB or bytes")]
 Networks = Annotated[
     tuple[Network, ...],

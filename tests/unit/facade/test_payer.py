@@ -103,14 +103,6 @@ async def test_a_download_costs_a_miss_and_gives_both_back() -> None:
         await payer.pay_download()
 
 
-async def test_a_download_lasts_as_long_as_its_block(payer: Payer) -> None:
-    """However the block ends."""
-    for _ in range(5):
-        with pytest.raises(LookupError):
-            async with payer.download():
-                raise LookupError
-
-
 async def test_what_is_nobodys_has_no_limit() -> None:
     """What goes on for those who follow already is not refused in its middle."""
     payer = Payer.without_limits()
