@@ -59,7 +59,9 @@ class Wire:
         await self.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
 
     async def write(self, content: bytes) -> None:
-        """Write bytes as they are."""
+        """Write bytes as they are; raise `ConnectionError` where the client has left."""
+        if self._writer.transport.is_closing():
+            raise ConnectionAbortedError
         self._writer.write(content)
         await self._writer.drain()
 
