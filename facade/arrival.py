@@ -11,7 +11,8 @@ from attrs import define, field
 
 from facade.held_back import PIECE_BYTES
 from facade.store.cached_read import read_at
-from facade.store.ingest_file import FollowedIngest, Inode, inode_of
+from facade.store.ingest_file import FollowedIngest
+from facade.store.inode import Inode, inode_of
 from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
@@ -79,9 +80,9 @@ class Progress:
         """The file that grows."""
         return inode_of(self.descriptor)
 
-    def move(self, reached: int) -> None:
-        """Note that so many bytes have come."""
-        self.reached = reached
+    def move_by(self, count: int) -> None:
+        """Note that so many bytes more have come."""
+        self.reached += count
         self._tell()
 
     def prove(self) -> None:

@@ -75,13 +75,21 @@ class ArrivingBlob:
             await self._arrival.readable_beyond(0)
         offset = span.first
         while offset < span.end:
-            limit = min(await self._arrival.readable_beyond(offset), span.end)
+            limit = await self._sendable_beyond(offset, span)
             while offset < limit:
                 piece = await self._arrival.read(offset, min(limit - offset, PIECE_BYTES))
                 if not piece:
                     raise ArrivalEndedError("the store's file is shorter than it was")
                 yield piece
                 offset += len(piece)
+
+    async def _sendable_beyond(self, offset: int, span: Span) -> int:
+        """Wait for more of the span; its last piece is held back until the whole is proven."""
+        held_back = span.end - PIECE_BYTES
+        limit = await self._arrival.readable_beyond(offset)
+        if limit < self.length and held_back <= offset:
+            limit = await self._arrival.readable_beyond(max(offset, self.length - PIECE_BYTES))
+        return span.end if limit == self.length else min(limit, held_back)
 
     async def _from_upstream(self, offset: int, end: int) -> AsyncIterator[Piece]:
         """Yield a span's bytes from upstream, its last piece only where the whole blob is right."""

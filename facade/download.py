@@ -5,7 +5,7 @@ yielded was right. Memory is constant: what is held is one piece and what one re
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -43,6 +43,12 @@ _BREAKS: Final = (
 _ASKING_FOR_PATIENCE: Final = (CircuitOpenError, RateLimitedError, ServerError)
 _log = get_logger("facade.download")
 
+Settle = Callable[[], Awaitable[None]]
+
+
+async def _settled() -> None:
+    """Return at once: the verifier takes each chunk before the next one is asked for."""
+
 
 @define(eq=False)
 class Download:
@@ -55,7 +61,9 @@ class Download:
     _stack: AsyncExitStack
     _chunks: AsyncIterator[bytes]
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
+    _reached: int = 0  # what the verifier took, or was handed and takes in time
     _failures: int = field(default=0, init=False)
+    settle: Settle = _settled  # awaited where the verifier has to have taken everything
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
         """Yield what may be sent on, the held-back end last.
@@ -68,29 +76,35 @@ class Download:
         yield self.verifier.finish()
 
     async def unverified_chunks(self) -> AsyncIterator[bytes]:
-        """Yield everything as it comes: only where this ends without an error was it right."""
+        """Yield everything as it comes: only where this ends without an error was it right.
+
+        Whoever takes a chunk has the verifier take it, some time before `settle` returns.
+        """
         async for chunk in self._resumed_chunks():
-            self.verifier.take_verbatim(chunk)
             yield chunk
+        await self.settle()
         self.verifier.finish()
 
     async def _resumed_chunks(self) -> AsyncIterator[bytes]:
-        """Yield upstream's bytes; whoever asks for the next has had the verifier take the last."""
-        while self.verifier.taken < self.length:
+        while self._reached < self.length:
             try:
                 async for chunk in self._chunks:
                     self._failures = 0
+                    self._reached += len(chunk)
+                    if self._reached > self.length:
+                        message = "more bytes than the announced length"
+                        raise WrongBytesError(message)
                     yield chunk
-                if self.verifier.taken == self.length:
+                if self._reached == self.length:
                     break
                 message = "the body ended early"
                 raise BrokenBodyError(message)
             except _BREAKS as error:
-                if self.verifier.taken == self.length:
+                if self._reached == self.length:
                     break  # only the framing's end is missing; the digest tells
                 await self._before_resuming(error)
                 try:
-                    self._chunks = await self._resume(self.verifier.taken)
+                    self._chunks = await self._resume(self._reached)
                 except _BREAKS as again:
                     self._chunks = _Broken(again)
 
@@ -100,6 +114,7 @@ class Download:
         The verifier has to take that beginning before anything more. Raises `UpstreamError`
         where upstream does not begin to answer.
         """
+        self._reached = left
         self._chunks = await self._resume(left)
 
     async def _before_resuming(self, error: UpstreamError) -> None:
@@ -110,7 +125,7 @@ class Download:
             "upstream broke, resuming",
             repository=self._repository,
             digest=self.verifier.digest,
-            bytes=self.verifier.taken,
+            bytes=self._reached,
             attempt=self._failures,
             reason=type(error).__name__,
         )
@@ -143,9 +158,11 @@ class Download:
             beginning, rest = chunk[:left], chunk[left:]
             again.update(beginning)
             left -= len(beginning)
-            if left == 0 and beginning and again.hexdigest() != self.verifier.prefix_hash():
-                message = "the registry sent another beginning the second time"
-                raise WrongBytesError(message)
+            if left == 0 and beginning:
+                await self.settle()
+                if again.hexdigest() != self.verifier.prefix_hash():
+                    message = "the registry sent another beginning the second time"
+                    raise WrongBytesError(message)
             if rest:
                 yield rest
 

@@ -8,7 +8,6 @@ import asyncio
 import errno
 import os
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,10 +17,12 @@ from attrs import define, field
 from facade.arrival import Progress, StoreGaveUpError
 from facade.download import Download, continue_download, open_download
 from facade.held_back import HeldBackVerifier, WrongBytesError
+from facade.ingest_writer import IngestWriter
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.piece_checksums import PieceHasher
+from facade.thread_work import finish_in_thread
 from facade.upstream import Upstream
 from facade.upstreams import ConnectionRevokedError, Upstreams
 from shared.approved_connection import ApprovedConnection
@@ -33,8 +34,6 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
 GRACE_DEVICES: Final = 2
 GRACE_BYTES: Final = 64 * 1024 * 1024
-GATHERED_BYTES: Final = 1024 * 1024  # written at once
-GATHERED_SECONDS: Final = 0.05  # a slow registry's bytes are passed on in pieces as they come
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of a left partial at a time
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -94,8 +93,9 @@ class Flight:
         await self.ended.wait()
 
     def _cancel(self) -> None:
-        self.is_landing = True
-        self._task.cancel()
+        if not self.is_landing:
+            self.is_landing = True
+            self._task.cancel()
 
     def _last_one_left(self) -> None:
         progress = self._begun
@@ -121,10 +121,7 @@ class Flight:
                         progress = await self._begin(download.length, left)
                         await self._receive(download, progress)
                 await self._prove(progress)
-            await asyncio.to_thread(
-                self._store.commit, self._ingest, self.key, self._pieces.finish(), progress.length
-            )
-            self._kept = True
+            await finish_in_thread(self._keep, progress.length)
         except (UpstreamError, WrongBytesError, ConnectionRevokedError) as error:
             failure = error
         except (NoRoomError, SealedSecretError) as error:
@@ -156,7 +153,7 @@ class Flight:
             self._ingest.announce(length, self.repository)
 
         if left:
-            await asyncio.to_thread(announce)
+            await finish_in_thread(announce)
         else:
             await self._store.make_room(length, announce)
         progress = Progress(os.dup(self._ingest.descriptor), length, self.repository, left)
@@ -172,44 +169,49 @@ class Flight:
             self._pieces.update(chunk)
 
     async def _receive(self, download: Download, progress: Progress) -> None:
-        """Write what comes, in a thread, and let readers follow.
+        """Write what comes and let readers follow, until digest and length agree.
 
-        What a dead owner left is hashed first, while readers read it already. A hop for every
-        chunk was measured at 7 CPU seconds a GiB; so they are gathered, but no longer than a
-        device would notice.
+        What a dead owner left is hashed first, while readers read it already.
         """
-        await asyncio.to_thread(self._rehash, download, progress.reached)
-        gathered, gathered_bytes, written_at = list[bytes](), 0, 0.0
-        async for chunk in download.unverified_chunks():
-            gathered.append(chunk)
-            gathered_bytes += len(chunk)
-            now = time.monotonic()
-            if gathered_bytes >= GATHERED_BYTES or now - written_at >= GATHERED_SECONDS:
-                await self._write(gathered, progress)
-                gathered, gathered_bytes, written_at = [], 0, now
-        await self._write(gathered, progress)
+        await finish_in_thread(self._rehash, download, progress.reached)
+        writer = IngestWriter(
+            lambda chunks: self._append(chunks, download.verifier), progress.move_by
+        )
+        download.settle = writer.settle
+        try:
+            async for chunk in download.unverified_chunks():
+                await writer.put(chunk)
+        finally:
+            await writer.stop()
 
-    async def _write(self, chunks: list[bytes], progress: Progress) -> None:
-        await asyncio.to_thread(self._append, chunks)
-        progress.move(progress.reached + sum(map(len, chunks)))
-
-    def _append(self, chunks: list[bytes]) -> None:
+    def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
         size = self._ingest.size
         try:
             self._ingest.append(chunks)
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
-            self._store.relieve_disk(max(RELIEF_BYTES, sum(map(len, chunks))))
+            self._relieve_disk(error, max(RELIEF_BYTES, sum(map(len, chunks))))
             self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
+            verifier.take_verbatim(chunk)
             self._pieces.update(chunk)
+
+    def _relieve_disk(self, error: OSError, count: int) -> None:
+        try:
+            self._store.relieve_disk(count)
+        except NoRoomError:
+            raise error from None
 
     async def _prove(self, progress: Progress) -> None:
         """Let readers through to the end: digest and length agree."""
         self._ingest.prove()
         progress.prove()
-        await asyncio.to_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
+        await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
+
+    def _keep(self, length: int) -> None:
+        self._store.commit(self._ingest, self.key, self._pieces.finish(), length)
+        self._kept = True
 
     def _end(self, failure: Exception) -> None:
         """Let go of the file, and tell readers if there will be no more."""

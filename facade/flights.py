@@ -17,7 +17,8 @@ from facade.arrival import (
 from facade.flight import Flight
 from facade.payer import PaidDownload, Payer
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import FollowedIngest, Inode, OwnedIngest
+from facade.store.ingest_file import FollowedIngest, OwnedIngest, is_owned
+from facade.store.inode import Inode
 from facade.store.layout import FlightKey
 from facade.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection
@@ -192,6 +193,8 @@ class Flights:
                 ingest = await asyncio.to_thread(FollowedIngest.open, folder)
                 if ingest is not None:
                     return FollowedArrival(ingest, self._store.layout.blob(key.digest))
+                if not is_owned(folder):
+                    raise NothingArrivesError  # its owner died before it began
                 await asyncio.sleep(POLL_SECONDS)
         raise NothingArrivesError
 

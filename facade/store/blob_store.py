@@ -23,6 +23,7 @@ from facade.store.ingest_file import DATA, Announcement, OwnedIngest
 from facade.store.layout import FILE_MODE, FlightKey, Layout
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from facade.store_metrics import StoreMetrics
+from facade.thread_work import finish_in_thread
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
 
@@ -115,7 +116,7 @@ class BlobStore:
         """
         if length > self._max_bytes:
             raise NoRoomError
-        while not await asyncio.to_thread(self._as_evictor, lambda: self._make_room(length, claim)):  # noqa: ASYNC110 - another process evicts, and tells nobody
+        while not await finish_in_thread(self._as_evictor, lambda: self._make_room(length, claim)):  # noqa: ASYNC110 - another process evicts, and tells nobody
             await asyncio.sleep(EVICTOR_WAIT_SECONDS)
 
     def relieve_disk(self, length: int) -> None:
@@ -151,16 +152,20 @@ class BlobStore:
                 self.index.added(digest, path.stat().st_size)
         for digest in indexed - present:
             self.index.removed(digest)
-        self._drop_abandoned()
+        self._drop_partials(idle_seconds=ABANDONED_PARTIAL_SECONDS)
 
-    def _drop_abandoned(self) -> None:
-        oldest = time.time() - ABANDONED_PARTIAL_SECONDS
+    def _drop_partials(self, *, idle_seconds: float) -> int:
+        """Drop what nobody writes and nobody wrote for so long; return the bytes that frees."""
+        freed, newest = 0, time.time() - idle_seconds
         for folder in self.layout.ingest.iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if (folder / DATA).stat().st_mtime < oldest:
-                    owned = OwnedIngest.acquire(folder)
-                    if owned is not None:
-                        owned.discard()
+                if (folder / DATA).stat().st_mtime > newest:
+                    continue
+                announced, owned = Announcement.read(folder), OwnedIngest.acquire(folder)
+                if owned is not None:
+                    owned.discard()
+                    freed += announced.length if announced else 0
+        return freed
 
     def _as_evictor(self, evict: Callable[[], None]) -> bool:
         """Evict as the only evictor of the machine; False where another process does so now."""
@@ -180,13 +185,18 @@ class BlobStore:
         claim()
 
     def _evict(self, excess: int) -> None:
+        if excess > 0:
+            excess -= self._drop_partials(idle_seconds=ABANDONED_PARTIAL_SECONDS)
         candidates = self.index.least_used(EVICTION_BATCH if excess > 0 else 0)
         skipped = 0
         while excess > 0:
             if skipped == len(candidates):
                 candidates = self.index.least_used(skipped + EVICTION_BATCH)
                 if skipped == len(candidates):
-                    raise NoRoomError
+                    excess -= self._drop_partials(idle_seconds=0)
+                    if excess > 0:
+                        raise NoRoomError
+                    return
             candidate = candidates[skipped]
             if self._remove_unused(candidate.digest):
                 excess -= candidate.size

@@ -15,18 +15,11 @@ from typing import Self
 from attrs import define, frozen
 
 from facade.store.file_lock import is_locked, lock_exclusively
+from facade.store.inode import is_file_at
 from facade.store.layout import DIRECTORY_MODE, FILE_MODE
 from shared.oci import RepositoryName
 
 DATA, ANNOUNCEMENT, PROOF = "data", "announcement", "proof"
-
-
-@frozen
-class Inode:
-    """Which file an open file is, whatever its name."""
-
-    device: int
-    number: int
 
 
 @frozen
@@ -63,7 +56,7 @@ class OwnedIngest:
         except FileNotFoundError:
             return None  # its last owner took the folder away in between
         with suppress(FileNotFoundError):
-            if lock_exclusively(descriptor) and _is_file_at(descriptor, path):
+            if lock_exclusively(descriptor) and is_file_at(descriptor, path):
                 ingest = cls(folder, descriptor)
                 if ingest.size == 0:
                     _forget(folder)  # what a crash left of another attempt
@@ -130,7 +123,11 @@ class OwnedIngest:
         self.release()
 
     def release(self) -> None:
-        """Let go of the file as it is, and of a folder without one."""
+        """Let go of the file as it is; of an empty one, nothing is left."""
+        with suppress(FileNotFoundError):
+            if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
+                _forget(self.folder)
+                (self.folder / DATA).unlink()
         os.close(self.descriptor)
         with suppress(OSError):  # not empty: a partial, or already the next attempt
             self.folder.rmdir()
@@ -171,7 +168,7 @@ class FollowedIngest:
             if (self.folder / PROOF).read_text() == str(os.fstat(self.descriptor).st_ino):
                 return True
         with suppress(FileNotFoundError):
-            return _is_file_at(self.descriptor, blob)
+            return is_file_at(self.descriptor, blob)
         return False
 
     @property
@@ -190,14 +187,16 @@ def _forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def inode_of(file: int | Path) -> Inode:
-    """Return which file it is; raise `OSError`."""
-    status = file.stat() if isinstance(file, Path) else os.fstat(file)
-    return Inode(status.st_dev, status.st_ino)
-
-
-def _is_file_at(descriptor: int, path: Path) -> bool:
-    return inode_of(descriptor) == inode_of(path)
+def is_owned(folder: Path) -> bool:
+    """Tell whether somebody writes an arriving blob now."""
+    try:
+        descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_locked(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

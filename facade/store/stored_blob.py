@@ -9,6 +9,7 @@ from attrs import define
 from facade.held_back import PIECE_BYTES
 from facade.store.cached_read import read_at
 from facade.store.file_lock import lock_shared
+from facade.store.inode import is_file_at
 from facade.store.piece_checksums import PieceChecksums
 from shared.oci import Digest
 
@@ -34,8 +35,8 @@ class StoredBlob:
         except FileNotFoundError:
             return None
         try:
-            if not lock_shared(descriptor):
-                os.close(descriptor)  # the evictor has it: as good as gone
+            if not lock_shared(descriptor) or not _lies_at(descriptor, path):
+                os.close(descriptor)  # the evictor has it, or had: as good as gone
                 return None
             length = os.fstat(descriptor).st_size
             checksums = PieceChecksums.of_length(checksums_path.read_bytes(), length)
@@ -71,3 +72,10 @@ class StoredBlob:
         if len(content) != wanted:
             raise RottenBlobError("the file is shorter than it was")
         return content
+
+
+def _lies_at(descriptor: int, path: Path) -> bool:
+    try:
+        return is_file_at(descriptor, path)
+    except FileNotFoundError:
+        return False
