@@ -110,6 +110,9 @@ class FacadeSettings(UpstreamSettings):
             compile_uri_pattern(self.device_uri_pattern)
         except InvalidUriPatternError as error:
             yield "device_uri_pattern", str(error)
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE
+        if not is_spiffe and self.device_uri_pattern != DEFAULT_URI_PATTERN:
+            yield "device_uri_pattern", "no pattern, unless FACADE_DEVICE_IDENTITY is spiffe"
         if not belong_together(self.tls_cert_file, self.tls_key_file):
             yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
         if self.cache_max_bytes != 0 and self.cache_dir is None:

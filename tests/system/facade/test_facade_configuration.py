@@ -75,6 +75,21 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
         assert unsaid not in ended.stderr
 
 
+def test_half_a_choice_of_identity_does_not_start(good: dict[str, str]) -> None:
+    """Nobody finds out only by the devices that are let in."""
+    half = {
+        "FACADE_DEVICE_IDENTITY": "dns",
+        "FACADE_DEVICE_URI_PATTERN": "spiffe://example.com/{device}",
+    }
+    for wrong, named in (
+        (half, "FACADE_DEVICE_URI_PATTERN"),
+        ({"FACADE_DEVICE_IDENTITY": ""}, "FACADE_DEVICE_IDENTITY"),
+    ):
+        ended = serve({**good, **wrong})
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == [named]
+
+
 def test_values_are_read_from_files_too(good: dict[str, str], tmp_path: Path) -> None:
     """A database URL has a password in it; given twice, nobody knows which is meant."""
     (tmp_path / "url").write_text(f"postgresql://u:{CANARY}@h:port/d\n")

@@ -251,3 +251,21 @@ def test_a_pattern_that_could_be_read_in_two_ways_is_refused(
     """Or that no SPIFFE id has: each placeholder is a whole segment."""
     environment = {**good, "FACADE_DEVICE_URI_PATTERN": pattern}
     assert problems_of(environment).keys() == {"FACADE_DEVICE_URI_PATTERN"}
+
+
+@pytest.mark.parametrize("kind", ["", "spiffe,dns", "SPIFFE", "any", "uri"])
+def test_devices_are_identified_in_exactly_one_way(good: Mapping[str, str], kind: str) -> None:
+    """Chosen by its name; what is no choice is not taken for the default."""
+    environment = {**good, "FACADE_DEVICE_IDENTITY": kind}
+    assert problems_of(environment).keys() == {"FACADE_DEVICE_IDENTITY"}
+
+
+@pytest.mark.parametrize("kind", ["dns", "subject"])
+def test_a_pattern_that_would_not_be_looked_at_is_refused(
+    good: Mapping[str, str], kind: str
+) -> None:
+    """Whoever set both expects something that does not happen."""
+    environment = {**good, "FACADE_DEVICE_IDENTITY": kind}
+    assert load(FacadeSettings, PREFIX, environment).device_identity == kind
+    environment["FACADE_DEVICE_URI_PATTERN"] = "spiffe://example.com/{device}"
+    assert problems_of(environment).keys() == {"FACADE_DEVICE_URI_PATTERN"}
