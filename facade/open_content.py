@@ -14,6 +14,7 @@ from facade.ended_rights import EndedRights
 from facade.far_ranges import FarRanges
 from facade.flights import Flights
 from facade.store.blob_store import BlobStore
+from facade.store.scrub import Scrubber
 from facade.store_metrics import StoreMetrics
 from facade.stored_content import StoredContent
 from facade.upstreams import Upstreams
@@ -49,7 +50,12 @@ async def open_content(
         store.index, approvals.access_keys, approvals.are_known, approvals.changed
     )
     try:
-        async with _beside(store.keep_uses(), ended_rights.keep_ended()):
+        async with _beside(
+            store.keep_uses(),
+            store.keep_tidy(),
+            ended_rights.keep_ended(),
+            Scrubber(store).scrub(),
+        ):
             yield content
     finally:
         await content.close()

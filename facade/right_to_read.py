@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from facade.background_proofs import BackgroundProofs, Right
 from facade.content import Asked, StreamedContent
+from facade.payer import Payer
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
@@ -59,7 +60,7 @@ class RightToRead:
         right = right_of(asked)
         if not self._store.index.is_member(right.key):
             return False
-        await self._asking.share(right, lambda: self._ask(asked))
+        await self._ask(asked, right)
         await asyncio.to_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
         return True
 
@@ -70,14 +71,21 @@ class RightToRead:
         `UpstreamError` where upstream denies it.
         """
         if arrives_through != asked.pull.repository and self.membership(asked) is None:
-            await self._asking.share(right_of(asked), lambda: self._ask(asked))
+            await self._ask(asked, right_of(asked))
 
     async def close(self) -> None:
         """End what upstream is being asked."""
         await self._asking.close()
         await self._proofs.close()
 
-    async def _ask(self, asked: Asked) -> None:
-        """Ask upstream on behalf of everybody who waits, whichever of them leaves."""
+    async def _ask(self, asked: Asked, right: Right) -> None:
+        """Ask upstream once for everybody who asks now; who asks first pays for it."""
+        if not self._asking.is_under_way(right):
+            await asked.pay_miss("HEAD")
+        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        await self._asking.share(right, lambda: self._asked(paid))
+
+    async def _asked(self, asked: Asked) -> None:
+        """Ask on behalf of all who wait, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
             await self._streamed.require_right(attrs.evolve(asked, upstream=upstream))

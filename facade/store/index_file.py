@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS blobs (
     digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used_at REAL NOT NULL, uses INTEGER NOT NULL,
     scrubbed_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (used_at);
+CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (uses > 1, used_at);
+CREATE INDEX IF NOT EXISTS blobs_by_scrub ON blobs (scrubbed_at);
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """

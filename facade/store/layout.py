@@ -4,6 +4,7 @@ blobs/<algorithm>/<2 hex>/<hex>        complete and verified; beside it <hex>.xx
 ingest/<flight>/data                   arriving; `length`, and `proof` once it is verified
 quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
+*.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
 import hashlib
@@ -64,6 +65,16 @@ class Layout:
     def index(self) -> Path:
         """The index of memberships and uses."""
         return self.root / "index.sqlite3"
+
+    @property
+    def evictor_lock(self) -> Path:
+        """Held by the process that makes room."""
+        return self.root / "evictor.lock"
+
+    @property
+    def scrub_lock(self) -> Path:
+        """Held by the process that scrubs."""
+        return self.root / "scrub.lock"
 
     def blob(self, digest: Digest) -> Path:
         """The file of a complete blob."""

@@ -1,0 +1,137 @@
+"""Makes room: one evictor at a time on a machine, least recently used first, nothing that is open.
+
+What counts toward the quota: complete blobs, what arrives as long as it will be, what dead owners
+left, what rotted, and an index that has grown beyond what a quota is rounded to.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+from attrs import frozen
+
+from facade.store.file_lock import lock_exclusively
+from facade.store.index import Index
+from facade.store.index_file import size_of
+from facade.store.inode import is_file_at
+from facade.store.layout import FILE_MODE, Layout
+from facade.store.partials import RESUMED_WITHIN_SECONDS, Partials
+from facade.store.quarantine import Quarantine
+from shared.oci import Digest
+from shared.structured_log import get_logger
+
+EVICTION_BATCH: Final = 64
+EVICTOR_WAIT_SECONDS: Final = 0.05  # until another process has made its room
+FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
+
+_log = get_logger("facade.store")
+
+
+class NoRoomError(Exception):
+    """The quota has no room that may be freed for so many bytes: they are not kept."""
+
+
+@frozen
+class Evictor:
+    """Keeps the store within its quota. Everything blocks."""
+
+    _layout: Layout
+    _index: Index
+    _partials: Partials
+    _quarantine: Quarantine
+    _max_bytes: int
+
+    def try_make_room(self, length: int, claim: Callable[[], None]) -> bool:
+        """Evict until so many bytes more fit, and claim them; False where another process evicts.
+
+        Raises `NoRoomError` where they cannot fit, and `OSError`.
+        """
+        return self._as_only_one(lambda: self._make_room(length, claim))
+
+    def relieve_disk(self, length: int) -> None:
+        """Free so many bytes, because the disk is fuller than the quota knows.
+
+        Raises `NoRoomError` where there is nothing to free, and `OSError`.
+        """
+        while not self._as_only_one(lambda: self._relieve(length)):
+            time.sleep(EVICTOR_WAIT_SECONDS)
+
+    def _as_only_one(self, evict: Callable[[], None]) -> bool:
+        descriptor = os.open(
+            self._layout.evictor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE
+        )
+        try:
+            if not lock_exclusively(descriptor):
+                return False
+            evict()
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _make_room(self, length: int, claim: Callable[[], None]) -> None:
+        stored = self._index.stored_bytes()
+        excess = stored + self._fixed_bytes() + length - self._max_bytes
+        if excess > 0:
+            excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
+        if excess > stored:
+            excess -= self._partials.drop_left(excess - stored, older_than=0.0)
+        if excess > stored:
+            raise NoRoomError  # before anything is evicted in vain
+        self._free(excess)
+        claim()
+
+    def _relieve(self, length: int) -> None:
+        self._free(length - self._quarantine.clear())
+
+    def _free(self, excess: int) -> None:
+        excess -= self._evict(excess)
+        if excess > 0:
+            excess -= self._partials.drop_left(excess, older_than=0.0)
+        if excess > 0:
+            raise NoRoomError
+
+    def _evict(self, excess: int) -> int:
+        """Evict until so many bytes are free, or nothing is left that may go; return how many."""
+        candidates = self._index.least_used(EVICTION_BATCH) if excess > 0 else []
+        freed = skipped = 0
+        while freed < excess:
+            if skipped == len(candidates):
+                candidates = self._index.least_used(skipped + EVICTION_BATCH)
+                if skipped == len(candidates):
+                    break
+            candidate = candidates[skipped]
+            if self._remove_unused(candidate.digest):
+                freed += candidate.size
+                candidates.pop(skipped)
+            else:
+                skipped += 1
+        return freed
+
+    def _remove_unused(self, digest: Digest) -> bool:
+        """Remove a blob, unless somebody has it open, or is just keeping it again."""
+        path = self._layout.blob(digest)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._index.removed(digest)
+            return True
+        try:
+            if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
+                return False
+            path.unlink(missing_ok=True)
+            # In this order: a crash in between leaves no blob without its checksums.
+            if not path.exists():
+                self._layout.checksums(digest).unlink(missing_ok=True)
+            self._index.removed(digest)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(descriptor)
+        _log.info("blob evicted", digest=digest)
+        return True
+
+    def _fixed_bytes(self) -> int:
+        """Return what counts besides complete blobs."""
+        index = max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
+        return self._partials.arriving_bytes() + self._quarantine.stored_bytes() + index

@@ -1,0 +1,76 @@
+"""What has come of blobs that are not complete: some arrive, some were left by a dead owner."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from facade.store.file_lock import is_locked
+from facade.store.ingest_file import DATA, Announcement, OwnedIngest
+
+RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
+ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day
+
+
+@frozen
+class Partials:
+    """The folder of everything that arrives."""
+
+    folder: Path
+
+    def arriving_bytes(self) -> int:
+        """Return what there will be when all that arrives is there; what was left, as it is."""
+        return sum(map(_claimed_bytes, self.folder.iterdir()))
+
+    def drop_left(self, wanted: int, *, older_than: float) -> int:
+        """Delete what nobody owns, oldest first, until so many bytes are free; return how many.
+
+        `older_than`: seconds since something came.
+        """
+        freed, newest = 0, time.time() - older_than
+        for touched_at, folder in sorted(self._touched()):
+            if freed >= wanted or touched_at > newest:
+                break
+            owned = OwnedIngest.acquire(folder)
+            if owned is not None:
+                freed += owned.size
+                owned.discard()
+        return freed
+
+    def drop_abandoned(self) -> None:
+        """Delete what nobody asked for in a long time, and folders that a crash left empty."""
+        oldest = time.time() - ABANDONED_SECONDS
+        for touched_at, folder in self._touched():
+            owned = OwnedIngest.acquire(folder) if touched_at < oldest else None
+            if owned is not None:
+                owned.discard()
+
+    def _touched(self) -> list[tuple[float, Path]]:
+        """Return when something came last, for each (Unix seconds)."""
+        touched = []
+        for folder in self.folder.iterdir():
+            data = folder / DATA
+            with suppress(FileNotFoundError, NotADirectoryError):
+                touched.append((_mtime(data if data.exists() else folder), folder))
+        return touched
+
+
+def _claimed_bytes(folder: Path) -> int:
+    """Return the bytes that one folder takes, or will take."""
+    try:
+        descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    try:
+        size = os.fstat(descriptor).st_size
+        announced = Announcement.read(folder) if is_locked(descriptor) else None
+    finally:
+        os.close(descriptor)
+    return max(size, announced.length if announced else 0)
+
+
+def _mtime(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,66 @@
+"""What rotted, for a person to look at: what the disk did shows in where and how bytes differ.
+
+It is bounded, for a failing disk rots one blob after the other; it counts toward the quota, for it
+lies on the same disk; and it goes first when that disk is full.
+"""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+MAX_FILES: Final = 16  # a pattern shows in fewer
+SHARE_OF_QUOTA: Final = 0.1  # what is kept besides the newest
+SHARE_OF_NEWEST: Final = 0.5  # a larger one alone could keep its blob from being fetched again
+
+
+@frozen
+class _Kept:
+    path: Path
+    size: int
+    taken_at: int  # nanoseconds; renaming changes a file's ctime
+
+
+@frozen
+class Quarantine:
+    """The folder of what rotted."""
+
+    folder: Path
+    _quota: int  # bytes of the whole store
+
+    def take(self, path: Path, name: str) -> None:
+        """Move a file in, where it is still there, and keep to the bounds. Raises `OSError`."""
+        with suppress(FileNotFoundError):
+            path.rename(self.folder / f"{name}-{time.time_ns()}")
+        self.trim()
+
+    def stored_bytes(self) -> int:
+        """Return how many bytes lie here."""
+        return sum(each.size for each in self._newest_first())
+
+    def trim(self) -> None:
+        """Delete what is beyond the bounds."""
+        total = 0
+        for place, each in enumerate(self._newest_first()):
+            share = SHARE_OF_QUOTA if place else SHARE_OF_NEWEST
+            if place >= MAX_FILES or total + each.size > self._quota * share:
+                each.path.unlink(missing_ok=True)
+            else:
+                total += each.size
+
+    def clear(self) -> int:
+        """Delete everything; return how many bytes that were."""
+        kept = self._newest_first()
+        for each in kept:
+            each.path.unlink(missing_ok=True)
+        return sum(each.size for each in kept)
+
+    def _newest_first(self) -> list[_Kept]:
+        kept = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # another process deleted it
+                status = path.stat()
+                kept.append(_Kept(path, status.st_size, status.st_ctime_ns))
+        return sorted(kept, key=lambda each: each.taken_at, reverse=True)

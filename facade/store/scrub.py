@@ -1,0 +1,161 @@
+"""Reads every stored blob again, slowly, and holds the whole of it against its digest.
+
+A warm read checks the pieces that it touches; what nobody touches rots unseen until somebody needs
+it, perhaps while upstream is away. One process of the machine scrubs, the longest unverified blob
+first; what is left of it when it ends, the next one goes on with.
+"""
+
+import asyncio
+import os
+import time
+from typing import Final
+
+from attrs import define, field
+
+from facade.store.blob_store import BlobStore
+from facade.store.file_lock import lock_exclusively
+from facade.store.inode import is_file_at
+from facade.store.layout import FILE_MODE
+from facade.store_metrics import FOUND_BY_SCRUB
+from facade.thread_work import finish_in_thread
+from shared.oci import Digest, Hasher
+from shared.structured_log import get_logger
+
+SCRUB_BYTES_PER_SECOND: Final = 8 * 1024 * 1024  # half a percent of a core; 1 TiB in 36 hours
+STEP_BYTES: Final = 1024 * 1024  # a thread's work at a time, some 2 ms
+LEAST_COST_BYTES: Final = 64 * 1024  # of a blob, however small: opening it and noting it
+SCRUBBED_EVERY_SECONDS: Final = 7 * 24 * 3600.0
+LOOK_SECONDS: Final = 2.0  # for what is due
+BATCH_BLOBS: Final = 16  # noted at once
+
+_log = get_logger("facade.store.scrub")
+
+
+class _GoneError(Exception):
+    """The blob was evicted meanwhile."""
+
+
+@define(eq=False)
+class Scrubber:
+    """The scrubber of one process; it rests while another one's is at work."""
+
+    _store: BlobStore
+    _bytes_per_second: float = SCRUB_BYTES_PER_SECOND
+    _buffer: bytearray = field(factory=lambda: bytearray(STEP_BYTES), init=False)
+    _lock: int | None = field(default=None, init=False)
+
+    async def scrub(self) -> None:
+        """Scrub what is due, until cancelled."""
+        try:
+            while True:
+                try:
+                    worked = self._is_the_only_one() and await self.scrub_due()
+                except OSError as error:
+                    _log.warning("not scrubbed", reason=type(error).__name__)
+                    worked = False
+                if not worked:
+                    await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+
+    async def scrub_due(self) -> bool:
+        """Verify the blobs that were verified the longest ago; False where none is due.
+
+        Raises `OSError` where neither index nor folder can be read.
+        """
+        before = time.time() - SCRUBBED_EVERY_SECONDS
+        due = await asyncio.to_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
+        verified = list[Digest]()
+        try:
+            for blob in due:
+                if await self._is_sound(blob.digest):
+                    verified.append(blob.digest)
+        finally:
+            # Also where it is cancelled: the next process does not begin from the start.
+            await finish_in_thread(self._store.index.scrubbed, verified)
+        return bool(due)
+
+    async def _is_sound(self, digest: Digest) -> bool:
+        """Verify one blob; a rotten one is quarantined. False where it is gone."""
+        try:
+            descriptor = os.open(self._store.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            await finish_in_thread(self._store.index.removed, digest)
+            return False
+        try:
+            return await self._verify(digest, descriptor)
+        except _GoneError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    async def _verify(self, digest: Digest, descriptor: int) -> bool:
+        hasher, offset = digest.hasher(), 0
+        try:
+            while count := await finish_in_thread(self._hash, hasher, descriptor, offset):
+                offset += count
+                await self._rest(count)
+        except OSError as error:
+            _log.error("stored blob cannot be read", digest=digest, reason=type(error).__name__)
+            await finish_in_thread(
+                self._quarantine, digest, descriptor, "the disk does not give its bytes"
+            )
+            return False
+        await self._rest(max(0, LEAST_COST_BYTES - offset))
+        self._store.metrics.scrubbed_bytes.inc(offset)
+        if not digest.names(hasher):
+            await finish_in_thread(
+                self._quarantine, digest, descriptor, "the whole is not what the digest names"
+            )
+            return False
+        return True
+
+    def _hash(self, hasher: Hasher, descriptor: int, offset: int) -> int:
+        """Hash the next step; return how many bytes that were. The file may be evicted. Blocks."""
+        if os.fstat(descriptor).st_nlink == 0:
+            raise _GoneError
+        view = memoryview(self._buffer)
+        count = _read_cached(descriptor, view, offset) or _read_passing(descriptor, view, offset)
+        hasher.update(view[:count])
+        return count
+
+    def _quarantine(self, digest: Digest, descriptor: int, reason: str) -> None:
+        try:
+            is_still_there = is_file_at(descriptor, self._store.layout.blob(digest))
+        except FileNotFoundError:
+            return
+        if is_still_there:
+            self._store.quarantine(digest, reason, FOUND_BY_SCRUB)
+
+    async def _rest(self, count: int) -> None:
+        await asyncio.sleep(count / self._bytes_per_second)
+
+    def _is_the_only_one(self) -> bool:
+        """Take the machine's lock, or have it; it ends with the process."""
+        if self._lock is not None:
+            return True
+        path = self._store.layout.scrub_lock
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        if lock_exclusively(lock):
+            self._lock = lock
+            return True
+        os.close(lock)
+        return False
+
+
+def _read_passing(descriptor: int, view: memoryview, offset: int) -> int:
+    """Read from the disk, and leave nothing of it in the page cache: devices read other blobs."""
+    count = os.preadv(descriptor, [view], offset)
+    os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_DONTNEED)
+    return count
+
+
+def _read_cached(descriptor: int, view: memoryview, offset: int) -> int:
+    """Read what the page cache has without asking the disk; 0 where that is nothing."""
+    try:
+        return os.preadv(descriptor, [view], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return 0
+    except OSError:  # tmpfs knows no RWF_NOWAIT; a real failure comes again at once
+        return 0
