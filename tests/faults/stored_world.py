@@ -1,0 +1,316 @@
+"""A machine with a store, in this process: two facades' worth of it before simulated registries.
+
+Locks of open file descriptions exclude one another within a process too, so two `BlobStore`s on
+one folder meet as two facades do. A crash is a copy of the folder taken in the middle: what a
+killed machine finds again, with nothing told and nothing cleaned.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Self
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from facade.absences import Absences
+from facade.arrival import ArrivalEndedError
+from facade.byte_range import ByteRange, Span
+from facade.circuit_breaker import CircuitBreaker
+from facade.content import Asked
+from facade.far_ranges import FarRanges
+from facade.flights import Flights
+from facade.held_back import WrongBytesError
+from facade.payer import Payer
+from facade.pull_path import Pull
+from facade.store.blob_store import BlobStore
+from facade.store.file_lock import is_locked
+from facade.store.layout import FlightKey, Layout
+from facade.stored_content import StoredContent
+from facade.upstream import Upstream
+from facade.upstreams import Upstreams
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, ConnectionDocument
+from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
+from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.client import RegistryClient
+from shared.upstream.errors import UpstreamError
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import UpstreamTransport
+from tests.faults.stored_files import partials, used_bytes
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Behaviour
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.strategies import NOW
+
+PROCESSES: Final = 2
+QUOTA_LOOKS_SECONDS: Final = 0.002
+
+
+@frozen
+class Content:
+    """What registries may have."""
+
+    name: str
+    kind: Kind
+    content: bytes = field(repr=False)
+    algorithm: str = "sha256"
+
+    @property
+    def digest(self) -> Digest:
+        """Its digest."""
+        hasher = Digest(self.algorithm, "").hasher()
+        hasher.update(self.content)
+        return Digest(self.algorithm, hasher.hexdigest())
+
+
+@define
+class Host:
+    """A connected registry; `rotations` makes its access key."""
+
+    name: str
+    simulator: RegistrySimulator
+    rotations: int = 0
+
+    @property
+    def connection(self) -> ApprovedConnection:
+        """The connection as it is approved now."""
+        number = ord(self.name[0])
+        document = ConnectionDocument(
+            host=self.simulator.host,
+            credential=Anonymous(),
+            connected_by="alice",
+            connected_at=NOW,
+            plain_http=True,
+        )
+        return ApprovedConnection(
+            id=UUID(int=number),
+            generation=self.rotations,
+            document=document,
+            fingerprint=f"sha256:{number:064x}",
+            access_key=f"{self.name}-{self.rotations}".ljust(64, "0"),
+            approved_by="bob",
+            approved_at=NOW,
+            expires_at=None,
+            sealed_secret=None,
+        )
+
+    def serve(
+        self, content: Content, repository: str, get: Behaviour, head: Behaviour | None
+    ) -> None:
+        """Have the registry answer so from now on."""
+        digest = str(content.digest)
+        if content.kind is Kind.MANIFEST:
+            self.simulator.manifest(
+                content.content,
+                media_type=OCI_MANIFEST,
+                repository=repository,
+                get=get,
+                head=head,
+                digest=digest,
+            )
+        else:
+            self.simulator.blob(
+                content.content, repository=repository, get=get, head=head, digest=digest
+            )
+
+
+@frozen
+class Process:
+    """One facade's part in the store."""
+
+    store: BlobStore
+    upstreams: Upstreams
+    flights: Flights
+    content: StoredContent
+
+    @classmethod
+    def open(cls, folder: Path, quota: int) -> Self:
+        """Open the store as a starting facade does."""
+        store, upstreams = BlobStore.open(folder, quota), Upstreams(_make_upstream)
+        flights = Flights(store, upstreams)
+        return cls(
+            store,
+            upstreams,
+            flights,
+            StoredContent.of(store, flights, upstreams, FarRanges(enabled=True)),
+        )
+
+    async def land(self) -> None:
+        """Stop what arrives."""
+        await self.flights.land()
+        await self.content.close()
+        await self.upstreams.close()
+
+    async def pull(
+        self, host: Host, repository: str, content: Content, span: tuple[int, int] | None
+    ) -> bytes | None:
+        """Return what ended cleanly, whole or of the span where that can be had; else None."""
+        pull = Pull(
+            host.simulator.host, RepositoryName.parse(repository), content.kind, content.digest
+        )
+        try:
+            async with self.upstreams.lease(host.connection) as upstream:
+                asked = Asked(pull, host.connection, upstream, Payer.without_limits())
+                if content.kind is Kind.MANIFEST:
+                    manifest = await self.content.manifest(asked)
+                    assert manifest.media_type == OCI_MANIFEST
+                    return manifest.content
+                return await self._blob(asked, span)
+        except (UpstreamError, WrongBytesError, ArrivalEndedError):
+            return None
+
+    async def _blob(self, asked: Asked, span: tuple[int, int] | None) -> bytes:
+        async with self.content.blob(asked) as blob:
+            first, end = span or (0, blob.length)
+            if not blob.has_ranges or end > blob.length:  # passed on: the whole is answered
+                wanted, cut = Span.whole(blob.length), slice(first, end)
+            else:
+                wanted = ByteRange(first, end - 1).span(blob.length) if span else Span.whole(end)
+                cut = slice(None)
+            part = await blob.part(wanted)
+            assert part.is_verified
+            body = b"".join([bytes(piece) async for piece in part.pieces])
+            assert len(body) == wanted.end - wanted.first, "a clean end, but not all of it"
+            return body[cut]
+
+
+@define
+class World:
+    """The machine: its folder and its processes."""
+
+    scratch: Path
+    quota: int
+    hosts: dict[str, Host]
+    processes: list[Process] = field(factory=list)
+    folder: Path = field(init=False)
+    _threads: ThreadPoolExecutor = field(init=False)
+    _crashes: int = field(default=0, init=False)
+    most_bytes: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start on an empty folder."""
+        self.folder = self.scratch / "cache-0"
+        self._open()
+
+    @classmethod
+    async def start(cls, scratch: Path, quota: int, names: str) -> Self:
+        """Start registries of these names, and the machine before them."""
+        hosts = {name: Host(name, await RegistrySimulator().__aenter__()) for name in names}
+        return cls(scratch, quota, hosts)
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        await self._close()
+        for host in self.hosts.values():
+            await host.simulator.__aexit__()
+        shutil.rmtree(self.folder)
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything lies."""
+        return Layout(self.folder)
+
+    def partial(self, host: Host, content: Content) -> Path:
+        """Return where what has come of a content lies, while it is not all there."""
+        key = FlightKey(host.connection.access_key, content.kind, content.digest)
+        return self.layout.flight(key) / "data"
+
+    def is_stored(self, content: Content) -> bool:
+        """Tell whether there is a file of a content."""
+        return self.layout.blob(content.digest).exists()
+
+    @property
+    def used_bytes(self) -> int:
+        """The bytes of everything that is stored and arriving."""
+        return used_bytes(self.folder)
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look at the quota all the time meanwhile."""
+
+        async def watch() -> None:
+            while True:
+                self.most_bytes = max(self.most_bytes, self.used_bytes)
+                await asyncio.sleep(QUOTA_LOOKS_SECONDS)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        self.most_bytes = max(self.most_bytes, self.used_bytes)
+
+    async def settled(self) -> None:
+        """Return once nothing arrives."""
+        await eventually(lambda: not any(map(_is_owned, partials(self.folder))))
+
+    async def restart(self) -> None:
+        """Stop the processes as they should be stopped, and start them again."""
+        await self._close()
+        self._open()
+
+    async def crash(self, pulls: Sequence[asyncio.Task[object]] = ()) -> None:
+        """Stop everything as it is, pulls too; start on what is found in the folder."""
+        left, self._crashes = self.folder, self._crashes + 1
+        self.folder = self.scratch / f"cache-{self._crashes}"
+        _copy(left, self.folder)
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+        await self._close()
+        shutil.rmtree(left)
+        self._open()
+
+    async def rotate(self, host: Host) -> None:
+        """Give the connection a new secret: another access key."""
+        host.rotations += 1
+        for process in self.processes:
+            process.upstreams.retire(host.connection.id, serving=host.connection)
+
+    def _open(self) -> None:
+        self._threads = ThreadPoolExecutor()
+        asyncio.get_running_loop().set_default_executor(self._threads)
+        self.processes = [Process.open(self.folder, self.quota) for _ in range(PROCESSES)]
+
+    async def _close(self) -> None:
+        for process in self.processes:
+            await process.land()
+        self._threads.shutdown()  # a cancelled pull's thread goes on
+        for process in self.processes:
+            process.store.close()
+
+
+def _copy(left: Path, to: Path) -> None:
+    """Copy a folder that is in use; the index as SQLite would recover it."""
+    shutil.copytree(left, to, ignore=shutil.ignore_patterns("index.sqlite3*"))
+    source, target = Layout(left).index, Layout(to).index
+    with (
+        contextlib.closing(sqlite3.connect(source)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+
+
+def _is_owned(data: Path) -> bool:
+    try:
+        with data.open("rb") as file:
+            return is_locked(file.fileno())
+    except FileNotFoundError:
+        return False
+
+
+async def _make_upstream(connection: ApprovedConnection) -> Upstream:
+    host = connection.document.host
+    transport = await UpstreamTransport.open(
+        UpstreamTarget(host, plain_http=True, allow_loopback=True)
+    )
+    client = RegistryClient(transport, OneShotAuthorizer(transport, None))
+    forgetful = Absences(time.monotonic, seconds=0)
+    return Upstream(client, CircuitBreaker(time.monotonic), absences=forgetful)

@@ -1,0 +1,325 @@
+"""The store against a simple model, over everything that may happen to it, in any order.
+
+What must hold, whatever happens: a pull that ends cleanly gave the right bytes; it had the right
+to them; what is stored and arriving keeps the quota; what had come is not asked for again, and
+what came wrong is not gone on with; what may be read and is stored needs no registry; and what an
+honest registry serves is got.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import uvloop
+from attrs import frozen
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from typing_extensions import override
+
+from facade.held_back import PIECE_BYTES
+from shared.oci import Kind
+from tests.faults.extent import extent
+from tests.faults.registry_answers import ANSWERS, CONTENTS, LONG_BLOBS, Entry, entry_of
+from tests.faults.stored_world import Content, Host, World
+from tests.support.simulators.behaviour import Holds
+
+EXAMPLES: Final = extent(12, 120)
+STEPS: Final = extent(15, 30)
+HOSTS: Final = "gh"
+REPOSITORIES: Final = ("team/app", "team/second")
+PLACES: Final = [(host, repo, name) for host in HOSTS for repo in REPOSITORIES for name in CONTENTS]
+QUOTA: Final = 5 * PIECE_BYTES  # of 13 that there are
+HOLD_SECONDS: Final = 0.06  # longer than a download gathers before it writes
+
+Result = TypeVar("Result")
+
+
+@frozen
+class Asker:
+    """A device that asks one of the processes for a content, or for a span of it."""
+
+    process: int
+    host: str
+    repository: str
+    drawn_span: tuple[int, int] | None
+
+    def span(self, content: Content) -> tuple[int, int] | None:
+        """Return first byte and end of what it asks for; None for the whole."""
+        length = len(content.content)
+        if self.drawn_span is None or not length or content.kind is Kind.MANIFEST:
+            return None
+        first, last = sorted(each % length for each in self.drawn_span)
+        return first, last + 1
+
+    def wanted(self, content: Content) -> bytes:
+        """Return the right answer."""
+        first, end = self.span(content) or (0, len(content.content))
+        return content.content[first:end]
+
+
+hosts = st.sampled_from(HOSTS)
+repositories = st.sampled_from(REPOSITORIES)
+contents = st.sampled_from(list(CONTENTS))
+long_blobs = st.sampled_from(LONG_BLOBS)
+offsets = st.integers(0, 2**20)
+answers = st.sampled_from(ANSWERS)
+askers = st.builds(
+    Asker,
+    process=st.integers(0, 1),
+    host=hosts,
+    repository=repositories,
+    drawn_span=st.none() | st.tuples(offsets, offsets),
+)
+
+Body = bytes | None  # None: it did not end cleanly
+Ending = Callable[[Sequence[asyncio.Task[Body]]], Awaitable[None]]
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What may happen, and the model: who brought what, and what is no longer what was stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._scratch = tempfile.TemporaryDirectory()
+        self._entries: dict[tuple[str, str, str], Entry] = {}
+        self._delivered: set[tuple[str, str]] = set()  # access key, content
+        self._claimed: set[tuple[str, str, str]] = set()  # access key, repository, content
+        self._read: set[tuple[str, str, str]] = set()  # the same, read to a clean end
+        self._rotten: set[str] = set()
+        self._came_wrong: set[tuple[str, str]] = set()  # access key, content: not asked for a while
+        self._spoiled: set[tuple[str, str]] = set()  # the same, of a partial that rotted
+        self.world = self._run(World.start(Path(self._scratch.name), QUOTA, HOSTS))
+
+    @override
+    def teardown(self) -> None:
+        """Stop everything."""
+        self._run(self.world.stop())
+        self._runner.close()
+        self._scratch.cleanup()
+
+    @initialize(said=st.lists(answers, min_size=len(PLACES), max_size=len(PLACES)), byte=offsets)
+    def begin(self, said: list[str], byte: int) -> None:
+        """Every registry has something to say about everything."""
+        for place, answer in zip(PLACES, said, strict=True):
+            self._say(*place, entry_of(answer, CONTENTS[place[2]], byte))
+
+    @rule(host=hosts, repository=repositories, name=contents, answer=answers, byte=offsets)
+    def say(self, host: str, repository: str, name: str, answer: str, byte: int) -> None:
+        """A registry changes its mind."""
+        self._say(host, repository, name, entry_of(answer, CONTENTS[name], byte))
+
+    @rule(name=contents, asker=askers)
+    def pull(self, name: str, asker: Asker) -> None:
+        """A device asks alone."""
+        must_end, alone = self._must_end(name, [asker]), self._needs_nobody(name, asker)
+        resumes_at = self._partial(name, asker)
+        [body] = self._run(self._together([(name, asker)]))
+        self._judge(name, asker, body, must_end=must_end)
+        requests = self._host(asker.host).simulator.requests
+        if alone:
+            assert not requests, "a registry was asked for what is stored"
+        elif resumes_at and must_end:
+            gets = [request.header("Range") for request in requests if request.method == "GET"]
+            is_whole = resumes_at == len(CONTENTS[name].content)
+            assert gets[:1] == ([] if is_whole else [f"bytes={resumes_at}-"])
+
+    @rule(name=contents, herd=st.lists(askers, min_size=2, max_size=6))
+    def herd(self, name: str, herd: list[Asker]) -> None:
+        """Devices ask for one content at once, through whatever connections and processes."""
+        must_end = self._must_end(name, herd)
+        bodies = self._run(self._together([(name, asker) for asker in herd]))
+        for asker, body in zip(herd, bodies, strict=True):
+            self._judge(name, asker, body, must_end=must_end)
+
+    @rule(asker=askers, names=st.lists(contents, min_size=2, max_size=5, unique=True))
+    def several(self, names: list[str], asker: Asker) -> None:
+        """A device asks for several contents at once, as containerd does."""
+        must_end = [self._must_end(name, [asker], may_be_evicted=True) for name in names]
+        bodies = self._run(self._together([(name, asker) for name in names]))
+        for name, body, must in zip(names, bodies, must_end, strict=True):
+            self._judge(name, asker, body, must_end=must)
+
+    @rule(name=long_blobs, asker=askers, byte=offsets, count=st.integers(1, 3))
+    def leave(self, name: str, asker: Asker, byte: int, count: int) -> None:
+        """Devices leave in the middle; what had come stays, or goes on without them."""
+
+        async def all_leave(pulls: Sequence[asyncio.Task[Body]]) -> None:
+            for pull in pulls:
+                pull.cancel()
+            await asyncio.wait(pulls)
+
+        self._run(self._held(name, byte, [asker] * count, all_leave))
+
+    @rule(name=long_blobs, herd=st.lists(askers, min_size=1, max_size=3), byte=offsets)
+    def crash_in_the_middle(self, name: str, herd: list[Asker], byte: int) -> None:
+        """The machine dies while something arrives."""
+        self._run(self._held(name, byte, herd, self.world.crash))
+        self._came_wrong.clear()
+
+    @rule()
+    def crash(self) -> None:
+        """The machine dies while nothing arrives."""
+        self._run(self.world.crash())
+        self._came_wrong.clear()
+
+    @rule()
+    def restart(self) -> None:
+        """The facades are restarted; what came wrong is forgotten with them."""
+        self._run(self.world.restart())
+        self._came_wrong.clear()
+
+    @rule(host=hosts)
+    def rotate(self, host: str) -> None:
+        """A connection gets a new secret: its rights begin anew."""
+        self._run(self.world.rotate(self._host(host)))
+
+    @rule(name=contents, at=offsets, how=st.sampled_from(["bit", "cut", "gone", "sums gone"]))
+    def rot(self, name: str, at: int, how: str) -> None:
+        """A disk forgets what is stored."""
+        digest = CONTENTS[name].digest
+        if name not in self._stored():
+            return
+        path = self.world.layout.blob(digest)
+        self._rotten.add(name)
+        match how:
+            case "gone":
+                path.unlink()
+            case "sums gone":
+                self.world.layout.checksums(digest).unlink(missing_ok=True)
+            case "cut" if path.stat().st_size:
+                os.truncate(path, at % path.stat().st_size)
+            case _:
+                _flip(path, at)
+
+    @rule(host=hosts, name=long_blobs, at=offsets)
+    def rot_of_a_partial(self, host: str, name: str, at: int) -> None:
+        """A disk forgets what a download left."""
+        path = self.world.partial(self._host(host), CONTENTS[name])
+        if path.exists():
+            _flip(path, at)
+            self._spoiled.add((self._access_key(host), name))
+
+    @invariant()
+    def the_quota_is_kept(self) -> None:
+        """At every moment that was looked at."""
+        assert self.world.most_bytes <= QUOTA, "the quota was passed meanwhile"
+        assert self.world.used_bytes <= QUOTA, "the quota is passed"
+
+    def _run(self, step: Coroutine[Any, Any, Result]) -> Result:
+        return self._runner.run(step)
+
+    def _say(self, host: str, repository: str, name: str, entry: Entry) -> None:
+        self._entries[host, repository, name] = entry
+        self._host(host).serve(CONTENTS[name], repository, entry.get, entry.head)
+
+    async def _together(self, pulls: Sequence[tuple[str, Asker]]) -> list[Body]:
+        for host in self.world.hosts.values():
+            host.simulator.requests.clear()
+        async with self.world.watched():
+            bodies = await asyncio.gather(*(self._one(name, asker) for name, asker in pulls))
+            await self.world.settled()
+        return bodies
+
+    async def _one(self, name: str, asker: Asker) -> Body:
+        process, content = self.world.processes[asker.process], CONTENTS[name]
+        host, span = self._host(asker.host), asker.span(content)
+        return await process.pull(host, asker.repository, content, span)
+
+    async def _held(self, name: str, byte: int, herd: Sequence[Asker], end: Ending) -> None:
+        """Begin pulls of a blob that stops arriving at a byte, and end them there."""
+        holds = Holds(byte % len(CONTENTS[name].content))
+        self._say(herd[0].host, herd[0].repository, name, Entry(holds))
+        self._must_end(name, herd)
+        pulls = [asyncio.create_task(self._one(name, asker)) for asker in herd]
+        await asyncio.sleep(HOLD_SECONDS)
+        try:
+            await end(pulls)
+        finally:
+            holds.gate.set()
+        await self.world.settled()
+        for asker, pull in zip(herd, pulls, strict=True):
+            if not pull.cancelled() and not pull.exception():
+                self._judge(name, asker, pull.result(), must_end=False)
+
+    def _must_end(self, name: str, herd: Sequence[Asker], *, may_be_evicted: bool = False) -> bool:
+        """Note what these pulls may bring; tell whether all of them must end cleanly.
+
+        Those of one connection follow one download, of whichever repository came first.
+        """
+        for asker in herd:
+            entry, access_key = self._entry(name, asker), self._access_key(asker.host)
+            if entry.claims:
+                self._claimed.add((access_key, asker.repository, name))
+            if entry.delivers:
+                self._delivered.add((access_key, name))
+        may_be_evicted = may_be_evicted or len({asker.host for asker in herd}) > 1
+        return name not in self._rotten and all(
+            self._is_had(name, asker) or (not may_be_evicted and self._needs_nobody(name, asker))
+            for asker in herd
+        )
+
+    def _is_had(self, name: str, asker: Asker) -> bool:
+        """Tell whether the registry gives it, and is asked for it."""
+        flight = self._access_key(asker.host), name
+        is_asked = flight not in self._came_wrong and flight not in self._spoiled
+        return is_asked and self._entry(name, asker).is_honest
+
+    def _needs_nobody(self, name: str, asker: Asker) -> bool:
+        """Tell whether the right was proven before, and the bytes are there."""
+        was_read = (self._access_key(asker.host), asker.repository, name) in self._read
+        return was_read and name not in self._rotten and name in self._stored()
+
+    def _judge(self, name: str, asker: Asker, body: Body, *, must_end: bool) -> None:
+        """Hold what a device got against the model."""
+        access_key = self._access_key(asker.host)
+        if body is None:
+            assert not must_end, "a pull that nothing was in the way of did not end"
+            self._rotten.discard(name)
+            self._spoiled.discard((access_key, name))
+            self._came_wrong.add((access_key, name))
+            return
+        assert body == asker.wanted(CONTENTS[name]), "a clean end with wrong bytes"
+        assert (access_key, asker.repository, name) in self._claimed, "read without a right"
+        assert (access_key, name) in self._delivered, "read what another connection brought"
+        self._read.add((access_key, asker.repository, name))
+
+    def _stored(self) -> list[str]:
+        return [name for name in CONTENTS if self.world.is_stored(CONTENTS[name])]
+
+    def _partial(self, name: str, asker: Asker) -> int:
+        """Return how much has come of what this pull has to bring itself; 0 if it need not."""
+        path = self.world.partial(self._host(asker.host), CONTENTS[name])
+        is_needed = name not in self._stored() and path.exists()
+        return path.stat().st_size if is_needed else 0
+
+    def _entry(self, name: str, asker: Asker) -> Entry:
+        return self._entries[asker.host, asker.repository, name]
+
+    def _host(self, name: str) -> Host:
+        return self.world.hosts[name]
+
+    def _access_key(self, host: str) -> str:
+        return self._host(host).connection.access_key
+
+
+def _flip(path: Path, at: int) -> None:
+    """Change one bit, where there is any."""
+    rotten = bytearray(path.read_bytes())
+    if rotten:
+        rotten[at % len(rotten)] ^= 1
+        with path.open("r+b") as file:
+            file.write(rotten)
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # what depends on time does not shrink
+    print_blob=True,
+)
