@@ -23,7 +23,7 @@ from facade.database import (
     require_alive,
     signature_pages,
 )
-from facade.remembering import Remembering
+from facade.remembering import BATCH_ROWS, Remembering
 from facade.snapshot import (
     Change,
     Outcome,
@@ -39,7 +39,6 @@ from shared.statement import StoredStatement
 from shared.structured_log import get_logger
 
 CHANNEL: Final = "registry_statements"
-BATCH_ROWS: Final = 200  # one batch verifies in about 40 ms of a thread
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
@@ -79,8 +78,7 @@ class StatementFeed:
 
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked."""
-        rows = await self._remembering.rows()
-        for batch in _batched(rows, BATCH_ROWS):
+        async for batch in self._remembering.batches():
             verified = await self._verify([each.row for each in batch])
             for remembered, candidate in zip(batch, verified, strict=True):
                 self._snapshot.restore(
