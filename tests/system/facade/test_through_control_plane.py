@@ -13,16 +13,11 @@ from attrs import define
 from deploy.dev.postgres import Postgres
 from shared.canonical_json import format_time
 from tests.support.answer_checks import require_same_refusal
-from tests.support.control_plane import (
-    LOGIN_PASSWORD,
-    LOGIN_ROLE,
-    ControlPlane,
-    Json,
-    make_login_role,
-)
+from tests.support.both_processes import start_control_plane, start_facade_of
+from tests.support.control_plane import ControlPlane, Json
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
-from tests.support.facade_process import Device, Facade, FacadeFiles
+from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, pull_path
 from tests.support.raw_http import RawAnswer, ask, raw_connection, request_bytes
 from tests.support.simulators.login import BasicLogin
@@ -41,15 +36,9 @@ def plane(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ControlPlane]:
     """The control plane of the module's database, with alice, bob, root and eve."""
-    make_login_role(postgres)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        started = runner.run(
-            ControlPlane.start(
-                tmp_path_factory.mktemp("control-plane"),
-                owner_url=facade_database.owner_url,
-                url=postgres.url(LOGIN_ROLE, LOGIN_PASSWORD, facade_database.name),
-            )
-        )
+        folder = tmp_path_factory.mktemp("control-plane")
+        started = runner.run(start_control_plane(postgres, facade_database, folder))
     yield started
     started.stop()
 
@@ -61,12 +50,8 @@ def facade(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Facade]:
     """A facade with the keys that the control plane's command made."""
-    files = FacadeFiles.write(
-        tmp_path_factory.mktemp("facade"),
-        statement_public_pem=plane.keys.statement_public.read_bytes(),
-        sealing_private_pem=plane.keys.sealing_private.read_bytes(),
-    )
-    running = Facade.start(files, facade_database.facade_url, NOTIFY_ALONE)
+    folder = tmp_path_factory.mktemp("facade")
+    running = start_facade_of(plane, facade_database, folder, NOTIFY_ALONE)
     yield running
     running.child.kill()
 
