@@ -1,10 +1,10 @@
 """The facade as a whole: everything is made here, started in order, and stopped in reverse."""
 
 import asyncio
-import socket
-import ssl
+import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,50 +12,45 @@ from aiohttp import web
 
 from facade.bandwidth import Bandwidth
 from facade.config import FacadeSettings
+from facade.connection_limits import ConnectionLimits
 from facade.device_connection import DeviceServer
+from facade.device_endpoint import serve_devices
 from facade.device_identity import IdentityRule, compile_uri_pattern
 from facade.health import Readiness, operations_app
+from facade.live_connections import LiveConnections
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
 from facade.open_content import Approvals, open_content
 from facade.opener import Opener
 from facade.payer import Payers
+from facade.presented_device import PresentedDevice
 from facade.providers import open_providers
 from facade.pull_handler import PullHandler
 from facade.remembering import Remembering
 from facade.snapshot import Change, Outcome, Snapshot
+from facade.start_error import StartError
+from facade.startup_files import StartupFiles
 from facade.state_file import StateFile
 from facade.statement_feed import StatementFeed
-from facade.tls import HANDSHAKE_TIMEOUT_SECONDS, server_context
 from facade.upstream_connector import UpstreamConnector
 from facade.upstreams import Upstreams
-from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.setting_types import ListenAddress
-from shared.structured_log import get_logger
 
-LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
 _CONNECTION: Final = "connection"
-_log = get_logger("facade")
 
 
-class StartError(Exception):
-    """The facade cannot start; the message says why and names the setting."""
-
-
-async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
+async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.Event) -> None:
     """Serve until told to stop, then let running pulls finish within the drain timeout.
+
+    Files that have changed are read again, at once where `reload` is set.
 
     Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
     before the first device is let in.
     """
-    tls = server_context(
-        certificate=settings.tls_cert_file,
-        key=settings.tls_key_file,
-        device_ca=settings.device_ca_file,
-        minimum=settings.tls_minimum,
-    )
-    opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
+    files = await asyncio.to_thread(StartupFiles.read, settings)
+    opener = Opener(files.sealing_keys)
     snapshot, metrics = Snapshot(), Metrics.create()
+    live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
     connections_changed = asyncio.Event()
     async with AsyncExitStack() as stack:
         providers = await stack.enter_async_context(open_providers(settings, opener))
@@ -71,9 +66,11 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(
-            _feed(settings, snapshot, upstreams, metrics, connections_changed)
+            _feed(settings, files, snapshot, upstreams, metrics, live, connections_changed)
         )
-        readiness = Readiness(feed, settings.snapshot_max_age)
+        readiness = Readiness(
+            feed, settings.snapshot_max_age, lambda: live.trust.standing(datetime.now(UTC))
+        )
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         await feed.restore()  # takes as long as there is much to verify: alive, and not ready
@@ -89,18 +86,24 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event) -> None:
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),
+            live,
+            max_age_seconds=settings.max_connection_age,
         )
         async with _following(feed) as following:
-            await stack.enter_async_context(_devices(devices, settings, tls, readiness))
+            await stack.enter_async_context(
+                serve_devices(devices, settings, files, readiness, metrics.devices, reload)
+            )
             await _until_stopped(stop, following)
 
 
 @asynccontextmanager
 async def _feed(
     settings: FacadeSettings,
+    files: StartupFiles,
     snapshot: Snapshot,
     upstreams: Upstreams,
     metrics: Metrics,
+    live: LiveConnections,
     connections_changed: asyncio.Event,
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
@@ -110,13 +113,14 @@ async def _feed(
         if kind == _CONNECTION and _is_uuid(identifier):
             upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))
             connections_changed.set()
+        elif kind != _CONNECTION:
+            _cut_revoked(change, snapshot, live)
 
-    statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
     state_file = await asyncio.to_thread(StateFile.open, settings.state_dir)
     try:
         feed = StatementFeed(
             settings.database_url,
-            statement_keys,
+            files.statement_keys,
             snapshot,
             Remembering(state_file, snapshot),
             settings.poll_interval,
@@ -153,43 +157,20 @@ async def _operations(app: web.Application, listen: ListenAddress) -> AsyncItera
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def _devices(
-    devices: DeviceServer, settings: FacadeSettings, tls: ssl.SSLContext, readiness: Readiness
-) -> AsyncIterator[None]:
-    """Let devices in; on the way out let none in any more, and wait for the running pulls."""
-    listening = _listening_socket(settings.listen, reuse_port=settings.reuse_port)
-    server = await asyncio.get_running_loop().create_server(
-        devices,
-        sock=listening,
-        ssl=tls,
-        ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
-        backlog=LISTEN_BACKLOG,
+def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> None:
+    def is_revoked(device: PresentedDevice) -> bool:
+        return device.identity is not None and snapshot.is_revoked(device.identity, device.issuer)
+
+    # A statement's generation is the time of the API's act (or just above the one before it).
+    said = change.generation if change.outcome is Outcome.ACCEPTED else None
+    live.cut_revoked(change.subject, is_revoked, since=None if said is None else said / 1000)
+
+
+def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ConnectionLimits.of_descriptors(
+        descriptors, settings.max_connections, settings.max_connections_per_device
     )
-    _log.info("listening", listen=settings.listen)
-    try:
-        yield
-    finally:
-        readiness.draining = True
-        server.close()
-        devices.pre_shutdown()
-        _log.info("draining", count=len(devices.connections))
-        await devices.shutdown(settings.drain_timeout)
-        _log.info("stopped")
-
-
-def _listening_socket(listen: ListenAddress, *, reuse_port: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    try:
-        return socket.create_server(
-            (listen.host, listen.port),
-            family=family,
-            backlog=LISTEN_BACKLOG,
-            reuse_port=reuse_port,
-        )
-    except OSError as error:
-        message = f"FACADE_LISTEN cannot be listened on: {error.strerror}"
-        raise StartError(message) from error
 
 
 async def _until_stopped(stop: asyncio.Event, following: asyncio.Task[None]) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 import click
 import uvloop
 
-from facade.app import StartError, serve
+from facade.app import serve
 from facade.commands import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
+from facade.start_error import StartError
 from facade.state_file import StateFileError
 from facade.tls import TlsConfigurationError
 from shared import structured_log
@@ -44,7 +45,7 @@ main.add_command(tags_command)
 
 @main.command("serve")
 def serve_command() -> None:
-    """Run the device endpoint until SIGTERM or SIGINT.
+    """Run the device endpoint until SIGTERM or SIGINT; SIGHUP reads changed files at once.
 
     Configured by FACADE_* environment variables. Every configuration error is listed at once.
     """
@@ -62,11 +63,12 @@ def serve_command() -> None:
 
 
 async def _serve_until_signalled(settings: FacadeSettings) -> None:
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    await serve(settings, stop, reload)
 
 
 def _settings() -> FacadeSettings:

@@ -8,11 +8,13 @@ from attrs import evolve, frozen
 from typing_extensions import override
 
 from facade.absences import ABSENCE_SECONDS
+from facade.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
 from facade.device_allowance import CostLimits
 from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
 from facade.setting_files import (
     CertificateFile,
     PrivateKeyFile,
+    RevocationListFile,
     SealingPrivateKeyFile,
     StatementPublicKeyFile,
     belong_together,
@@ -25,6 +27,7 @@ from shared.setting_types import (
     HttpUrl,
     ListenAddress,
     LogLevel,
+    PositiveCount,
     PositiveDuration,
 )
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
@@ -70,6 +73,7 @@ class FacadeSettings(UpstreamSettings):
     tls_cert_file: CertificateFile
     tls_key_file: PrivateKeyFile
     device_ca_file: CertificateFile
+    device_crl_file: RevocationListFile | None = None
     state_dir: Path
     cache_dir: Path | None = None
     cache_max_bytes: ByteSize
@@ -77,6 +81,9 @@ class FacadeSettings(UpstreamSettings):
     reuse_port: bool = False
     operations_listen: ListenAddress = ListenAddress("127.0.0.1", 8081)
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
+    max_connections: Count = 0  # 0: as many as the descriptors allow, and 10,000 at most
+    max_connections_per_device: PositiveCount = DEFAULT_CONNECTIONS_PER_DEVICE
+    max_connection_age: PositiveDuration = MAX_AGE_SECONDS
     device_identity: IdentityKind = IdentityKind.SPIFFE
     device_uri_pattern: str = DEFAULT_URI_PATTERN
     snapshot_max_age: PositiveDuration = 24 * 3600.0

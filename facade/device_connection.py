@@ -2,31 +2,41 @@
 
 - A handshake that `tls` does not accept is cut before its first request is read.
 - The device is identified once; every request of the connection is asked by that device.
+- Where its certificate expires or is revoked, it is cut at once, in the middle of an answer too.
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 was seen to do
   both: `Authorization : Bearer X` leaked a whole token.
-- Headers that do not come in time, and idle connections, are closed.
+- Headers that do not come in time, idle connections, and after an answer old ones, are closed.
 """
 
 import asyncio
+import random
 import secrets
 import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
-from attrs import frozen
-from cryptography import x509
+from typing_extensions import override
 
-from facade.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
+from facade.connection_limits import MAX_AGE_SECONDS
+from facade.device_identity import IdentityRule
 from facade.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
-from facade.tls import RefusedConnectionError, presented_certificate
+from facade.live_connections import LiveConnections
+from facade.presented_device import PresentedDevice, identify
+from facade.tls import RefusedConnectionError
 from shared.structured_log import get_logger
 
-FIRST_REQUEST_SECONDS: Final = 15.0  # from the handshake to complete headers; aiohttp has no limit
+# From the handshake, or a later request's first byte, to complete headers; aiohttp has no limit.
+REQUEST_HEADERS_SECONDS: Final = 15.0
 KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
+AGE_JITTER: Final = 0.1  # of the age: a fleet that came at once does not leave at once
+LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
 MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
 MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
 MAX_HEADER_FIELDS: Final = 64
@@ -34,15 +44,6 @@ SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits 
 
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _log = get_logger("facade.device_connection")
-
-
-@frozen
-class PresentedDevice:
-    """Who is at the other end, or why nobody is known."""
-
-    identity: DeviceIdentity | None
-    issuer: str  # RFC 4514
-    problem: str = ""
 
 
 class PullAbortedError(Exception):
@@ -68,37 +69,82 @@ def abort(transport: asyncio.Transport | None) -> None:
 class DeviceConnection(RequestHandler):
     """The protocol of one accepted connection."""
 
-    __slots__ = ("_first_request_timer", "_identity_rule", "device")
+    __slots__ = (
+        "_clock_timer",
+        "_ends_at",
+        "_headers_timer",
+        "_identity_rule",
+        "_live",
+        "_whole_transport",
+        "device",
+    )
 
     device: PresentedDevice
 
-    def __init__(
-        self, server: "DeviceServer", identity_rule: IdentityRule, **settings: Any
-    ) -> None:
-        """Take the rule by which the certificate is read."""
+    def __init__(self, server: "DeviceServer", **settings: Any) -> None:
+        """Take the rule by which the certificate is read, and whom the connection is kept by."""
         super().__init__(server, **settings)
-        self._identity_rule = identity_rule
-        self._first_request_timer: asyncio.TimerHandle | None = None
+        self._identity_rule = server.identity_rule
+        self._live = server.live
+        age = server.max_age_seconds
+        self._ends_at = self._loop.time() + age * random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
+        self._headers_timer: asyncio.TimerHandle | None = None
+        self._clock_timer: asyncio.TimerHandle | None = None
+        self._whole_transport: asyncio.Transport | None = None
 
+    @property
+    def is_aged(self) -> bool:
+        """Whether the next answer is the last one."""
+        return self._loop.time() >= self._ends_at
+
+    def certificate_problem(self) -> str | None:
+        """Return why the device's certificate is not accepted now, or None."""
+        return self._live.refusal(self.device)
+
+    def cut(self) -> None:
+        """Reset the connection, also one that is closing and has not delivered everything."""
+        abort(self._whole_transport)
+
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the finished handshake and identify the device, or cut the connection."""
-        connection = cast(asyncio.Transport, transport)
+        connection = self._whole_transport = cast(asyncio.Transport, transport)
         tls: ssl.SSLObject = connection.get_extra_info("ssl_object")
         try:
-            certificate = presented_certificate(tls)
+            self.device = identify(tls, self._identity_rule)
+            if (problem := self.certificate_problem()) is not None:  # meanwhile, by new files
+                raise RefusedConnectionError(problem)
+            if not self._live.admit(self):
+                raise RefusedConnectionError("too many connections, and none is idle")
         except RefusedConnectionError as error:
             _log.warning("handshake refused", reason=str(error))
             abort(connection)
             return
-        self.device = _present(certificate, self._identity_rule)
         super().connection_made(transport)
-        self._first_request_timer = self._loop.call_later(FIRST_REQUEST_SECONDS, self._too_late)
+        self._await_headers()
+        self._look_at_clock()
 
+    @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the timer."""
-        if self._first_request_timer is not None:
-            self._first_request_timer.cancel()
+        """Forget the timers."""
+        for timer in (self._headers_timer, self._clock_timer):
+            if timer is not None:
+                timer.cancel()
+        self._live.release(self)
+        self._whole_transport = None
         super().connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Parse; a request that has begun is to have its headers whole in time."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            if self._headers_timer is not None:
+                self._headers_timer.cancel()
+                self._headers_timer = None
+        elif self._headers_timer is None:
+            self._await_headers()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
         """Let the running answer finish within the seconds, then reset the connection.
@@ -115,10 +161,31 @@ class DeviceConnection(RequestHandler):
         finally:
             cut.cancel()
 
+    def _await_headers(self) -> None:
+        self._headers_timer = self._loop.call_later(REQUEST_HEADERS_SECONDS, self._too_late)
+
     def _too_late(self) -> None:
-        if self._request_count == 0:
-            _log.info("no request in time", device=_id(self.device))
-            abort(self.transport)
+        if self._request_in_progress or self._messages:
+            self._await_headers()  # pipelined behind what is being answered
+            return
+        _log.info("no request in time", device=self.device.id)
+        abort(self.transport)
+
+    def _look_at_clock(self) -> None:
+        """Cut an expired certificate's connection, close an idle one that is old; look again."""
+        left = (self.device.not_after - datetime.now(UTC)).total_seconds()
+        if left <= 0:
+            _log.info("connection cut", device=self.device.id, reason="the certificate has expired")
+            self.cut()
+            return
+        if self.is_aged:
+            if not (self._request_in_progress or self._messages):
+                self.force_close()
+                return
+        else:
+            left = min(left, self._ends_at - self._loop.time())
+        delay = min(left, LOOK_AT_CLOCK_SECONDS)
+        self._clock_timer = self._loop.call_later(delay, self._look_at_clock)
 
     def handle_error(
         self,
@@ -134,9 +201,9 @@ class DeviceConnection(RequestHandler):
             raise ConnectionError(text)
         answer = BAD_REQUEST if status == BAD_REQUEST.status else INTERNAL
         if answer is INTERNAL:
-            _log.error("request failed", device=_id(self.device), exc_info=exc)
+            _log.error("request failed", device=self.device.id, exc_info=exc)
         else:
-            _log.info("malformed request", device=_id(self.device), reason=type(exc).__name__)
+            _log.info("malformed request", device=self.device.id, reason=type(exc).__name__)
         return error_response(answer, new_request_id())
 
 
@@ -147,16 +214,22 @@ class DeviceServer(web.Server):
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         identity_rule: IdentityRule,
+        live: LiveConnections,
+        *,
+        max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
         """Serve requests with this handler."""
-        super().__init__(handler, handler_cancellation=True)
-        self._identity_rule = identity_rule
+        super().__init__(self._handle, handler_cancellation=True)
+        self._handler = handler
+        self.identity_rule = identity_rule
+        self.live = live
+        self.max_age_seconds = max_age_seconds
 
+    @override
     def __call__(self) -> DeviceConnection:
         """Return the protocol of a new connection."""
         return DeviceConnection(
             self,
-            self._identity_rule,
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             access_log=None,
@@ -166,6 +239,28 @@ class DeviceServer(web.Server):
             auto_decompress=False,
             lingering_time=0,
         )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast(DeviceConnection, request.protocol)
+        self.live.begin_request(connection)
+        try:
+            return await self._handler(request)
+        finally:
+            self.live.end_request(connection)
+
+    @override
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Have the answer on an old connection say that it is the last one."""
+        if cast(DeviceConnection, protocol).is_aged:
+            message = message._replace(should_close=True)
+        return super()._make_request(message, payload, protocol, writer, task)
 
 
 def new_request_id() -> str:
@@ -188,15 +283,3 @@ def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
     if answer.closes:
         response.force_close()
     return response
-
-
-def _present(certificate: x509.Certificate, rule: IdentityRule) -> PresentedDevice:
-    issuer = certificate.issuer.rfc4514_string()
-    try:
-        return PresentedDevice(rule.identify(certificate), issuer)
-    except UnidentifiedDeviceError as error:
-        return PresentedDevice(None, issuer, str(error))
-
-
-def _id(device: PresentedDevice) -> str | None:
-    return device.identity.id if device.identity else None

@@ -1,11 +1,13 @@
 """The operations address: alive, ready and counted. Plain HTTP, never the device address."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 from attrs import define
 
+from facade.device_trust import TrustStanding
 from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
 from facade.snapshot import Snapshot
@@ -20,6 +22,7 @@ class Readiness:
 
     _feed: StatementFeed
     _max_age_seconds: float
+    _trust: Callable[[], TrustStanding]  # in devices
     draining: bool = False
 
     def staleness(self) -> str | None:
@@ -38,7 +41,10 @@ class Readiness:
 
     def problem(self) -> str | None:
         """Return why the facade is not ready, or None."""
-        return "shutting down" if self.draining else self.staleness()
+        if self.draining:
+            return "shutting down"
+        trust = self._trust()
+        return self.staleness() or (None if trust.accepts_some else "; ".join(trust.problems))
 
     def standing(self) -> str:
         """Return what the facade stands on, in words."""
@@ -50,7 +56,7 @@ class Readiness:
             words += "; there is no LISTEN here, it is polled"
         if self._feed.state_problem is not None:
             words += f"; {self._feed.state_problem}, a restart would stand on older statements"
-        return words
+        return "; ".join([words, *self._trust().problems])
 
     def parts(self) -> dict[str, bool]:
         """Return the parts that metrics speak of, and whether each has a problem."""

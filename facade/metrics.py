@@ -5,6 +5,7 @@ from typing import Final
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from facade.device_metrics import DeviceMetrics
 from facade.store_metrics import StoreMetrics
 from shared.oci import Kind
 
@@ -30,6 +31,7 @@ class Metrics:
     credentials_minted: Counter
     tokens_minted: Counter
     store: StoreMetrics
+    devices: DeviceMetrics
 
     @classmethod
     def create(cls) -> "Metrics":
@@ -93,6 +95,7 @@ class Metrics:
                 registry=registry,
             ),
             StoreMetrics.create(registry),
+            DeviceMetrics.create(registry),
         )
 
     def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:

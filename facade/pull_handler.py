@@ -137,12 +137,13 @@ class PullHandler:
             raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
 
     def _identify_device(self, request: web.BaseRequest) -> DeviceIdentity:
-        presented = cast(DeviceConnection, request.protocol).device
+        connection = cast(DeviceConnection, request.protocol)
+        presented = connection.device
         device = presented.identity
         if device is None:
             raise PullRefusedError(errors.DEVICE_DENIED, presented.problem)
-        if device.not_after <= datetime.now(UTC):
-            raise PullRefusedError(errors.DEVICE_DENIED, "the certificate has expired")
+        if (problem := connection.certificate_problem()) is not None:
+            raise PullRefusedError(errors.DEVICE_DENIED, problem)
         if self._snapshot.is_revoked(device, presented.issuer):
             raise PullRefusedError(errors.DEVICE_REVOKED, "the device is revoked")
         return device

@@ -12,20 +12,24 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from facade.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
+from facade.revocation_list import RevocationList
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.setting_types import Form, parse_readable_file
 
 MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle of some hundred CA certificates
 
 
-def _readable_by(load: Callable[[bytes], object]) -> Callable[[str], Path]:
+def _readable_by(
+    load: Callable[[bytes], object], max_bytes: int = MAX_FILE_BYTES
+) -> Callable[[str], Path]:
     """Return a setting's parser: the path of a file that `load` accepts."""
 
     def parse(text: str) -> Path:
         path = parse_readable_file(text)
         try:
             with path.open("rb") as file:
-                load(file.read(MAX_FILE_BYTES))
+                load(file.read(max_bytes))
         except (OSError, TypeError, UnsupportedAlgorithm) as error:
             message = "cannot be loaded"
             raise ValueError(message) from error
@@ -48,6 +52,13 @@ def _load_private_key(pem: bytes) -> object:
     return load_pem_private_key(pem, password=None)
 
 
+RevocationListFile = Annotated[
+    Path,
+    Form(
+        _readable_by(RevocationList.parse_all, MAX_CRL_FILE_BYTES),
+        "the path of a readable PEM file of complete CRLs with a nextUpdate, and nothing else",
+    ),
+]
 SealingPrivateKeyFile = Annotated[
     Path,
     Form(

@@ -27,9 +27,12 @@ class RefusedConnectionError(Exception):
 
 
 def server_context(
-    *, certificate: Path, key: Path, device_ca: Path, minimum: str
+    *, certificate: Path, key: Path, device_ca: Path, minimum: str, device_crl: Path | None = None
 ) -> ssl.SSLContext:
-    """Return the context that requires a device certificate and resumes no session."""
+    """Return the context that requires a device certificate and resumes no session.
+
+    With CRLs, a device whose issuer has no valid one fails the handshake.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[minimum]
     context.verify_mode = ssl.CERT_REQUIRED
@@ -47,6 +50,14 @@ def server_context(
     except (ssl.SSLError, OSError) as error:
         message = "FACADE_DEVICE_CA_FILE: expected the PEM certificates of the device CAs"
         raise TlsConfigurationError(message) from error
+    if device_crl is not None:
+        try:
+            context.load_verify_locations(device_crl)
+        except (ssl.SSLError, OSError) as error:
+            message = "FACADE_DEVICE_CRL_FILE: expected the PEM CRLs of the device CAs"
+            raise TlsConfigurationError(message) from error
+        # The leaf's issuer alone: CAs are taken out of use by taking them out of the bundle.
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
 

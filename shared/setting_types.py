@@ -99,6 +99,15 @@ def parse_count(text: str) -> int:
     return count
 
 
+def parse_positive_count(text: str) -> int:
+    """Return a whole number above zero."""
+    count = parse_count(text)
+    if not count:
+        message = "zero"
+        raise ValueError(message)
+    return count
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of `250ms`, `30s`, `5m`, `24h` or `90d`."""
     match = _matched(_DURATION, text)
@@ -207,6 +216,7 @@ PositiveDuration = Annotated[
     float, Form(parse_positive_duration, "a duration such as 30s, 5m or 24h, and not zero")
 ]
 Count = Annotated[int, Form(parse_count, "a whole number, 0 or more")]
+PositiveCount = Annotated[int, Form(parse_positive_count, "a whole number above 0")]
 ByteSize = Annotated[int, Form(parse_byte_size, "a size such as 10GiB, 512MiB or bytes")]
 Networks = Annotated[
     tuple[Network, ...],

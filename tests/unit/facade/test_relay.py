@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from attrs import define, field
+from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from facade.config import DEFAULT_URI_PATTERN
 from facade.device_connection import DeviceServer, PullAbortedError
 from facade.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.device_metrics import DeviceMetrics
+from facade.device_trust import DeviceTrust
 from facade.held_back import WrongBytesError
+from facade.live_connections import LiveConnections
 from facade.relay import relay
 from facade.tls import server_context
 from shared.upstream.errors import BrokenBodyError, UpstreamError
@@ -72,7 +76,9 @@ async def serve(
     running: list[tuple[asyncio.Server, DeviceServer]] = []
 
     async def serve(relayed: Relayed) -> Relayed:
-        devices = DeviceServer(relayed.handle, rule)
+        trust = DeviceTrust.build([device_ca.certificate], None)
+        live = LiveConnections(trust, DeviceMetrics.create(CollectorRegistry()))
+        devices = DeviceServer(relayed.handle, rule, live)
         server = await asyncio.get_running_loop().create_server(devices, "127.0.0.1", 0, ssl=tls)
         running.append((server, devices))
         relayed.port = server.sockets[0].getsockname()[1]

@@ -1,0 +1,26 @@
+"""How many connections devices may have open, and for how long."""
+
+from typing import Final
+
+from attrs import frozen
+
+MAX_AGE_SECONDS: Final = 3600.0  # then a device connects anew, and spreads anew over facades
+# containerd and podman pull three to six layers at once; several of them may run on one device.
+DEFAULT_CONNECTIONS_PER_DEVICE: Final = 32
+# A fair share of a machine's memory: at 250 KiB for each that stopped reading, 2.5 GiB.
+MOST_CONNECTIONS_BY_DEFAULT: Final = 10_000
+DESCRIPTORS_PER_CONNECTION: Final = 4  # its socket, its blob's file, its upstream, one to spare
+
+
+@frozen
+class ConnectionLimits:
+    """How many connections may be open."""
+
+    in_all: int = MOST_CONNECTIONS_BY_DEFAULT
+    per_device: int = DEFAULT_CONNECTIONS_PER_DEVICE
+
+    @classmethod
+    def of_descriptors(cls, descriptors: int, in_all: int, per_device: int) -> "ConnectionLimits":
+        """Return the limits; 0 in all: as many as the process's descriptors allow."""
+        possible = max(1, descriptors // DESCRIPTORS_PER_CONNECTION)
+        return cls(in_all or min(MOST_CONNECTIONS_BY_DEFAULT, possible), per_device)

@@ -1,0 +1,66 @@
+"""What is counted of devices' connections, and of the files that their trust stands on."""
+
+from typing import Final
+
+from attrs import frozen
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# Promised is a second; where the database was away it is as long as that.
+_REVOCATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
+
+
+@frozen
+class DeviceMetrics:
+    """Labels are reasons, settings and CAs of the configured bundle: small sets."""
+
+    connections: Gauge
+    handshakes: Gauge
+    handshakes_failed: Counter
+    connections_cut: Counter
+    revocation_seconds: Histogram
+    file_refused: Gauge
+    crl_next_update: Gauge
+    crl_expires_in: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> "DeviceMetrics":
+        """Return metrics that start at zero."""
+        return cls(
+            Gauge("facade_device_connections", "Devices' open connections", registry=registry),
+            Gauge("facade_device_handshakes", "Handshakes in progress", registry=registry),
+            Counter(
+                "facade_device_handshakes_failed",
+                "Handshakes that did not come to an end, or were given up for newer ones",
+                registry=registry,
+            ),
+            Counter(
+                "facade_device_connections_cut",
+                "Devices' connections that were reset",
+                ["reason"],
+                registry=registry,
+            ),
+            Histogram(
+                "facade_device_revocation_seconds",
+                "From the revocation of a device to the cut of each of its connections",
+                buckets=_REVOCATION_BUCKETS,
+                registry=registry,
+            ),
+            Gauge(
+                "facade_file_refused",
+                "1 where a changed file is not used, because it is broken",
+                ["setting"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_crl_next_update_timestamp_seconds",
+                "When a device CA's CRL expires; 0 where there is none",
+                ["issuer"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_crl_expires_in_seconds",
+                "Until a device CA's CRL expires and its devices are refused",
+                ["issuer"],
+                registry=registry,
+            ),
+        )

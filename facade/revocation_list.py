@@ -1,0 +1,104 @@
+"""Certificate revocation lists (RFC 5280 section 5), parsed; what cannot be kept to is refused.
+
+Complete lists alone, one for each authority: a delta speaks of changes to a list that we may not
+have, an indirect one of other authorities' certificates, one for some reasons leaves others out.
+"""
+
+import re
+from datetime import datetime
+from typing import Final
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # a million entries of 40 bytes, as PEM
+
+_PEM_BLOCK: Final = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
+)
+_LABEL: Final = b"X509 CRL"
+_UNDERSTOOD: Final = (
+    x509.AuthorityKeyIdentifier,
+    x509.CRLNumber,
+    x509.IssuingDistributionPoint,
+    x509.FreshestCRL,
+    x509.IssuerAlternativeName,
+    x509.AuthorityInformationAccess,
+)
+
+
+class InvalidRevocationListError(ValueError):
+    """The file holds no list that can be kept to; the message says why and quotes nothing."""
+
+
+@frozen
+class RevocationList:
+    """One authority's list. Whose it is, is known when its signature was verified."""
+
+    issuer: x509.Name
+    serials: frozenset[int] = field(repr=False)
+    this_update: datetime
+    next_update: datetime
+    _crl: x509.CertificateRevocationList = field(repr=False)
+
+    @classmethod
+    def parse_all(cls, pem: bytes) -> "tuple[RevocationList, ...]":
+        """Return the lists of a PEM file, or raise `InvalidRevocationListError`."""
+        blocks = list(_PEM_BLOCK.finditer(pem))
+        if not blocks:
+            raise InvalidRevocationListError("it holds no CRL in PEM form")
+        if any(block["label"] != _LABEL for block in blocks):
+            raise InvalidRevocationListError("it holds something beside CRLs")
+        return tuple(cls._parse(block[0]) for block in blocks)
+
+    @classmethod
+    def _parse(cls, block: bytes) -> "RevocationList":
+        try:
+            crl = x509.load_pem_x509_crl(block)
+            extensions = list(crl.extensions)
+            serials = frozenset(_serial(entry) for entry in crl)
+            next_update, this_update = crl.next_update_utc, crl.last_update_utc
+        except InvalidRevocationListError:
+            raise
+        # Which it is depends on what is malformed; the messages may quote the file.
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+            raise InvalidRevocationListError("a CRL does not parse") from None
+        for extension in extensions:
+            _require_understood(extension)
+        if next_update is None:
+            raise InvalidRevocationListError("a CRL does not say when the next one comes")
+        return cls(crl.issuer, serials, this_update, next_update, crl)
+
+    def is_signed_by(self, authority: x509.Certificate) -> bool:
+        """Tell whether this is the list of that authority."""
+        if authority.subject != self.issuer:
+            return False
+        try:
+            return bool(self._crl.is_signature_valid(authority.public_key()))  # type: ignore[arg-type]  # another kind of key is the TypeError
+        except (TypeError, ValueError, UnsupportedAlgorithm):
+            return False
+
+
+def _serial(entry: x509.RevokedCertificate) -> int:
+    for extension in entry.extensions:
+        if isinstance(extension.value, x509.CertificateIssuer):
+            raise InvalidRevocationListError("an indirect CRL is not supported")
+        if extension.critical and not isinstance(extension.value, x509.CRLReason):
+            raise InvalidRevocationListError("an entry has an unknown critical extension")
+    return entry.serial_number
+
+
+def _require_understood(extension: x509.Extension[x509.ExtensionType]) -> None:
+    value = extension.value
+    if isinstance(value, x509.DeltaCRLIndicator):
+        raise InvalidRevocationListError("a delta CRL is not supported: a complete one is needed")
+    if isinstance(value, x509.IssuingDistributionPoint):
+        if value.indirect_crl:
+            raise InvalidRevocationListError("an indirect CRL is not supported")
+        if value.only_some_reasons:
+            raise InvalidRevocationListError("a CRL for some reasons alone is not supported")
+        if value.only_contains_ca_certs or value.only_contains_attribute_certs:
+            raise InvalidRevocationListError("a CRL that leaves devices out is of no use")
+    elif extension.critical and not isinstance(value, _UNDERSTOOD):
+        raise InvalidRevocationListError("a CRL has an unknown critical extension")

@@ -1,0 +1,76 @@
+"""Files that are read again when they have changed, however they are replaced.
+
+Written in place, renamed over, or the target of a symbolic link that is swung over (as Kubernetes
+does with the folder of a Secret): all show in what `stat` says of the path.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field, frozen
+
+# A second write within one tick of the file system's clock leaves no trace: what is so young is
+# read again the next time.
+SETTLED_SECONDS: Final = 2.0
+
+_Stamp = tuple[int, int, int, int, int] | None
+
+
+@frozen
+class FoundFiles:
+    """What was read: the contents, and what could not be read."""
+
+    contents: Mapping[str, bytes] = field(repr=False)
+    unreadable: frozenset[str]
+
+
+@define(eq=False)
+class WatchedFiles:
+    """Files by the names of their settings. Blocks: for a thread."""
+
+    _paths: Mapping[str, Path]
+    _bound: int  # bytes; what is longer counts as unreadable
+    _seen: dict[str, _Stamp] | None = field(default=None, init=False)
+
+    def read(self) -> FoundFiles:
+        """Return everything."""
+        self._seen = self._stamps()
+        contents, unreadable = dict[str, bytes](), set[str]()
+        for name, path in self._paths.items():
+            try:
+                with path.open("rb") as file:
+                    content = file.read(self._bound + 1)
+            except OSError:
+                unreadable.add(name)
+                continue
+            if len(content) > self._bound:
+                unreadable.add(name)
+            else:
+                contents[name] = content
+        return FoundFiles(contents, frozenset(unreadable))
+
+    def read_if_changed(self) -> FoundFiles | None:
+        """Return everything if anything may have changed since the last time."""
+        stamps = self._stamps()
+        return self.read() if stamps != self._seen or _any_is_young(stamps) else None
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        return {name: _stamp(path) for name, path in self._paths.items()}
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _any_is_young(stamps: Mapping[str, _Stamp]) -> bool:
+    now = time.time_ns()
+    return any(
+        stamp is not None and abs(now - stamp[-1]) < SETTLED_SECONDS * 1e9
+        for stamp in stamps.values()
+    )
