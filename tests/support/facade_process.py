@@ -62,6 +62,8 @@ class FacadeFiles:
             "FACADE_ALLOW_LOOPBACK": "true",
             "FACADE_LOG_LEVEL": "debug",
             "FACADE_DRAIN_TIMEOUT": "10s",
+            # Many devices of a test are often one certificate.
+            "FACADE_MAX_CONNECTIONS_PER_DEVICE": "5000",
         }
 
 

@@ -18,7 +18,6 @@ from deploy.dev.device_ca import (
     CertificateAuthority,
     IssuedCertificate,
 )
-from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
