@@ -20,6 +20,12 @@ def resident_bytes(pids: Iterable[int]) -> int:
     return sum(_resident(each) for pid in pids for each in tree(pid))
 
 
+def open_sockets(pids: Iterable[int]) -> int:
+    """How many sockets they hold, all of them: what they listen on and ask upstream by too."""
+    folders = (Path(f"/proc/{each}/fd") for pid in pids for each in tree(pid))
+    return sum(path.is_socket() for folder in folders for path in folder.iterdir())
+
+
 def tree(pid: int) -> Iterator[int]:
     """The process, its children, theirs, and so on."""
     yield pid

@@ -14,6 +14,7 @@ from tests.bench.load.connection import ACCEPT
 # - The lock never expires, so that a herd is one fetch however long it takes.
 # - KTLS is taken where the kernel has it; then sendfile works under TLS too.
 # - `open_file_cache` and the buffered log are what a busy cache is given.
+# - Stopped devices are held, not cut after a minute: their memory is measured.
 # - Large buffers towards upstream: a fetch is few wake-ups.
 CONFIGURATION = """\
 daemon off;
@@ -29,8 +30,8 @@ http {{
   tcp_nopush on;
   tcp_nodelay on;
   keepalive_timeout 1h;
+  send_timeout 1h;
   keepalive_requests 100000000;
-  output_buffers 2 256k;
   open_file_cache max=10000 inactive=1h;
   open_file_cache_valid 1h;
   types {{ }}

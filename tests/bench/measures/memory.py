@@ -4,12 +4,14 @@ import time
 
 from tests.bench.contenders.contender import Contender
 from tests.bench.content import Content
+from tests.bench.generators import MeasurementError
 from tests.bench.load.jobs import StoppedJob
 from tests.bench.measures.measure import MIB, Measuring, asked_of
-from tests.bench.process_cost import resident_bytes
+from tests.bench.process_cost import open_sockets, resident_bytes
 
 BLOB_SIZES = 4  # times the size of the blob that is pulled elsewhere: 1 GiB
 HUNDRED, THOUSAND = 100, 1000
+GENERATORS = 2  # all must have stopped before a server gives the first of them up, after a minute
 SETTLE_SECONDS = 0.5
 MAX_LOOKS = 20
 KIB = 1024
@@ -35,9 +37,13 @@ def measure(measuring: Measuring) -> None:
 def _with_stopped(measuring: Measuring, contender: Contender, blob: Content, count: int) -> int:
     """Return the resident bytes while so many devices have stopped, all of them served."""
     target, asked = measuring.scene.target(contender), asked_of(contender, blob)
-    job = StoppedJob(target, measuring.scene.devices.first(count), asked)
-    with measuring.scene.generators.ready([job]) as started:
+    groups = measuring.scene.devices.groups(GENERATORS, count // GENERATORS)
+    jobs = [StoppedJob(target, devices, asked) for devices in groups]
+    with measuring.scene.generators.ready(jobs) as started:
         resident = _settled(contender)
+        kept = open_sockets(contender.pids)
+        if kept < count:
+            raise MeasurementError(f"{contender.name}: {kept} sockets for {count} stopped devices")
         started.finish(contender)
     return resident
 
