@@ -25,6 +25,7 @@ class IngestWriter:
 
     _write: Callable[[list[bytes]], None]  # in a thread
     _written: Callable[[int], None]  # told of so many bytes more, on the loop
+    _hold_seconds: float = GATHERED_SECONDS
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathered_bytes: int = field(default=0, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -37,15 +38,13 @@ class IngestWriter:
         if self._gathered_bytes >= GATHERED_BYTES:
             await self._until_written()
             self._start()
-        else:
-            self._set_timer()
+        self._set_timer()
 
     async def settle(self) -> None:
         """Return when everything is written; raise what failed at it."""
         while self._gathered or self._writing is not None:
             await self._until_written()
-            if self._gathered:
-                self._start()
+            self._start()
 
     async def stop(self) -> None:
         """Write nothing more; return when the thread has let go of the file."""
@@ -57,9 +56,10 @@ class IngestWriter:
                 _log.warning("last write failed", reason=type(error).__name__)
 
     async def _until_written(self) -> None:
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
-            self._writing = None
+        while (writing := self._writing) is not None:
+            await asyncio.shield(writing)
+            if self._writing is writing:  # else the timer has begun the next one meanwhile
+                self._writing = None
 
     def _in_time(self) -> None:
         self._timer = None
@@ -69,7 +69,10 @@ class IngestWriter:
             self._set_timer()  # a slow disk; a failed one is told to whoever brings the next chunk
 
     def _start(self) -> None:
+        """Write what is gathered; nothing is being written."""
         self._cancel_timer()
+        if not self._gathered:
+            return
         chunks, self._gathered = self._gathered, []
         count, self._gathered_bytes = self._gathered_bytes, 0
         self._writing = asyncio.create_task(self._write_all(chunks, count))
@@ -79,8 +82,9 @@ class IngestWriter:
         self._written(count)
 
     def _set_timer(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHERED_SECONDS, self._in_time)
+        if self._timer is None and self._gathered:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._hold_seconds, self._in_time)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
