@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from enum import Enum
+from types import MappingProxyType
 
 from attrs import define, field
 
@@ -84,7 +85,12 @@ class DeviceStream:
 
 @contextlib.asynccontextmanager
 async def device_stream(
-    port: int, tls: ssl.SSLContext, path: str, *, receive_buffer: int | None = None
+    port: int,
+    tls: ssl.SSLContext,
+    path: str,
+    *,
+    receive_buffer: int | None = None,
+    request_headers: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[DeviceStream]:
     """Ask for a path on loopback; give the answer once its headers are there.
 
@@ -99,7 +105,9 @@ async def device_stream(
         sock=raw, ssl=tls, server_hostname="localhost", limit=STREAM_BUFFER_BYTES
     )
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        lines = [f"GET {path} HTTP/1.1", "Host: localhost"]
+        lines += [f"{name}: {value}" for name, value in request_headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
         yield await _read_head(reader)
     finally:
         writer.transport.abort()

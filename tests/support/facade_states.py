@@ -12,7 +12,7 @@ USERNAME = "robot"
 CANARY_TOKEN = "canary-7d1f0b9e-never-anywhere"
 
 
-async def until_accepted(facade: Facade, statement: Statement) -> None:
+async def until_accepted(facade: Facade, statement: Statement, seconds: float = 10.0) -> None:
     """Return once the facade has logged that it believes the statement."""
     await eventually(
         lambda: bool(
@@ -21,7 +21,8 @@ async def until_accepted(facade: Facade, statement: Statement) -> None:
                 subject=statement.subject,
                 generation=statement.generation,
             )
-        )
+        ),
+        seconds,
     )
 
 
