@@ -35,6 +35,7 @@ class ServeSettings:
     database_url: Secret = ts.option(help="a PostgreSQL URL")
     sealing_public_key_file: ReadableFile
     statement_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile | None = None  # of keys before the private one
     listen: ListenAddress = ListenAddress("127.0.0.1", 8080)
     tls_cert_file: ReadableFile | None = None
     tls_key_file: ReadableFile | None = None
@@ -89,6 +90,7 @@ class OperatorsSettings:
 
     database_url: Secret = ts.option(help="a PostgreSQL URL")
     statement_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile | None = None  # of keys before the private one
 
 
 @frozen(kw_only=True)

@@ -1,5 +1,6 @@
 """The statement key: it signs everything that the control plane asserts, and verifies it."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,7 +21,12 @@ class Verifier:
 
     def __init__(self, public_keys: dict[str, Ed25519PublicKey]) -> None:
         """Hold the keys by their ids."""
-        self._public_keys = public_keys
+        self.public_keys = public_keys
+
+    @classmethod
+    def of_all(cls, *verifiers: "Verifier") -> "Verifier":
+        """Return what believes all that one of these believes."""
+        return cls({name: key for each in verifiers for name, key in each.public_keys.items()})
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "Verifier":
@@ -35,7 +41,7 @@ class Verifier:
 
     def verify(self, stored: StoredStatement) -> Statement:
         """Return the statement of an envelope, or raise `StatementRefusedError`."""
-        return verify(stored, self._public_keys)
+        return verify(stored, self.public_keys)
 
     def verify_as(self, stored: StoredStatement, kind: type[_Kind]) -> _Kind:
         """Return the statement if it is of this kind, or raise `StatementRefusedError`."""
@@ -47,13 +53,21 @@ class Verifier:
 
 
 class Signer(Verifier):
-    """Signs with the statement key, and believes what this key signed."""
+    """Signs with the statement key; believes what it signed, and what the keys before it did."""
 
-    def __init__(self, private_key: Ed25519PrivateKey) -> None:
-        """Hold the key."""
+    def __init__(
+        self,
+        private_key: Ed25519PrivateKey,
+        also_believed: Mapping[str, Ed25519PublicKey] | None = None,
+    ) -> None:
+        """Hold the key that signs, and by their ids those that signed before it."""
         public_key = private_key.public_key()
-        super().__init__({key_id(public_key): public_key})
+        super().__init__({**(also_believed or {}), key_id(public_key): public_key})
         self._private_key = private_key
+
+    def believing(self, public_keys: Mapping[str, Ed25519PublicKey]) -> "Signer":
+        """Return the signer that believes what these keys signed, too."""
+        return Signer(self._private_key, public_keys)
 
     @classmethod
     def from_private_pem(cls, pem: bytes) -> "Signer":

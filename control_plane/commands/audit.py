@@ -52,11 +52,12 @@ async def export() -> None:
 @asynccontextmanager
 async def _log() -> AsyncIterator[tuple[Database, Verifier]]:
     configured = settings(AuditSettings)
-    field, path = "statement_public_key_file", configured.statement_public_key_file
-    if path is None:
-        field, path = "statement_private_key_file", configured.statement_private_key_file
-    if path is None:
-        raise AssertionError("problems() refuses this")
-    verifier = load_key(field, path, Verifier.from_pem)
+    files = {
+        "statement_public_key_file": configured.statement_public_key_file,
+        "statement_private_key_file": configured.statement_private_key_file,
+    }
+    verifier = Verifier.of_all(
+        *(load_key(field, path, Verifier.from_pem) for field, path in files.items() if path)
+    )
     async with Database.open(configured.database_url) as database:
         yield database, verifier

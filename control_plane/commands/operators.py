@@ -12,14 +12,13 @@ import orjson
 from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.commands.running import command, load_key, print_table, say, shell_actor
+from control_plane.commands.running import command, load_signer, print_table, say, shell_actor
 from control_plane.config import OperatorsSettings
 from control_plane.database import Database
 from control_plane.environment import settings
 from control_plane.operator_token import InvalidOperatorNameError, OperatorName, OperatorToken
 from control_plane.operators import ListedOperator, Operators
 from control_plane.permissions import Role
-from control_plane.signer import Signer
 from shared.canonical_json import format_time
 
 MAX_LIFETIME_DAYS: Final = 3650  # a token for ever has no expiry at all
@@ -135,8 +134,8 @@ def _view(operator: ListedOperator) -> dict[str, str | None]:
 @asynccontextmanager
 async def _operators() -> AsyncIterator[Operators]:
     configured = settings(OperatorsSettings)
-    signer = load_key(
-        "statement_private_key_file", configured.statement_private_key_file, Signer.from_private_pem
+    signer = load_signer(
+        configured.statement_private_key_file, configured.statement_public_key_file
     )
     async with Database.open(configured.database_url) as database:
         acts = Acts(database, signer, HighestGenerations(), now)

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from control_plane.config import PREFIX
 from control_plane.errors import ControlPlaneError
+from control_plane.signer import Signer
 from shared.environment import ConfigurationError, exit_with_configuration_error
-from shared.keys import InvalidKeyFileError
+from shared.keys import InvalidKeyFileError, load_statement_public_keys
 
 MAX_KEY_FILE_BYTES: Final = 64 * 1024  # several keys while one is rotated, and comments
 
@@ -51,6 +52,19 @@ def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loade
     except OSError:
         problem = "expected the path of a file that this process can read"
     raise ConfigurationError([f"{PREFIX}_{field.upper()}: {problem}"])
+
+
+def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:
+    """Return the signer of a private key that believes the public keys of a file, too.
+
+    Raises `ConfigurationError`.
+    """
+    signer = load_key("statement_private_key_file", private_key_file, Signer.from_private_pem)
+    if public_key_file is None:
+        return signer
+    return signer.believing(
+        load_key("statement_public_key_file", public_key_file, load_statement_public_keys)
+    )
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -12,7 +12,7 @@ from control_plane.app import make_app
 from control_plane.belief import HighestGenerations
 from control_plane.checks import Checks
 from control_plane.clock import now
-from control_plane.commands.running import fail, load_key
+from control_plane.commands.running import fail, load_key, load_signer
 from control_plane.config import PREFIX, ServeSettings
 from control_plane.connection_edits import ConnectionEdits
 from control_plane.connection_reader import ConnectionReader
@@ -44,10 +44,8 @@ def serve() -> None:
     """Answer the admin API until SIGTERM or SIGINT."""
     try:
         configured = settings(ServeSettings)
-        signer = load_key(
-            "statement_private_key_file",
-            configured.statement_private_key_file,
-            Signer.from_private_pem,
+        signer = load_signer(
+            configured.statement_private_key_file, configured.statement_public_key_file
         )
         sealer = load_key(
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem

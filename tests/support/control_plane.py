@@ -282,11 +282,12 @@ class ControlPlane:
                 raise AssertionError(message)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def restart(self) -> None:
-        """Stop it and start it again: it forgets what it remembered."""
+    async def restart(self, *, wait: bool = True) -> None:
+        """Stop it and start it again: it forgets what it remembered. Return once it is ready."""
         self.child.stop()
         self.child = _serve(self.environment, self.log)
-        await self.wait_until_ready()
+        if wait:
+            await self.wait_until_ready()
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; the exit status."""
