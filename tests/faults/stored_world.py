@@ -218,8 +218,12 @@ class World:
 
     def partial(self, host: Host, content: Content) -> Path:
         """Return where what has come of a content lies, while it is not all there."""
-        key = FlightKey(host.connection.access_key, content.kind, content.digest)
-        return self.layout.flight(key) / "data"
+        return self.layout.flight(_key(host, content)) / "data"
+
+    def has_right(self, host: Host, repository: str, content: Content) -> bool:
+        """Tell whether the store lets a connection read a content through a repository."""
+        store = self.processes[0].store
+        return store.may_read(_key(host, content), RepositoryName.parse(repository)) is not None
 
     def is_stored(self, content: Content) -> bool:
         """Tell whether there is a file of a content."""
@@ -285,6 +289,10 @@ class World:
         self._threads.shutdown()  # a cancelled pull's thread goes on
         for process in self.processes:
             process.store.close()
+
+
+def _key(host: Host, content: Content) -> FlightKey:
+    return FlightKey(host.connection.access_key, content.kind, content.digest)
 
 
 def _copy(left: Path, to: Path) -> None:

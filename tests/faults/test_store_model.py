@@ -89,7 +89,6 @@ class StoreMachine(RuleBasedStateMachine):
         self._entries: dict[tuple[str, str, str], Entry] = {}
         self._delivered: set[tuple[str, str]] = set()  # access key, content
         self._claimed: set[tuple[str, str, str]] = set()  # access key, repository, content
-        self._read: set[tuple[str, str, str]] = set()  # the same, read to a clean end
         self._rotten: set[str] = set()
         self._came_wrong: set[tuple[str, str]] = set()  # access key, content: not asked for a while
         self._spoiled: set[tuple[str, str]] = set()  # the same, of a partial that rotted
@@ -210,6 +209,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.world.most_bytes <= QUOTA, "the quota was passed meanwhile"
         assert self.world.used_bytes <= QUOTA, "the quota is passed"
 
+    @invariant()
+    def no_right_is_unproven(self) -> None:
+        """Each has its own claim, and bytes of its own connection behind it."""
+        for host, repository, name in PLACES:
+            if self._has_right(host, repository, name):
+                assert (self._access_key(host), repository, name) in self._claimed
+                assert (self._access_key(host), name) in self._delivered
+
     def _run(self, step: Coroutine[Any, Any, Result]) -> Result:
         return self._runner.run(step)
 
@@ -271,8 +278,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _needs_nobody(self, name: str, asker: Asker) -> bool:
         """Tell whether the right was proven before, and the bytes are there."""
-        was_read = (self._access_key(asker.host), asker.repository, name) in self._read
-        return was_read and name not in self._rotten and name in self._stored()
+        is_there = name not in self._rotten and name in self._stored()
+        return is_there and self._has_right(asker.host, asker.repository, name)
+
+    def _has_right(self, host: str, repository: str, name: str) -> bool:
+        return self.world.has_right(self._host(host), repository, CONTENTS[name])
 
     def _judge(self, name: str, asker: Asker, body: Body, *, must_end: bool) -> None:
         """Hold what a device got against the model."""
@@ -286,7 +296,6 @@ class StoreMachine(RuleBasedStateMachine):
         assert body == asker.wanted(CONTENTS[name]), "a clean end with wrong bytes"
         assert (access_key, asker.repository, name) in self._claimed, "read without a right"
         assert (access_key, name) in self._delivered, "read what another connection brought"
-        self._read.add((access_key, asker.repository, name))
 
     def _stored(self) -> list[str]:
         return [name for name in CONTENTS if self.world.is_stored(CONTENTS[name])]
