@@ -38,6 +38,7 @@ class Figure:
     title: str
     unit: str
     bars: tuple[Bar, ...] = ()
+    is_compared: bool = True  # whether a ratio to a rival says anything
 
 
 def at_most(limit: float, rival: str | None = None) -> Bar:
@@ -58,8 +59,8 @@ FIGURES = (
         (at_most(1.0, NGINX), at_most(0.6, DISTRIBUTION)),
     ),
     Figure("warm.rate", "warm blob: throughput", "GiB/s"),
-    Figure("warm.busy", "warm blob: server busy", "cores"),
-    Figure("warm.generator", "warm blob: generators' CPU", "s/GiB"),
+    Figure("warm.busy", "warm blob: server busy", "cores", is_compared=False),
+    Figure("warm.generator", "warm blob: generators' CPU", "s/GiB", is_compared=False),
     Figure("herd.upstream", "herd: upstream bytes / blob", "", (at_most(1.0),)),
     Figure(
         "herd.time",
@@ -69,8 +70,8 @@ FIGURES = (
     ),
     Figure("herd.first", "herd: time to the first device", "s"),
     Figure("herd.cpu", "herd: server CPU", "s"),
-    Figure("herd.busy", "herd: server busy", "cores"),
-    Figure("herd.generator", "herd: generators' CPU", "s"),
+    Figure("herd.busy", "herd: server busy", "cores", is_compared=False),
+    Figure("herd.generator", "herd: generators' CPU", "s", is_compared=False),
     Figure(
         "manifests.rate",
         "manifests: requests",
@@ -78,13 +79,13 @@ FIGURES = (
         (at_least(0.25, NGINX), at_least(8.0, DISTRIBUTION)),
     ),
     Figure("manifests.cpu", "manifests: server CPU", "ms"),
-    Figure("manifests.busy", "manifests: server busy", "cores"),
-    Figure("manifests.generator", "manifests: generators' CPU", "ms"),
+    Figure("manifests.busy", "manifests: server busy", "cores", is_compared=False),
+    Figure("manifests.generator", "manifests: generators' CPU", "ms", is_compared=False),
     Figure("sessions.rate", "sessions", "1/s", (at_least(1.5, DISTRIBUTION),)),
     Figure("sessions.cpu", "sessions: server CPU", "ms"),
-    Figure("sessions.busy", "sessions: server busy", "cores"),
-    Figure("sessions.generator", "sessions: generators' CPU", "ms"),
-    Figure("first_byte.added", "cold first byte: over upstream's own", "ms"),
+    Figure("sessions.busy", "sessions: server busy", "cores", is_compared=False),
+    Figure("sessions.generator", "sessions: generators' CPU", "ms", is_compared=False),
+    Figure("first_byte.added", "cold first byte: over upstream's own", "ms", is_compared=False),
     Figure("memory.idle", "memory: no device", "MiB"),
     Figure("memory.hundred", "memory: 100 stopped devices", "MiB"),
     Figure("memory.thousand", "memory: 1,000 stopped devices", "MiB", (at_most(300.0),)),

@@ -36,10 +36,12 @@ class Observations:
         return median(values) if values else None
 
     def ratio(self, figure: Figure, rival: str) -> float | None:
-        """Return the median of the facade's ratio to a rival within each round.
+        """Return the median of the facade's ratio to a rival within each round; None without one.
 
         Rounds are interleaved: what disturbs one server of a round mostly disturbs all, and goes.
         """
+        if not figure.is_compared:
+            return None
         pairs = zip(self.of(figure, FACADE), self.of(figure, rival), strict=False)
         ratios = [ours / theirs for ours, theirs in pairs if theirs]
         return median(ratios) if ratios else None

@@ -10,49 +10,57 @@ from rich.table import Table
 from tests.bench.figures import FACADE, RIVALS, Figure
 from tests.bench.observations import Observations, Verdict
 
-WIDTH = 160  # columns: the whole table in one line each, also where the output is a file
+WIDTH = 160  # columns: a figure stays in one line, also where the output is a file
+NOT_MEASURED = ""
 
 
 def render(figures: Sequence[Figure], observations: Observations) -> str:
-    """Return the lines of every figure that was measured."""
+    """Return the lines of every figure that was measured, and what the bars come to."""
+    measured = [figure for figure in figures if observations.of(figure, FACADE)]
     table = Table(box=MARKDOWN)
-    table.add_column("measure")
+    table.add_column("measure", no_wrap=True)
     table.add_column("unit")
-    for name in (FACADE, *RIVALS):
-        table.add_column(name, justify="right")
-    for rival in RIVALS:
-        table.add_column(f"facade / {rival}", justify="right")
-    table.add_column("bar")
-    for figure in figures:
-        if observations.of(figure, FACADE):
-            table.add_row(*_row(figure, observations))
+    for name in (FACADE, *RIVALS, *(f"facade / {rival}" for rival in RIVALS)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for figure in measured:
+        table.add_row(*_row(figure, observations))
     output = io.StringIO()
     Console(file=output, width=WIDTH, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in output.getvalue().splitlines() if line.strip())
+    lines = [line.rstrip() for line in output.getvalue().splitlines() if line.strip()]
+    return "\n".join([*lines, "", _conclusion(measured, observations)])
 
 
 def _row(figure: Figure, observations: Observations) -> list[str]:
-    medians = [observations.median(figure, name) for name in (FACADE, *RIVALS)]
-    ratios = [observations.ratio(figure, rival) for rival in RIVALS]
-    verdicts = [_words(verdict) for verdict in observations.verdicts(figure)]
+    verdicts = {verdict.bar.rival: verdict for verdict in observations.verdicts(figure)}
+    facade = _number(observations.median(figure, FACADE))
     return [
         figure.title,
         figure.unit,
-        *(_number(each) for each in medians),
-        *(_number(each) for each in ratios),
-        "; ".join(verdicts),
+        _judged(facade, verdicts.get(None)),
+        *(_number(observations.median(figure, rival)) for rival in RIVALS),
+        *(
+            _judged(_number(observations.ratio(figure, rival)), verdicts.get(rival))
+            for rival in RIVALS
+        ),
     ]
 
 
-def _words(verdict: Verdict) -> str:
-    bar = verdict.bar
-    of = f" {bar.rival}" if bar.rival else ""
-    return f"{bar.side.value} {bar.limit:g}{of}: {'met' if verdict.is_met else 'MISSED'}"
+def _judged(number: str, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return number
+    bar = f"{verdict.bar.side.value} {verdict.bar.limit:g}"
+    return f"{number}  ({bar} {'met' if verdict.is_met else 'MISSED'})"
 
 
 def _number(value: float | None) -> str:
     if value is None:
-        return ""
-    if value >= 100:
+        return NOT_MEASURED
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _conclusion(figures: Sequence[Figure], observations: Observations) -> str:
+    verdicts = [verdict for figure in figures for verdict in observations.verdicts(figure)]
+    met = sum(verdict.is_met for verdict in verdicts)
+    return f"bars met: {met} of {len(verdicts)}"

@@ -1,9 +1,14 @@
 """The head of an answer, and whether an answer is right."""
 
+import re
+
 from attrs import frozen
 
 MAX_HEAD_BYTES = 16 * 1024  # no server of the benchmark says that much
 END_OF_HEAD = b"\r\n\r\n"
+
+_STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,19})[ \t]*\r", re.IGNORECASE)
 
 
 class WrongAnswerError(Exception):
@@ -26,12 +31,11 @@ class Head:
             if len(received) > MAX_HEAD_BYTES:
                 raise WrongAnswerError("the head of an answer has no end")
             return None
-        status_line, *lines = bytes(received[:end]).split(b"\r\n")
-        fields = dict(line.lower().split(b":", 1) for line in lines)
-        length = fields.get(b"content-length", b"").strip()
-        if not length.isdigit():
-            raise WrongAnswerError(f"an answer without a length: {status_line.decode()}")
-        return cls(int(status_line.split(b" ")[1]), int(length), end + len(END_OF_HEAD))
+        found = _STATUS.match(received, 0, end), _LENGTH.search(received, 0, end + 1)
+        match found:
+            case (re.Match() as status, re.Match() as length):
+                return cls(int(status[1]), int(length[1]), end + len(END_OF_HEAD))
+        raise WrongAnswerError("an answer without a status or a length")
 
     def require(self, length: int) -> None:
         """Raise `WrongAnswerError` unless it is a 200 of this length."""
