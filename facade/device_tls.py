@@ -52,6 +52,7 @@ class DeviceTls:
     @classmethod
     def load(cls, files: TlsFiles, minimum: str) -> "DeviceTls":
         """Return what the files say, or raise `TlsConfigurationError`. Blocks: for a thread."""
+        trust = _trust(files)
         with ExitStack() as stack:
             crl = files.device_crl
             context = server_context(
@@ -61,7 +62,7 @@ class DeviceTls:
                 device_crl=None if crl is None else stack.enter_context(_in_memory(crl)),
                 minimum=minimum,
             )
-        return cls(files, context, _trust(files))
+        return cls(files, context, trust)
 
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.

@@ -58,7 +58,7 @@ class RevocationList:
             crl = x509.load_pem_x509_crl(block)
             extensions = list(crl.extensions)
             serials = frozenset(_serial(entry) for entry in crl)
-            next_update, this_update = crl.next_update_utc, crl.last_update_utc
+            issuer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
         except InvalidRevocationListError:
             raise
         # Which it is depends on what is malformed; the messages may quote the file.
@@ -68,7 +68,7 @@ class RevocationList:
             _require_understood(extension)
         if next_update is None:
             raise InvalidRevocationListError("a CRL does not say when the next one comes")
-        return cls(crl.issuer, serials, this_update, next_update, crl)
+        return cls(issuer, serials, this_update, next_update, crl)
 
     def is_signed_by(self, authority: x509.Certificate) -> bool:
         """Tell whether this is the list of that authority."""

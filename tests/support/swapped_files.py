@@ -1,0 +1,48 @@
+"""Files of a running facade that are replaced, and when it has noticed."""
+
+import signal
+from pathlib import Path
+
+from tests.support.eventually import eventually
+from tests.support.facade_process import Facade
+
+
+def put(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, as whoever rotates certificates does."""
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.write_bytes(content)
+    unfinished.rename(path)
+
+
+async def reload(facade: Facade, *settings: str) -> None:
+    """Have it look at once; return when it has taken these settings' files over."""
+    before = {each: len(_reloads(facade, each)) for each in settings}
+    facade.child.process.send_signal(signal.SIGHUP)
+    await eventually(lambda: all(len(_reloads(facade, each)) > before[each] for each in settings))
+
+
+async def until_refused(facade: Facade, setting: str, *, times: int = 1) -> str:
+    """Have it look; return the reason once it has logged that it goes on with the old content."""
+    facade.child.process.send_signal(signal.SIGHUP)
+    await eventually(lambda: len(_refusals(facade, setting)) >= times)
+    return str(_refusals(facade, setting)[-1]["reason"])
+
+
+def refused_files(facade: Facade) -> set[str]:
+    """Return the settings whose files are not used, as the metrics say."""
+    lines = facade.operations("/metrics")[1].splitlines()
+    prefix = 'facade_file_refused{setting="'
+    return {
+        line.removeprefix(prefix).partition('"')[0]
+        for line in lines
+        if line.startswith(prefix) and line.endswith(" 1.0")
+    }
+
+
+def _reloads(facade: Facade, setting: str) -> list[dict[str, object]]:
+    return facade.log_lines(event="file reloaded", variable=setting)
+
+
+def _refusals(facade: Facade, setting: str) -> list[dict[str, object]]:
+    event = "file not reloaded, the old content is used"
+    return facade.log_lines(event=event, variable=setting)

@@ -1,0 +1,250 @@
+"""CRLs of the device CAs: at the handshake, on open connections, and where they cannot be used."""
+
+import asyncio
+import datetime as dt
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.processes import ChildFailedError
+from tests.support.device_stream import End, device_stream
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Device, Facade, FacadeFiles
+from tests.support.facade_states import connect, pull_path
+from tests.support.memory import MIB
+from tests.support.raw_http import raw_connection, request_bytes
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.statement_writer import StatementWriter
+from tests.support.swapped_files import put, refused_files, reload, until_refused
+from tests.system.facade.conftest import NOTIFY_ALONE
+
+CRL = "FACADE_DEVICE_CRL_FILE"
+PING = request_bytes(b"/v2/")
+DAY = dt.timedelta(days=1)
+
+StartWithCrl = Callable[[Callable[[CertificateAuthority], bytes]], Facade]
+
+
+@pytest.fixture
+def start_with_crl(
+    own_database: FacadeDatabase, own_writer: StatementWriter, tmp_path: Path
+) -> Iterator[StartWithCrl]:
+    """Start a facade with what the CA says about its devices."""
+    started: list[Facade] = []
+
+    def start(crl: Callable[[CertificateAuthority], bytes]) -> Facade:
+        files = FacadeFiles.write(
+            tmp_path / "facade",
+            statement_public_pem=own_writer.statement_public_pem,
+            sealing_private_pem=own_writer.sealing_private_pem,
+        )
+        path = files.folder / "crl.pem"
+        path.write_bytes(crl(files.device_ca))
+        settings: Mapping[str, str] = {**NOTIFY_ALONE, CRL: str(path)}
+        started.append(Facade.start(files, own_database.facade_url, settings, wait=False))
+        return started[-1]
+
+    yield start
+    for facade in started:
+        facade.child.kill()
+
+
+def crl_file(facade: Facade) -> Path:
+    """Where its CRLs are."""
+    return facade.files.folder / "crl.pem"
+
+
+async def is_served(device: Device) -> bool:
+    """Tell whether the device gets an answer, or fails the handshake."""
+    try:
+        async with raw_connection(device) as connection:
+            await connection.send(PING)
+            answer = await connection.answer()
+    except (ConnectionError, ssl.SSLError):
+        return False
+    assert answer.status == 200
+    return True
+
+
+async def until_ready(facade: Facade) -> str:
+    """Return what it stands on."""
+    await eventually(facade.is_ready)
+    return facade.operations("/readyz")[1]
+
+
+async def test_a_device_in_the_crl_fails_the_handshake(start_with_crl: StartWithCrl) -> None:
+    """And its neighbour does not."""
+    revoked = []
+
+    def crl(ca: CertificateAuthority) -> bytes:
+        revoked.append(ca.issue_device(device="press-8"))
+        return ca.crl([revoked[0].serial])
+
+    facade = start_with_crl(crl)
+    await until_ready(facade)
+    assert not await is_served(facade.device(revoked[0]))
+    assert await is_served(facade.device())
+    assert facade.log_lines(event="answered", device=str(revoked[0])) == []
+    metrics = facade.operations("/metrics")[1]
+    left = 'facade_crl_expires_in_seconds{issuer="CN=test device CA"} '
+    (line,) = (line for line in metrics.splitlines() if line.startswith(left))
+    assert 29 * 86400 < float(line.removeprefix(left)) <= 30 * 86400
+
+
+async def test_a_new_crl_cuts_the_running_stream_of_its_device_and_no_other(
+    start_with_crl: StartWithCrl, own_writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Measured at the device: what waits for it in buffers is not delivered any more."""
+    facade = start_with_crl(lambda ca: ca.crl())
+    await until_ready(facade)
+    path = pull_path(upstream, upstream.blob(bytes(32 * MIB)))
+    await connect(facade, own_writer, upstream)
+    ca = facade.files.device_ca
+    revoked, other = ca.issue_device(device="press-8"), ca.issue_device(device="press-9")
+    async with (
+        device_stream(facade.port, facade.device(revoked).tls(), path) as cut,
+        device_stream(facade.port, facade.device(other).tls(), path) as left_alone,
+        raw_connection(facade.device(revoked)) as idle,
+    ):
+        await cut.take(1000)
+        await left_alone.take(1000)
+        put(crl_file(facade), ca.crl([revoked.serial]))
+        await reload(facade, CRL)
+        assert await cut.end() is End.RESET
+        assert await idle.until_reset() == b""
+        assert await left_alone.end() is End.WHOLE
+    assert not await is_served(facade.device(revoked))
+    assert await is_served(facade.device(other))
+
+
+async def test_without_a_signal_a_new_crl_is_seen_within_seconds(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """Who writes the file need not know who reads it."""
+    facade = start_with_crl(lambda ca: ca.crl())
+    await until_ready(facade)
+    issued = facade.files.device_ca.issue_device()
+    async with raw_connection(facade.device(issued)) as connection:
+        put(crl_file(facade), facade.files.device_ca.crl([issued.serial]))
+        assert await connection.until_reset() == b""
+
+
+async def test_an_expired_crl_refuses_everybody_until_there_is_a_new_one(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """It starts, for the CA may be late; it says so, and needs no restart."""
+    now = dt.datetime.now(dt.UTC)
+    facade = start_with_crl(lambda ca: ca.crl(last_update=now - 2 * DAY, next_update=now - DAY))
+    await eventually(
+        lambda: (
+            facade.operations("/readyz")
+            == (
+                503,
+                "devices of CN=test device CA are refused: the CRL of the certificate's CA has "
+                "expired\n",
+            )
+        )
+    )
+    issued = facade.files.device_ca.issue_device()
+    assert not await is_served(facade.device(issued))
+    put(crl_file(facade), facade.files.device_ca.crl())
+    await reload(facade, CRL)
+    await until_ready(facade)
+    assert await is_served(facade.device(issued))
+
+
+async def test_a_crl_that_expires_meanwhile_cuts_what_it_spoke_for(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """From then on nobody knows who was revoked."""
+    ends = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=4)
+    facade = start_with_crl(lambda ca: ca.crl(next_update=ends))
+    await until_ready(facade)
+    issued = facade.files.device_ca.issue_device()
+    async with raw_connection(facade.device(issued)) as connection:
+        await connection.send(PING)
+        assert (await connection.answer()).status == 200
+        assert await connection.until_reset() == b""
+        assert dt.datetime.now(dt.UTC) >= ends
+    assert not await is_served(facade.device(issued))
+    assert not facade.is_ready()
+
+
+async def test_of_two_cas_the_one_without_a_crl_is_refused_alone(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """And ready it is, for the others; it says whom it refuses."""
+    second = CertificateAuthority.create("second CA")
+    facade = start_with_crl(lambda ca: ca.crl())
+    bundle = facade.files.device_ca.pem + second.pem
+    await until_ready(facade)
+    put(facade.files.folder / "device-ca.pem", bundle)
+    await reload(facade, "FACADE_DEVICE_CA_FILE")
+    of_second = second.issue_device()
+    assert await is_served(facade.device())
+    assert not await is_served(facade.device(of_second))
+    standing = await until_ready(facade)
+    assert "devices of CN=second CA are refused: there is no CRL" in standing
+    put(crl_file(facade), facade.files.device_ca.crl() + second.crl())
+    await reload(facade, CRL)
+    assert await is_served(facade.device(of_second))
+    assert "refused" not in await until_ready(facade)
+
+
+async def test_a_broken_new_crl_keeps_the_old_one_and_is_told_once(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """For each content once, not for each look; and nobody who was revoked gets in by it."""
+    revoked = []
+
+    def crl(ca: CertificateAuthority) -> bytes:
+        revoked.append(ca.issue_device())
+        return ca.crl([revoked[0].serial])
+
+    facade = start_with_crl(crl)
+    await until_ready(facade)
+    stranger = CertificateAuthority.create("test device CA")
+    assert refused_files(facade) == set()
+    put(crl_file(facade), b"garbage")
+    assert await until_refused(facade, CRL) == "it holds no CRL in PEM form"
+    put(crl_file(facade), stranger.crl())
+    reason = await until_refused(facade, CRL, times=2)
+    assert reason == "a CRL is not signed by the CA that it names"
+    crl_file(facade).unlink()
+    assert await until_refused(facade, CRL, times=3) == "cannot be read"
+    await asyncio.sleep(3)  # another look
+    assert len(facade.log_lines(variable=CRL, level="error")) == 3
+    assert refused_files(facade) == {CRL}
+    assert not await is_served(facade.device(revoked[0]))
+    assert await is_served(facade.device())
+    put(crl_file(facade), facade.files.device_ca.crl())
+    await reload(facade, CRL)
+    assert refused_files(facade) == set()
+    assert await is_served(facade.device(revoked[0]))
+
+
+UNUSABLE: dict[str, tuple[Callable[[CertificateAuthority], bytes], str]] = {
+    "garbage": (lambda _: b"garbage", "complete CRLs"),
+    "a certificate": (lambda ca: ca.pem, "complete CRLs"),
+    "another CA's of the same name": (
+        lambda _: CertificateAuthority.create("test device CA").crl(),
+        "a CRL is not signed by the CA that it names",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+async def test_with_an_unusable_crl_it_does_not_start(
+    start_with_crl: StartWithCrl, what: str
+) -> None:
+    """The configuration is wrong: exit 2, and the variable is named."""
+    content, words = UNUSABLE[what]
+    with pytest.raises(ChildFailedError) as failed:
+        start_with_crl(content)
+    assert "ended with 2" in str(failed.value)
+    assert CRL in str(failed.value)
+    assert words in str(failed.value)
