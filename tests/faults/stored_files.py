@@ -1,8 +1,14 @@
 """What lies in a cache folder, seen from outside."""
 
+import asyncio
 import contextlib
 import hashlib
 from pathlib import Path
+from typing import Final, Self
+
+from attrs import define, field
+
+LOOKS_SECONDS: Final = 0.003
 
 
 def stored_blobs(cache: Path) -> list[Path]:
@@ -45,3 +51,31 @@ def require_right_files(cache: Path) -> int:
             digest = hashlib.file_digest(file, path.parent.parent.name).hexdigest()
         assert digest == path.name, f"{path} is not what its name says"
     return len(blobs)
+
+
+@define
+class QuotaWatch:
+    """Looks at a cache folder all the time, and remembers the most that it held."""
+
+    cache: Path
+    most_bytes: int = 0
+    _watching: asyncio.Task[None] = field(init=False)
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Look once more."""
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
+        self._look()
+
+    async def _watch(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(LOOKS_SECONDS)
+
+    def _look(self) -> None:
+        self.most_bytes = max(self.most_bytes, used_bytes(self.cache))

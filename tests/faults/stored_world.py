@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
@@ -49,7 +49,6 @@ from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.strategies import NOW
 
 PROCESSES: Final = 2
-QUOTA_LOOKS_SECONDS: Final = 0.002
 
 
 @frozen
@@ -191,7 +190,6 @@ class World:
     folder: Path = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
     _crashes: int = field(default=0, init=False)
-    most_bytes: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start on an empty folder."""
@@ -233,23 +231,6 @@ class World:
     def used_bytes(self) -> int:
         """The bytes of everything that is stored and arriving."""
         return used_bytes(self.folder)
-
-    @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Look at the quota all the time meanwhile."""
-
-        async def watch() -> None:
-            while True:
-                self.most_bytes = max(self.most_bytes, self.used_bytes)
-                await asyncio.sleep(QUOTA_LOOKS_SECONDS)
-
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-        self.most_bytes = max(self.most_bytes, self.used_bytes)
 
     async def settled(self) -> None:
         """Return once nothing arrives."""
