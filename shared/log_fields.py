@@ -68,10 +68,10 @@ def texts(value: object) -> Shown:
 
 def bounded_text(value: str) -> str:
     """Return at most `MAX_TEXT_CHARACTERS`, with everything unprintable written as an escape."""
+    if len(value) <= MAX_TEXT_CHARACTERS and value.isprintable():
+        return value
     if len(value) > MAX_TEXT_CHARACTERS:
         value = f"{value[:MAX_TEXT_CHARACTERS]}..."
-    if value.isprintable():
-        return value
     # Control characters steer terminals, bidirectional ones lie to readers, surrogates are no JSON.
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in value

@@ -11,27 +11,29 @@
   only where it is a literal of the function that logs; of warnings, the category and the place.
 - What nobody catches (main thread, other threads, destructors) is logged in the same way, instead
   of the interpreter's traceback on standard error.
-- A line that cannot be written is dropped: a pull is worth more than its log line.
+- A line that cannot be written is dropped: a pull is worth more than its log line. What is graver
+  than `info` is written at once, the rest with the other lines of the loop's round: `line_writer`.
 - Until `configure` is called, warnings and errors go to standard error, redacted alike.
 """
 
 import inspect
 import logging
-import os
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from functools import partial
-from types import TracebackType
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache, partial
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, TextIO, TypeAlias, cast
 
 import orjson
 import structlog
 
-from shared.log_fields import bounded_text, shown
+from shared.line_writer import LineWriter
+from shared.log_fields import FIELDS, bounded_text, shown
 from shared.logged_exception import describe_exception, frame
 from shared.setting_types import LogLevel
 
@@ -48,7 +50,9 @@ _LEVELS: Final[dict[LogLevel, int]] = {
     "error": logging.ERROR,
 }
 _SEVEREST_FIRST: Final = tuple(reversed(_LEVELS.items()))
-_writing: Final = threading.RLock()  # a destructor may log while its own thread is writing
+_context: Final[ContextVar[Mapping[str, object]]] = ContextVar(
+    "log_context", default=MappingProxyType({})
+)
 
 
 def configure(level: LogLevel, descriptor: int = STANDARD_OUTPUT) -> None:
@@ -56,22 +60,32 @@ def configure(level: LogLevel, descriptor: int = STANDARD_OUTPUT) -> None:
 
     A command whose results go to standard output logs to `STANDARD_ERROR`.
     """
-    _configure_structlog(level, descriptor)
-    logging.basicConfig(level=_LEVELS[level], handlers=[_LibraryRecords(descriptor)], force=True)
-    warnings.showwarning = partial(_log_warning, descriptor)
-    sys.excepthook = partial(_log_uncaught, descriptor)
-    sys.unraisablehook = lambda args: _log_unraisable(descriptor, args)
-    threading.excepthook = lambda args: _log_uncaught_in_thread(descriptor, args)
+    writer = LineWriter.open(descriptor)
+    _configure_structlog(level, writer)
+    logging.basicConfig(level=_LEVELS[level], handlers=[_LibraryRecords(writer)], force=True)
+    warnings.showwarning = partial(_log_warning, writer)
+    sys.excepthook = partial(_log_uncaught, writer)
+    sys.unraisablehook = lambda args: _log_unraisable(writer, args)
+    threading.excepthook = lambda args: _log_uncaught_in_thread(writer, args)
 
 
 def get_logger(name: str) -> Logger:
-    """Return the logger of a module: `get_logger(__name__)`."""
+    """Return the logger of a module: `get_logger(__name__)`.
+
+    It asks at each line how the log is configured. Where each microsecond counts, what `bind()`
+    gives after `configure` does not.
+    """
     return cast("Logger", structlog.get_logger(logger_name=name))
 
 
-def log_context(**fields: object) -> AbstractContextManager[None]:
+@contextmanager
+def log_context(**fields: object) -> Iterator[None]:
     """Add fields to every line of this task, and of tasks that it starts, until the block ends."""
-    return cast("AbstractContextManager[None]", structlog.contextvars.bound_contextvars(**fields))
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 def render(
@@ -84,7 +98,7 @@ def render(
 ) -> bytes:
     """Return one line. Nothing of `fields` and `error` is in it but what the tables show."""
     line: dict[str, object] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _time(),
         "level": level,
         "logger": bounded_text(logger),
         "event": bounded_text(event) if type(event) is str else WITHHELD,
@@ -94,27 +108,35 @@ def render(
     if error is not None:
         line["exception"] = describe_exception(error)
     for field, value in fields.items():
-        line.setdefault(bounded_text(field), shown(field, value))
+        line.setdefault(field if field in FIELDS else bounded_text(field), shown(field, value))
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _configure_structlog(level: LogLevel, descriptor: int) -> None:
+def _time() -> str:
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(unix_seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_seconds))
+
+
+def _configure_structlog(level: LogLevel, writer: LineWriter) -> None:
     structlog.configure(
         processors=[_render_event],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_: _Lines(descriptor),
+        logger_factory=lambda *_: _Lines(writer),
         cache_logger_on_first_use=False,
     )
 
 
-def _render_event(_: object, level: str, event_dict: Mapping[str, Any]) -> bytes:
-    fields = {**_context(), **event_dict}
-    logger, event = fields.pop("logger_name", ""), fields.pop("event", None)
-    return render(level, str(logger), event, fields, _error(fields.pop("exc_info", None)))
-
-
-def _context() -> dict[str, object]:
-    return structlog.contextvars.get_contextvars()
+def _render_event(_: object, level: str, event_dict: MutableMapping[str, Any]) -> bytes:
+    logger, event = event_dict.pop("logger_name", ""), event_dict.pop("event", None)
+    error = _error(event_dict.pop("exc_info", None))
+    context = _context.get()
+    fields = {**context, **event_dict} if context else event_dict
+    return render(level, str(logger), event, fields, error)
 
 
 def _error(exc_info: object) -> BaseException | None:
@@ -129,31 +151,17 @@ def _error(exc_info: object) -> BaseException | None:
 class _Lines:
     """What structlog writes to."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, line: bytes) -> None:
-        _write(self._descriptor, line)
-
-    debug = info = warning = error = critical = write
-
-
-def _write(descriptor: int, line: bytes) -> None:
-    rest = memoryview(line)
-    try:
-        with _writing:
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        return  # the reader is gone, and there is nowhere left to say so
+    def __init__(self, writer: LineWriter) -> None:
+        self.debug = self.info = writer.write_soon
+        self.warning = self.error = self.critical = writer.write
 
 
 class _LibraryRecords(logging.Handler):
     """What libraries log through `logging`."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
@@ -162,11 +170,11 @@ class _LibraryRecords(logging.Handler):
             next(names, "debug"),
             record.name,
             record.msg if _is_literal(record) else WITHHELD,
-            _context(),
+            _context.get(),
             _error(record.exc_info),
             frame(record.pathname, record.lineno, record.funcName or ""),
         )
-        _write(self._descriptor, line)
+        self._writer.write(line)
 
 
 def _is_literal(record: logging.LogRecord) -> bool:
@@ -181,7 +189,7 @@ def _is_literal(record: logging.LogRecord) -> bool:
 
 
 def _log_warning(
-    descriptor: int,
+    writer: LineWriter,
     _message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -190,28 +198,28 @@ def _log_warning(
     _line: str | None = None,
 ) -> None:
     source = frame(filename, lineno, "")
-    fields = {**_context(), "error": category.__qualname__}
-    _write(descriptor, render("warning", "warnings", "warning", fields, source=source))
+    fields = {**_context.get(), "error": category.__qualname__}
+    writer.write(render("warning", "warnings", "warning", fields, source=source))
 
 
 def _log_uncaught(
-    descriptor: int,
+    writer: LineWriter,
     _kind: type[BaseException],
     error: BaseException,
     _traceback: TracebackType | None,
 ) -> None:
-    _write(descriptor, render("error", "uncaught", "exception in the main thread", {}, error))
+    writer.write(render("error", "uncaught", "exception in the main thread", {}, error))
 
 
-def _log_uncaught_in_thread(descriptor: int, args: threading.ExceptHookArgs) -> None:
+def _log_uncaught_in_thread(writer: LineWriter, args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:  # as threading's own hook does
         event = "exception in a thread"
-        _write(descriptor, render("error", "uncaught", event, {}, args.exc_value))
+        writer.write(render("error", "uncaught", event, {}, args.exc_value))
 
 
-def _log_unraisable(descriptor: int, args: "sys.UnraisableHookArgs") -> None:
+def _log_unraisable(writer: LineWriter, args: "sys.UnraisableHookArgs") -> None:
     event = "exception that could not be raised"
-    _write(descriptor, render("error", "uncaught", event, {}, args.exc_value))
+    writer.write(render("error", "uncaught", event, {}, args.exc_value))
 
 
-_configure_structlog("warning", STANDARD_ERROR)
+_configure_structlog("warning", LineWriter(STANDARD_ERROR))

@@ -1,0 +1,72 @@
+"""Lines to a descriptor: those of one round of the event loop go in one write.
+
+A write was measured at 5 µs, as much as the whole of an answer's other logging; on a busy loop it
+serves a dozen lines. On an idle one a line is written in the loop's next round, some microseconds
+later. Without a running loop, and at the end of the process, what waits is written at once.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+from typing import Self
+
+from attrs import define, field
+
+
+@define(eq=False)
+class LineWriter:
+    """Writes to one descriptor, from any thread."""
+
+    _descriptor: int
+    _waiting: list[bytes] = field(factory=list, init=False)
+    # A destructor may log while its own thread is writing, hence reentrant.
+    _lock: threading.RLock = field(factory=threading.RLock, init=False)
+    _is_flushing: bool = field(default=False, init=False)
+    _flushing_loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+
+    @classmethod
+    def open(cls, descriptor: int) -> Self:
+        """Return a writer that leaves nothing unwritten when the process ends."""
+        writer = cls(descriptor)
+        atexit.register(writer.flush)
+        return writer
+
+    def write_soon(self, line: bytes) -> None:
+        """Write a line in the next round of the running loop."""
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented; the public one raises, at 1 µs
+        if loop is None:
+            self.write(line)
+            return
+        with self._lock:
+            self._waiting.append(line)
+            if self._flushing_loop is not loop:
+                self._flushing_loop = loop
+                loop.call_soon(self.flush)
+
+    def write(self, line: bytes) -> None:
+        """Write a line now, after those that wait."""
+        with self._lock:
+            self._waiting.append(line)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. What cannot be written is dropped: a pull is worth more than a line."""
+        with self._lock:
+            if self._is_flushing:
+                return  # a destructor's line, in the middle of a write: it goes with the next
+            self._is_flushing, self._flushing_loop = True, None
+            try:
+                while self._waiting:
+                    lines, self._waiting = self._waiting, []
+                    _write_all(self._descriptor, b"".join(lines))
+            except OSError:
+                return  # the reader is gone, and there is nowhere left to say so
+            finally:
+                self._is_flushing = False
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,103 @@
+"""Lines of one round of the loop go in one write; none is lost, none runs into another."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from shared.line_writer import LineWriter
+
+
+@frozen
+class Pipe:
+    """A pipe, and what was written into it by one write each."""
+
+    reader: int
+    writer: LineWriter
+
+    def waiting(self) -> bytes:
+        """Return what can be read now; nothing where nothing was written."""
+        try:
+            return os.read(self.reader, 65536)
+        except BlockingIOError:
+            return b""
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """A pipe whose reader never waits."""
+    reader, descriptor = os.pipe()
+    os.set_blocking(reader, False)
+    yield Pipe(reader, LineWriter(descriptor))
+    os.close(reader)
+    os.close(descriptor)
+
+
+async def test_lines_of_one_round_go_in_one_write(pipe: Pipe) -> None:
+    """A write for each would be a third of a small answer's time."""
+    pipe.writer.write_soon(b"1\n")
+    pipe.writer.write_soon(b"2\n")
+    assert pipe.waiting() == b""
+    await asyncio.sleep(0)
+    assert pipe.waiting() == b"1\n2\n"
+    pipe.writer.write_soon(b"3\n")
+    await asyncio.sleep(0)
+    assert pipe.waiting() == b"3\n"
+
+
+async def test_a_grave_line_comes_at_once_and_after_those_before_it(pipe: Pipe) -> None:
+    """What explains a crash is on disk before it."""
+    pipe.writer.write_soon(b"1\n")
+    pipe.writer.write(b"2\n")
+    assert pipe.waiting() == b"1\n2\n"
+    await asyncio.sleep(0)
+    assert pipe.waiting() == b""
+
+
+def test_without_a_loop_nothing_waits(pipe: Pipe) -> None:
+    """Commands, threads, and what comes before the loop and after it."""
+    pipe.writer.write_soon(b"1\n")
+    assert pipe.waiting() == b"1\n"
+
+
+def test_a_loop_that_ended_keeps_no_line(pipe: Pipe) -> None:
+    """Neither its own last one nor those of the next loop."""
+
+    async def tell(line: bytes) -> None:
+        pipe.writer.write_soon(line)
+
+    for line in (b"1\n", b"2\n"):
+        asyncio.run(tell(line))
+    pipe.writer.flush()
+    assert pipe.waiting() == b"1\n2\n"
+
+
+async def test_a_thread_s_line_takes_waiting_ones_along(pipe: Pipe) -> None:
+    """In the order in which they were told."""
+    pipe.writer.write_soon(b"1\n")
+    thread = threading.Thread(target=pipe.writer.write_soon, args=(b"2\n",))
+    thread.start()
+    thread.join()
+    assert pipe.waiting() == b"1\n2\n"
+
+
+def test_the_end_of_the_process_writes_what_waits(tmp_path: Path) -> None:
+    """Of a loop that was stopped in the very round of the line too."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import asyncio\n"
+        "from shared.line_writer import LineWriter\n"
+        "writer = LineWriter.open(1)\n"
+        "loop = asyncio.new_event_loop()\n"
+        "loop.call_soon(lambda: (loop.stop(), writer.write_soon(b'last\\n')))\n"
+        "loop.run_forever()\n"
+        "loop.close()\n"
+    )
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, check=True)
+    assert (ended.stdout, ended.stderr) == (b"last\n", b"")
