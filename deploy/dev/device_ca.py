@@ -103,6 +103,12 @@ class CertificateAuthority:
         certificate = _ca_certificate(subject, key.public_key(), issuer, self.key)
         return type(self)(certificate, key, _pem(certificate) + self.chain_pem)
 
+    def renewed(self) -> Self:
+        """The same authority with a new certificate: its name and key are what they were."""
+        subject = self.certificate.subject
+        certificate = _ca_certificate(subject, self.key.public_key(), subject, self.key)
+        return type(self)(certificate, self.key)
+
     @property
     def pem(self) -> bytes:
         """What those who trust this authority are given."""

@@ -1,0 +1,224 @@
+"""Certificates, CAs and keys are taken over while pulls run; what is broken is not."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from deploy.dev.device_ca import CertificateAuthority
+from shared.keys import private_pem, public_pem
+from tests.support.device_stream import End, device_stream
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path, until_accepted
+from tests.support.memory import MIB
+from tests.support.raw_http import raw_connection, request_bytes
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.statement_writer import StatementWriter
+from tests.support.swapped_files import put, refused_files, reload, until_refused
+from tests.system.facade.conftest import StartFacade
+
+CERTIFICATE, KEY = "FACADE_TLS_CERT_FILE", "FACADE_TLS_KEY_FILE"
+DEVICE_CA = "FACADE_DEVICE_CA_FILE"
+SEALING_KEY = "FACADE_SEALING_PRIVATE_KEY_FILE"
+STATEMENT_KEY = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
+PING = request_bytes(b"/v2/")
+SWAPS = 20
+CONNECTIONS_A_SWAP = 10
+WORKERS = 4
+
+
+@pytest.fixture
+def own_facade(
+    own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
+) -> Facade:
+    """A facade whose files the test may change."""
+    polls = {"FACADE_POLL_INTERVAL": "500ms"}
+    return start_facade(own_writer, own_database.facade_url, polls)
+
+
+async def server_serial(device: Device) -> int:
+    """Return the serial number of the certificate that the facade shows."""
+    _, writer = await asyncio.open_connection("localhost", device.facade.port, ssl=device.tls())
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    der = tls.getpeercert(binary_form=True)
+    writer.transport.abort()
+    assert der is not None
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+async def is_served(device: Device) -> bool:
+    """Tell whether the device gets an answer, or fails the handshake."""
+    try:
+        async with raw_connection(device) as connection:
+            await connection.send(PING)
+            answer = await connection.answer()
+    except (ConnectionError, ssl.SSLError):
+        return False
+    assert answer.status == 200
+    return True
+
+
+async def test_a_new_server_certificate_serves_and_the_running_pull_goes_on(
+    own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """The old one's connections are left alone; so is a key that comes later than its half."""
+    folder, device = own_facade.files.folder, own_facade.device()
+    digest = upstream.blob(bytes(32 * MIB))
+    await connect(own_facade, own_writer, upstream)
+    first = await server_serial(device)
+    renewed = own_facade.files.server_ca.issue_server()
+    path = pull_path(upstream, digest)
+    async with device_stream(own_facade.port, device.tls(), path) as stream:
+        await stream.take(1000)
+        put(folder / "server.pem", renewed.chain_pem)
+        await until_refused(own_facade, CERTIFICATE)
+        assert refused_files(own_facade) == {CERTIFICATE}
+        assert await server_serial(device) == first
+        put(folder / "server.key", renewed.key_pem)
+        await reload(own_facade, CERTIFICATE, KEY)
+        assert refused_files(own_facade) == set()
+        assert await server_serial(device) == renewed.serial
+        assert await stream.end() is End.WHOLE
+        assert stream.digest == digest
+
+
+async def test_twenty_swaps_under_load_lose_no_connection(own_facade: Facade) -> None:
+    """Each worker makes connection after connection; one failure would be one too many."""
+    folder, tls = own_facade.files.folder, own_facade.device().tls()
+    certificates = [own_facade.files.server_ca.issue_server() for _ in range(2)]
+    made, over = 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal made
+        while not over.is_set():
+            async with raw_connection(own_facade.device(), tls) as connection:
+                await connection.send(PING)
+                assert (await connection.answer()).status == 200
+            made += 1
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(WORKERS):
+            workers.create_task(work())
+        for swap in range(SWAPS):
+            certificate = certificates[swap % 2]
+            put(folder / "server.key", certificate.key_pem)
+            put(folder / "server.pem", certificate.chain_pem)
+            await reload(own_facade, CERTIFICATE, KEY)
+            enough = made + CONNECTIONS_A_SWAP
+            await eventually(lambda enough=enough: made >= enough)  # type: ignore[misc]  # a default binds it
+        over.set()
+
+
+async def test_cas_overlap_and_the_old_one_goes_with_its_connections(own_facade: Facade) -> None:
+    """A fleet moves from one CA to the next, and what the old one signed ends with it."""
+    bundle = own_facade.files.folder / "device-ca.pem"
+    old, new = own_facade.files.device_ca, CertificateAuthority.create("new device CA")
+    of_old, of_new = own_facade.device(old.issue_device()), own_facade.device(new.issue_device())
+    assert await is_served(of_old)
+    assert not await is_served(of_new)
+    put(bundle, old.pem + new.pem)
+    await reload(own_facade, DEVICE_CA)
+    async with raw_connection(of_old) as old_one, raw_connection(of_new) as new_one:
+        for connection in (old_one, new_one):
+            await connection.send(PING)
+            assert (await connection.answer()).status == 200
+        put(bundle, new.pem)
+        await reload(own_facade, DEVICE_CA)
+        assert await old_one.until_reset() == b""
+        await new_one.send(PING)
+        assert (await new_one.answer()).status == 200
+    assert not await is_served(of_old)
+    assert await is_served(of_new)
+
+
+async def test_a_renewed_certificate_of_the_same_ca_cuts_nobody(own_facade: Facade) -> None:
+    """It is the same name and key: what it signed before, it has signed."""
+    old = own_facade.files.device_ca
+    issued = old.issue_device()
+    async with raw_connection(own_facade.device(issued)) as connection:
+        renewed = old.renewed()
+        assert renewed.pem != old.pem
+        put(own_facade.files.folder / "device-ca.pem", renewed.pem)
+        await reload(own_facade, DEVICE_CA)
+        await connection.send(PING)
+        assert (await connection.answer()).status == 200
+    assert await is_served(own_facade.device(issued))
+
+
+async def test_a_folder_of_links_that_is_swung_over_is_noticed(
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+    tmp_path: Path,
+) -> None:
+    """As Kubernetes updates a Secret: the file's own path never changes; and without a signal."""
+    first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
+    mount = tmp_path / "mount"
+    for name, ca in (("..1", first), ("..2", second)):
+        (mount / name).mkdir(parents=True)
+        (mount / name / "ca.pem").write_bytes(ca.pem)
+    (mount / "..data").symlink_to("..1")
+    (mount / "ca.pem").symlink_to("..data/ca.pem")
+    settings: Mapping[str, str] = {DEVICE_CA: str(mount / "ca.pem")}
+    facade = start_facade(own_writer, own_database.facade_url, settings)
+    device = facade.device(second.issue_device())
+    assert not await is_served(device)
+    (mount / "..data_tmp").symlink_to("..2")
+    (mount / "..data_tmp").rename(mount / "..data")
+    await eventually(lambda: is_served(device))
+
+
+async def test_a_broken_ca_bundle_keeps_the_old_one(own_facade: Facade) -> None:
+    """And holds no other file back."""
+    folder, device = own_facade.files.folder, own_facade.device()
+    put(folder / "device-ca.pem", b"garbage")
+    await until_refused(own_facade, DEVICE_CA)
+    renewed = own_facade.files.server_ca.issue_server()
+    put(folder / "server.key", renewed.key_pem)
+    put(folder / "server.pem", renewed.chain_pem)
+    await reload(own_facade, CERTIFICATE, KEY)
+    assert refused_files(own_facade) == {DEVICE_CA}
+    assert await server_serial(device) == renewed.serial
+    assert await is_served(device)
+
+
+async def test_a_new_sealing_key_opens_what_is_sealed_to_it(
+    own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Both are in the file while connections are moved from one to the other."""
+    path = own_facade.files.folder / "sealing.private.pem"
+    old = own_writer.sealing_private_pem
+    own_writer.sealing_key = X25519PrivateKey.generate()
+    digest, device = upstream.blob(b"content"), own_facade.device()
+    await connect(own_facade, own_writer, upstream)
+    assert (await device.get(pull_path(upstream, digest))).status >= 500
+    put(path, b"garbage")
+    await until_refused(own_facade, SEALING_KEY)
+    put(path, old + private_pem(own_writer.sealing_key))
+    await reload(own_facade, SEALING_KEY)
+    answer = await device.get(pull_path(upstream, digest))
+    assert (answer.status, answer.body) == (200, b"content")
+
+
+async def test_a_new_statement_key_is_believed_once_it_is_there(
+    own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """What it signed before is found by the next poll."""
+    path = own_facade.files.folder / "statement.public.pem"
+    old = own_writer.statement_public_pem
+    own_writer.statement_key = Ed25519PrivateKey.generate()
+    approval = own_writer.approval(str(upstream.host), plain_http=True)
+    await own_writer.write(approval)
+    await eventually(
+        lambda: bool(own_facade.log_lines(event="statement refused", subject=approval.subject))
+    )
+    put(path, old + public_pem(own_writer.statement_key.public_key()))
+    await reload(own_facade, STATEMENT_KEY)
+    await until_accepted(own_facade, approval)
