@@ -24,6 +24,7 @@ from attrs import define, field
 from deploy.dev.processes import free_port
 
 READ_BYTES: Final = 64 * 1024
+PIECES_PER_SECOND: Final = 20  # of a slow link
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time: closing sends RST
 
 Filter = Callable[[bytes], bytes]
@@ -168,7 +169,9 @@ class TcpProxy:
             link.reset()
 
     def _read_bytes(self, *, is_answer: bool) -> int:
-        return 1 if is_answer and self.bytes_per_second else READ_BYTES
+        if not is_answer or not self.bytes_per_second:
+            return READ_BYTES
+        return max(1, int(self.bytes_per_second / PIECES_PER_SECOND))
 
 
 def without_notifications() -> Filter:
