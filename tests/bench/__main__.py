@@ -10,18 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import orjson
 
 from deploy.dev.debian import DebianError
 from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
-from tests.bench.figures import FIGURES
 from tests.bench.generators import MeasurementError
+from tests.bench.machine import Machine
 from tests.bench.measures import first_byte, herd, manifests, memory, processes, sessions, warm
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
+from tests.bench.report import text, write_json
 from tests.bench.scene import FOLDER, running
-from tests.bench.table import render
 
 MEASURES: dict[str, Callable[[Measuring], None]] = {
     "memory": memory.measure,  # first: a heap that has grown would hide what devices cost
@@ -32,7 +31,7 @@ MEASURES: dict[str, Callable[[Measuring], None]] = {
     "first-byte": first_byte.measure,
     "processes": processes.measure,
 }
-FAILURES = (ChildFailedError, DebianError, MeasurementError)
+FAILED = 1
 
 
 class _ByteSize(click.ParamType[int]):
@@ -60,30 +59,39 @@ class _ByteSize(click.ParamType[int]):
 )
 def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None:
     """Measure the facade beside nginx and distribution."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stop the servers in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))  # stop the servers in order
     began = time.monotonic()
-    observations = Observations()
 
     def say(words: str) -> None:
         click.echo(f"bench: {time.monotonic() - began:5.0f} s  {words}", err=True)
 
+    options, observations = Options(rounds, size, only), Observations()
+    machine, status = _machine(), 0
     try:
         with running(say) as scene:
-            measuring = Measuring(scene, Options(rounds, size, only), observations)
-            for name, measure in MEASURES.items():
-                if not only or name in only:
-                    say(name)
-                    measure(measuring)
-    except FAILURES as error:
+            _measure(Measuring(scene, options, observations))
+    except (ChildFailedError, DebianError, MeasurementError) as error:
+        say(str(error))
+        status = FAILED  # what was seen until then is shown all the same
+    write_json(json_path, machine, options, observations)
+    click.echo(text(machine, options, observations))
+    say(f"{'FAILED' if status else 'done'}; every round is in {json_path}")
+    sys.exit(status)
+
+
+def _machine() -> Machine:
+    try:
+        return Machine()
+    except DebianError as error:
         click.echo(f"bench: {error}", err=True)
-        sys.exit(1)
-    json_path.parent.mkdir(parents=True, exist_ok=True)
-    summary = [
-        observations.summary(figure) for figure in FIGURES if figure.key in observations.values
-    ]
-    json_path.write_bytes(orjson.dumps({"figures": summary}, option=orjson.OPT_INDENT_2))
-    click.echo(render(FIGURES, observations))
-    say(f"done; every round is in {json_path}")
+        sys.exit(FAILED)
+
+
+def _measure(measuring: Measuring) -> None:
+    for name, measure in MEASURES.items():
+        if not measuring.options.only or name in measuring.options.only:
+            measuring.scene.say(name)
+            measure(measuring)
 
 
 if __name__ == "__main__":

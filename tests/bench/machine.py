@@ -1,0 +1,48 @@
+"""What a run was made on: figures of two machines, or of a busy one, are not to be compared."""
+
+import os
+import platform
+import ssl
+import subprocess
+
+from attrs import field, frozen
+
+from deploy.dev import debian
+
+
+def load_average() -> float:
+    """How many processes wanted to run in the last minute."""
+    return os.getloadavg()[0]
+
+
+@frozen
+class Machine:
+    """The machine at the beginning of a run."""
+
+    cores: int = field(factory=lambda: len(os.sched_getaffinity(0)))
+    load: float = field(factory=load_average)
+    python: str = field(factory=platform.python_version)
+    openssl: str = ssl.OPENSSL_VERSION
+    nginx: str = field(factory=lambda: _version("nginx", "nginx", "-v"))
+    distribution: str = field(
+        factory=lambda: _version("docker-registry", "docker-registry", "--version")
+    )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether others want so much of it that times say little."""
+        return self.load > self.cores / 2
+
+    def __str__(self) -> str:
+        """Everything of it, in a line."""
+        facts = f"{self.cores} cores, load {self.load:.1f} at the beginning"
+        parts = (
+            f"Python {self.python}, {self.openssl}; {self.nginx}, distribution {self.distribution}"
+        )
+        return f"{facts}{' (BUSY: times say little)' if self.is_busy else ''}; {parts}"
+
+
+def _version(name: str, package: str, option: str) -> str:
+    command = [str(debian.program(name, package)), option]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return (answer.stdout + answer.stderr).split()[-1]
