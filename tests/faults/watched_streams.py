@@ -27,7 +27,10 @@ _EVENTS: Final = select.EPOLLRDHUP  # errors and resets are always told
 
 @frozen
 class End:
-    """When a device's kernel learnt of the end, and whether it was a reset."""
+    """When a device's kernel learnt of the end, and whether it said to us that it was a reset.
+
+    It says so once: to whoever reads first, the device or the watch.
+    """
 
     at: float  # of the monotonic clock
     was_reset: bool
@@ -77,12 +80,15 @@ class LiveStream:
     identity: str
     watched: socket.socket
     received: int = 0
+    read_a_reset: bool = False
 
     async def keep_reading(self, reader: asyncio.StreamReader) -> None:
         """Count what comes until it ends."""
-        with contextlib.suppress(ConnectionError, OSError):
+        try:
             while chunk := await reader.read(READ_BYTES):
                 self.received += len(chunk)
+        except ConnectionResetError:
+            self.read_a_reset = True
 
 
 @contextlib.asynccontextmanager
