@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Final
 
 from attrs import define, field, frozen
@@ -41,7 +42,11 @@ PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # who lost a right upstream reads on n
 MAX_PROOFS_AT_ONCE: Final = 4  # of one process; a registry should not notice them
 MAX_DELAY_SECONDS: Final = 1.0  # jittered: facades share nothing, and their fleets ask together
 PAUSE_SECONDS: Final = 60.0  # jittered; until a proof that failed is tried again
-MAX_PAUSES: Final = 4096  # remembered, some 300 bytes each; the oldest is forgotten
+MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgotten
+# A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
+# perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
+REFUSALS_THAT_END: Final = 3
+_DENIALS: Final = (401, 403)  # beside 404
 
 # The registry as a whole is away, or wants to be left alone.
 _AWAY: Final = (
@@ -64,6 +69,17 @@ class Right:
     repository: RepositoryName
 
 
+@frozen
+class _Pause:
+    """Until when nothing is tried, and how many tries before found a remembered refusal."""
+
+    until: float = float("-inf")  # monotonic
+    refusals: int = 0
+
+
+_NEVER_PAUSED: Final = _Pause()
+
+
 @define(eq=False)
 class BackgroundProofs:
     """The proofs of one process. For one event loop."""
@@ -72,7 +88,7 @@ class BackgroundProofs:
     _upstreams: Upstreams
     _clock: Callable[[], float] = time.monotonic
     _running: dict[Right, asyncio.Task[None]] = field(factory=dict, init=False)
-    _paused: OrderedDict[Hashable, float] = field(factory=OrderedDict, init=False)
+    _pauses: OrderedDict[Hashable, _Pause] = field(factory=OrderedDict, init=False)
 
     def note_use(self, asked: Asked, right: Right, membership: Membership) -> None:
         """Prove a membership again if it is old, nobody is at it, and there is a place."""
@@ -96,8 +112,13 @@ class BackgroundProofs:
         try:
             async with self._upstreams.lease(asked.connection) as upstream:
                 await asyncio.sleep(jittered(MAX_DELAY_SECONDS))
-                may_read = await may_still_read(upstream, asked.pull)
+                may_read = await may_still_read(upstream, asked.pull, with_head=self._is_new(right))
             await self._write(right, may_read=may_read)
+        except CredentialRefusedError as refusal:
+            if refusal.step is Step.REQUEST:
+                await self._note_refusal(right, refusal)
+            else:  # about what we lack ourselves: an AWS identity
+                self._pause(right, refusal)
         except (UpstreamError, SealedSecretError) as error:
             self._pause(right, error)
         except ConnectionRevokedError:
@@ -105,7 +126,19 @@ class BackgroundProofs:
         finally:
             del self._running[right]
 
+    def _is_new(self, right: Right) -> bool:
+        """Tell whether the last try, if any, was not in doubt over a refusal."""
+        return not self._pauses.get(right, _NEVER_PAUSED).refusals
+
+    async def _note_refusal(self, right: Right, refusal: CredentialRefusedError) -> None:
+        refusals = self._pauses.get(right, _NEVER_PAUSED).refusals + 1
+        if refusals < REFUSALS_THAT_END:
+            self._pause(right, refusal, refusals)
+        else:
+            await self._write(right, may_read=False)
+
     async def _write(self, right: Right, *, may_read: bool) -> None:
+        self._pauses.pop(right, None)
         if may_read:
             await asyncio.to_thread(self._index.prove_again, right.key, right.repository)
             return
@@ -117,12 +150,12 @@ class BackgroundProofs:
         )
         await asyncio.to_thread(self._index.end, right.key, right.repository)
 
-    def _pause(self, right: Right, error: UpstreamError | SealedSecretError) -> None:
+    def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
         paused: Hashable = right.key.access_key if isinstance(error, _AWAY) else right
-        self._paused[paused] = self._clock() + jittered(PAUSE_SECONDS)
-        self._paused.move_to_end(paused)
-        if len(self._paused) > MAX_PAUSES:
-            self._paused.popitem(last=False)
+        self._pauses[paused] = _Pause(self._clock() + jittered(PAUSE_SECONDS), refusals)
+        self._pauses.move_to_end(paused)
+        if len(self._pauses) > MAX_PAUSES:
+            self._pauses.popitem(last=False)
         _log.info(
             "right to read not proven again, tried later",
             digest=right.key.digest,
@@ -131,31 +164,26 @@ class BackgroundProofs:
         )
 
     def _is_paused(self, what: Hashable) -> bool:
-        return self._paused.get(what, float("-inf")) > self._clock()
+        return self._pauses.get(what, _NEVER_PAUSED).until > self._clock()
 
 
-async def may_still_read(upstream: Upstream, pull: Pull) -> bool:
-    """Tell whether the registry still gives a digest; raise `UpstreamError` where it is away.
+async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> bool:
+    """Tell whether the registry still gives a digest; raise `UpstreamError` where it does not say.
 
-    A refused HEAD decides nothing: some registries have none. What GET is answered does.
+    A manifest's HEAD is asked first: Docker Hub counts GETs. A refused one decides nothing, for
+    some registries have none; what GET is answered does.
     """
-    try:
-        async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
-            return True
-    except (CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
-        pass  # GET decides
+    if with_head and pull.kind is Kind.MANIFEST:
+        with suppress(CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
+            async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+                return True
     last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
     try:
         async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=last_byte):
             return True
-    except (CredentialRefusedError, NotFoundError) as error:
-        if not _is_denial(error):
-            raise
+    except NotFoundError:
         return False
-
-
-def _is_denial(error: CredentialRefusedError | NotFoundError) -> bool:
-    """Tell the registry's own 401, 403 or 404 from what we lack ourselves (an AWS identity)."""
-    if isinstance(error, NotFoundError):
-        return True
-    return error.status in (401, 403) or error.step in (Step.REQUEST, Step.EXCHANGE)
+    except CredentialRefusedError as error:
+        if error.status in _DENIALS or error.step is Step.EXCHANGE:
+            return False
+        raise
