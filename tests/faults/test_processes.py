@@ -1,0 +1,210 @@
+"""Two facades on one address and one cache folder: they share the work, and either may die."""
+
+import asyncio
+import random
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from attrs import define, evolve
+
+from deploy.dev.device_ca import IssuedCertificate
+from facade.held_back import PIECE_BYTES
+from tests.faults.extent import extent
+from tests.faults.report import FaultReport
+from tests.faults.stored_files import QuotaWatch, partials, require_right_files, sizes
+from tests.support.device_stream import End
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path, until_accepted
+from tests.support.simulators.behaviour import Slow
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import Outcome, outcome_of
+
+DEVICES = 32
+BLOB_BYTES = 12 * PIECE_BYTES
+QUOTA = 3 * BLOB_BYTES
+PACE = Slow(PIECE_BYTES // 2, 0.04)  # a second in all: time to join, and to kill
+QUICK = Slow(PIECE_BYTES, 0.002)
+KILLS = extent(2, 20)
+
+_WRITE_LOCK = re.compile(r"^lock:.*OFDLCK +ADVISORY +WRITE ", re.MULTILINE)
+_random = random.Random(8)  # noqa: S311 - any bytes will do
+
+
+@define
+class Pair:
+    """Two facades, and how devices reach either."""
+
+    facades: tuple[Facade, Facade]
+    device: Device
+    upstream: RegistrySimulator
+    cache: Path
+
+    def blob(self, pace: Slow) -> str:
+        """Have upstream serve a new blob; return its digest."""
+        return self.upstream.blob(_random.randbytes(BLOB_BYTES), get=pace)
+
+    async def pull(self, digest: str) -> Outcome | None:
+        """Pull through whichever takes the connection; None where it died before it answered."""
+        try:
+            return await outcome_of(self.device, pull_path(self.upstream, digest))
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+
+    def owner(self) -> Facade:
+        """Return who downloads now."""
+        [owner] = [each for each in self.facades if _owns(each, self.cache)]
+        return owner
+
+    def answered(self, facade: Facade, digest: str) -> list[str]:
+        """Return how a facade's answers for a digest ended."""
+        lines = facade.log_lines(event="answered", digest=digest)
+        return [str(line.get("reason", "")) for line in lines]
+
+    def fetched(self, digest: str) -> list[str | None]:
+        """Return the ranges that upstream was asked for, None for the whole."""
+        return [
+            request.header("Range")
+            for request in self.upstream.pulls
+            if request.path.endswith(digest) and request.method == "GET"
+            if request.header("Authorization")
+        ]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of both."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def facade_settings(cache: Path) -> Mapping[str, str]:
+    """What both are configured with."""
+    return {
+        "FACADE_REUSE_PORT": "true",
+        "FACADE_CACHE_DIR": str(cache),
+        "FACADE_CACHE_MAX_BYTES": str(QUOTA),
+    }
+
+
+@pytest.fixture(scope="module")
+def second(
+    facade: Facade,
+    facade_database: FacadeDatabase,
+    facade_settings: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Facade]:
+    """Another facade on the first one's address, with its certificates and a state of its own."""
+    folder = tmp_path_factory.mktemp("second") / "facade"
+    shutil.copytree(facade.files.folder, folder, ignore=shutil.ignore_patterns("state", "*.log"))
+    files = evolve(facade.files, folder=folder)
+    settings = {**facade_settings, "FACADE_LISTEN": facade.environment["FACADE_LISTEN"]}
+    running = Facade.start(files, facade_database.facade_url, settings)
+    yield running
+    running.child.kill()
+
+
+@pytest.fixture
+async def pair(
+    facade: Facade,
+    second: Facade,
+    writer: StatementWriter,
+    issued: IssuedCertificate,
+    upstream: RegistrySimulator,
+    cache: Path,
+) -> Pair:
+    """Both, before a registry of the test's own."""
+    approval = await connect(facade, writer, upstream)
+    await until_accepted(second, approval)
+    return Pair((facade, second), facade.device(issued), upstream, cache)
+
+
+async def test_a_fleet_on_both_is_one_fetch(pair: Pair, fault_report: FaultReport) -> None:
+    """However the kernel spreads the devices over them."""
+    digest = pair.blob(PACE)
+    outcomes = await asyncio.gather(*(pair.pull(digest) for _ in range(DEVICES)))
+    assert {_end(each, digest) for each in outcomes} == {"right"}
+    assert pair.fetched(digest) == [None]
+    shares = [len(pair.answered(each, digest)) for each in pair.facades]
+    assert all(shares)
+    assert sum(shares) == DEVICES
+    fault_report.row(
+        f"(none) two facades on one address, {DEVICES} devices, one cold blob",
+        f"whole right answers, {shares[0]} by one and {shares[1]} by the other",
+        "upstream was asked once",
+    )
+
+
+async def test_there_is_one_evictor_at_a_time(pair: Pair, fault_report: FaultReport) -> None:
+    """The quota is the machine's, whoever brings what."""
+    digests = [pair.blob(QUICK) for _ in range(8)]
+    order = _random.choices(digests, k=DEVICES)
+    async with QuotaWatch(pair.cache) as watch:
+        outcomes = await asyncio.gather(*map(pair.pull, order))
+    assert {_end(*each) for each in zip(outcomes, order, strict=True)} == {"right"}
+    assert watch.most_bytes <= QUOTA
+    evicted = [len(each.log_lines(event="blob evicted")) for each in pair.facades]
+    assert not any(each.log_lines(level="error") for each in pair.facades)
+    require_right_files(pair.cache)
+    fault_report.row(
+        "(none) two facades fill one store beyond its quota",
+        "whole right answers",
+        f"at most {watch.most_bytes / QUOTA:.0%} of it; {evicted[0]} and {evicted[1]} evicted",
+    )
+
+
+async def test_either_dies_and_the_others_devices_notice_nothing(
+    pair: Pair, fault_report: FaultReport
+) -> None:
+    """Whether it is the one that downloads, or the one that reads along."""
+    seen: Counter[str] = Counter()
+    for number in range(KILLS):
+        kills_owner = number % 2 == 0
+        digest = pair.blob(PACE)
+        pulls = [asyncio.create_task(pair.pull(digest)) for _ in range(DEVICES)]
+        moment = _random.randrange(PIECE_BYTES, BLOB_BYTES - 2 * PIECE_BYTES)
+        await eventually(lambda at=moment: sizes(partials(pair.cache)) > at)  # type: ignore[misc] # mypy cannot infer a lambda's default
+        owner = pair.owner()
+        [other] = [each for each in pair.facades if each is not owner]
+        victim, survivor = (owner, other) if kills_owner else (other, owner)
+        victim.child.kill()
+        outcomes = await asyncio.gather(*pulls)
+        ends = Counter(_end(each, digest) for each in outcomes)
+        assert ends["wrong"] == 0
+        assert ends["right"] == len(pair.answered(survivor, digest)), ends
+        assert not any("abort" in reason for reason in pair.answered(survivor, digest))
+        ranges = pair.fetched(digest)
+        assert ranges[0] is None
+        assert len(ranges) == (2 if kills_owner else 1)
+        assert None not in ranges[1:]
+        seen += ends
+        victim.restart()
+    require_right_files(pair.cache)
+    fault_report.row(
+        f"SIGKILL of one of two facades in mid-download, {KILLS} times",
+        f"its own devices: {seen['cut']} cut; the other's: {seen['right']} whole and right",
+        "the other took the download over where it had come to",
+    )
+
+
+def _end(outcome: Outcome | None, digest: str) -> str:
+    """Return in a word how a pull ended."""
+    if outcome is None or outcome.end is not End.WHOLE:
+        return "cut"
+    return "right" if (outcome.status, outcome.digest) == (200, digest) else "wrong"
+
+
+def _owns(facade: Facade, cache: Path) -> bool:
+    """Tell whether a process has the lock of a file that arrives (proc(5), fdinfo)."""
+    process = Path(f"/proc/{facade.child.pid}")
+    return any(
+        link.readlink().is_relative_to(cache / "ingest")
+        and _WRITE_LOCK.search((process / "fdinfo" / link.name).read_text())
+        for link in (process / "fd").iterdir()
+    )
