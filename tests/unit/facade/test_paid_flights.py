@@ -1,0 +1,173 @@
+"""Who starts a download pays for it while it runs; who reads along, in whichever process, does not.
+
+Two stores on one folder stand for two processes: their locks exclude one another all the same.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+
+from facade.arrival import Arrival
+from facade.device_allowance import CostLimits, TooManyDownloadsError
+from facade.flights import Flights, Pay
+from facade.held_back import PIECE_BYTES
+from facade.payer import PaidDownload, Payer, Payers
+from facade.store.blob_store import BlobStore
+from facade.store.layout import FlightKey
+from facade.upstream import Upstream
+from facade.upstreams import Upstreams
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, ConnectionDocument
+from shared.oci import Digest, Kind, RepositoryName
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Holds
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.conftest import Connect
+from tests.unit.facade.strategies import HOST, NOW, approved
+
+APP = RepositoryName.parse("team/app")
+CONTENT = random.Random(17).randbytes(2 * PIECE_BYTES)  # noqa: S311 - any bytes will do
+CONNECTION = approved(
+    ConnectionDocument(host=HOST, credential=Anonymous(), connected_by="alice", connected_at=NOW)
+)
+
+
+@define
+class Counted:
+    """A payer that counts."""
+
+    payer: Payer
+    paid: int = 0
+
+    async def __call__(self) -> PaidDownload:
+        """Pay."""
+        self.paid += 1
+        return await self.payer.pay_download()
+
+
+@define
+class Machine:
+    """Processes on one cache folder, and a registry that holds back a blob's end."""
+
+    registry: RegistrySimulator
+    connect: Connect
+    folder: Path
+    held: Holds = field(factory=lambda: Holds(PIECE_BYTES))
+    _processes: list[tuple[BlobStore, Flights]] = field(factory=list)
+
+    def key(self) -> FlightKey:
+        """Serve the blob; return what its download serves."""
+        digest = Digest.parse(self.registry.blob(CONTENT, get=self.held))
+        return FlightKey(CONNECTION.access_key, Kind.BLOB, digest)
+
+    def process(self) -> Flights:
+        """Return the flights of another process."""
+
+        async def make(_: ApprovedConnection) -> Upstream:
+            return await self.connect(self.registry)
+
+        store = BlobStore.open(self.folder, 2**30)
+        self._processes.append((store, Flights(store, Upstreams(make))))
+        return self._processes[-1][1]
+
+    async def stop(self) -> None:
+        """Stop them all."""
+        for store, flights in self._processes:
+            await flights.land()
+            store.close()
+
+
+@pytest.fixture
+async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
+    """A machine that runs nothing yet."""
+    async with RegistrySimulator() as registry:
+        machine = Machine(registry, connect, tmp_path)
+        yield machine
+        await machine.stop()
+
+
+@pytest.fixture
+def one_download() -> Callable[[], Counted]:
+    """Make devices that may run one download."""
+    payers = Payers.within(CostLimits(misses_per_minute=0, downloads=1), max_wait=0.05)
+    return lambda: Counted(payers.payer("device"))
+
+
+async def read(flights: Flights, key: FlightKey, pay: Pay) -> bytes:
+    """Read a blob to its end."""
+    async with flights.join(CONNECTION, key, APP, pay) as arrival:
+        await whole(arrival)
+        return bytes(await arrival.read(0, arrival.length))
+
+
+async def whole(arrival: Arrival) -> None:
+    """Return once all of it may be read."""
+    reached = 0
+    while reached < arrival.length:
+        reached = await arrival.readable_beyond(reached)
+
+
+async def test_the_one_that_starts_it_pays_while_it_runs(
+    machine: Machine, one_download: Callable[[], Counted]
+) -> None:
+    """And may start another when it has ended, however many read along."""
+    key, flights = machine.key(), machine.process()
+    starter, reader = one_download(), Counted(Payer.without_limits())
+    reading = [asyncio.create_task(read(flights, key, starter))]
+    await eventually(lambda: len(machine.registry.requests) == 1)
+    reading += [asyncio.create_task(read(flights, key, reader)) for _ in range(3)]
+    with pytest.raises(TooManyDownloadsError):
+        await starter.payer.pay_download()
+    machine.held.gate.set()
+    assert await asyncio.gather(*reading) == [CONTENT] * 4
+    assert (starter.paid, reader.paid) == (1, 0)
+    await flights.land()
+    (await starter.payer.pay_download()).end()
+
+
+async def test_reading_along_with_another_process_is_free(
+    machine: Machine, one_download: Callable[[], Counted]
+) -> None:
+    """Also for a device that may start nothing any more."""
+    key, one, other = machine.key(), machine.process(), machine.process()
+    starter = Counted(Payer.without_limits())
+    first = asyncio.create_task(read(one, key, starter))
+    files = machine.folder.glob
+    await eventually(lambda: any(path.stat().st_size for path in files("ingest/*/data")))
+    exhausted = one_download()
+    running = await exhausted.payer.pay_download()
+    second = asyncio.create_task(read(other, key, exhausted))
+    await asyncio.sleep(0.1)
+    machine.held.gate.set()
+    assert await asyncio.gather(*[first, second]) == [CONTENT] * 2
+    assert (starter.paid, exhausted.paid) == (1, 0)
+    assert len(machine.registry.requests) == 1
+    running.end()
+
+
+async def test_what_does_not_begin_is_paid_back(
+    machine: Machine, one_download: Callable[[], Counted]
+) -> None:
+    """Whoever waits to pay finds that another has begun it, and reads along."""
+    key, flights = machine.key(), machine.process()
+    waiting = Counted(Payer.without_limits())
+    blocked = asyncio.Event()
+
+    async def pay_late() -> PaidDownload:
+        await blocked.wait()
+        return await device.pay_download()
+
+    device = one_download().payer
+    late = asyncio.create_task(read(flights, key, pay_late))
+    await asyncio.sleep(0)
+    early = asyncio.create_task(read(flights, key, waiting))
+    await eventually(lambda: len(machine.registry.requests) == 1)
+    blocked.set()
+    machine.held.gate.set()
+    assert await asyncio.gather(*[late, early]) == [CONTENT] * 2
+    assert len(machine.registry.requests) == 1
+    (await device.pay_download()).end()
