@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path, until_accepted
-from tests.support.simulators.behaviour import Slow
+from tests.support.simulators.behaviour import Slow, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import Outcome, outcome_of
@@ -31,6 +31,8 @@ BLOB_BYTES = 12 * PIECE_BYTES
 QUOTA = 3 * BLOB_BYTES
 PACE = Slow(PIECE_BYTES // 2, 0.04)  # a second in all: time to join, and to kill
 QUICK = Slow(PIECE_BYTES, 0.002)
+TO_JOIN_SECONDS = 0.5  # for all devices to be waiting
+TAKEN_OVER_SECONDS = 30.0  # far less than upstream is waited for
 KILLS = extent(2, 20)
 
 _WRITE_LOCK = re.compile(r"^lock:.*OFDLCK +ADVISORY +WRITE ", re.MULTILINE)
@@ -190,6 +192,31 @@ async def test_either_dies_and_the_others_devices_notice_nothing(
         f"SIGKILL of one of two facades in mid-download, {KILLS} times",
         f"its own devices: {seen['cut']} cut; the other's: {seen['right']} whole and right",
         "the other took the download over where it had come to",
+    )
+
+
+async def test_one_that_dies_before_upstream_answered_it_is_not_waited_for(
+    pair: Pair, fault_report: FaultReport
+) -> None:
+    """Nothing was announced yet; who read along asks upstream itself."""
+    content = _random.randbytes(BLOB_BYTES)
+    digest = pair.upstream.blob(content, get=Stalls(after=None))
+    pulls = [asyncio.create_task(pair.pull(digest)) for _ in range(DEVICES)]
+    await eventually(lambda: bool(pair.fetched(digest)))
+    await asyncio.sleep(TO_JOIN_SECONDS)
+    owner = pair.owner()
+    pair.upstream.blob(content)
+    owner.child.kill()
+    async with asyncio.timeout(TAKEN_OVER_SECONDS):
+        ends = Counter(_end(each, digest) for each in await asyncio.gather(*pulls))
+    [survivor] = [each for each in pair.facades if each is not owner]
+    assert ends["wrong"] == 0
+    assert ends["right"] == len(pair.answered(survivor, digest)) > 0
+    owner.restart()
+    fault_report.row(
+        "SIGKILL of one of two facades before upstream answered it",
+        f"its own devices: {ends['cut']} cut; the other's: {ends['right']} whole and right",
+        "the other asked upstream itself",
     )
 
 
