@@ -23,6 +23,7 @@ from facade.device_identity import (
     compile_uri_pattern,
     may_authenticate_clients,
 )
+from shared.device_id import is_device_id
 
 CA = CertificateAuthority.create()
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -212,6 +213,30 @@ NOBODY: dict[str, tuple[IdentityKind, Callable[[], x509.Certificate]]] = {
     "other scripts": (IdentityKind.SUBJECT, lambda: of_subject(cn=["\u0430"], ou=["line-a"])),
     "names where a subject is asked for": (IdentityKind.SUBJECT, lambda: with_names(URI, DNS)),
 }
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "SPIFFE://example.com/fleet/line-a/device/press-7",
+        "spiffe://EXAMPLE.com/fleet/line-a/device/press-7",
+        "spiffe://example.com/fleet/line-a/device/press%2D7",
+        "spiffe://example.com/fleet/line-a/device/press-7/",
+        "spiffe://example.com/fleet/line-a/device/press-7?",
+        "spiffe://example.com/fleet/line-a/device/press-7#",
+        "spiffe://example.com/fleet/line-a/device/./press-7",
+        "spiffe://example.com/fleet//line-a/device/press-7",
+        "spiffe://example.com:443/fleet/line-a/device/press-7",
+        "spiffe://@example.com/fleet/line-a/device/press-7",
+        "spiffe://example.com/fleet/line-a/device/press-7 ",
+        "spiffe:/example.com/fleet/line-a/device/press-7",
+    ],
+)
+def test_an_id_has_one_spelling(uri: str) -> None:
+    """Scopes and revocations compare texts: what means the same to others identifies nobody."""
+    with pytest.raises(UnidentifiedDeviceError):
+        rule(IdentityKind.SPIFFE).identify(with_names(x509.UniformResourceIdentifier(uri)))
+    assert not is_device_id(uri)
 
 
 @pytest.mark.parametrize("shape", NOBODY)
