@@ -124,5 +124,8 @@ def _wait_until_ready(child: Child, folder: Path) -> None:
 
 def _require_success(child: Child, contender: Contender) -> None:
     if child.process.wait() != 0:
-        raise MeasurementError(f"{contender.name}: the load generator failed:\n{child.log_tail}")
+        raise MeasurementError(
+            f"{contender.name}: the load generator failed:\n{child.log_tail}\n"
+            f"{contender.name}'s own log ends with\n{contender.children[0].log_tail}"
+        )
     contender.require_running()
