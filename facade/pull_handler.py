@@ -4,6 +4,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -44,6 +45,8 @@ from shared.upstream.hosts import upstream_repository
 # A digest's bytes never change; `private`, for who may read them is decided anew each time.
 CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
 API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
+# A fleet asks the same again and again; of at most 4 KiB of target each, and a pull of 1 KiB.
+REMEMBERED_REQUESTS: Final = 1024
 HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)  # the parser lets 0.9 and 2.0 pass too
 
 _REFUSALS: Final = {
@@ -116,12 +119,12 @@ class PullHandler:
         exchange.device = self._identify_device(request)
         if request.version not in HTTP_VERSIONS:
             raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
-        asked = parse_request(request.method, request.raw_path)
+        asked = _asked(request.method, request.raw_path)
         if isinstance(asked, Refusal):
             raise PullRefusedError(_REFUSALS[asked], asked.value)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
-        exchange.pull = pull = _upstream_form(asked)
+        exchange.pull = pull = asked
         exchange.connection = connection = self._authorize(pull, exchange.device)
         payer = self._payers.payer(exchange.device.id)
         try:
@@ -164,7 +167,7 @@ class PullHandler:
         request = exchange.request
         async with self._upstreams.lease(connection) as upstream:
             asked = Asked(pull, connection, upstream, payer)
-            if _matches(request.headers.get("If-None-Match", ""), pull):
+            if _matches(request.headers.get("If-None-Match"), pull):
                 await self._content.require_right(asked)
                 return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
             if pull.kind is Kind.MANIFEST:
@@ -236,13 +239,19 @@ async def _one_piece(content: bytes) -> AsyncIterator[Piece]:
     yield content
 
 
-def _upstream_form(pull: Pull) -> Pull:
-    """Return the pull of the repository's full upstream name (`library/` on Docker Hub)."""
-    return attrs.evolve(pull, repository=upstream_repository(pull.host, pull.repository))
+@lru_cache(REMEMBERED_REQUESTS)
+def _asked(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
+    """Return what is asked, a repository by its full upstream name (`library/` on Docker Hub)."""
+    asked = parse_request(method, raw_target)
+    if not isinstance(asked, Pull):
+        return asked
+    return attrs.evolve(asked, repository=upstream_repository(asked.host, asked.repository))
 
 
-def _matches(if_none_match: str, pull: Pull) -> bool:
+def _matches(if_none_match: str | None, pull: Pull) -> bool:
     """Tell whether the device has these bytes already (RFC 9110 section 13.1.2)."""
+    if if_none_match is None:
+        return False
     wanted = {f'"{pull.digest}"', f'W/"{pull.digest}"'}
     return any(tag.strip() in wanted for tag in if_none_match.split(","))
 

@@ -15,6 +15,7 @@ from facade.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.background_proofs import Right
 from facade.byte_range import Span
 from facade.content import Asked, StreamedContent
+from facade.hot_manifests import HotManifests
 from facade.manifest import VerifiedManifest
 from facade.payer import Payer
 from facade.right_to_read import RightToRead, right_of
@@ -41,6 +42,7 @@ class StoredManifests:
     _streamed: StreamedContent
     _upstreams: Upstreams
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
+    _hot: HotManifests = field(factory=HotManifests, init=False)
 
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none.
@@ -70,6 +72,16 @@ class StoredManifests:
 
     async def _content(self, digest: Digest) -> bytes | None:
         """Return stored bytes; None where there are none, or they are rotten."""
+        content = self._hot.get(digest)
+        if content is None:
+            content = await self._read(digest)
+            if content is not None:
+                self._hot.keep(digest, content)
+        else:
+            self._store.note_use(digest)
+        return content
+
+    async def _read(self, digest: Digest) -> bytes | None:
         blob = self._store.open_blob(digest)
         if blob is None:
             return None

@@ -50,7 +50,8 @@ class Upstreams:
         entry, pull = self._entry_of(connection), _current_task()
         entry.pulls.add(pull)
         try:
-            yield await asyncio.shield(entry.upstream)
+            made = entry.upstream
+            yield made.result() if made.done() else await asyncio.shield(made)
         except asyncio.CancelledError:
             if entry.revoked and pull.uncancel() == 0:
                 raise ConnectionRevokedError from None

@@ -87,8 +87,12 @@ class BlobStore:
             self.quarantine(digest, str(error))
             return None
         if blob is not None:
-            self._uses[digest] = self._uses.get(digest, 0) + 1
+            self.note_use(digest)
         return blob
+
+    def note_use(self, digest: Digest) -> None:
+        """Count a use: what is used least is evicted first."""
+        self._uses[digest] = self._uses.get(digest, 0) + 1
 
     def has(self, digest: Digest) -> bool:
         """Tell whether a complete blob is stored."""

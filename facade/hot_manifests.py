@@ -1,0 +1,39 @@
+"""Manifests that are asked again and again, kept in memory: verified bytes by their digest.
+
+Bytes alone. Whether a device may have them is asked before, every time, of whoever knows it.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from attrs import define, field
+
+from shared.oci import Digest
+
+HOT_BYTES: Final = 16 * 1024 * 1024  # some thousand manifests of one process
+
+
+@define(eq=False)
+class HotManifests:
+    """The most recently used manifests, within a number of bytes. Not thread-safe."""
+
+    _max_bytes: int = HOT_BYTES
+    _bytes: int = field(default=0, init=False)
+    _contents: OrderedDict[Digest, bytes] = field(factory=OrderedDict, init=False)
+
+    def get(self, digest: Digest) -> bytes | None:
+        """Return the verified bytes of a digest, if they are here."""
+        content = self._contents.get(digest)
+        if content is not None:
+            self._contents.move_to_end(digest)
+        return content
+
+    def keep(self, digest: Digest, content: bytes) -> None:
+        """Keep verified bytes, and let go of those that were not used for longest."""
+        if digest in self._contents or len(content) > self._max_bytes:
+            return
+        self._contents[digest] = content
+        self._bytes += len(content)
+        while self._bytes > self._max_bytes:
+            _, least_used = self._contents.popitem(last=False)
+            self._bytes -= len(least_used)
