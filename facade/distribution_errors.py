@@ -4,6 +4,7 @@
 specification 1.1, "Error codes".
 """
 
+import math
 from http import HTTPStatus
 from typing import Final
 
@@ -132,7 +133,7 @@ def too_costly(retry_after_seconds: float) -> ErrorAnswer:
 
 def wrong_answer_lately(retry_after_seconds: float) -> ErrorAnswer:
     """Return the answer where the registry sent wrong bytes, and is not asked for them now."""
-    headers = _retry_after(retry_after_seconds)
+    headers = _retry_after(math.ceil(retry_after_seconds))  # sooner would be too early
     return ErrorAnswer(WRONG_ANSWER.status, WRONG_ANSWER.code, WRONG_ANSWER.message, headers)
 
 

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from facade.config import PREFIX, FacadeSettings
+from facade.device_allowance import CostLimits
 from facade.device_identity import IdentityKind
 from shared.environment import ConfigurationError, load
 from shared.keys import private_pem, public_pem
+from shared.upstream.transport import Timeouts
 from tests.support.facade_environment import REQUIRED, good_environment
 from tests.support.facade_process import FacadeFiles
 
@@ -47,6 +49,9 @@ def test_the_required_variables_are_enough(good: Mapping[str, str]) -> None:
     assert (settings.tls_minimum, settings.device_identity) == ("1.3", IdentityKind.SPIFFE)
     assert (settings.snapshot_max_age, settings.poll_interval) == (24 * 3600, 15)
     assert (settings.log_level, settings.drain_timeout) == ("info", 30)
+    assert settings.cost_limits == CostLimits(misses_per_minute=600, downloads=64)
+    assert (settings.remember_missing, settings.upstream_bandwidth) == (30, 0)
+    assert settings.upstream_timeouts == Timeouts()
     assert "canary-password" not in repr(settings)
 
 
@@ -69,12 +74,15 @@ WRONG = {
     "FACADE_CACHE_MAX_BYTES": f"10 {CANARY}",
     "FACADE_DATABASE_URL": f"mysql://u:{CANARY}@h/d",
     "FACADE_DEVICE_CA_FILE": f"/nonexistent/{CANARY}",
+    "FACADE_DEVICE_DOWNLOADS": "-1",
     "FACADE_DEVICE_IDENTITY": CANARY,
+    "FACADE_DEVICE_MISSES_PER_MINUTE": f"many {CANARY}",
     "FACADE_DRAIN_TIMEOUT": f"soon {CANARY}",
     "FACADE_LISTEN": f"{CANARY}:8443",
     "FACADE_LOG_LEVEL": CANARY,
     "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{CANARY}",
     "FACADE_POLL_INTERVAL": "0s",
+    "FACADE_REMEMBER_MISSING": f"30 {CANARY}",
     "FACADE_REUSE_PORT": "1",
     "FACADE_SEALING_PRIVATE_KEY_FILE": f"/nonexistent/{CANARY}",
     "FACADE_SNAPSHOT_MAX_AGE": f"-1{CANARY}",
@@ -83,6 +91,8 @@ WRONG = {
     "FACADE_TLS_CERT_FILE": f"/nonexistent/{CANARY}",
     "FACADE_TLS_KEY_FILE": f"/nonexistent/{CANARY}",
     "FACADE_TLS_MINIMUM": "1.1",
+    "FACADE_UPSTREAM_BANDWIDTH": "20MB",
+    "FACADE_UPSTREAM_TIMEOUT": "0s",
     f"FACADE_{CANARY.upper().replace('-', '_')}": CANARY,
 }
 

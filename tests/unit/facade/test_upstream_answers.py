@@ -2,9 +2,12 @@
 
 import pytest
 
+from facade.absences import RememberedAbsenceError
 from facade.circuit_breaker import CircuitOpenError
+from facade.device_allowance import TooManyDownloadsError, TooManyMissesError
 from facade.held_back import WrongBytesError
-from facade.upstream_answers import answer_to
+from facade.upstream_answers import answer_to, why_not_asked
+from facade.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (
@@ -44,6 +47,9 @@ CANARY = "canary: what the log may say, and no device"
         (UnexpectedAnswerError(CANARY), 502, "UNAVAILABLE"),
         (WrongBytesError(CANARY), 502, "UNAVAILABLE"),
         (RateLimitedError(retry_after=None), 429, "TOOMANYREQUESTS"),
+        (TooManyMissesError(4.2), 429, "TOOMANYREQUESTS"),
+        (TooManyDownloadsError(), 429, "TOOMANYREQUESTS"),
+        (RememberedAbsenceError(), 404, "BLOB_UNKNOWN"),
         (ResolveError(CANARY), 503, "UNAVAILABLE"),
         (ConnectError(CANARY), 503, "UNAVAILABLE"),
         (TlsError(CANARY), 503, "UNAVAILABLE"),
@@ -67,6 +73,22 @@ def test_each_trouble_is_told_for_what_it_is(failure: Exception, status: int, co
     assert ("Retry-After" in answer.headers) is (status in (429, 503, 504))
 
 
+def test_what_came_wrong_lately_is_told_as_what_comes_wrong() -> None:
+    """The same answer, and when to come again."""
+    now, lately = (
+        answer_to(failure, Kind.BLOB) for failure in (WrongBytesError(), WrongBytesLatelyError(3.0))
+    )
+    assert (lately.status, lately.code, lately.message) == (now.status, now.code, now.message)
+    assert (now.headers, lately.headers) == ({}, {"Retry-After": "3"})
+
+
+def test_it_is_counted_why_a_registry_was_not_asked() -> None:
+    """And what it answered itself is not."""
+    assert why_not_asked(RememberedAbsenceError()) == "missing"
+    assert why_not_asked(TooManyMissesError(1.0)) == "device_misses"
+    assert why_not_asked(NotFoundError("")) is None
+
+
 def test_a_missing_manifest_is_called_one() -> None:
     """The kind is all that the two answers differ in."""
     assert answer_to(NotFoundError(""), Kind.MANIFEST).code == "MANIFEST_UNKNOWN"
@@ -76,6 +98,8 @@ def test_a_missing_manifest_is_called_one() -> None:
     "failure, seconds",
     [
         (RateLimitedError(retry_after=17.0), "17"),
+        (TooManyMissesError(4.2), "5"),
+        (WrongBytesLatelyError(9.5), "10"),
         (RateLimitedError(retry_after=0.0), "1"),
         (ServerError(503, retry_after=9.5), "9"),
         (CircuitOpenError(0.2), "1"),
