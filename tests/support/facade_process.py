@@ -76,6 +76,7 @@ class Facade:
     operations_port: int
     environment: dict[str, str]
     child: Child
+    prefix: tuple[str, ...] = ()  # of its command line
 
     @classmethod
     def start(
@@ -85,6 +86,7 @@ class Facade:
         settings: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        prefix: tuple[str, ...] = (),
     ) -> Self:
         """Start a facade; with `wait`, return once it is ready."""
         port, operations_port = free_port(), free_port()
@@ -94,13 +96,14 @@ class Facade:
             "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{operations_port}",
             **(settings or {}),
         }
-        facade = cls(files, port, operations_port, environment, _spawn(files, environment))
+        child = _spawn(files, environment, prefix)
+        facade = cls(files, port, operations_port, environment, child, prefix)
         facade.child.wait_until(facade.is_ready if wait else facade.is_alive, READY_SECONDS)
         return facade
 
     def restart(self, *, wait: bool = True) -> None:
         """Start again on the same addresses and state, after `stop` or `kill`."""
-        self.child = _spawn(self.files, self.environment)
+        self.child = _spawn(self.files, self.environment, self.prefix)
         self.child.wait_until(self.is_ready if wait else self.is_alive, READY_SECONDS)
 
     def stop(self) -> int:
@@ -221,9 +224,9 @@ async def device_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSes
     await eventually(lambda: all(made.fileno() == -1 for made in sockets))
 
 
-def _spawn(files: FacadeFiles, environment: Mapping[str, str]) -> Child:
+def _spawn(files: FacadeFiles, environment: Mapping[str, str], prefix: tuple[str, ...]) -> Child:
     return Child.start(
-        [sys.executable, "-m", "facade", "serve"],
+        [*prefix, sys.executable, "-m", "facade", "serve"],
         log=files.folder / "facade.log",
         environment={"PATH": "/usr/bin:/bin", **environment},
     )
