@@ -17,7 +17,7 @@ from facade.byte_range import Span
 from facade.content import Asked, Part, Piece
 from facade.download import continue_download
 from facade.far_ranges import FarRanges
-from facade.held_back import PIECE_BYTES, HeldBackVerifier
+from facade.held_back import PIECE_BYTES, HeldBackVerifier, within
 from shared.structured_log import get_logger
 
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time
@@ -33,7 +33,6 @@ class ArrivingBlob:
     _arrival: Arrival
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
-    has_ranges: bool = True
 
     @property
     def length(self) -> int:
@@ -100,15 +99,8 @@ class ArrivingBlob:
             self._asked.upstream, pull.repository, verifier, left
         ) as download:
             await self._rehash(verifier, left)
-            held, position = b"", left
-            async for piece in download.verified_pieces():
-                wanted = piece[max(0, offset - position) : max(0, end - position)]
-                position += len(piece)
-                if wanted:
-                    if held:
-                        yield held
-                    held = wanted
-            yield held
+            async for piece in within(download.verified_pieces(), left, offset, end):
+                yield piece
 
     async def _rehash(self, verifier: HeldBackVerifier, left: int) -> None:
         while verifier.taken < left:

@@ -1,14 +1,13 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from attrs import frozen
 
 from facade.byte_range import Span
-from facade.download import Download, blob_length, open_download
-from facade.manifest import VerifiedManifest, fetch_manifest
+from facade.manifest import VerifiedManifest
 from facade.payer import PaidDownload, Payer
 from facade.pull_path import Pull
 from facade.upstream import Upstream
@@ -32,10 +31,6 @@ class Blob(Protocol):
     @property
     def length(self) -> int:
         """Bytes of the whole blob."""
-
-    @property
-    def has_ranges(self) -> bool:
-        """Whether a span can begin and end anywhere."""
 
     async def part(self, span: Span) -> Part:
         """Return the bytes of a span; the last of them come only where all was right."""
@@ -85,61 +80,3 @@ class Content(Protocol):
 
     def blob(self, asked: Asked) -> AbstractAsyncContextManager[Blob]:
         """Give a blob."""
-
-
-@frozen
-class StreamedBlob:
-    """A blob straight from upstream, from its first byte to its last."""
-
-    _asked: Asked
-    _download: Download
-    has_ranges: bool = False
-
-    @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
-        return self._download.length
-
-    async def part(self, span: Span) -> Part:
-        """Return the whole blob, held back as `Download` says."""
-        if span != Span.whole(self.length):
-            raise ValueError("a streamed blob has no ranges")
-        return Part(self._pieces())
-
-    async def _pieces(self) -> AsyncIterator[Piece]:
-        with self._asked.upstream.verifying(self._asked.pull.kind, self._asked.pull.digest):
-            async for piece in self._download.verified_pieces():
-                yield piece
-
-
-class StreamedContent:
-    """Everything from upstream, every time; nothing is kept."""
-
-    async def require_right(self, asked: Asked) -> None:
-        """Ask upstream's HEAD."""
-        pull = asked.pull
-        await asked.pay_miss("HEAD")
-        async with asked.upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
-            pass
-
-    async def manifest(self, asked: Asked) -> VerifiedManifest:
-        """Fetch and verify."""
-        pull = asked.pull
-        await asked.pay_miss()
-        with asked.upstream.verifying(pull.kind, pull.digest):
-            return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
-
-    async def blob_length(self, asked: Asked) -> int:
-        """Ask upstream's HEAD."""
-        await asked.pay_miss("HEAD")
-        return await blob_length(asked.upstream, asked.pull.repository, asked.pull.digest)
-
-    @asynccontextmanager
-    async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
-        """Stream it."""
-        pull, paid = asked.pull, await asked.pay_download()
-        try:
-            async with open_download(asked.upstream, pull.repository, pull.digest) as download:
-                yield StreamedBlob(asked, download)
-        finally:
-            paid.end()

@@ -117,6 +117,10 @@ class Download:
         self._reached = left
         self._chunks = await self._resume(left)
 
+    async def close(self) -> None:
+        """Let upstream's answer go; whoever reads on asks again."""
+        await self._stack.aclose()
+
     async def _before_resuming(self, error: UpstreamError) -> None:
         self._failures += 1
         if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:

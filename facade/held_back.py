@@ -5,6 +5,7 @@ Pure. What comes out of `take` may be sent on; the answer can only be completed 
 """
 
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Final
 
 from attrs import define, field
@@ -74,3 +75,22 @@ class HeldBackVerifier:
     def prefix_hash(self) -> str:
         """Return the hash of what was taken so far, to compare another attempt's beginning."""
         return self._hasher.copy().hexdigest()
+
+
+async def within(
+    pieces: AsyncIterator[bytes], position: int, first: int, end: int
+) -> AsyncIterator[bytes]:
+    """Yield the bytes of a span out of pieces that begin at a position.
+
+    They are read to their end, and the last of what is wanted comes only then: it is right where
+    they all were.
+    """
+    held = b""
+    async for piece in pieces:
+        wanted = piece[max(0, first - position) : max(0, end - position)]
+        position += len(piece)
+        if wanted:
+            if held:
+                yield held
+            held = wanted
+    yield held

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from facade.config import FacadeSettings
-from facade.content import Content, StreamedContent
+from facade.content import Content
 from facade.ended_rights import EndedRights
 from facade.far_ranges import FarRanges
 from facade.flights import Flights
@@ -17,6 +17,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.scrub import Scrubber
 from facade.store_metrics import StoreMetrics
 from facade.stored_content import StoredContent
+from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
 from shared.structured_log import get_logger
 
@@ -40,12 +41,13 @@ async def open_content(
 
     Raises `StoreError`.
     """
+    far_ranges = FarRanges(settings.unverified_ranges)
     if settings.cache_dir is None or settings.cache_max_bytes == 0:
-        yield StreamedContent()
+        yield StreamedContent(far_ranges)
         return
     store = await asyncio.to_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
     flights = Flights(store, upstreams)
-    content = StoredContent.of(store, flights, upstreams, FarRanges(settings.unverified_ranges))
+    content = StoredContent.of(store, flights, upstreams, far_ranges)
     ended_rights = EndedRights(
         store.index, approvals.access_keys, approvals.are_known, approvals.changed
     )

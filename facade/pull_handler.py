@@ -198,12 +198,11 @@ class PullHandler:
         async with self._content.blob(asked) as blob:
             span = Span.whole(blob.length)
             response = web.StreamResponse(headers=_headers(exchange, pull, OCTET_STREAM))
-            if blob.has_ranges:
-                response.headers["Accept-Ranges"] = "bytes"
-                if byte_range := _asked_range(request, pull):
-                    span = _span(byte_range, blob.length)
-                    response.set_status(HTTPStatus.PARTIAL_CONTENT)
-                    response.headers["Content-Range"] = span.content_range
+            response.headers["Accept-Ranges"] = "bytes"
+            if byte_range := _asked_range(request, pull):
+                span = _span(byte_range, blob.length)
+                response.set_status(HTTPStatus.PARTIAL_CONTENT)
+                response.headers["Content-Range"] = span.content_range
             response.content_length = span.count
             part = await blob.part(span)
             if not part.is_verified:

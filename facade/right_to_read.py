@@ -11,12 +11,13 @@ import attrs
 from attrs import field, frozen
 
 from facade.background_proofs import BackgroundProofs, Right
-from facade.content import Asked, StreamedContent
+from facade.content import Asked
 from facade.payer import Payer
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey
+from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
 from shared.oci import OCTET_STREAM, RepositoryName
 

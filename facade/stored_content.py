@@ -14,13 +14,14 @@ from attrs import define
 from facade.arrival import StoreGaveUpError
 from facade.arriving_blob import ArrivingBlob
 from facade.background_proofs import BackgroundProofs
-from facade.content import Asked, Blob, StreamedContent
+from facade.content import Asked, Blob
 from facade.far_ranges import FarRanges
 from facade.flights import Flights, NothingArrivesError
 from facade.manifest import VerifiedManifest
 from facade.right_to_read import RightToRead, flight_key
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.stored_manifests import StoredManifests
+from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
 from facade.warm_blob import WarmBlob
 from shared.structured_log import get_logger
@@ -46,7 +47,7 @@ class StoredContent:
         cls, store: BlobStore, flights: Flights, upstreams: Upstreams, far_ranges: FarRanges
     ) -> Self:
         """Compose what serves from a store."""
-        streamed = StreamedContent()
+        streamed = StreamedContent(far_ranges)
         proofs = BackgroundProofs(store.index, upstreams)
         right = RightToRead(store, streamed, upstreams, proofs)
         manifests = StoredManifests(store, right, streamed, upstreams)

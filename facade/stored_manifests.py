@@ -14,7 +14,7 @@ from attrs import define, field
 from facade.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.background_proofs import Right
 from facade.byte_range import Span
-from facade.content import Asked, StreamedContent
+from facade.content import Asked
 from facade.hot_manifests import HotManifests
 from facade.manifest import VerifiedManifest
 from facade.payer import Payer
@@ -23,6 +23,7 @@ from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.piece_checksums import PieceHasher
+from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
 from facade.warm_blob import WarmBlob
 from shared.oci import Digest

@@ -17,7 +17,6 @@ class WarmBlob:
 
     _store: BlobStore
     _blob: StoredBlob
-    has_ranges: bool = True
 
     @property
     def length(self) -> int:

@@ -167,7 +167,7 @@ class Process:
     async def _blob(self, asked: Asked, span: tuple[int, int] | None) -> bytes:
         async with self.content.blob(asked) as blob:
             first, end = span or (0, blob.length)
-            if not blob.has_ranges or end > blob.length:  # passed on: the whole is answered
+            if end > blob.length:  # the whole is answered
                 wanted, cut = Span.whole(blob.length), slice(first, end)
             else:
                 wanted = ByteRange(first, end - 1).span(blob.length) if span else Span.whole(end)
