@@ -59,7 +59,7 @@ class Index:
 
     _file: IndexFile
     _metrics: StoreMetrics
-    _clock: Callable[[], float] = time.monotonic
+    _clock: Callable[[], float]
     _writing: threading.Lock = field(factory=threading.Lock, init=False)
     _known: dict[_Right, Membership] = field(factory=dict, init=False)
     _version: int = field(default=-1, init=False)  # of the file, as `_known` was read from it
@@ -68,9 +68,15 @@ class Index:
     _has_failed: bool = field(default=False, init=False)  # so that it is told once
 
     @classmethod
-    def open(cls, path: Path, aside: Path, metrics: StoreMetrics) -> Self:
+    def open(
+        cls,
+        path: Path,
+        aside: Path,
+        metrics: StoreMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
         """Open or make the index. Blocks; raises as `IndexFile.open` does."""
-        return cls(IndexFile.open(path, aside), metrics)
+        return cls(IndexFile.open(path, aside), metrics, clock)
 
     def close(self) -> None:
         """Close the file."""

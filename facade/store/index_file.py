@@ -62,14 +62,15 @@ class IndexFile:
     _lock: int
 
     @classmethod
-    def open(cls, path: Path, aside: Path) -> Self:
+    def open(cls, path: Path, aside: Path, wait_seconds: float = OPEN_WAIT_SECONDS) -> Self:
         """Open or make the file; move a damaged one into the folder `aside`. Blocks.
 
+        `wait_seconds`: for another process that does the same.
         Raises `IndexInUseError`, `sqlite3.Error` and `OSError`.
         """
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            writer = _opened(path, aside, lock)
+            writer = _opened(path, aside, lock, time.monotonic() + wait_seconds)
             try:
                 reader = _connect(path, READER_WAIT_SECONDS)
                 reader.execute("PRAGMA query_only = ON")
@@ -93,9 +94,8 @@ def size_of(path: Path) -> int:
     return sum(_size(part) for part in _parts(path))
 
 
-def _opened(path: Path, aside: Path, lock: int) -> sqlite3.Connection:
+def _opened(path: Path, aside: Path, lock: int, deadline: float) -> sqlite3.Connection:
     """Return a connection, holding a share of the lock."""
-    deadline = time.monotonic() + OPEN_WAIT_SECONDS
     while True:
         if lock_shared(lock):
             with suppress(DamagedIndexError):

@@ -1,0 +1,255 @@
+"""The index tells who may read what, also what another process wrote, and never breaks a pull."""
+
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from facade.store.index import NOTICED_WITHIN_SECONDS, Index, IndexFailedError
+from facade.store.index_file import IndexFile, IndexInUseError
+from facade.store.layout import FlightKey
+from facade.store_metrics import StoreMetrics
+from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
+from tests.support.clock import Clock
+
+APP, OTHER = RepositoryName.parse("team/app"), RepositoryName.parse("team/other")
+KEY = FlightKey("a" * 64, Kind.MANIFEST, Digest.of(b"content"))
+ANOTHERS = FlightKey("b" * 64, Kind.MANIFEST, Digest.of(b"content"))
+AS_BLOB = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"content"))
+
+
+def opened(folder: Path, clock: Callable[[], float] = time.monotonic) -> Index:
+    """Open the index of a folder."""
+    aside = folder / "aside"
+    aside.mkdir(exist_ok=True)
+    return Index.open(folder / "index.sqlite3", aside, StoreMetrics.of_nobody(), clock)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """A new index."""
+    with closing(opened(tmp_path)) as index:
+        yield index
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Index]:
+    """The same index, as another process has it open."""
+    with closing(opened(tmp_path)) as other:
+        yield other
+
+
+def test_a_right_is_of_one_access_key_kind_digest_and_repository(index: Index) -> None:
+    """Each of the four is a boundary."""
+    index.prove(KEY, APP, OCI_MANIFEST)
+    membership = index.membership(KEY, APP)
+    assert membership is not None
+    assert membership.media_type == OCI_MANIFEST
+    assert membership.proven_at == pytest.approx(time.time(), abs=60)
+    for key, repository in ((KEY, OTHER), (ANOTHERS, APP), (AS_BLOB, APP)):
+        assert index.membership(key, repository) is None
+    assert index.is_member(KEY)
+    assert not index.is_member(ANOTHERS)
+    assert not index.is_member(AS_BLOB)
+
+
+def test_what_this_process_writes_holds_at_once(index: Index) -> None:
+    """Whatever was remembered of it."""
+    for _ in range(3):
+        index.prove(KEY, APP, OCI_MANIFEST)
+        assert index.membership(KEY, APP) is not None
+        index.end(KEY, APP)
+        assert index.membership(KEY, APP) is None
+
+
+def test_what_another_process_proves_holds_at_once(index: Index, other: Index) -> None:
+    """A right that is missing is not remembered: it would be downloaded a second time."""
+    assert index.membership(KEY, APP) is None
+    other.prove(KEY, APP, OCI_MANIFEST)
+    assert index.membership(KEY, APP) is not None
+
+
+def test_what_another_process_ends_is_noticed_within_the_bound(
+    other: Index, tmp_path: Path
+) -> None:
+    """A right that is known is read from memory, and the file is asked every so often."""
+    clock = Clock()
+    with closing(opened(tmp_path, clock)) as index:
+        other.prove(KEY, APP, OCI_MANIFEST)
+        assert index.membership(KEY, APP) is not None
+        other.end(KEY, APP)
+        assert index.membership(KEY, APP) is not None
+        clock.advance(NOTICED_WITHIN_SECONDS)
+        assert index.membership(KEY, APP) is None
+
+
+def test_a_proof_is_renewed_only_where_the_right_still_is(index: Index) -> None:
+    """A proof under way while the connection ended gives nothing back."""
+    index.prove(KEY, APP, OCI_MANIFEST)
+    before = index.membership(KEY, APP)
+    index.prove_again(KEY, APP)
+    after = index.membership(KEY, APP)
+    assert before is not None
+    assert after is not None
+    assert (after.media_type, after.proven_at >= before.proven_at) == (OCI_MANIFEST, True)
+    index.end(KEY, APP)
+    index.prove_again(KEY, APP)
+    assert index.membership(KEY, APP) is None
+
+
+def test_access_keys_that_serve_no_more_lose_every_right(index: Index) -> None:
+    """And the others none."""
+    for repository in (APP, OTHER):
+        index.prove(KEY, repository, OCI_MANIFEST)
+        index.prove(ANOTHERS, repository, OCI_MANIFEST)
+    assert index.end_all_but({ANOTHERS.access_key, "c" * 64}) == 1
+    assert not index.is_member(KEY)
+    assert index.membership(ANOTHERS, OTHER) is not None
+    assert index.end_all_but({ANOTHERS.access_key}) == 0
+
+
+def test_old_rights_to_what_is_gone_are_forgotten(index: Index) -> None:
+    """The index does not grow for ever; a right to what is stored stays, however old."""
+    stored = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"stored"))
+    index.added(stored.digest, 6)
+    for key in (KEY, stored):
+        index.prove(key, APP, OCI_MANIFEST)
+    index.forget_useless(time.time() - 60)
+    assert index.is_member(KEY)
+    index.forget_useless(time.time() + 60)
+    assert not index.is_member(KEY)
+    assert index.is_member(stored)
+
+
+def test_a_writer_that_waits_keeps_no_reader(index: Index, tmp_path: Path) -> None:
+    """Reads are on the loop; another process's long write blocks the thread that writes alone."""
+    index.prove(KEY, APP, OCI_MANIFEST)
+    blocker = sqlite3.connect(tmp_path / "index.sqlite3", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    waiting = threading.Thread(target=index.prove, args=(KEY, OTHER, OCI_MANIFEST))
+    waiting.start()
+    assert index.membership(KEY, APP) is not None
+    assert index.membership(KEY, OTHER) is None
+    assert waiting.is_alive()
+    blocker.execute("COMMIT")
+    blocker.close()
+    waiting.join()
+    assert index.membership(KEY, OTHER) is not None
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "middle", "another version"])
+def test_a_damaged_index_is_put_aside_and_made_anew(tmp_path: Path, damage: str) -> None:
+    """Rights are proven again; a person may look at what was there."""
+    with closing(opened(tmp_path)) as index:
+        for number in range(500):
+            index.prove(FlightKey("a" * 64, Kind.BLOB, Digest.of(b"%d" % number)), APP, "x")
+        index.prove(KEY, APP, OCI_MANIFEST)
+    path = tmp_path / "index.sqlite3"
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "garbage":
+            path.write_bytes(b"not a database, but as long as one" * 1000)
+        case "cut":
+            path.write_bytes(content[: len(content) // 2])
+        case "middle":
+            content[4096 : len(content) - 4096] = b"\xff" * (len(content) - 8192)
+            path.write_bytes(content)
+        case "another version":
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("PRAGMA user_version = 77")
+    with closing(opened(tmp_path)) as again:
+        assert not again.is_member(KEY)
+        again.prove(KEY, APP, OCI_MANIFEST)
+        assert again.is_member(KEY)
+    assert any((tmp_path / "aside").iterdir())
+
+
+def test_a_damaged_index_is_not_taken_from_another_process(tmp_path: Path) -> None:
+    """It goes on writing where it does: two truths would be worse than none."""
+    with closing(opened(tmp_path)) as index:
+        with closing(sqlite3.connect(tmp_path / "index.sqlite3")) as database:
+            database.execute("PRAGMA user_version = 77")
+        with pytest.raises(IndexInUseError):
+            IndexFile.open(tmp_path / "index.sqlite3", tmp_path / "aside", wait_seconds=0.2)
+        index.prove(KEY, APP, OCI_MANIFEST)
+        assert index.is_member(KEY)
+    with closing(opened(tmp_path)) as again:
+        assert not again.is_member(KEY)
+
+
+def test_an_index_that_cannot_be_written_gives_what_it_has(index: Index, tmp_path: Path) -> None:
+    """What was proven is read; what is denied now is read no more, though it cannot be written."""
+    index.prove(KEY, APP, OCI_MANIFEST)
+    index.prove(KEY, OTHER, OCI_MANIFEST)
+    with unwritable(tmp_path):
+        assert index.membership(KEY, APP) is not None
+        index.prove(ANOTHERS, APP, OCI_MANIFEST)
+        assert index.membership(ANOTHERS, APP) is None
+        index.end(KEY, APP)
+        assert index.membership(KEY, APP) is None
+        assert index.membership(KEY, OTHER) is not None
+        with pytest.raises(IndexFailedError):
+            index.added(Digest.of(b"more"), 4)
+    index.write_ends()
+    with closing(opened(tmp_path)) as another:
+        assert another.membership(KEY, APP) is None
+
+
+def test_an_index_that_cannot_be_read_gives_nobody_a_right(tmp_path: Path) -> None:
+    """Upstream is asked, and streams."""
+    index = opened(tmp_path)
+    index.prove(KEY, APP, OCI_MANIFEST)
+    index.close()
+    assert index.membership(KEY, APP) is None
+    assert not index.is_member(KEY)
+    index.prove(KEY, APP, OCI_MANIFEST)
+    with pytest.raises(IndexFailedError):
+        index.stored_bytes()
+
+
+def test_a_lost_file_is_a_new_index(tmp_path: Path) -> None:
+    """Somebody emptied the folder."""
+    with closing(opened(tmp_path)) as index:
+        index.prove(KEY, APP, OCI_MANIFEST)
+    for path in tmp_path.glob("index.sqlite3*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "aside")
+    with closing(opened(tmp_path)) as again:
+        assert again.membership(KEY, APP) is None
+        assert again.least_used(-1) == []
+
+
+def test_eviction_and_scrub_have_their_orders(index: Index) -> None:
+    """On probation before what was used again; the longest unverified first."""
+    once, twice, found = (Digest.of(each) for each in (b"once", b"twice", b"found"))
+    index.found(found, 5)
+    for digest in (twice, once):
+        index.added(digest, 4)
+    index.used({twice: 1})
+    index.used({found: 3})
+    assert [each.digest for each in index.least_used(-1)] == [once, twice, found]
+    assert [each.digest for each in index.least_scrubbed(time.time() - 60, 9)] == [found]
+    index.scrubbed([found])
+    assert index.least_scrubbed(time.time() - 60, 9) == []
+    assert index.stored_bytes() == 13
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Have every write of the index fail; reads go on."""
+    tables = ("memberships", "blobs")
+    with closing(sqlite3.connect(folder / "index.sqlite3", isolation_level=None)) as database:
+        for table, change in product(tables, ("INSERT", "UPDATE", "DELETE")):
+            database.execute(
+                f"CREATE TRIGGER {change}_{table} BEFORE {change} ON {table}"
+                " BEGIN SELECT RAISE(FAIL, 'no'); END"
+            )
+        yield
+        for table, change in product(tables, ("INSERT", "UPDATE", "DELETE")):
+            database.execute(f"DROP TRIGGER {change}_{table}")
