@@ -1,0 +1,267 @@
+"""What counts toward the quota, what is freed first, and what a crash may leave."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import sha512
+from pathlib import Path
+
+import pytest
+
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import OwnedIngest
+from facade.store.layout import FlightKey
+from facade.store.partials import ABANDONED_SECONDS, RESUMED_WITHIN_SECONDS
+from facade.store.piece_checksums import PieceHasher
+from facade.store.quarantine import MAX_FILES, Quarantine
+from facade.store.reconcile import ORPHANED_SECONDS
+from shared.oci import Digest, Kind, RepositoryName
+
+QUOTA = 10_000
+APP = RepositoryName.parse("team/app")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BlobStore]:
+    """A small store."""
+    with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as store:
+        yield store
+
+
+def key_of(content: bytes, digest: Digest | None = None) -> FlightKey:
+    """Return the flight of a content."""
+    return FlightKey("a" * 64, Kind.BLOB, digest or Digest.of(content))
+
+
+def begin(store: BlobStore, content: bytes, announced: int | None = None) -> OwnedIngest:
+    """Have a content arrive, as far as it goes."""
+    ingest = OwnedIngest.acquire(store.layout.flight(key_of(content)))
+    assert ingest is not None
+    ingest.announce(announced or len(content), APP)
+    ingest.append([content])
+    return ingest
+
+
+def keep(store: BlobStore, content: bytes, digest: Digest | None = None) -> Digest:
+    """Store a content, without asking for room."""
+    key, hasher = key_of(content, digest), PieceHasher()
+    ingest = begin(store, content)
+    hasher.update(content)
+    store.commit(ingest, key, hasher.finish(), len(content))
+    return key.digest
+
+
+def age(path: Path, seconds: float) -> None:
+    """Have a file be touched so long ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def content(letter: str, size: int = 4000) -> bytes:
+    """Return a content of its own."""
+    return letter.encode() * size
+
+
+async def fits(store: BlobStore, size: int) -> bool:
+    """Tell whether so many bytes find room."""
+    try:
+        await store.make_room(size, lambda: None)
+    except NoRoomError:
+        return False
+    return True
+
+
+async def test_what_arrives_counts_as_it_will_be(store: BlobStore) -> None:
+    """And what has come of it is not taken away."""
+    ingest = begin(store, content("a", 10), announced=9_000)
+    assert not await fits(store, 1_001)
+    assert await fits(store, 1_000)
+    assert ingest.size == 10
+    ingest.discard()
+    assert await fits(store, QUOTA)
+
+
+async def test_what_a_dead_owner_left_counts_as_it_is(store: BlobStore) -> None:
+    """It is resumed, perhaps; its room goes to others only where there is no other."""
+    begin(store, content("a"), announced=9_000).release()
+    stored = keep(store, content("b", 3_000))
+    assert await fits(store, 3_000)
+    assert store.has(stored)
+    assert await fits(store, 6_000)
+    assert not store.has(stored)
+    assert partials(store) == 1
+    assert await fits(store, 6_001)
+    assert partials(store) == 0
+
+
+async def test_what_was_left_long_ago_goes_before_what_is_complete(store: BlobStore) -> None:
+    """Nobody came back for it."""
+    begin(store, content("a")).release()
+    age(store.layout.flight(key_of(content("a"))) / "data", RESUMED_WITHIN_SECONDS + 1)
+    stored = keep(store, content("b"))
+    assert await fits(store, 4_000)
+    assert store.has(stored)
+    assert partials(store) == 0
+
+
+async def test_nothing_is_evicted_in_vain(store: BlobStore) -> None:
+    """What does not fit beside what arrives flushes no blob."""
+    stored = keep(store, content("a", 1_000))
+    ingest = begin(store, content("b", 10), announced=8_000)
+    assert not await fits(store, 2_001)
+    assert store.has(stored)
+    assert await fits(store, 2_000)
+    ingest.discard()
+
+
+async def test_what_rotted_counts(store: BlobStore) -> None:
+    """It lies on the same disk."""
+    store.quarantine(keep(store, content("a", 4_000)), "rotten")
+    assert not await fits(store, 6_001)
+    assert await fits(store, 6_000)
+
+
+async def test_a_full_disk_takes_what_rotted_first(store: BlobStore) -> None:
+    """Then what was left, and then what is stored; nothing more is no room."""
+    store.quarantine(keep(store, content("a")), "rotten")
+    stored = keep(store, content("b"))
+    await asyncio.to_thread(store.relieve_disk, 4_000)
+    assert not list(store.layout.quarantine.iterdir())
+    assert store.has(stored)
+    await asyncio.to_thread(store.relieve_disk, 4_000)
+    assert not store.has(stored)
+    with pytest.raises(NoRoomError):
+        await asyncio.to_thread(store.relieve_disk, 1)
+
+
+def test_the_quarantine_keeps_the_newest_few(tmp_path: Path) -> None:
+    """A failing disk rots one blob after the other."""
+    quarantine = Quarantine(tmp_path / "quarantine", QUOTA)
+    quarantine.folder.mkdir()
+    for number in range(MAX_FILES + 5):
+        rotten = tmp_path / "rotten"
+        rotten.write_bytes(b"%02d" % number)
+        quarantine.take(rotten, f"{number:02d}")
+    kept = sorted(path.name[:2] for path in quarantine.folder.iterdir())
+    assert kept == [f"{number:02d}" for number in range(5, MAX_FILES + 5)]
+
+
+def test_the_quarantine_is_bounded_in_bytes(tmp_path: Path) -> None:
+    """The newest up to half of the quota, others a tenth; a larger one is not kept at all."""
+    quarantine = Quarantine(tmp_path / "quarantine", QUOTA)
+    quarantine.folder.mkdir()
+    rotten = tmp_path / "rotten"
+    for size in (600, 300, 4_000):
+        rotten.write_bytes(bytes(size))
+        quarantine.take(rotten, str(size))
+    assert quarantine.stored_bytes() == 4_000
+    rotten.write_bytes(bytes(5_001))
+    quarantine.take(rotten, "5001")
+    assert not rotten.exists()
+    assert quarantine.stored_bytes() == 0
+    quarantine.take(tmp_path / "gone", "gone")
+
+
+async def test_a_blob_of_a_longer_digest_is_a_blob(store: BlobStore, tmp_path: Path) -> None:
+    """sha512 is found again after a restart, read, counted, evicted."""
+    whole = content("a")
+    digest = Digest.parse(f"sha512:{sha512(whole).hexdigest()}")
+    keep(store, whole, digest)
+    store.index.removed(digest)
+    with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
+        assert again.index.stored_bytes() == len(whole)
+        blob = again.open_blob(digest)
+        assert blob is not None
+        assert bytes(await blob.read(0, 10)) == whole[:10]
+        blob.close()
+        assert await fits(again, QUOTA)
+        assert not again.has(digest)
+        assert not again.layout.checksums(digest).exists()
+
+
+async def test_a_blob_that_is_noted_and_not_there_is_forgotten(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    """A process was killed between the two."""
+    store.index.added(Digest.of(b"never came"), 9_000)
+    assert await fits(store, QUOTA)
+    store.index.added(Digest.of(b"never came"), 9_000)
+    with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
+        assert again.index.stored_bytes() == 0
+
+
+def test_what_a_crash_leaves_beside_blobs_is_deleted_when_it_is_old(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    """Checksums without a blob; what belongs to a blob, or is being written, stays."""
+    stored = keep(store, content("a"))
+    orphan = store.layout.checksums(Digest.of(b"gone"))
+    half = store.layout.checksums(stored).with_suffix(".new")
+    young = store.layout.checksums(Digest.of(b"arriving"))
+    foreign = store.layout.checksums(stored).with_name("notes.txt")
+    for path in (orphan, half, young, foreign):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345678")
+    for path in (orphan, half, foreign, store.layout.checksums(stored)):
+        age(path, ORPHANED_SECONDS + 1)
+    with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
+        assert not orphan.exists()
+        assert not half.exists()
+        assert young.exists()
+        assert foreign.exists()
+        blob = again.open_blob(stored)
+        assert blob is not None
+        blob.close()
+
+
+def test_what_was_abandoned_is_deleted(store: BlobStore) -> None:
+    """What arrives and what was left lately stays."""
+    begin(store, content("a")).release()
+    begin(store, content("b")).release()
+    arriving = begin(store, content("c"))
+    empty = store.layout.ingest / "empty"
+    empty.mkdir()
+    for letter in "ac":
+        age(store.layout.flight(key_of(content(letter))) / "data", ABANDONED_SECONDS + 1)
+    age(empty, ABANDONED_SECONDS + 1)
+    store.tidy()
+    assert partials(store) == 2
+    assert not empty.exists()
+    assert arriving.size == 4000
+    arriving.discard()
+
+
+async def test_an_eviction_leaves_no_blob_without_its_checksums(store: BlobStore) -> None:
+    """Whoever opens it meanwhile has it, or has nothing: nothing looks rotten."""
+    digest = keep(store, content("a"))
+    blob = store.open_blob(digest)
+    assert blob is not None
+    assert not await fits(store, QUOTA)
+    assert bytes(await blob.read(0, 4)) == b"aaaa"
+    blob.close()
+    assert await fits(store, QUOTA)
+    assert store.open_blob(digest) is None
+    assert not list(store.layout.quarantine.iterdir())
+
+
+async def test_room_is_claimed_before_another_asks(store: BlobStore) -> None:
+    """Two downloads that begin at once do not both find the last bytes."""
+    claimed: list[OwnedIngest] = []
+
+    async def begin_one(letter: str) -> None:
+        ingest = OwnedIngest.acquire(store.layout.flight(key_of(content(letter))))
+        assert ingest is not None
+        claimed.append(ingest)
+        await store.make_room(6_000, lambda: ingest.announce(6_000, APP))
+
+    outcomes = await asyncio.gather(*(begin_one(letter) for letter in "ab"), return_exceptions=True)
+    assert sorted(map(type, outcomes), key=str) == [type(None), NoRoomError]
+    for ingest in claimed:
+        ingest.discard()
+
+
+def partials(store: BlobStore) -> int:
+    """Return how many partial files there are."""
+    return len(list(store.layout.ingest.glob("*/data")))
