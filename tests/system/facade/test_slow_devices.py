@@ -1,6 +1,7 @@
 """Devices that do not read: they cost little, and cost the others nothing."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -30,6 +31,17 @@ class BigBlob:
 
     path: str
     digest: str
+
+
+@pytest.fixture(scope="module", params=["streamed", "stored"])
+def facade_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """Once without a store, once with one."""
+    if request.param == "streamed":
+        return {}
+    cache = tmp_path_factory.mktemp("cache")
+    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
 
 
 @pytest.fixture
