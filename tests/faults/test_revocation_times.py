@@ -36,6 +36,7 @@ APPROVALS: Final = 40
 STREAMS: Final = 500
 STOPPED_EVERY: Final = 5  # of the streams, one of so many is of a device that does not read
 REVOKED: Final = 100
+READY_SECONDS: Final = 120.0  # with ten thousand connections and an empty state folder
 GENEROUS_SECONDS: Final = 10.0  # one act on a machine that does much else
 GENEROUS_P99_MILLISECONDS: Final = 5000
 POLL_SECONDS: Final = 0.003
@@ -70,8 +71,11 @@ async def start(
     }
 
     def start() -> Facade:
-        started.append(start_facade_of(plane, own_database, tmp_path / "facade", settings))
-        return started[-1]
+        folder = tmp_path / "facade"
+        facade = start_facade_of(plane, own_database, folder, settings, wait=False)
+        started.append(facade)
+        facade.child.wait_until(facade.is_ready, READY_SECONDS)
+        return facade
 
     yield start
     for facade in started:
@@ -89,18 +93,26 @@ async def fill(plane: ControlPlane, count: int) -> None:
     """Have so many approved connections in the database, each with a sealed secret."""
     pen = pen_of(plane)
 
-    def record(number: int) -> tuple[Any, ...]:
-        host = f"registry-{number}.example"
-        approval: ConnectionApproval = pen.approval(host, username="robot", token="token")
+    def approve(number: int) -> ConnectionApproval:
+        return pen.approval(f"registry-{number}.example", username="robot", token="token")
+
+    def statement(approval: ConnectionApproval) -> tuple[Any, ...]:
         stored = pen.sign(approval)
         content = (stored.type, stored.key_id, stored.payload, stored.signature)
         return (approval.subject, *content, approval.generation)
 
-    records = await asyncio.to_thread(lambda: [record(number) for number in range(count)])
+    approvals = await asyncio.to_thread(lambda: [approve(number) for number in range(count)])
+    statements = await asyncio.to_thread(lambda: [statement(each) for each in approvals])
+    connections = [
+        (each.connection_id, f"registry-{n}.example") for n, each in enumerate(approvals)
+    ]
     connection = await asyncpg.connect(plane.owner_url)
     try:
         columns = ("subject", "type", "key_id", "payload", "signature", "generation")
-        await connection.copy_records_to_table("statements", records=records, columns=columns)
+        await connection.copy_records_to_table("statements", records=statements, columns=columns)
+        await connection.copy_records_to_table(
+            "connections", records=connections, columns=("id", "host")
+        )
     finally:
         await connection.close()
 
@@ -114,25 +126,29 @@ async def connect(
     )
 
 
-async def seconds_until_served(
+async def approve_and_pull(
     plane: ControlPlane, device: Device, view: dict[str, Any], path: str
-) -> float:
-    """Approve; return how long it took from the call until the device has its content."""
+) -> tuple[float, float]:
+    """Approve; return the seconds until the API's answer, and until the device's content."""
     request = request_bytes(path.encode())
     async with raw_connection(device) as connection:
         await connection.send(request)
         assert (await connection.answer()).status == 404
         began = time.monotonic()
-        approving = asyncio.create_task(plane.client("bob").approve(view))
+
+        async def approve() -> float:
+            await plane.client("bob").approve(view)
+            return time.monotonic() - began
+
+        approving = asyncio.create_task(approve())
         async with asyncio.timeout(GENEROUS_SECONDS):
             while True:
                 await connection.send(request)
                 if (await connection.answer()).status == 200:
                     break
                 await asyncio.sleep(POLL_SECONDS)
-        seconds = time.monotonic() - began
-        await approving
-    return seconds
+        until_served = time.monotonic() - began
+        return await approving, until_served
 
 
 @pytest.mark.long
@@ -149,15 +165,17 @@ async def test_approve_to_served_with_ten_thousand_connections(
     ready_seconds = time.monotonic() - began
     assert len(facade.log_lines(event="statement accepted")) == CONNECTIONS
     device = facade.device()
-    seconds = []
+    times = []
     for number in range(APPROVALS):
         repository = f"place-{number}/app"
         digest = upstream.blob(b"content %d" % number, repository=repository)
         path = pull_path(upstream, digest, repository=repository)
         view = await connect(plane, upstream, repository_prefix=f"place-{number}")
-        seconds.append(await seconds_until_served(plane, device, view, path))
+        times.append(await approve_and_pull(plane, device, view, path))
+    until_answered, until_served = zip(*times, strict=True)
+    fault_report.distribution("approve, the API's answer", until_answered)
     name = f"approve to served, {CONNECTIONS:,} connections (ready after {ready_seconds:.1f} s)"
-    assert fault_report.distribution(name, seconds).p99 < GENEROUS_P99_MILLISECONDS
+    assert fault_report.distribution(name, until_served).p99 < GENEROUS_P99_MILLISECONDS
 
 
 def identity_of(number: int) -> str:
@@ -220,7 +238,13 @@ async def test_revoked_to_cut_with_five_hundred_live_streams(
         received = [each.received for each in streams]
         await eventually(lambda: any(each.received > 0 for each in streams[REVOKED:]))
         assert max(received) < len(BLOB)
+        began = time.monotonic()
+        await bob.revoke(view["id"])
+        ends = [await watch.end_of(stream, GENEROUS_SECONDS) for stream in streams[REVOKED:]]
+        until_all_cut = [end.at - began for end in ends]
     fault_report.distribution("device-revocations, the API's answer", until_answered)
+    name = f"a connection's revocation to each of its {STREAMS - REVOKED} streams cut"
+    fault_report.distribution(name, until_all_cut)
     name = f"device-revocations to cut, {STREAMS} live streams"
     assert fault_report.distribution(name, until_cut).p99 < GENEROUS_P99_MILLISECONDS
 

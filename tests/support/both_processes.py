@@ -27,12 +27,17 @@ async def start_control_plane(
 
 
 def start_facade_of(
-    plane: ControlPlane, database: FacadeDatabase, folder: Path, settings: Mapping[str, str]
+    plane: ControlPlane,
+    database: FacadeDatabase,
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    wait: bool = True,
 ) -> Facade:
-    """Return a facade that believes this control plane, ready."""
+    """Return a facade that believes this control plane; with `wait`, once it is ready."""
     files = FacadeFiles.write(
         folder,
         statement_public_pem=plane.keys.statement_public.read_bytes(),
         sealing_private_pem=plane.keys.sealing_private.read_bytes(),
     )
-    return Facade.start(files, database.facade_url, settings)
+    return Facade.start(files, database.facade_url, settings, wait=wait)
