@@ -26,6 +26,7 @@ from facade.payer import Payers
 from facade.presented_device import PresentedDevice
 from facade.providers import open_providers
 from facade.pull_handler import PullHandler
+from facade.pull_turns import PullTurns
 from facade.remembering import Remembering
 from facade.snapshot import Change, Outcome, Snapshot
 from facade.start_error import StartError
@@ -80,9 +81,16 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store)
         )
-        payers = Payers.within(settings.cost_limits)
         devices = DeviceServer(
-            PullHandler(snapshot, upstreams, content, payers, metrics, readiness.staleness),
+            PullHandler(
+                snapshot,
+                upstreams,
+                content,
+                Payers.within(settings.cost_limits),
+                PullTurns(settings.max_connections_per_device),
+                metrics,
+                readiness.staleness,
+            ),
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),

@@ -100,6 +100,13 @@ WRONG_ANSWER: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry's answer is not what the digest names"
 )
 
+TOO_MANY_PULLS: Final = ErrorAnswer(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "TOOMANYREQUESTS",
+    "the device pulls too much at once",
+    {"Retry-After": str(DEFAULT_RETRY_AFTER_SECONDS)},
+)
+
 
 def range_not_satisfiable(length: int) -> ErrorAnswer:
     """Return the answer to a range that begins behind the end."""

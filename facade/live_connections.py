@@ -6,7 +6,7 @@ Where a bound is reached, a connection that waits for its next request gives way
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import define, field
 
@@ -16,6 +16,7 @@ from facade.device_trust import DeviceTrust
 from facade.presented_device import PresentedDevice
 from shared.structured_log import get_logger
 
+WAITING_TOO: Final = 2  # times as many connections as pulls: the rest are idle, or wait their turn
 _log = get_logger("facade.live_connections")
 
 
@@ -57,7 +58,7 @@ class LiveConnections:
         """Take a new connection in, at an idle one's place where there is no room; or not."""
         device = connection.device
         of_device = self._by_subject.get(device.counts_as, set())
-        if len(of_device) >= self.limits.per_device and not self._make_room(
+        if len(of_device) >= WAITING_TOO * self.limits.per_device and not self._make_room(
             self._longest_idle_of(of_device), "limit of its device"
         ):
             return False

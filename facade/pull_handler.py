@@ -31,6 +31,7 @@ from facade.held_back import WrongBytesError
 from facade.metrics import Metrics
 from facade.payer import Payer, Payers
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
+from facade.pull_turns import PullTurns, TooManyPullsError
 from facade.relay import WRITE_BUFFER_BYTES, relay
 from facade.snapshot import Snapshot
 from facade.upstream_answers import answer_to, why_not_asked
@@ -87,6 +88,7 @@ class PullHandler:
     _upstreams: Upstreams
     _content: Content
     _payers: Payers
+    _turns: PullTurns
     _metrics: Metrics
     _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
 
@@ -124,9 +126,18 @@ class PullHandler:
             raise PullRefusedError(_REFUSALS[asked], asked.value)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
-        exchange.pull = pull = asked
-        exchange.connection = connection = self._authorize(pull, exchange.device)
-        payer = self._payers.payer(exchange.device.id)
+        exchange.pull = asked
+        try:
+            async with self._turns.turn(exchange.device.id):
+                return await self._pull(exchange, asked, exchange.device)
+        except TooManyPullsError as error:
+            raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+
+    async def _pull(
+        self, exchange: Exchange, pull: Pull, device: DeviceIdentity
+    ) -> web.StreamResponse:
+        exchange.connection = connection = self._authorize(pull, device)
+        payer = self._payers.payer(device.id)
         try:
             return await self._serve(exchange, pull, connection, payer)
         except (UpstreamError, WrongBytesError, SealedSecretError, TooCostlyError) as failure:

@@ -1,0 +1,81 @@
+"""How many pulls of one device are answered at once; what is more waits its turn, for some time.
+
+A device's own pulls wait, in their order, and nobody else's. One that was given its turn looks
+anew at what is approved: it may have waited for longer than a revocation takes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+WAIT_SECONDS: Final = 10.0  # clients give a registry 30 s and more to begin to answer
+
+
+class TooManyPullsError(Exception):
+    """The device has as many pulls under way as it may, and none ended in time."""
+
+
+@define(eq=False)
+class PullTurns:
+    """The turns of all devices; for one event loop."""
+
+    _limit: int
+    _wait_seconds: float = WAIT_SECONDS
+    _under_way: dict[str, int] = field(factory=dict, init=False)
+    _waiting: dict[str, deque[asyncio.Future[None]]] = field(factory=dict, init=False)
+
+    @asynccontextmanager
+    async def turn(self, device: str) -> AsyncIterator[None]:
+        """Wait for a turn and take it; raise `TooManyPullsError`."""
+        count = self._under_way.get(device, 0)
+        if count < self._limit:
+            self._under_way[device] = count + 1
+        else:
+            await self._wait(device)
+        try:
+            yield
+        finally:
+            self._pass_on(device)
+
+    async def _wait(self, device: str) -> None:
+        """Wait in the queue; whoever ends hands its turn over."""
+        given = asyncio.get_running_loop().create_future()
+        queue = self._waiting.setdefault(device, deque())
+        queue.append(given)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await given
+        except TimeoutError:
+            self._leave(device, given)
+            message = f"{self._limit} pulls of the device are under way"
+            raise TooManyPullsError(message) from None
+        except asyncio.CancelledError:
+            self._leave(device, given)
+            raise
+
+    def _leave(self, device: str, given: asyncio.Future[None]) -> None:
+        if given.done() and not given.cancelled():
+            self._pass_on(device)  # it was given in this very moment
+            return
+        queue = self._waiting.get(device)
+        if queue is not None and given in queue:
+            queue.remove(given)
+            if not queue:
+                del self._waiting[device]
+
+    def _pass_on(self, device: str) -> None:
+        queue = self._waiting.get(device)
+        while queue:
+            given = queue.popleft()
+            if not queue:
+                del self._waiting[device]
+            if not given.done():
+                given.set_result(None)
+                return
+        self._under_way[device] -= 1
+        if not self._under_way[device]:
+            del self._under_way[device]
