@@ -87,8 +87,14 @@ class BackgroundProofs:
     _index: Index
     _upstreams: Upstreams
     _clock: Callable[[], float] = time.monotonic
+    _max_delay: float = MAX_DELAY_SECONDS
     _running: dict[Right, asyncio.Task[None]] = field(factory=dict, init=False)
     _pauses: OrderedDict[Hashable, _Pause] = field(factory=OrderedDict, init=False)
+
+    @property
+    def under_way(self) -> int:
+        """How many are being proven now."""
+        return len(self._running)
 
     def note_use(self, asked: Asked, right: Right, membership: Membership) -> None:
         """Prove a membership again if it is old, nobody is at it, and there is a place."""
@@ -111,7 +117,7 @@ class BackgroundProofs:
     async def _run(self, asked: Asked, right: Right) -> None:
         try:
             async with self._upstreams.lease(asked.connection) as upstream:
-                await asyncio.sleep(jittered(MAX_DELAY_SECONDS))
+                await asyncio.sleep(jittered(self._max_delay))
                 may_read = await may_still_read(upstream, asked.pull, with_head=self._is_new(right))
             await self._write(right, may_read=may_read)
         except CredentialRefusedError as refusal:

@@ -14,6 +14,7 @@ from facade.commands import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
 from facade.start_error import StartError
 from facade.state_file import StateFileError
+from facade.store.blob_store import StoreError
 from facade.tls import TlsConfigurationError
 from shared import structured_log
 from shared.environment import (
@@ -54,7 +55,7 @@ def serve_command() -> None:
     _raise_descriptor_limit()
     try:
         uvloop.run(_serve_until_signalled(settings))
-    except (TlsConfigurationError, InvalidKeyFileError, StateFileError) as error:
+    except (TlsConfigurationError, InvalidKeyFileError, StateFileError, StoreError) as error:
         click.echo(f"facade: {error}", err=True)
         sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
     except StartError as error:
