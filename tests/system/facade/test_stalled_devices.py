@@ -22,6 +22,7 @@ from tests.system.facade.conftest import StartFacade
 PING = request_bytes(b"/v2/")
 STALLED = 1000
 PER_DEVICE = 4
+MOST_CONNECTIONS = 2 * PER_DEVICE  # of a device: as many again wait for their turn, or idle
 GOOD_SECONDS = 10.0  # a good device's pull, on a loaded machine; alone it takes milliseconds
 
 
@@ -83,7 +84,8 @@ async def test_an_idle_connection_gives_way_to_the_devices_next_one(facade: Faca
     tls = device.tls()
     async with AsyncExitStack() as stack:
         connections = [
-            await stack.enter_async_context(raw_connection(device, tls)) for _ in range(PER_DEVICE)
+            await stack.enter_async_context(raw_connection(device, tls))
+            for _ in range(MOST_CONNECTIONS)
         ]
         for each in [*connections, connections[0]]:  # the second one is idle for longest
             await each.send(PING)
@@ -95,6 +97,29 @@ async def test_an_idle_connection_gives_way_to_the_devices_next_one(facade: Faca
         for each in (connections[0], *connections[2:]):
             await each.send(PING)
             assert (await each.answer()).status == 200
+
+
+async def test_a_devices_pulls_beyond_its_number_wait_for_one_to_end(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """And keep no other device waiting."""
+    path = pull_path(upstream, upstream.blob(bytes(32 * MIB)))
+    await connect(facade, writer, upstream)
+    device = facade.device(facade.files.device_ca.issue_device(device="press-many"))
+    tls = device.tls()
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(device_stream(facade.port, tls, path))
+            for _ in range(PER_DEVICE)
+        ]
+        one_more = await stack.enter_async_context(raw_connection(device, tls))
+        await one_more.send(request_bytes(path.encode(), method="HEAD"))
+        waiting = asyncio.create_task(one_more.answer(to="HEAD"))
+        async with device_stream(facade.port, facade.device().tls(), path) as others:
+            assert await others.end() is End.WHOLE
+        assert not waiting.done()
+        assert await streams[0].end() is End.WHOLE
+        assert (await waiting).status == 200
 
 
 async def test_a_full_facade_lets_devices_wait_until_there_is_room(
