@@ -64,16 +64,12 @@ class BlobStore:
             evictor = Evictor(layout, index, partials, quarantine, max_bytes)
             store = cls(layout, index, metrics, evictor, partials, quarantine)
             store.tidy()
-        except IndexFailedError as error:
-            raise StoreError(f"FACADE_CACHE_DIR: the folder cannot be used: {error}") from error
+        except (IndexFailedError, IndexInUseError) as error:
+            raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
         except OSError as error:
-            raise StoreError(
-                f"FACADE_CACHE_DIR: the folder cannot be used: {error.strerror}"
-            ) from error
-        except IndexInUseError as error:
-            raise StoreError(f"FACADE_CACHE_DIR: the folder cannot be used: {error}") from error
+            raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error.strerror}") from error
         except sqlite3.Error as error:
-            raise StoreError("FACADE_CACHE_DIR: the folder's index cannot be used") from error
+            raise StoreError("FACADE_CACHE_DIR cannot be used: its index fails") from error
         return store
 
     def close(self) -> None:

@@ -127,6 +127,17 @@ def test_a_state_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_p
         assert "Traceback" not in ended.stdout + ended.stderr
 
 
+def test_a_cache_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_path: Path) -> None:
+    """A file in its place."""
+    (tmp_path / "file").write_text("no folder")
+    ended = serve(
+        {**good, "FACADE_CACHE_DIR": str(tmp_path / "file"), "FACADE_CACHE_MAX_BYTES": "1GiB"}
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("facade: FACADE_CACHE_DIR cannot be used")
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
 async def test_a_state_folder_belongs_to_one_facade(
     own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
 ) -> None:
