@@ -92,6 +92,8 @@ FIGURES = (
     Figure("memory.device", "memory: each stopped device", "KiB", (at_most(250.0),)),
     Figure("processes.one", "one facade: warm blob", "GiB/s"),
     Figure("processes.two", "two facades: warm blob", "GiB/s"),
+    Figure("processes.gain", "two facades / one: warm blob", ""),
     Figure("processes.one_manifests", "one facade: manifests", "1/s"),
     Figure("processes.two_manifests", "two facades: manifests", "1/s"),
+    Figure("processes.gain_manifests", "two facades / one: manifests", ""),
 )

@@ -1,5 +1,6 @@
 """Everything that a measure stands on: one registry, the servers before it, devices, generators."""
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from deploy.dev.debian import DEV
 from deploy.dev.device_ca import CertificateFiles
 from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Htpasswd, Registry
+from tests.bench import mutual_tls
 from tests.bench.contenders.contender import Contender
 from tests.bench.contenders.distribution import distribution
 from tests.bench.contenders.facade import Facades, facade
@@ -25,6 +27,7 @@ from tests.support.facade_process import FacadeFiles
 from tests.support.statement_writer import StatementWriter
 
 FOLDER = DEV / "bench"
+RUN_PREFIX = "run-"
 
 
 @frozen
@@ -48,12 +51,34 @@ class Scene:
 def running(say: Callable[[str], None]) -> Iterator[Scene]:
     """Start everything in a new folder under .dev/bench; stop and remove it at the end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))
+    _remove_what_was_left()
+    folder = Path(tempfile.mkdtemp(prefix=RUN_PREFIX, dir=FOLDER))
     try:
-        with ExitStack() as stack:
+        with _locked(folder) as is_ours, ExitStack() as stack:
+            assert is_ours
             yield _start(folder, stack, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_what_was_left() -> None:
+    """Remove the folders, of many GiB, of runs that were killed."""
+    for folder in FOLDER.glob(f"{RUN_PREFIX}*"):
+        with _locked(folder) as is_ours:
+            if is_ours:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Tell whether the folder is locked for us now; the kernel lets go of it when we die."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _start(folder: Path, stack: ExitStack, say: Callable[[str], None]) -> Scene:
@@ -91,7 +116,9 @@ def _start(folder: Path, stack: ExitStack, say: Callable[[str], None]) -> Scene:
             )
         ),
     )
+    server_ca = files.folder / "server-ca.pem"
     for contender in contenders:
+        mutual_tls.require(contender, server_ca)
         say(f"{contender.name}: process {contender.pids[0]}, port {contender.port}")
     return Scene(
         upstream,
@@ -99,6 +126,6 @@ def _start(folder: Path, stack: ExitStack, say: Callable[[str], None]) -> Scene:
         facades,
         Devices(files.device_ca, folder / "devices"),
         Generators(folder),
-        files.folder / "server-ca.pem",
+        server_ca,
         say,
     )

@@ -77,9 +77,15 @@ class Upstream:
         """Return how many bytes of a content it has sent since a mark."""
         with self.registry.log.open("rb") as log:
             log.seek(since)
-            lines = map(_ANSWERED.search, log)
-            found = [line for line in lines if line and line["path"] == content.path.encode()]
-        return sum(int(line["written"]) for line in found)
+            return sum(bytes_of(line, content) for line in log)
+
+
+def bytes_of(log_line: bytes, content: Content) -> int:
+    """Return how many bytes of a content an answer had, by its line in distribution's log."""
+    found = _ANSWERED.search(log_line)
+    if found is None or found["path"] != content.path.encode():
+        return 0
+    return int(found["written"])
 
 
 def _blob(descriptor: dict[str, Any]) -> Content:

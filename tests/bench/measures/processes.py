@@ -19,18 +19,20 @@ def measure(measuring: Measuring) -> None:
     one = scene.contenders[0]
     measuring.pull_and_verify(one, blob)
     for _ in range(measuring.options.rounds):
-        _observe(measuring, one, "one", blob, manifest)
+        alone = _rates(measuring, one, blob, manifest)
         with scene.facades.another() as second:
             two = evolve(one, children=(*one.children, second))
-            _observe(measuring, two, "two", blob, manifest)
+            together = _rates(measuring, two, blob, manifest)
+        for name, before, after in zip(("", "_manifests"), alone, together, strict=True):
+            measuring.observations.add(f"processes.one{name}", one.name, before)
+            measuring.observations.add(f"processes.two{name}", one.name, after)
+            measuring.observations.add(f"processes.gain{name}", one.name, after / before)
 
 
-def _observe(
-    measuring: Measuring, contender: Contender, number: str, blob: Content, manifest: Content
-) -> None:
+def _rates(
+    measuring: Measuring, contender: Contender, blob: Content, manifest: Content
+) -> tuple[float, float]:
+    """Return GiB of blobs, and manifests, each second."""
     pulled = measuring.pull(contender, blob, GENERATORS, DEVICES_PER_GENERATOR)
-    rate = pulled.count * blob.length / GIB / pulled.seconds
-    measuring.observations.add(f"processes.{number}", contender.name, rate)
     asked = ask(measuring, contender, manifest)
-    rate = asked.count / asked.seconds
-    measuring.observations.add(f"processes.{number}_manifests", contender.name, rate)
+    return pulled.count * blob.length / GIB / pulled.seconds, asked.count / asked.seconds

@@ -1,0 +1,48 @@
+"""The benchmark itself: it must not rot until somebody wants its figures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+
+from deploy.dev.debian import REPOSITORY
+
+MEASURE_SECONDS = 120.0  # on a loaded machine
+
+
+def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) -> None:
+    """All three servers, their certificates and caches, and the generators have their part."""
+    result = tmp_path / "result.json"
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.bench"),
+            *("--only", "warm", "--rounds", "1", "--size", "1MiB", "--json", result),
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=MEASURE_SECONDS,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "warm blob: throughput" in answer.stdout
+    figures = {figure["key"]: figure for figure in orjson.loads(result.read_bytes())["figures"]}
+    assert {server: len(values) for server, values in figures["warm.rate"]["rounds"].items()} == {
+        "facade": 1,
+        "nginx": 1,
+        "distribution": 1,
+    }
+
+
+def test_what_is_no_measure_is_a_wrong_call() -> None:
+    """Status 2, as everywhere."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--only", "nothing"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2
+    assert "'nothing' is not one of" in answer.stderr
