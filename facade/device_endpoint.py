@@ -26,8 +26,11 @@ async def serve_devices(
     readiness: Readiness,
     metrics: DeviceMetrics,
     reload: asyncio.Event,
-) -> AsyncIterator[None]:
-    """Let devices in; on the way out let none in any more, and wait for the running pulls."""
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Let devices in; on the way out let none in any more, and wait for the running pulls.
+
+    Gives the task that reads changed files; it never ends by itself.
+    """
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
@@ -40,13 +43,15 @@ async def serve_devices(
         _show_lists(devices, metrics)
 
     look_at_clock()
+    files.tell_of_unused_lists()
     reloading = asyncio.create_task(
         keep_reloading(files.reloaded(listener, devices.live, metrics), reload, look_at_clock)
     )
     listener.start()
+    readiness.listening = True
     _log.info("listening", listen=settings.listen)
     try:
-        yield
+        yield reloading
     finally:
         readiness.draining = True
         reloading.cancel()

@@ -23,6 +23,7 @@ class Readiness:
     _feed: StatementFeed
     _max_age_seconds: float
     _trust: Callable[[], TrustStanding]  # in devices
+    listening: bool = False  # a restored snapshot is fresh before devices are let in
     draining: bool = False
 
     def staleness(self) -> str | None:
@@ -43,8 +44,12 @@ class Readiness:
         """Return why the facade is not ready, or None."""
         if self.draining:
             return "shutting down"
+        if (stale := self.staleness()) is not None:
+            return stale
+        if not self.listening:
+            return "not listening for devices yet"
         trust = self._trust()
-        return self.staleness() or (None if trust.accepts_some else "; ".join(trust.problems))
+        return None if trust.accepts_some else "; ".join(trust.problems)
 
     def standing(self) -> str:
         """Return what the facade stands on, in words."""
