@@ -100,10 +100,14 @@ async def device_stream(
     raw.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
-    reader, writer = await asyncio.open_connection(
-        sock=raw, ssl=tls, server_hostname="localhost", limit=STREAM_BUFFER_BYTES
-    )
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(
+            sock=raw, ssl=tls, server_hostname="localhost", limit=STREAM_BUFFER_BYTES
+        )
+    except OSError:
+        raw.close()
+        raise
     try:
         lines = [f"GET {path} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in request_headers.items()]
