@@ -115,6 +115,7 @@ class Snapshot:
     _remembered: dict[str, Remembered] = field(factory=dict, init=False)
     _by_subject: dict[str, ApprovedConnection] = field(factory=dict, init=False)
     _index: ConnectionIndex = field(factory=ConnectionIndex, init=False)
+    _access_keys: set[str] = field(factory=set, init=False)  # a connection's own: it names it
     _revoked: set[str] = field(factory=set, init=False)
     _refusals: dict[str, bytes] = field(factory=dict, init=False)  # so that each is told once
 
@@ -134,7 +135,7 @@ class Snapshot:
 
     def access_keys(self) -> frozenset[str]:
         """Return the access keys of all connections that are served now."""
-        return frozenset(each.access_key for each in self._by_subject.values())
+        return frozenset(self._access_keys)
 
     def is_revoked(self, device: DeviceIdentity, issuer: str) -> bool:
         """Tell whether the device, or its certificate, is revoked. The issuer is RFC 4514."""
@@ -248,8 +249,10 @@ class Snapshot:
         previous = self._by_subject.pop(subject, None)
         if previous is not None:
             self._index.remove(previous)
+            self._access_keys.discard(previous.access_key)
         if connection is not None:
             self._by_subject[subject] = connection
+            self._access_keys.add(connection.access_key)
             self._index.add(connection)
 
 

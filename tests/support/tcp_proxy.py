@@ -56,6 +56,7 @@ class TcpProxy:
     bytes_per_second: float | None = None  # of each link, towards the client
     port: int = field(factory=free_port, init=False)
     accepted: int = field(default=0, init=False)
+    bytes_answered: int = field(default=0, init=False)  # towards clients, on all links
     _links: set[_Link] = field(factory=set, init=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _server: asyncio.Server = field(init=False)
@@ -157,6 +158,7 @@ class TcpProxy:
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(self._read_bytes(is_answer=is_answer)):
                 await self._open.wait()
+                self.bytes_answered += len(chunk) if is_answer else 0
                 if is_answer and self.bytes_per_second:
                     await asyncio.sleep(len(chunk) / self.bytes_per_second)
                 if not link.forgotten and (passed := pass_on(chunk)):

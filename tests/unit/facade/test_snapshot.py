@@ -270,6 +270,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         )
         assert {each for each in SUBJECTS if self.snapshot.serving(each)} == serving
         assert self.snapshot.connection_count == len(serving)
+        assert len(self.snapshot.access_keys()) == len(serving)
         by_host = [each for host in HOSTS for each in self.snapshot.connections_of(host)]
         assert sorted(f"connection/{each.id}" for each in by_host) == sorted(serving)
         for host in HOSTS:
