@@ -148,6 +148,8 @@ class PullHandler:
             raise PullRefusedError(answer_to(ended.__cause__, pull.kind), str(ended)) from ended
         except ConnectionRevokedError:
             reason = "the connection was revoked meanwhile"
+            if exchange.request.writer.output_size:
+                raise PullAbortedError(reason) from None
             raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
 
     def _identify_device(self, request: web.BaseRequest) -> DeviceIdentity:

@@ -6,7 +6,7 @@ streamed.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
 from attrs import define
@@ -23,7 +23,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.stored_manifests import StoredManifests
 from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
-from facade.warm_blob import WarmBlob
+from facade.warm_blob import StoredPieces, WarmBlob
 from shared.structured_log import get_logger
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
@@ -83,24 +83,32 @@ class StoredContent:
             yield await self._open(asked, stack)
 
     async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
-        key = flight_key(asked)
         for _ in range(MAX_LOOKS):
             if await self._right.is_proven(asked):
-                blob = self._store.open_blob(key.digest)
+                blob = self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)
-                    return WarmBlob(self._store, blob)
-            try:
-                arrival = await stack.enter_async_context(
-                    self._flights.join(
-                        asked.connection, key, asked.pull.repository, asked.pay_download
-                    )
-                )
-                await self._right.require_while_arriving(asked, arrival.repository)
-                return ArrivingBlob(asked, arrival, self._far_ranges, stack)
-            except NothingArrivesError:
-                continue  # another process ended it just now: look again
-            except (NoRoomError, StoreGaveUpError, OSError) as error:
-                _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
-                break
+                    pieces = StoredPieces(self._store, blob)
+                    return WarmBlob(pieces, lambda: self._anew(asked, stack), blob.length)
+            with suppress(NothingArrivesError):  # another process ended it just now: look again
+                return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
+
+    async def _anew(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+        """Bring a blob again that was stored, and rotten."""
+        with suppress(NothingArrivesError):
+            return await self._arriving(asked, stack)
+        return await stack.enter_async_context(self._streamed.blob(asked))
+
+    async def _arriving(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+        """Join its arrival, or have it passed on where the store cannot take it."""
+        key, repository = flight_key(asked), asked.pull.repository
+        try:
+            arrival = await stack.enter_async_context(
+                self._flights.join(asked.connection, key, repository, asked.pay_download)
+            )
+        except (NoRoomError, StoreGaveUpError, OSError) as error:
+            _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
+            return await stack.enter_async_context(self._streamed.blob(asked))
+        await self._right.require_while_arriving(asked, arrival.repository)
+        return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -25,7 +25,7 @@ from facade.store.ingest_file import OwnedIngest
 from facade.store.piece_checksums import PieceHasher
 from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
-from facade.warm_blob import WarmBlob
+from facade.warm_blob import StoredPieces
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
@@ -87,7 +87,7 @@ class StoredManifests:
         if blob is None:
             return None
         try:
-            pieces = WarmBlob(self._store, blob).pieces(Span.whole(blob.length))
+            pieces = StoredPieces(self._store, blob).of(Span.whole(blob.length))
             return b"".join([bytes(each) async for each in pieces])
         except ArrivalEndedError:
             return None

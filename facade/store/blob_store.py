@@ -104,7 +104,11 @@ class BlobStore:
         """Take a rotten blob out of service; it is fetched again when it is asked for."""
         _log.error("stored blob is rotten, quarantined", digest=digest, reason=reason)
         self.metrics.rotten.labels(found_by).inc()
-        self._quarantine.take(self.layout.blob(digest), f"{digest.algorithm}-{digest.hex}")
+        try:
+            self._quarantine.take(self.layout.blob(digest), f"{digest.algorithm}-{digest.hex}")
+        except OSError as error:  # a read-only disk: the blob is found rotten again the next time
+            _log.error("not quarantined", digest=digest, reason=type(error).__name__)
+            return
         if not self.has(digest):  # else somebody has just kept it again, with new checksums
             self.layout.checksums(digest).unlink(missing_ok=True)
             self.index.removed(digest)

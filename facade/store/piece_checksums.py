@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from facade.held_back import PIECE_BYTES
 
 CHECKSUM_BYTES: Final = 8
+LENGTH_BYTES: Final = 8  # before the checksums: a file that lost its end is noticed when opened
 
 
 @define
@@ -21,10 +22,12 @@ class PieceHasher:
     _checksums: bytearray = field(factory=bytearray, init=False)
     _piece: xxhash.xxh3_64 = field(factory=xxhash.xxh3_64, init=False)
     _in_piece: int = field(default=0, init=False)
+    _length: int = field(default=0, init=False)
 
     def update(self, chunk: bytes | memoryview) -> None:
         """Take in the next bytes."""
         rest = memoryview(chunk)
+        self._length += len(rest)
         while rest:
             part = rest[: PIECE_BYTES - self._in_piece]
             self._piece.update(part)
@@ -34,10 +37,10 @@ class PieceHasher:
                 self._end_piece()
 
     def finish(self) -> bytes:
-        """Return the checksums of all pieces, the last one shorter perhaps."""
+        """Return the length and the checksums of all pieces, the last one shorter perhaps."""
         if self._in_piece:
             self._end_piece()
-        return bytes(self._checksums)
+        return self._length.to_bytes(LENGTH_BYTES) + self._checksums
 
     def _end_piece(self) -> None:
         self._checksums += self._piece.digest()
@@ -55,7 +58,10 @@ class PieceChecksums:
     def of_length(cls, checksums: bytes, length: int) -> Self | None:
         """Return the checksums; None if they are not of a blob of this length."""
         pieces = -(-length // PIECE_BYTES)
-        return cls(checksums) if len(checksums) == pieces * CHECKSUM_BYTES else None
+        of_length = len(checksums) == LENGTH_BYTES + pieces * CHECKSUM_BYTES
+        if not of_length or int.from_bytes(checksums[:LENGTH_BYTES]) != length:
+            return None
+        return cls(checksums[LENGTH_BYTES:])
 
     def holds(self, piece: int, content: bytes | bytearray | memoryview) -> bool:
         """Tell whether a whole piece has its checksum."""

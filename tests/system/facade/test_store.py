@@ -235,6 +235,23 @@ async def test_rot_is_quarantined_and_fetched_again(
     assert (await device.get(path)).body == LARGE[: 5 * PIECE_BYTES]
 
 
+async def test_a_rotten_beginning_is_noticed_by_nobody(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Nothing was sent yet, so the answer is brought anew."""
+    content = LARGE[PIECE_BYTES:]
+    digest = upstream.blob(content)
+    await connect(facade, writer, upstream)
+    device, path = facade.device(), pull_path(upstream, digest)
+    await device.get(path)
+    file = await stored(facade, digest)
+    for rotten in (bytes([content[0] ^ 1]) + content[1:], content[:-1]):
+        file.write_bytes(rotten)
+        again = await device.get(path)
+        assert (again.status, again.body) == (200, content)
+        await eventually(lambda: file.exists() and file.read_bytes() == content)
+
+
 async def test_a_killed_facade_resumes_its_partial(
     own_writer: StatementWriter,
     own_database: FacadeDatabase,

@@ -50,4 +50,6 @@ def test_checksums_of_another_length_are_not_used() -> None:
     checksums = checksums_of(CONTENT)
     assert PieceChecksums.of_length(checksums[:-8], len(CONTENT)) is None
     assert PieceChecksums.of_length(checksums, len(CONTENT) - PIECE_BYTES) is None
-    assert PieceChecksums.of_length(b"", 0) is not None
+    assert PieceChecksums.of_length(checksums, len(CONTENT) - 1) is None
+    assert PieceChecksums.of_length(b"", 0) is None
+    assert PieceChecksums.of_length(checksums_of(b""), 0) is not None
