@@ -98,10 +98,10 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             max_age_seconds=settings.max_connection_age,
         )
         async with _following(feed) as following:
-            await stack.enter_async_context(
+            reloading = await stack.enter_async_context(
                 serve_devices(devices, settings, files, readiness, metrics.devices, reload)
             )
-            await _until_stopped(stop, following)
+            await _until_stopped(stop, following, reloading)
 
 
 @asynccontextmanager
@@ -181,13 +181,17 @@ def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
     )
 
 
-async def _until_stopped(stop: asyncio.Event, following: asyncio.Task[None]) -> None:
-    """Return when told to stop; raise what ended the feed, for without it nothing is known."""
+async def _until_stopped(stop: asyncio.Event, *endless: asyncio.Task[None]) -> None:
+    """Return when told to stop; raise what ended one of the tasks.
+
+    Without the feed nothing is known, and without the reloading no revocation by CRL.
+    """
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopping, following], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([stopping, *endless], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if following.done():
-        following.result()
+    for task in endless:
+        if task.done():
+            task.result()
 
 
 def _is_uuid(text: str) -> bool:

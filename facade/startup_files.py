@@ -17,13 +17,16 @@ from facade.live_connections import LiveConnections
 from facade.reload import ReloadedFiles, Take
 from facade.replaceable import Replaceable
 from facade.revocation_list import MAX_FILE_BYTES
+from facade.tls import TlsConfigurationError
 from facade.watched_files import WatchedFiles
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
+from shared.structured_log import get_logger
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
 
 _Key = TypeVar("_Key")
+_log = get_logger("facade.startup_files")
 
 
 @define(eq=False)
@@ -41,11 +44,10 @@ class StartupFiles:
     def read(cls, settings: FacadeSettings) -> "StartupFiles":
         """Read everything. Blocks.
 
-        Raises `TlsConfigurationError`, `InvalidKeyFileError`, or `OSError` for a file that
-        vanished since the settings were read.
+        Raises `TlsConfigurationError` or `InvalidKeyFileError`.
         """
         paths = _paths(settings)
-        contents = {name: path.read_bytes() for name, path in paths.items()}
+        contents = {name: _read(name, path) for name, path in paths.items()}
         return cls(
             paths,
             contents,
@@ -66,6 +68,7 @@ class StartupFiles:
             )
             listener.context = self.tls.context
             live.adopt(self.tls.trust)
+            self.tell_of_unused_lists()
             return refused
 
         sealing = _key_taker(SEALING_KEY, load_sealing_private_keys, self.sealing_keys)
@@ -75,6 +78,12 @@ class StartupFiles:
             self._part({SEALING_KEY}, sealing, metrics),
             self._part({STATEMENT_KEY}, statement, metrics),
         ]
+
+    def tell_of_unused_lists(self) -> None:
+        """Log where there are CRLs that nothing can be held against."""
+        if count := self.tls.trust.unused_lists:
+            reason = "their CAs are not in FACADE_DEVICE_CA_FILE"
+            _log.warning("CRLs are not used", variable=DEVICE_CRL, count=count, reason=reason)
 
     def _part(self, names: set[str], take: Take, metrics: DeviceMetrics) -> ReloadedFiles:
         files = WatchedFiles({name: self._paths[name] for name in names}, MAX_FILE_BYTES)
@@ -92,6 +101,13 @@ def _paths(settings: FacadeSettings) -> dict[str, Path]:
     if settings.device_crl_file is not None:
         paths[DEVICE_CRL] = settings.device_crl_file
     return paths
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # since the settings were read
+        raise TlsConfigurationError(f"{name}: cannot be read") from error
 
 
 def _key_taker(
