@@ -211,8 +211,9 @@ async def continue_download(
     where upstream does not begin to answer, or denies the blob.
     """
     async with AsyncExitStack() as stack:
+        nothing = _Broken(BrokenBodyError(""))
         download = Download(
-            verifier.length, verifier, upstream, repository, stack, _Broken(BrokenBodyError(""))
+            verifier.length, verifier, upstream, repository, stack, nothing, reached=left
         )
         if left == verifier.length:
             await blob_length(upstream, repository, verifier.digest)  # the right is asked for

@@ -6,9 +6,12 @@ killed next has the last one's work to take up. A failure names its seed.
 """
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from attrs import define, evolve, field, frozen
 
 from deploy.dev.processes import ChildFailedError
@@ -77,15 +80,23 @@ class Rounds:
 
     async def kill_once(self, seed: int) -> None:
         """Start it, have it work, kill it, and look at what is left."""
+        how = MOMENTS[seed % len(MOMENTS)]
         chance = random.Random(seed)  # noqa: S311 - any moment will do
+        touches = chance.randrange(1, MAX_TOUCHES) if how == "touch" else 0
+        await self._kill(chance, how, touches)
+
+    async def kill_at_touch(self, touches: int) -> None:
+        """The same, at a touch of a file."""
+        await self._kill(random.Random(touches), "touch", touches)  # noqa: S311 - any bytes will do
+
+    async def _kill(self, chance: random.Random, how: str, touches: int) -> None:
         content = chance.randbytes(chance.choice(LENGTHS))
         digest = self.upstream.blob(content, get=PACE)
         victim = Victim(pull_path(self.upstream, digest), digest, len(content))
         others = chance.sample(sorted(self._digests), k=min(2, len(self._digests)))
         self._digests[victim.path] = digest
         self._asked_before = len(self.upstream.requests)
-        how = MOMENTS[seed % len(MOMENTS)]
-        self._start(chance.randrange(1, MAX_TOUCHES) if how == "touch" else 0)
+        self._start(touches)
         asked = [victim.path] * DEVICES_A_BLOB + others + [last.path for last in self._last]
         pulls = [asyncio.create_task(_outcome(self.device, each)) for each in asked]
         await self._until(how, chance, pulls, victim)
@@ -162,6 +173,13 @@ class Rounds:
         left = sizes([Layout(self.cache).flight(key) / "data"])
         self._last = [evolve(victim, partial_bytes=left)]
 
+    @property
+    def seen(self) -> tuple[str, str]:
+        """What devices saw, and how it recovered."""
+        devices = f"{self.cut} pulls cut, {self.whole} whole and right"
+        files = f"{self.stored} stored blobs hash, {self.resumed} partials went on"
+        return devices, f"{self.died_touching} died between two files; {files}"
+
     async def recover(self) -> None:
         """Pull everything, undisturbed."""
         self._start(0)
@@ -181,34 +199,56 @@ async def _outcome(device: Device, path: str) -> Outcome | None:
         return None
 
 
-async def test_killed_at_any_moment_nothing_is_wrong_and_nothing_is_lost(
+@pytest.fixture
+async def rounds(
     own_writer: StatementWriter,
     own_database: FacadeDatabase,
     start_facade: StartFacade,
     upstream: RegistrySimulator,
     tmp_path: Path,
-    fault_report: FaultReport,
-) -> None:
-    """Every stored byte hashes, what had come is not asked for again, the next pull is right."""
+) -> Rounds:
+    """A facade that is dead already."""
     cache = tmp_path / "cache"
     settings = {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": str(QUOTA)}
     facade = start_facade(own_writer, own_database.facade_url, settings)
     approval = await connect(facade, own_writer, upstream)
     facade.child.kill()
     access_key = approved_connection(approval).access_key
-    rounds = Rounds(facade, facade.device(), upstream, cache, access_key)
+    return Rounds(facade, facade.device(), upstream, cache, access_key)
+
+
+async def test_killed_at_any_moment_nothing_is_wrong_and_nothing_is_lost(
+    rounds: Rounds, fault_report: FaultReport
+) -> None:
+    """Every stored byte hashes, what had come is not asked for again, the next pull is right."""
     for seed in range(KILLS):
-        try:
+        with named(f"seed {seed}"):
             await rounds.kill_once(seed)
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
     await rounds.recover()
     assert rounds.cut >= KILLS // 2, "the kills came too late to be seen"
     assert rounds.died_touching >= KILLS // 5, "the files were not touched so often"
     assert rounds.resumed >= KILLS // 10, "nothing was left to go on with"
-    fault_report.row(
-        f"SIGKILL of the facade, {KILLS} times, {rounds.died_touching} of them between two files",
-        f"{rounds.cut} pulls cut, {rounds.whole} whole and right",
-        f"restart: {rounds.stored} stored blobs hash, {rounds.resumed} partials went on",
-    )
+    fault_report.row(f"SIGKILL of the facade, {KILLS} times", *rounds.seen)
+
+
+@pytest.mark.long
+async def test_killed_between_any_two_files_nothing_is_wrong_and_nothing_is_lost(
+    rounds: Rounds, fault_report: FaultReport
+) -> None:
+    """Every gap of a start, a commit and an eviction, one after the other."""
+    for touches in range(1, MAX_TOUCHES):
+        with named(f"touch {touches}"):
+            await rounds.kill_at_touch(touches)
+    await rounds.recover()
+    assert rounds.died_touching >= MAX_TOUCHES // 2
+    fault_report.row("SIGKILL of the facade at every touch of a file", *rounds.seen)
+
+
+@contextlib.contextmanager
+def named(moment: str) -> Iterator[None]:
+    """Name the moment in what fails."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(moment)
+        raise

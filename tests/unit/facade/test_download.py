@@ -9,8 +9,13 @@ from attrs import define, field
 from typing_extensions import override
 
 from facade.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
-from facade.download import MAX_RESUMES_WITHOUT_PROGRESS, blob_length, open_download
-from facade.held_back import PIECE_BYTES, WrongBytesError
+from facade.download import (
+    MAX_RESUMES_WITHOUT_PROGRESS,
+    blob_length,
+    continue_download,
+    open_download,
+)
+from facade.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
 from facade.upstream import Upstream
 from shared.oci import Digest, RepositoryName
 from shared.upstream.errors import (
@@ -372,3 +377,20 @@ async def test_a_length_that_nobody_names_is_an_error(connect: Connect) -> None:
         digest = registry.blob(LARGE, get=NoLength(head_length=False))
         with pytest.raises(UnexpectedAnswerError):
             await blob_length(await connect(registry), REPOSITORY, Digest.parse(digest))
+
+
+@pytest.mark.parametrize("left", [1, PIECE_BYTES, len(LARGE) - 1, len(LARGE)])
+async def test_what_is_there_already_is_not_asked_for_again(connect: Connect, left: int) -> None:
+    """Not even where it is all there: then the right alone is asked for."""
+    async with RegistrySimulator() as registry:
+        digest = Digest.parse(registry.blob(LARGE))
+        verifier = HeldBackVerifier(digest, len(LARGE))
+        upstream = await connect(registry)
+        async with continue_download(upstream, REPOSITORY, verifier, left) as download:
+            verifier.take_verbatim(LARGE[:left])
+            rest = b"".join([piece async for piece in download.verified_pieces()])
+        assert rest == LARGE[left:]
+        method, asked = ("HEAD", None) if left == len(LARGE) else ("GET", f"bytes={left}-")
+        assert [(each.method, each.header("Range")) for each in registry.requests] == [
+            (method, asked)
+        ]
