@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path, until_accepted
+from tests.support.pooler import transaction_pooler
 from tests.support.retrying_device import RetryingDevice
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.standby import Standby
@@ -23,6 +24,7 @@ from tests.system.facade.conftest import StartFacade
 # A silent link is noticed by the heartbeat: 5 s until one is sent, 5 s without an answer, and then
 # a new connection. The rest is for a loaded machine.
 NOTICED_SECONDS: Final = 30.0
+POOLED: Final = 4
 CONTENT: Final = bytes(range(256)) * 4000
 
 
@@ -241,6 +243,35 @@ async def test_a_lost_notify(
         assert deaf.log_lines(event="statement accepted") == []
     fault_report.row(
         "every NOTIFY lost, polled each second", saw, f"heard {seconds:.1f} s after it was written"
+    )
+
+
+@pytest.mark.long
+async def test_a_transaction_pooler(
+    mortal: Postgres,
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+    upstream: RegistrySimulator,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A real PgBouncer, with fewer sessions than facades: each query may meet another session."""
+    with transaction_pooler(tmp_path, mortal, own_database.name) as port:
+        url = own_database.facade_url.replace(f":{mortal.port}/", f":{port}/")
+        settings = {"FACADE_POLL_INTERVAL": "500ms"}
+        facades = [start_facade(own_writer, url, settings) for _ in range(POOLED)]
+        seen = set()
+        for facade in facades:
+            approval = await connect(facade, own_writer, upstream)
+            seen.add(await require_pull(facade, upstream, CONTENT))
+            await own_writer.revoke(approval.connection_id)
+        seconds = max([await require_heard(facade, own_writer) for facade in facades])
+        assert not [line for facade in facades for line in facade.log_lines(level="error")]
+    fault_report.row(
+        f"{POOLED} facades on a transaction pooler of 2 sessions",
+        ", ".join(seen),
+        f"heard {seconds:.1f} s after it was written",
     )
 
 
