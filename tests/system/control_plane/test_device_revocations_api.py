@@ -181,33 +181,34 @@ async def test_what_revokes_nobody_is_refused(
     assert len(await all_audit(plane)) == before
 
 
-@pytest.mark.parametrize("device", ["press-7.example.com", "PRESS_7", "spiffe://t/d/x"])
-async def test_each_kind_of_identity_can_be_revoked(own_plane: ControlPlane, device: str) -> None:
+@pytest.mark.parametrize("form", ["{}.example.com", "PRESS_{}", "spiffe://t/d/{}"])
+async def test_each_kind_of_identity_can_be_revoked(plane: ControlPlane, form: str) -> None:
     """A DNS name, a subject's CN, a SPIFFE id."""
-    view = await own_plane.client("bob").revoke_device(device=device)
-    assert view["device"] == device
+    device = form.format(uuid.uuid4().hex)
+    assert (await plane.client("bob").revoke_device(device=device))["device"] == device
 
 
-async def test_both_acts_are_in_the_audit_log(own_plane: ControlPlane, device: str) -> None:
+async def test_both_acts_are_in_the_audit_log(plane: ControlPlane, device: str) -> None:
     """Who did what when, and why; and the log verifies."""
-    bob, root = own_plane.client("bob"), own_plane.client("root")
+    bob, root = plane.client("bob"), plane.client("root")
     view = await bob.revoke_device(device=device, reason="stolen")
     await root.lift(view["id"])
-    revoked, lifted = (await bob.audit())[-2:]
+    entries = [each for each in await all_audit(plane) if each["about"] == f"device/{device}"]
+    revoked, lifted = entries
     assert (revoked["actor"], revoked["action"]) == ("bob", "device.revoke")
     assert (lifted["actor"], lifted["action"]) == ("root", "device.lift")
-    assert revoked["about"] == lifted["about"] == f"device/{device}"
     assert revoked["about_generation"] == view["generation"] < lifted["about_generation"]
     assert revoked["details"] == {"revocation": view["id"], "reason": "stolen"}
     assert lifted["details"] == {"revocation": view["id"]}
-    own_plane.run("audit", "verify")
+    plane.run("audit", "verify")
 
 
 async def test_revocations_come_in_pages(own_plane: ControlPlane) -> None:
-    """Each in force on exactly one page, in the order of their making."""
+    """Each in force on exactly one page, in the order of their making; also after a restart."""
     bob = own_plane.client("bob")
     made = [(await bob.revoke_device(device=f"press-{number}"))["id"] for number in range(6)]
     await bob.lift(made.pop(2))
+    await own_plane.restart()
     seen, path = [], f"{PATH}?limit=2"
     while True:
         page = (await bob.call("GET", path)).json
@@ -217,6 +218,7 @@ async def test_revocations_come_in_pages(own_plane: ControlPlane) -> None:
             break
         path = f"{PATH}?limit=2&cursor={page['next_cursor']}"
     assert seen == made
+    await bob.lift(made[0])
 
 
 @pytest.mark.parametrize("ending", [str(uuid.UUID(int=4)), "x", str(uuid.uuid4()).upper()])
@@ -225,14 +227,6 @@ async def test_what_is_not_revoked_is_not_there(plane: ControlPlane, ending: str
     for method in ("GET", "DELETE"):
         answer = await plane.client("bob").call(method, f"{PATH}/{ending}")
         assert (answer.status, answer.json["status"]) == (404, 404)
-
-
-async def test_revocations_outlive_a_restart(own_plane: ControlPlane, device: str) -> None:
-    """All of it is in the database."""
-    view = await own_plane.client("bob").revoke_device(device=device)
-    await own_plane.restart()
-    assert await own_plane.client("bob").device_revocations() == [view]
-    await own_plane.client("bob").lift(view["id"])
 
 
 async def all_audit(plane: ControlPlane) -> list[Json]:
