@@ -152,10 +152,8 @@ class Flight:
         def announce() -> None:
             self._ingest.announce(length, self.repository)
 
-        if left:
-            await finish_in_thread(announce)
-        else:
-            await self._store.make_room(length, announce)
+        # What was left counts as long as it is, and from now on as long as it will be.
+        await self._store.make_room(0 if left else length, announce)
         progress = Progress(os.dup(self._ingest.descriptor), length, self.repository, left)
         self._progress.set_result(progress)
         return progress

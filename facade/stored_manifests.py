@@ -24,6 +24,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.piece_checksums import PieceHasher
 from facade.streamed_content import StreamedContent
+from facade.thread_work import finish_in_thread
 from facade.upstreams import Upstreams
 from facade.warm_blob import StoredPieces
 from shared.oci import Digest
@@ -104,7 +105,7 @@ class StoredManifests:
                 manifest = await self._streamed.manifest(attrs.evolve(asked, upstream=upstream))
                 if ingest is not None and await self._has_room(ingest, asked, manifest):
                     kept, ingest = ingest, None  # the thread's own: it ends, whoever is cancelled
-                    await asyncio.shield(asyncio.to_thread(self._keep, kept, asked, manifest))
+                    await finish_in_thread(self._keep, kept, asked, manifest)
             finally:
                 if ingest is not None:
                     ingest.discard()

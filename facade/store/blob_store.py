@@ -24,6 +24,7 @@ from facade.store.quarantine import Quarantine
 from facade.store.reconcile import reconcile
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from facade.store_metrics import FOUND_BY_READ, StoreMetrics
+from facade.thread_work import finish_in_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
@@ -130,7 +131,7 @@ class BlobStore:
 
         Raises `NoRoomError` where they cannot fit, and `OSError`.
         """
-        while not await asyncio.to_thread(self._evictor.try_make_room, length, claim):  # noqa: ASYNC110 - another process evicts, and tells nobody
+        while not await finish_in_thread(self._evictor.try_make_room, length, claim):  # noqa: ASYNC110 - another process evicts, and tells nobody
             await asyncio.sleep(EVICTOR_WAIT_SECONDS)
 
     def relieve_disk(self, length: int) -> None:
