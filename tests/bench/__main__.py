@@ -70,8 +70,8 @@ def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None
     try:
         with running(say) as scene:
             _measure(Measuring(scene, options, observations))
-    except (ChildFailedError, DebianError, MeasurementError) as error:
-        say(str(error))
+    except (ChildFailedError, DebianError, MeasurementError, OSError) as error:
+        say(f"{type(error).__name__}: {error}")  # OSError: /proc knows no server that has ended
         status = FAILED  # what was seen until then is shown all the same
     write_json(json_path, machine, options, observations)
     click.echo(text(machine, options, observations))
