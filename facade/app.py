@@ -97,11 +97,12 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             live,
             max_age_seconds=settings.max_connection_age,
         )
-        async with _following(feed) as following:
-            reloading = await stack.enter_async_context(
-                serve_devices(devices, settings, files, readiness, metrics.devices, reload)
-            )
-            await _until_stopped(stop, following, reloading)
+        # Also while running pulls are waited for: a revocation is no less one then.
+        following = await stack.enter_async_context(_following(feed))
+        reloading = await stack.enter_async_context(
+            serve_devices(devices, settings, files, readiness, metrics.devices, reload)
+        )
+        await _until_stopped(stop, following, reloading)
 
 
 @asynccontextmanager

@@ -54,11 +54,11 @@ async def serve_devices(
         yield reloading
     finally:
         readiness.draining = True
-        reloading.cancel()
         listener.stop()
         devices.pre_shutdown()
         _log.info("draining", count=len(devices.connections))
         await devices.shutdown(settings.drain_timeout)
+        reloading.cancel()
         _log.info("stopped")
 
 

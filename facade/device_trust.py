@@ -30,6 +30,7 @@ class DeviceTrust:
     authorities: frozenset[Authority]
     lists: Mapping[Authority, RevocationList] | None = field(default=None, repr=False)
     _issuing: frozenset[Authority] = frozenset()  # those that issue devices, as far as is known
+    _revoked: frozenset[Authority] = frozenset()  # by the list of the CA above
     unused_lists: int = 0  # of authorities that are not in the bundle
 
     @classmethod
@@ -54,7 +55,7 @@ class DeviceTrust:
                 unused += 1
             elif known.setdefault(authority, each) is not each:
                 raise InvalidRevocationListError("it holds two CRLs of one CA")
-        return cls(everybody, known, issuing, unused)
+        return cls(everybody, known, issuing, _revoked(certificates, known), unused)
 
     def refusal(self, device: PresentedDevice, now: datetime) -> str | None:
         """Return why the certificate is not accepted now, or None."""
@@ -98,6 +99,8 @@ class DeviceTrust:
     def _list_problem(self, authority: Authority, now: datetime) -> str | None:
         if self.lists is None:
             return None
+        if authority in self._revoked:
+            return "the certificate's CA is in the CRL of the CA above it"
         known = self.lists.get(authority)
         if known is None:
             return "there is no CRL of the certificate's CA"
@@ -117,6 +120,18 @@ def _signer(crl: RevocationList, authorities: list[x509.Certificate]) -> Authori
     if named:
         raise InvalidRevocationListError("a CRL is not signed by the CA that it names")
     return None
+
+
+def _revoked(
+    certificates: list[x509.Certificate], lists: Mapping[Authority, RevocationList]
+) -> frozenset[Authority]:
+    """Return the CAs of the bundle that the CA above has revoked."""
+    return frozenset(
+        Authority.of(each)
+        for each in certificates
+        for crl in lists.values()
+        if crl.issuer == each.issuer and each.serial_number in crl.serials
+    )
 
 
 def _issuers_of_authorities(certificates: list[x509.Certificate]) -> frozenset[Authority]:

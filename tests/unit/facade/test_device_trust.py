@@ -117,6 +117,16 @@ def test_below_an_intermediate_the_issuers_crl_counts() -> None:
     assert trust(FIRST, crl=FIRST.crl()).refusal(device, NOW) is not None
 
 
+def test_an_intermediate_in_the_crl_of_its_root_takes_its_devices_with_it() -> None:
+    """OpenSSL asks the leaf's issuer alone."""
+    below = FIRST.make_intermediate("line A CA")
+    device = presented(below.issue_device(), below, FIRST)
+    revoked = FIRST.crl([below.certificate.serial_number]) + below.crl()
+    refusal = trust(FIRST, below, crl=revoked).refusal(device, NOW)
+    assert refusal == "the certificate's CA is in the CRL of the CA above it"
+    assert trust(FIRST, below, crl=FIRST.crl() + below.crl()).refusal(device, NOW) is None
+
+
 def test_two_cas_of_one_name_have_a_list_each() -> None:
     """A CA that changes its key often keeps its name."""
     listed = trust(FIRST, NAMESAKE, crl=FIRST.crl([DEVICE.serial]) + NAMESAKE.crl())
