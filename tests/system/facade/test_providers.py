@@ -30,6 +30,7 @@ from tests.support.simulators.minted import TOKEN_CANARY
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.signed_store import SignedStore
 from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import WITHOUT_LIMITS
 
 WARM_PULLS = 1000
 DEVICE_CONNECTIONS = 4
@@ -45,8 +46,8 @@ def estate() -> ProviderEstate:
 
 @pytest.fixture(scope="module")
 def facade_settings(estate: ProviderEstate) -> Mapping[str, str]:
-    """The module's facade asks the simulated providers."""
-    return estate.facade_settings
+    """The module's facade asks the simulated providers; a device may pull without a limit."""
+    return estate.facade_settings | WITHOUT_LIMITS
 
 
 @pytest.fixture(params=["google", "ecr"])

@@ -33,6 +33,7 @@ from tests.support.simulators.registries import (
     SimulatedRegistry,
 )
 from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import WITHOUT_LIMITS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,6 +64,7 @@ def facade_settings(proxy_port: int) -> Mapping[str, str]:
     return {
         "FACADE_HTTPS_PROXY": f"http://127.0.0.1:{proxy_port}",
         "FACADE_PROXY_RESOLVES": "true",
+        **WITHOUT_LIMITS,
     }
 
 

@@ -5,6 +5,7 @@ each flag is in the connection that was approved.
 """
 
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -21,8 +22,15 @@ from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import until_accepted
 from tests.support.raw_http import raw_connection, request_bytes
 from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import WITHOUT_LIMITS
 
 WARM_PULLS = 1000
+
+
+@pytest.fixture(scope="module")
+def facade_settings() -> Mapping[str, str]:
+    """Without a store each pull asks the registry, more often than one device may."""
+    return WITHOUT_LIMITS
 
 
 @frozen
