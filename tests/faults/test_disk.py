@@ -210,6 +210,30 @@ async def test_a_disk_without_a_byte_left_serves_what_is_stored_and_passes_on_th
     )
 
 
+async def test_a_facade_starts_on_a_full_disk(
+    machine: Machine, disk: Path, fault_report: FaultReport
+) -> None:
+    """Killed while there is not a byte left, it serves again what is stored, and passes on."""
+    stored, cold, later = (machine.blob(2 * PIECE_BYTES) for _ in range(3))
+    await machine.pull(stored)
+    await machine.is_kept(stored)
+    ballast = disk / "ballast"
+    _fill(ballast)
+    machine.facade.child.kill()
+    machine.facade.restart()
+    await machine.pull(stored, DEVICES)
+    await machine.pull(cold, DEVICES)
+    assert machine.asked(stored) == 1
+    ballast.unlink()
+    await machine.pull(later)
+    await machine.is_kept(later)
+    fault_report.row(
+        "SIGKILL of the facade on a disk without a byte left",
+        "stored and cold blobs, whole and right, as soon as it ran again",
+        "kept again as soon as there was room",
+    )
+
+
 async def test_a_read_only_store_serves_what_it_has_and_passes_on_the_rest(
     machine: Machine, fault_report: FaultReport
 ) -> None:
