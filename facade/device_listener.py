@@ -44,6 +44,7 @@ class DeviceListener:
     def __attrs_post_init__(self) -> None:
         """Begin with no handshake."""
         self._handshakes = Handshakes(MAX_HANDSHAKES)
+        self._metrics.handshakes.set_function(lambda: self._handshakes.count)
 
     def start(self) -> None:
         """Let devices in."""
@@ -73,7 +74,6 @@ class DeviceListener:
                 return
             accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
             self._handshakes.begin(self._shake_hands(accepted), site_of(address[0]))
-            self._metrics.handshakes.set(self._handshakes.count)
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
         try:
@@ -86,8 +86,6 @@ class DeviceListener:
         except (OSError, asyncio.CancelledError) as error:  # cancelled: given up, which is its end
             self._metrics.handshakes_failed.inc()
             _log.debug("handshake failed", reason=type(error).__name__)
-        finally:
-            self._metrics.handshakes.set(self._handshakes.count - 1)
 
     def _pause_for(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -41,6 +41,10 @@ class LiveConnections:
     _idle: dict[LiveConnection, int] = field(factory=dict, init=False)  # the longest idle first
     _turn: int = field(default=0, init=False)  # in which they became idle
 
+    def __attrs_post_init__(self) -> None:
+        """Be counted."""
+        self._metrics.connections.set_function(lambda: len(self._all))
+
     def __len__(self) -> int:
         """Return how many are open."""
         return len(self._all)
@@ -70,7 +74,6 @@ class LiveConnections:
         self.end_request(connection)
         for subject in device.subjects:
             self._by_subject.setdefault(subject, set()).add(connection)
-        self._metrics.connections.set(len(self._all))
         return True
 
     def release(self, connection: LiveConnection) -> None:
@@ -84,7 +87,6 @@ class LiveConnections:
             of_subject.remove(connection)
             if not of_subject:
                 del self._by_subject[subject]
-        self._metrics.connections.set(len(self._all))
 
     def begin_request(self, connection: LiveConnection) -> None:
         """Note that it is busy."""

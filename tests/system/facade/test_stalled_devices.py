@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,7 @@ async def test_a_thousand_stalled_handshakes_keep_no_device_from_its_pull(
 async def test_more_stalled_handshakes_than_are_kept_give_way_to_new_ones(facade: Facade) -> None:
     """The oldest of whoever has most of them goes, so that memory and descriptors are bounded."""
     before = metric(facade, "facade_device_handshakes_failed_total")
+    descriptors = len(open_descriptors(facade))
     async with stalled_sockets(facade.port, 1024 + 300):
         await eventually(
             lambda: metric(facade, "facade_device_handshakes_failed_total") >= before + 300
@@ -76,6 +78,9 @@ async def test_more_stalled_handshakes_than_are_kept_give_way_to_new_ones(facade
         assert metric(facade, "facade_device_handshakes") <= 1024
         async with asyncio.timeout(GOOD_SECONDS):
             assert (await facade.device().get("/v2/")).status == 200
+    # None is left of those that were given up, and of those that were not.
+    await eventually(lambda: len(open_descriptors(facade)) <= descriptors)
+    assert metric(facade, "facade_device_handshakes") == 0
 
 
 async def test_an_idle_connection_gives_way_to_the_devices_next_one(facade: Facade) -> None:
@@ -204,6 +209,11 @@ async def test_a_half_closed_connection_ends_and_looks_like_no_whole_answer(
     open_before = metric(facade, "facade_device_connections")
     assert await asyncio.to_thread(ask) < 32 * MIB
     await eventually(lambda: metric(facade, "facade_device_connections") <= open_before)
+
+
+def open_descriptors(facade: Facade) -> list[Path]:
+    """Return what the process has open (proc(5))."""
+    return list(Path(f"/proc/{facade.child.pid}/fd").iterdir())
 
 
 def metric(facade: Facade, name: str) -> float:

@@ -52,6 +52,8 @@ def test_the_required_variables_are_enough(good: Mapping[str, str]) -> None:
     assert settings.cost_limits == CostLimits(misses_per_minute=600, downloads=64)
     assert (settings.remember_missing, settings.upstream_bandwidth) == (30, 0)
     assert settings.upstream_timeouts == Timeouts()
+    assert (settings.max_connections, settings.max_connections_per_device) == (0, 32)
+    assert (settings.max_connection_age, settings.device_crl_file) == (3600, None)
     assert "canary-password" not in repr(settings)
 
 
@@ -74,12 +76,16 @@ WRONG = {
     "FACADE_CACHE_MAX_BYTES": f"10 {CANARY}",
     "FACADE_DATABASE_URL": f"mysql://u:{CANARY}@h/d",
     "FACADE_DEVICE_CA_FILE": f"/nonexistent/{CANARY}",
+    "FACADE_DEVICE_CRL_FILE": f"/nonexistent/{CANARY}",
     "FACADE_DEVICE_DOWNLOADS": "-1",
     "FACADE_DEVICE_IDENTITY": CANARY,
     "FACADE_DEVICE_MISSES_PER_MINUTE": f"many {CANARY}",
     "FACADE_DRAIN_TIMEOUT": f"soon {CANARY}",
     "FACADE_LISTEN": f"{CANARY}:8443",
     "FACADE_LOG_LEVEL": CANARY,
+    "FACADE_MAX_CONNECTIONS": "-1",
+    "FACADE_MAX_CONNECTIONS_PER_DEVICE": "0",
+    "FACADE_MAX_CONNECTION_AGE": "0s",
     "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{CANARY}",
     "FACADE_POLL_INTERVAL": "0s",
     "FACADE_REMEMBER_MISSING": f"30 {CANARY}",
