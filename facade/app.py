@@ -13,9 +13,9 @@ from aiohttp import web
 from facade.bandwidth import Bandwidth
 from facade.config import FacadeSettings
 from facade.connection_limits import ConnectionLimits
-from facade.device_connection import DeviceServer
 from facade.device_endpoint import serve_devices
 from facade.device_identity import IdentityRule, compile_uri_pattern
+from facade.device_server import DeviceServer
 from facade.health import Readiness, operations_app
 from facade.live_connections import LiveConnections
 from facade.loop_lag import LoopLag

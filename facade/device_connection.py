@@ -14,17 +14,13 @@ import secrets
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
-from facade.connection_limits import MAX_AGE_SECONDS
 from facade.device_identity import IdentityRule
 from facade.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
 from facade.live_connections import LiveConnections
@@ -34,12 +30,8 @@ from shared.structured_log import get_logger
 
 # From the handshake, or a later request's first byte, to complete headers; aiohttp has no limit.
 REQUEST_HEADERS_SECONDS: Final = 15.0
-KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
 AGE_JITTER: Final = 0.1  # of the age: a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
-MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
-MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
-MAX_HEADER_FIELDS: Final = 64
 SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits up with
 
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
@@ -81,13 +73,20 @@ class DeviceConnection(RequestHandler):
 
     device: PresentedDevice
 
-    def __init__(self, server: "DeviceServer", **settings: Any) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        identity_rule: IdentityRule,
+        live: LiveConnections,
+        max_age_seconds: float,
+        **settings: Any,
+    ) -> None:
         """Take the rule by which the certificate is read, and whom the connection is kept by."""
         super().__init__(server, **settings)
-        self._identity_rule = server.identity_rule
-        self._live = server.live
-        age = server.max_age_seconds
-        self._ends_at = self._loop.time() + age * random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
+        self._identity_rule = identity_rule
+        self._live = live
+        share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
+        self._ends_at = self._loop.time() + share * max_age_seconds
         self._headers_timer: asyncio.TimerHandle | None = None
         self._clock_timer: asyncio.TimerHandle | None = None
         self._whole_transport: asyncio.Transport | None = None
@@ -205,62 +204,6 @@ class DeviceConnection(RequestHandler):
         else:
             _log.info("malformed request", device=self.device.id, reason=type(exc).__name__)
         return error_response(answer, new_request_id())
-
-
-class DeviceServer(web.Server):
-    """Makes a `DeviceConnection` for every accepted socket."""
-
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        identity_rule: IdentityRule,
-        live: LiveConnections,
-        *,
-        max_age_seconds: float = MAX_AGE_SECONDS,
-    ) -> None:
-        """Serve requests with this handler."""
-        super().__init__(self._handle, handler_cancellation=True)
-        self._handler = handler
-        self.identity_rule = identity_rule
-        self.live = live
-        self.max_age_seconds = max_age_seconds
-
-    @override
-    def __call__(self) -> DeviceConnection:
-        """Return the protocol of a new connection."""
-        return DeviceConnection(
-            self,
-            loop=self._loop,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            access_log=None,
-            max_line_size=MAX_REQUEST_LINE_BYTES,
-            max_field_size=MAX_HEADER_FIELD_BYTES,
-            max_headers=MAX_HEADER_FIELDS,
-            auto_decompress=False,
-            lingering_time=0,
-        )
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = cast(DeviceConnection, request.protocol)
-        self.live.begin_request(connection)
-        try:
-            return await self._handler(request)
-        finally:
-            self.live.end_request(connection)
-
-    @override
-    def _make_request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        """Have the answer on an old connection say that it is the last one."""
-        if cast(DeviceConnection, protocol).is_aged:
-            message = message._replace(should_close=True)
-        return super()._make_request(message, payload, protocol, writer, task)
 
 
 def new_request_id() -> str:

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from facade.config import FacadeSettings
-from facade.device_connection import DeviceServer
 from facade.device_listener import DeviceListener, listening_socket
 from facade.device_metrics import DeviceMetrics
+from facade.device_server import DeviceServer
 from facade.health import Readiness
 from facade.reload import keep_reloading
 from facade.start_error import StartError

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from facade.device_connection import DeviceServer
 from facade.device_metrics import DeviceMetrics
+from facade.device_server import DeviceServer
 from facade.tls import HANDSHAKE_TIMEOUT_SECONDS
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger

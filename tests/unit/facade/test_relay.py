@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from facade.config import DEFAULT_URI_PATTERN
-from facade.device_connection import DeviceServer, PullAbortedError
+from facade.device_connection import PullAbortedError
 from facade.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
 from facade.device_metrics import DeviceMetrics
+from facade.device_server import DeviceServer
 from facade.device_trust import DeviceTrust
 from facade.held_back import WrongBytesError
 from facade.live_connections import LiveConnections
