@@ -41,7 +41,8 @@ _OWN_VALUES: Final = (
 def text(value: object) -> Shown:
     """Return a bounded text without control characters; redact what is neither text nor ours."""
     if type(value) is str:
-        return bounded_text(value)
+        is_clean = len(value) <= MAX_TEXT_CHARACTERS and value.isprintable()
+        return value if is_clean else bounded_text(value)
     if isinstance(value, StrEnum):
         return bounded_text(value.value)
     return bounded_text(str(value)) if isinstance(value, _OWN_VALUES) else REDACTED

@@ -35,6 +35,7 @@ import structlog
 from shared.line_writer import LineWriter
 from shared.log_fields import FIELDS, bounded_text, shown
 from shared.logged_exception import describe_exception, frame
+from shared.secret import REDACTED
 from shared.setting_types import LogLevel
 
 STANDARD_OUTPUT: Final = 1
@@ -108,7 +109,10 @@ def render(
     if error is not None:
         line["exception"] = describe_exception(error)
     for field, value in fields.items():
-        line.setdefault(field if field in FIELDS else bounded_text(field), shown(field, value))
+        if field in FIELDS:  # none of which is one of the line's own
+            line[field] = shown(field, value)
+        else:
+            line.setdefault(bounded_text(field), REDACTED)
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
