@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from facade.device_trust import DeviceTrust
 from facade.revocation_list import InvalidRevocationListError, RevocationList
@@ -105,16 +106,14 @@ def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[st
 
 def _trust(files: TlsFiles) -> DeviceTrust:
     try:
-        authorities = x509.load_pem_x509_certificates(files.device_ca)
-    except ValueError as error:
-        message = f"{DEVICE_CA}: expected the PEM certificates of the device CAs"
-        raise TlsConfigurationError(message) from error
-    try:
         crl = files.device_crl
         lists = None if crl is None else RevocationList.parse_all(crl)
-        return DeviceTrust.build(authorities, lists)
+        return DeviceTrust.build(x509.load_pem_x509_certificates(files.device_ca), lists)
     except InvalidRevocationListError as error:
         raise TlsConfigurationError(f"{DEVICE_CRL}: {error}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:  # a name or key is read at its first use
+        message = f"{DEVICE_CA}: expected the PEM certificates of the device CAs"
+        raise TlsConfigurationError(message) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from attrs import frozen
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from facade.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
@@ -98,7 +99,7 @@ def _authorities(tls: ssl.SSLObject) -> tuple[Authority, Authority]:
         raise RefusedConnectionError(message)
     try:
         return _authority(chain[1]), _authority(chain[-1])
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         message = "a CA's certificate does not parse"
         raise RefusedConnectionError(message) from None
 
