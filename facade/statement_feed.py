@@ -64,6 +64,7 @@ class StatementFeed:
     _pending: set[str] = field(factory=set, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
+    _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the state folder was not read yet", init=False)
 
@@ -148,6 +149,8 @@ class StatementFeed:
             except TimeoutError:  # nothing was heard: because there is nothing, or no link any more
                 await require_alive(connection)
             if not await self._read_pending(connection):
+                # Whoever may notify may ask for comparisons without end: half of the time, then.
+                await asyncio.sleep(max(0.0, self._rest_until - _now()))
                 return
 
     async def _read_pending(self, connection: asyncpg.Connection) -> bool:
@@ -174,7 +177,7 @@ class StatementFeed:
                     gc.freeze()
             await self._read_pending(connection)
         await self._read_absent(connection, present)
-        self._last_read = started
+        self._last_read, self._rest_until = started, 2 * _now() - started
         await self._remembering.keep([], started_milliseconds)
         if self.problem is not None:
             self.problem = None

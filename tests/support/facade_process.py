@@ -20,6 +20,7 @@ from deploy.dev.processes import Child, free_port
 from tests.support.eventually import eventually
 
 READY_SECONDS = 20.0
+LISTENING = "0A"  # TCP_LISTEN
 
 
 @frozen
@@ -98,13 +99,13 @@ class Facade:
         }
         child = _spawn(files, environment, prefix)
         facade = cls(files, port, operations_port, environment, child, prefix)
-        facade.child.wait_until(facade.is_ready if wait else facade.is_alive, READY_SECONDS)
+        facade.child.wait_until(facade.is_ready if wait else facade.listens, READY_SECONDS)
         return facade
 
     def restart(self, *, wait: bool = True) -> None:
         """Start again on the same addresses and state, after `stop` or `kill`."""
         self.child = _spawn(self.files, self.environment, self.prefix)
-        self.child.wait_until(self.is_ready if wait else self.is_alive, READY_SECONDS)
+        self.child.wait_until(self.is_ready if wait else self.listens, READY_SECONDS)
 
     def stop(self) -> int:
         """Stop gracefully; return the exit status."""
@@ -115,8 +116,14 @@ class Facade:
         return self.operations("/healthz")[0] == 200
 
     def is_ready(self) -> bool:
-        """Tell whether `/readyz` says 200."""
-        return self.operations("/readyz")[0] == 200
+        """Tell whether `/readyz` says 200, and devices are let in."""
+        return self.operations("/readyz")[0] == 200 and self.listens()
+
+    def listens(self) -> bool:
+        """Tell whether devices are let in; they themselves notice nothing of the question."""
+        sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        port = int(self.environment["FACADE_LISTEN"].rpartition(":")[2])
+        return any(each[1].endswith(f":{port:04X}") and each[3] == LISTENING for each in sockets)
 
     def operations(self, path: str) -> tuple[int, str]:
         """Return status and text of an operations path; 0 where nobody answers."""

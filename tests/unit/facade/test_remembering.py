@@ -1,0 +1,91 @@
+"""What cannot be written is written later, and until then it is said."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from facade.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
+from facade.snapshot import Snapshot, StatementRow, verify_row
+from facade.state_file import STATE_FILE_NAME, StateFile
+from shared.keys import key_id
+from tests.support.statement_writer import StatementWriter
+
+WRITER = StatementWriter("postgresql://nobody@nowhere/none")
+
+
+@pytest.fixture
+def state_file(tmp_path: Path) -> Iterator[StateFile]:
+    """An open state file."""
+    opened = StateFile.open(tmp_path)
+    yield opened
+    opened.close()
+
+
+def add(snapshot: Snapshot, host: str) -> str:
+    """Have the snapshot believe an approval; return its subject."""
+    key: Ed25519PrivateKey = WRITER.statement_key
+    approval = WRITER.approval(host)
+    row = StatementRow(approval.subject, WRITER.sign(approval))
+    snapshot.apply(verify_row(row, {key_id(key.public_key()): key.public_key()}))
+    return approval.subject
+
+
+def on_disk(folder: Path) -> set[str]:
+    """Return the subjects in the file."""
+    database = sqlite3.connect(f"file:{folder / STATE_FILE_NAME}?mode=ro", uri=True)
+    try:
+        return {row[0] for row in database.execute("SELECT subject FROM statements")}
+    finally:
+        database.close()
+
+
+async def test_what_could_not_be_written_is_written_with_what_comes_next(
+    state_file: StateFile, tmp_path: Path
+) -> None:
+    """Else a restart would stand on what was replaced."""
+    snapshot = Snapshot()
+    remembering = Remembering(state_file, snapshot)
+    first, second = add(snapshot, "first.example"), add(snapshot, "second.example")
+    limit = "PRAGMA max_page_count"
+    pages = state_file._database.execute("PRAGMA page_count").fetchone()[0]  # noqa: SLF001 - a disk that is full
+    state_file._database.execute(f"{limit} = {pages}")  # noqa: SLF001
+    large = [add(snapshot, f"registry-{number}.example") for number in range(100)]
+    await remembering.keep([first, *large], None)
+    problem = remembering.problem
+    assert problem == "the state folder cannot be written: OperationalError"
+    state_file._database.execute(f"{limit} = 1000000")  # noqa: SLF001
+    await remembering.keep([second], None)
+    assert remembering.problem is None
+    state_file.close()
+    assert on_disk(tmp_path) == {first, second, *large}
+
+
+async def test_batches_are_everything_once(state_file: StateFile) -> None:
+    """Whatever their number is."""
+    snapshot = Snapshot()
+    remembering = Remembering(state_file, snapshot)
+    subjects = [add(snapshot, f"registry-{number}.example") for number in range(401)]
+    await remembering.keep(subjects, None)
+    read = [[each.row.subject for each in batch] async for batch in remembering.batches()]
+    assert [len(batch) for batch in read] == [200, 200, 1]
+    assert sorted(subject for batch in read for subject in batch) == sorted(subjects)
+
+
+@pytest.mark.parametrize(
+    "seconds_ago,known",
+    [(100, True), (-10, True), (-MAX_CLOCK_STEP_BACK_SECONDS - 60, False)],
+)
+async def test_a_clock_that_was_set_back_says_nothing(
+    state_file: StateFile, seconds_ago: float, *, known: bool
+) -> None:
+    """An age that cannot be told is no young age."""
+    remembering = Remembering(state_file, Snapshot())
+    assert await remembering.age_seconds() is None
+    await remembering.keep([], int((time.time() - seconds_ago) * 1000))
+    age = await remembering.age_seconds()
+    assert (age is not None) == known
+    assert age is None or age >= max(0, seconds_ago)
