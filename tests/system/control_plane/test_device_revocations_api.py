@@ -221,7 +221,9 @@ async def test_revocations_come_in_pages(own_plane: ControlPlane) -> None:
     await bob.lift(made[0])
 
 
-@pytest.mark.parametrize("ending", [str(uuid.UUID(int=4)), "x", str(uuid.UUID(int=0xABCDEF)).upper()])
+@pytest.mark.parametrize(
+    "ending", [str(uuid.UUID(int=4)), "x", str(uuid.UUID(int=0xABCDEF)).upper()]
+)
 async def test_what_is_not_revoked_is_not_there(plane: ControlPlane, ending: str) -> None:
     """Neither to be shown nor to be lifted."""
     for method in ("GET", "DELETE"):
