@@ -14,7 +14,7 @@ from typing import Self
 
 from attrs import define, frozen
 
-from facade.store.file_lock import is_locked, lock_exclusively
+from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.inode import is_file_at
 from facade.store.layout import DIRECTORY_MODE, FILE_MODE
 from shared.oci import RepositoryName
@@ -110,6 +110,8 @@ class OwnedIngest:
         temporary = checksums_path.with_suffix(".new")
         temporary.write_bytes(checksums)
         temporary.rename(checksums_path)
+        # Still nobody else's, but devices may read it as soon as it lies at its place.
+        lock_shared(self.descriptor)
         # First, so that the next attempt in this folder never finds them.
         _forget(self.folder)
         (self.folder / DATA).rename(blob)
