@@ -127,14 +127,16 @@ class Index:
 
     def end(self, key: FlightKey, repository: RepositoryName) -> None:
         """End a membership: upstream denied it. It holds even where it cannot be written."""
-        if len(self._unwritten_ends) < MAX_UNWRITTEN_ENDS:
-            self._unwritten_ends[key, repository] = None
+        self._unwritten_ends[key, repository] = None
         self.write_ends()
+        while len(self._unwritten_ends) > MAX_UNWRITTEN_ENDS:
+            # Its last proof is as old as it was: it is asked for again at its next use.
+            self._unwritten_ends.pop(next(iter(self._unwritten_ends)), None)
 
     def write_ends(self) -> None:
         """Write what ended and is not written yet."""
-        for right in list(self._unwritten_ends):
-            with self._noted():
+        with self._noted():
+            for right in list(self._unwritten_ends):
                 self._write(f"DELETE FROM memberships WHERE {_OF_RIGHT}", _of_right(*right))  # noqa: S608 - a constant
                 self._unwritten_ends.pop(right, None)
 
