@@ -142,7 +142,12 @@ class Facade:
         return self.child.log.read_text()
 
     def log_lines(self, **having: object) -> list[dict[str, Any]]:
-        """Return the log's JSON lines that have these fields."""
+        """Return the log's JSON lines that have these fields.
+
+        A line is written in the next round of the facade's loop, perhaps behind the answer that it
+        tells of: an answer to one more question comes after both.
+        """
+        self.is_alive()
         lines = [orjson.loads(line) for line in self.log_text.splitlines()]
         return [line for line in lines if all(line.get(k) == v for k, v in having.items())]
 
