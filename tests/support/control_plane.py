@@ -282,12 +282,11 @@ class ControlPlane:
                 raise AssertionError(message)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def restart(self, *, wait: bool = True) -> None:
-        """Stop it and start it again: it forgets what it remembered. Return once it is ready."""
+    async def restart(self) -> None:
+        """Stop it and start it again: it forgets what it remembered."""
         self.child.stop()
         self.child = _serve(self.environment, self.log)
-        if wait:
-            await self.wait_until_ready()
+        await self.wait_until_ready()
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; the exit status."""

@@ -12,7 +12,6 @@ from tests.support.control_plane import (
     make_keys,
     served,
 )
-from tests.support.eventually import eventually
 
 OLD = "CONTROL_PLANE_STATEMENT_PUBLIC_KEY_FILE"
 NEW = "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE"
@@ -77,23 +76,6 @@ async def test_operators_of_the_key_before_are_rotated_from_a_shell(
     await own_plane.restart()
     assert (await own_plane.client(None, token=token).call("GET", "/v1/connections")).status == 200
     assert (await own_plane.client("alice").call("GET", "/v1/connections")).status == 401
-
-
-async def test_without_the_key_before_nothing_of_it_is_believed(
-    own_plane: ControlPlane, new_keys: KeyFiles
-) -> None:
-    """Not ready, and nobody is let in: another key is not taken on trust."""
-    own_plane.stop()
-    own_plane.environment[NEW] = str(new_keys.statement_private)
-    old = len(own_plane.log_lines)
-    await own_plane.restart(wait=False)
-    await eventually(lambda: any(line["event"] == "serving" for line in own_plane.log_lines[old:]))
-    answer = await own_plane.client(None).call("GET", "/readyz")
-    assert (answer.status, answer.json["reason"]) == (
-        503,
-        "the newest audit entry is not believed with this statement key",
-    )
-    assert (await own_plane.client("bob").call("GET", "/v1/connections")).status == 401
 
 
 def test_a_keyring_holds_public_keys_alone(plane: ControlPlane) -> None:
