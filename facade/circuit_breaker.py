@@ -52,6 +52,14 @@ class CircuitBreaker:
         """Whether requests are refused, or one is trying."""
         return self._open_until is not None
 
+    def require_willing(self) -> None:
+        """Raise `CircuitOpenError` where no request may start now."""
+        if self._open_until is None:
+            return
+        left = self._open_until - self._clock()
+        if left > 0 or self._trying:
+            raise CircuitOpenError(max(left, FIRST_WAIT_SECONDS))
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Guard the start of one request.
@@ -75,11 +83,10 @@ class CircuitBreaker:
                 self._trying = False
 
     def _admit(self) -> bool:
+        """Let a request start; tell whether it is the one that tries."""
+        self.require_willing()
         if self._open_until is None:
             return False
-        left = self._open_until - self._clock()
-        if left > 0 or self._trying:
-            raise CircuitOpenError(max(left, FIRST_WAIT_SECONDS))
         self._trying = True
         return True
 

@@ -48,7 +48,7 @@ class Asked:
     async def pay_miss(self, method: Method = "GET") -> None:
         """Pay for a question to upstream, unless what is known is answer enough.
 
-        Raises that answer (`NotFoundError`, `WrongBytesLatelyError`), and `TooCostlyError`.
+        Raises that answer, as `Upstream.require_worth_asking`, and `TooCostlyError`.
         """
         self._require_worth_asking(method)
         await self.payer.pay_miss()

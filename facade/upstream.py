@@ -75,9 +75,13 @@ class Upstream:
     def require_worth_asking(
         self, kind: Kind, repository: RepositoryName, digest: Digest, method: Method = "GET"
     ) -> None:
-        """Raise `NotFoundError` or `WrongBytesLatelyError` where what is known is answer enough."""
+        """Raise what would be answered without asking, where it would be.
+
+        `NotFoundError`, `WrongBytesLatelyError` or `CircuitOpenError`.
+        """
         self._absences.require_not(Absence.of(kind, repository, digest, method))
         self._wrong_bytes.require_over(kind, digest)
+        self._breaker.require_willing()
 
     def verifying(self, kind: Kind, digest: Digest) -> AbstractContextManager[None]:
         """Guard bringing the bytes of a digest to their end: whether they are right is noted.

@@ -127,6 +127,21 @@ def test_the_wait_doubles_up_to_its_bound_while_trials_fail() -> None:
     assert not breaker.is_open
 
 
+def test_it_says_beforehand_whether_a_request_may_start() -> None:
+    """Whoever would have to pay for it asks first; asking is no trial."""
+    clock = Clock()
+    CircuitBreaker(clock).require_willing()
+    breaker = opened(clock)
+    with pytest.raises(CircuitOpenError):
+        breaker.require_willing()
+    clock.now += FIRST_WAIT_SECONDS
+    for _ in range(3):
+        breaker.require_willing()
+    with breaker.attempt(), pytest.raises(CircuitOpenError):
+        breaker.require_willing()
+    breaker.require_willing()
+
+
 def test_a_cancelled_trial_lets_the_next_one_try() -> None:
     """A device that leaves in the middle of the trial must not keep the circuit open for ever."""
     clock = Clock()

@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from facade.absences import ABSENCE_SECONDS, Absences
+from facade.circuit_breaker import FAILURES_TO_OPEN, CircuitOpenError
 from facade.held_back import WrongBytesError
 from facade.upstream import Upstream
 from facade.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from shared.upstream.client import Method
-from shared.upstream.errors import NotFoundError, UpstreamError
+from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
 from shared.upstream.transport import Timeouts
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers, Honest, Stalls
@@ -129,6 +130,19 @@ async def test_a_herd_that_asks_for_what_is_there_is_answered(connect: Connect) 
         upstream = await connect(registry)
         await asyncio.gather(*(ask(upstream, digest=DIGEST) for _ in range(20)))
         assert len(registry.requests) == 20
+
+
+async def test_a_registry_that_is_away_is_not_worth_asking(connect: Connect) -> None:
+    """So that nobody pays for what is not asked."""
+    async with RegistrySimulator() as registry:
+        registry.blob(CONTENT, get=Answers(503))
+        upstream = await connect(registry)
+        for _ in range(FAILURES_TO_OPEN):
+            upstream.require_worth_asking(Kind.BLOB, APP, DIGEST)
+            with pytest.raises(ServerError):
+                await ask(upstream, digest=DIGEST)
+        with pytest.raises(CircuitOpenError):
+            upstream.require_worth_asking(Kind.BLOB, APP, DIGEST)
 
 
 async def test_wrong_bytes_are_not_brought_again_at_once(connect: Connect) -> None:
