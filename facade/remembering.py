@@ -1,8 +1,8 @@
 """The state file beside the running feed: written in a thread, and caught up after a failure.
 
-What could not be written (a full disk, a file system that turned read-only) is served from memory
-all the same, is said by `problem`, and is written with whatever is written next, so that no restart
-stands on a statement that was already replaced.
+What could not be written (a disk that is full or hangs, a file system that turned read-only) is
+served from memory all the same, is said by `problem`, and is written with whatever is written next,
+so that no restart stands on a statement that was already replaced.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ from facade.state_file import StateFile, StateRow
 from shared.structured_log import get_logger
 
 BATCH_ROWS: Final = 200  # one batch verifies in about 40 ms of a thread
+SAVE_SECONDS: Final = 5.0  # a disk that hangs must not keep a revocation from being heard
 # A clock that is corrected steps back by less; more says nothing about how long ago something was.
 MAX_CLOCK_STEP_BACK_SECONDS: Final = 300.0
+HANGS: Final = "the state folder does not answer"
 _log = get_logger("facade.remembering")
 
 
@@ -30,7 +32,9 @@ class Remembering:
 
     _state_file: StateFile
     _snapshot: Snapshot
+    _save_seconds: float = SAVE_SECONDS
     _unsaved: set[str] = field(factory=set, init=False)
+    _saving: asyncio.Task[None] | None = field(default=None, init=False)
     problem: str | None = field(default=None, init=False)
 
     async def batches(self) -> AsyncIterator[list[StateRow]]:
@@ -63,13 +67,15 @@ class Remembering:
         ]
         if not to_save and read_at is None:
             return
-        try:
-            await asyncio.to_thread(self._state_file.save, to_save, read_at)
-        except sqlite3.Error as error:
-            self._note_problem(f"the state folder cannot be written: {type(error).__name__}")
-        else:
+        if self._saving is not None and _problem_of(self._saving) == HANGS:
+            return  # it is said already; what is unsaved waits
+        self._saving = asyncio.create_task(
+            asyncio.to_thread(self._state_file.save, to_save, read_at)
+        )
+        await asyncio.wait([self._saving], timeout=self._save_seconds)
+        self._note_problem(_problem_of(self._saving))
+        if self.problem is None:
             self._unsaved.clear()
-            self._note_problem(None)
 
     def _note_problem(self, problem: str | None) -> None:
         if problem is not None and self.problem is None:
@@ -77,3 +83,14 @@ class Remembering:
         elif problem is None and self.problem is not None:
             _log.info("state file written again")
         self.problem = problem
+
+
+def _problem_of(saving: asyncio.Task[None]) -> str | None:
+    if not saving.done():
+        return HANGS
+    error = saving.exception()
+    if error is None:
+        return None
+    if isinstance(error, sqlite3.Error):
+        return f"the state folder cannot be written: {type(error).__name__}"
+    raise error

@@ -42,6 +42,9 @@ CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
 MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
+MAX_NOTED_SUBJECTS: Final = 100_000  # some MiB; whoever may notify may invent names
+EVERYTHING: Final = ""  # what is notified of a TRUNCATE
+DEVICES: Final = ("device/", "certificate/")
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
 _COLUMNS: Final = "subject, type, key_id, payload, signature"
@@ -138,6 +141,8 @@ class StatementFeed:
             self.is_notified = True
 
     def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
+        if len(self._pending) >= MAX_NOTED_SUBJECTS:
+            self._pending = {EVERYTHING}
         self._pending.add(str(subject))
         self._wake.set()
 
@@ -154,14 +159,22 @@ class StatementFeed:
                 return
 
     async def _read_pending(self, connection: asyncpg.Connection) -> bool:
-        """Read what was notified; tell whether that was possible without a whole comparison."""
-        if len(self._pending) > MAX_PENDING_SUBJECTS or "" in self._pending:
-            return False
-        self._wake.clear()
-        subjects, self._pending = self._pending, set()
+        """Read what was notified; tell whether that was possible without a whole comparison.
+
+        Of what is too much for that, devices are read: a revocation does not wait for the rest.
+        """
+        is_too_much = len(self._pending) > MAX_PENDING_SUBJECTS or EVERYTHING in self._pending
+        subjects = self._pending
+        if is_too_much:
+            subjects = {each for each in self._pending if each.startswith(DEVICES)}
+            if len(subjects) > MAX_PENDING_SUBJECTS:
+                return False
+        else:
+            self._wake.clear()
+        self._pending = self._pending - subjects
         for batch in _batched(list(subjects), BATCH_ROWS):
             await self._read(connection, batch)
-        return True
+        return not is_too_much
 
     async def _compare_all(self, connection: asyncpg.Connection) -> None:
         """Read every subject's signature, and the rows of those that differ."""
@@ -175,6 +188,7 @@ class StatementFeed:
                 await self._read(connection, batch)
                 if self._last_read is None:  # the first load: what it makes will stay
                     gc.freeze()
+                await self._read_pending(connection)
             await self._read_pending(connection)
         await self._read_absent(connection, present)
         self._last_read, self._rest_until = started, 2 * _now() - started
@@ -206,7 +220,8 @@ class StatementFeed:
     async def _keep(self, changes: list[Change]) -> None:
         """Have what changed take effect, write it to the state file, and log it: in this order.
 
-        What the log says is on disk, whenever the process is killed.
+        What the log says is on disk, whenever the process is killed; unless the state folder has a
+        problem, which is said.
         """
         changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
         for change in changed:

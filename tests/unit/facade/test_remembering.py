@@ -1,17 +1,20 @@
 """What cannot be written is written later, and until then it is said."""
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from facade.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.snapshot import Snapshot, StatementRow, verify_row
+from facade.snapshot import Remembered, Snapshot, StatementRow, verify_row
 from facade.state_file import STATE_FILE_NAME, StateFile
 from shared.keys import key_id
+from tests.support.eventually import eventually
 from tests.support.statement_writer import StatementWriter
 
 WRITER = StatementWriter("postgresql://nobody@nowhere/none")
@@ -62,6 +65,38 @@ async def test_what_could_not_be_written_is_written_with_what_comes_next(
     assert remembering.problem is None
     state_file.close()
     assert on_disk(tmp_path) == {first, second, *large}
+
+
+class HangingFile:
+    """A state file on a disk that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.saved: list[set[str]] = []
+
+    def save(self, changed: Iterable[tuple[str, Remembered]], _read_at: int | None) -> None:
+        """Write, once the disk answers."""
+        assert self.answers.wait(30)
+        self.saved.append({subject for subject, _ in changed})
+
+
+async def test_a_disk_that_hangs_is_left_behind_and_caught_up() -> None:
+    """A revocation behind it has to be heard."""
+    snapshot, hanging = Snapshot(), HangingFile()
+    remembering = Remembering(cast(StateFile, hanging), snapshot, save_seconds=0.1)
+    first, second = add(snapshot, "first.example"), add(snapshot, "second.example")
+    await remembering.keep([first], None)
+    assert remembering.problem == "the state folder does not answer"
+    await remembering.keep([second], None)  # at once
+    assert hanging.saved == []
+    hanging.answers.set()
+
+    async def is_caught_up() -> bool:
+        await remembering.keep([], int(time.time() * 1000))
+        return remembering.problem is None
+
+    await eventually(is_caught_up)
+    assert hanging.saved[:2] == [{first}, {first, second}]
 
 
 async def test_batches_are_everything_once(state_file: StateFile) -> None:
