@@ -32,7 +32,7 @@ from facade.metrics import Metrics
 from facade.payer import Payer, Payers
 from facade.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from facade.pull_turns import PullTurns, TooManyPullsError
-from facade.relay import WRITE_BUFFER_BYTES, relay
+from facade.relay import WRITE_BYTES, relay
 from facade.snapshot import Snapshot
 from facade.upstream_answers import answer_to, why_not_asked
 from facade.upstreams import ConnectionRevokedError, Upstreams
@@ -73,11 +73,9 @@ class Exchange:
     reason: str = ""
     body_bytes: int = 0
 
-    async def counted(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-        """Give the pieces on, and count what was given to be sent."""
-        async for piece in pieces:
-            self.body_bytes += len(piece)
-            yield piece
+    def count(self, given: int) -> None:
+        """Count bytes that were given to be sent."""
+        self.body_bytes += given
 
 
 @define(eq=False)
@@ -197,7 +195,7 @@ class PullHandler:
         content, headers = manifest.content, _headers(exchange, asked.pull, manifest.media_type)
         if exchange.request.method == "GET":
             exchange.body_bytes = len(content)
-            if len(content) > WRITE_BUFFER_BYTES:  # a device that does not read it is to be cut
+            if len(content) > WRITE_BYTES:  # a device that does not read it is to be cut
                 response = web.StreamResponse(headers=headers)
                 response.content_length = len(content)
                 await relay(exchange.request, response, _one_piece(content))
@@ -222,7 +220,7 @@ class PullHandler:
                 _mark_unverified(response)
                 exchange.reason = "a far range of a cold blob, relayed unverified"
                 self._metrics.unverified_ranges.inc()
-            await relay(request, response, exchange.counted(part.pieces))
+            await relay(request, response, part.pieces, on_given=exchange.count)
         return response
 
     def _tell(self, exchange: Exchange, status: int | None) -> None:

@@ -23,7 +23,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.stored_manifests import StoredManifests
 from facade.streamed_content import StreamedContent
 from facade.upstreams import Upstreams
-from facade.warm_blob import StoredPieces, WarmBlob
+from facade.warm_blob import WarmBlob
 from shared.structured_log import get_logger
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
@@ -88,8 +88,7 @@ class StoredContent:
                 blob = self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)
-                    pieces = StoredPieces(self._store, blob)
-                    return WarmBlob(pieces, lambda: self._anew(asked, stack), blob.length)
+                    return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
             with suppress(NothingArrivesError):  # another process ended it just now: look again
                 return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))

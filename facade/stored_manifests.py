@@ -13,7 +13,6 @@ from attrs import define, field
 
 from facade.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.background_proofs import Right
-from facade.byte_range import Span
 from facade.content import Asked
 from facade.hot_manifests import HotManifests
 from facade.manifest import VerifiedManifest
@@ -88,7 +87,7 @@ class StoredManifests:
         if blob is None:
             return None
         try:
-            pieces = StoredPieces(self._store, blob).of(Span.whole(blob.length))
+            pieces = StoredPieces(self._store, blob, 0, blob.length)
             return b"".join([bytes(each) async for each in pieces])
         except ArrivalEndedError:
             return None

@@ -1,12 +1,14 @@
 """A complete blob of the store, as a pull is answered with it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from typing import Self
 
-from attrs import frozen
+from attrs import define, frozen
 
 from facade.arrival import ArrivalEndedError
 from facade.byte_range import Span
 from facade.content import Blob, Part, Piece
+from facade.held_back import PIECE_BYTES
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 
@@ -15,20 +17,33 @@ class RottenContentError(ArrivalEndedError):
     """The stored blob is not what was stored, or cannot be read; it is out of service now."""
 
 
-@frozen
+@define(eq=False)
 class StoredPieces:
-    """The checked pieces of an open blob."""
+    """The checked pieces of a span of an open blob. Whoever asks has one of them, nobody else."""
 
     _store: BlobStore
     _blob: StoredBlob
+    _offset: int
+    _end: int
 
-    async def of(self, span: Span) -> AsyncIterator[Piece]:
-        """Yield a span; raise `RottenContentError` instead of a rotten piece."""
-        offset = span.first
-        while offset < span.end:
-            piece = await self._read(offset, span.end - offset)
-            yield piece
-            offset += len(piece)
+    def __aiter__(self) -> Self:
+        """Return what is asked for one piece after the other."""
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Return the next piece; raise `RottenContentError` instead of a rotten one."""
+        if self._offset >= self._end:
+            raise StopAsyncIteration
+        piece = await self._read(self._offset, self._end - self._offset)
+        self._offset += len(piece)
+        return piece
+
+    async def check_beginning(self) -> None:
+        """Raise now what the first `PIECE_BYTES` would raise. They are read again: none is kept."""
+        offset = self._offset
+        end = min(self._end, offset + PIECE_BYTES)
+        while offset < end:
+            offset += len(await self._read(offset, end - offset))
 
     async def _read(self, offset: int, limit: int) -> Piece:
         try:
@@ -43,23 +58,22 @@ class StoredPieces:
 
 @frozen
 class WarmBlob:
-    """A stored blob; where its first piece turns out to be rotten, it is brought anew."""
+    """A stored blob; where its beginning turns out to be rotten, it is brought anew."""
 
-    _pieces: StoredPieces
+    _store: BlobStore
+    _blob: StoredBlob
     _bring_anew: Callable[[], Awaitable[Blob]]
-    length: int
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._blob.length
 
     async def part(self, span: Span) -> Part:
-        """Return checked pieces; the first one is read here, while there is another way."""
-        pieces = self._pieces.of(span)
+        """Return checked pieces; the beginning is read here, while there is another way."""
+        pieces = StoredPieces(self._store, self._blob, span.first, span.end)
         try:
-            first = await anext(pieces, b"")
+            await pieces.check_beginning()
         except RottenContentError:
             return await (await self._bring_anew()).part(span)
-        return Part(_behind(first, pieces))
-
-
-async def _behind(first: Piece, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    yield first
-    async for piece in pieces:
-        yield piece
+        return Part(pieces)

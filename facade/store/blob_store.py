@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
+from weakref import WeakValueDictionary
 
 from attrs import define, field
 
@@ -20,6 +21,7 @@ from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey, Layout
 from facade.store.partials import Partials
+from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
 from facade.store.reconcile import reconcile
 from facade.store.stored_blob import RottenBlobError, StoredBlob
@@ -53,6 +55,9 @@ class BlobStore:
     _partials: Partials
     _quarantine: Quarantine
     _uses: dict[Digest, int] = field(factory=dict, init=False)
+    _checksums: WeakValueDictionary[Digest, PieceChecksums] = field(
+        factory=WeakValueDictionary, init=False
+    )
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -86,6 +91,7 @@ class BlobStore:
             self.quarantine(digest, str(error))
             return None
         if blob is not None:
+            blob.share_checksums(self._checksums)
             self.note_use(digest)
         return blob
 

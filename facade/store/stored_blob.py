@@ -1,16 +1,16 @@
 """A complete blob, open for reading: each piece is held against its checksum when it is touched."""
 
 import os
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Self
 
 from attrs import define
 
-from facade.held_back import PIECE_BYTES
 from facade.store.cached_read import read_at
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
-from facade.store.piece_checksums import PieceChecksums
+from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums
 from shared.oci import Digest
 
 
@@ -54,20 +54,25 @@ class StoredBlob:
         """Close the file."""
         os.close(self._descriptor)
 
+    def share_checksums(self, known: MutableMapping[Digest, PieceChecksums]) -> None:
+        """Hold the checksums that another reader of the blob holds: of 1 GiB they are 128 KiB."""
+        if known.setdefault(self.digest, self._checksums) == self._checksums:
+            self._checksums = known[self.digest]
+
     async def read(self, offset: int, limit: int) -> memoryview:
         """Return at most `limit` verified bytes from an offset, of one piece.
 
         Raises `RottenBlobError`, or `OSError` where the disk fails.
         """
-        piece, within = divmod(offset, PIECE_BYTES)
+        piece, within = divmod(offset, CHECKED_BYTES)
         content = memoryview(await self._read_piece(piece))
         if not self._checksums.holds(piece, content):
             raise RottenBlobError("a piece is not what was stored")
         return content[within : within + limit]
 
     async def _read_piece(self, piece: int) -> bytes | bytearray:
-        start = piece * PIECE_BYTES
-        wanted = min(PIECE_BYTES, self.length - start)
+        start = piece * CHECKED_BYTES
+        wanted = min(CHECKED_BYTES, self.length - start)
         content = await read_at(self._descriptor, start, wanted)
         if len(content) != wanted:
             raise RottenBlobError("the file is shorter than it was")

@@ -5,10 +5,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.held_back import PIECE_BYTES
-from facade.store.piece_checksums import PieceChecksums, PieceHasher
+from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums, PieceHasher
 
-CONTENT = bytes(range(256)) * (PIECE_BYTES // 256) * 2 + b"the last, short piece"
+CONTENT = bytes(range(256)) * (CHECKED_BYTES // 256) * 2 + b"the last, short piece"
 
 
 def checksums_of(content: bytes, *cuts: int) -> bytes:
@@ -31,7 +30,7 @@ def test_every_whole_piece_holds() -> None:
     checksums = PieceChecksums.of_length(checksums_of(CONTENT), len(CONTENT))
     assert checksums is not None
     for piece in range(3):
-        assert checksums.holds(piece, CONTENT[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES])
+        assert checksums.holds(piece, CONTENT[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
 
 
 @given(at=st.integers(0, len(CONTENT) - 1), flip=st.integers(1, 255))
@@ -41,15 +40,15 @@ def test_one_changed_byte_is_seen(at: int, flip: int) -> None:
     assert checksums is not None
     rotten = bytearray(CONTENT)
     rotten[at] ^= flip
-    piece = at // PIECE_BYTES
-    assert not checksums.holds(piece, rotten[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES])
+    piece = at // CHECKED_BYTES
+    assert not checksums.holds(piece, rotten[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
 
 
 def test_checksums_of_another_length_are_not_used() -> None:
     """A file that was cut, or whose checksums were, is rotten."""
     checksums = checksums_of(CONTENT)
     assert PieceChecksums.of_length(checksums[:-8], len(CONTENT)) is None
-    assert PieceChecksums.of_length(checksums, len(CONTENT) - PIECE_BYTES) is None
+    assert PieceChecksums.of_length(checksums, len(CONTENT) - CHECKED_BYTES) is None
     assert PieceChecksums.of_length(checksums, len(CONTENT) - 1) is None
     assert PieceChecksums.of_length(b"", 0) is None
     assert PieceChecksums.of_length(checksums_of(b""), 0) is not None
