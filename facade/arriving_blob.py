@@ -18,6 +18,7 @@ from facade.content import Asked, Part, Piece
 from facade.download import continue_download
 from facade.far_ranges import FarRanges
 from facade.held_back import PIECE_BYTES, HeldBackVerifier, within
+from facade.store.cached_read import READ_BYTES
 from shared.structured_log import get_logger
 
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time
@@ -76,7 +77,7 @@ class ArrivingBlob:
         while offset < span.end:
             limit = await self._sendable_beyond(offset, span)
             while offset < limit:
-                piece = await self._arrival.read(offset, min(limit - offset, PIECE_BYTES))
+                piece = await self._arrival.read(offset, min(limit - offset, READ_BYTES))
                 if not piece:
                     raise ArrivalEndedError("the store's file is shorter than it was")
                 yield piece

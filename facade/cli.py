@@ -12,6 +12,7 @@ import uvloop
 from facade.app import serve
 from facade.commands import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
+from facade.process_memory import map_large_blocks
 from facade.start_error import StartError
 from facade.state_file import StateFileError
 from facade.store.blob_store import StoreError
@@ -53,6 +54,7 @@ def serve_command() -> None:
     settings = _settings()
     structured_log.configure(settings.log_level)
     _raise_descriptor_limit()
+    map_large_blocks()
     try:
         uvloop.run(_serve_until_signalled(settings))
     except (TlsConfigurationError, InvalidKeyFileError, StateFileError, StoreError) as error:

@@ -9,8 +9,9 @@ from typing import Final, Self
 import xxhash
 from attrs import define, field, frozen
 
-# What a reader has to hold of a blob at once; smaller ones would cost readers that keep up.
-CHECKED_BYTES: Final = 64 * 1024
+from facade.store.cached_read import READ_BYTES
+
+CHECKED_BYTES: Final = READ_BYTES  # nothing else is read for the check's sake
 CHECKSUM_BYTES: Final = 8
 LENGTH_BYTES: Final = 8  # before the checksums: a file that lost its end is noticed when opened
 
