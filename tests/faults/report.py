@@ -8,7 +8,9 @@ A test that fails has its row too. Rows travel in the tests' reports, so that th
 whichever process ran them.
 """
 
+import itertools
 import statistics
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -16,6 +18,7 @@ import pytest
 from attrs import astuple, frozen
 
 MILLISECONDS: Final = 1000
+CELL_CHARACTERS: Final = 56  # two of them and two short ones fit a wide terminal
 
 _ROW: Final = "fault"
 _DISTRIBUTION: Final = "distribution"
@@ -87,9 +90,19 @@ def _lines(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str
     table = [titles, *rows]
     if len(table) == 1:
         return []
-    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
+    wrapped = [_wrapped(row) for row in table]
+    widths = [
+        max(len(line[column]) for row in wrapped for line in row) for column in range(len(titles))
+    ]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for row in wrapped
+        for line in row
     ]
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""]
+
+
+def _wrapped(row: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the lines that a row takes, each cell within its column."""
+    columns = [textwrap.wrap(cell, CELL_CHARACTERS) for cell in row]
+    return list(itertools.zip_longest(*columns, fillvalue="")) or [("",) * len(row)]

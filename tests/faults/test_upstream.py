@@ -16,8 +16,9 @@ from deploy.dev.registry import Registry
 from tests.faults.report import FaultReport
 from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
-from tests.support.facade_states import write_and_wait
+from tests.support.facade_states import connect, pull_path, write_and_wait
 from tests.support.retrying_device import Pull, RetryingDevice
+from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.support.tcp_proxy import TcpProxy
 
@@ -25,6 +26,7 @@ LAYER_BYTES: Final = 960 * 1024
 LINK_BYTES_PER_SECOND: Final = 480 * 1024  # so that two seconds are there to break it in
 OUTAGE_SECONDS: Final = 1.5
 DEVICES: Final = 3
+OTHERS: Final = 20
 REPOSITORY: Final = "models/detector"
 
 _random = random.Random(8)  # noqa: S311 - any bytes will do
@@ -197,6 +199,33 @@ async def test_a_registry_that_is_away(far: Far, fault_report: FaultReport) -> N
         "registry away, then back",
         f"what is stored: 200; the rest: {pull}",
         f"served {time.monotonic() - began:.1f} s behind it",
+    )
+
+
+@pytest.mark.long
+async def test_a_crawling_registry_slows_nobody_elses_pulls(
+    far: Far,
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    fault_report: FaultReport,
+) -> None:
+    """Its devices wait; another registry's are served meanwhile."""
+    image = await far.image()
+    (layer,) = image.layers
+    await connect(facade, writer, upstream)
+    async with far.pulling(layer) as pulls:
+        far.link.bytes_per_second = 1
+        began = time.monotonic()
+        for number in range(OTHERS):
+            digest = upstream.blob(b"%d" % number + layer.body)
+            await RetryingDevice(facade.device()).pull(pull_path(upstream, digest), digest)
+        seconds = time.monotonic() - began
+        assert not any(pull.done() for pull in pulls)
+        far.link.bytes_per_second = LINK_BYTES_PER_SECOND
+        await asyncio.gather(*pulls)
+    fault_report.row(
+        "one registry at 1 byte/s", f"of another one: {OTHERS} x 200", f"in {seconds:.1f} s"
     )
 
 
