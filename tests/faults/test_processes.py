@@ -31,6 +31,7 @@ BLOB_BYTES = 12 * PIECE_BYTES
 QUOTA = 3 * BLOB_BYTES
 PACE = Slow(PIECE_BYTES // 2, 0.04)  # a second in all: time to join, and to kill
 QUICK = Slow(PIECE_BYTES, 0.002)
+BEGIN_SECONDS = 30.0  # for all devices to connect to a busy machine
 TO_JOIN_SECONDS = 0.5  # for all devices to be waiting
 TAKEN_OVER_SECONDS = 30.0  # far less than upstream is waited for
 KILLS = extent(2, 20)
@@ -63,6 +64,10 @@ class Pair:
         """Return who downloads now."""
         [owner] = [each for each in self.facades if _owns(each, self.cache)]
         return owner
+
+    async def has_come(self, count: int) -> None:
+        """Return once so many bytes arrived."""
+        await eventually(lambda: sizes(partials(self.cache)) > count, BEGIN_SECONDS)
 
     def answered(self, facade: Facade, digest: str) -> list[str]:
         """Return how a facade's answers for a digest ended."""
@@ -170,8 +175,7 @@ async def test_either_dies_and_the_others_devices_notice_nothing(
         kills_owner = number % 2 == 0
         digest = pair.blob(PACE)
         pulls = [asyncio.create_task(pair.pull(digest)) for _ in range(DEVICES)]
-        moment = _random.randrange(PIECE_BYTES, BLOB_BYTES - 2 * PIECE_BYTES)
-        await eventually(lambda at=moment: sizes(partials(pair.cache)) > at)  # type: ignore[misc] # mypy cannot infer a lambda's default
+        await pair.has_come(_random.randrange(PIECE_BYTES, BLOB_BYTES // 2))
         owner = pair.owner()
         [other] = [each for each in pair.facades if each is not owner]
         victim, survivor = (owner, other) if kills_owner else (other, owner)
@@ -202,7 +206,7 @@ async def test_one_that_dies_before_upstream_answered_it_is_not_waited_for(
     content = _random.randbytes(BLOB_BYTES)
     digest = pair.upstream.blob(content, get=Stalls(after=None))
     pulls = [asyncio.create_task(pair.pull(digest)) for _ in range(DEVICES)]
-    await eventually(lambda: bool(pair.fetched(digest)))
+    await eventually(lambda: bool(pair.fetched(digest)), BEGIN_SECONDS)
     await asyncio.sleep(TO_JOIN_SECONDS)
     owner = pair.owner()
     pair.upstream.blob(content)

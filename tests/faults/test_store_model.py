@@ -117,17 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=contents, asker=askers)
     def pull(self, name: str, asker: Asker) -> None:
         """A device asks alone."""
-        must_end, alone = self._must_end(name, [asker]), self._needs_nobody(name, asker)
-        resumes_at = self._partial(name, asker)
-        [body] = self._run(self._together([(name, asker)]))
-        self._judge(name, asker, body, must_end=must_end)
-        requests = self._host(asker.host).simulator.requests
-        if alone:
-            assert not requests, "a registry was asked for what is stored"
-        elif resumes_at and must_end:
-            gets = [request.header("Range") for request in requests if request.method == "GET"]
-            is_whole = resumes_at == len(CONTENTS[name].content)
-            assert gets[:1] == ([] if is_whole else [f"bytes={resumes_at}-"])
+        self._pull(name, asker)
 
     @rule(name=contents, herd=st.lists(askers, min_size=2, max_size=6))
     def herd(self, name: str, herd: list[Asker]) -> None:
@@ -179,9 +169,14 @@ class StoreMachine(RuleBasedStateMachine):
         """A connection gets a new secret: its rights begin anew."""
         self._run(self.world.rotate(self._host(host)))
 
-    @rule(name=contents, at=offsets, how=st.sampled_from(["bit", "cut", "gone", "sums gone"]))
-    def rot(self, name: str, at: int, how: str) -> None:
-        """A disk forgets what is stored."""
+    @rule(
+        name=contents,
+        at=offsets,
+        how=st.sampled_from(["bit", "bit", "cut", "gone", "sums gone"]),
+        asker=st.none() | askers,
+    )
+    def rot(self, name: str, at: int, how: str, asker: Asker | None) -> None:
+        """A disk forgets what is stored, perhaps just before it is asked for."""
         digest = CONTENTS[name].digest
         if name not in self._stored():
             return
@@ -196,6 +191,8 @@ class StoreMachine(RuleBasedStateMachine):
                 os.truncate(path, at % path.stat().st_size)
             case _:
                 _flip(path, at)
+        if asker is not None:
+            self._pull(name, asker)
 
     @rule(host=hosts, name=long_blobs, at=offsets)
     def rot_of_a_partial(self, host: str, name: str, at: int) -> None:
@@ -217,6 +214,19 @@ class StoreMachine(RuleBasedStateMachine):
             if self._has_right(host, repository, name):
                 assert (self._access_key(host), repository, name) in self._claimed
                 assert (self._access_key(host), name) in self._delivered
+
+    def _pull(self, name: str, asker: Asker) -> None:
+        must_end, alone = self._must_end(name, [asker]), self._needs_nobody(name, asker)
+        resumes_at = self._partial(name, asker)
+        [body] = self._run(self._together([(name, asker)]))
+        self._judge(name, asker, body, must_end=must_end)
+        requests = self._host(asker.host).simulator.requests
+        if alone:
+            assert not requests, "a registry was asked for what is stored"
+        elif resumes_at and must_end:
+            gets = [request.header("Range") for request in requests if request.method == "GET"]
+            is_whole = resumes_at == len(CONTENTS[name].content)
+            assert gets[:1] == ([] if is_whole else [f"bytes={resumes_at}-"])
 
     def _run(self, step: Coroutine[Any, Any, Result]) -> Result:
         return self._runner.run(step)
