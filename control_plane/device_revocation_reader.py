@@ -7,6 +7,7 @@ from attrs import frozen
 from control_plane.belief import HighestGenerations
 from control_plane.connection_reader import Page, Place
 from control_plane.database import Database
+from control_plane.device_revocation_request import RevocationTarget
 from control_plane.device_revocation_state import (
     StoredDeviceRevocation,
     View,
@@ -16,6 +17,7 @@ from control_plane.device_revocation_state import (
 )
 from control_plane.device_revocation_store import (
     fetch_device_revocation,
+    fetch_device_revocation_of,
     fetch_device_revocations,
 )
 from control_plane.errors import NotFoundError
@@ -53,6 +55,14 @@ class DeviceRevocationReader:
         views = [self._view(each, highest_seen) for each in page]
         next_place = (page[-1].revoked_at, page[-1].id) if len(stored) > limit else None
         return Page([view for view in views if view is not None], next_place)
+
+    async def of(self, target: RevocationTarget) -> Page:
+        """Return the page of a device's or a certificate's revocation, if one is in force."""
+        highest_seen = self._highest.copy()
+        async with self._database.connection() as connection:
+            stored = await fetch_device_revocation_of(connection, target.subject)
+        view = self._view(stored, highest_seen) if stored else None
+        return Page([view] if view else [], None)
 
     def _view(
         self, stored: StoredDeviceRevocation, highest_seen: HighestGenerations

@@ -1,13 +1,17 @@
 """What an approver asks for: the body of `POST /v1/device-revocations`, parsed once."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import frozen
 
 from control_plane.connection_fields import parse_reason
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.errors import FieldError, InvalidRequestError
 from control_plane.field_reader import FieldReader
 from shared.statement import device_subject
+
+TARGET_FIELDS: Final = ("device", "serial", "issuer")
 
 
 @frozen
@@ -41,6 +45,21 @@ class RevocationRequest:
 
     target: RevocationTarget
     reason: str
+
+
+def parse_target_query(query: Mapping[str, str]) -> RevocationTarget | None:
+    """Return whom a list is asked about; none: everybody.
+
+    Raises `InvalidRequestError` with every wrong parameter.
+    """
+    named = {name: query[name] for name in TARGET_FIELDS if name in query}
+    if not named:
+        return None
+    try:
+        return parse_revocation_request(named).target
+    except InvalidRequestError as error:
+        wrong = (FieldError("", each.detail, each.pointer.strip("/")) for each in error.errors)
+        raise InvalidRequestError(tuple(wrong)) from None
 
 
 def parse_revocation_request(body: Mapping[str, object]) -> RevocationRequest:

@@ -4,7 +4,11 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_request import parse_revocation_request
+from control_plane.device_revocation_request import (
+    TARGET_FIELDS,
+    parse_revocation_request,
+    parse_target_query,
+)
 from control_plane.device_revocations import DeviceRevocations
 from control_plane.http_call import (
     Call,
@@ -44,9 +48,13 @@ class DeviceRevocationRoutes:
         return response
 
     async def list_revocations(self, call: Call) -> web.Response:
-        """Show a page of the revocations in force."""
-        query = call.query("limit", "cursor")
-        page = await self.reader.list(after=parse_cursor(query), limit=parse_limit(query))
+        """Show a page of the revocations in force, or that of one device or certificate."""
+        query = call.query("limit", "cursor", *TARGET_FIELDS)
+        after, limit = parse_cursor(query), parse_limit(query)
+        if (target := parse_target_query(query)) is None:
+            page = await self.reader.list(after=after, limit=limit)
+        else:
+            page = await self.reader.of(target)
         return json_response({"items": page.items, "next_cursor": format_cursor(page.next_place)})
 
     async def show(self, call: Call) -> web.Response:

@@ -35,6 +35,14 @@ async def fetch_device_revocation(
     return _stored(row) if row else None
 
 
+async def fetch_device_revocation_of(
+    connection: DatabaseConnection, subject: str
+) -> StoredDeviceRevocation | None:
+    """Return the row of a subject."""
+    row = await connection.fetchrow(f"{_SELECT} WHERE r.subject = $1", subject)
+    return _stored(row) if row else None
+
+
 async def fetch_device_revocations(
     connection: DatabaseConnection, *, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[StoredDeviceRevocation]:

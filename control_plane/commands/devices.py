@@ -48,12 +48,18 @@ async def revoke(
 
 
 @devices.command("list")
+@click.argument("device", required=False)
+@click.option("--serial", help="Of one certificate, as it was revoked.")
+@click.option("--issuer", help="With --serial.")
 @as_json
 @command
-async def list_revocations(*, as_json: bool) -> None:
-    """List every revocation in force."""
+async def list_revocations(
+    device: str | None, serial: str | None, issuer: str | None, *, as_json: bool
+) -> None:
+    """List every revocation in force, or the one of a DEVICE or certificate."""
     items: list[Json] = []
-    query = {"limit": PAGE_ITEMS}
+    about = {"device": device, "serial": serial, "issuer": issuer}
+    query = {"limit": PAGE_ITEMS} | {name: value for name, value in about.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
         while True:
             page = await api.call("GET", _PATH, query=query)

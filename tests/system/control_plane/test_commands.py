@@ -164,6 +164,7 @@ async def test_a_device_revocation_from_a_shell(own_plane: ControlPlane) -> None
     by_serial = run("revoke", "--serial", "0A:BC", "--issuer", "cn=Device CA")
     assert (by_serial["serial"], by_serial["issuer"]) == ("abc", "CN=Device CA")
     assert run("list") == [revoked, by_serial]
+    assert run("list", device) == [revoked]
     assert run("lift", revoked["id"]) == revoked
     table = own_plane.run("devices", "list", operator="bob")
     assert "abc" in table

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from urllib.parse import urlencode
 
 import asyncpg
 import pytest
@@ -219,6 +220,46 @@ async def test_revocations_come_in_pages(own_plane: ControlPlane) -> None:
         path = f"{PATH}?limit=2&cursor={page['next_cursor']}"
     assert seen == made
     await bob.lift(made[0])
+
+
+async def test_one_device_or_certificate_is_asked_about(
+    plane: ControlPlane, device: str, serial: str
+) -> None:
+    """Is it revoked, and by which id is that lifted? However it is spelled."""
+    bob = plane.client("bob")
+    revoked = await bob.revoke_device(device=device)
+    of_one = await bob.revoke_device(serial=serial, issuer="CN=CA")
+
+    async def found(**about: str) -> list[Json]:
+        page = (await bob.call("GET", f"{PATH}?{urlencode(about)}")).json
+        assert page["next_cursor"] is None
+        return list(page["items"])
+
+    assert await found(device=device) == [revoked]
+    assert await found(device=f"{device}-b") == []
+    assert await found(serial=f"0{serial.upper()}", issuer="cn=CA") == [of_one]
+    assert await found(serial=serial) == []
+    await bob.lift(revoked["id"])
+    assert await found(device=device) == []
+
+
+@pytest.mark.parametrize(
+    "query, parameter",
+    [
+        ("device=press%207", "device"),
+        ("device=press-7&serial=abc", "serial"),
+        ("serial=xyz", "serial"),
+        ("serial=abc&issuer=x", "issuer"),
+        ("device=press-7&issuer=CN=a", "issuer"),
+        ("reason=x", "reason"),
+        ("device=a&device=b", "device"),
+    ],
+)
+async def test_a_wrong_question_is_refused(plane: ControlPlane, query: str, parameter: str) -> None:
+    """An empty list would say that nobody is revoked."""
+    answer = await plane.client("bob").call("GET", f"{PATH}?{query}")
+    assert answer.status == 422
+    assert [error["parameter"] for error in answer.json["errors"]] == [parameter]
 
 
 @pytest.mark.parametrize(
