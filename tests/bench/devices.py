@@ -24,7 +24,7 @@ class Devices:
             self._issued.append(Identity(str(files.certificate), str(files.key)))
         return self._issued[:count]
 
-    def groups(self, count: int, size: int) -> list[list[Identity]]:
-        """Return as many groups of devices, no device in two of them."""
-        devices = self.first(count * size)
-        return [devices[start : start + size] for start in range(0, len(devices), size)]
+    def groups(self, count: int, groups: int) -> list[list[Identity]]:
+        """Return the first `count` devices in at most so many groups, as equal as can be."""
+        devices = self.first(count)
+        return [group for number in range(groups) if (group := devices[number::groups])]

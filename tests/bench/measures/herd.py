@@ -3,7 +3,6 @@
 from tests.bench.measures.measure import Measuring
 
 DEVICES = 64
-GENERATORS = 2
 MAX_ROUNDS = 2  # 16 GiB for each server in each: half a minute, a minute for the slowest
 
 
@@ -14,7 +13,7 @@ def measure(measuring: Measuring) -> None:
         blob = scene.upstream.push_blob(measuring.options.size)
         for contender in measuring.turn():
             mark = scene.upstream.mark()
-            run = measuring.pull(contender, blob, GENERATORS, DEVICES // GENERATORS, is_hashed=True)
+            run = measuring.pull(contender, blob, DEVICES, is_hashed=True)
             sent = scene.upstream.bytes_sent(blob, mark)
             ended = [mark for result in run.results for mark in result.marks]
             for key, value in (

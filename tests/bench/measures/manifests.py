@@ -4,10 +4,9 @@ from tests.bench.contenders.contender import Contender
 from tests.bench.content import Content
 from tests.bench.generators import Run
 from tests.bench.load.jobs import RequestsJob
-from tests.bench.measures.measure import MIB, Measuring, asked_of
+from tests.bench.measures.measure import GENERATORS, MIB, Measuring, asked_of
 
-GENERATORS = 2
-DEVICES_PER_GENERATOR = 16
+DEVICES = 32
 SECONDS = 3.0
 MILLISECONDS = 1000
 
@@ -31,6 +30,6 @@ def ask(measuring: Measuring, contender: Contender, manifest: Content) -> Run:
     target = measuring.scene.target(contender)
     jobs = [
         RequestsJob(target, devices, asked_of(contender, manifest), SECONDS)
-        for devices in measuring.scene.devices.groups(GENERATORS, DEVICES_PER_GENERATOR)
+        for devices in measuring.scene.devices.groups(DEVICES, GENERATORS)
     ]
     return measuring.scene.generators.run(contender, jobs)

@@ -1,6 +1,7 @@
 """What all measures have in common."""
 
 import itertools
+import os
 from collections.abc import Iterator
 
 from attrs import define, field, frozen
@@ -14,6 +15,10 @@ from tests.bench.scene import Scene
 
 MIB = 1024**2
 GIB = 1024**3
+
+# A core is left to the server. One generator, which does without threads, fills a core, and two
+# at most are wanted: a server of the benchmark has one core.
+GENERATORS = max(1, min(2, len(os.sched_getaffinity(0)) - 1))
 
 
 @frozen
@@ -49,8 +54,7 @@ class Measuring:
         self,
         contender: Contender,
         blob: Content,
-        generators: int,
-        devices_each: int,
+        devices: int,
         *,
         is_hashed: bool = False,
     ) -> Run:
@@ -60,14 +64,14 @@ class Measuring:
         """
         target, asked = self.scene.target(contender), asked_of(contender, blob)
         jobs = [
-            StreamsJob(target, devices, asked, is_hashed=is_hashed)
-            for devices in self.scene.devices.groups(generators, devices_each)
+            StreamsJob(target, group, asked, is_hashed=is_hashed)
+            for group in self.scene.devices.groups(devices, GENERATORS)
         ]
         return self.scene.generators.run(contender, jobs)
 
     def pull_and_verify(self, contender: Contender, content: Content) -> None:
         """Let one device pull, and hash what it gets. Fetches what the server has not."""
-        self.pull(contender, content, 1, 1, is_hashed=True)
+        self.pull(contender, content, 1, is_hashed=True)
 
 
 def asked_of(contender: Contender, content: Content) -> Asked:

@@ -37,7 +37,7 @@ def measure(measuring: Measuring) -> None:
 def _with_stopped(measuring: Measuring, contender: Contender, blob: Content, count: int) -> int:
     """Return the resident bytes while so many devices have stopped, all of them served."""
     target, asked = measuring.scene.target(contender), asked_of(contender, blob)
-    groups = measuring.scene.devices.groups(GENERATORS, count // GENERATORS)
+    groups = measuring.scene.devices.groups(count, GENERATORS)
     jobs = [StoppedJob(target, devices, asked) for devices in groups]
     with measuring.scene.generators.ready(jobs) as started:
         resident = _settled(contender)

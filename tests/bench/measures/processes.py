@@ -7,8 +7,7 @@ from tests.bench.content import Content
 from tests.bench.measures.manifests import ask
 from tests.bench.measures.measure import GIB, MIB, Measuring
 
-GENERATORS = 2
-DEVICES_PER_GENERATOR = 8  # the kernel deals connections out by a hash: few may all fall to one
+DEVICES = 16  # the kernel deals connections out by a hash: few may all fall to one
 
 
 def measure(measuring: Measuring) -> None:
@@ -33,6 +32,6 @@ def _rates(
     measuring: Measuring, contender: Contender, blob: Content, manifest: Content
 ) -> tuple[float, float]:
     """Return GiB of blobs, and manifests, each second."""
-    pulled = measuring.pull(contender, blob, GENERATORS, DEVICES_PER_GENERATOR)
+    pulled = measuring.pull(contender, blob, DEVICES)
     asked = ask(measuring, contender, manifest)
     return pulled.count * blob.length / GIB / pulled.seconds, asked.count / asked.seconds

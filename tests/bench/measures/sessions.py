@@ -4,8 +4,8 @@ from tests.bench.load.jobs import SessionsJob
 from tests.bench.measures.measure import MIB, Measuring, asked_of
 
 LAYER_SIZES = (MIB, MIB, MIB)
-GENERATORS = 2
-DEVICES_PER_GENERATOR = 4
+DEVICES = 8
+GENERATORS = 2  # of threads, which hold each other up within a process
 SECONDS = 4.0
 MILLISECONDS = 1000
 
@@ -18,7 +18,7 @@ def measure(measuring: Measuring) -> None:
         contents = [asked_of(contender, content) for content in (manifest, *blobs)]
         jobs = [
             SessionsJob(scene.target(contender), devices, contents, SECONDS)
-            for devices in scene.devices.groups(GENERATORS, DEVICES_PER_GENERATOR)
+            for devices in scene.devices.groups(DEVICES, GENERATORS)
         ]
         run = scene.generators.run(contender, jobs)
         for key, value in (

@@ -2,8 +2,7 @@
 
 from tests.bench.measures.measure import GIB, Measuring
 
-DEVICES_PER_GENERATOR = 4
-GENERATORS = 2
+DEVICES = 8
 
 
 def measure(measuring: Measuring) -> None:
@@ -13,7 +12,7 @@ def measure(measuring: Measuring) -> None:
     for contender in scene.contenders:
         measuring.pull_and_verify(contender, blob)
     for contender in measuring.turns():
-        run = measuring.pull(contender, blob, GENERATORS, DEVICES_PER_GENERATOR)
+        run = measuring.pull(contender, blob, DEVICES)
         gibibytes = run.count * blob.length / GIB
         for key, value in (
             ("warm.cpu", run.server_cpu_seconds / gibibytes),
