@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
+import aiohttp
 import orjson
 import pytest
 
@@ -15,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Facade
 from tests.support.facade_states import connect, pull_path, write_and_wait
-from tests.support.simulators.behaviour import BreaksAt, OtherBytes, Slow
+from tests.support.simulators.behaviour import Answers, BreaksAt, Honest, OtherBytes, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest
 from tests.support.statement_writer import StatementWriter
@@ -216,6 +217,22 @@ async def test_wrong_bytes_are_not_kept_and_abort_their_followers(
         return answer.status == 200
 
     await eventually(is_right)
+
+
+async def test_a_range_of_wrong_bytes_never_ends_cleanly(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """However far it is from the end: the whole blob is proven before the range's last piece."""
+    lies = [
+        upstream.blob(content, get=Answers(200, body=b"?" + content[1:]), head=Honest())
+        for content in (LARGE, LARGE[:-1])
+    ]
+    small, large = (pull_path(upstream, digest) for digest in lies)
+    await connect(facade, writer, upstream)
+    device = facade.device()
+    assert (await device.get(small, Range="bytes=0-9")).status == 502
+    with pytest.raises(aiohttp.ClientError):
+        await device.get(large, Range=f"bytes={PIECE_BYTES}-{3 * PIECE_BYTES}")
 
 
 async def test_rot_is_quarantined_and_fetched_again(
