@@ -1,14 +1,16 @@
 """A complete blob of the store, as a pull is answered with it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from facade.arrival import ArrivalEndedError
 from facade.byte_range import Span
 from facade.content import Blob, Part, Piece
 from facade.held_back import PIECE_BYTES
+from facade.piece_size import PieceSize
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 
@@ -25,6 +27,7 @@ class StoredPieces:
     _blob: StoredBlob
     _offset: int
     _end: int
+    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)
 
     def __aiter__(self) -> Self:
         """Return what is asked for one piece after the other."""
@@ -34,7 +37,8 @@ class StoredPieces:
         """Return the next piece; raise `RottenContentError` instead of a rotten one."""
         if self._offset >= self._end:
             raise StopAsyncIteration
-        piece = await self._read(self._offset, self._end - self._offset)
+        size = self._size.next(time.monotonic())
+        piece = await self._read(self._offset, min(size, self._end - self._offset))
         self._offset += len(piece)
         return piece
 

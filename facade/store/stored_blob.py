@@ -7,7 +7,7 @@ from typing import Self
 
 from attrs import define
 
-from facade.store.cached_read import read_at
+from facade.store.cached_read import READ_BYTES, read_at
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
 from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums
@@ -55,24 +55,25 @@ class StoredBlob:
         os.close(self._descriptor)
 
     def share_checksums(self, known: MutableMapping[Digest, PieceChecksums]) -> None:
-        """Hold the checksums that another reader of the blob holds: of 1 GiB they are 128 KiB."""
+        """Hold the checksums that another reader of the blob holds: of 1 GiB they are 256 KiB."""
         if known.setdefault(self.digest, self._checksums) == self._checksums:
             self._checksums = known[self.digest]
 
     async def read(self, offset: int, limit: int) -> memoryview:
-        """Return at most `limit` verified bytes from an offset, of one piece.
+        """Return at most `limit` verified bytes from an offset, and at most `READ_BYTES`.
 
         Raises `RottenBlobError`, or `OSError` where the disk fails.
         """
         piece, within = divmod(offset, CHECKED_BYTES)
-        content = memoryview(await self._read_piece(piece))
-        if not self._checksums.holds(piece, content):
+        pieces = -(-(within + min(limit, READ_BYTES - within)) // CHECKED_BYTES)
+        content = await self._read_pieces(piece, pieces)
+        if not self._checksums.hold(piece, content):
             raise RottenBlobError("a piece is not what was stored")
-        return content[within : within + limit]
+        return memoryview(content)[within : within + limit]
 
-    async def _read_piece(self, piece: int) -> bytes | bytearray:
-        start = piece * CHECKED_BYTES
-        wanted = min(CHECKED_BYTES, self.length - start)
+    async def _read_pieces(self, first: int, count: int) -> bytes | bytearray:
+        start = first * CHECKED_BYTES
+        wanted = min(count * CHECKED_BYTES, self.length - start)
         content = await read_at(self._descriptor, start, wanted)
         if len(content) != wanted:
             raise RottenBlobError("the file is shorter than it was")

@@ -30,7 +30,7 @@ def test_every_whole_piece_holds() -> None:
     checksums = PieceChecksums.of_length(checksums_of(CONTENT), len(CONTENT))
     assert checksums is not None
     for piece in range(3):
-        assert checksums.holds(piece, CONTENT[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
+        assert checksums.hold(piece, CONTENT[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
 
 
 @given(at=st.integers(0, len(CONTENT) - 1), flip=st.integers(1, 255))
@@ -41,7 +41,7 @@ def test_one_changed_byte_is_seen(at: int, flip: int) -> None:
     rotten = bytearray(CONTENT)
     rotten[at] ^= flip
     piece = at // CHECKED_BYTES
-    assert not checksums.holds(piece, rotten[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
+    assert not checksums.hold(piece, rotten[piece * CHECKED_BYTES : (piece + 1) * CHECKED_BYTES])
 
 
 def test_checksums_of_another_length_are_not_used() -> None:
