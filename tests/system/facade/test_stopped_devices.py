@@ -1,4 +1,4 @@
-"""Devices that stop reading a stored blob: each costs some hundred KiB, whatever the blob's size."""
+"""Devices that stop reading a stored blob: each costs little, whatever the size of the blob."""
 
 import asyncio
 from collections.abc import Mapping
