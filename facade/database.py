@@ -7,7 +7,7 @@ it would if asyncpg were given them together.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -32,10 +32,12 @@ DATABASE_FAILURES: Final = (
 )
 _TARGET: Final = "target_session_attrs"
 _PREFER_STANDBY: Final = "prefer-standby"
-_FIRST_PAGE: Final = "SELECT subject, signature FROM facade_statements ORDER BY subject LIMIT $1"
-_NEXT_PAGE: Final = (
-    "SELECT subject, signature FROM facade_statements WHERE subject > $2 ORDER BY subject LIMIT $1"
+# By hand, and not asyncpg's cursor: its statements have names, which meet on a pooler's sessions.
+# Pages by `subject >` would each scan the table: a security barrier has no order.
+_DECLARE: Final = (
+    "DECLARE signatures NO SCROLL CURSOR FOR SELECT subject, signature FROM facade_statements"
 )
+_FETCH: Final = f"FETCH {PAGE_ROWS} FROM signatures"
 
 
 async def connect_database(database_url: Secret) -> asyncpg.Connection:
@@ -85,19 +87,17 @@ def _rounds(query: dict[str, str]) -> Iterator[dict[str, str]]:
 
 async def signature_pages(
     connection: asyncpg.Connection,
-) -> AsyncIterator[list[tuple[str, bytes]]]:
-    """Yield subject and signature of every row, a page at a time.
+) -> AsyncGenerator[list[tuple[str, bytes]], None]:
+    """Yield subject and signature of every row there is now, a page at a time, in any order.
 
-    A row that is there all the time is in some page, and none is there twice: pages follow one
-    another by subject. What is read meanwhile on the same connection does not matter to them.
+    One scan of the table in one short transaction, during which nothing is notified. The caller
+    closes the iterator.
     """
-    page = await connection.fetch(_FIRST_PAGE, PAGE_ROWS)
-    while page:
-        yield [(row[0], row[1]) for row in page]
-        if len(page) < PAGE_ROWS:
-            return
-        await asyncio.sleep(0)  # a page that was there at once lets others go first
-        page = await connection.fetch(_NEXT_PAGE, PAGE_ROWS, page[-1][0])
+    async with connection.transaction(readonly=True):
+        await connection.execute(_DECLARE)
+        while page := await connection.fetch(_FETCH):
+            yield [(row[0], row[1]) for row in page]
+            await asyncio.sleep(0)  # a page that was there at once lets others go first
 
 
 async def require_alive(connection: asyncpg.Connection) -> None:

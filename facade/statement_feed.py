@@ -2,14 +2,15 @@
 
 One connection to Postgres, used by one task, so that what is read is applied in the order in
 which it was read. Where LISTEN is refused (a standby), or leads nowhere (a transaction pooler), the
-poll alone does it. The poll compares signatures, a page at a time, and reads only the rows that
-differ; what is notified meanwhile is read between two pages.
+poll alone does it. The poll compares signatures, and reads only the rows that differ; what is
+notified meanwhile is read in between.
 """
 
 import asyncio
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 import asyncpg
@@ -180,15 +181,15 @@ class StatementFeed:
         """Read every subject's signature, and the rows of those that differ."""
         started, started_milliseconds = _now(), int(time.time() * 1000)
         self._pending.clear()
-        present: set[str] = set()
-        async for page in signature_pages(connection):
-            present.update(subject for subject, _ in page)
-            differing = [row[0] for row in page if self._snapshot.differs(*row)]
-            for batch in _batched(differing, BATCH_ROWS):
-                await self._read(connection, batch)
-                if self._last_read is None:  # the first load: what it makes will stay
-                    gc.freeze()
-                await self._read_pending(connection)
+        present, differing = set[str](), list[str]()
+        async with aclosing(signature_pages(connection)) as pages:
+            async for page in pages:
+                present.update(subject for subject, _ in page)
+                differing += [row[0] for row in page if self._snapshot.differs(*row)]
+        for batch in _batched(differing, BATCH_ROWS):
+            await self._read(connection, batch)
+            if self._last_read is None:  # the first load: what it makes will stay
+                gc.freeze()
             await self._read_pending(connection)
         await self._read_absent(connection, present)
         self._last_read, self._rest_until = started, 2 * _now() - started

@@ -211,7 +211,7 @@ async def test_a_clock_that_jumps(
         facade.child.kill()
         clock.set(offset)
         facade.restart(wait=False)
-        await eventually(lambda: not says(facade, "not read yet"))
+        await eventually(facade.listens, seconds=30)
         assert facade.operations("/readyz")[0] == status
         if status == 200:
             assert (await device.get(path)).body == CONTENT

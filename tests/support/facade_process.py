@@ -89,7 +89,7 @@ class Facade:
         wait: bool = True,
         prefix: tuple[str, ...] = (),
     ) -> Self:
-        """Start a facade; with `wait`, return once it is ready."""
+        """Start a facade; with `wait`, return once it is ready, else once devices are let in."""
         port, operations_port = free_port(), free_port()
         environment = {
             **files.environment(database_url),
@@ -103,9 +103,12 @@ class Facade:
         return facade
 
     def restart(self, *, wait: bool = True) -> None:
-        """Start again on the same addresses and state, after `stop` or `kill`."""
+        """Start again on the same addresses and state, after `stop` or `kill`.
+
+        Without `wait`, return once it is alive: it may have much to read before it lets devices in.
+        """
         self.child = _spawn(self.files, self.environment, self.prefix)
-        self.child.wait_until(self.is_ready if wait else self.listens, READY_SECONDS)
+        self.child.wait_until(self.is_ready if wait else self.is_alive, READY_SECONDS)
 
     def stop(self) -> int:
         """Stop gracefully; return the exit status."""

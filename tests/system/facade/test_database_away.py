@@ -200,6 +200,7 @@ async def test_a_snapshot_that_is_too_old_fails_closed_and_recovers(
     assert len(upstream.requests) == asked
     facade.child.kill()
     facade.restart(wait=False)
+    await eventually(facade.listens)
     assert ready(facade)[0] == 503
     await require_unavailable(device, path)
     mortal.start()
