@@ -13,10 +13,9 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from facade.device_trust import DeviceTrust
-from facade.revocation_list import InvalidRevocationListError, RevocationList
+from facade.revocation_list import MALFORMED, InvalidRevocationListError, RevocationList
 from facade.tls import TlsConfigurationError, server_context
 
 CERTIFICATE: Final = "FACADE_TLS_CERT_FILE"
@@ -111,7 +110,7 @@ def _trust(files: TlsFiles) -> DeviceTrust:
         return DeviceTrust.build(x509.load_pem_x509_certificates(files.device_ca), lists)
     except InvalidRevocationListError as error:
         raise TlsConfigurationError(f"{DEVICE_CRL}: {error}") from error
-    except (ValueError, UnsupportedAlgorithm) as error:  # a name or key is read at its first use
+    except MALFORMED as error:  # a name or key is read at its first use
         message = f"{DEVICE_CA}: expected the PEM certificates of the device CAs"
         raise TlsConfigurationError(message) from error
 

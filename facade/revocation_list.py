@@ -14,6 +14,15 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # a million entries of 40 bytes, as PEM
 
+# What reading X.509 raises; which it is depends on what is malformed.
+MALFORMED: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _PEM_BLOCK: Final = re.compile(
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
 )
@@ -61,8 +70,7 @@ class RevocationList:
             issuer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
         except InvalidRevocationListError:
             raise
-        # Which it is depends on what is malformed; the messages may quote the file.
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+        except MALFORMED:  # the messages may quote the file
             raise InvalidRevocationListError("a CRL does not parse") from None
         for extension in extensions:
             _require_understood(extension)
@@ -76,7 +84,7 @@ class RevocationList:
             return False
         try:
             return bool(self._crl.is_signature_valid(authority.public_key()))  # type: ignore[arg-type]  # another kind of key is the TypeError
-        except (TypeError, ValueError, UnsupportedAlgorithm):
+        except MALFORMED:
             return False
 
 
