@@ -72,7 +72,7 @@ def presented_certificate(connection: ssl.SSLObject) -> x509.Certificate:
         raise RefusedConnectionError(message)
     try:
         certificate = x509.load_der_x509_certificate(der)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         message = "the certificate does not parse"
         raise RefusedConnectionError(message) from None
     if not may_authenticate_clients(certificate):
