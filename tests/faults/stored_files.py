@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 from typing import Final, Self
 
@@ -31,16 +32,19 @@ def sizes(files: list[Path]) -> int:
 
 
 def used_bytes(cache: Path) -> int:
-    """Return what counts against the quota: the bytes of what is stored and of what arrives.
+    """Return what counts against the quota at one moment: what is stored, and what arrives.
 
-    What moves from the one to the other is counted once: a file has its inode throughout.
+    Files come and go while they are looked at. All are opened; those that still have a name when
+    the last one was opened were all there at that moment.
     """
-    found: dict[int, int] = {}
-    for path in [*partials(cache), *stored_blobs(cache)]:
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            found[status.st_ino] = status.st_size
-    return sum(found.values())
+    found: dict[int, tuple[int, int]] = {}  # by inode: a file that moves is one file
+    with contextlib.ExitStack() as stack:
+        for path in [*partials(cache), *stored_blobs(cache)]:
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(path.open("rb"))
+                status = os.fstat(file.fileno())
+                found[status.st_ino] = (file.fileno(), status.st_size)
+        return sum(size for file, size in found.values() if os.fstat(file).st_nlink)
 
 
 def require_right_files(cache: Path) -> int:
