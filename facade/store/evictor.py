@@ -70,8 +70,11 @@ class Evictor:
         return True
 
     def _make_room(self, length: int, claim: Callable[[], None]) -> None:
+        # In this order: what another process commits meanwhile is noted before it moves, and so
+        # counted twice perhaps, but never missed.
+        fixed = self._fixed_bytes()
         stored = self._index.stored_bytes()
-        excess = stored + self._fixed_bytes() + length - self._max_bytes
+        excess = fixed + stored + length - self._max_bytes
         if excess > 0:
             excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
         if excess > stored:
