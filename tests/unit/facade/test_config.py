@@ -114,6 +114,18 @@ def test_each_wrong_value_is_named_alone(good: Mapping[str, str], name: str) -> 
     assert problems_of({**good, name: WRONG[name]}).keys() == {name}
 
 
+@pytest.mark.parametrize("content", [b"", CANARY.encode(), b"certificates"])
+def test_a_crl_file_that_holds_none_is_refused(
+    good: Mapping[str, str], tmp_path: Path, content: bytes
+) -> None:
+    """A certificate in its place, too."""
+    if content == b"certificates":
+        content = Path(good["FACADE_DEVICE_CA_FILE"]).read_bytes()
+    (tmp_path / "crl.pem").write_bytes(content)
+    environment = {**good, "FACADE_DEVICE_CRL_FILE": str(tmp_path / "crl.pem")}
+    assert problems_of(environment).keys() == {"FACADE_DEVICE_CRL_FILE"}
+
+
 def test_a_slip_of_the_pen_is_answered_with_the_nearest_name(good: Mapping[str, str]) -> None:
     """The default of what was meant would be used silently."""
     assert (
