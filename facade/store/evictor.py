@@ -23,6 +23,7 @@ from shared.structured_log import get_logger
 
 EVICTION_BATCH: Final = 64
 EVICTOR_WAIT_SECONDS: Final = 0.05  # until another process has made its room
+COMMITTED_WITHIN_SECONDS: Final = 60.0  # a blob is noted, synced, moved: on a slow disk too
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
 
 _log = get_logger("facade.store")
@@ -117,8 +118,7 @@ class Evictor:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            self._index.removed(digest)
-            return True
+            return self._index.forget_absent(digest, time.time() - COMMITTED_WITHIN_SECONDS)
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.evictor import COMMITTED_WITHIN_SECONDS
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.partials import ABANDONED_SECONDS, RESUMED_WITHIN_SECONDS
@@ -184,8 +186,11 @@ async def test_a_blob_of_a_longer_digest_is_a_blob(store: BlobStore, tmp_path: P
 async def test_a_blob_that_is_noted_and_not_there_is_forgotten(
     store: BlobStore, tmp_path: Path
 ) -> None:
-    """A process was killed between the two."""
+    """A process was killed between the two; for a minute it may still be on its way."""
     store.index.added(Digest.of(b"never came"), 9_000)
+    assert not await fits(store, QUOTA)
+    with closing(sqlite3.connect(store.layout.index)) as database, database:
+        database.execute("UPDATE blobs SET used_at = used_at - ?", (COMMITTED_WITHIN_SECONDS,))
     assert await fits(store, QUOTA)
     store.index.added(Digest.of(b"never came"), 9_000)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
