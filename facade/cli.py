@@ -1,6 +1,7 @@
 """The `facade` command. Words for people go to standard error, results to standard output."""
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -29,6 +30,10 @@ from shared.keys import InvalidKeyFileError
 
 FAILED_EXIT_CODE: Final = 1
 
+# Pulls make hardly any reference cycles: with Python's own threshold of 700 objects, looking for
+# them was measured at a tenth of the CPU of a warm pull.
+COLLECT_AFTER_OBJECTS: Final = 50_000
+
 
 @click.group()
 def main() -> None:
@@ -54,6 +59,7 @@ def serve_command() -> None:
     settings = _settings()
     structured_log.configure(settings.log_level)
     _raise_descriptor_limit()
+    _collect_seldom()
     map_large_blocks()
     try:
         uvloop.run(_serve_until_signalled(settings))
@@ -85,3 +91,10 @@ def _raise_descriptor_limit() -> None:
     """Use all descriptors that we may: every device is one, and so is every upstream pull."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _collect_seldom() -> None:
+    """Leave what was imported out of every collection, and look for cycles less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, *gc.get_threshold()[1:])
