@@ -98,7 +98,6 @@ async def test_a_query_changes_nothing(served: Served, query: bytes) -> None:
         b"Forwarded: for=127.0.0.1;host=evil.example\r\n",
         b"X-SSL-Client-Cert: none\r\nX-Client-Verify: SUCCESS\r\n",
         b"Authorization: Basic cm9ib3Q6d3Jvbmc=\r\n",
-        b"Range: bytes=0-1\r\n",
         b"Accept: text/html\r\nAccept-Encoding: gzip, br\r\n",
         b"Upgrade: h2c\r\nConnection: Upgrade\r\n",
         b"Expect: 100-continue\r\n",
