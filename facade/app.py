@@ -10,31 +10,31 @@ from uuid import UUID
 
 from aiohttp import web
 
-from facade.bandwidth import Bandwidth
 from facade.config import FacadeSettings
-from facade.connection_limits import ConnectionLimits
-from facade.device_endpoint import serve_devices
-from facade.device_identity import IdentityRule, compile_uri_pattern
-from facade.device_server import DeviceServer
+from facade.content.open_content import Approvals, open_content
+from facade.devices.connection_limits import ConnectionLimits
+from facade.devices.device_endpoint import serve_devices
+from facade.devices.device_identity import IdentityRule, compile_uri_pattern
+from facade.devices.device_server import DeviceServer
+from facade.devices.live_connections import LiveConnections
+from facade.devices.presented_device import PresentedDevice
+from facade.devices.startup_files import StartupFiles
 from facade.health import Readiness, operations_app
-from facade.live_connections import LiveConnections
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
-from facade.open_content import Approvals, open_content
-from facade.opener import Opener
-from facade.payer import Payers
-from facade.presented_device import PresentedDevice
-from facade.providers import open_providers
-from facade.pull_handler import PullHandler
-from facade.pull_turns import PullTurns
-from facade.remembering import Remembering
-from facade.snapshot import Change, Outcome, Snapshot
+from facade.pulls.payer import Payers
+from facade.pulls.pull_handler import PullHandler
+from facade.pulls.pull_turns import PullTurns
+from facade.registries.bandwidth import Bandwidth
+from facade.registries.opener import Opener
+from facade.registries.providers import open_providers
+from facade.registries.upstream_connector import UpstreamConnector
+from facade.registries.upstreams import Upstreams
 from facade.start_error import StartError
-from facade.startup_files import StartupFiles
-from facade.state_file import StateFile
-from facade.statement_feed import StatementFeed
-from facade.upstream_connector import UpstreamConnector
-from facade.upstreams import Upstreams
+from facade.statements.remembering import Remembering
+from facade.statements.snapshot import Change, Outcome, Snapshot
+from facade.statements.state_file import StateFile
+from facade.statements.statement_feed import StatementFeed
 from shared.setting_types import ListenAddress
 
 _CONNECTION: Final = "connection"

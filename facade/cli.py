@@ -11,13 +11,13 @@ import click
 import uvloop
 
 from facade.app import serve
-from facade.commands import check_command, resolve_command, tags_command
+from facade.commands.definitions import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
+from facade.devices.tls import TlsConfigurationError
 from facade.process_memory import map_large_blocks
 from facade.start_error import StartError
-from facade.state_file import StateFileError
+from facade.statements.state_file import StateFileError
 from facade.store.blob_store import StoreError
-from facade.tls import TlsConfigurationError
 from shared import structured_log
 from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,

@@ -7,10 +7,10 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 from typing_extensions import override
 
-from facade.absences import ABSENCE_SECONDS
-from facade.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
-from facade.device_allowance import CostLimits
-from facade.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
+from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
+from facade.devices.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
+from facade.pulls.device_allowance import CostLimits
+from facade.registries.absences import ABSENCE_SECONDS
 from facade.setting_files import (
     CertificateFile,
     PrivateKeyFile,

@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import web
 from attrs import define
 
-from facade.device_trust import TrustStanding
+from facade.devices.device_trust import TrustStanding
 from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
-from facade.snapshot import Snapshot
-from facade.statement_feed import StatementFeed
+from facade.statements.snapshot import Snapshot
+from facade.statements.statement_feed import StatementFeed
 
 _NEVER_READ: Final = -1
 

@@ -5,8 +5,8 @@ from typing import Final
 from attrs import field, frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from facade.device_metrics import DeviceMetrics
-from facade.store_metrics import StoreMetrics
+from facade.devices.device_metrics import DeviceMetrics
+from facade.store.store_metrics import StoreMetrics
 from shared.oci import Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

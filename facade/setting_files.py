@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from facade.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
-from facade.revocation_list import RevocationList
+from facade.devices.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
+from facade.devices.revocation_list import RevocationList
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.setting_types import Form, parse_readable_file
 

@@ -24,8 +24,8 @@ from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
 from facade.store.reconcile import reconcile
+from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob
-from facade.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.thread_work import finish_in_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName

@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from facade.store.index_file import IndexFile
 from facade.store.layout import FlightKey
-from facade.store_metrics import StoreMetrics
+from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
 

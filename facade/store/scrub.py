@@ -16,7 +16,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.file_lock import lock_exclusively
 from facade.store.inode import is_file_at
 from facade.store.layout import FILE_MODE
-from facade.store_metrics import FOUND_BY_SCRUB
+from facade.store.store_metrics import FOUND_BY_SCRUB
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest, Hasher
 from shared.structured_log import get_logger

@@ -18,22 +18,22 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
-from facade.absences import Absences
-from facade.arrival import ArrivalEndedError
-from facade.byte_range import ByteRange, Span
-from facade.circuit_breaker import CircuitBreaker
-from facade.content import Asked
-from facade.far_ranges import FarRanges
-from facade.flights import Flights
-from facade.held_back import WrongBytesError
-from facade.payer import Payer
-from facade.pull_path import Pull
+from facade.content.arrival import ArrivalEndedError
+from facade.content.far_ranges import FarRanges
+from facade.content.flights import Flights
+from facade.content.held_back import WrongBytesError
+from facade.content.source import Asked
+from facade.content.stored_content import StoredContent
+from facade.pulls.byte_range import ByteRange, Span
+from facade.pulls.payer import Payer
+from facade.pulls.pull_path import Pull
+from facade.registries.absences import Absences
+from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
 from facade.store.layout import FlightKey, Layout
-from facade.stored_content import StoredContent
-from facade.upstream import Upstream
-from facade.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName

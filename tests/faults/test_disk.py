@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.held_back import PIECE_BYTES
+from facade.content.held_back import PIECE_BYTES
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import partials, require_right_files, stored_blobs
 from tests.support.device_stream import End

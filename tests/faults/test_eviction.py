@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.held_back import PIECE_BYTES
+from facade.content.held_back import PIECE_BYTES
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import QuotaWatch, require_right_files

@@ -15,7 +15,7 @@ import pytest
 from attrs import define, evolve, field, frozen
 
 from deploy.dev.processes import ChildFailedError
-from facade.held_back import PIECE_BYTES
+from facade.content.held_back import PIECE_BYTES
 from facade.store.layout import FlightKey, Layout
 from shared.approved_connection import approved_connection
 from shared.oci import Digest, Kind

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from deploy.dev.processes import free_port
-from facade.background_proofs import PROOF_HOLDS_SECONDS
+from facade.content.background_proofs import PROOF_HOLDS_SECONDS
 from facade.store.index import NOTICED_WITHIN_SECONDS
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import ConnectionApproval

@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from facade.held_back import PIECE_BYTES
+from facade.content.held_back import PIECE_BYTES
 from shared.oci import OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.eventually import eventually

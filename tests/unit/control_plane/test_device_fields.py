@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.device_revocation_request import RevocationTarget
-from facade.device_identity import (
+from facade.devices.device_identity import (
     IdentityKind,
     IdentityRule,
     UnidentifiedDeviceError,

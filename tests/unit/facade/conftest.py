@@ -6,10 +6,10 @@ from typing import Protocol
 
 import pytest
 
-from facade.absences import Absences
-from facade.bandwidth import Bandwidth
-from facade.circuit_breaker import CircuitBreaker
-from facade.upstream import Upstream
+from facade.registries.absences import Absences
+from facade.registries.bandwidth import Bandwidth
+from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.upstream import Upstream
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.absences import ABSENCE_SECONDS, MAX_ABSENCES, Absence, Absences
+from facade.registries.absences import ABSENCE_SECONDS, MAX_ABSENCES, Absence, Absences
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import NotFoundError
 from tests.support.clock import Clock

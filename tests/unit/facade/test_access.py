@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.access import Allowed, DenialReason, Denied, authorize_pull, longest_prefix_first
-from facade.device_identity import DeviceIdentity
-from facade.pull_path import Pull
+from facade.devices.device_identity import DeviceIdentity
+from facade.pulls.access import Allowed, DenialReason, Denied, authorize_pull, longest_prefix_first
+from facade.pulls.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Kind, RepositoryName

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from attrs import define, frozen
 
-from facade.background_proofs import (
+from facade.content.background_proofs import (
     MAX_PROOFS_AT_ONCE,
     PAUSE_SECONDS,
     PROOF_HOLDS_SECONDS,
@@ -20,14 +20,14 @@ from facade.background_proofs import (
     BackgroundProofs,
     Right,
 )
-from facade.content import Asked
-from facade.payer import Payer
-from facade.pull_path import Pull
+from facade.content.source import Asked
+from facade.pulls.payer import Payer
+from facade.pulls.pull_path import Pull
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, Membership
 from facade.store.layout import FlightKey
-from facade.store_metrics import StoreMetrics
-from facade.upstream import Upstream
-from facade.upstreams import Upstreams
+from facade.store.store_metrics import StoreMetrics
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName

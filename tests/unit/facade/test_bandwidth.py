@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from facade.bandwidth import BURST_SECONDS, SLICE_BYTES, Bandwidth
+from facade.registries.bandwidth import BURST_SECONDS, SLICE_BYTES, Bandwidth
 from shared.oci import Digest, Kind, RepositoryName
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.byte_range import ByteRange, Span, UnsatisfiableRangeError
+from facade.pulls.byte_range import ByteRange, Span, UnsatisfiableRangeError
 
 LENGTH = 100
 

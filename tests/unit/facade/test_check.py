@@ -12,11 +12,11 @@ from attrs import evolve
 from typing_extensions import override
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.check import CheckMeans, check_connection
-from facade.check_report import CheckReport, CheckStep, StepOutcome, StepReport
-from facade.opener import Opener
-from facade.providers import Providers
-from facade.typed_reference import TypedDigest
+from facade.commands.check import CheckMeans, check_connection
+from facade.commands.check_report import CheckReport, CheckStep, StepOutcome, StepReport
+from facade.commands.typed_reference import TypedDigest
+from facade.registries.opener import Opener
+from facade.registries.providers import Providers
 from shared.approved_connection import approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
 from shared.keys import load_sealing_private_keys

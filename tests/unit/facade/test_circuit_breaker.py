@@ -3,14 +3,14 @@
 import pytest
 from attrs import define
 
-from facade.circuit_breaker import (
+from facade.content.held_back import WrongBytesError
+from facade.registries.circuit_breaker import (
     FAILURES_TO_OPEN,
     FIRST_WAIT_SECONDS,
     MAX_WAIT_SECONDS,
     CircuitBreaker,
     CircuitOpenError,
 )
-from facade.held_back import WrongBytesError
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,

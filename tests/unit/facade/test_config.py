@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from facade.config import PREFIX, FacadeSettings
-from facade.device_allowance import CostLimits
-from facade.device_identity import IdentityKind
+from facade.devices.device_identity import IdentityKind
+from facade.pulls.device_allowance import CostLimits
 from shared.environment import ConfigurationError, load
 from shared.keys import private_pem, public_pem
 from shared.upstream.transport import Timeouts

@@ -6,8 +6,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.access import longest_prefix_first
-from facade.connection_index import ConnectionIndex
+from facade.pulls.access import longest_prefix_first
+from facade.statements.connection_index import ConnectionIndex
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost

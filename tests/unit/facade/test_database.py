@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.database import urls_of_hosts
+from facade.statements.database import urls_of_hosts
 
 hosts = st.sampled_from(["a.example", "b.example:5433", "127.0.0.1:5432", "[::1]:5432", "%2Frun"])
 users = st.sampled_from(["", "u@", "u:p@", "u%40x:p%2C%40%3A@"])

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from facade.device_allowance import (
+from facade.pulls.device_allowance import (
     MAX_WAIT_SECONDS,
     CostLimits,
     DeviceAllowances,

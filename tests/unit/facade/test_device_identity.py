@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.dev.device_ca import CLIENT_AUTH, SERVER_AUTH, CertificateAuthority
 from facade.config import DEFAULT_URI_PATTERN
-from facade.device_identity import (
+from facade.devices.device_identity import (
     IdentityKind,
     IdentityRule,
     InvalidUriPatternError,

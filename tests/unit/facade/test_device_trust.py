@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from facade.device_trust import DeviceTrust
-from facade.presented_device import Authority, PresentedDevice
-from facade.revocation_list import InvalidRevocationListError, RevocationList
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -8,15 +8,15 @@ import pytest
 from attrs import define, field
 from typing_extensions import override
 
-from facade.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
-from facade.download import (
+from facade.content.download import (
     MAX_RESUMES_WITHOUT_PROGRESS,
     blob_length,
     continue_download,
     open_download,
 )
-from facade.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
-from facade.upstream import Upstream
+from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
+from facade.registries.upstream import Upstream
 from shared.oci import Digest, RepositoryName
 from shared.upstream.errors import (
     BrokenBodyError,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from facade.device_listener import Handshakes, site_of
+from facade.devices.device_listener import Handshakes, site_of
 
 
 async def stalled(name: str, ended: list[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
 from shared.oci import Digest
 
 SIZES = st.one_of(

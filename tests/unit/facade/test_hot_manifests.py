@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.hot_manifests import HotManifests
+from facade.content.hot_manifests import HotManifests
 from shared.oci import Digest
 
 CONTENTS = [bytes([number]) * (10 * number) for number in range(1, 9)]

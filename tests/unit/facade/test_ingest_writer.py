@@ -8,7 +8,7 @@ import time
 import pytest
 from attrs import define, field
 
-from facade.ingest_writer import GATHERED_BYTES, IngestWriter
+from facade.content.ingest_writer import GATHERED_BYTES, IngestWriter
 from tests.support.eventually import eventually
 
 TINY_HOLD_SECONDS = 0.0005  # so that the timer falls into everything else

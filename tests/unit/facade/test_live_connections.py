@@ -7,13 +7,13 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.connection_limits import MOST_CONNECTIONS_BY_DEFAULT, ConnectionLimits
-from facade.device_identity import DeviceIdentity
-from facade.device_metrics import DeviceMetrics
-from facade.device_trust import DeviceTrust
-from facade.live_connections import WAITING_TOO, LiveConnections
-from facade.presented_device import Authority, PresentedDevice
-from facade.revocation_list import RevocationList
+from facade.devices.connection_limits import MOST_CONNECTIONS_BY_DEFAULT, ConnectionLimits
+from facade.devices.device_identity import DeviceIdentity
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.live_connections import WAITING_TOO, LiveConnections
+from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.revocation_list import RevocationList
 from shared.statement import device_subject
 
 CA = CertificateAuthority.create("live connections CA")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.held_back import WrongBytesError
-from facade.manifest import VerifiedManifest, fetch_manifest, verify_manifest
+from facade.content.held_back import WrongBytesError
+from facade.content.manifest import VerifiedManifest, fetch_manifest, verify_manifest
 from shared.oci import (
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,

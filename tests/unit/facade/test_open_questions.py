@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from attrs import define, field
 
-from facade.open_questions import OpenQuestions
+from facade.registries.open_questions import OpenQuestions
 from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
 from tests.support.eventually import eventually
 

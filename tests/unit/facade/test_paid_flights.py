@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from facade.arrival import Arrival
-from facade.device_allowance import CostLimits, TooManyDownloadsError
-from facade.flights import Flights, Pay
-from facade.held_back import PIECE_BYTES
-from facade.payer import PaidDownload, Payer, Payers
+from facade.content.arrival import Arrival
+from facade.content.flights import Flights, Pay
+from facade.content.held_back import PIECE_BYTES
+from facade.pulls.device_allowance import CostLimits, TooManyDownloadsError
+from facade.pulls.payer import PaidDownload, Payer, Payers
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.layout import FlightKey
-from facade.upstream import Upstream
-from facade.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Digest, Kind, RepositoryName

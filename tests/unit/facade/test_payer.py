@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from facade.device_allowance import (
+from facade.pulls.device_allowance import (
     MAX_WAIT_SECONDS,
     CostLimits,
     TooManyDownloadsError,
     TooManyMissesError,
 )
-from facade.payer import Payer, Payers
+from facade.pulls.payer import Payer, Payers
 
 A_MINUTE = 600  # misses: ten a second
 LIMITS = CostLimits(misses_per_minute=A_MINUTE, downloads=2)

@@ -1,6 +1,6 @@
 """Pieces grow for a device that keeps up, and shrink for one that does not."""
 
-from facade.piece_size import LARGE_BYTES, QUICK_PIECES, SLOW_SECONDS, SMALL_BYTES, PieceSize
+from facade.pulls.piece_size import LARGE_BYTES, QUICK_PIECES, SLOW_SECONDS, SMALL_BYTES, PieceSize
 
 
 def test_pieces_are_small_until_the_device_has_kept_up_for_a_while() -> None:

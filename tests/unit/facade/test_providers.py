@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from facade.opener import Opener
-from facade.providers import Providers, StaticProvider
+from facade.registries.opener import Opener
+from facade.registries.providers import Providers, StaticProvider
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
 from shared.keys import load_sealing_private_keys

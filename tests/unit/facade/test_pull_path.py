@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.pull_path import (
+from facade.pulls.pull_path import (
     MAX_PATH_CHARACTERS,
     ApiVersionCheck,
     Pull,

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from facade.pull_turns import PullTurns, TooManyPullsError
+from facade.pulls.pull_turns import PullTurns, TooManyPullsError
 
 
 async def test_as_many_as_may_run_at_once_and_the_next_follow_in_order() -> None:

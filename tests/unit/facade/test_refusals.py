@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from facade.refusals import (
+from facade.registries.refusals import (
     MAX_REFUSALS,
     NONSENSE_SECONDS,
     REFUSAL_SECONDS,

@@ -14,15 +14,15 @@ from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from facade.config import DEFAULT_URI_PATTERN
-from facade.device_connection import PullAbortedError
-from facade.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
-from facade.device_metrics import DeviceMetrics
-from facade.device_server import DeviceServer
-from facade.device_trust import DeviceTrust
-from facade.held_back import WrongBytesError
-from facade.live_connections import LiveConnections
-from facade.relay import relay
-from facade.tls import server_context
+from facade.content.held_back import WrongBytesError
+from facade.devices.device_connection import PullAbortedError
+from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.device_server import DeviceServer
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.live_connections import LiveConnections
+from facade.devices.tls import server_context
+from facade.pulls.relay import relay
 from shared.upstream.errors import BrokenBodyError, UpstreamError
 from tests.support.device_stream import End, device_stream
 from tests.support.eventually import eventually

@@ -10,9 +10,9 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from facade.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.snapshot import Remembered, Snapshot, StatementRow, verify_row
-from facade.state_file import STATE_FILE_NAME, StateFile
+from facade.statements.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
+from facade.statements.snapshot import Remembered, Snapshot, StatementRow, verify_row
+from facade.statements.state_file import STATE_FILE_NAME, StateFile
 from shared.keys import key_id
 from tests.support.eventually import eventually
 from tests.support.statement_writer import StatementWriter

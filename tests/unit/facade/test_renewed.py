@@ -7,8 +7,8 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.refusals import REFUSAL_SECONDS
-from facade.renewed import (
+from facade.registries.refusals import REFUSAL_SECONDS
+from facade.registries.renewed import (
     AHEAD_PAUSE_SECONDS,
     EXPIRY_MARGIN_SECONDS,
     FORCED_INTERVAL_SECONDS,

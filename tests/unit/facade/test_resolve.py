@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.held_back import WrongBytesError
-from facade.resolve import (
+from facade.commands.resolve import (
     MAX_PLATFORMS,
     PlatformManifest,
     ResolvedTag,
@@ -17,6 +16,7 @@ from facade.resolve import (
     platforms_of,
     resolve_tag,
 )
+from facade.content.held_back import WrongBytesError
 from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest, RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient

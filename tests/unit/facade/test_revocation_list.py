@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.revocation_list import InvalidRevocationListError, RevocationList
+from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DAY = dt.timedelta(days=1)

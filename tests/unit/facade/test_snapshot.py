@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from facade.device_identity import DeviceIdentity
-from facade.snapshot import (
+from facade.devices.device_identity import DeviceIdentity
+from facade.statements.snapshot import (
     Outcome,
     RefusedRow,
     Remembered,

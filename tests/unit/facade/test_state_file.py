@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from facade.snapshot import Remembered, StatementRow
-from facade.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
+from facade.statements.snapshot import Remembered, StatementRow
+from facade.statements.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
 from shared.statement import StoredStatement
 
 SUBJECT = "connection/00000000-0000-0000-0000-000000000001"
@@ -22,8 +22,8 @@ KILLS = 8
 WRITER = """
 import sys
 from pathlib import Path
-from facade.snapshot import Remembered
-from facade.state_file import StateFile
+from facade.statements.snapshot import Remembered
+from facade.statements.state_file import StateFile
 from shared.statement import StoredStatement
 
 state = StateFile.open(Path(sys.argv[1]))

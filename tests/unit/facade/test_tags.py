@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 from typing_extensions import override
 
-from facade.tags import list_tags
+from facade.commands.tags import list_tags
 from shared.oci import RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient

@@ -17,7 +17,7 @@ from deploy.dev.device_ca import (
     CertificateFiles,
     IssuedCertificate,
 )
-from facade.tls import (
+from facade.devices.tls import (
     RefusedConnectionError,
     TlsConfigurationError,
     presented_certificate,

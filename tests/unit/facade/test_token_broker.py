@@ -12,9 +12,9 @@ import attrs
 import pytest
 from attrs import define, field
 
-from facade.refusals import REFUSAL_SECONDS
-from facade.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
-from facade.token_broker import MAX_TOKENS, Credentials, TokenBroker
+from facade.registries.refusals import REFUSAL_SECONDS
+from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
+from facade.registries.token_broker import MAX_TOKENS, Credentials, TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, OtherChallenge

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from attrs import define
 
-from facade.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
-from facade.token_broker import TokenBroker
+from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
+from facade.registries.token_broker import TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.challenge import BasicChallenge, BearerChallenge

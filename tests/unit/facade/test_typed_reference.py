@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.typed_reference import (
+from facade.commands.typed_reference import (
     TypedDigest,
     TypedRepository,
     TypedTag,

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from facade.absences import ABSENCE_SECONDS, Absences
-from facade.circuit_breaker import FAILURES_TO_OPEN, CircuitOpenError
-from facade.held_back import WrongBytesError
-from facade.upstream import Upstream
-from facade.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.content.held_back import WrongBytesError
+from facade.registries.absences import ABSENCE_SECONDS, Absences
+from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitOpenError
+from facade.registries.upstream import Upstream
+from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import NotFoundError, ServerError, UpstreamError

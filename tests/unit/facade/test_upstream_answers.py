@@ -2,12 +2,12 @@
 
 import pytest
 
-from facade.absences import RememberedAbsenceError
-from facade.circuit_breaker import CircuitOpenError
-from facade.device_allowance import TooManyDownloadsError, TooManyMissesError
-from facade.held_back import WrongBytesError
-from facade.upstream_answers import answer_to, why_not_asked
-from facade.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.content.held_back import WrongBytesError
+from facade.pulls.device_allowance import TooManyDownloadsError, TooManyMissesError
+from facade.pulls.upstream_answers import answer_to, why_not_asked
+from facade.registries.absences import RememberedAbsenceError
+from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (

@@ -12,9 +12,9 @@ import pytest
 from attrs import define, evolve, field, frozen
 from typing_extensions import override
 
-from facade.circuit_breaker import CircuitBreaker
-from facade.upstream import Upstream
-from facade.upstreams import ConnectionRevokedError, Upstreams
+from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.registry_host import RegistryHost

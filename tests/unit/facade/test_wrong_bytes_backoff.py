@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from facade.held_back import WrongBytesError
-from facade.wrong_bytes_backoff import (
+from facade.content.held_back import WrongBytesError
+from facade.registries.wrong_bytes_backoff import (
     FIRST_WAIT_SECONDS,
     MAX_BACKOFFS,
     MAX_WAIT_SECONDS,

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import pytest
 
-from facade.renewed import Lasting, Renewed
-from facade.token_broker import TokenBroker
+from facade.registries.renewed import Lasting, Renewed
+from facade.registries.token_broker import TokenBroker
 from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret

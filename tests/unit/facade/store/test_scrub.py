@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from facade.store.blob_store import BlobStore
 from facade.store.scrub import SCRUBBED_EVERY_SECONDS, STEP_BYTES, Scrubber
-from facade.store_metrics import StoreMetrics
+from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest
 from tests.support.eventually import eventually
 from tests.unit.facade.store.test_quota import keep

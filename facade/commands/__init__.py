@@ -1,0 +1,1 @@
+"""`facade check`, `tags` and `resolve`."""

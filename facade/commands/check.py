@@ -1,0 +1,208 @@
+"""One connection, tried for real from where its secret is: every step of a pull, in words.
+
+Unlike a facade that serves, a check remembers nothing, logs in once, and goes on behind a step
+only where that one went well.
+"""
+
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from typing import assert_never
+
+from attrs import field, frozen
+
+from facade.commands.check_login import CheckLogin
+from facade.commands.check_report import (
+    STEP_OF_ERROR,
+    CheckReport,
+    CheckStep,
+    StepFailedError,
+    Tell,
+)
+from facade.commands.typed_reference import TypedDigest
+from facade.registries.external_id import check_external_id
+from facade.registries.providers import Providers
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.oci import Kind
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.challenge import Challenge
+from shared.upstream.check import CHECK_TIMEOUTS
+from shared.upstream.client import RegistryClient
+from shared.upstream.credentials.ecr import EcrProvider
+from shared.upstream.credentials.short_lived import CredentialProvider
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import NotFoundError, Step, UpstreamError
+from shared.upstream.proxy import OutboundProxy
+from shared.upstream.resolver import PinnedResolver
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import UpstreamTransport
+
+
+@frozen
+class CheckMeans:
+    """What checks are made with."""
+
+    providers: Providers
+    allow_loopback: bool
+    proxy: OutboundProxy | None
+
+
+async def check_connection(
+    connection: ApprovedConnection, means: CheckMeans, asked: TypedDigest | None, tell: Tell
+) -> CheckReport:
+    """Try a connection, and a digest that it serves; tell of each step as it happens."""
+    report = CheckReport(connection, tell)
+    target = UpstreamTarget.of_document(connection.document, allow_loopback=means.allow_loopback)
+    async with AsyncExitStack() as stack:
+        with suppress(StepFailedError):  # the report has it
+            await _Check(connection, means, target, report, stack).run(asked)
+    return report
+
+
+@frozen
+class _Check:
+    _connection: ApprovedConnection
+    _means: CheckMeans
+    _target: UpstreamTarget
+    _report: CheckReport
+    _stack: AsyncExitStack = field(repr=False)
+
+    async def run(self, asked: TypedDigest | None) -> None:
+        """Take every step; raise `StepFailedError` behind the one that failed."""
+        self._read_statement()
+        provider = self._open_secret()
+        await self._resolve()
+        transport = await self._open_transport()
+        challenges = await self._reach(transport)
+        credential = await self._mint_credential(provider)
+        login = CheckLogin(transport, credential, self._report)
+        if asked is None:
+            await login.at_root(challenges)
+        else:
+            # Artifactory names a token endpoint for each repository, and another at its root.
+            await self._pull(RegistryClient(transport, login), login, asked)
+
+    def _read_statement(self) -> None:
+        connection = self._connection
+        if connection.expires_at is not None and connection.expires_at <= datetime.now(UTC):
+            self._report.fail(
+                CheckStep.STATEMENT, f"it expired at {_second(connection.expires_at)}"
+            )
+        self._report.ok(
+            CheckStep.STATEMENT,
+            f"verified, by {connection.approved_by} at {_second(connection.approved_at)};"
+            f" {connection.fingerprint}, generation {connection.generation}",
+        )
+
+    def _open_secret(self) -> CredentialProvider | None:
+        try:
+            provider = self._means.providers.provider_of(self._connection)
+        except SealedSecretError as error:
+            self._report.fail(CheckStep.SECRET, str(error))
+        match self._connection.document.credential:
+            case Anonymous():
+                self._report.skipped(CheckStep.SECRET, "the connection is anonymous")
+            case EcrRole():
+                self._report.skipped(CheckStep.SECRET, "a role needs none")
+            case UsernameAndToken(username=username):
+                self._report.ok(CheckStep.SECRET, f"it is the token of {username}")
+            case GoogleServiceAccount(client_email=client_email):
+                self._report.ok(CheckStep.SECRET, f"it is the key of {client_email}")
+            case _ as unreachable:
+                assert_never(unreachable)
+        return provider
+
+    async def _resolve(self) -> None:
+        proxy, endpoint = self._means.proxy, self._target.endpoint
+        if proxy is not None and proxy.resolves_names:
+            self._report.skipped(CheckStep.RESOLVE, "the outbound proxy does")
+            return
+        resolver = PinnedResolver(self._target.egress_rule)
+        try:
+            with self._report.failing_at(CheckStep.RESOLVE):
+                found = await resolver.resolve(endpoint.raw_host or "", endpoint.port or 0)
+        finally:
+            await resolver.close()
+        addresses = ", ".join(each["host"] for each in found)
+        self._report.ok(CheckStep.RESOLVE, f"{endpoint.raw_host} is at {addresses}")
+
+    async def _open_transport(self) -> UpstreamTransport:
+        with self._report.failing_at(CheckStep.TLS):
+            transport = await UpstreamTransport.open(
+                self._target, timeouts=CHECK_TIMEOUTS, proxy=self._means.proxy
+            )
+        self._stack.push_async_callback(transport.close)
+        return transport
+
+    async def _reach(self, transport: UpstreamTransport) -> tuple[Challenge, ...] | None:
+        """Return the challenges of a registry that asks for a login, None where it does not."""
+        client = RegistryClient(transport, OneShotAuthorizer(transport, None))
+        try:
+            ping = await client.ping()
+        except UpstreamError as error:
+            failed_at = _step_of_reaching(error)
+            self._tell_connected(failed_at)
+            self._report.fail_with(error, failed_at)
+        self._tell_connected(CheckStep.CHALLENGE)
+        return None if ping.is_open else ping.challenges
+
+    def _tell_connected(self, reached: CheckStep) -> None:
+        """Tell of what went well on the way to a step that is told by itself."""
+        if reached is CheckStep.CONNECT:
+            return
+        through = " through the outbound proxy" if self._means.proxy else ""
+        self._report.ok(CheckStep.CONNECT, f"to {self._target.endpoint.authority}{through}")
+        if self._target.plain_http:
+            self._report.skipped(CheckStep.TLS, "plain HTTP, as approved")
+        elif reached is not CheckStep.TLS:
+            self._report.ok(CheckStep.TLS, "the certificate is trusted")
+
+    async def _mint_credential(self, provider: CredentialProvider | None) -> BasicCredential | None:
+        """Return what the registry is shown; Google and AWS are asked for it."""
+        if provider is None:
+            return None
+        role = self._connection.document.credential
+        try:
+            minted = await provider.mint()
+        except UpstreamError as error:
+            if isinstance(role, EcrRole) and error.step is not Step.ASSUME_ROLE:
+                self._report.ok(CheckStep.ASSUME_ROLE, "the facade's identity may")
+            self._report.fail_with(error, STEP_OF_ERROR.get(error.step, CheckStep.EXCHANGE))
+        if isinstance(provider, EcrProvider) and isinstance(role, EcrRole):
+            self._report.ok(CheckStep.ASSUME_ROLE, "the facade's identity may")
+            await check_external_id(provider, role, self._report)
+        if minted.lifetime_seconds is not None:
+            self._report.minted(minted.lifetime_seconds, "the provider")
+        return minted.basic
+
+    async def _pull(self, client: RegistryClient, login: CheckLogin, asked: TypedDigest) -> None:
+        for kind in Kind:
+            with self._report.failing_at(CheckStep.PULL):
+                found = await _found(client, kind, asked)
+            if found is not None:
+                login.was_let_in()
+                self._report.ok(CheckStep.PULL, found)
+                return
+        self._report.fail(CheckStep.PULL, "the registry has no manifest and no blob of this digest")
+
+
+def _second(moment: datetime) -> str:
+    return moment.isoformat(" ", "seconds")
+
+
+def _step_of_reaching(error: UpstreamError) -> CheckStep:
+    step = STEP_OF_ERROR.get(error.step, CheckStep.CHALLENGE)
+    # The host itself was resolved: it is one that the registry redirects to.
+    return CheckStep.CHALLENGE if step is CheckStep.RESOLVE else step
+
+
+async def _found(client: RegistryClient, kind: Kind, asked: TypedDigest) -> str | None:
+    """Return what the registry says of the digest, None where it does not have it."""
+    try:
+        async with client.fetch(kind, asked.at.repository, asked.digest, method="HEAD") as answer:
+            what = "a manifest" if kind is Kind.MANIFEST else "a blob"
+            size = "" if answer.content_length is None else f" of {answer.content_length} bytes"
+            return f"the registry has {what}{size}"
+    except NotFoundError:
+        return None

@@ -1,0 +1,123 @@
+"""What the commands beside `serve` have in common: how they begin, and with what they end."""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+
+import click
+import uvloop
+from attrs import frozen
+
+from facade.commands.check_report import words_of
+from facade.commands.typed_reference import TypedRepository
+from facade.config import PREFIX, FacadeSettings, UpstreamSettings
+from facade.content.held_back import WrongBytesError
+from facade.metrics import Metrics
+from facade.pulls.access import DenialReason, Denied, serving_connection
+from facade.registries.opener import Opener
+from facade.registries.providers import Providers, open_providers
+from facade.registries.upstream_connector import UpstreamConnector
+from facade.statements.approvals import Approvals, DatabaseUnreadableError, read_approvals
+from shared import structured_log
+from shared.approved_connection import ApprovedConnection
+from shared.environment import (
+    CONFIGURATION_ERROR_EXIT_CODE,
+    ConfigurationError,
+    exit_with_configuration_error,
+    load,
+)
+from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
+from shared.log_fields import bounded_text
+from shared.registry_host import RegistryHost
+from shared.safe_message import SafeMessage
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.client import RegistryClient
+from shared.upstream.errors import UpstreamError
+
+FAILED_EXIT_CODE: Final = 1
+
+
+class NotServedError(SafeMessage, Exception):
+    """No approved connection serves what was asked for; the message says why."""
+
+
+@frozen
+class CommandMeans:
+    """What a command asks with."""
+
+    settings: UpstreamSettings
+    approvals: Approvals
+    providers: Providers
+
+    def connection_of(self, asked: TypedRepository) -> ApprovedConnection:
+        """Return the connection that serves a repository; raise `NotServedError`."""
+        candidates = self.approvals.snapshot.connections_of(asked.host)
+        decision = serving_connection(asked.repository, candidates, datetime.now(UTC))
+        if isinstance(decision, Denied):
+            raise NotServedError(f"{asked}: {decision.reason}")
+        return decision.connection
+
+    def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
+        """Return every approved connection of a host; raise `NotServedError` for none."""
+        connections = self.approvals.snapshot.connections_of(host)
+        if not connections:
+            raise NotServedError(f"{host}: {DenialReason.NOT_CONNECTED}")
+        return connections
+
+    @asynccontextmanager
+    async def client_of(self, connection: ApprovedConnection) -> AsyncIterator[RegistryClient]:
+        """Give the connection's client, made as a facade that serves makes it."""
+        connector = UpstreamConnector(
+            self.providers,
+            Metrics.create(),
+            allow_loopback=self.settings.allow_loopback,
+            proxy=self.settings.outbound_proxy,
+        )
+        client = await connector.client(connection)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+Work = Callable[[CommandMeans], Awaitable[bool]]
+
+
+def run_command(work: Work) -> NoReturn:
+    """Do a command's work, and exit: 0 if it tells of success, else 1; 2 where it cannot begin."""
+    structured_log.configure("warning", structured_log.STANDARD_ERROR)
+    try:
+        settings = load(UpstreamSettings, PREFIX, beside=(FacadeSettings,))
+        succeeded = uvloop.run(_begin(settings, work))
+    except ConfigurationError as error:
+        exit_with_configuration_error(error)
+    except InvalidKeyFileError as error:
+        say(f"facade: {error}")
+        sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
+    except UpstreamError as error:
+        _fail(words_of(error))
+    except (DatabaseUnreadableError, NotServedError, SealedSecretError, WrongBytesError) as error:
+        _fail(str(error))
+    sys.exit(0 if succeeded else FAILED_EXIT_CODE)
+
+
+def say(text: str) -> None:
+    """Print a line for people; what could steer a terminal is written as an escape."""
+    click.echo(bounded_text(text), err=True)
+
+
+async def _begin(settings: UpstreamSettings, work: Work) -> bool:
+    opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
+    statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
+    approvals = await read_approvals(settings.database_url, statement_keys)
+    for refused in approvals.refused:
+        say(f"note: the database's {refused.row.subject} is not believed: {refused.reason}")
+    async with open_providers(settings, opener) as providers:
+        return await work(CommandMeans(settings, approvals, providers))
+
+
+def _fail(reason: str) -> NoReturn:
+    say(f"facade: {reason}")
+    sys.exit(FAILED_EXIT_CODE)

@@ -1,0 +1,182 @@
+"""`facade check`, `facade tags` and `facade resolve`: what the facade can do, asked by a person.
+
+They run where the secrets are, beside a facade that serves, and share nothing with it but the
+database and the keys. Exit status: 0 done, 1 what was asked for failed, 2 the call or the
+configuration is wrong.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from facade.commands.check import CheckMeans, check_connection
+from facade.commands.check_report import STEP_WORDS, CheckReport, CheckStep
+from facade.commands.command_run import CommandMeans, NotServedError, run_command, say
+from facade.commands.resolve import PlatformManifest, ResolvedTag, resolve_tag
+from facade.commands.tags import TagList, list_tags
+from facade.commands.typed_reference import (
+    TypedDigest,
+    TypedRepository,
+    TypedTag,
+    UnusableReferenceError,
+    parse_check_target,
+)
+from shared.approved_connection import ApprovedConnection
+from shared.registry_host import RegistryHost
+
+_Parsed = TypeVar("_Parsed")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.command("check")
+@click.argument("target", metavar="HOST[/REPOSITORY@DIGEST]")
+@_as_json
+def check_command(target: str, *, as_json: bool) -> None:
+    """Try a connection step by step, and say in words which one fails.
+
+    Without a digest, every approved connection of the host. The result is `passed` or `failed`.
+    """
+    asked = _parsed(parse_check_target, target)
+    run_command(lambda means: _check(means, asked, as_json=as_json))
+
+
+@click.command("tags")
+@click.argument("repository", metavar="HOST/REPOSITORY")
+@_as_json
+def tags_command(repository: str, *, as_json: bool) -> None:
+    """List a repository's tags, one a line, in the registry's order."""
+    asked = _parsed(TypedRepository.parse, repository)
+    run_command(lambda means: _tags(means, asked, as_json=as_json))
+
+
+@click.command("resolve")
+@click.argument("reference", metavar="HOST/REPOSITORY:TAG")
+@_as_json
+def resolve_command(reference: str, *, as_json: bool) -> None:
+    """Print the digest that a tag names now, to pin: HOST/REPOSITORY@sha256:..."""
+    asked = _parsed(TypedTag.parse, reference)
+    run_command(lambda means: _resolve(means, asked, as_json=as_json))
+
+
+async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_json: bool) -> bool:
+    check_means = CheckMeans(
+        means.providers, means.settings.allow_loopback, means.settings.outbound_proxy
+    )
+    digest = asked if isinstance(asked, TypedDigest) else None
+    reports = []
+    for connection in _connections(means, asked):
+        document = connection.document
+        at = "/".join(str(part) for part in (document.host, document.repository_prefix) if part)
+        say(f"{at}, connection {connection.id}")
+        reports.append(
+            await check_connection(connection, check_means, digest, lambda step: say(str(step)))
+        )
+    passed = bool(reports) and all(report.has_passed for report in reports)
+    _print(check_view(asked, reports) if as_json else "passed" if passed else "failed")
+    return passed
+
+
+def _connections(
+    means: CommandMeans, asked: RegistryHost | TypedDigest
+) -> tuple[ApprovedConnection, ...]:
+    """Return what is to be checked; where that is nothing, say why."""
+    try:
+        if isinstance(asked, TypedDigest):
+            return (means.connection_of(asked.at),)
+        return means.connections_of(asked)
+    except NotServedError as error:
+        say(f"failed:  {STEP_WORDS[CheckStep.STATEMENT]}: {error}")
+        return ()
+
+
+async def _tags(means: CommandMeans, asked: TypedRepository, *, as_json: bool) -> bool:
+    async with means.client_of(means.connection_of(asked)) as client:
+        found = await list_tags(client, asked.repository)
+    if found.clipped is not None:
+        say(f"note: the list is not whole: {found.clipped}")
+    if found.left_out:
+        say(f"note: {found.left_out} names are no tags, and are left out")
+    _print(tags_view(asked, found) if as_json else "\n".join(found.tags))
+    return True
+
+
+async def _resolve(means: CommandMeans, asked: TypedTag, *, as_json: bool) -> bool:
+    async with means.client_of(means.connection_of(asked.at)) as client:
+        found = await resolve_tag(client, asked.at.repository, asked.tag)
+    say(f"media type: {found.media_type}")
+    if found.size is not None:
+        say(f"size: {found.size} bytes in config and layers")
+    for each in found.platforms:
+        size = "of a size that is not known" if each.size is None else f"{each.size} bytes"
+        say(f"platform: {each.platform}, {each.digest}, {size}")
+    if found.left_out:
+        say(f"note: {found.left_out} more manifests are left out")
+    _print(resolve_view(asked, found) if as_json else f"{asked.at}@{found.digest}")
+    return True
+
+
+def check_view(asked: RegistryHost | TypedDigest, reports: list[CheckReport]) -> dict[str, Any]:
+    """Return what `check --json` prints; without any connection the check has failed."""
+    passed = bool(reports) and all(report.has_passed for report in reports)
+    digest = asked if isinstance(asked, TypedDigest) else None
+    return {
+        "outcome": "passed" if passed else "failed",
+        "host": str(asked.at.host if isinstance(asked, TypedDigest) else asked),
+        "repository": str(digest.at.repository) if digest else None,
+        "digest": str(digest.digest) if digest else None,
+        "connections": [report.view() for report in reports],
+    }
+
+
+def tags_view(asked: TypedRepository, found: TagList) -> dict[str, Any]:
+    """Return what `tags --json` prints; `clipped` says why the list is not whole."""
+    return {
+        "host": str(asked.host),
+        "repository": str(asked.repository),
+        "tags": found.tags,
+        "clipped": found.clipped,
+        "left_out": found.left_out,
+    }
+
+
+def resolve_view(asked: TypedTag, found: ResolvedTag) -> dict[str, Any]:
+    """Return what `resolve --json` prints; `facade_*` are what a device asks a facade for."""
+    at = f"{asked.at.host.path_form}/{asked.at.repository}"
+    return {
+        "reference": f"{asked.at}@{found.digest}",
+        "facade_reference": f"{at}@{found.digest}",
+        "facade_path": f"/v2/{at}/manifests/{found.digest}",
+        "host": str(asked.at.host),
+        "repository": str(asked.at.repository),
+        "tag": asked.tag,
+        "digest": str(found.digest),
+        "media_type": found.media_type,
+        "size_bytes": found.size,
+        "platforms": [_platform_view(each) for each in found.platforms],
+        "platforms_left_out": found.left_out,
+    }
+
+
+def _platform_view(manifest: PlatformManifest) -> dict[str, Any]:
+    return {
+        "platform": manifest.platform,
+        "digest": str(manifest.digest),
+        "size_bytes": manifest.size,
+    }
+
+
+def _parsed(parse: Callable[[str], _Parsed], text: str) -> _Parsed:
+    try:
+        return parse(text)
+    except UnusableReferenceError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _print(result: dict[str, Any] | str) -> None:
+    if isinstance(result, str):
+        if result:
+            click.echo(result)
+    else:
+        click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())

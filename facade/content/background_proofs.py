@@ -1,0 +1,195 @@
+"""A right to read that was proven long ago is proven again while it is used.
+
+The reader is served meanwhile. Upstream's denial ends the right, its absence does not. Memory is
+constant: a proof that finds no place now is left to the next use.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Final
+
+from attrs import define, field, frozen
+
+from facade.content.source import Asked
+from facade.pulls.pull_path import Pull
+from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.store.index import Index, Membership
+from facade.store.layout import FlightKey
+from shared.jitter import jittered
+from shared.oci import Kind, RepositoryName
+from shared.sealed_secret import SealedSecretError
+from shared.structured_log import get_logger
+from shared.upstream.errors import (
+    ConnectError,
+    CredentialRefusedError,
+    NotFoundError,
+    RateLimitedError,
+    ResolveError,
+    ServerError,
+    Step,
+    TlsError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # who lost a right upstream reads on no longer than this
+MAX_PROOFS_AT_ONCE: Final = 4  # of one process; a registry should not notice them
+MAX_DELAY_SECONDS: Final = 1.0  # jittered: facades share nothing, and their fleets ask together
+PAUSE_SECONDS: Final = 60.0  # jittered; until a proof that failed is tried again
+MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgotten
+# A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
+# perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
+REFUSALS_THAT_END: Final = 3
+_DENIALS: Final = (401, 403)  # beside 404
+
+# The registry as a whole is away, or wants to be left alone.
+_AWAY: Final = (
+    CircuitOpenError,
+    ConnectError,
+    RateLimitedError,
+    ResolveError,
+    ServerError,
+    TlsError,
+    UpstreamTimeoutError,
+)
+_log = get_logger("facade.background_proofs")
+
+
+@frozen
+class Right:
+    """What a membership is about."""
+
+    key: FlightKey
+    repository: RepositoryName
+
+
+@frozen
+class _Pause:
+    """Until when nothing is tried, and how many tries before found a remembered refusal."""
+
+    until: float = float("-inf")  # monotonic
+    refusals: int = 0
+
+
+_NEVER_PAUSED: Final = _Pause()
+
+
+@define(eq=False)
+class BackgroundProofs:
+    """The proofs of one process. For one event loop."""
+
+    _index: Index
+    _upstreams: Upstreams
+    _clock: Callable[[], float] = time.monotonic
+    _max_delay: float = MAX_DELAY_SECONDS
+    _running: dict[Right, asyncio.Task[None]] = field(factory=dict, init=False)
+    _pauses: OrderedDict[Hashable, _Pause] = field(factory=OrderedDict, init=False)
+
+    @property
+    def under_way(self) -> int:
+        """How many are being proven now."""
+        return len(self._running)
+
+    def note_use(self, asked: Asked, right: Right, membership: Membership) -> None:
+        """Prove a membership again if it is old, nobody is at it, and there is a place."""
+        if time.time() - membership.proven_at < PROOF_HOLDS_SECONDS:
+            return
+        if right in self._running or len(self._running) >= MAX_PROOFS_AT_ONCE:
+            return
+        if self._is_paused(right) or self._is_paused(right.key.access_key):
+            return
+        self._running[right] = asyncio.create_task(self._run(asked, right))
+
+    async def close(self) -> None:
+        """End the proofs under way."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _run(self, asked: Asked, right: Right) -> None:
+        try:
+            async with self._upstreams.lease(asked.connection) as upstream:
+                await asyncio.sleep(jittered(self._max_delay))
+                may_read = await may_still_read(upstream, asked.pull, with_head=self._is_new(right))
+            await self._write(right, may_read=may_read)
+        except CredentialRefusedError as refusal:
+            if refusal.step is Step.REQUEST:
+                await self._note_refusal(right, refusal)
+            else:  # about what we lack ourselves: an AWS identity
+                self._pause(right, refusal)
+        except (UpstreamError, SealedSecretError) as error:
+            self._pause(right, error)
+        except ConnectionRevokedError:
+            pass  # its memberships are ended as a whole
+        finally:
+            del self._running[right]
+
+    def _is_new(self, right: Right) -> bool:
+        """Tell whether the last try, if any, was not in doubt over a refusal."""
+        return not self._pauses.get(right, _NEVER_PAUSED).refusals
+
+    async def _note_refusal(self, right: Right, refusal: CredentialRefusedError) -> None:
+        refusals = self._pauses.get(right, _NEVER_PAUSED).refusals + 1
+        if refusals < REFUSALS_THAT_END:
+            self._pause(right, refusal, refusals)
+        else:
+            await self._write(right, may_read=False)
+
+    async def _write(self, right: Right, *, may_read: bool) -> None:
+        self._pauses.pop(right, None)
+        if may_read:
+            await asyncio.to_thread(self._index.prove_again, right.key, right.repository)
+            return
+        _log.warning(
+            "right to read ended, the registry denies it",
+            digest=right.key.digest,
+            kind=right.key.kind,
+            repository=right.repository,
+        )
+        await asyncio.to_thread(self._index.end, right.key, right.repository)
+
+    def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
+        paused: Hashable = right.key.access_key if isinstance(error, _AWAY) else right
+        self._pauses[paused] = _Pause(self._clock() + jittered(PAUSE_SECONDS), refusals)
+        self._pauses.move_to_end(paused)
+        if len(self._pauses) > MAX_PAUSES:
+            self._pauses.popitem(last=False)
+        _log.info(
+            "right to read not proven again, tried later",
+            digest=right.key.digest,
+            repository=right.repository,
+            reason=type(error).__name__,
+        )
+
+    def _is_paused(self, what: Hashable) -> bool:
+        return self._pauses.get(what, _NEVER_PAUSED).until > self._clock()
+
+
+async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> bool:
+    """Tell whether the registry still gives a digest; raise `UpstreamError` where it does not say.
+
+    A manifest's HEAD is asked first: Docker Hub counts GETs. A refused one decides nothing, for
+    some registries have none; what GET is answered does.
+    """
+    if with_head and pull.kind is Kind.MANIFEST:
+        with suppress(CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
+            async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+                return True
+    last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
+    try:
+        async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=last_byte):
+            return True
+    except NotFoundError:
+        return False
+    except CredentialRefusedError as error:
+        if error.status in _DENIALS or error.step is Step.EXCHANGE:
+            return False
+        raise

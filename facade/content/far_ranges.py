@@ -1,0 +1,59 @@
+"""Far ranges of cold blobs: upstream's own span, passed on before anybody could verify it.
+
+A device that resumes at the end of a model of many GiB need not wait for its beginning. What it
+gets is marked as unverified, and it verifies the whole on its own, as always. At most two at once
+for each digest: the blob arrives from its beginning meanwhile, and the others wait for that.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+from facade.content.source import Asked
+from facade.pulls.byte_range import Span
+from shared.oci import Digest
+
+NEAR_BYTES: Final = 16 * 1024 * 1024  # behind what has come: it is there within a second or two
+MAX_RELAYS: Final = 2  # per digest; each costs upstream bytes that arrive anyhow
+
+
+@define(eq=False)
+class FarRanges:
+    """The relays of one process."""
+
+    _enabled: bool
+    _relayed: Counter[Digest] = field(factory=Counter, init=False)
+
+    def takes(self, digest: Digest, span: Span, reached: int) -> bool:
+        """Tell whether a span of an arriving blob is to be relayed."""
+        is_far = span.first > reached + NEAR_BYTES
+        return self._enabled and is_far and self._relayed[digest] < MAX_RELAYS
+
+    @asynccontextmanager
+    async def relay(self, asked: Asked, span: Span) -> AsyncIterator[AsyncIterator[bytes] | None]:
+        """Give upstream's bytes of a span, None where it would give others.
+
+        They break with `UpstreamError` rather than end early. Raises `UpstreamError` too where
+        upstream does not begin to answer, and `TooCostlyError`.
+        """
+        pull, paid = asked.pull, await asked.pay_download()
+        self._relayed[pull.digest] += 1
+        try:
+            async with asked.upstream.fetch(
+                pull.kind,
+                pull.repository,
+                pull.digest,
+                first_byte=span.first,
+                last_byte=span.end - 1,
+            ) as answer:
+                given = answer.content_range
+                is_exact = given is not None and given.total == span.length
+                yield answer.chunks() if is_exact else None
+        finally:
+            paid.end()
+            self._relayed[pull.digest] -= 1
+            if not self._relayed[pull.digest]:
+                del self._relayed[pull.digest]

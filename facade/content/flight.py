@@ -1,0 +1,234 @@
+"""One download of a blob into the store, on behalf of whoever asks for it meanwhile.
+
+A flight belongs to an access key, a kind and a digest, and to no device: the one that started it
+may leave. When the last one has left it goes on for a grace period if it was worth something.
+"""
+
+import asyncio
+import errno
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+from facade.content.arrival import Progress, StoreGaveUpError
+from facade.content.download import Download, continue_download, open_download
+from facade.content.held_back import HeldBackVerifier, WrongBytesError
+from facade.content.ingest_writer import IngestWriter
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import OwnedIngest
+from facade.store.layout import FlightKey
+from facade.store.piece_checksums import PieceHasher
+from facade.thread_work import finish_in_thread
+from shared.approved_connection import ApprovedConnection
+from shared.oci import OCTET_STREAM, RepositoryName
+from shared.sealed_secret import SealedSecretError
+from shared.structured_log import get_logger
+from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
+
+GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
+GRACE_DEVICES: Final = 2
+GRACE_BYTES: Final = 64 * 1024 * 1024
+REHASH_BYTES: Final = 4 * 1024 * 1024  # of a left partial at a time
+
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
+
+_NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
+_log = get_logger("facade.flight")
+
+
+class FlightLandedError(Exception):
+    """The flight was stopped: nobody reads it, or the facade stops."""
+
+
+@define(eq=False)
+class Flight:
+    """A download under way."""
+
+    key: FlightKey
+    repository: RepositoryName
+    _connection: ApprovedConnection
+    _ingest: OwnedIngest
+    _store: BlobStore
+    _upstreams: Upstreams
+    _ended: Callable[["Flight"], None]
+    _pieces: PieceHasher = field(factory=PieceHasher, init=False)
+    _progress: asyncio.Future[Progress] = field(init=False)
+    _task: asyncio.Task[None] = field(init=False)
+    _readers: int = field(default=0, init=False)
+    _joined: int = field(default=0, init=False)
+    _kept: bool = field(default=False, init=False)
+    is_landing: bool = field(default=False, init=False)  # nobody may join any more
+    ended: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _grace: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take off."""
+        self._progress = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run())
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[Progress]:
+        """Read along. Raises what keeps the blob from beginning to arrive."""
+        self._joined += 1
+        self._readers += 1
+        if self._grace is not None:
+            self._grace.cancel()
+        try:
+            yield await asyncio.shield(self._progress)
+        finally:
+            self._readers -= 1
+            if self._readers == 0:
+                self._last_one_left()
+
+    async def land(self) -> None:
+        """Stop, keeping what has come, and wait for the end."""
+        self._cancel()
+        await self.ended.wait()
+
+    def _cancel(self) -> None:
+        if not self.is_landing:
+            self.is_landing = True
+            self._task.cancel()
+
+    def _last_one_left(self) -> None:
+        progress = self._begun
+        if self._task.done():
+            self._close(progress)
+        elif self._joined >= GRACE_DEVICES or (progress and progress.reached >= GRACE_BYTES):
+            self._grace = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cancel)
+        elif not (progress and progress.proven):
+            self._cancel()
+
+    @property
+    def _begun(self) -> Progress | None:
+        if not self._progress.done() or self._progress.exception() is not None:
+            return None
+        return self._progress.result()
+
+    async def _run(self) -> None:
+        failure: Exception = FlightLandedError("the flight was stopped")
+        try:
+            async with self._upstreams.lease(self._connection) as upstream:
+                with upstream.verifying(self.key.kind, self.key.digest):
+                    async with self._download(upstream) as (download, left):
+                        progress = await self._begin(download.length, left)
+                        await self._receive(download, progress)
+                await self._prove(progress)
+            await finish_in_thread(self._keep, progress.length)
+        except (UpstreamError, WrongBytesError, ConnectionRevokedError) as error:
+            failure = error
+        except (NoRoomError, SealedSecretError) as error:
+            failure = error
+        except (OSError, sqlite3.Error) as error:
+            _log.error("store failed", digest=self.key.digest, reason=type(error).__name__)
+            failure = StoreGaveUpError()
+            failure.__cause__ = error
+        finally:
+            self._end(failure)
+
+    @asynccontextmanager
+    async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
+        """Give the download, and how many bytes a dead owner left before it."""
+        announced, left = self._ingest.announced, self._ingest.size
+        if announced is None or not left:
+            async with open_download(upstream, self.repository, self.key.digest) as download:
+                yield download, 0
+            return
+        verifier = HeldBackVerifier(self.key.digest, announced.length)
+        async with continue_download(upstream, self.repository, verifier, left) as download:
+            _log.info("partial taken over", digest=self.key.digest, bytes=left)
+            yield download, left
+
+    async def _begin(self, length: int, left: int) -> Progress:
+        """Make room and let readers in: now upstream has said that they may read."""
+
+        def announce() -> None:
+            self._ingest.announce(length, self.repository)
+
+        # What was left counts as long as it is, and from now on as long as it will be.
+        await self._store.make_room(0 if left else length, announce)
+        progress = Progress(os.dup(self._ingest.descriptor), length, self.repository, left)
+        self._progress.set_result(progress)
+        return progress
+
+    def _rehash(self, download: Download, left: int) -> None:
+        while (hashed := download.verifier.taken) < left:
+            chunk = os.pread(self._ingest.descriptor, min(REHASH_BYTES, left - hashed), hashed)
+            if not chunk:
+                raise OSError(errno.EIO, "the file is shorter than it was")
+            download.verifier.take_verbatim(chunk)
+            self._pieces.update(chunk)
+
+    async def _receive(self, download: Download, progress: Progress) -> None:
+        """Write what comes and let readers follow, until digest and length agree.
+
+        What a dead owner left is hashed first, while readers read it already.
+        """
+        await finish_in_thread(self._rehash, download, progress.reached)
+        writer = IngestWriter(
+            lambda chunks: self._append(chunks, download.verifier), progress.move_by
+        )
+        download.settle = writer.settle
+        try:
+            async for chunk in download.unverified_chunks():
+                await writer.put(chunk)
+        finally:
+            await writer.stop()
+
+    def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
+        size = self._ingest.size
+        try:
+            self._ingest.append(chunks)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            self._relieve_disk(error, max(RELIEF_BYTES, sum(map(len, chunks))))
+            self._ingest.append(chunks, from_size=size)
+        for chunk in chunks:
+            verifier.take_verbatim(chunk)
+            self._pieces.update(chunk)
+
+    def _relieve_disk(self, error: OSError, count: int) -> None:
+        try:
+            self._store.relieve_disk(count)
+        except NoRoomError:
+            raise error from None
+
+    async def _prove(self, progress: Progress) -> None:
+        """Let readers through to the end: digest and length agree."""
+        self._ingest.prove()
+        progress.prove()
+        await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
+
+    def _keep(self, length: int) -> None:
+        self._store.commit(self._ingest, self.key, self._pieces.finish(), length)
+        self._kept = True
+
+    def _end(self, failure: Exception) -> None:
+        """Let go of the file, and tell readers if there will be no more."""
+        if not self._kept:
+            if isinstance(failure, _NOTHING_TO_KEEP):
+                self._ingest.discard()
+            else:
+                self._ingest.release()
+        progress = self._begun
+        if progress is not None:
+            progress.fail(failure)
+        elif not self._progress.done():
+            self._progress.set_exception(failure)
+            self._progress.exception()  # taken: there may be no reader left
+        if self._readers == 0:
+            self._close(progress)
+        self.ended.set()
+        self._ended(self)
+
+    def _close(self, progress: Progress | None) -> None:
+        if progress is not None:
+            os.close(progress.descriptor)

@@ -1,0 +1,203 @@
+"""Every blob that arrives at this machine: one download for each, whoever asks, in any process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from attrs import define, field
+
+from facade.content.arrival import (
+    POLL_SECONDS,
+    Arrival,
+    FollowedArrival,
+    OwnerDiedError,
+    StoreGaveUpError,
+)
+from facade.content.flight import Flight
+from facade.pulls.payer import PaidDownload, Payer
+from facade.registries.upstreams import Upstreams
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import FollowedIngest, OwnedIngest, is_owned
+from facade.store.inode import Inode
+from facade.store.layout import FlightKey
+from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
+
+BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin to answer
+
+Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead of a download
+
+
+class NothingArrivesError(Exception):
+    """The other process's download ended before it began, or did not begin in time."""
+
+
+@define(eq=False)
+class _RejoiningArrival:
+    """An arrival that goes on when the process that brought it dies: somebody takes over.
+
+    Whoever does goes on with the same file. A new file would be another attempt, and what was
+    read of the old one was perhaps what was wrong with it.
+    """
+
+    _arrival: Arrival
+    _join: Callable[[], Awaitable[Arrival]]
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._arrival.length
+
+    @property
+    def reached(self) -> int:
+        """Bytes that have come."""
+        return self._arrival.reached
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which upstream gives it."""
+        return self._arrival.repository
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows."""
+        return self._arrival.inode
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait as `Arrival` says, over the death of an owner."""
+        while True:
+            try:
+                return await self._arrival.readable_beyond(offset)
+            except OwnerDiedError:
+                await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        try:
+            arrival = await self._join()
+        except (NothingArrivesError, NoRoomError, OSError) as error:
+            raise StoreGaveUpError from error
+        if (arrival.length, arrival.inode) != (self.length, self.inode):
+            raise StoreGaveUpError
+        self._arrival = arrival
+
+    async def read(self, offset: int, count: int) -> bytes | bytearray:
+        """Return bytes that may be sent."""
+        return await self._arrival.read(offset, count)
+
+
+@define(eq=False)
+class Flights:
+    """The flights of this process, and those of others that it follows."""
+
+    _store: BlobStore
+    _upstreams: Upstreams
+    _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
+
+    @asynccontextmanager
+    async def join(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+    ) -> AsyncIterator[Arrival]:
+        """Read along with the download of a blob; start it, and pay for it, where there is none.
+
+        Taking over from a dead process is free: it is not refused in the middle of an answer.
+        Raises what keeps it from beginning, `NothingArrivesError` where that is not known, and
+        what paying raises.
+        """
+        async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
+
+            async def join_once(pay: Pay) -> Arrival:
+                joined = self._join(connection, key, repository, pay)
+                return await stack.enter_async_context(joined)
+
+            free = Payer.without_limits().pay_download
+            yield _RejoiningArrival(await join_once(pay), lambda: join_once(free))
+
+    @asynccontextmanager
+    async def _join(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+    ) -> AsyncIterator[Arrival]:
+        flight = await self._flight(connection, key, repository, pay)
+        if flight is not None:
+            async with flight.joined() as progress:
+                yield progress
+            return
+        followed = await self._followed(key)
+        try:
+            yield followed
+        finally:
+            followed.close()
+
+    async def _flight(
+        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+    ) -> Flight | None:
+        """Return this process's flight, a new one perhaps; None where another process has it."""
+        while True:
+            flight = self._flights.get(key)
+            if flight is not None and not flight.is_landing:
+                return flight
+            if flight is not None:
+                await flight.ended.wait()
+            elif self._arrives_elsewhere(key):
+                return None
+            else:
+                paid = await pay()
+                if key not in self._flights:
+                    return self._begin(connection, key, repository, paid)
+                paid.give_back()  # somebody has begun it while this one waited to pay
+
+    def _begin(
+        self,
+        connection: ApprovedConnection,
+        key: FlightKey,
+        repository: RepositoryName,
+        paid: PaidDownload,
+    ) -> Flight | None:
+        """Return a new flight; None, and nothing is paid, where another process has it."""
+        owned = None
+        try:
+            owned = OwnedIngest.acquire(self._store.layout.flight(key))
+        finally:
+            if owned is None:
+                paid.give_back()
+        if owned is None:
+            return None
+
+        def ended(flight: Flight) -> None:
+            self._forget(flight)
+            paid.end()
+
+        flight = self._flights[key] = Flight(
+            key, repository, connection, owned, self._store, self._upstreams, ended
+        )
+        return flight
+
+    def _arrives_elsewhere(self, key: FlightKey) -> bool:
+        """Tell whether another process brings it by now: to read along costs nothing."""
+        ingest = FollowedIngest.open(self._store.layout.flight(key))
+        if ingest is None:
+            return False
+        try:
+            return ingest.has_owner
+        finally:
+            ingest.close()
+
+    async def land(self) -> None:
+        """Stop every flight, keeping what has come."""
+        await asyncio.gather(*(flight.land() for flight in list(self._flights.values())))
+
+    async def _followed(self, key: FlightKey) -> FollowedArrival:
+        folder = self._store.layout.flight(key)
+        async with asyncio.timeout(BEGIN_SECONDS):
+            while folder.exists():
+                ingest = await asyncio.to_thread(FollowedIngest.open, folder)
+                if ingest is not None:
+                    return FollowedArrival(ingest, self._store.layout.blob(key.digest))
+                if not is_owned(folder):
+                    raise NothingArrivesError  # its owner died before it began
+                await asyncio.sleep(POLL_SECONDS)
+        raise NothingArrivesError
+
+    def _forget(self, flight: Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]

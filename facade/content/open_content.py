@@ -1,0 +1,88 @@
+"""Opens the store of one facade process, with what it does beside the pulls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from facade.config import FacadeSettings
+from facade.content.ended_rights import EndedRights
+from facade.content.far_ranges import FarRanges
+from facade.content.flights import Flights
+from facade.content.source import Content
+from facade.content.stored_content import StoredContent
+from facade.content.streamed_content import StreamedContent
+from facade.registries.upstreams import Upstreams
+from facade.store.blob_store import BlobStore
+from facade.store.scrub import Scrubber
+from facade.store.store_metrics import StoreMetrics
+from shared.structured_log import get_logger
+
+_log = get_logger("facade.store")
+
+
+@frozen
+class Approvals:
+    """What the store asks about approvals."""
+
+    access_keys: Callable[[], frozenset[str]]  # of what serves now
+    are_known: Callable[[], bool]  # whether the database was read whole
+    changed: asyncio.Event  # set with each change of a connection
+
+
+@asynccontextmanager
+async def open_content(
+    settings: FacadeSettings, upstreams: Upstreams, approvals: Approvals, metrics: StoreMetrics
+) -> AsyncIterator[Content]:
+    """Give the store's content, or where nothing may be kept, upstream's alone.
+
+    Raises `StoreError`.
+    """
+    far_ranges = FarRanges(settings.unverified_ranges)
+    if settings.cache_dir is None or settings.cache_max_bytes == 0:
+        yield StreamedContent(far_ranges)
+        return
+    store = await asyncio.to_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
+    flights = Flights(store, upstreams)
+    content = StoredContent.of(store, flights, upstreams, far_ranges)
+    ended_rights = EndedRights(
+        store.index, approvals.access_keys, approvals.are_known, approvals.changed
+    )
+    try:
+        async with _beside(
+            store.keep_uses(),
+            store.keep_tidy(),
+            ended_rights.keep_ended(),
+            Scrubber(store).scrub(),
+        ):
+            yield content
+    finally:
+        await content.close()
+        await flights.land()
+        await asyncio.to_thread(store.close)
+
+
+def _open(folder: Path, max_bytes: int, metrics: StoreMetrics) -> BlobStore:
+    return BlobStore.open(folder, max_bytes, metrics)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run what goes on for ever beside the block."""
+    tasks = [asyncio.create_task(each) for each in work]
+    for task in tasks:
+        task.add_done_callback(_tell_of_failure)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("work beside the pulls ended", error=type(error).__name__, exc_info=error)

@@ -1,0 +1,92 @@
+"""Who may read a digest: a membership of this repository, or a proof of it now.
+
+Another repository of a connection that brought the digest proves its own right by HEAD; another
+connection has to bring the bytes itself, for a HEAD is only a claim. Without a right a stored
+digest does not exist for the asker: it gets the answer of a digest that nobody has.
+"""
+
+import asyncio
+
+import attrs
+from attrs import field, frozen
+
+from facade.content.background_proofs import BackgroundProofs, Right
+from facade.content.source import Asked
+from facade.content.streamed_content import StreamedContent
+from facade.pulls.payer import Payer
+from facade.registries.upstreams import Upstreams
+from facade.single_flight import SingleFlight
+from facade.store.blob_store import BlobStore
+from facade.store.index import Membership
+from facade.store.layout import FlightKey
+from shared.oci import OCTET_STREAM, RepositoryName
+
+
+def flight_key(asked: Asked) -> FlightKey:
+    """Return what a download of it would serve."""
+    return FlightKey(asked.connection.access_key, asked.pull.kind, asked.pull.digest)
+
+
+def right_of(asked: Asked) -> Right:
+    """Return the right that the asker needs."""
+    return Right(flight_key(asked), asked.pull.repository)
+
+
+@frozen
+class RightToRead:
+    """The right to read what one machine stores."""
+
+    _store: BlobStore
+    _streamed: StreamedContent
+    _upstreams: Upstreams
+    _proofs: BackgroundProofs
+    _asking: SingleFlight[Right, None] = field(factory=SingleFlight, init=False)
+
+    def membership(self, asked: Asked) -> Membership | None:
+        """Return the asker's right, where it was proven; one that is old is proven again soon."""
+        right = right_of(asked)
+        membership = self._store.may_read(right.key, right.repository)
+        if membership is not None:
+            self._proofs.note_use(asked, right, membership)
+        return membership
+
+    async def is_proven(self, asked: Asked) -> bool:
+        """Tell whether the asker may read the digest, proving it by HEAD if need be.
+
+        False where this connection never brought it: its own download will prove it. Raises
+        `UpstreamError` where upstream denies it.
+        """
+        if self.membership(asked) is not None:
+            return True
+        right = right_of(asked)
+        if not self._store.index.is_member(right.key):
+            return False
+        await self._ask(asked, right)
+        await asyncio.to_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
+        return True
+
+    async def require_while_arriving(self, asked: Asked, arrives_through: RepositoryName) -> None:
+        """Return where the asker may read along with a download through a repository.
+
+        Nothing is written: the connection has not delivered the digest yet. Raises
+        `UpstreamError` where upstream denies it.
+        """
+        if arrives_through != asked.pull.repository and self.membership(asked) is None:
+            await self._ask(asked, right_of(asked))
+
+    async def close(self) -> None:
+        """End what upstream is being asked."""
+        await self._asking.close()
+        await self._proofs.close()
+
+    async def _ask(self, asked: Asked, right: Right) -> None:
+        """Ask upstream once for everybody who asks now; who asks first pays for it."""
+        if not self._asking.is_under_way(right):
+            await asked.pay_miss("HEAD")
+        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        await self._asking.share(right, lambda: self._asked(paid))
+
+    async def _asked(self, asked: Asked) -> None:
+        """Ask on behalf of all who wait, whichever of them leaves."""
+        async with self._upstreams.lease(asked.connection) as upstream:
+            await self._streamed.require_right(attrs.evolve(asked, upstream=upstream))

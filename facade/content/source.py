@@ -1,0 +1,82 @@
+"""What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from attrs import frozen
+
+from facade.content.manifest import VerifiedManifest
+from facade.pulls.byte_range import Span
+from facade.pulls.payer import PaidDownload, Payer
+from facade.pulls.pull_path import Pull
+from facade.registries.upstream import Upstream
+from shared.approved_connection import ApprovedConnection
+from shared.upstream.client import Method
+
+Piece = bytes | bytearray | memoryview
+
+
+@frozen
+class Part:
+    """What a span of a blob is answered with."""
+
+    pieces: AsyncIterator[Piece]
+    is_verified: bool = True  # else passed on as upstream says: marked, and kept by nobody
+
+
+class Blob(Protocol):
+    """A blob that may be sent."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+
+    async def part(self, span: Span) -> Part:
+        """Return the bytes of a span; the last of them come only where all was right."""
+
+
+@frozen
+class Asked:
+    """An authorised pull: by which connection, through which upstream, at whose cost."""
+
+    pull: Pull
+    connection: ApprovedConnection
+    upstream: Upstream
+    payer: Payer
+
+    async def pay_miss(self, method: Method = "GET") -> None:
+        """Pay for a question to upstream, unless what is known is answer enough.
+
+        Raises that answer, as `Upstream.require_worth_asking`, and `TooCostlyError`.
+        """
+        self._require_worth_asking(method)
+        await self.payer.pay_miss()
+
+    async def pay_download(self) -> PaidDownload:
+        """Pay for a download, as `pay_miss` does."""
+        self._require_worth_asking("GET")
+        return await self.payer.pay_download()
+
+    def _require_worth_asking(self, method: Method) -> None:
+        pull = self.pull
+        self.upstream.require_worth_asking(pull.kind, pull.repository, pull.digest, method)
+
+
+class Content(Protocol):
+    """Where content comes from.
+
+    Everything raises `UpstreamError`, `WrongBytesError` and `TooCostlyError`.
+    """
+
+    async def require_right(self, asked: Asked) -> None:
+        """Return where the asker may read the digest and it exists."""
+
+    async def manifest(self, asked: Asked) -> VerifiedManifest:
+        """Return a verified manifest."""
+
+    async def blob_length(self, asked: Asked) -> int:
+        """Return a blob's length in bytes."""
+
+    def blob(self, asked: Asked) -> AbstractAsyncContextManager[Blob]:
+        """Give a blob."""

@@ -1,0 +1,113 @@
+"""Content from the blob store, fetched once for everybody who may read it.
+
+It only composes: the right to read is asked for before a byte (`right_to_read`), manifests are
+kept whole (`stored_manifests`), blobs are stored, or arrive, and what the store cannot keep is
+streamed.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final, Self
+
+from attrs import define
+
+from facade.content.arrival import StoreGaveUpError
+from facade.content.arriving_blob import ArrivingBlob
+from facade.content.background_proofs import BackgroundProofs
+from facade.content.far_ranges import FarRanges
+from facade.content.flights import Flights, NothingArrivesError
+from facade.content.manifest import VerifiedManifest
+from facade.content.right_to_read import RightToRead, flight_key
+from facade.content.source import Asked, Blob
+from facade.content.stored_manifests import StoredManifests
+from facade.content.streamed_content import StreamedContent
+from facade.content.warm_blob import WarmBlob
+from facade.registries.upstreams import Upstreams
+from facade.store.blob_store import BlobStore, NoRoomError
+from shared.structured_log import get_logger
+
+MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
+
+_log = get_logger("facade.stored_content")
+
+
+@define(eq=False)
+class StoredContent:
+    """Content of one machine's store."""
+
+    _store: BlobStore
+    _flights: Flights
+    _right: RightToRead
+    _manifests: StoredManifests
+    _streamed: StreamedContent
+    _far_ranges: FarRanges
+
+    @classmethod
+    def of(
+        cls, store: BlobStore, flights: Flights, upstreams: Upstreams, far_ranges: FarRanges
+    ) -> Self:
+        """Compose what serves from a store."""
+        streamed = StreamedContent(far_ranges)
+        proofs = BackgroundProofs(store.index, upstreams)
+        right = RightToRead(store, streamed, upstreams, proofs)
+        manifests = StoredManifests(store, right, streamed, upstreams)
+        return cls(store, flights, right, manifests, streamed, far_ranges)
+
+    async def close(self) -> None:
+        """End what upstream is being asked on behalf of everybody; flights land by themselves."""
+        await self._manifests.close()
+        await self._right.close()
+
+    async def require_right(self, asked: Asked) -> None:
+        """Ask the store, then upstream."""
+        if self._right.membership(asked) is None or not self._store.has(asked.pull.digest):
+            await self._streamed.require_right(asked)
+
+    async def manifest(self, asked: Asked) -> VerifiedManifest:
+        """Return the stored manifest; fetch, verify and keep it where there is none."""
+        return await self._manifests.manifest(asked)
+
+    async def blob_length(self, asked: Asked) -> int:
+        """Return a readable blob's length; ask upstream's HEAD for any other."""
+        if self._right.membership(asked) is not None:
+            blob = self._store.open_blob(asked.pull.digest)
+            if blob is not None:
+                blob.close()
+                return blob.length
+        return await self._streamed.blob_length(asked)
+
+    @asynccontextmanager
+    async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
+        """Give a stored blob, or one that arrives, or one that is only passed on."""
+        async with AsyncExitStack() as stack:
+            yield await self._open(asked, stack)
+
+    async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+        for _ in range(MAX_LOOKS):
+            if await self._right.is_proven(asked):
+                blob = self._store.open_blob(asked.pull.digest)
+                if blob is not None:
+                    stack.callback(blob.close)
+                    return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
+            with suppress(NothingArrivesError):  # another process ended it just now: look again
+                return await self._arriving(asked, stack)
+        return await stack.enter_async_context(self._streamed.blob(asked))
+
+    async def _anew(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+        """Bring a blob again that was stored, and rotten."""
+        with suppress(NothingArrivesError):
+            return await self._arriving(asked, stack)
+        return await stack.enter_async_context(self._streamed.blob(asked))
+
+    async def _arriving(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+        """Join its arrival, or have it passed on where the store cannot take it."""
+        key, repository = flight_key(asked), asked.pull.repository
+        try:
+            arrival = await stack.enter_async_context(
+                self._flights.join(asked.connection, key, repository, asked.pay_download)
+            )
+        except (NoRoomError, StoreGaveUpError, OSError) as error:
+            _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
+            return await stack.enter_async_context(self._streamed.blob(asked))
+        await self._right.require_while_arriving(asked, arrival.repository)
+        return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -1,0 +1,159 @@
+"""Manifests of the store: exact bytes and media type, fetched once, verified and kept whole.
+
+Devices of this process that ask for a cold one wait for one fetch; other processes of the machine
+wait for the lock on its arriving file, and then look into the store. Each repository has its own
+fetch: that is its right to read.
+"""
+
+import asyncio
+from typing import Final
+
+import attrs
+from attrs import define, field
+
+from facade.content.arrival import POLL_SECONDS, ArrivalEndedError
+from facade.content.background_proofs import Right
+from facade.content.hot_manifests import HotManifests
+from facade.content.manifest import VerifiedManifest
+from facade.content.right_to_read import RightToRead, right_of
+from facade.content.source import Asked
+from facade.content.streamed_content import StreamedContent
+from facade.content.warm_blob import StoredPieces
+from facade.pulls.payer import Payer
+from facade.registries.upstreams import Upstreams
+from facade.single_flight import SingleFlight
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import OwnedIngest
+from facade.store.piece_checksums import PieceHasher
+from facade.thread_work import finish_in_thread
+from shared.oci import Digest
+from shared.structured_log import get_logger
+
+TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched here, and not kept
+
+_log = get_logger("facade.stored_manifests")
+
+
+@define(eq=False)
+class StoredManifests:
+    """The manifests of one machine's store."""
+
+    _store: BlobStore
+    _right: RightToRead
+    _streamed: StreamedContent
+    _upstreams: Upstreams
+    _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
+    _hot: HotManifests = field(factory=HotManifests, init=False)
+
+    async def manifest(self, asked: Asked) -> VerifiedManifest:
+        """Return the stored manifest; fetch, verify and keep it where there is none.
+
+        Raises `UpstreamError` and `WrongBytesError`.
+        """
+        stored = await self._stored(asked)
+        if stored is not None:
+            return stored
+        right = right_of(asked)
+        if not self._fetching.is_under_way(right):
+            await asked.pay_miss()
+        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        return await self._fetching.share(right, lambda: self._fetched(paid))
+
+    async def close(self) -> None:
+        """End what is being fetched."""
+        await self._fetching.close()
+
+    async def _stored(self, asked: Asked) -> VerifiedManifest | None:
+        """Return the manifest, where it is stored and the asker has a right to it."""
+        membership = self._right.membership(asked)
+        content = await self._content(asked.pull.digest) if membership is not None else None
+        if membership is None or content is None:
+            return None
+        return VerifiedManifest(content, membership.media_type)
+
+    async def _content(self, digest: Digest) -> bytes | None:
+        """Return stored bytes; None where there are none, or they are rotten."""
+        content = self._hot.get(digest)
+        if content is None:
+            content = await self._read(digest)
+            if content is not None:
+                self._hot.keep(digest, content)
+        else:
+            self._store.note_use(digest)
+        return content
+
+    async def _read(self, digest: Digest) -> bytes | None:
+        blob = self._store.open_blob(digest)
+        if blob is None:
+            return None
+        try:
+            pieces = StoredPieces(self._store, blob, 0, blob.length)
+            return b"".join([bytes(each) async for each in pieces])
+        except ArrivalEndedError:
+            return None
+        finally:
+            blob.close()
+
+    async def _fetched(self, asked: Asked) -> VerifiedManifest:
+        """Fetch on behalf of everybody who waits, whichever of them leaves."""
+        async with self._upstreams.lease(asked.connection) as upstream:
+            ingest = await self._turn(asked)
+            try:
+                if (stored := await self._stored(asked)) is not None:
+                    return stored  # another process has brought it meanwhile
+                manifest = await self._streamed.manifest(attrs.evolve(asked, upstream=upstream))
+                if ingest is not None and await self._has_room(ingest, asked, manifest):
+                    kept, ingest = ingest, None  # the thread's own: it ends, whoever is cancelled
+                    await finish_in_thread(self._keep, kept, asked, manifest)
+            finally:
+                if ingest is not None:
+                    ingest.discard()
+        return manifest
+
+    async def _turn(self, asked: Asked) -> OwnedIngest | None:
+        """Become the only process that fetches it; None where that takes long, or the disk fails.
+
+        What is taken is taken on the loop, without a pause in which it could be forgotten.
+        """
+        folder = self._store.layout.flight(right_of(asked).key)
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                while True:
+                    ingest = OwnedIngest.acquire(folder)
+                    if ingest is not None and not ingest.size:
+                        return ingest
+                    if ingest is not None:
+                        ingest.discard()  # what a crash left: small, and never resumed
+                    else:
+                        await asyncio.sleep(POLL_SECONDS)
+        except (TimeoutError, OSError) as error:
+            _tell_not_kept(asked, error)
+            return None
+
+    async def _has_room(
+        self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest
+    ) -> bool:
+        size = len(manifest.content)
+        try:
+            await self._store.make_room(size, lambda: ingest.announce(size, asked.pull.repository))
+        except (NoRoomError, OSError) as error:
+            _tell_not_kept(asked, error)
+            return False
+        return True
+
+    def _keep(self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest) -> None:
+        """Keep the manifest and write the right to it; nothing where the disk fails. Blocks."""
+        right, hasher = right_of(asked), PieceHasher()
+        hasher.update(manifest.content)
+        try:
+            ingest.append([manifest.content])
+            self._store.commit(ingest, right.key, hasher.finish(), len(manifest.content))
+        except OSError as error:
+            ingest.discard()
+            _tell_not_kept(asked, error)
+        else:
+            self._store.index.prove(right.key, right.repository, manifest.media_type)
+
+
+def _tell_not_kept(asked: Asked, error: Exception) -> None:
+    _log.warning("not kept", digest=asked.pull.digest, reason=type(error).__name__)

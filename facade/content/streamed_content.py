@@ -1,0 +1,89 @@
+"""Content straight from upstream, every time: what a facade without a store serves, and what the
+store cannot keep.
+
+A span is cut out of the whole, which is read and verified to its end; a far one is passed on from
+upstream's own range.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from attrs import frozen
+
+from facade.content.download import Download, blob_length, open_download
+from facade.content.far_ranges import FarRanges
+from facade.content.held_back import within
+from facade.content.manifest import VerifiedManifest, fetch_manifest
+from facade.content.source import Asked, Blob, Part
+from facade.pulls.byte_range import Span
+
+
+@frozen
+class StreamedBlob:
+    """A blob from its first byte to its last, or a span of it."""
+
+    _asked: Asked
+    _download: Download
+    _far_ranges: FarRanges
+    _stack: AsyncExitStack  # of the answer
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._download.length
+
+    async def part(self, span: Span) -> Part:
+        """Return the bytes of a span, held back as `Download` says, or unverified if far."""
+        if self._far_ranges.takes(self._asked.pull.digest, span, reached=0):
+            await self._download.close()
+            relay = self._far_ranges.relay(self._asked, span)
+            far = await self._stack.enter_async_context(relay)
+            if far is not None:
+                return Part(far, is_verified=False)
+        if span == Span.whole(self.length):
+            return Part(self._pieces())
+        return Part(within(self._pieces(), 0, span.first, span.end))
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        with self._asked.upstream.verifying(self._asked.pull.kind, self._asked.pull.digest):
+            async for piece in self._download.verified_pieces():
+                yield piece
+
+
+@frozen
+class StreamedContent:
+    """Everything from upstream; nothing is kept."""
+
+    _far_ranges: FarRanges
+
+    async def require_right(self, asked: Asked) -> None:
+        """Ask upstream's HEAD."""
+        pull = asked.pull
+        await asked.pay_miss("HEAD")
+        async with asked.upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
+            pass
+
+    async def manifest(self, asked: Asked) -> VerifiedManifest:
+        """Fetch and verify."""
+        pull = asked.pull
+        await asked.pay_miss()
+        with asked.upstream.verifying(pull.kind, pull.digest):
+            return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
+
+    async def blob_length(self, asked: Asked) -> int:
+        """Ask upstream's HEAD."""
+        await asked.pay_miss("HEAD")
+        return await blob_length(asked.upstream, asked.pull.repository, asked.pull.digest)
+
+    @asynccontextmanager
+    async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
+        """Stream it."""
+        pull, paid = asked.pull, await asked.pay_download()
+        try:
+            async with AsyncExitStack() as stack:
+                download = await stack.enter_async_context(
+                    open_download(asked.upstream, pull.repository, pull.digest)
+                )
+                yield StreamedBlob(asked, download, self._far_ranges, stack)
+        finally:
+            paid.end()

@@ -1,0 +1,83 @@
+"""A complete blob of the store, as a pull is answered with it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from attrs import define, field, frozen
+
+from facade.content.arrival import ArrivalEndedError
+from facade.content.held_back import PIECE_BYTES
+from facade.content.source import Blob, Part, Piece
+from facade.pulls.byte_range import Span
+from facade.pulls.piece_size import PieceSize
+from facade.store.blob_store import BlobStore
+from facade.store.stored_blob import RottenBlobError, StoredBlob
+
+
+class RottenContentError(ArrivalEndedError):
+    """The stored blob is not what was stored, or cannot be read; it is out of service now."""
+
+
+@define(eq=False)
+class StoredPieces:
+    """The checked pieces of a span of an open blob. Whoever asks has one of them, nobody else."""
+
+    _store: BlobStore
+    _blob: StoredBlob
+    _offset: int
+    _end: int
+    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)
+
+    def __aiter__(self) -> Self:
+        """Return what is asked for one piece after the other."""
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Return the next piece; raise `RottenContentError` instead of a rotten one."""
+        if self._offset >= self._end:
+            raise StopAsyncIteration
+        size = self._size.next(time.monotonic())
+        piece = await self._read(self._offset, min(size, self._end - self._offset))
+        self._offset += len(piece)
+        return piece
+
+    async def check_beginning(self) -> None:
+        """Raise now what the first `PIECE_BYTES` would raise. They are read again: none is kept."""
+        offset = self._offset
+        end = min(self._end, offset + PIECE_BYTES)
+        while offset < end:
+            offset += len(await self._read(offset, end - offset))
+
+    async def _read(self, offset: int, limit: int) -> Piece:
+        try:
+            return await self._blob.read(offset, limit)
+        except RottenBlobError as error:
+            self._store.quarantine(self._blob.digest, str(error))
+            raise RottenContentError("the stored blob is rotten") from error
+        except OSError as error:
+            self._store.quarantine(self._blob.digest, "it cannot be read")
+            raise RottenContentError("the stored blob cannot be read") from error
+
+
+@frozen
+class WarmBlob:
+    """A stored blob; where its beginning turns out to be rotten, it is brought anew."""
+
+    _store: BlobStore
+    _blob: StoredBlob
+    _bring_anew: Callable[[], Awaitable[Blob]]
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self._blob.length
+
+    async def part(self, span: Span) -> Part:
+        """Return checked pieces; the beginning is read here, while there is another way."""
+        pieces = StoredPieces(self._store, self._blob, span.first, span.end)
+        try:
+            await pieces.check_beginning()
+        except RottenContentError:
+            return await (await self._bring_anew()).part(span)
+        return Part(pieces)

@@ -1,0 +1,1 @@
+"""Devices at the door: handshake, certificate, identity, revocation, open connections."""

@@ -1,0 +1,73 @@
+"""The device address from its opening to its end: listening, reloading its files, draining."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from facade.config import FacadeSettings
+from facade.devices.device_listener import DeviceListener, listening_socket
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.device_server import DeviceServer
+from facade.devices.reload import keep_reloading
+from facade.devices.startup_files import StartupFiles
+from facade.health import Readiness
+from facade.start_error import StartError
+from shared.structured_log import get_logger
+
+_log = get_logger("facade")
+
+
+@asynccontextmanager
+async def serve_devices(
+    devices: DeviceServer,
+    settings: FacadeSettings,
+    files: StartupFiles,
+    readiness: Readiness,
+    metrics: DeviceMetrics,
+    reload: asyncio.Event,
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Let devices in; on the way out let none in any more, and wait for the running pulls.
+
+    Gives the task that reads changed files; it never ends by itself.
+    """
+    try:
+        socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
+    except OSError as error:
+        message = f"FACADE_LISTEN cannot be listened on: {error.strerror}"
+        raise StartError(message) from error
+    listener = DeviceListener(socket, devices, metrics, files.tls.context)
+
+    def look_at_clock() -> None:
+        devices.live.cut_refused()
+        _show_lists(devices, metrics)
+
+    look_at_clock()
+    files.tell_of_unused_lists()
+    reloading = asyncio.create_task(
+        keep_reloading(files.reloaded(listener, devices.live, metrics), reload, look_at_clock)
+    )
+    listener.start()
+    readiness.listening = True
+    _log.info("listening", listen=settings.listen)
+    try:
+        yield reloading
+    finally:
+        readiness.draining = True
+        listener.stop()
+        devices.pre_shutdown()
+        _log.info("draining", count=len(devices.connections))
+        await devices.shutdown(settings.drain_timeout)
+        reloading.cancel()
+        _log.info("stopped")
+
+
+def _show_lists(devices: DeviceServer, metrics: DeviceMetrics) -> None:
+    """Show when the CRLs end: days before they do is the time to look at it."""
+    now = datetime.now(UTC)
+    metrics.crl_next_update.clear()
+    metrics.crl_expires_in.clear()
+    for issuer, next_update in devices.live.trust.next_updates().items():
+        metrics.crl_next_update.labels(issuer).set(next_update.timestamp() if next_update else 0)
+        left = (next_update - now).total_seconds() if next_update else 0
+        metrics.crl_expires_in.labels(issuer).set(left)

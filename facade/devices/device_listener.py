@@ -1,0 +1,151 @@
+"""The device address: accepts, shakes hands, and hands over to `DeviceServer`.
+
+Accepting is our own loop, for three reasons. A handshake takes the newest TLS context, so that a
+reload is one assignment, and nothing is lost between two servers. A handshake that stalls can be
+given up for a newer one. Where no connection can be taken, devices wait in the kernel's queue.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from attrs import define, field
+
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.device_server import DeviceServer
+from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
+from shared.setting_types import ListenAddress
+from shared.structured_log import get_logger
+
+LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
+ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
+FULL_PAUSE_SECONDS: Final = 0.1  # until it is looked again whether a connection has ended
+OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
+# A stalled socket costs some 20 KiB until its time is over; a good device is through in a second.
+MAX_HANDSHAKES: Final = 1024
+IPV6_SITE_BITS: Final = 64  # one machine has all of these addresses
+_log = get_logger("facade.device_listener")
+
+
+@define(eq=False)
+class DeviceListener:
+    """A listening socket, and the handshakes that have begun on it."""
+
+    _socket: socket.socket
+    _devices: DeviceServer
+    _metrics: DeviceMetrics
+    context: ssl.SSLContext  # of every handshake that begins from now on
+    _handshakes: "Handshakes" = field(init=False)
+    _pause: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with no handshake."""
+        self._handshakes = Handshakes(MAX_HANDSHAKES)
+        self._metrics.handshakes.set_function(lambda: self._handshakes.count)
+
+    def start(self) -> None:
+        """Let devices in."""
+        self._pause = None
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def stop(self) -> None:
+        """Let nobody in any more, and give up the handshakes that have begun."""
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self._handshakes.give_up_all()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            if self._devices.live.is_full:
+                self._pause_for(FULL_PAUSE_SECONDS)
+                return
+            try:
+                accepted, address = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor or no memory for one more
+                _log.error("cannot accept", reason=type(error).__name__)
+                self._pause_for(OUT_OF_DESCRIPTORS_PAUSE_SECONDS)
+                return
+            accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            self._handshakes.begin(self._shake_hands(accepted), site_of(address[0]))
+
+    async def _shake_hands(self, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._devices,
+                accepted,
+                ssl=self.context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
+            )
+        except (OSError, asyncio.CancelledError) as error:  # cancelled: given up, which is its end
+            self._metrics.handshakes_failed.inc()
+            _log.debug("handshake failed", reason=type(error).__name__)
+
+    def _pause_for(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        self._pause = loop.call_later(seconds, self.start)
+
+
+@define(eq=False)
+class Handshakes:
+    """The handshakes that have begun: bounded; the oldest of who has most gives way."""
+
+    _limit: int
+    _by_site: dict[str, dict[asyncio.Task[None], None]] = field(factory=dict, init=False)
+    count: int = field(default=0, init=False)
+
+    def begin(self, handshake: Coroutine[Any, Any, None], site: str) -> None:
+        """Run a handshake with somebody of this site."""
+        if self.count >= self._limit:
+            self._give_up_one()
+        task = asyncio.create_task(handshake)
+        self._by_site.setdefault(site, {})[task] = None
+        self.count += 1
+        task.add_done_callback(lambda done: self._forget(done, site))
+
+    def give_up_all(self) -> None:
+        """End every handshake."""
+        for tasks in self._by_site.values():
+            for task in tasks:
+                task.cancel()
+
+    def _give_up_one(self) -> None:
+        site = max(self._by_site, key=lambda each: len(self._by_site[each]))
+        oldest = next(iter(self._by_site[site]))
+        self._forget(oldest, site)
+        oldest.cancel()
+
+    def _forget(self, task: asyncio.Task[None], site: str) -> None:
+        tasks = self._by_site.get(site, {})
+        if task in tasks:
+            del tasks[task]
+            self.count -= 1
+            if not tasks:
+                del self._by_site[site]
+
+
+def listening_socket(listen: ListenAddress, *, reuse_port: bool) -> socket.socket:
+    """Return the socket, not blocking; raise `OSError`."""
+    made = socket.create_server(
+        (listen.host, listen.port),
+        family=socket.AF_INET6 if ":" in listen.host else socket.AF_INET,
+        backlog=LISTEN_BACKLOG,
+        reuse_port=reuse_port,
+    )
+    made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return made
+
+
+def site_of(address: str) -> str:
+    """Return whom an address belongs to: itself, or its IPv6 network."""
+    if ":" not in address:
+        return address
+    network = ipaddress.ip_network((address.partition("%")[0], IPV6_SITE_BITS), strict=False)
+    return str(network.network_address)

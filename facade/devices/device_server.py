@@ -1,0 +1,83 @@
+"""What every device's connection is made with: aiohttp's server of HTTP/1.1, bounded.
+
+Notes which connections are busy, and ends old ones with their next answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+from typing_extensions import override
+
+from facade.devices.connection_limits import MAX_AGE_SECONDS
+from facade.devices.device_connection import DeviceConnection
+from facade.devices.device_identity import IdentityRule
+from facade.devices.live_connections import LiveConnections
+
+KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
+MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
+MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
+MAX_HEADER_FIELDS: Final = 64
+
+
+class DeviceServer(web.Server):
+    """Makes a `DeviceConnection` for every accepted socket."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        identity_rule: IdentityRule,
+        live: LiveConnections,
+        *,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+    ) -> None:
+        """Serve requests with this handler."""
+        super().__init__(self._handle, handler_cancellation=True)
+        self._handler = handler
+        self._identity_rule = identity_rule
+        self.live = live
+        self._max_age_seconds = max_age_seconds
+
+    @override
+    def __call__(self) -> DeviceConnection:
+        """Return the protocol of a new connection."""
+        return DeviceConnection(
+            self,
+            self._identity_rule,
+            self.live,
+            self._max_age_seconds,
+            loop=self._loop,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            access_log=None,
+            max_line_size=MAX_REQUEST_LINE_BYTES,
+            max_field_size=MAX_HEADER_FIELD_BYTES,
+            max_headers=MAX_HEADER_FIELDS,
+            auto_decompress=False,
+            lingering_time=0,
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast(DeviceConnection, request.protocol)
+        self.live.begin_request(connection)
+        try:
+            return await self._handler(request)
+        finally:
+            self.live.end_request(connection)
+
+    @override
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Have the answer on an old connection say that it is the last one."""
+        if cast(DeviceConnection, protocol).is_aged:
+            message = message._replace(should_close=True)
+        return super()._make_request(message, payload, protocol, writer, task)

@@ -1,0 +1,118 @@
+"""Who is at the other end of a finished handshake, and whom its certificate hangs on."""
+
+import hashlib
+import ssl
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, cast
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from facade.devices.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
+from facade.devices.tls import RefusedConnectionError, presented_certificate
+from shared.statement import device_subject
+
+MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
+
+
+@frozen
+class Authority:
+    """A certificate authority: a name with a key, whichever certificate says so.
+
+    A renewed CA certificate is the same authority; another key under the same name is not.
+    """
+
+    name: str  # RFC 4514
+    key: bytes  # SHA-256 of the SubjectPublicKeyInfo
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> "Authority":
+        """Return the authority that a CA's certificate speaks of."""
+        public_key = certificate.public_key()
+        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return cls(certificate.subject.rfc4514_string(), hashlib.sha256(spki).digest())
+
+
+@frozen
+class PresentedDevice:
+    """Who is at the other end, or why nobody is known; and what its certificate rests on."""
+
+    identity: DeviceIdentity | None
+    issuer: str  # RFC 4514
+    serial: int
+    not_after: datetime
+    issued_by: Authority
+    anchored_in: Authority  # the trusted CA that the verified chain ends at
+    problem: str = ""
+
+    @property
+    def id(self) -> str | None:
+        """The device's id, for the log."""
+        return self.identity.id if self.identity else None
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Return the subjects of the statements that revoke it: as a device, as a certificate."""
+        serial = f"{self.serial:x}"
+        certificates = (
+            device_subject(None, serial, None),
+            device_subject(None, serial, self.issuer),
+        )
+        if self.identity is None:
+            return certificates
+        return (device_subject(self.identity.id, None, None), *certificates)
+
+    @property
+    def counts_as(self) -> str:
+        """Whose connection this is, where connections are counted."""
+        return self.subjects[0] if self.identity else self.subjects[-1]
+
+
+def identify(tls: ssl.SSLObject, rule: IdentityRule) -> PresentedDevice:
+    """Return who finished the handshake, or raise `RefusedConnectionError`."""
+    certificate = presented_certificate(tls)
+    issuing, anchor = _authorities(tls)
+    identity, problem = None, ""
+    try:
+        identity = rule.identify(certificate)
+    except UnidentifiedDeviceError as error:
+        problem = str(error)
+    return PresentedDevice(
+        identity=identity,
+        issuer=certificate.issuer.rfc4514_string(),
+        serial=certificate.serial_number,
+        not_after=certificate.not_valid_after_utc,
+        issued_by=issuing,
+        anchored_in=anchor,
+        problem=problem,
+    )
+
+
+def _authorities(tls: ssl.SSLObject) -> tuple[Authority, Authority]:
+    """Return who issued the certificate and who is trusted, of the chain that OpenSSL verified."""
+    chain = _verified_chain(tls)
+    if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
+        message = "the certificate was not issued by a CA"
+        raise RefusedConnectionError(message)
+    try:
+        return _authority(chain[1]), _authority(chain[-1])
+    except (ValueError, UnsupportedAlgorithm):
+        message = "a CA's certificate does not parse"
+        raise RefusedConnectionError(message) from None
+
+
+@lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
+def _authority(der: bytes) -> Authority:
+    """Return a CA of a verified chain; every device of a fleet comes with the same."""
+    return Authority.of(x509.load_der_x509_certificate(der))
+
+
+def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """Return the DER certificates of the verified chain, the leaf first."""
+    if hasattr(tls, "get_verified_chain"):  # public since Python 3.13
+        return cast(list[bytes], tls.get_verified_chain())
+    certificates = tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - the same, before
+    return [each.public_bytes(2) for each in certificates]  # _ssl.ENCODING_DER

@@ -1,0 +1,82 @@
+"""Hot reload: what stands in files is taken over when they change, and what is broken is not.
+
+Every few seconds, and at once on SIGHUP. A broken new file keeps the old content in use; a metric
+and one line in the log for each content say so.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from attrs import define, field
+
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.watched_files import FoundFiles, WatchedFiles
+from shared.structured_log import get_logger
+
+RELOAD_SECONDS: Final = 2.0  # looking is a stat of each file; a revoked device is out this soon
+
+# Takes the contents by setting; returns which were not taken, and why.
+Take = Callable[[Mapping[str, bytes]], Awaitable[Mapping[str, str]]]
+_UNREADABLE: Final = "cannot be read"
+_log = get_logger("facade.reload")
+
+
+@define(eq=False)
+class ReloadedFiles:
+    """Files that belong together, and who takes their contents."""
+
+    _files: WatchedFiles
+    _used: dict[str, bytes] = field(repr=False)
+    _take: Take
+    _metrics: DeviceMetrics
+    _told: dict[str, bytes] = field(factory=dict, init=False)  # digests of what was complained of
+
+    def __attrs_post_init__(self) -> None:
+        """Nothing is wrong to begin with."""
+        for setting in self._used:
+            self._metrics.file_refused.labels(setting).set(0)
+
+    async def look(self) -> None:
+        """Take over what has changed."""
+        found = await asyncio.to_thread(self._files.read_if_changed)
+        if found is None:
+            return
+        refused = dict.fromkeys(found.unreadable, _UNREADABLE)
+        wanted = {**self._used, **found.contents}
+        if wanted != self._used:
+            refused.update(await self._take(wanted))
+            changed = {name for name, content in wanted.items() if content != self._used[name]}
+            for name in sorted(changed - refused.keys()):
+                _log.info("file reloaded", variable=name)
+                self._used[name] = wanted[name]
+        self._tell(found, refused)
+
+    def _tell(self, found: FoundFiles, refused: Mapping[str, str]) -> None:
+        for setting in self._used:
+            reason = refused.get(setting)
+            self._metrics.file_refused.labels(setting).set(reason is not None)
+            if reason is None:
+                self._told.pop(setting, None)
+                continue
+            digest = hashlib.sha256(found.contents.get(setting, b"")).digest()
+            if self._told.get(setting) != digest:
+                self._told[setting] = digest
+                _log.error(
+                    "file not reloaded, the old content is used", variable=setting, reason=reason
+                )
+
+
+async def keep_reloading(
+    parts: list[ReloadedFiles], at_once: asyncio.Event, after_each: Callable[[], None]
+) -> None:
+    """Look for changes until cancelled."""
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(at_once.wait(), RELOAD_SECONDS)
+        at_once.clear()
+        for part in parts:
+            await part.look()
+        after_each()

@@ -1,0 +1,153 @@
+"""Streams verified pieces to a device, at the pace it can take, or aborts so that it shows.
+
+A device that reads nothing is cut: `write()` waits for ever on a reader that stopped. Progress is
+counted in bytes that the device acknowledged. Bytes that left our buffer would say little: the
+kernel takes megabytes at once, and then nothing while a slow device reads a third of them. A window
+of one byte is progress too, too little.
+
+A device that stopped costs what the loop keeps of two writes. Of a piece that was written nothing
+is kept while it waits, and more is encrypted only when all before it is in the kernel.
+"""
+
+import asyncio
+import fcntl
+import gc
+import socket
+import struct
+import termios
+from collections.abc import AsyncIterator, Callable
+from typing import Final, cast
+
+from aiohttp import web
+from aiohttp.http_writer import StreamWriter
+from attrs import define, field
+
+from facade.content.arrival import ArrivalEndedError
+from facade.content.held_back import WrongBytesError
+from facade.content.source import Piece
+from facade.devices.device_connection import PullAbortedError, abort
+from shared.structured_log import get_logger
+from shared.upstream.errors import UpstreamError
+
+PROGRESS_WINDOW_SECONDS: Final = 60.0
+MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
+WRITE_BYTES: Final = 64 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
+UNSENT_BYTES: Final = 128 * 1024  # in the kernel beside what is on its way; its default is 4 MiB
+
+_U64: Final = struct.Struct("=Q")
+_INT: Final = struct.Struct("=i")
+_TCPI_BYTES_ACKED: Final = 120  # its offset in `struct tcp_info`, since Linux 4.2
+_log = get_logger("facade.relay")
+
+
+async def relay(
+    request: web.BaseRequest,
+    response: web.StreamResponse,
+    pieces: AsyncIterator[Piece],
+    *,
+    on_given: Callable[[int], None] = lambda _: None,
+    window_seconds: float = PROGRESS_WINDOW_SECONDS,
+) -> None:
+    """Send the pieces as the body of the response; `on_given` is told of bytes given to be sent.
+
+    Errors before the first piece are raised as they are, for nothing was sent. After it, the
+    connection is reset and `PullAbortedError` raised. A device that takes too little within a
+    window is cut.
+    """
+    rest: Piece | None = await anext(pieces, None)
+    watch = _ProgressWatch(request, window_seconds)
+    given = 0
+    try:
+        writer = cast(StreamWriter, await response.prepare(request))
+        _bound_buffers(request)
+        while rest is not None:
+            view = memoryview(rest)[:WRITE_BYTES]
+            await writer.write(view, drain=False)
+            given += len(view)
+            on_given(len(view))
+            rest = memoryview(rest)[WRITE_BYTES:] or None
+            del view  # nothing of what was written is kept while the device takes it
+            await writer.drain()
+            if rest is None:
+                rest = await anext(pieces, None)
+        await response.write_eof()
+    except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
+        abort(request.transport)
+        message = f"aborted after {given} bytes: {error}"
+        raise PullAbortedError(message) from error
+    except BaseException:
+        abort(request.transport)  # cancelled: a close would let the send buffer drain first
+        raise
+    finally:
+        watch.stop()
+
+
+@define(eq=False)
+class _ProgressWatch:
+    """Cuts the connection at the end of a window in which the device took too little."""
+
+    _request: web.BaseRequest
+    _window_seconds: float
+    _acknowledged: int = field(default=0, init=False)
+    _timer: asyncio.TimerHandle = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start the first window."""
+        self._start_window()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+
+    def _start_window(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._window_seconds, self._end_window)
+
+    def _end_window(self) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            return
+        connection: socket.socket = transport.get_extra_info("socket")
+        before, self._acknowledged = self._acknowledged, _acknowledged_bytes(connection)
+        is_waiting = transport.get_write_buffer_size() + _unacknowledged_bytes(connection) > 0
+        if is_waiting and self._acknowledged - before < MIN_PROGRESS_BYTES:
+            _log.warning("device does not read, connection cut", bytes=self._acknowledged)
+            abort(transport)
+            return
+        self._start_window()
+
+
+def _bound_buffers(request: web.BaseRequest) -> None:
+    transport = request.transport
+    if transport is None:
+        return
+    connection: socket.socket = transport.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    transport.set_write_buffer_limits(high=1)
+    below = _transport_below_tls(transport)
+    if below is not None:
+        below.set_write_buffer_limits(high=0)
+
+
+def _transport_below_tls(transport: asyncio.Transport) -> asyncio.Transport | None:
+    """Return the transport that uvloop's TLS writes to; None on another loop.
+
+    It is shown nowhere, and would keep 64 KiB and one write more for a device that does not read.
+    """
+    tls = transport.get_extra_info("uvloop.sslproto")
+    referents = gc.get_referents(tls) if tls is not None else []
+    return next((each for each in referents if type(each).__name__ == "TCPTransport"), None)
+
+
+def _acknowledged_bytes(connection: socket.socket) -> int:
+    """Return how many bytes the device acknowledged since it connected (tcp(7), linux/tcp.h)."""
+    size = _TCPI_BYTES_ACKED + _U64.size
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+    return int(_U64.unpack_from(info, _TCPI_BYTES_ACKED)[0])
+
+
+def _unacknowledged_bytes(connection: socket.socket) -> int:
+    """Return how many bytes the kernel holds for the device (`SIOCOUTQ`, tcp(7))."""
+    answer = bytearray(_INT.size)
+    fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, answer)
+    return int(_INT.unpack(answer)[0])

@@ -1,0 +1,81 @@
+"""One table: what went wrong on the way to a registry, and what the device is told of it."""
+
+from typing import Final
+
+from facade.content.held_back import WrongBytesError
+from facade.pulls.device_allowance import TooCostlyError, TooManyDownloadsError, TooManyMissesError
+from facade.pulls.distribution_errors import (
+    BLOB_UNKNOWN,
+    CREDENTIAL_REFUSED,
+    EGRESS_REFUSED,
+    MANIFEST_UNKNOWN,
+    WRONG_ANSWER,
+    ErrorAnswer,
+    rate_limited,
+    too_costly,
+    too_slow,
+    unavailable,
+    wrong_answer_lately,
+)
+from facade.registries.absences import RememberedAbsenceError
+from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from shared.oci import Kind
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.errors import (
+    BrokenBodyError,
+    ChallengeError,
+    CredentialRefusedError,
+    EgressRefusedError,
+    NotFoundError,
+    RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    ServerError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+# What is answered without asking the registry, and how the metrics call it.
+_NOT_ASKED: Final = {
+    CircuitOpenError: "circuit_open",
+    RememberedAbsenceError: "missing",
+    TooManyDownloadsError: "device_downloads",
+    TooManyMissesError: "device_misses",
+    WrongBytesLatelyError: "wrong_bytes",
+}
+
+
+def why_not_asked(failure: BaseException) -> str | None:
+    """Return why the registry was not asked, None where it was."""
+    return _NOT_ASKED.get(type(failure))
+
+
+def answer_to(  # noqa: C901, PLR0911 - a table
+    failure: BaseException | None, kind: Kind
+) -> ErrorAnswer:
+    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
+    match failure:
+        case NotFoundError():
+            return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
+        case CredentialRefusedError() | SealedSecretError():
+            return CREDENTIAL_REFUSED
+        case EgressRefusedError() | RealmNotAllowedError() | RedirectRefusedError():
+            return EGRESS_REFUSED
+        case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
+            return WRONG_ANSWER
+        case WrongBytesLatelyError():
+            return wrong_answer_lately(failure.retry_after)
+        case TooCostlyError():
+            return too_costly(failure.retry_after)
+        case RateLimitedError():
+            return rate_limited(failure.retry_after)
+        case UpstreamTimeoutError():
+            return too_slow()
+        case CircuitOpenError() | ServerError():
+            return unavailable("the registry is away", failure.retry_after)
+        case UpstreamError():  # not resolved, not connected, TLS
+            return unavailable("the registry cannot be reached")
+        case _:  # a download of this machine that ended without a word about the registry
+            return unavailable("the download was interrupted")

@@ -1,0 +1,85 @@
+"""Which provider mints a connection's credentials; the only place that asks for opened secrets."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import assert_never
+
+from attrs import frozen
+
+from facade.config import UpstreamSettings
+from facade.registries.opener import Opener
+from shared.approved_connection import ApprovedConnection
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.credentials.aws_session import AwsSession
+from shared.upstream.credentials.ecr import EcrProvider
+from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
+from shared.upstream.credentials.google_key import (
+    GoogleServiceAccountKey,
+    InvalidServiceAccountKeyError,
+)
+from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
+from shared.upstream.credentials.static import BasicCredential
+
+
+@asynccontextmanager
+async def open_providers(settings: UpstreamSettings, opener: Opener) -> AsyncIterator["Providers"]:
+    """Make what connections' providers are made with; the block's end closes its sessions."""
+    proxy = settings.outbound_proxy
+    async with (
+        AwsSession.open(settings.aws_endpoint_url, proxy=proxy) as aws,
+        GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy) as google,
+    ):
+        yield Providers(opener, aws, google)
+
+
+@frozen
+class StaticProvider:
+    """Gives the stored user name and token as they are."""
+
+    _credential: BasicCredential
+
+    async def mint(self) -> ShortLivedCredential:
+        """Return the credential; it holds as long as the connection."""
+        return ShortLivedCredential(self._credential, None)
+
+
+@frozen
+class Providers:
+    """Makes a connection's provider, opening its secret where it has one."""
+
+    _opener: Opener
+    _aws: AwsSession
+    _google_endpoint: GoogleTokenEndpoint
+
+    def provider_of(self, connection: ApprovedConnection) -> CredentialProvider | None:
+        """Return the provider, None for an anonymous connection; raise `SealedSecretError`."""
+        match connection.document.credential:
+            case Anonymous():
+                return None
+            case UsernameAndToken(username=username):
+                return self._static(connection, username)
+            case GoogleServiceAccount() as account:
+                return self._google(connection, account)
+            case EcrRole() as role:
+                return EcrProvider(self._aws, role, str(connection.id))
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _static(self, connection: ApprovedConnection, username: str) -> CredentialProvider:
+        token = self._opener.open(connection)
+        try:
+            return StaticProvider(BasicCredential(username, token))
+        except ValueError:
+            raise SealedSecretError("the user name cannot be sent as Basic") from None
+
+    def _google(
+        self, connection: ApprovedConnection, account: GoogleServiceAccount
+    ) -> CredentialProvider:
+        try:
+            key = GoogleServiceAccountKey.from_secret(self._opener.open(connection))
+        except InvalidServiceAccountKeyError as error:
+            raise SealedSecretError(f"the sealed key cannot be used: {error}") from None
+        if (key.client_email, key.project_id) != (account.client_email, account.project_id):
+            raise SealedSecretError("the sealed key is of another account than was approved")
+        return GoogleServiceAccountProvider(key, self._google_endpoint)

@@ -1,0 +1,151 @@
+"""A short-lived value that is renewed on demand: one cache slot, for a token or a credential.
+
+- Kept until shortly before it expires, on a monotonic clock; renewed ahead in the background
+  while it is in use.
+- One renewal is in flight; a waiter's cancellation is nobody else's failure.
+- A refusal is remembered for a short time: a wrong password that every device tries again locks
+  the account. So is a failure that names its `Retry-After`, and, shorter, an answer that is none:
+  no circuit breaker counts it. Of others the next asker tries again; while there is a value in
+  hand, after a pause.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from facade.registries.refusals import Refusal, Refusals
+from shared.jitter import jittered
+from shared.structured_log import get_logger
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    RateLimitedError,
+    ServerError,
+    TokenExchangeError,
+    UnexpectedAnswerError,
+    UpstreamError,
+)
+
+EXPIRY_MARGIN_SECONDS: Final = 30.0  # a token must outlast the request that it is sent with
+EXPIRY_MARGIN_SHARE: Final = 0.2  # of a lifetime so short that 30 s would leave nothing
+RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; then an asker starts the next renewal
+AHEAD_PAUSE_SECONDS: Final = 10.0  # jittered; between failed renewals that nobody waits for
+FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
+
+_Value = TypeVar("_Value")
+_log = get_logger("facade.renewed")
+
+
+@frozen
+class Lasting(Generic[_Value]):
+    """A value and for how many seconds from now it holds; None: without an end."""
+
+    value: _Value
+    lifetime_seconds: float | None
+
+
+@frozen
+class _Held(Generic[_Value]):
+    value: _Value
+    renew_at: float  # monotonic, like all times here
+    expires_at: float
+
+
+@define(eq=False)
+class Renewed(Generic[_Value]):
+    """One value and how to renew it. For one event loop."""
+
+    _renew: Callable[[], Awaitable[Lasting[_Value]]]
+    _clock: Callable[[], float] = time.monotonic
+    is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
+    _held: _Held[_Value] | None = field(default=None, init=False)
+    _refusals: Refusals[None] = field(init=False)
+    _renewing: asyncio.Task[_Value] | None = field(default=None, init=False)
+    _forced_at: float = field(default=float("-inf"), init=False)
+    _pause_until: float = field(default=float("-inf"), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember refusals by the same clock."""
+        self._refusals = Refusals(self._clock)
+
+    async def get(self) -> _Value:
+        """Return the value, renewed if need be; raise what the renewal raises."""
+        now = self._clock()
+        if self._held is not None and now < self._held.expires_at:
+            if now >= max(self._held.renew_at, self._pause_until) and not self._refused:
+                _ = self._start_renewal()  # nobody waits for it
+            return self._held.value
+        self._refusals.require_none(None)
+        return await asyncio.shield(self._start_renewal())
+
+    def drop(self, refused: _Value) -> bool:
+        """Forget a value that had been given out and was refused.
+
+        False where no renewal may be forced: none of this slot was ever accepted (it is then
+        what was asked for that is refused), or one was forced within the last minute.
+        """
+        if self._held is None or self._held.value != refused:
+            return True  # renewed meanwhile
+        now = self._clock()
+        if not self.is_proven or now - self._forced_at < FORCED_INTERVAL_SECONDS:
+            return False
+        self._forced_at, self._held = now, None
+        return True
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Forget the value, and fail with this refusal for a while."""
+        self._held = None
+        self._refusals.remember(None, refusal)
+
+    def close(self) -> None:
+        """End a renewal that is under way: what it asks for is of no use any more."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+
+    @property
+    def _refused(self) -> bool:
+        return self._refusals.holds(None)
+
+    def _start_renewal(self) -> asyncio.Task[_Value]:
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_once())
+            self._renewing.add_done_callback(_tell_of_failure)
+        return self._renewing
+
+    async def _renew_once(self) -> _Value:
+        try:
+            lasting = await self._renew()
+        except UpstreamError as error:
+            self._note_failure(error)
+            raise
+        finally:
+            self._renewing = None
+        now, usable = self._clock(), _usable_seconds(lasting.lifetime_seconds)
+        self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
+        return lasting.value
+
+    def _note_failure(self, error: UpstreamError) -> None:
+        self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)
+        match error:
+            case CredentialRefusedError() | RateLimitedError():
+                self._refusals.remember(None, error)
+            case ServerError(retry_after=float()):
+                self._refusals.remember(None, error)
+            case TokenExchangeError() | UnexpectedAnswerError():
+                self._refusals.remember(None, error)
+            case _:
+                pass
+
+
+def _usable_seconds(lifetime: float | None) -> float:
+    if lifetime is None:
+        return float("inf")
+    return lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime * EXPIRY_MARGIN_SHARE)
+
+
+def _tell_of_failure(renewal: asyncio.Task[_Value]) -> None:
+    """Take the exception, which nobody may be waiting for, and tell of it."""
+    if not renewal.cancelled() and (error := renewal.exception()) is not None:
+        _log.info("renewal failed", reason=type(error).__name__)

@@ -1,0 +1,111 @@
+"""One connection's registry, as a pull sees it: its client, and what keeps it from being asked.
+
+It is not asked while its circuit breaker is open, for what it lately said it does not have, and for
+what it lately sent wrong. All that belongs to the access key, as the upstream itself does.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
+
+from attrs import field, frozen
+
+from facade.registries.absences import Absence, Absences
+from facade.registries.bandwidth import Bandwidth
+from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.open_questions import OpenQuestions
+from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
+from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.client import Method, RegistryClient
+from shared.upstream.errors import NotFoundError
+
+
+@frozen
+class Upstream:
+    """Fetches as `RegistryClient` does, and raises `CircuitOpenError` besides."""
+
+    _client: RegistryClient
+    _breaker: CircuitBreaker
+    _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
+    _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
+    _wrong_bytes: WrongBytesBackoff = field(
+        factory=lambda: WrongBytesBackoff(time.monotonic), init=False
+    )
+    _questions: OpenQuestions[tuple[Absence, Method]] = field(factory=OpenQuestions, init=False)
+
+    @asynccontextmanager
+    async def fetch(
+        self,
+        kind: Kind,
+        repository: RepositoryName,
+        digest: Digest,
+        *,
+        method: Method = "GET",
+        first_byte: int = 0,
+        last_byte: int | None = None,
+    ) -> AsyncIterator[UpstreamAnswer]:
+        """Give the registry's answer; what breaks after its headers is not the breaker's matter.
+
+        Who asks for the same as another who has no answer yet waits for that, and shares a failure.
+        """
+        absence = Absence.of(kind, repository, digest, method)
+        self._absences.require_not(absence)
+        async with AsyncExitStack() as stack:
+            fetched = self._client.fetch(
+                kind,
+                repository,
+                digest,
+                method=method,
+                first_byte=first_byte,
+                last_byte=last_byte,
+            )
+            if first_byte or last_byte is not None:
+                answer = await self._answered(fetched, absence, stack)
+            else:
+                async with self._questions.ask((absence, method)):
+                    answer = await self._answered(fetched, absence, stack)
+            yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
+
+    def require_worth_asking(
+        self, kind: Kind, repository: RepositoryName, digest: Digest, method: Method = "GET"
+    ) -> None:
+        """Raise what would be answered without asking, where it would be.
+
+        `NotFoundError`, `WrongBytesLatelyError` or `CircuitOpenError`.
+        """
+        self._absences.require_not(Absence.of(kind, repository, digest, method))
+        self._wrong_bytes.require_over(kind, digest)
+        self._breaker.require_willing()
+
+    def verifying(self, kind: Kind, digest: Digest) -> AbstractContextManager[None]:
+        """Guard bringing the bytes of a digest to their end: whether they are right is noted.
+
+        Raises `WrongBytesLatelyError` where they lately were not.
+        """
+        return self._wrong_bytes.attempt(kind, digest)
+
+    async def close(self) -> None:
+        """Close the client's session; bodies that are being read break."""
+        await self._client.close()
+
+    async def _answered(
+        self,
+        fetched: AbstractAsyncContextManager[UpstreamAnswer],
+        absence: Absence,
+        stack: AsyncExitStack,
+    ) -> UpstreamAnswer:
+        """Return the answer, open as long as the stack; note whether it is there."""
+        try:
+            with self._breaker.attempt():
+                answer = await stack.enter_async_context(fetched)
+        except NotFoundError:
+            self._absences.remember(absence)
+            raise
+        self._absences.forget(absence)
+        return answer

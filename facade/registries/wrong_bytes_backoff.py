@@ -1,0 +1,82 @@
+"""A digest whose bytes came wrong is not downloaded again at once. Pure, with the clock given.
+
+A registry or a proxy that corrupts a blob would otherwise send it whole to every device that tries
+again. After about a second it gets another chance, then after twice as long, up to a minute. One
+memory for each upstream, so for each access key: another connection's bytes may be right.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import define, field, frozen
+
+from facade.content.held_back import WrongBytesError
+from shared.jitter import jittered
+from shared.oci import Digest, Kind
+from shared.upstream.errors import UpstreamError
+
+FIRST_WAIT_SECONDS: Final = 1.5  # jittered down to half: about a second
+MAX_WAIT_SECONDS: Final = 60.0  # what was mended is found within a minute
+MAX_DOUBLINGS: Final = 6  # 1.5 s * 2**6 is beyond the longest wait
+MAX_BACKOFFS: Final = 4096  # of one connection, some 400 bytes each; the oldest is forgotten
+
+
+class WrongBytesLatelyError(UpstreamError):
+    """The registry sent wrong bytes for this digest, and is not asked for it now."""
+
+    def __init__(self, retry_after: float) -> None:
+        """Say in how many seconds it will be asked again."""
+        super().__init__("the registry sent wrong bytes for this digest and is not asked for it")
+        self.retry_after = retry_after
+
+
+@frozen
+class _Backoff:
+    doublings: int
+    until: float  # monotonic
+
+
+@define(eq=False)
+class WrongBytesBackoff:
+    """Which digests came wrong through one upstream."""
+
+    _clock: Callable[[], float]
+    _backoffs: OrderedDict[tuple[Kind, Digest], _Backoff] = field(factory=OrderedDict, init=False)
+
+    @contextmanager
+    def attempt(self, kind: Kind, digest: Digest) -> Iterator[None]:
+        """Guard bringing the bytes of a digest, to their end.
+
+        Raises `WrongBytesLatelyError` where it may not begin. A `WrongBytesError` on its way out is
+        noted, a clean end forgets; whatever else ends it says nothing about the bytes.
+        """
+        self.require_over(kind, digest)
+        try:
+            yield
+        except WrongBytesError:
+            self._note_wrong((kind, digest))
+            raise
+        self._backoffs.pop((kind, digest), None)
+
+    def require_over(self, kind: Kind, digest: Digest) -> None:
+        """Raise `WrongBytesLatelyError` where the digest came wrong a short while ago."""
+        backoff = self._backoffs.get((kind, digest))
+        if backoff is not None and (left := backoff.until - self._clock()) > 0:
+            raise WrongBytesLatelyError(left)
+
+    @property
+    def count(self) -> int:
+        """How many are remembered."""
+        return len(self._backoffs)
+
+    def _note_wrong(self, key: tuple[Kind, Digest]) -> None:
+        before, now = self._backoffs.pop(key, None), self._clock()
+        if before is None or before.until <= now:
+            doublings = before.doublings + 1 if before else 0
+            wait = jittered(min(FIRST_WAIT_SECONDS * 2**doublings, MAX_WAIT_SECONDS))
+            before = _Backoff(min(doublings, MAX_DOUBLINGS), now + wait)
+        self._backoffs[key] = before  # of attempts that went wrong together, the first counts
+        while len(self._backoffs) > MAX_BACKOFFS:
+            self._backoffs.popitem(last=False)

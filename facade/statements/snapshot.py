@@ -1,0 +1,262 @@
+"""What the verified statements say now: the approved connections and the revoked devices.
+
+Pure. Rows come from Postgres or from the state folder and are not believed: a subject is served
+by exactly its newest verified statement. A row that does not verify, is older than what was
+seen, or is gone without a statement withdraws its subject (for a device: it counts as revoked)
+and touches no other. What was verified once stays remembered, so nothing older comes back.
+"""
+
+import hashlib
+from collections.abc import Container, Iterable, Mapping
+from enum import Enum
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from facade.devices.device_identity import DeviceIdentity
+from facade.statements.connection_index import ConnectionIndex
+from shared.approved_connection import ApprovedConnection, approved_connection
+from shared.oci import RepositoryName
+from shared.registry_host import RegistryHost
+from shared.statement import (
+    ConnectionApproval,
+    ConnectionRevocation,
+    DeviceLifting,
+    DeviceRevocation,
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    verify,
+)
+
+FACADE_STATEMENTS: Final = (
+    ConnectionApproval | ConnectionRevocation | DeviceRevocation | DeviceLifting
+)
+
+
+@frozen
+class StatementRow:
+    """A row of the facade's view. `subject` is a projection: what it claims is checked."""
+
+    subject: str
+    stored: StoredStatement
+
+
+@frozen
+class Remembered:
+    """The newest statement that was verified for a subject, and whether it is served."""
+
+    stored: StoredStatement
+    generation: int
+    withdrawn: bool = False
+    verified: bool = True  # false where the state folder's bytes do not verify (any more)
+
+
+class Outcome(Enum):
+    """What a row or an absence did."""
+
+    UNCHANGED = "unchanged"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    VANISHED = "vanished"
+
+
+@frozen
+class Change:
+    """What happened to a subject, and why; the caller keeps it and logs it."""
+
+    subject: str
+    outcome: Outcome
+    reason: str = ""
+    statement_type: str = ""
+    generation: int | None = None
+
+
+@frozen
+class VerifiedRow:
+    """A row whose signature, type and parts were verified; costs about 0.2 ms to make."""
+
+    row: StatementRow
+    statement: Statement
+    connection: ApprovedConnection | None
+
+
+@frozen
+class RefusedRow:
+    """A row that is not believed."""
+
+    row: StatementRow
+    reason: str
+
+
+def verify_row(
+    row: StatementRow, public_keys: Mapping[str, Ed25519PublicKey]
+) -> VerifiedRow | RefusedRow:
+    """Return the verified row, or why it is refused. Safe in a thread."""
+    try:
+        statement = verify(row.stored, public_keys)
+        if not isinstance(statement, FACADE_STATEMENTS):
+            return RefusedRow(row, "a statement of this type is not for the facade")
+        if statement.subject != row.subject:
+            return RefusedRow(row, "the statement is about another subject")
+        connection = (
+            approved_connection(statement) if isinstance(statement, ConnectionApproval) else None
+        )
+    except StatementRefusedError as error:
+        return RefusedRow(row, str(error))
+    return VerifiedRow(row, statement, connection)
+
+
+@define
+class Snapshot:
+    """The state of one facade process; used from one event loop alone."""
+
+    _remembered: dict[str, Remembered] = field(factory=dict, init=False)
+    _by_subject: dict[str, ApprovedConnection] = field(factory=dict, init=False)
+    _index: ConnectionIndex = field(factory=ConnectionIndex, init=False)
+    _access_keys: set[str] = field(factory=set, init=False)  # a connection's own: it names it
+    _revoked: set[str] = field(factory=set, init=False)
+    _refusals: dict[str, bytes] = field(factory=dict, init=False)  # so that each is told once
+
+    def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
+        """Return all approved connections of a host, longest prefix first."""
+        return self._index.of_host(host)
+
+    def connections_covering(
+        self, host: RegistryHost, repository: RepositoryName
+    ) -> tuple[ApprovedConnection, ...]:
+        """Return those of a host whose prefix covers the repository, longest prefix first."""
+        return self._index.covering(host, repository)
+
+    def serving(self, subject: str) -> ApprovedConnection | None:
+        """Return the connection that a subject serves now."""
+        return self._by_subject.get(subject)
+
+    def access_keys(self) -> frozenset[str]:
+        """Return the access keys of all connections that are served now."""
+        return frozenset(self._access_keys)
+
+    def is_revoked(self, device: DeviceIdentity, issuer: str) -> bool:
+        """Tell whether the device, or its certificate, is revoked. The issuer is RFC 4514."""
+        return bool(self._revoked) and not self._revoked.isdisjoint(
+            (
+                f"device/{device.id}",
+                f"certificate/{device.serial}/",
+                f"certificate/{device.serial}/{issuer}",
+            )
+        )
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are served."""
+        return len(self._by_subject)
+
+    def differs(self, subject: str, signature: bytes) -> bool:
+        """Tell whether a row with this signature is another one than the one that is served."""
+        known = self._remembered.get(subject)
+        return known is None or known.withdrawn or known.stored.signature != signature
+
+    def subjects(self) -> list[str]:
+        """Return every remembered subject, tombstones and what is withdrawn included."""
+        return list(self._remembered)
+
+    def absent(self, subjects: Iterable[str], present: Container[str]) -> list[str]:
+        """Return those of the subjects that stand here and are not among those present."""
+        return [
+            subject
+            for subject in subjects
+            if subject not in present
+            and (known := self._remembered.get(subject)) is not None
+            and not known.withdrawn
+        ]
+
+    def remembered(self, subject: str) -> Remembered | None:
+        """Return what is remembered of a subject."""
+        return self._remembered.get(subject)
+
+    def apply(self, candidate: VerifiedRow | RefusedRow) -> Change:
+        """Take in one row of the database."""
+        if isinstance(candidate, RefusedRow):
+            return self._refuse(candidate.row, candidate.reason)
+        row, statement = candidate.row, candidate.statement
+        known = self._remembered.get(row.subject)
+        if known is not None and statement.generation < known.generation:
+            return self._refuse(row, "older than a statement that was seen before")
+        if known is not None and statement.generation == known.generation:
+            if known.verified and known.stored.payload != row.stored.payload:
+                reason = "another statement of a generation that was seen before"
+                return self._refuse(row, reason)
+            if not known.withdrawn:
+                return Change(row.subject, Outcome.UNCHANGED)
+        self._refusals.pop(row.subject, None)
+        self._remembered[row.subject] = Remembered(row.stored, statement.generation)
+        self._serve(row.subject, statement, candidate.connection)
+        return Change(
+            row.subject,
+            Outcome.ACCEPTED,
+            statement_type=statement.TYPE,
+            generation=statement.generation,
+        )
+
+    def restore(
+        self, candidate: VerifiedRow | RefusedRow, generation: int, *, withdrawn: bool
+    ) -> None:
+        """Take in what the state folder remembers, a refused row's generation included."""
+        subject = candidate.row.subject
+        verified = isinstance(candidate, VerifiedRow)
+        self._remembered[subject] = Remembered(candidate.row.stored, generation, verified=verified)
+        if isinstance(candidate, VerifiedRow):
+            self._serve(subject, candidate.statement, candidate.connection)
+        if withdrawn or isinstance(candidate, RefusedRow):
+            self._withdraw(subject)
+
+    def vanish(self, subject: str) -> Change:
+        """Withdraw a subject whose row is gone: only a statement ends or changes anything."""
+        known = self._remembered.get(subject)
+        if known is None or known.withdrawn:
+            return Change(subject, Outcome.UNCHANGED)
+        self._withdraw(subject)
+        reason = "its row is gone without a statement"
+        return Change(subject, Outcome.VANISHED, reason, generation=known.generation)
+
+    def _refuse(self, row: StatementRow, reason: str) -> Change:
+        identity = _identity(row.stored)
+        if self._refusals.get(row.subject) == identity:
+            return Change(row.subject, Outcome.UNCHANGED)
+        self._refusals[row.subject] = identity
+        self._withdraw(row.subject)
+        return Change(row.subject, Outcome.REFUSED, reason)
+
+    def _withdraw(self, subject: str) -> None:
+        known = self._remembered.get(subject)
+        if known is not None:
+            self._remembered[subject] = evolve(known, withdrawn=True)
+            if not subject.startswith("connection/"):
+                self._revoked.add(subject)
+        self._replace_connection(subject, None)
+
+    def _serve(
+        self, subject: str, statement: Statement, connection: ApprovedConnection | None
+    ) -> None:
+        self._replace_connection(subject, connection)
+        if isinstance(statement, DeviceRevocation):
+            self._revoked.add(subject)
+        elif isinstance(statement, DeviceLifting):
+            self._revoked.discard(subject)
+
+    def _replace_connection(self, subject: str, connection: ApprovedConnection | None) -> None:
+        previous = self._by_subject.pop(subject, None)
+        if previous is not None:
+            self._index.remove(previous)
+            self._access_keys.discard(previous.access_key)
+        if connection is not None:
+            self._by_subject[subject] = connection
+            self._access_keys.add(connection.access_key)
+            self._index.add(connection)
+
+
+def _identity(stored: StoredStatement) -> bytes:
+    return hashlib.sha256(
+        b"\0".join((stored.type.encode(), stored.key_id.encode(), stored.signature, stored.payload))
+    ).digest()
