@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -59,7 +61,8 @@ class _ByteSize(click.ParamType[int]):
 )
 def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None:
     """Measure the facade beside nginx and distribution."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))  # stop the servers in order
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     began = time.monotonic()
 
     def say(words: str) -> None:
@@ -77,6 +80,11 @@ def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None
     click.echo(text(machine, options, observations))
     say(f"{'FAILED' if status else 'done'}; every round is in {json_path}")
     sys.exit(status)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 a handler's signature
+    """End the run in order: the servers stop, and what was seen until now is shown."""
+    raise MeasurementError(f"stopped by {signal.Signals(number).name}")
 
 
 def _machine() -> Machine:
