@@ -19,6 +19,7 @@ from shared.secret import Secret
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
+PAGE_ITEMS: Final = "200"  # what the API gives at once, at most
 
 Json = dict[str, Any]
 
@@ -80,6 +81,17 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             message = f"no answer from the control plane ({type(error).__name__})"
             raise ApiUnreachableError(message) from None
+
+    async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:
+        """Return a list's items, of all its pages; raise as `call` does."""
+        items: list[Json] = []
+        asked = {"limit": PAGE_ITEMS, **(query or {})}
+        while True:
+            page = await self.call("GET", *path, query=asked)
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            asked["cursor"] = page["next_cursor"]
 
 
 def _answer(status: int, body: bytes) -> Json:

@@ -1,7 +1,5 @@
 """`control-plane connections`: the API's use cases from a shell."""
 
-from typing import Final
-
 import click
 import orjson
 
@@ -11,8 +9,6 @@ from control_plane.commands.connection_options import as_json, connection_id
 from control_plane.commands.running import command, fail, print_table, say, show_view
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
-
-PAGE_ITEMS: Final = "200"
 
 
 @click.group()
@@ -32,15 +28,8 @@ for changing in (add, check, edit, rotate, discard):
 @command
 async def list_connections(*, as_json: bool) -> None:
     """List every connection, the revoked ones too."""
-    items: list[Json] = []
-    query = {"limit": PAGE_ITEMS}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        while True:
-            page = await api.call("GET", "connections", query=query)
-            items += page["items"]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
+        items = await api.items("connections")
     if as_json:
         click.echo(orjson.dumps(items))
         return

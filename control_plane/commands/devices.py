@@ -7,7 +7,6 @@ import orjson
 
 from control_plane.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json
-from control_plane.commands.connections import PAGE_ITEMS
 from control_plane.commands.running import command, print_table, say, show_view
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
@@ -57,16 +56,10 @@ async def list_revocations(
     device: str | None, serial: str | None, issuer: str | None, *, as_json: bool
 ) -> None:
     """List every revocation in force, or the one of a DEVICE or certificate."""
-    items: list[Json] = []
     about = {"device": device, "serial": serial, "issuer": issuer}
-    query = {"limit": PAGE_ITEMS} | {name: value for name, value in about.items() if value}
+    query = {name: value for name, value in about.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        while True:
-            page = await api.call("GET", _PATH, query=query)
-            items += page["items"]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
+        items = await api.items(_PATH, query=query)
     if as_json:
         click.echo(orjson.dumps(items))
         return
