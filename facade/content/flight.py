@@ -40,6 +40,14 @@ DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
 
 _NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
+# What ends a flight and is told to its readers as it is.
+_ENDS: Final = (
+    UpstreamError,
+    WrongBytesError,
+    ConnectionRevokedError,
+    NoRoomError,
+    SealedSecretError,
+)
 _log = get_logger("facade.flight")
 
 
@@ -122,9 +130,7 @@ class Flight:
                         await self._receive(download, progress)
                 await self._prove(progress)
             await finish_in_thread(self._keep, progress.length)
-        except (UpstreamError, WrongBytesError, ConnectionRevokedError) as error:
-            failure = error
-        except (NoRoomError, SealedSecretError) as error:
+        except _ENDS as error:
             failure = error
         except (OSError, sqlite3.Error) as error:
             _log.error("store failed", digest=self.key.digest, reason=type(error).__name__)
