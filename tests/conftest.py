@@ -20,7 +20,7 @@ from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
-from tests.support.facade_database import DatabaseTemplate
+from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 
 # A busy machine is slow, which no example is to blame for.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +58,33 @@ def database(postgres: Postgres) -> Iterator[Database]:
 def database_template(postgres: Postgres) -> DatabaseTemplate:
     """What the databases of facades are copied from."""
     return DatabaseTemplate.make(postgres)
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server that a module's tests may stop, kill and freeze."""
+    with Postgres(tmp_path_factory.mktemp("mortal")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mortal_template(mortal: Postgres) -> DatabaseTemplate:
+    """What the databases on it are copied from."""
+    return DatabaseTemplate.make(mortal)
+
+
+@pytest.fixture
+def mortal_database(
+    mortal: Postgres, mortal_template: DatabaseTemplate
+) -> Iterator[FacadeDatabase]:
+    """A database on it; the server is up before the test and again when it ends."""
+    if not mortal.child.running:
+        mortal.start()
+    yield mortal_template.copy()
+    if mortal.child.running:
+        mortal.resume()
+    else:
+        mortal.start()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from deploy.dev.postgres import Postgres
 from tests.faults.report import FaultReport
 from tests.support.eventually import eventually
-from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
+from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path, until_accepted
 from tests.support.pooler import transaction_pooler
@@ -28,29 +28,10 @@ POOLED: Final = 4
 CONTENT: Final = bytes(range(256)) * 4000
 
 
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A server that these tests kill and freeze."""
-    with Postgres(tmp_path_factory.mktemp("mortal")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mortal_template(mortal: Postgres) -> DatabaseTemplate:
-    """What its databases are copied from."""
-    return DatabaseTemplate.make(mortal)
-
-
 @pytest.fixture
-def own_database(mortal: Postgres, mortal_template: DatabaseTemplate) -> Iterator[FacadeDatabase]:
-    """A database on it; the server is up again when the test ends."""
-    if not mortal.child.running:
-        mortal.start()
-    yield mortal_template.copy()
-    if mortal.child.running:
-        mortal.resume()
-    else:
-        mortal.start()
+def own_database(mortal_database: FacadeDatabase) -> FacadeDatabase:
+    """A database on a server that these tests kill and freeze."""
+    return mortal_database
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from deploy.dev.postgres import Postgres
 from shared.statement import ConnectionApproval
 from tests.support.eventually import eventually
-from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
+from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import (
     CANARY_TOKEN,
@@ -27,27 +26,10 @@ QUICK_POLL = {"FACADE_POLL_INTERVAL": "100ms"}
 KILLS = 4
 
 
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A server that these tests stop, kill and freeze."""
-    with Postgres(tmp_path_factory.mktemp("mortal")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mortal_template(mortal: Postgres) -> DatabaseTemplate:
-    """What its databases are copied from."""
-    return DatabaseTemplate.make(mortal)
-
-
 @pytest.fixture
-def own_database(mortal: Postgres, mortal_template: DatabaseTemplate) -> Iterator[FacadeDatabase]:
-    """A database on it; the server is up again when the test ends."""
-    yield mortal_template.copy()
-    if mortal.child.running:
-        mortal.resume()
-    else:
-        mortal.start()
+def own_database(mortal_database: FacadeDatabase) -> FacadeDatabase:
+    """A database on a server that these tests stop, kill and freeze."""
+    return mortal_database
 
 
 def ready(facade: Facade) -> tuple[int, str]:
