@@ -12,8 +12,7 @@ from attrs import define, field
 
 from shared.oci import Digest, Hasher
 
-# The unit of everything that is verified before it is sent; also the smallest unit of rot that
-# the store's piece checksums find.
+# The unit of everything that is verified before it is sent.
 PIECE_BYTES: Final = 256 * 1024
 
 
