@@ -22,9 +22,13 @@ from facade.devices.startup_files import StartupFiles
 from facade.health import Readiness, operations_app
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
+from facade.pulls.answers_at_once import AnswersAtOnce
+from facade.pulls.exchange import Exchanges
+from facade.pulls.gate import Gate
 from facade.pulls.payer import Payers
 from facade.pulls.pull_handler import PullHandler
 from facade.pulls.pull_turns import PullTurns
+from facade.pulls.remembered_requests import RememberedRequests
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.opener import Opener
 from facade.registries.providers import open_providers
@@ -81,20 +85,25 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store)
         )
+        gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
+        turns = PullTurns(settings.max_connections_per_device)
+        remembered = RememberedRequests()
         devices = DeviceServer(
             PullHandler(
-                snapshot,
+                gate,
                 upstreams,
                 content,
                 Payers.within(settings.cost_limits),
-                PullTurns(settings.max_connections_per_device),
+                turns,
                 metrics,
-                readiness.staleness,
+                exchanges,
+                remembered,
             ),
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),
             live,
+            answer_at_once=AnswersAtOnce(remembered, gate, turns, content, exchanges, metrics),
             max_age_seconds=settings.max_connection_age,
         )
         # Also while running pulls are waited for: a revocation is no less one then.

@@ -26,6 +26,7 @@ class Metrics:
     problem: Gauge
     loop_lag: Gauge
     statements_refused: Counter
+    answered_at_once: Counter
     unverified_ranges: Counter
     not_asked: Counter
     credentials_minted: Counter
@@ -75,6 +76,11 @@ class Metrics:
             Counter(
                 "facade_statements_refused",
                 "Rows that were not believed, and subjects that vanished",
+                registry=registry,
+            ),
+            Counter(
+                "facade_answers_at_once",
+                "Of the answers to devices, those that were given from memory, without waiting",
                 registry=registry,
             ),
             Counter(

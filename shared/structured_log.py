@@ -11,6 +11,7 @@
   only where it is a literal of the function that logs; of warnings, the category and the place.
 - What nobody catches (main thread, other threads, destructors) is logged in the same way, instead
   of the interpreter's traceback on standard error.
+- Fields of many lines can be shown and rendered once: `rendered_fields`.
 - A line that cannot be written is dropped: a pull is worth more than its log line. What is graver
   than `info` is written at once, the rest with the other lines of the loop's round: `line_writer`.
 - Until `configure` is called, warnings and errors go to standard error, redacted alike.
@@ -31,6 +32,7 @@ from typing import Any, Final, TextIO, TypeAlias, cast
 
 import orjson
 import structlog
+from attrs import frozen
 
 from shared.line_writer import LineWriter
 from shared.log_fields import FIELDS, bounded_text, shown
@@ -89,6 +91,25 @@ def log_context(**fields: object) -> Iterator[None]:
         _context.reset(token)
 
 
+@frozen
+class RenderedFields:
+    """Fields that many lines have, as `rendered_fields` gives them."""
+
+    members: bytes  # `,"name":value` of each
+
+
+def rendered_fields(**fields: object) -> RenderedFields:
+    """Return fields for the `rendered` of lines that have none of them otherwise.
+
+    What the table shows of each is made once, and not for each line.
+    """
+    shown_fields = {field: shown(field, value) for field, value in fields.items()}
+    return RenderedFields(b"," + orjson.dumps(shown_fields)[1:-1])
+
+
+_NO_FIELDS: Final = RenderedFields(b"")
+
+
 def render(
     level: str,
     logger: str,
@@ -96,6 +117,7 @@ def render(
     fields: Mapping[str, object],
     error: BaseException | None = None,
     source: str | None = None,
+    rendered: RenderedFields = _NO_FIELDS,
 ) -> bytes:
     """Return one line. Nothing of `fields` and `error` is in it but what the tables show."""
     line: dict[str, object] = {
@@ -113,7 +135,7 @@ def render(
             line[field] = shown(field, value)
         else:
             line.setdefault(bounded_text(field), REDACTED)
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(line)[:-1] + rendered.members + b"}\n"
 
 
 def _time() -> str:
@@ -139,8 +161,11 @@ def _render_event(_: object, level: str, event_dict: MutableMapping[str, Any]) -
     logger, event = event_dict.pop("logger_name", ""), event_dict.pop("event", None)
     error = _error(event_dict.pop("exc_info", None))
     context = _context.get()
+    rendered = _NO_FIELDS
+    if type(event_dict.get("rendered")) is RenderedFields:
+        rendered = event_dict.pop("rendered")
     fields = {**context, **event_dict} if context else event_dict
-    return render(level, str(logger), event, fields, error)
+    return render(level, str(logger), event, fields, error, rendered=rendered)
 
 
 def _error(exc_info: object) -> BaseException | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.source import Asked
+from facade.content.source import Authorized
 from facade.pulls.pull_path import Pull
 from facade.registries.circuit_breaker import CircuitOpenError
 from facade.registries.upstream import Upstream
@@ -96,7 +96,7 @@ class BackgroundProofs:
         """How many are being proven now."""
         return len(self._running)
 
-    def note_use(self, asked: Asked, right: Right, membership: Membership) -> None:
+    def note_use(self, asked: Authorized, right: Right, membership: Membership) -> None:
         """Prove a membership again if it is old, nobody is at it, and there is a place."""
         if time.time() - membership.proven_at < PROOF_HOLDS_SECONDS:
             return
@@ -114,7 +114,7 @@ class BackgroundProofs:
         if running:
             await asyncio.wait(running)
 
-    async def _run(self, asked: Asked, right: Right) -> None:
+    async def _run(self, asked: Authorized, right: Right) -> None:
         try:
             async with self._upstreams.lease(asked.connection) as upstream:
                 await asyncio.sleep(jittered(self._max_delay))

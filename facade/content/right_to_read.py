@@ -11,7 +11,7 @@ import attrs
 from attrs import field, frozen
 
 from facade.content.background_proofs import BackgroundProofs, Right
-from facade.content.source import Asked
+from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.pulls.payer import Payer
 from facade.registries.upstreams import Upstreams
@@ -22,12 +22,12 @@ from facade.store.layout import FlightKey
 from shared.oci import OCTET_STREAM, RepositoryName
 
 
-def flight_key(asked: Asked) -> FlightKey:
+def flight_key(asked: Authorized) -> FlightKey:
     """Return what a download of it would serve."""
     return FlightKey(asked.connection.access_key, asked.pull.kind, asked.pull.digest)
 
 
-def right_of(asked: Asked) -> Right:
+def right_of(asked: Authorized) -> Right:
     """Return the right that the asker needs."""
     return Right(flight_key(asked), asked.pull.repository)
 
@@ -42,7 +42,7 @@ class RightToRead:
     _proofs: BackgroundProofs
     _asking: SingleFlight[Right, None] = field(factory=SingleFlight, init=False)
 
-    def membership(self, asked: Asked) -> Membership | None:
+    def membership(self, asked: Authorized) -> Membership | None:
         """Return the asker's right, where it was proven; one that is old is proven again soon."""
         right = right_of(asked)
         membership = self._store.may_read(right.key, right.repository)

@@ -37,11 +37,17 @@ class Blob(Protocol):
 
 
 @frozen
-class Asked:
-    """An authorised pull: by which connection, through which upstream, at whose cost."""
+class Authorized:
+    """An authorised pull, and by which connection."""
 
     pull: Pull
     connection: ApprovedConnection
+
+
+@frozen
+class Asked(Authorized):
+    """One that may ask upstream: through which, at whose cost."""
+
     upstream: Upstream
     payer: Payer
 
@@ -74,6 +80,9 @@ class Content(Protocol):
 
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Return a verified manifest."""
+
+    def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+        """Return a verified manifest that the asker may read, if nothing has to be waited for."""
 
     async def blob_length(self, asked: Asked) -> int:
         """Return a blob's length in bytes."""

@@ -18,7 +18,7 @@ from facade.content.far_ranges import FarRanges
 from facade.content.flights import Flights, NothingArrivesError
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, flight_key
-from facade.content.source import Asked, Blob
+from facade.content.source import Asked, Authorized, Blob
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
@@ -66,6 +66,10 @@ class StoredContent:
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none."""
         return await self._manifests.manifest(asked)
+
+    def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+        """Return a stored manifest that is in memory."""
+        return self._manifests.at_hand(asked)
 
     async def blob_length(self, asked: Asked) -> int:
         """Return a readable blob's length; ask upstream's HEAD for any other."""

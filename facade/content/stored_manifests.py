@@ -16,7 +16,7 @@ from facade.content.background_proofs import Right
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked
+from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
@@ -59,30 +59,32 @@ class StoredManifests:
         paid = attrs.evolve(asked, payer=Payer.without_limits())
         return await self._fetching.share(right, lambda: self._fetched(paid))
 
+    def at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+        """Return the manifest, where it is in memory and the asker has a right to it."""
+        content = self._hot.get(asked.pull.digest)
+        membership = self._right.membership(asked) if content is not None else None
+        if membership is None or content is None:
+            return None
+        self._store.note_use(asked.pull.digest)
+        return VerifiedManifest(content, membership.media_type)
+
     async def close(self) -> None:
         """End what is being fetched."""
         await self._fetching.close()
 
     async def _stored(self, asked: Asked) -> VerifiedManifest | None:
         """Return the manifest, where it is stored and the asker has a right to it."""
+        if (at_hand := self.at_hand(asked)) is not None:
+            return at_hand
         membership = self._right.membership(asked)
-        content = await self._content(asked.pull.digest) if membership is not None else None
+        content = await self._read(asked.pull.digest) if membership is not None else None
         if membership is None or content is None:
             return None
+        self._hot.keep(asked.pull.digest, content)
         return VerifiedManifest(content, membership.media_type)
 
-    async def _content(self, digest: Digest) -> bytes | None:
-        """Return stored bytes; None where there are none, or they are rotten."""
-        content = self._hot.get(digest)
-        if content is None:
-            content = await self._read(digest)
-            if content is not None:
-                self._hot.keep(digest, content)
-        else:
-            self._store.note_use(digest)
-        return content
-
     async def _read(self, digest: Digest) -> bytes | None:
+        """Return stored bytes; None where there are none, or they are rotten."""
         blob = self._store.open_blob(digest)
         if blob is None:
             return None

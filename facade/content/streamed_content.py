@@ -14,7 +14,7 @@ from facade.content.download import Download, blob_length, open_download
 from facade.content.far_ranges import FarRanges
 from facade.content.held_back import within
 from facade.content.manifest import VerifiedManifest, fetch_manifest
-from facade.content.source import Asked, Blob, Part
+from facade.content.source import Asked, Authorized, Blob, Part
 from facade.pulls.byte_range import Span
 
 
@@ -69,6 +69,9 @@ class StreamedContent:
         await asked.pay_miss()
         with asked.upstream.verifying(pull.kind, pull.digest):
             return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
+
+    def manifest_at_hand(self, asked: Authorized) -> None:
+        """Return nothing: nothing is kept."""
 
     async def blob_length(self, asked: Asked) -> int:
         """Ask upstream's HEAD."""

@@ -6,6 +6,7 @@
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 was seen to do
   both: `Authorization : Bearer X` leaked a whole token.
 - Headers that do not come in time, idle connections, and after an answer old ones, are closed.
+- A request that stands alone is shown to `AnswerAtOnce` first; what that answers is not parsed.
 """
 
 import asyncio
@@ -14,10 +15,12 @@ import secrets
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
@@ -32,8 +35,10 @@ from shared.structured_log import get_logger
 REQUEST_HEADERS_SECONDS: Final = 15.0
 AGE_JITTER: Final = 0.1  # of the age: a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
+MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest are some 700
 SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits up with
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _log = get_logger("facade.device_connection")
 
@@ -62,16 +67,20 @@ class DeviceConnection(RequestHandler):
     """The protocol of one accepted connection."""
 
     __slots__ = (
+        "_answer_at_once",
         "_clock_timer",
         "_ends_at",
         "_headers_timer",
         "_identity_rule",
+        "_is_in_step",
         "_live",
         "_whole_transport",
         "device",
+        "lone_head",
     )
 
     device: PresentedDevice
+    lone_head: bytes | None  # of the request in progress, where nothing else came with it or since
 
     def __init__(
         self,
@@ -79,10 +88,14 @@ class DeviceConnection(RequestHandler):
         identity_rule: IdentityRule,
         live: LiveConnections,
         max_age_seconds: float,
+        answer_at_once: "AnswerAtOnce",
         **settings: Any,
     ) -> None:
         """Take the rule by which the certificate is read, and whom the connection is kept by."""
         super().__init__(server, **settings)
+        self._answer_at_once = answer_at_once
+        self._is_in_step = True  # all that came was lone heads: the parser stands between requests
+        self.lone_head = None
         self._identity_rule = identity_rule
         self._live = live
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
@@ -135,15 +148,46 @@ class DeviceConnection(RequestHandler):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Parse; a request that has begun is to have its headers whole in time."""
+        """Answer at once, or parse; a request that has begun is to have its head whole in time."""
+        head = data if self._awaits_request and is_lone_head(data) else None
+        if head is not None and self._is_answered_at_once(head):
+            return
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before:
-            if self._headers_timer is not None:
-                self._headers_timer.cancel()
-                self._headers_timer = None
+        received = self._request_count - before
+        self._is_in_step = head is not None and received == 1 and not self._rest_of_request_comes()
+        self.lone_head = head if self._is_in_step else None
+        if received:
+            self._have_headers()
         elif self._headers_timer is None:
             self._await_headers()
+
+    @property
+    def _awaits_request(self) -> bool:
+        """Whether every request that came is answered, and nothing of the next one is here."""
+        if not self._is_in_step or self._close or self._force_close:
+            return False
+        if self._waiter is None:  # aiohttp handles a request, or was not given any yet
+            return self._request_count == 0
+        return not self._waiter.done()
+
+    def _rest_of_request_comes(self) -> bool:
+        """Tell whether the newest request has a body, or wants another protocol behind it."""
+        return self._upgraded or self._messages[-1][1] is not EMPTY_PAYLOAD
+
+    def _is_answered_at_once(self, head: bytes) -> bool:
+        """Answer a request, if that takes no waiting: neither for the answer nor for the device."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        answer = self._answer_at_once(self, head) if not self.is_aged else None
+        if answer is None:
+            return False
+        self._have_headers()
+        # As aiohttp does behind each answer; its timer looks at this when it fires.
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        transport.write(answer)
+        return True
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
         """Let the running answer finish within the seconds, then reset the connection.
@@ -162,6 +206,11 @@ class DeviceConnection(RequestHandler):
 
     def _await_headers(self) -> None:
         self._headers_timer = self._loop.call_later(REQUEST_HEADERS_SECONDS, self._too_late)
+
+    def _have_headers(self) -> None:
+        if self._headers_timer is not None:
+            self._headers_timer.cancel()
+            self._headers_timer = None
 
     def _too_late(self) -> None:
         if self._request_in_progress or self._messages:
@@ -204,6 +253,16 @@ class DeviceConnection(RequestHandler):
         else:
             _log.info("malformed request", device=self.device.id, reason=type(exc).__name__)
         return error_response(answer, new_request_id())
+
+
+# Given the bytes of a whole request's head, it returns the whole answer, or None where it has none.
+AnswerAtOnce = Callable[[DeviceConnection, bytes], bytes | None]
+
+
+def is_lone_head(data: bytes) -> bool:
+    """Tell whether the bytes end where a head does, for the first time."""
+    end = len(data) - len(_END_OF_HEAD)
+    return len(data) <= MAX_LONE_HEAD_BYTES and data.find(_END_OF_HEAD) == end >= 0
 
 
 def new_request_id() -> str:

@@ -14,7 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
 from facade.devices.connection_limits import MAX_AGE_SECONDS
-from facade.devices.device_connection import DeviceConnection
+from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
 from facade.devices.device_identity import IdentityRule
 from facade.devices.live_connections import LiveConnections
 
@@ -33,14 +33,18 @@ class DeviceServer(web.Server):
         identity_rule: IdentityRule,
         live: LiveConnections,
         *,
+        answer_at_once: AnswerAtOnce = lambda _connection, _head: None,
         max_age_seconds: float = MAX_AGE_SECONDS,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> None:
-        """Serve requests with this handler."""
+        """Serve requests with this handler, but for those that can be answered at once."""
         super().__init__(self._handle, handler_cancellation=True)
         self._handler = handler
         self._identity_rule = identity_rule
         self.live = live
+        self._at_once = answer_at_once
         self._max_age_seconds = max_age_seconds
+        self._keep_alive_seconds = keep_alive_seconds
 
     @override
     def __call__(self) -> DeviceConnection:
@@ -50,8 +54,9 @@ class DeviceServer(web.Server):
             self._identity_rule,
             self.live,
             self._max_age_seconds,
+            self._answer_at_once,
             loop=self._loop,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=self._keep_alive_seconds,
             access_log=None,
             max_line_size=MAX_REQUEST_LINE_BYTES,
             max_field_size=MAX_HEADER_FIELD_BYTES,
@@ -59,6 +64,13 @@ class DeviceServer(web.Server):
             auto_decompress=False,
             lingering_time=0,
         )
+
+    def _answer_at_once(self, connection: DeviceConnection, head: bytes) -> bytes | None:
+        answer = self._at_once(connection, head)
+        if answer is not None:
+            self.live.begin_request(connection)
+            self.live.end_request(connection)
+        return answer
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast(DeviceConnection, request.protocol)

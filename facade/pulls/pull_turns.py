@@ -28,12 +28,15 @@ class PullTurns:
     _under_way: dict[str, int] = field(factory=dict, init=False)
     _waiting: dict[str, deque[asyncio.Future[None]]] = field(factory=dict, init=False)
 
+    def is_free(self, device: str) -> bool:
+        """Tell whether a turn could be taken at once."""
+        return self._under_way.get(device, 0) < self._limit
+
     @asynccontextmanager
     async def turn(self, device: str) -> AsyncIterator[None]:
         """Wait for a turn and take it; raise `TooManyPullsError`."""
-        count = self._under_way.get(device, 0)
-        if count < self._limit:
-            self._under_way[device] = count + 1
+        if self.is_free(device):
+            self._under_way[device] = self._under_way.get(device, 0) + 1
         else:
             await self._wait(device)
         try:

@@ -11,7 +11,7 @@ from shared.log_fields import FIELDS
 REPOSITORY = Path(__file__).resolve().parents[3]
 PACKAGES = ("control_plane", "facade", "shared")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
-OWN_FIELDS = {"exc_info"}
+OWN_FIELDS = {"exc_info", "rendered"}
 
 
 def loggers(tree: ast.Module) -> set[str]:

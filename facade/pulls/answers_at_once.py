@@ -1,0 +1,65 @@
+"""Answers for which nothing has to be waited: small manifests that are in memory.
+
+The way around tasks, parser and response objects, which cost more than all decisions together. The
+decisions are those of every pull, asked anew: the same gate, turns and right to read. Whatever is
+not at hand, and whatever is refused, is left to `PullHandler`, which decides again and says so.
+"""
+
+from http import HTTPStatus
+
+from attrs import frozen
+
+from facade.content.manifest import VerifiedManifest
+from facade.content.source import Authorized, Content
+from facade.devices.device_connection import DeviceConnection
+from facade.metrics import Metrics
+from facade.pulls.answer_headers import manifest_head
+from facade.pulls.distribution_errors import PullRefusedError
+from facade.pulls.exchange import Exchange, Exchanges
+from facade.pulls.gate import Gate
+from facade.pulls.pull_path import Pull
+from facade.pulls.pull_turns import PullTurns
+from facade.pulls.remembered_requests import RememberedRequests
+
+
+@frozen
+class AnswersAtOnce:
+    """Answers requests that `PullHandler` has answered before, from memory."""
+
+    _requests: RememberedRequests
+    _gate: Gate
+    _turns: PullTurns
+    _content: Content
+    _exchanges: Exchanges
+    _metrics: Metrics
+
+    def __call__(self, connection: DeviceConnection, head: bytes) -> bytes | None:
+        """Return the whole answer to a request's head; None: it is to be answered as any other."""
+        request = self._requests.get(head)
+        if request is None:
+            return None
+        exchange = Exchange(request.method, pull=request.pull)
+        try:
+            manifest = self._manifest(exchange, request.pull, connection)
+        except PullRefusedError:  # by the same gate once more, in words
+            return None
+        return None if manifest is None else self._answer(exchange, request.pull, manifest)
+
+    def _manifest(
+        self, exchange: Exchange, pull: Pull, connection: DeviceConnection
+    ) -> VerifiedManifest | None:
+        exchange.device = device = self._gate.identify_device(connection)
+        if not self._turns.is_free(device.id):
+            return None
+        exchange.connection = approved = self._gate.authorize(pull, device)
+        return self._content.manifest_at_hand(Authorized(pull, approved))
+
+    def _answer(self, exchange: Exchange, pull: Pull, manifest: VerifiedManifest) -> bytes:
+        content = manifest.content
+        head = manifest_head(pull.digest, manifest.media_type, len(content), exchange.request_id)
+        if exchange.method == "HEAD":
+            content = b""
+        exchange.body_bytes = len(content)
+        self._metrics.answered_at_once.inc()
+        self._exchanges.tell(exchange, HTTPStatus.OK)
+        return head + content

@@ -1,0 +1,73 @@
+"""One request, and what is told of it when it ends: a line in the log, and the metrics."""
+
+import time
+from functools import lru_cache
+from typing import Final
+
+from attrs import define, field
+
+from facade.devices.device_connection import new_request_id
+from facade.devices.device_identity import DeviceIdentity
+from facade.metrics import Metrics
+from facade.pulls.pull_path import Pull
+from shared.approved_connection import ApprovedConnection
+from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
+
+REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
+_log = get_logger("facade.pull")
+
+
+@define(eq=False)
+class Exchange:
+    """One request and what is known of it so far."""
+
+    method: str
+    request_id: str = field(factory=new_request_id)
+    started: float = field(factory=time.perf_counter)
+    device: DeviceIdentity | None = None
+    pull: Pull | None = None
+    connection: ApprovedConnection | None = None
+    reason: str = ""
+    body_bytes: int = 0
+
+    def count(self, given: int) -> None:
+        """Count bytes that were given to be sent."""
+        self.body_bytes += given
+
+
+@define(eq=False)
+class Exchanges:
+    """Tells of every request once: make it after the log was configured."""
+
+    _metrics: Metrics
+    _log: Logger = field(factory=_log.bind, init=False)
+
+    def tell(self, exchange: Exchange, status: int | None) -> None:
+        """Tell of a request that has ended; without a status there was no whole answer."""
+        pull = exchange.pull
+        seconds = time.perf_counter() - exchange.started
+        self._metrics.answered(status, pull.kind if pull else None, seconds)
+        self._log.info(
+            "answered",
+            request_id=exchange.request_id,
+            device=exchange.device.id if exchange.device else None,
+            connection=exchange.connection.id if exchange.connection else None,
+            status=status,
+            outcome="answered" if status else "aborted",
+            bytes=exchange.body_bytes,
+            duration_ms=seconds * 1000,
+            reason=exchange.reason,
+            rendered=_asked(exchange.method, pull),
+        )
+
+
+@lru_cache(REMEMBERED_PULLS)
+def _asked(method: str, pull: Pull | None) -> RenderedFields:
+    """Return what was asked; nothing of a path that is no pull."""
+    return rendered_fields(
+        method=method,
+        host=pull.host if pull else None,
+        repository=pull.repository if pull else None,
+        kind=pull.kind if pull else None,
+        digest=pull.digest if pull else None,
+    )

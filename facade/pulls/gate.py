@@ -1,0 +1,49 @@
+"""Who asks, and may they: decided here alone, anew for every request, cache hits too.
+
+Nothing waits here, so that an answer from memory is decided on as any other is.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from facade.devices.device_connection import DeviceConnection
+from facade.devices.device_identity import DeviceIdentity
+from facade.pulls import distribution_errors as errors
+from facade.pulls.access import Denied, authorize_pull
+from facade.pulls.distribution_errors import PullRefusedError
+from facade.pulls.pull_path import Pull
+from facade.statements.snapshot import Snapshot
+from shared.approved_connection import ApprovedConnection
+
+
+@frozen
+class Gate:
+    """Asks the certificate, the revocations and the approvals, as they stand now."""
+
+    _snapshot: Snapshot
+    _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
+
+    def identify_device(self, connection: DeviceConnection) -> DeviceIdentity:
+        """Return who asks; raise `PullRefusedError` where nobody may with this certificate."""
+        presented = connection.device
+        device = presented.identity
+        if device is None:
+            raise PullRefusedError(errors.DEVICE_DENIED, presented.problem)
+        if (problem := connection.certificate_problem()) is not None:
+            raise PullRefusedError(errors.DEVICE_DENIED, problem)
+        if self._snapshot.is_revoked(device, presented.issuer):
+            raise PullRefusedError(errors.DEVICE_REVOKED, "the device is revoked")
+        return device
+
+    def authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:
+        """Return the connection that the pull goes through; raise `PullRefusedError`."""
+        if stale := self._staleness():
+            answer = errors.unavailable("the facade does not know what is approved")
+            raise PullRefusedError(answer, stale)
+        candidates = self._snapshot.connections_covering(pull.host, pull.repository)
+        decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
+        if isinstance(decision, Denied):
+            raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason)
+        return decision.connection
