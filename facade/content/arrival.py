@@ -10,9 +10,11 @@ from typing import Final, Protocol
 from attrs import define, field
 
 from facade.content.held_back import PIECE_BYTES
-from facade.store.cached_read import read_at
+from facade.content.source import Piece
+from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.ingest_file import FollowedIngest
 from facade.store.inode import Inode, inode_of
+from facade.store.recent_reads import BlobReaders
 from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
@@ -59,8 +61,14 @@ class Arrival(Protocol):
         Raises `ArrivalEndedError` where they will not come, or were wrong.
         """
 
+    def read_now(self, offset: int, count: int) -> Piece | None:
+        """Return at most so many bytes that may be sent; None where they have to be waited for.
+
+        Raises `OSError`.
+        """
+
     async def read(self, offset: int, count: int) -> bytes | bytearray:
-        """Return bytes that may be sent."""
+        """Return bytes that may be sent, fewer only at the file's end; raise `OSError`."""
 
 
 @define(eq=False)
@@ -71,6 +79,7 @@ class Progress:
     length: int
     repository: RepositoryName
     reached: int = 0
+    readers: BlobReaders = field(factory=BlobReaders)
     proven: bool = False
     failure: BaseException | None = None
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -106,6 +115,21 @@ class Progress:
             if self.failure is not None:
                 raise ArrivalEndedError from self.failure
             await self._moved.wait()
+
+    def read_now(self, offset: int, count: int) -> Piece | None:
+        """Return bytes of the growing file, to a multiple of `READ_BYTES` at most.
+
+        So those who read beside each other ask for the same pieces, wherever they began.
+        """
+        shared = self.readers.piece_at(offset, count)
+        if shared is not None:
+            return shared
+        content = read_now(self.descriptor, offset, min(count, READ_BYTES - offset % READ_BYTES))
+        if content is None:
+            return None
+        piece = memoryview(content)
+        self.readers.share(offset, piece)
+        return piece
 
     async def read(self, offset: int, count: int) -> bytes | bytearray:
         """Return bytes of the growing file."""
@@ -158,6 +182,10 @@ class FollowedArrival:
             if not self._ingest.has_owner and not self._ingest.is_proven(self._blob):
                 raise OwnerDiedError
             await asyncio.sleep(POLL_SECONDS)
+
+    def read_now(self, offset: int, count: int) -> Piece | None:
+        """Return bytes of the growing file."""
+        return read_now(self._ingest.descriptor, offset, count)
 
     async def read(self, offset: int, count: int) -> bytes | bytearray:
         """Return bytes of the growing file."""

@@ -13,12 +13,12 @@ from typing import Final
 from attrs import frozen
 
 from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
+from facade.content.arriving_pieces import ArrivingPieces
 from facade.content.download import continue_download
 from facade.content.far_ranges import FarRanges
-from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, within
+from facade.content.held_back import HeldBackVerifier, within
 from facade.content.source import Asked, Part, Piece
 from facade.pulls.byte_range import Span
-from facade.store.cached_read import READ_BYTES
 from shared.structured_log import get_logger
 
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time
@@ -47,49 +47,17 @@ class ArrivingBlob:
             far = await self._stack.enter_async_context(relay)
             if far is not None:
                 return Part(far, is_verified=False)
-        return Part(self._pieces(span))
+        return Part(ArrivingPieces(self._arrival, span, self._going_on))
 
-    async def _pieces(self, span: Span) -> AsyncIterator[Piece]:
-        """Yield what may be sent as it comes; raise `ArrivalEndedError` where no more will."""
-        offset = span.first
-        try:
-            async for piece in self._arriving(span):
-                yield piece
-                offset += len(piece)
-        except StoreGaveUpError as given_up:
-            _log.warning(
-                "store gave up, going on from upstream",
-                digest=self._asked.pull.digest,
-                bytes=offset,
-                reason=type(given_up.__cause__).__name__,
-            )
-        except OSError as error:
-            raise ArrivalEndedError("the store's file cannot be read") from error
-        else:
-            return
-        async for piece in self._from_upstream(offset, span.end):
-            yield piece
-
-    async def _arriving(self, span: Span) -> AsyncIterator[Piece]:
-        if not self.length:
-            await self._arrival.readable_beyond(0)
-        offset = span.first
-        while offset < span.end:
-            limit = await self._sendable_beyond(offset, span)
-            while offset < limit:
-                piece = await self._arrival.read(offset, min(limit - offset, READ_BYTES))
-                if not piece:
-                    raise ArrivalEndedError("the store's file is shorter than it was")
-                yield piece
-                offset += len(piece)
-
-    async def _sendable_beyond(self, offset: int, span: Span) -> int:
-        """Wait for more of the span; its last piece is held back until the whole is proven."""
-        held_back = span.end - PIECE_BYTES
-        limit = await self._arrival.readable_beyond(offset)
-        if limit < self.length and held_back <= offset:
-            limit = await self._arrival.readable_beyond(max(offset, self.length - PIECE_BYTES))
-        return span.end if limit == self.length else min(limit, held_back)
+    def _going_on(self, given_up: StoreGaveUpError, offset: int, end: int) -> AsyncIterator[Piece]:
+        """Return what the store will not have of a span."""
+        _log.warning(
+            "store gave up, going on from upstream",
+            digest=self._asked.pull.digest,
+            bytes=offset,
+            reason=type(given_up.__cause__).__name__,
+        )
+        return self._from_upstream(offset, end)
 
     async def _from_upstream(self, offset: int, end: int) -> AsyncIterator[Piece]:
         """Yield a span's bytes from upstream, its last piece only where the whole blob is right."""

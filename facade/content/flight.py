@@ -89,7 +89,12 @@ class Flight:
         if self._grace is not None:
             self._grace.cancel()
         try:
-            yield await asyncio.shield(self._progress)
+            progress = await asyncio.shield(self._progress)
+            progress.readers.join()
+            try:
+                yield progress
+            finally:
+                progress.readers.leave()
         finally:
             self._readers -= 1
             if self._readers == 0:
@@ -160,7 +165,8 @@ class Flight:
 
         # What was left counts as long as it is, and from now on as long as it will be.
         await self._store.make_room(0 if left else length, announce)
-        progress = Progress(os.dup(self._ingest.descriptor), length, self.repository, left)
+        descriptor = os.dup(self._ingest.descriptor)
+        progress = Progress(descriptor, length, self.repository, left, self._store.new_readers())
         self._progress.set_result(progress)
         return progress
 

@@ -15,6 +15,7 @@ from facade.content.arrival import (
     StoreGaveUpError,
 )
 from facade.content.flight import Flight
+from facade.content.source import Piece
 from facade.pulls.payer import PaidDownload, Payer
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -80,6 +81,10 @@ class _RejoiningArrival:
         if (arrival.length, arrival.inode) != (self.length, self.inode):
             raise StoreGaveUpError
         self._arrival = arrival
+
+    def read_now(self, offset: int, count: int) -> Piece | None:
+        """Return bytes that may be sent, as `Arrival` says."""
+        return self._arrival.read_now(offset, count)
 
     async def read(self, offset: int, count: int) -> bytes | bytearray:
         """Return bytes that may be sent."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -17,11 +17,21 @@ from shared.upstream.client import Method
 Piece = bytes | bytearray | memoryview
 
 
+@runtime_checkable
+class PiecesAtHand(Protocol):
+    """Pieces of which most can be had without waiting: an `await` for each costs a herd dearly."""
+
+    def next_now(self) -> Piece | None:
+        """Return the next piece, as `anext` would; None where it has to be waited for, or asked
+        whether there is one: then `anext` tells.
+        """
+
+
 @frozen
 class Part:
     """What a span of a blob is answered with."""
 
-    pieces: AsyncIterator[Piece]
+    pieces: AsyncIterator[Piece]  # `PiecesAtHand` besides, where they are read from a file
     is_verified: bool = True  # else passed on as upstream says: marked, and kept by nobody
 
 

@@ -33,12 +33,23 @@ class StoredPieces:
         """Return what is asked for one piece after the other."""
         return self
 
+    def next_now(self) -> Piece | None:
+        """Return the next piece where it is at hand; raise `RottenContentError` if it is rotten."""
+        if self._offset >= self._end:
+            return None
+        try:
+            piece = self._blob.read_now(self._offset, self._next_size())
+        except (RottenBlobError, OSError) as error:
+            raise self._out_of_service(error) from error
+        if piece is not None:
+            self._offset += len(piece)
+        return piece
+
     async def __anext__(self) -> Piece:
         """Return the next piece; raise `RottenContentError` instead of a rotten one."""
         if self._offset >= self._end:
             raise StopAsyncIteration
-        size = self._size.next(time.monotonic())
-        piece = await self._read(self._offset, min(size, self._end - self._offset))
+        piece = await self._read(self._offset, self._next_size())
         self._offset += len(piece)
         return piece
 
@@ -49,15 +60,22 @@ class StoredPieces:
         while offset < end:
             offset += len(await self._read(offset, end - offset))
 
+    def _next_size(self) -> int:
+        return min(self._size.next(time.monotonic()), self._end - self._offset)
+
     async def _read(self, offset: int, limit: int) -> Piece:
         try:
             return await self._blob.read(offset, limit)
-        except RottenBlobError as error:
-            self._store.quarantine(self._blob.digest, str(error))
-            raise RottenContentError("the stored blob is rotten") from error
-        except OSError as error:
-            self._store.quarantine(self._blob.digest, "it cannot be read")
-            raise RottenContentError("the stored blob cannot be read") from error
+        except (RottenBlobError, OSError) as error:
+            raise self._out_of_service(error) from error
+
+    def _out_of_service(self, error: RottenBlobError | OSError) -> RottenContentError:
+        """Quarantine the blob; return what its reader is told."""
+        is_rotten = isinstance(error, RottenBlobError)
+        self._store.quarantine(self._blob.digest, str(error) if is_rotten else "it cannot be read")
+        return RottenContentError(
+            "the stored blob is rotten" if is_rotten else "the stored blob cannot be read"
+        )
 
 
 @frozen

@@ -23,6 +23,7 @@ from facade.store.layout import FlightKey, Layout
 from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
+from facade.store.recent_reads import BlobReaders, RecentReads
 from facade.store.reconcile import reconcile
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob
@@ -58,6 +59,10 @@ class BlobStore:
     _checksums: WeakValueDictionary[Digest, PieceChecksums] = field(
         factory=WeakValueDictionary, init=False
     )
+    _readers: WeakValueDictionary[Digest, BlobReaders] = field(
+        factory=WeakValueDictionary, init=False
+    )
+    _recent: RecentReads = field(factory=RecentReads, init=False)
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -86,7 +91,12 @@ class BlobStore:
     def open_blob(self, digest: Digest) -> StoredBlob | None:
         """Open a complete blob; None where it is not stored, or rotten and now quarantined."""
         try:
-            blob = StoredBlob.open(digest, self.layout.blob(digest), self.layout.checksums(digest))
+            blob = StoredBlob.open(
+                digest,
+                self.layout.blob(digest),
+                self.layout.checksums(digest),
+                self._readers.setdefault(digest, self.new_readers()),
+            )
         except RottenBlobError as error:
             self.quarantine(digest, str(error))
             return None
@@ -94,6 +104,10 @@ class BlobStore:
             blob.share_checksums(self._checksums)
             self.note_use(digest)
         return blob
+
+    def new_readers(self) -> BlobReaders:
+        """Return the readers of something, nobody yet, who share within the bound of all."""
+        return BlobReaders(self._recent)
 
     def note_use(self, digest: Digest) -> None:
         """Count a use: what is used least is evicted first."""

@@ -12,15 +12,24 @@ READ_BYTES: Final = 64 * 1024  # at once for a device; larger ones cost memory, 
 _WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)  # not cached; or tmpfs, which cannot tell
 
 
-async def read_at(descriptor: int, offset: int, count: int) -> bytes | bytearray:
-    """Return `count` bytes from an offset, fewer only at the end; raise `OSError`."""
+def read_now(descriptor: int, offset: int, count: int) -> bytearray | None:
+    """Return `count` bytes from an offset; None where they are not cached, or not all there.
+
+    Raises `OSError`.
+    """
     buffer = bytearray(count)
     try:
         read = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
     except OSError as error:
         if error.errno not in _WOULD_WAIT:
             raise
-        read = -1
-    if read == count:
-        return buffer
+        return None
+    return buffer if read == count else None
+
+
+async def read_at(descriptor: int, offset: int, count: int) -> bytes | bytearray:
+    """Return `count` bytes from an offset, fewer only at the end; raise `OSError`."""
+    cached = read_now(descriptor, offset, count)
+    if cached is not None:
+        return cached
     return await asyncio.to_thread(os.pread, descriptor, count, offset)

@@ -64,11 +64,10 @@ class PieceChecksums:
 
     def hold(self, first: int, content: bytes | bytearray) -> bool:
         """Tell whether whole pieces, from the first of them on, have their checksums."""
-        view = memoryview(content)
-        return all(
-            xxhash.xxh3_64_digest(view[start : start + CHECKED_BYTES]) == self._of(first + number)
-            for number, start in enumerate(range(0, len(view), CHECKED_BYTES))
-        )
-
-    def _of(self, piece: int) -> bytes:
-        return self._checksums[piece * CHECKSUM_BYTES : (piece + 1) * CHECKSUM_BYTES]
+        view, at = memoryview(content), first * CHECKSUM_BYTES
+        for start in range(0, len(view), CHECKED_BYTES):
+            digest = xxhash.xxh3_64_digest(view[start : start + CHECKED_BYTES])
+            if digest != self._checksums[at : at + CHECKSUM_BYTES]:
+                return False
+            at += CHECKSUM_BYTES
+        return True

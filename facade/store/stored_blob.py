@@ -7,10 +7,11 @@ from typing import Self
 
 from attrs import define
 
-from facade.store.cached_read import READ_BYTES, read_at
+from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
 from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums
+from facade.store.recent_reads import BlobReaders
 from shared.oci import Digest
 
 
@@ -26,9 +27,12 @@ class StoredBlob:
     length: int
     _descriptor: int
     _checksums: PieceChecksums
+    _readers: BlobReaders  # of this digest
 
     @classmethod
-    def open(cls, digest: Digest, path: Path, checksums_path: Path) -> Self | None:
+    def open(
+        cls, digest: Digest, path: Path, checksums_path: Path, readers: BlobReaders
+    ) -> Self | None:
         """Open a blob; None where it is not stored. Raises `RottenBlobError`, `OSError`."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -48,10 +52,12 @@ class StoredBlob:
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(digest, length, descriptor, checksums)
+        readers.join()
+        return cls(digest, length, descriptor, checksums, readers)
 
     def close(self) -> None:
         """Close the file."""
+        self._readers.leave()
         os.close(self._descriptor)
 
     def share_checksums(self, known: MutableMapping[Digest, PieceChecksums]) -> None:
@@ -59,25 +65,41 @@ class StoredBlob:
         if known.setdefault(self.digest, self._checksums) == self._checksums:
             self._checksums = known[self.digest]
 
+    def read_now(self, offset: int, limit: int) -> memoryview | None:
+        """Return what `read` does, where nobody has to wait for it; else None."""
+        shared = self._readers.piece_at(offset, limit)
+        if shared is not None:
+            return shared
+        start, count = self._checked_span(offset, limit)
+        content = read_now(self._descriptor, start, count)
+        if content is None:
+            return None
+        piece = self._checked(start, content)[offset - start :][:limit]
+        self._readers.share(offset, piece)
+        return piece
+
     async def read(self, offset: int, limit: int) -> memoryview:
-        """Return at most `limit` verified bytes from an offset, and at most `READ_BYTES`.
+        """Return at most `limit` verified bytes from an offset, to a multiple of `READ_BYTES`.
 
         Raises `RottenBlobError`, or `OSError` where the disk fails.
         """
-        piece, within = divmod(offset, CHECKED_BYTES)
-        pieces = -(-(within + min(limit, READ_BYTES - within)) // CHECKED_BYTES)
-        content = await self._read_pieces(piece, pieces)
-        if not self._checksums.hold(piece, content):
-            raise RottenBlobError("a piece is not what was stored")
-        return memoryview(content)[within : within + limit]
-
-    async def _read_pieces(self, first: int, count: int) -> bytes | bytearray:
-        start = first * CHECKED_BYTES
-        wanted = min(count * CHECKED_BYTES, self.length - start)
-        content = await read_at(self._descriptor, start, wanted)
-        if len(content) != wanted:
+        start, count = self._checked_span(offset, limit)
+        content = await read_at(self._descriptor, start, count)
+        if len(content) != count:
             raise RottenBlobError("the file is shorter than it was")
-        return content
+        return self._checked(start, content)[offset - start :][:limit]
+
+    def _checked_span(self, offset: int, limit: int) -> tuple[int, int]:
+        """Return where the checked pieces around what is wanted begin, and their bytes."""
+        start = offset - offset % CHECKED_BYTES
+        end = offset + min(limit, READ_BYTES - offset % READ_BYTES)
+        end += -end % CHECKED_BYTES
+        return start, min(end, self.length) - start
+
+    def _checked(self, start: int, content: bytes | bytearray) -> memoryview:
+        if not self._checksums.hold(start // CHECKED_BYTES, content):
+            raise RottenBlobError("a piece is not what was stored")
+        return memoryview(content)
 
 
 def _lies_at(descriptor: int, path: Path) -> bool:

@@ -182,3 +182,39 @@ def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError):
         BlobStore.open(tmp_path / "file", QUOTA)
+
+
+async def test_readers_of_one_blob_share_what_they_read(store: BlobStore) -> None:
+    """A fleet costs one read of each piece, and the last one leaves nothing behind."""
+    key = await put(store, content("a"))
+    one, other = store.open_blob(key.digest), store.open_blob(key.digest)
+    assert one is not None
+    assert other is not None
+    read, again = one.read_now(5, 1000), other.read_now(5, 500)
+    assert read is not None
+    assert again is not None
+    assert again == read[:500] == content("a")[5:505]
+    assert again.obj is read.obj
+    one.close()
+    other.close()
+    alone = store.open_blob(key.digest)
+    assert alone is not None
+    anew = alone.read_now(5, 500)
+    assert anew is not None
+    assert anew.obj is not read.obj
+    alone.close()
+
+
+async def test_a_rotten_piece_is_never_shared(store: BlobStore) -> None:
+    """Whoever reads it finds it rotten, with or without waiting."""
+    key = await put(store, content("a"))
+    readers = [store.open_blob(key.digest) for _ in range(2)]
+    path = store.layout.blob(key.digest)
+    path.write_bytes(b"b" + path.read_bytes()[1:])
+    for reader in readers:
+        assert reader is not None
+        with pytest.raises(RottenBlobError):
+            reader.read_now(0, 100)
+        with pytest.raises(RottenBlobError):
+            await reader.read(0, 100)
+        reader.close()

@@ -1,0 +1,87 @@
+"""The pieces of a span of an arriving blob, as they may be sent.
+
+The last piece of the span is held back until the whole blob is proven.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from attrs import define, field
+
+from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
+from facade.content.held_back import PIECE_BYTES
+from facade.content.source import Piece
+from facade.pulls.byte_range import Span
+from facade.store.cached_read import READ_BYTES
+
+# Gives what is left of a span, from an offset to its end, where the store gave up.
+GoOn = Callable[[StoreGaveUpError, int, int], AsyncIterator[Piece]]
+
+
+@define(eq=False)
+class ArrivingPieces:
+    """Follows the growing file, and goes on without it where the store gives up."""
+
+    _arrival: Arrival
+    _span: Span
+    _go_on: GoOn
+    _offset: int = field(init=False)
+    _limit: int = field(init=False)  # up to here they may be sent, as far as was asked
+    _rest: AsyncIterator[Piece] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin at the beginning; nothing may be sent yet."""
+        self._offset = self._limit = self._span.first
+
+    def __aiter__(self) -> Self:
+        """Return what is asked for one piece after the other."""
+        return self
+
+    def next_now(self) -> Piece | None:
+        """Return the next piece where it is at hand; raise `ArrivalEndedError`."""
+        count = min(self._limit - self._offset, READ_BYTES)
+        if count <= 0 or self._rest is not None:
+            return None
+        try:
+            piece = self._arrival.read_now(self._offset, count)
+        except OSError as error:
+            raise ArrivalEndedError("the store's file cannot be read") from error
+        if piece is not None:
+            self._offset += len(piece)
+        return piece
+
+    async def __anext__(self) -> Piece:
+        """Return the next piece; raise `ArrivalEndedError` where no more will come."""
+        if self._rest is None:
+            try:
+                return await self._arrived()
+            except StoreGaveUpError as given_up:
+                self._rest = self._go_on(given_up, self._offset, self._span.end)
+            except OSError as error:
+                raise ArrivalEndedError("the store's file cannot be read") from error
+        return await anext(self._rest)
+
+    async def _arrived(self) -> Piece:
+        if self._offset >= self._limit:
+            self._limit = await self._sendable_beyond()
+        if (piece := self.next_now()) is not None:
+            return piece
+        if self._offset >= self._span.end:
+            raise StopAsyncIteration
+        count = min(self._limit - self._offset, READ_BYTES)
+        piece = await self._arrival.read(self._offset, count)
+        if not piece:
+            raise ArrivalEndedError("the store's file is shorter than it was")
+        self._offset += len(piece)
+        return piece
+
+    async def _sendable_beyond(self) -> int:
+        """Wait for more of the span; return up to where it may be sent."""
+        offset, end, length = self._offset, self._span.end, self._arrival.length
+        if offset >= end and length:
+            return end
+        held_back = end - PIECE_BYTES
+        limit = await self._arrival.readable_beyond(offset)
+        if limit < length and held_back <= offset:
+            limit = await self._arrival.readable_beyond(max(offset, length - PIECE_BYTES))
+        return end if limit == length else min(limit, held_back)
