@@ -1,1 +1,5 @@
 """The device endpoint: verifies statements, opens secrets, streams verified bytes over mTLS."""
+
+from facade.environment import load_openssl
+
+load_openssl()  # before anything else of the facade loads it

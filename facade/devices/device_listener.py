@@ -8,14 +8,16 @@ given up for a newer one. Where no connection can be taken, devices wait in the 
 import asyncio
 import ipaddress
 import socket
-import ssl
 from collections.abc import Coroutine
 from typing import Any, Final
 
 from attrs import define, field
+from OpenSSL import SSL
 
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
+from facade.devices.device_transport import DeviceTransport
+from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
@@ -37,7 +39,7 @@ class DeviceListener:
     _socket: socket.socket
     _devices: DeviceServer
     _metrics: DeviceMetrics
-    context: ssl.SSLContext  # of every handshake that begins from now on
+    context: SSL.Context  # of every handshake that begins from now on
     _handshakes: "Handshakes" = field(init=False)
     _pause: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -77,15 +79,14 @@ class DeviceListener:
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._devices,
-                accepted,
-                ssl=self.context,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS,
-            )
-        except (OSError, asyncio.CancelledError) as error:  # cancelled: given up, which is its end
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_SECONDS):
+                tls = await shake_hands(accepted, self.context)
+        except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
+            accepted.close()
             self._metrics.handshakes_failed.inc()
             _log.debug("handshake failed", reason=type(error).__name__)
+            return  # also where it was cancelled: given up, which is its end
+        DeviceTransport(accepted, tls, self._devices())
 
     def _pause_for(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -1,18 +1,14 @@
 """What the device address stands on: certificate, key, device CAs and CRLs, read as one.
 
-OpenSSL reads files by their paths. It is given copies in memory of the very bytes that were parsed
-here, so that a file that changes in between makes no mixture.
+A file is parsed once, so that the handshake and what is asked of open connections cannot differ.
 """
 
-import os
-import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, field, frozen
 from cryptography import x509
+from OpenSSL import SSL
 
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.revocation_list import MALFORMED, InvalidRevocationListError, RevocationList
@@ -22,6 +18,7 @@ CERTIFICATE: Final = "FACADE_TLS_CERT_FILE"
 KEY: Final = "FACADE_TLS_KEY_FILE"
 DEVICE_CA: Final = "FACADE_DEVICE_CA_FILE"
 DEVICE_CRL: Final = "FACADE_DEVICE_CRL_FILE"
+_NO_CAS: Final = f"{DEVICE_CA}: expected the PEM certificates of the device CAs"
 
 
 @frozen
@@ -46,23 +43,21 @@ class DeviceTls:
     """What new handshakes are made with, and what open connections are held against."""
 
     files: TlsFiles
-    context: ssl.SSLContext = field(repr=False)
+    context: SSL.Context = field(repr=False)
     trust: DeviceTrust
 
     @classmethod
     def load(cls, files: TlsFiles, minimum: str) -> "DeviceTls":
         """Return what the files say, or raise `TlsConfigurationError`. Blocks: for a thread."""
-        trust = _trust(files)
-        with ExitStack() as stack:
-            crl = files.device_crl
-            context = server_context(
-                certificate=stack.enter_context(_in_memory(files.certificate)),
-                key=stack.enter_context(_in_memory(files.key)),
-                device_ca=stack.enter_context(_in_memory(files.device_ca)),
-                device_crl=None if crl is None else stack.enter_context(_in_memory(crl)),
-                minimum=minimum,
-            )
-        return cls(files, context, trust)
+        device_cas, lists = _device_cas(files.device_ca), _lists(files.device_crl)
+        context = server_context(
+            certificate=files.certificate,
+            key=files.key,
+            device_cas=device_cas,
+            crls=None if lists is None else [each.crl for each in lists],
+            minimum=minimum,
+        )
+        return cls(files, context, _trust(device_cas, lists))
 
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.
@@ -103,25 +98,26 @@ def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[st
     return {name: refused.get(name, otherwise) for name, is_so in differs.items() if is_so}
 
 
-def _trust(files: TlsFiles) -> DeviceTrust:
+def _device_cas(pem: bytes) -> list[x509.Certificate]:
     try:
-        crl = files.device_crl
-        lists = None if crl is None else RevocationList.parse_all(crl)
-        return DeviceTrust.build(x509.load_pem_x509_certificates(files.device_ca), lists)
+        return x509.load_pem_x509_certificates(pem)
+    except MALFORMED as error:
+        raise TlsConfigurationError(_NO_CAS) from error
+
+
+def _lists(pem: bytes | None) -> tuple[RevocationList, ...] | None:
+    try:
+        return None if pem is None else RevocationList.parse_all(pem)
+    except InvalidRevocationListError as error:
+        raise TlsConfigurationError(f"{DEVICE_CRL}: {error}") from error
+
+
+def _trust(
+    device_cas: list[x509.Certificate], lists: tuple[RevocationList, ...] | None
+) -> DeviceTrust:
+    try:
+        return DeviceTrust.build(device_cas, lists)
     except InvalidRevocationListError as error:
         raise TlsConfigurationError(f"{DEVICE_CRL}: {error}") from error
     except MALFORMED as error:  # a name or key is read at its first use
-        message = f"{DEVICE_CA}: expected the PEM certificates of the device CAs"
-        raise TlsConfigurationError(message) from error
-
-
-@contextmanager
-def _in_memory(content: bytes) -> Iterator[Path]:
-    """Give a path under which OpenSSL finds the content (memfd_create(2))."""
-    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+        raise TlsConfigurationError(_NO_CAS) from error

@@ -1,18 +1,22 @@
 """Who is at the other end of a finished handshake, and whom its certificate hangs on."""
 
 import hashlib
-import ssl
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from attrs import frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from OpenSSL import SSL
 
 from facade.devices.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
-from facade.devices.tls import RefusedConnectionError, presented_certificate
+from facade.devices.tls import (
+    RefusedConnectionError,
+    presented_certificate,
+    verified_chain,
+)
 from shared.statement import device_subject
 
 MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
@@ -71,7 +75,7 @@ class PresentedDevice:
         return self.subjects[0] if self.identity else self.subjects[-1]
 
 
-def identify(tls: ssl.SSLObject, rule: IdentityRule) -> PresentedDevice:
+def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
     """Return who finished the handshake, or raise `RefusedConnectionError`."""
     certificate = presented_certificate(tls)
     issuing, anchor = _authorities(tls)
@@ -91,9 +95,9 @@ def identify(tls: ssl.SSLObject, rule: IdentityRule) -> PresentedDevice:
     )
 
 
-def _authorities(tls: ssl.SSLObject) -> tuple[Authority, Authority]:
+def _authorities(tls: SSL.Connection) -> tuple[Authority, Authority]:
     """Return who issued the certificate and who is trusted, of the chain that OpenSSL verified."""
-    chain = _verified_chain(tls)
+    chain = verified_chain(tls)
     if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
         message = "the certificate was not issued by a CA"
         raise RefusedConnectionError(message)
@@ -105,14 +109,6 @@ def _authorities(tls: ssl.SSLObject) -> tuple[Authority, Authority]:
 
 
 @lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
-def _authority(der: bytes) -> Authority:
+def _authority(certificate: x509.Certificate) -> Authority:
     """Return a CA of a verified chain; every device of a fleet comes with the same."""
-    return Authority.of(x509.load_der_x509_certificate(der))
-
-
-def _verified_chain(tls: ssl.SSLObject) -> list[bytes]:
-    """Return the DER certificates of the verified chain, the leaf first."""
-    if hasattr(tls, "get_verified_chain"):  # public since Python 3.13
-        return cast(list[bytes], tls.get_verified_chain())
-    certificates = tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - the same, before
-    return [each.public_bytes(2) for each in certificates]  # _ssl.ENCODING_DER
+    return Authority.of(certificate)

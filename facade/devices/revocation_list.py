@@ -49,7 +49,7 @@ class RevocationList:
     serials: frozenset[int] = field(repr=False)
     this_update: datetime
     next_update: datetime
-    _crl: x509.CertificateRevocationList = field(repr=False)
+    crl: x509.CertificateRevocationList = field(repr=False)
 
     @classmethod
     def parse_all(cls, pem: bytes) -> "tuple[RevocationList, ...]":
@@ -83,7 +83,7 @@ class RevocationList:
         if authority.subject != self.issuer:
             return False
         try:
-            return bool(self._crl.is_signature_valid(authority.public_key()))  # type: ignore[arg-type]  # another kind of key is the TypeError
+            return bool(self.crl.is_signature_valid(authority.public_key()))  # type: ignore[arg-type]  # another kind of key is the TypeError
         except MALFORMED:
             return False
 

@@ -11,7 +11,6 @@ is kept while it waits, and more is encrypted only when all before it is in the 
 
 import asyncio
 import fcntl
-import gc
 import socket
 import struct
 import termios
@@ -32,9 +31,6 @@ from shared.upstream.errors import UpstreamError
 PROGRESS_WINDOW_SECONDS: Final = 60.0
 MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
 WRITE_BYTES: Final = 64 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
-# In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
-# was measured to cost a fifth more CPU, for its socket is waited for after every write.
-UNSENT_BYTES: Final = 512 * 1024
 
 _U64: Final = struct.Struct("=Q")
 _INT: Final = struct.Struct("=i")
@@ -61,7 +57,6 @@ async def relay(
     given = 0
     try:
         writer = cast(StreamWriter, await response.prepare(request))
-        _bound_buffers(request)
         while rest is not None:
             view = memoryview(rest)[:WRITE_BYTES]
             await writer.write(view, drain=False)
@@ -117,28 +112,6 @@ class _ProgressWatch:
             abort(transport)
             return
         self._start_window()
-
-
-def _bound_buffers(request: web.BaseRequest) -> None:
-    transport = request.transport
-    if transport is None:
-        return
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-    transport.set_write_buffer_limits(high=1)
-    below = _transport_below_tls(transport)
-    if below is not None:
-        below.set_write_buffer_limits(high=0)
-
-
-def _transport_below_tls(transport: asyncio.Transport) -> asyncio.Transport | None:
-    """Return the transport that uvloop's TLS writes to; None on another loop.
-
-    It is shown nowhere, and would keep 64 KiB and one write more for a device that does not read.
-    """
-    tls = transport.get_extra_info("uvloop.sslproto")
-    referents = gc.get_referents(tls) if tls is not None else []
-    return next((each for each in referents if type(each).__name__ == "TCPTransport"), None)
 
 
 def _acknowledged_bytes(connection: socket.socket) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import shutil
 import socket
 import ssl
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from deploy.dev import debian
 from deploy.dev.device_ca import (
     CLIENT_AUTH,
     SERVER_AUTH,
@@ -289,9 +289,7 @@ async def test_a_tls_13_session_is_not_offered(facade: Facade) -> None:
     assert session is None or not session.has_ticket
 
 
-async def test_a_resumed_tls_12_session_is_cut_before_its_first_request(
-    facade_of_minimum_12: Facade,
-) -> None:
+async def test_a_tls_12_session_is_not_resumed(facade_of_minimum_12: Facade) -> None:
     """A resumed session was seen to accept an expired certificate and to skip the CRL."""
     facade = facade_of_minimum_12
     device = facade.device(maximum_version=ssl.TLSVersion.TLSv1_2)
@@ -300,28 +298,23 @@ async def test_a_resumed_tls_12_session_is_cut_before_its_first_request(
     assert (first[:12], reused) == (b"HTTP/1.1 200", False)
     assert session is not None
     second, reused, _ = await asyncio.to_thread(ask_blocking, device, session, tls)
-    # Without `reused` this would prove nothing: the server did resume.
-    assert (second, reused) == (b"", True)
-    assert len(facade.log_lines(event="answered")) == 1
-    assert facade.log_lines(event="handshake refused")[-1]["reason"] == (
-        "the TLS session was resumed"
-    )
-    third, reused, _ = await asyncio.to_thread(ask_blocking, device, None, tls)
-    assert (third[:12], reused) == (b"HTTP/1.1 200", False)
+    assert (second[:12], reused) == (b"HTTP/1.1 200", False)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed")
 async def test_openssl_finds_no_session_to_resume(
     facade_of_minimum_12: Facade, tmp_path: Path
 ) -> None:
-    """The client that finds what others do not try."""
-    facade = facade_of_minimum_12
-    device = facade.device()
-    first = await s_client(device, "-sess_out", str(tmp_path / "session"))
-    assert b"HTTP/1.1 200" in first
-    second = await s_client(device, "-sess_in", str(tmp_path / "session"))
-    assert b"Reused, TLSv1.2" in second
-    assert b"HTTP/1.1" not in second
+    """The client that finds what others do not try, in either version of TLS."""
+    device = facade_of_minimum_12.device()
+    for version in ("-tls1_2", "-tls1_3"):
+        session = tmp_path / f"session{version}"
+        first = await s_client(device, version, "-sess_out", str(session))
+        assert b"HTTP/1.1 200" in first
+        assert b"New Session Ticket" not in first
+        if session.exists():
+            second = await s_client(device, version, "-sess_in", str(session))
+            assert b"Reused" not in second
+            assert b"HTTP/1.1 200" in second
 
 
 @pytest.fixture
@@ -387,8 +380,9 @@ def ask_blocking(
 
 
 async def s_client(device: Device, *options: str) -> bytes:
-    """Return what `openssl s_client` prints over TLS 1.2."""
-    command = ["openssl", "s_client", "-connect", f"localhost:{device.facade.port}", "-tls1_2"]
+    """Return what `openssl s_client` prints."""
+    openssl = str(debian.program("openssl", "openssl"))
+    command = [openssl, "s_client", "-connect", f"localhost:{device.facade.port}"]
     command += ["-cert", str(device.files.certificate), "-key", str(device.files.key)]
     request = request_bytes(b"/v2/", headers=b"Connection: close\r\n")
     completed = await asyncio.to_thread(

@@ -1,14 +1,19 @@
 """The context of the device address, and what is refused on a finished handshake."""
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
 )
+from OpenSSL import SSL
 
 from deploy.dev.device_ca import (
     CLIENT_AUTH,
@@ -17,12 +22,18 @@ from deploy.dev.device_ca import (
     CertificateFiles,
     IssuedCertificate,
 )
+from facade.config import DEFAULT_URI_PATTERN
+from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
     TlsConfigurationError,
     presented_certificate,
     server_context,
+    verified_chain,
 )
+
+RECORDS = 1 << 20  # more than a handshake's
 
 
 @pytest.fixture
@@ -31,39 +42,44 @@ def server(server_ca: CertificateAuthority, tmp_path: Path) -> CertificateFiles:
     return server_ca.issue_server().write(tmp_path, "server")
 
 
-@pytest.fixture
-def device_ca_file(device_ca: CertificateAuthority, tmp_path: Path) -> Path:
-    """Whom the facade believes about devices."""
-    path = tmp_path / "device-ca.pem"
-    path.write_bytes(device_ca.pem)
-    return path
-
-
-@pytest.fixture
-def context(server: CertificateFiles, device_ca_file: Path) -> ssl.SSLContext:
-    """The context of a facade that allows TLS 1.2."""
+def context_of(
+    server: CertificateFiles, *authorities: x509.Certificate, minimum: str = "1.2"
+) -> SSL.Context:
+    """Return the context of a facade."""
     return server_context(
-        certificate=server.certificate, key=server.key, device_ca=device_ca_file, minimum="1.2"
+        certificate=server.certificate.read_bytes(),
+        key=server.key.read_bytes(),
+        device_cas=authorities,
+        minimum=minimum,
     )
 
 
+@pytest.fixture
+def context(server: CertificateFiles, device_ca: CertificateAuthority) -> SSL.Context:
+    """The context of a facade that allows TLS 1.2."""
+    return context_of(server, device_ca.certificate)
+
+
 def shake_hands(
-    context: ssl.SSLContext,
-    client: ssl.SSLContext,
-    session: ssl.SSLSession | None = None,
-) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Return both ends of a finished handshake, in memory; raise `ssl.SSLError`."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server_end = context.wrap_bio(to_server, to_client, server_side=True)
+    context: SSL.Context, client: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[SSL.Connection, ssl.SSLObject]:
+    """Return both ends of a finished handshake, in memory; raise what either end fails with."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server_end = SSL.Connection(context)
+    server_end.set_accept_state()
     client_end = client.wrap_bio(to_client, to_server, server_hostname="localhost", session=session)
-    pending = [client_end, server_end]
+    pending: list[ssl.SSLObject | SSL.Connection] = [client_end, server_end]
     while pending:
         for end in list(pending):
             try:
                 end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            pending.remove(end)
+                pending.remove(end)
+            except (ssl.SSLWantReadError, SSL.WantReadError):
+                pass
+            if to_server.pending:
+                server_end.bio_write(to_server.read())
+            with suppress(SSL.WantReadError):
+                to_client.write(server_end.bio_read(RECORDS))
     return server_end, client_end
 
 
@@ -81,25 +97,39 @@ def client_context(
     return client
 
 
-def test_the_context_is_as_strict_as_it_is_documented(
-    context: ssl.SSLContext, server: CertificateFiles, device_ca_file: Path
+def test_tls_1_2_is_spoken_only_where_it_is_allowed(
+    server: CertificateFiles,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
 ) -> None:
-    """A certificate is required, and nothing is offered that could be resumed."""
-    strict = server_context(
-        certificate=server.certificate, key=server.key, device_ca=device_ca_file, minimum="1.3"
-    )
-    assert strict.minimum_version is ssl.TLSVersion.TLSv1_3
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    for made in (strict, context):
-        assert made.verify_mode is ssl.CERT_REQUIRED
-        assert made.num_tickets == 0
-        assert made.options & ssl.OP_NO_TICKET
-        assert made.options & ssl.OP_NO_RENEGOTIATION
-        assert made.options & ssl.OP_NO_COMPRESSION
+    """With forward secrecy and an AEAD."""
+    client = client_context(server_ca, device_ca.issue_device(), tmp_path, ssl.TLSVersion.TLSv1_2)
+    _, allowed = shake_hands(context_of(server, device_ca.certificate), client)
+    cipher = allowed.cipher()
+    assert cipher is not None
+    assert cipher[0].startswith("ECDHE-")
+    assert "GCM" in cipher[0]
+    with pytest.raises(SSL.Error):
+        shake_hands(context_of(server, device_ca.certificate, minimum="1.3"), client)
+
+
+def test_http_1_1_is_chosen_and_nothing_else(
+    context: SSL.Context,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
+) -> None:
+    """A client of HTTP/2 that says so is answered with what we speak."""
+    for offered, chosen in ((["h2", "http/1.1"], "http/1.1"), (["h2"], None), ([], None)):
+        client = client_context(server_ca, device_ca.issue_device(), tmp_path)
+        if offered:
+            client.set_alpn_protocols(offered)
+        assert shake_hands(context, client)[1].selected_alpn_protocol() == chosen
 
 
 def test_a_devices_certificate_is_returned(
-    context: ssl.SSLContext,
+    context: SSL.Context,
     server_ca: CertificateAuthority,
     device_ca: CertificateAuthority,
     tmp_path: Path,
@@ -114,7 +144,7 @@ def test_a_devices_certificate_is_returned(
 
 @pytest.mark.parametrize("usages", [(), (SERVER_AUTH,)])
 def test_a_certificate_that_is_not_a_clients_is_refused(
-    context: ssl.SSLContext,
+    context: SSL.Context,
     server_ca: CertificateAuthority,
     device_ca: CertificateAuthority,
     tmp_path: Path,
@@ -123,59 +153,95 @@ def test_a_certificate_that_is_not_a_clients_is_refused(
     """OpenSSL refuses the wrong usage itself, and lets the missing one pass."""
     issued = device_ca.issue(uris=["spiffe://a/b"], usages=usages)  # type: ignore[arg-type]  # object identifiers
     client = client_context(server_ca, issued, tmp_path)
-    with pytest.raises((RefusedConnectionError, ssl.SSLError)):
+    with pytest.raises((RefusedConnectionError, SSL.Error)):
         presented_certificate(shake_hands(context, client)[0])
 
 
-def test_a_resumed_session_is_refused(
-    context: ssl.SSLContext,
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(
+    context: SSL.Context,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
+    version: ssl.TLSVersion,
+) -> None:
+    """Whoever offers one shakes hands as a whole, and is verified as a whole."""
+    client = client_context(server_ca, device_ca.issue_device(), tmp_path, version)
+    _, first = shake_hands(context, client)
+    server_end, second = shake_hands(context, client, first.session)
+    assert not second.session_reused
+    assert verified_chain(server_end)[-1] == device_ca.certificate
+
+
+def test_a_resumed_session_would_be_refused(
+    context: SSL.Context,
     server_ca: CertificateAuthority,
     device_ca: CertificateAuthority,
     tmp_path: Path,
 ) -> None:
-    """TLS 1.2's session ids resume although no ticket is ever given out."""
+    """Should a context ever be made that resumes: nothing was verified then."""
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+    context.set_session_id(b"facade")
     client = client_context(server_ca, device_ca.issue_device(), tmp_path, ssl.TLSVersion.TLSv1_2)
-    server_end, client_end = shake_hands(context, client)
-    presented_certificate(server_end)
-    resumed, _ = shake_hands(context, client, client_end.session)
-    assert resumed.session_reused
-    with pytest.raises(RefusedConnectionError, match="resumed"):
-        presented_certificate(resumed)
+    _, first = shake_hands(context, client)
+    server_end, second = shake_hands(context, client, first.session)
+    assert second.session_reused
+    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
+    with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
+        identify(server_end, rule)
 
 
 def test_an_end_without_a_certificate_is_refused(
-    server: CertificateFiles, server_ca: CertificateAuthority
+    context: SSL.Context, server_ca: CertificateAuthority
 ) -> None:
     """Should a context ever be made that requires none."""
-    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    lax.load_cert_chain(server.certificate, server.key)
+    context.set_verify(SSL.VERIFY_NONE)
     client = ssl.create_default_context(cadata=server_ca.pem.decode())
     with pytest.raises(RefusedConnectionError, match="no certificate"):
-        presented_certificate(shake_hands(lax, client)[0])
+        presented_certificate(shake_hands(context, client)[0])
 
 
 def test_files_that_do_not_serve_are_named_by_their_settings(
-    server: CertificateFiles, device_ca: CertificateAuthority, device_ca_file: Path, tmp_path: Path
+    server: CertificateFiles, device_ca: CertificateAuthority, tmp_path: Path
 ) -> None:
-    """One that vanished, another one's key, a key with a password that would be asked for."""
+    """None at all, another one's key, a key with a password, one that signs nothing."""
+    good, key = server.certificate.read_bytes(), server.key.read_bytes()
     other = device_ca.issue(usages=(CLIENT_AUTH,)).write(tmp_path, "other")
-    locked = tmp_path / "locked.key"
-    locked.write_bytes(
-        device_ca.key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
-        )
+    locked = device_ca.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
     )
-    garbage = tmp_path / "garbage.pem"
-    garbage.write_text("garbage")
-    missing = tmp_path / "missing.pem"
-    for certificate, key, device_ca_path, named in (
-        (missing, server.key, device_ca_file, "FACADE_TLS_CERT_FILE"),
-        (server.certificate, other.key, device_ca_file, "FACADE_TLS_KEY_FILE"),
-        (server.certificate, locked, device_ca_file, "FACADE_TLS_KEY_FILE"),
-        (server.certificate, server.key, garbage, "FACADE_DEVICE_CA_FILE"),
-        (server.certificate, server.key, missing, "FACADE_DEVICE_CA_FILE"),
+    no_signer = X25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    for certificate, tried in (
+        (b"", key),
+        (b"garbage", key),
+        (good, b""),
+        (good, b"garbage"),
+        (good, other.key.read_bytes()),
+        (good, locked),
+        (good, no_signer),
     ):
-        with pytest.raises(TlsConfigurationError, match=named):
+        with pytest.raises(TlsConfigurationError, match=r"FACADE_TLS_CERT_FILE.*_KEY_FILE"):
             server_context(
-                certificate=certificate, key=key, device_ca=device_ca_path, minimum="1.3"
+                certificate=certificate,
+                key=tried,
+                device_cas=[device_ca.certificate],
+                minimum="1.3",
             )
+
+
+def test_a_key_behind_its_curves_parameters_is_read(
+    server_ca: CertificateAuthority, device_ca: CertificateAuthority
+) -> None:
+    """As `openssl ecparam -genkey` writes it."""
+    issued = server_ca.issue_server()
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    pem = issued.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    context = server_context(
+        certificate=issued.certificate.public_bytes(Encoding.PEM),
+        key=parameters + pem,
+        device_cas=[device_ca.certificate],
+        minimum="1.3",
+    )
+    context.check_privatekey()

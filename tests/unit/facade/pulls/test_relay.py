@@ -17,12 +17,14 @@ from facade.config import DEFAULT_URI_PATTERN
 from facade.content.held_back import WrongBytesError
 from facade.devices.device_connection import PullAbortedError
 from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.tls import server_context
 from facade.pulls.relay import relay
+from shared.setting_types import ListenAddress
 from shared.upstream.errors import BrokenBodyError, UpstreamError
 from tests.support.device_stream import End, device_stream
 from tests.support.eventually import eventually
@@ -63,31 +65,32 @@ Serve = Callable[[Relayed], Awaitable[Relayed]]
 
 @pytest.fixture
 async def serve(
-    tmp_path: Path, device_ca: CertificateAuthority, server_certificate: CertificateFiles
+    device_ca: CertificateAuthority, server_certificate: CertificateFiles
 ) -> AsyncIterator[Serve]:
     """Serve with the device endpoint's own protocol and TLS."""
-    (tmp_path / "device-ca.pem").write_bytes(device_ca.pem)
     tls = server_context(
-        certificate=server_certificate.certificate,
-        key=server_certificate.key,
-        device_ca=tmp_path / "device-ca.pem",
+        certificate=server_certificate.certificate.read_bytes(),
+        key=server_certificate.key.read_bytes(),
+        device_cas=[device_ca.certificate],
         minimum="1.3",
     )
     rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
-    running: list[tuple[asyncio.Server, DeviceServer]] = []
+    running: list[tuple[DeviceListener, DeviceServer]] = []
 
     async def serve(relayed: Relayed) -> Relayed:
         trust = DeviceTrust.build([device_ca.certificate], None)
-        live = LiveConnections(trust, DeviceMetrics.create(CollectorRegistry()))
-        devices = DeviceServer(relayed.handle, rule, live)
-        server = await asyncio.get_running_loop().create_server(devices, "127.0.0.1", 0, ssl=tls)
-        running.append((server, devices))
-        relayed.port = server.sockets[0].getsockname()[1]
+        metrics = DeviceMetrics.create(CollectorRegistry())
+        devices = DeviceServer(relayed.handle, rule, LiveConnections(trust, metrics))
+        listening = listening_socket(ListenAddress("127.0.0.1", 0), reuse_port=False)
+        relayed.port = listening.getsockname()[1]
+        listener = DeviceListener(listening, devices, metrics, tls)
+        listener.start()
+        running.append((listener, devices))
         return relayed
 
     yield serve
-    for server, devices in running:
-        server.close()
+    for listener, devices in running:
+        listener.stop()
         await devices.shutdown(1.0)
 
 
