@@ -20,9 +20,9 @@ TURN_BYTES: Final = 256 * 1024
 # In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
 # was measured to cost a fifth more CPU, for its socket is waited for after every write.
 UNSENT_BYTES: Final = 512 * 1024
-# After our goodbye, for a device to take what waits and to say its own. A socket closed with something
-# unread is reset, and the last answer lost; and asyncio's own client was seen to drop the end of an
-# answer that was followed by the end of the connection.
+# After our goodbye, for a device to take what waits and to say its own. A socket closed with
+# something unread is reset, and the last answer lost; and asyncio's own client was seen to drop the
+# end of an answer that was followed by the end of the connection.
 CLOSE_SECONDS: Final = 5.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
