@@ -5,8 +5,8 @@ counted in bytes that the device acknowledged. Bytes that left our buffer would 
 kernel takes megabytes at once, and then nothing while a slow device reads a third of them. A window
 of one byte is progress too, too little.
 
-A device that stopped costs what the loop keeps of two writes. Of a piece that was written nothing
-is kept while it waits, and more is encrypted only when all before it is in the kernel.
+A device that stopped costs what the kernel did not take of one write. Of a piece that was written
+nothing else is kept while it waits, and more is encrypted only when all before it is in the kernel.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from attrs import define, field
 
 from facade.content.arrival import ArrivalEndedError
 from facade.content.held_back import WrongBytesError
-from facade.content.source import Piece
+from facade.content.source import Piece, PiecesAtHand
 from facade.devices.device_connection import PullAbortedError, abort
 from shared.structured_log import get_logger
 from shared.upstream.errors import UpstreamError
@@ -52,21 +52,26 @@ async def relay(
     connection is reset and `PullAbortedError` raised. A device that takes too little within a
     window is cut.
     """
-    rest: Piece | None = await anext(pieces, None)
+    at_hand = pieces.next_now if isinstance(pieces, PiecesAtHand) else _nothing_at_hand
+    piece: Piece | None = await anext(pieces, None)
     watch = _ProgressWatch(request, window_seconds)
     given = 0
     try:
         writer = cast(StreamWriter, await response.prepare(request))
-        while rest is not None:
-            view = memoryview(rest)[:WRITE_BYTES]
-            await writer.write(view, drain=False)
-            given += len(view)
-            on_given(len(view))
-            rest = memoryview(rest)[WRITE_BYTES:] or None
-            del view  # nothing of what was written is kept while the device takes it
+        while piece is not None:
+            rest = memoryview(piece)[WRITE_BYTES:] if len(piece) > WRITE_BYTES else None
+            if rest is not None:
+                piece = memoryview(piece)[:WRITE_BYTES]
+            if given:
+                _write(request, piece)
+            else:
+                await writer.write(piece, drain=False)  # the headers with it
+            given += len(piece)
+            on_given(len(piece))
+            piece = rest  # nothing of what was written is kept while the device takes it
             await writer.drain()
-            if rest is None:
-                rest = await anext(pieces, None)
+            if piece is None and (piece := at_hand()) is None:
+                piece = await anext(pieces, None)
         await response.write_eof()
     except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
         abort(request.transport)
@@ -77,6 +82,18 @@ async def relay(
         raise
     finally:
         watch.stop()
+
+
+def _write(request: web.BaseRequest, piece: Piece) -> None:
+    """Write past aiohttp's writer, which has sent the headers and would only count."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    transport.write(piece)
+
+
+def _nothing_at_hand() -> None:
+    return None
 
 
 @define(eq=False)
