@@ -1,8 +1,9 @@
 """A blob on its way into the store, as a pull is answered with it.
 
 Its bytes follow the growing file. Where the store gives up (a full disk), the answer goes on with
-upstream's, hashing everything: what was sent, and what is still to come. A range far behind what
-has come is passed on from upstream.
+upstream's, hashing everything: what was sent, and what is still to come. Where the file cannot be
+read, what was sent cannot be hashed: the answer is aborted, unless nothing was sent yet. A range
+far behind what has come is passed on from upstream.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
-from facade.content.arriving_pieces import ArrivingPieces
+from facade.content.arriving_pieces import ArrivingPieces, Failure
 from facade.content.download import continue_download
 from facade.content.far_ranges import FarRanges
 from facade.content.held_back import HeldBackVerifier, within
@@ -49,21 +50,25 @@ class ArrivingBlob:
                 return Part(far, is_verified=False)
         return Part(ArrivingPieces(self._arrival, span, self._going_on))
 
-    def _going_on(self, given_up: StoreGaveUpError, offset: int, end: int) -> AsyncIterator[Piece]:
-        """Return what the store will not have of a span."""
+    def _going_on(self, failure: Failure, offset: int, end: int) -> AsyncIterator[Piece]:
+        """Return what the store will not have, or not give, of a span."""
+        is_readable = isinstance(failure, StoreGaveUpError)
+        left = min(offset, self._arrival.reached) if is_readable else 0
         _log.warning(
             "store gave up, going on from upstream",
             digest=self._asked.pull.digest,
             bytes=offset,
-            reason=type(given_up.__cause__).__name__,
+            reason=type(failure.__cause__ if is_readable else failure).__name__,
         )
-        return self._from_upstream(offset, end)
+        return self._from_upstream(left, offset, end)
 
-    async def _from_upstream(self, offset: int, end: int) -> AsyncIterator[Piece]:
-        """Yield a span's bytes from upstream, its last piece only where the whole blob is right."""
+    async def _from_upstream(self, left: int, offset: int, end: int) -> AsyncIterator[Piece]:
+        """Yield a span's bytes from upstream, its last piece only where the whole blob is right.
+
+        `left`: so many bytes of the beginning are hashed as the file has them.
+        """
         pull = self._asked.pull
         verifier = HeldBackVerifier(pull.digest, self.length)
-        left = min(offset, self._arrival.reached)
         async with continue_download(
             self._asked.upstream, pull.repository, verifier, left
         ) as download:

@@ -14,8 +14,9 @@ from facade.content.source import Piece
 from facade.pulls.byte_range import Span
 from facade.store.cached_read import READ_BYTES
 
-# Gives what is left of a span, from an offset to its end, where the store gave up.
-GoOn = Callable[[StoreGaveUpError, int, int], AsyncIterator[Piece]]
+Failure = StoreGaveUpError | OSError  # the latter only before the first piece
+# Gives what is left of a span, from an offset to its end, where the store fails.
+GoOn = Callable[[Failure, int, int], AsyncIterator[Piece]]
 
 
 @define(eq=False)
@@ -38,14 +39,14 @@ class ArrivingPieces:
         return self
 
     def next_now(self) -> Piece | None:
-        """Return the next piece where it is at hand; raise `ArrivalEndedError`."""
+        """Return the next piece where it is at hand."""
         count = min(self._limit - self._offset, READ_BYTES)
         if count <= 0 or self._rest is not None:
             return None
         try:
             piece = self._arrival.read_now(self._offset, count)
-        except OSError as error:
-            raise ArrivalEndedError("the store's file cannot be read") from error
+        except OSError:  # the read that waits is told again
+            return None
         if piece is not None:
             self._offset += len(piece)
         return piece
@@ -58,7 +59,9 @@ class ArrivingPieces:
             except StoreGaveUpError as given_up:
                 self._rest = self._go_on(given_up, self._offset, self._span.end)
             except OSError as error:
-                raise ArrivalEndedError("the store's file cannot be read") from error
+                if self._offset > self._span.first:  # what was sent can be hashed no more
+                    raise ArrivalEndedError("the store's file cannot be read") from error
+                self._rest = self._go_on(error, self._offset, self._span.end)
         return await anext(self._rest)
 
     async def _arrived(self) -> Piece:

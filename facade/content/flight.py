@@ -226,10 +226,7 @@ class Flight:
     def _end(self, failure: Exception) -> None:
         """Let go of the file, and tell readers if there will be no more."""
         if not self._kept:
-            if isinstance(failure, _NOTHING_TO_KEEP):
-                self._ingest.discard()
-            else:
-                self._ingest.release()
+            self._let_go(keep_partial=not isinstance(failure, _NOTHING_TO_KEEP))
         progress = self._begun
         if progress is not None:
             progress.fail(failure)
@@ -240,6 +237,15 @@ class Flight:
             self._close(progress)
         self.ended.set()
         self._ended(self)
+
+    def _let_go(self, *, keep_partial: bool) -> None:
+        try:
+            if keep_partial:
+                self._ingest.release()
+            else:
+                self._ingest.discard()
+        except OSError as error:  # readers have to be told that it ended, whatever the disk does
+            _log.error("attempt not removed", digest=self.key.digest, reason=type(error).__name__)
 
     def _close(self, progress: Progress | None) -> None:
         if progress is not None:

@@ -109,7 +109,7 @@ class StoredManifests:
                     await finish_in_thread(self._keep, kept, asked, manifest)
             finally:
                 if ingest is not None:
-                    ingest.discard()
+                    _discard(ingest, asked)
         return manifest
 
     async def _turn(self, asked: Asked) -> OwnedIngest | None:
@@ -151,10 +151,17 @@ class StoredManifests:
             ingest.append([manifest.content])
             self._store.commit(ingest, right.key, hasher.finish(), len(manifest.content))
         except OSError as error:
-            ingest.discard()
+            _discard(ingest, asked)
             _tell_not_kept(asked, error)
         else:
             self._store.index.prove(right.key, right.repository, manifest.media_type)
+
+
+def _discard(ingest: OwnedIngest, asked: Asked) -> None:
+    try:
+        ingest.discard()
+    except OSError as error:
+        _tell_not_kept(asked, error)
 
 
 def _tell_not_kept(asked: Asked, error: Exception) -> None:

@@ -6,9 +6,11 @@ at once. Methods without `async` block for some microseconds, or say that they b
 """
 
 import asyncio
+import errno
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 from weakref import WeakValueDictionary
@@ -89,7 +91,10 @@ class BlobStore:
         self.index.close()
 
     def open_blob(self, digest: Digest) -> StoredBlob | None:
-        """Open a complete blob; None where it is not stored, or rotten and now quarantined."""
+        """Open a complete blob; None where it is not stored, or rotten and now quarantined.
+
+        Also where it cannot be opened: it is fetched again, and replaced.
+        """
         try:
             blob = StoredBlob.open(
                 digest,
@@ -100,6 +105,9 @@ class BlobStore:
         except RottenBlobError as error:
             self.quarantine(digest, str(error))
             return None
+        except OSError as error:
+            self._note_unopened(digest, error)
+            return None
         if blob is not None:
             blob.share_checksums(self._checksums)
             self.note_use(digest)
@@ -109,13 +117,22 @@ class BlobStore:
         """Return the readers of something, nobody yet, who share within the bound of all."""
         return BlobReaders(self._recent)
 
+    def _note_unopened(self, digest: Digest, error: OSError) -> None:
+        if error.errno == errno.EIO:
+            self.quarantine(digest, "it cannot be opened")
+        else:  # too many open files, say: the blob may be as good as ever
+            _log.warning("stored blob not opened", digest=digest, reason=type(error).__name__)
+
     def note_use(self, digest: Digest) -> None:
         """Count a use: what is used least is evicted first."""
         self._uses[digest] = self._uses.get(digest, 0) + 1
 
     def has(self, digest: Digest) -> bool:
-        """Tell whether a complete blob is stored."""
-        return self.layout.blob(digest).exists()
+        """Tell whether a complete blob is stored, as far as the disk says."""
+        try:
+            return self.layout.blob(digest).exists()
+        except OSError:  # it cannot be read either, and is fetched again
+            return False
 
     def may_read(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
         """Return the right to read a digest through a repository of a connection."""
@@ -131,7 +148,8 @@ class BlobStore:
             _log.error("not quarantined", digest=digest, reason=type(error).__name__)
             return
         if not self.has(digest):  # else somebody has just kept it again, with new checksums
-            self.layout.checksums(digest).unlink(missing_ok=True)
+            with suppress(OSError):  # without their blob they are tidied away
+                self.layout.checksums(digest).unlink(missing_ok=True)
             self.index.removed(digest)
 
     def commit(self, ingest: OwnedIngest, key: FlightKey, checksums: bytes, length: int) -> None:

@@ -4,6 +4,7 @@ What counts toward the quota: complete blobs, what arrives as long as it will be
 left, what rotted, and an index that has grown beyond what a quota is rounded to.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -119,6 +120,11 @@ class Evictor:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return self._index.forget_absent(digest, time.time() - COMMITTED_WITHIN_SECONDS)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            _log.error("stored blob cannot be opened", digest=digest, reason=type(error).__name__)
+            return False  # others may go in its stead; whoever reads it puts it aside
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False

@@ -8,7 +8,7 @@ unlinked. A dead owner's lock is gone: anybody may take over at the size reached
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -55,16 +55,20 @@ class OwnedIngest:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         except FileNotFoundError:
             return None  # its last owner took the folder away in between
-        with suppress(FileNotFoundError):
-            if lock_exclusively(descriptor) and is_file_at(descriptor, path):
-                ingest = cls(folder, descriptor)
-                if ingest.size == 0:
-                    _forget(folder)  # what a crash left of another attempt
-                elif ingest.announced is None:
-                    ingest.discard()  # nobody knows of what it is the beginning
-                    return cls.acquire(folder)
+        ingest = cls(folder, descriptor)
+        with ExitStack() as stack, suppress(FileNotFoundError):
+            stack.callback(os.close, descriptor)  # and with it the lock, whatever fails
+            if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
+                return None
+            is_new = ingest.size == 0
+            if is_new:
+                _forget(folder)  # what a crash left of another attempt
+            is_useful = is_new or ingest.announced is not None
+            stack.pop_all()
+            if is_useful:
                 return ingest
-        os.close(descriptor)
+            ingest.discard()  # nobody knows of what it is the beginning
+            return cls.acquire(folder)
         return None
 
     @property
@@ -119,14 +123,19 @@ class OwnedIngest:
         self.release()
 
     def discard(self) -> None:
-        """Throw the attempt away: its readers see that the file was unlinked."""
-        _forget(self.folder)
-        (self.folder / DATA).unlink(missing_ok=True)
-        self.release()
+        """Throw the attempt away: its readers see that the file was unlinked.
+
+        Where that raises `OSError`, the file is let go of all the same.
+        """
+        try:
+            _forget(self.folder)
+            (self.folder / DATA).unlink(missing_ok=True)
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Let go of the file as it is; of an empty one, nothing is left."""
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone, or the disk fails: an empty one is the next owner's
             if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
                 _forget(self.folder)
                 (self.folder / DATA).unlink()

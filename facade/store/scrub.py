@@ -6,6 +6,7 @@ first; what is left of it when it ends, the next one goes on with.
 """
 
 import asyncio
+import errno
 import os
 import time
 from typing import Final
@@ -82,6 +83,15 @@ class Scrubber:
             descriptor = os.open(self._store.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             await finish_in_thread(self._store.index.removed, digest)
+            return False
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            _log.error("stored blob cannot be opened", digest=digest, reason=type(error).__name__)
+            # Else it would be the first that is due for ever, and nothing else be scrubbed.
+            await finish_in_thread(
+                self._store.quarantine, digest, "it cannot be opened", FOUND_BY_SCRUB
+            )
             return False
         try:
             return await self._verify(digest, descriptor)

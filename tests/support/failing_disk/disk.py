@@ -1,0 +1,135 @@
+"""The test's side: faults, and the thread that has chosen calls fail."""
+
+import errno
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from tests.support.failing_disk.calls import Call
+from tests.support.failing_disk.notification import Notification
+
+_LAUNCHER: Final = "tests.support.failing_disk.launcher"
+
+
+@define(eq=False)
+class Fault:
+    """What fails; `struck` counts how often it did."""
+
+    call: Call
+    _pattern: str  # of the file's path; a `*` stands for slashes too
+    _from_byte: int  # of reads and writes, those that end beyond it
+    _spared: int  # so many of them are let through first
+    _times: int | None  # how many fail; None: all
+    number: int  # of `errno`
+    struck: int = field(default=0, init=False)
+
+    def strikes(self, asked: Notification) -> bool:
+        """Tell whether a call is to fail."""
+        if asked.call is not self.call or self.struck == self._times:
+            return False
+        if not fnmatchcase(str(asked.path()), self._pattern):
+            return False
+        if self.call in (Call.READ, Call.WRITE) and asked.end() <= self._from_byte:
+            return False
+        if self._spared:
+            self._spared -= 1
+            return False
+        self.struck += 1
+        return True
+
+
+@define(eq=False)
+class FailingDisk:
+    """Whatever a child that is started with `prefix` reads and writes."""
+
+    prefix: tuple[str, ...]
+    _faults: list[Fault] = field(factory=list, init=False)
+
+    @contextmanager
+    def failing(
+        self,
+        call: Call,
+        pattern: str,
+        *,
+        from_byte: int = 0,
+        spared: int = 0,
+        times: int | None = None,
+        number: int = errno.EIO,
+    ) -> Iterator[Fault]:
+        """Have calls on files fail within the block."""
+        fault = Fault(call, pattern, from_byte, spared, times, number)
+        self._faults.append(fault)
+        try:
+            yield fault
+        finally:
+            self._faults.remove(fault)
+
+    def answer(self, listener: int) -> None:
+        """Answer the next call that waits."""
+        asked = Notification.receive(listener)
+        if asked is None:
+            return
+        for fault in tuple(self._faults):
+            try:
+                if fault.strikes(asked):
+                    asked.fail(listener, fault.number)
+                    return
+            except OSError:  # its thread was killed: there is nobody to answer
+                return
+        asked.go_on(listener)
+
+
+@contextmanager
+def failing_disk(folder: Path) -> Iterator[FailingDisk]:
+    """Give a disk that fails when it is told to. `folder` takes its socket."""
+    path = folder / "failing-disk"
+    with socket.socket(socket.AF_UNIX) as launched, socket.socket(socket.AF_UNIX) as ended:
+        launched.bind(str(path))
+        launched.listen()
+        disk = FailingDisk((sys.executable, "-m", _LAUNCHER, str(path)))
+        thread = threading.Thread(target=_serve, args=(disk, launched))
+        thread.start()
+        try:
+            yield disk
+        finally:
+            ended.connect(str(path))  # and says nothing: no child
+            thread.join()
+
+
+def _serve(disk: FailingDisk, launched: socket.socket) -> None:
+    """Answer the calls of every child until somebody connects who is none.
+
+    What a child asks for that still runs then fails with ENOSYS.
+    """
+    with ExitStack() as stack:
+        poll = select.poll()
+        poll.register(launched, select.POLLIN)
+        while True:
+            for descriptor, events in poll.poll():
+                if descriptor != launched.fileno():
+                    if events & select.POLLIN:
+                        disk.answer(descriptor)
+                    else:  # its last thread is gone
+                        poll.unregister(descriptor)
+                    continue
+                listener = _listener_of_next(launched)
+                if listener is None:
+                    return
+                stack.callback(os.close, listener)
+                poll.register(listener, select.POLLIN)
+
+
+def _listener_of_next(launched: socket.socket) -> int | None:
+    child, _ = launched.accept()
+    with child:
+        _, listeners, _, _ = socket.recv_fds(child, 64, 1)
+    return listeners[0] if listeners else None
