@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.content.arrival import ArrivalEndedError, Progress, StoreGaveUpError
-from facade.content.arriving_pieces import ArrivingPieces
+from facade.content.arriving_pieces import ArrivingPieces, Failure
 from facade.content.held_back import PIECE_BYTES
 from facade.content.source import Piece, PiecesAtHand
 from facade.pulls.byte_range import Span
@@ -41,8 +41,8 @@ def arrival(descriptor: int, reached: int = 0) -> Progress:
     return progress
 
 
-def never(_: StoreGaveUpError, _offset: int, _end: int) -> AsyncIterator[Piece]:
-    """Fail: the store has not given up."""
+def never(_: Failure, _offset: int, _end: int) -> AsyncIterator[Piece]:
+    """Fail: the store did not."""
     raise AssertionError
 
 
