@@ -144,17 +144,20 @@ class StoredManifests:
         return True
 
     def _keep(self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest) -> None:
-        """Keep the manifest and write the right to it; nothing where the disk fails. Blocks."""
+        """Keep the manifest and write the right to it. Blocks.
+
+        The right first: another process that waits for the lock looks for it as soon as that is
+        free, and would fetch the manifest once more.
+        """
         right, hasher = right_of(asked), PieceHasher()
         hasher.update(manifest.content)
         try:
             ingest.append([manifest.content])
+            self._store.index.prove(right.key, right.repository, manifest.media_type)
             self._store.commit(ingest, right.key, hasher.finish(), len(manifest.content))
         except OSError as error:
             _discard(ingest, asked)
             _tell_not_kept(asked, error)
-        else:
-            self._store.index.prove(right.key, right.repository, manifest.media_type)
 
 
 def _discard(ingest: OwnedIngest, asked: Asked) -> None:

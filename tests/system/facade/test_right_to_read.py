@@ -157,19 +157,25 @@ async def test_two_processes_fetch_a_manifest_once(
     tmp_path: Path,
     manifest: bytes,
 ) -> None:
-    """They share the cache folder and nothing else."""
-    kept = Kept("manifests", manifest)
-    kept.served_by(upstream, get=SLOW_MANIFEST)
+    """They share the cache folder and nothing else. Several: one looks as the other lets go."""
+    several = [Kept("manifests", manifest + b"\n" * count) for count in range(8)]
+    for kept in several:
+        kept.served_by(upstream, get=SLOW_MANIFEST)
     settings = store_settings(tmp_path / "cache")
     first = start_facade(own_writer, own_database.facade_url, settings)
     second = start_facade(own_writer, own_database.facade_url, settings)
     approval = await connect(first, own_writer, upstream)
     await write_and_wait(second, own_writer, approval)
     answers = await asyncio.gather(
-        *(kept.pulled_by(each.device(), upstream) for each in (first, second, first, second))
+        *(
+            kept.pulled_by(each.device(), upstream)
+            for kept in several
+            for each in (first, second, first, second)
+        )
     )
-    assert {(each.status, each.body) for each in answers} == {(200, manifest)}
-    assert len(successful_gets(upstream)) == 1
+    assert {each.status for each in answers} == {200}
+    assert [each.body for each in answers] == [kept.content for kept in several for _ in range(4)]
+    assert len(successful_gets(upstream)) == len(several)
 
 
 async def test_another_repository_brings_its_own_manifest(
