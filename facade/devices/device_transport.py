@@ -14,7 +14,7 @@ from typing import Any, Final
 from OpenSSL import SSL
 from typing_extensions import override
 
-READ_BYTES: Final = 16 * 1024  # a TLS record's most, and OpenSSL gives one at a time
+RECORD_BYTES: Final = 16 * 1024  # a TLS record's most: OpenSSL gives and sends one at a time
 # Given to the kernel in a turn of the loop: then it is others' turn, however fast the device reads.
 TURN_BYTES: Final = 256 * 1024
 # In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
@@ -41,6 +41,7 @@ class DeviceTransport(asyncio.Transport):
         "_device_left",
         "_given",
         "_is_closing",
+        "_is_corked",
         "_is_open",
         "_is_paused",
         "_is_reading",
@@ -64,8 +65,11 @@ class DeviceTransport(asyncio.Transport):
         self._is_open = True
         self._device_left = False
         self._is_closing = self._is_reading = self._is_paused = self._waits_to_write = False
+        self._is_corked = False
         self._close_timer: asyncio.TimerHandle | None = None
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        # The end of an answer does not wait for the device's word that it has the beginning.
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol.connection_made(self)
         self.resume_reading()
 
@@ -149,6 +153,8 @@ class DeviceTransport(asyncio.Transport):
         Where it never will, the connection has ended.
         """
         try:
+            if len(data) > RECORD_BYTES and not self._is_corked:
+                self._cork()
             self._tls.send(data)
         except (SSL.WantWriteError, SSL.WantReadError):
             return False
@@ -157,6 +163,20 @@ class DeviceTransport(asyncio.Transport):
             return False
         self._given += len(data)
         return True
+
+    def _cork(self) -> None:
+        """Have the kernel send what is written in this turn of the loop in packets that are full.
+
+        A packet for each record was measured to cost a quarter of the CPU of a warm blob.
+        """
+        self._is_corked = True
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        self._loop.call_soon(self._uncork)
+
+    def _uncork(self) -> None:
+        self._is_corked = False
+        if self._is_open:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _wait_to_write(self) -> None:
         self._pause_protocol()
@@ -193,7 +213,7 @@ class DeviceTransport(asyncio.Transport):
 
     def _on_readable(self) -> None:
         try:
-            data = self._tls.recv(READ_BYTES)
+            data = self._tls.recv(RECORD_BYTES)
         except SSL.WantReadError:  # not a whole record yet
             return
         except SSL.ZeroReturnError:
