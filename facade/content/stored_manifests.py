@@ -1,11 +1,12 @@
 """Manifests of the store: exact bytes and media type, fetched once, verified and kept whole.
 
 Devices of this process that ask for a cold one wait for one fetch; other processes of the machine
-wait for the lock on its arriving file, and then look into the store. Each repository has its own
-fetch: that is its right to read.
+wait for the lock on its arriving file, and then look into the store. Another repository of a
+connection that brought a manifest proves its own right by HEAD: Docker Hub counts GETs.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -13,13 +14,15 @@ from attrs import define, field
 
 from facade.content.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.content.background_proofs import Right
+from facade.content.held_back import WrongBytesError
 from facade.content.hot_manifests import HotManifests
-from facade.content.manifest import VerifiedManifest
+from facade.content.manifest import VerifiedManifest, verify_manifest
 from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
+from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -28,6 +31,7 @@ from facade.store.piece_checksums import PieceHasher
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
+from shared.upstream.errors import CredentialRefusedError, NotFoundError, UnexpectedAnswerError
 
 TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched here, and not kept
 
@@ -99,6 +103,8 @@ class StoredManifests:
     async def _fetched(self, asked: Asked) -> VerifiedManifest:
         """Fetch on behalf of everybody who waits, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
+            if (proven := await self._proven_by_head(asked, upstream)) is not None:
+                return proven
             ingest = await self._turn(asked)
             try:
                 if (stored := await self._stored(asked)) is not None:
@@ -111,6 +117,30 @@ class StoredManifests:
                 if ingest is not None:
                     _discard(ingest, asked)
         return manifest
+
+    async def _proven_by_head(self, asked: Asked, upstream: Upstream) -> VerifiedManifest | None:
+        """Return what another repository of the connection has brought, where this one has it too.
+
+        None where a HEAD does not say so: some registries have none, and what GET is answered
+        decides.
+        """
+        right, pull = right_of(asked), asked.pull
+        is_brought = self._store.index.is_member(right.key)
+        content = await self._read(pull.digest) if is_brought else None
+        if content is None:
+            return None
+        with suppress(
+            CredentialRefusedError, NotFoundError, UnexpectedAnswerError, WrongBytesError
+        ):
+            async with upstream.fetch(
+                pull.kind, pull.repository, pull.digest, method="HEAD"
+            ) as answer:
+                manifest = verify_manifest(content, answer.content_type, pull.digest)
+            await asyncio.to_thread(
+                self._store.index.prove, right.key, right.repository, manifest.media_type
+            )
+            return manifest
+        return None
 
     async def _turn(self, asked: Asked) -> OwnedIngest | None:
         """Become the only process that fetches it; None where that takes long, or the disk fails.

@@ -15,7 +15,7 @@ from attrs import frozen
 from deploy.dev.processes import free_port
 from facade.content.background_proofs import PROOF_HOLDS_SECONDS
 from facade.store.index import NOTICED_WITHIN_SECONDS
-from shared.oci import OCI_MANIFEST, Digest
+from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest
 from shared.statement import ConnectionApproval
 from tests.support.device_stream import device_stream
 from tests.support.eventually import eventually
@@ -178,17 +178,47 @@ async def test_two_processes_fetch_a_manifest_once(
     assert len(successful_gets(upstream)) == len(several)
 
 
-async def test_another_repository_brings_its_own_manifest(
+async def test_another_repository_proves_its_right_to_a_manifest_by_head(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, manifest: bytes
 ) -> None:
-    """What one repository has is not the other's, whatever is stored."""
+    """What is stored is not every repository's; and Docker Hub counts GETs."""
     kept = Kept("manifests", manifest)
     device, _ = await kept.stored_for(facade, writer, upstream)
     path = pull_path(upstream, kept.digest, kind="manifests", repository="team/other")
     assert (await device.get(path)).error_code == "MANIFEST_UNKNOWN"
     upstream.manifest(manifest, repository="team/third")
+    fetched = len(successful_gets(upstream))
+    path = pull_path(upstream, kept.digest, kind="manifests", repository="team/third")
+    answer = await device.get(path)
+    assert (answer.body, answer.headers["Content-Type"]) == (manifest, OCI_MANIFEST)
+    assert len(successful_gets(upstream)) == fetched
+
+
+@pytest.mark.parametrize("head", [Answers(403), Answers(404), Answers(405)])
+async def test_another_repository_without_head_brings_its_own_manifest(
+    head: Answers,
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    manifest: bytes,
+) -> None:
+    """Some registries have none: what GET is answered decides."""
+    kept = Kept("manifests", manifest)
+    device, _ = await kept.stored_for(facade, writer, upstream)
+    upstream.manifest(manifest, repository="team/third", head=head)
     path = pull_path(upstream, kept.digest, kind="manifests", repository="team/third")
     assert (await device.get(path)).body == manifest
+
+
+async def test_a_head_that_says_another_media_type_proves_nothing(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, manifest: bytes
+) -> None:
+    """Two media types are two meanings of the same bytes (CVE-2021-41190)."""
+    kept = Kept("manifests", b'{"mediaType":"%s",' % OCI_MANIFEST.encode() + manifest[1:])
+    device, _ = await kept.stored_for(facade, writer, upstream)
+    upstream.manifest(kept.content, repository="team/third", media_type=OCI_INDEX)
+    path = pull_path(upstream, kept.digest, kind="manifests", repository="team/third")
+    assert (await device.get(path)).status == 502
 
 
 async def test_a_registry_that_claims_everything_gains_nothing(
