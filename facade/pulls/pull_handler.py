@@ -157,8 +157,11 @@ class PullHandler:
                 response.content_length = len(content)
                 await relay(request, response, _one_piece(content))
                 return response
-        if (head := _connection_of(request).lone_head) is not None:
-            self._remembered.remember(head, request, pull)
+        connection = _connection_of(request)
+        if connection.lone_head is not None:
+            self._remembered.remember(
+                connection.lone_head, request, pull, connection.device.counts_as
+            )
         return web.Response(headers=headers, body=content)
 
     async def _send_blob(

@@ -1,11 +1,15 @@
 """What manifests' requests ask for, remembered by the exact bytes of their heads.
 
 There is one HTTP parser, aiohttp's. What it made of a head that stood alone on its connection, it
-would make of the same bytes again: nothing else goes into what is remembered, neither the device
+would make of the same bytes again: nothing else decides what they ask for, neither the device
 nor the time. A request is only remembered where no header field could have changed its answer; one
-with any other field is parsed each time. So no secret that a device sends is ever kept.
+with any other field is parsed each time, and so is one whose target is more than a path. So no
+field or part of a target that is there for a secret is ever kept.
+
+A device varies its heads as it likes, and each is another one: it pushes out its own first.
 """
 
+import re
 from collections import OrderedDict
 from typing import Final
 
@@ -15,6 +19,7 @@ from attrs import define, field, frozen
 from facade.pulls.pull_path import Pull
 
 MAX_REQUESTS: Final = 1024  # a fleet asks the same again and again; a head and a pull, 3 KiB each
+MAX_OF_ONE_DEVICE: Final = 256  # which every other device's requests are answered from, too
 
 # Of which every client sends some with each request, and which no answer of ours depends on.
 _WITHOUT_EFFECT: Final = frozenset(
@@ -27,6 +32,8 @@ _WITHOUT_EFFECT: Final = frozenset(
         "user-agent",
     }
 )
+# A path that is a pull's, and what containerd puts behind it. No authority, which has passwords.
+_PLAIN_TARGET: Final = re.compile(r"/[^?]*(\?ns=[A-Za-z0-9.:-]*)?", re.ASCII)
 
 
 @frozen
@@ -37,27 +44,47 @@ class ManifestRequest:
     pull: Pull
 
 
+@frozen
+class _Remembered:
+    request: ManifestRequest
+    device: str  # that brought it
+
+
 @define(eq=False)
 class RememberedRequests:
-    """The most recently used ones."""
+    """The most recently used ones; of one device that brings many, the last ones."""
 
     _max_requests: int = MAX_REQUESTS
-    _by_head: OrderedDict[bytes, ManifestRequest] = field(factory=OrderedDict, init=False)
+    _max_of_one_device: int = MAX_OF_ONE_DEVICE
+    _by_head: OrderedDict[bytes, _Remembered] = field(factory=OrderedDict, init=False)
+    _by_device: dict[str, dict[bytes, None]] = field(factory=dict, init=False)  # the oldest first
 
     def get(self, head: bytes) -> ManifestRequest | None:
         """Return what a head asks for, if it is remembered."""
-        request = self._by_head.get(head)
-        if request is not None:
-            self._by_head.move_to_end(head)
-        return request
+        remembered = self._by_head.get(head)
+        if remembered is None:
+            return None
+        self._by_head.move_to_end(head)
+        return remembered.request
 
-    def remember(self, head: bytes, request: web.BaseRequest, pull: Pull) -> None:
+    def remember(self, head: bytes, request: web.BaseRequest, pull: Pull, device: str) -> None:
         """Remember what was parsed of a head that stood alone, if the same answers it again."""
-        if not _is_plain(request):
+        if head in self._by_head or not _is_plain(request):
             return
-        self._by_head[head] = ManifestRequest(request.method, pull)
-        if len(self._by_head) > self._max_requests:
-            self._by_head.popitem(last=False)
+        self._by_head[head] = _Remembered(ManifestRequest(request.method, pull), device)
+        of_device = self._by_device.setdefault(device, {})
+        of_device[head] = None
+        if len(of_device) > self._max_of_one_device:
+            self._forget(next(iter(of_device)))
+        elif len(self._by_head) > self._max_requests:
+            self._forget(next(iter(self._by_head)))
+
+    def _forget(self, head: bytes) -> None:
+        device = self._by_head.pop(head).device
+        of_device = self._by_device[device]
+        del of_device[head]
+        if not of_device:
+            del self._by_device[device]
 
 
 def _is_plain(request: web.BaseRequest) -> bool:
@@ -66,6 +93,7 @@ def _is_plain(request: web.BaseRequest) -> bool:
         request.version == HttpVersion11
         and request.keep_alive
         and not request.body_exists
+        and _PLAIN_TARGET.fullmatch(request.raw_path) is not None
         and all(_is_without_effect(*each) for each in request.headers.items())
     )
 
