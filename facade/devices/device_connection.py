@@ -136,14 +136,15 @@ class DeviceConnection(RequestHandler):
     @override
     def data_received(self, data: bytes) -> None:
         """Answer at once, or parse; a request that has begun is to have its head whole in time."""
-        head = data if self._awaits_request and is_lone_head(data) else None
-        if head is not None and self._is_answered_at_once(head):
+        head = data if self._is_in_step and is_lone_head(data) else None
+        awaited = head if self._awaits_request else None
+        if awaited is not None and self._is_answered_at_once(awaited):
             return
         before = self._request_count
         super().data_received(data)
         received = self._request_count - before
         self._is_in_step = head is not None and received == 1 and not self._rest_of_request_comes()
-        self.lone_head = head if self._is_in_step else None
+        self.lone_head = awaited if self._is_in_step else None
         if received:
             self._have_headers()
         elif self._headers_timer is None:
@@ -151,8 +152,8 @@ class DeviceConnection(RequestHandler):
 
     @property
     def _awaits_request(self) -> bool:
-        """Whether every request that came is answered, and nothing of the next one is here."""
-        if not self._is_in_step or self._close or self._force_close:
+        """Whether every request that came is answered."""
+        if self._close or self._force_close:
             return False
         if self._waiter is None:  # aiohttp handles a request, or was not given any yet
             return self._request_count == 0

@@ -78,6 +78,7 @@ class DeviceServer(web.Server):
         try:
             return await self._handler(request)
         finally:
+            connection.lone_head = None  # a secret, perhaps, and for as long as a device is idle
             self.live.end_request(connection)
 
     @override
