@@ -61,5 +61,5 @@ class AnswersAtOnce:
             content = b""
         exchange.body_bytes = len(content)
         self._metrics.answered_at_once.inc()
-        self._exchanges.tell(exchange, HTTPStatus.OK)
+        self._exchanges.tell(exchange, HTTPStatus.OK.value)  # the log shows plain numbers
         return head + content
