@@ -1,0 +1,126 @@
+"""Each request is told of once, in the log and in the metrics, with plain numbers and known words.
+
+In a process of its own: how a process logs is configured once.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from facade.pulls.exchange import Exchange
+
+PROGRAM = """
+from datetime import UTC, datetime
+from uuid import UUID
+from facade.devices.device_identity import DeviceIdentity
+from facade.metrics import Metrics
+from facade.pulls.exchange import Exchange, Exchanges
+from facade.pulls.pull_path import parse_request
+from shared.structured_log import configure
+from tests.unit.facade.strategies import NOW, HOST, approved
+from shared.connection import Anonymous, ConnectionDocument
+
+configure("info")
+metrics = Metrics.create()
+exchanges = Exchanges(metrics)
+pull = parse_request("GET", "/v2/registry.example/team/app/manifests/sha256:" + "0" * 64)
+known = Exchange(
+    "GET",
+    request_id="known",
+    device=DeviceIdentity("press-7", None, "abc", NOW),
+    pull=pull,
+    connection=approved(ConnectionDocument(HOST, Anonymous(), "alice", NOW)),
+    body_bytes=5,
+)
+exchanges.tell(known, 200)
+exchanges.tell(Exchange("HEAD", request_id="again", pull=pull), 200)
+exchanges.tell(Exchange("GET", request_id="unknown", reason="why"), 404)
+exchanges.tell(Exchange("GET", request_id="left", pull=pull), None)
+for line in metrics.exposition().decode().splitlines():
+    if line.startswith("facade_answers_total"):
+        print('{"metric": "' + line.replace('"', "'") + '"}', flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the program tells, line by line."""
+    file = tmp_path_factory.mktemp("exchange") / "program.py"
+    file.write_text(PROGRAM)
+    ended = subprocess.run(
+        [sys.executable, str(file)],
+        capture_output=True,
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(Path.cwd())},
+    )
+    return [orjson.loads(line) for line in ended.stdout.splitlines()]
+
+
+def line_of(told: list[dict[str, Any]], request_id: str) -> dict[str, Any]:
+    """Return the one line of a request."""
+    (line,) = (dict(each) for each in told if each.get("request_id") == request_id)
+    assert line.pop("time")
+    assert line.pop("duration_ms") >= 0
+    return line
+
+
+def test_a_line_says_who_asked_what_and_what_became_of_it(told: list[dict[str, Any]]) -> None:
+    """Nothing of it is redacted: an operator is to find a pull by any of these."""
+    assert line_of(told, "known") == {
+        "level": "info",
+        "logger": "facade.pull",
+        "event": "answered",
+        "request_id": "known",
+        "device": "press-7",
+        "connection": "00000000-0000-0000-0000-000000000001",
+        "status": 200,
+        "outcome": "answered",
+        "bytes": 5,
+        "reason": "",
+        "method": "GET",
+        "host": "registry.example",
+        "repository": "team/app",
+        "kind": "manifests",
+        "digest": "sha256:" + "0" * 64,
+    }
+
+
+def test_what_is_rendered_once_is_the_methods_own(told: list[dict[str, Any]]) -> None:
+    """A HEAD of the same digest is another line than its GET."""
+    line = line_of(told, "again")
+    assert (line["method"], line["bytes"], line["device"]) == ("HEAD", 0, None)
+    assert line["digest"] == line_of(told, "known")["digest"]
+
+
+def test_of_what_is_no_pull_nothing_of_its_path_is_said(told: list[dict[str, Any]]) -> None:
+    """Whatever a device wrote there."""
+    line = line_of(told, "unknown")
+    assert (line["status"], line["reason"], line["outcome"]) == (404, "why", "answered")
+    assert {line[name] for name in ("host", "repository", "kind", "digest")} == {None}
+
+
+def test_an_answer_that_was_not_whole_has_no_status(told: list[dict[str, Any]]) -> None:
+    """In the log as in the metrics it is told apart from every answer."""
+    line = line_of(told, "left")
+    assert (line["status"], line["outcome"]) == (None, "aborted")
+
+
+def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> None:
+    """Once; a device's or a host's name is no label."""
+    assert {each["metric"] for each in told if "metric" in each} == {
+        "facade_answers_total{kind='manifests',status='200'} 2.0",
+        "facade_answers_total{kind='none',status='404'} 1.0",
+        "facade_answers_total{kind='manifests',status='aborted'} 1.0",
+    }
+
+
+def test_every_request_has_an_id_of_its_own() -> None:
+    """Which the answer bears, and the log names."""
+    ids = {Exchange("GET").request_id for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(len(each) == 16 for each in ids)

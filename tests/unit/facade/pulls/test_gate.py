@@ -1,0 +1,133 @@
+"""Who is let through is decided by what holds now, anew each time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.revocation_list import RevocationList
+from facade.pulls import distribution_errors as errors
+from facade.pulls.pull_path import Pull
+from shared.oci import Digest, Kind, RepositoryName
+from shared.registry_host import RegistryHost
+from shared.repository_pattern import RepositoryPattern
+from shared.statement import DeviceLifting, DeviceRevocation
+from tests.unit.facade.pulls.at_the_door import AUTHORITY, CA, HOST, Door
+
+PULL = Pull(
+    RegistryHost.parse(HOST),
+    RepositoryName.parse("team/app"),
+    Kind.MANIFEST,
+    Digest.of(b"content"),
+)
+SERIAL = "abc"
+
+
+async def test_a_device_is_known_by_its_certificate() -> None:
+    """And nothing else is asked of it."""
+    connection = Door().connection()
+    device = Door().gate.identify_device(connection)
+    assert device is connection.device.identity
+
+
+async def test_a_certificate_that_names_nobody_is_denied() -> None:
+    """In the certificate's words to the log, in ours to the device."""
+    door = Door()
+    with pytest.raises(errors.PullRefusedError, match="no URI") as refused:
+        door.gate.identify_device(door.connection(problem="no URI"))
+    assert refused.value.answer is errors.DEVICE_DENIED
+
+
+@pytest.mark.parametrize("lasts", [0.0, -1.0, -86400.0])
+async def test_a_certificate_that_has_expired_is_denied(lasts: float) -> None:
+    """Also on a connection whose handshake it was good for."""
+    door = Door()
+    with pytest.raises(errors.PullRefusedError, match="expired") as refused:
+        door.gate.identify_device(door.connection(lasts=lasts))
+    assert refused.value.answer is errors.DEVICE_DENIED
+
+
+async def test_new_trust_holds_for_an_open_connection() -> None:
+    """A CRL that was read a moment ago, say."""
+    door = Door()
+    connection = door.connection()
+    door.gate.identify_device(connection)
+    lists = RevocationList.parse_all(CA.crl([0xABC]))
+    door.live.adopt(DeviceTrust.build([CA.certificate], lists))
+    with pytest.raises(errors.PullRefusedError, match="CRL"):
+        door.gate.identify_device(connection)
+    door.gate.identify_device(door.connection(serial=0xABD))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"device": "press-7"},
+        {"serial": SERIAL, "issuer": None},
+        {"serial": SERIAL, "issuer": AUTHORITY.name},
+    ],
+)
+async def test_a_revoked_device_is_denied_until_that_is_lifted(
+    about: dict[str, Any],
+) -> None:
+    """By its name, by its certificate, and nobody else with it."""
+    door = Door()
+    connection, now = door.connection(), datetime.now(UTC)
+    revoked = DeviceRevocation(uuid4(), "bob", now, generation=1, **about)
+    door.say(revoked)
+    with pytest.raises(errors.PullRefusedError) as refused:
+        door.gate.identify_device(connection)
+    assert refused.value.answer is errors.DEVICE_REVOKED
+    door.gate.identify_device(door.connection("press-8", serial=0xABD))
+    door.say(DeviceLifting(revoked.revocation_id, "bob", now, generation=2, **about))
+    door.gate.identify_device(connection)
+
+
+async def test_what_is_approved_is_what_the_newest_statement_says() -> None:
+    """Between two requests of one connection, everything may have changed."""
+    door = Door()
+    device = door.gate.identify_device(door.connection())
+    require_unknown(door)
+    approval = door.approve()
+    assert door.gate.authorize(PULL, device).id == approval.connection_id
+    door.say(door.writer.revocation(approval.connection_id))
+    require_unknown(door)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"fleets": ("line-b",)},
+        {"repositories": (RepositoryPattern.parse("team/other"),)},
+        {"repository_prefix": RepositoryName.parse("others")},
+        {"expires_in": timedelta(0)},
+    ],
+)
+async def test_a_pull_out_of_scope_is_told_what_an_unknown_one_is(scope: dict[str, object]) -> None:
+    """Who guesses learns nothing."""
+    door = Door()
+    door.approve(**scope)
+    require_unknown(door)
+
+
+async def test_without_knowing_what_is_approved_nothing_is() -> None:
+    """A snapshot that is too old refuses the approved and the unknown alike, with a later try."""
+    door = Door(stale="too old")
+    device = door.gate.identify_device(door.connection())
+    door.approve()
+    with pytest.raises(errors.PullRefusedError, match="too old") as refused:
+        door.gate.authorize(PULL, device)
+    assert refused.value.answer.status == 503
+    assert "Retry-After" in refused.value.answer.headers
+    door.stale = None
+    door.gate.authorize(PULL, device)
+
+
+def require_unknown(door: Door) -> None:
+    """Fail unless the pull is answered as one that nobody connected."""
+    device = door.gate.identify_device(door.connection())
+    with pytest.raises(errors.PullRefusedError) as refused:
+        door.gate.authorize(PULL, device)
+    assert refused.value.answer is errors.NAME_UNKNOWN
