@@ -6,6 +6,7 @@ did not take of one write.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -37,6 +38,8 @@ class DeviceTransport(asyncio.Transport):
     """
 
     __slots__ = (
+        "_answers_late",
+        "_close_seconds",
         "_close_timer",
         "_device_left",
         "_given",
@@ -45,6 +48,7 @@ class DeviceTransport(asyncio.Transport):
         "_is_open",
         "_is_paused",
         "_is_reading",
+        "_is_watched",
         "_loop",
         "_protocol",
         "_socket",
@@ -54,9 +58,14 @@ class DeviceTransport(asyncio.Transport):
     )
 
     def __init__(
-        self, accepted: socket.socket, tls: SSL.Connection, protocol: asyncio.Protocol
+        self,
+        accepted: socket.socket,
+        tls: SSL.Connection,
+        protocol: asyncio.Protocol,
+        *,
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
-        """Begin; the protocol is told in this very call."""
+        """Begin; the protocol is told in this very call, and what it raises ends the connection."""
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket, self._tls, self._protocol = accepted, tls, protocol
@@ -64,18 +73,28 @@ class DeviceTransport(asyncio.Transport):
         self._given = 0  # bytes, in this turn of the loop
         self._is_open = True
         self._device_left = False
-        self._is_closing = self._is_reading = self._is_paused = self._waits_to_write = False
-        self._is_corked = False
+        self._is_closing = self._is_paused = self._waits_to_write = self._is_corked = False
+        self._is_reading = True  # what the protocol wishes
+        self._is_watched = False  # whether the loop tells of what can be read
+        self._answers_late = False  # a KeyUpdate was read, and the kernel does not take its answer
+        self._close_seconds = close_seconds
         self._close_timer: asyncio.TimerHandle | None = None
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         # The end of an answer does not wait for the device's word that it has the beginning.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        protocol.connection_made(self)
-        self.resume_reading()
+        try:
+            protocol.connection_made(self)
+        except BaseException:
+            self.abort()
+            raise
+        self._watch()
 
     @override
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return `socket`, `peername`, `sockname`, `tls` (the connection) or `sslcontext`."""
+        """Return `socket`, `peername`, `sockname`, `tls` (the connection) or `sslcontext`.
+
+        A device that has reset the connection has no name any more.
+        """
         match name:
             case "socket":
                 return self._socket
@@ -83,8 +102,9 @@ class DeviceTransport(asyncio.Transport):
                 return self._tls
             case "sslcontext":
                 return self._tls.get_context()
-            case "peername" | "sockname" if self._is_open:
-                return getattr(self._socket, f"get{name}")()
+            case "peername" | "sockname":
+                with contextlib.suppress(OSError):
+                    return getattr(self._socket, f"get{name}")()
         return default
 
     @override
@@ -115,16 +135,15 @@ class DeviceTransport(asyncio.Transport):
     @override
     def pause_reading(self) -> None:
         """Leave what the device sends in the kernel."""
-        if self._is_reading:
+        if not self._is_closing:  # from then on it is read to find the device's goodbye
             self._is_reading = False
-            self._loop.remove_reader(self._socket)
+            self._watch()
 
     @override
     def resume_reading(self) -> None:
         """Take what the device sends."""
-        if self._is_open and not self._is_reading and not self._device_left:
-            self._is_reading = True
-            self._loop.add_reader(self._socket, self._on_readable)
+        self._is_reading = True
+        self._watch()
 
     @override
     def close(self) -> None:
@@ -132,9 +151,9 @@ class DeviceTransport(asyncio.Transport):
         if self._is_closing:
             return
         self._is_closing = True
-        self._close_timer = self._loop.call_later(CLOSE_SECONDS, self._close_late)
+        self._close_timer = self._loop.call_later(self._close_seconds, self._close_late)
         self.resume_reading()
-        if not self._unsent:
+        if not self._waits_to_write:
             self._say_goodbye()
 
     @override
@@ -156,8 +175,10 @@ class DeviceTransport(asyncio.Transport):
             if len(data) > RECORD_BYTES and not self._is_corked:
                 self._cork()
             self._tls.send(data)
-        except (SSL.WantWriteError, SSL.WantReadError):
+        except SSL.WantWriteError:
             return False
+        # WantReadError too: the device sent a part of a KeyUpdate, which nobody has to. Waiting to
+        # write would take a whole core, for the socket can be written to all the time.
         except SSL.Error as error:
             self._end(_lost(error))
             return False
@@ -179,12 +200,15 @@ class DeviceTransport(asyncio.Transport):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _wait_to_write(self) -> None:
+        if not self._waits_to_write:
+            self._waits_to_write = True
+            self._loop.add_writer(self._socket, self._on_writable)
         self._pause_protocol()
-        self._waits_to_write = True
-        self._loop.add_writer(self._socket, self._on_writable)
 
     def _on_writable(self) -> None:
         self._given = 0
+        if self._answers_late and not self._is_answered():
+            return
         while self._unsent:
             if not self._is_sent(self._unsent[0]):
                 return
@@ -196,9 +220,22 @@ class DeviceTransport(asyncio.Transport):
         else:
             self._resume_protocol()
 
+    def _is_answered(self) -> bool:
+        """Tell whether the kernel took the answer to a KeyUpdate."""
+        try:
+            self._tls.do_handshake()  # OpenSSL is in the middle of this one
+        except SSL.WantWriteError:
+            return False
+        except SSL.Error as error:
+            self._end(_lost(error))
+            return False
+        self._answers_late = False
+        self._watch()
+        return True
+
     def _begin_turn(self) -> None:
         self._given = 0
-        if not self._unsent:
+        if not self._waits_to_write:
             self._resume_protocol()
 
     def _pause_protocol(self) -> None:
@@ -211,10 +248,26 @@ class DeviceTransport(asyncio.Transport):
             self._is_paused = False
             self._protocol.resume_writing()
 
+    def _watch(self) -> None:
+        """Have the loop tell of what the device sends, or not, as things are now."""
+        wanted = self._is_reading and not self._device_left and not self._answers_late
+        if wanted == self._is_watched or not self._is_open:
+            return
+        self._is_watched = wanted
+        if wanted:
+            self._loop.add_reader(self._socket, self._on_readable)
+        else:
+            self._loop.remove_reader(self._socket)
+
     def _on_readable(self) -> None:
         try:
             data = self._tls.recv(RECORD_BYTES)
         except SSL.WantReadError:  # not a whole record yet
+            return
+        except SSL.WantWriteError:
+            self._answers_late = True
+            self._watch()
+            self._wait_to_write()
             return
         except SSL.ZeroReturnError:
             self._on_goodbye()
@@ -232,8 +285,8 @@ class DeviceTransport(asyncio.Transport):
 
     def _on_goodbye(self) -> None:
         """Of a device that asks nothing more; what was written already is still sent."""
-        self.pause_reading()
         self._device_left = True
+        self._watch()
         if self._is_closing and not self._unsent:
             self._end(None)
         else:
@@ -260,7 +313,8 @@ class DeviceTransport(asyncio.Transport):
     def _end(self, error: Exception | None) -> None:
         if not self._is_open:
             return
-        self.pause_reading()
+        self._is_reading = False
+        self._watch()
         if self._waits_to_write:
             self._loop.remove_writer(self._socket)
         if self._close_timer is not None:
