@@ -23,6 +23,10 @@ from facade.devices.device_identity import may_authenticate_clients
 
 # A handshake takes two round trips; a slow radio link has at most some seconds.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
+# Of OpenSSL's state machine, in a connection's whole life: a handshake is some 20, a KeyUpdate at
+# most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at all; and all
+# that came is answered within one call: a device that sends nothing else was seen to stop the loop.
+MAX_HANDSHAKE_STEPS: Final = 1000
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # Of TLS 1.2 what Python's own `ssl` allows: forward secrecy, and no CBC before AEAD.
 _TLS_1_2_CIPHERS: Final = (
@@ -72,6 +76,7 @@ def server_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(_OPTIONS)
     context.set_alpn_select_callback(_http_only)
+    context.set_info_callback(_count_handshake_step)
     # A connection that waits keeps no buffers of records: 34 KiB each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # One call encrypts and sends all that the kernel takes, instead of a record of 16 KiB.
@@ -146,3 +151,15 @@ def _http_only(
 ) -> bytes | SSL._NoOverlappingProtocols:  # it has no other name
     """Choose HTTP/1.1; who offers nothing of the kind goes on without ALPN."""
     return _HTTP if _HTTP in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _count_handshake_step(
+    connection: SSL.Connection,
+    where: int,  # noqa: ARG001 - pyOpenSSL's signature
+    result: int,  # noqa: ARG001 - pyOpenSSL's signature
+) -> None:
+    """Hear nothing more of a device that has had its steps."""
+    steps = (connection.get_app_data() or 0) + 1
+    connection.set_app_data(steps)
+    if steps > MAX_HANDSHAKE_STEPS:
+        connection.set_shutdown(SSL.RECEIVED_SHUTDOWN)

@@ -31,6 +31,7 @@ from tests.support.tls_records import (
     CLOSE_NOTIFY,
     HANDSHAKE,
     KEY_UPDATE,
+    KEY_UPDATE_REQUESTED,
 )
 
 PIECE = 64 * 1024  # what the facade writes at once
@@ -246,6 +247,22 @@ async def test_a_part_of_a_key_update_ends_the_connection_that_writes(
     assert not made.notes.lost
     made.transport.write(b"x")
     assert isinstance(await made.notes.until_lost(), ConnectionResetError)
+
+
+@pytest.mark.parametrize("message", [KEY_UPDATE, KEY_UPDATE_REQUESTED])
+async def test_a_flood_of_key_updates_ends_the_connection(
+    connections: Connections, tmp_path: Path, message: bytes
+) -> None:
+    """OpenSSL takes one after the other in one call, and nobody else has a turn meanwhile."""
+    made, writer = await connections.connect_writer(tmp_path)
+    few = b"".join(writer.key_update(message) for _ in range(50))
+    await asyncio.to_thread(socket.socket.sendall, made.device, few)
+    writer.send(b"still here")
+    assert await made.notes.until_received(10) == b"still here"
+    many = b"".join(writer.key_update(message) for _ in range(1000))
+    writer_is_cut = asyncio.to_thread(send_until_cut, made.device, many)
+    await asyncio.gather(writer_is_cut, made.notes.until_lost())
+    assert made.notes.received == b"still here"
 
 
 async def test_a_flood_of_empty_records_ends_the_connection(
