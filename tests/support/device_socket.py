@@ -1,16 +1,24 @@
-"""A device's socket and the facade's end of it, on loopback; what either does is up to the test.
+"""A device's end of a connection, on loopback, and what a test does to the facade's.
 
-The device's end blocks, and is used from threads: `await asyncio.to_thread(read_to_end, device)`.
+`ssl` encrypts in memory and the test sees the socket itself: `ssl`'s own sockets do not tell a
+connection that was reset from one that was closed. The device's socket blocks, and is used from
+threads: `await asyncio.to_thread(device.read_to_end)`.
 """
 
 import asyncio
+import contextlib
+import itertools
 import socket
 import ssl
 import struct
+from collections.abc import Iterable
 from enum import Enum
+
+from attrs import define, field
 
 PATIENCE_SECONDS = 20.0  # for a loaded machine; who waits for longer fails the test
 SMALL_BUFFER_BYTES = 4096  # of a device's kernel, so that it soon takes nothing more
+_CHUNK_BYTES = 65536
 _STEADY_LOOKS = 4  # with nothing taken in any; the device's acknowledgements may wait for 40 ms
 _LOOK_SECONDS = 0.02
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -22,6 +30,102 @@ class End(Enum):
     GOODBYE = "TLS said that this is all"
     CUT = "the connection was closed without a goodbye"
     RESET = "the connection was reset"
+
+
+@define
+class Device:
+    """A TLS client."""
+
+    socket: socket.socket
+    _tls: ssl.SSLContext
+    _session: ssl.SSLSession | None = None
+    _incoming: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
+    _outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
+    connection: ssl.SSLObject = field(init=False)
+    _is_through: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Send nothing yet."""
+        self.connection = self._tls.wrap_bio(
+            self._incoming, self._outgoing, server_hostname="localhost", session=self._session
+        )
+
+    def shake_hands(self) -> None:
+        """Do all of it; raise `ssl.SSLError` where this end refuses, or is told so already."""
+        self.socket.sendall(self.last_flight())
+
+    def last_flight(self) -> bytes:
+        """Shake hands but for the flight that ends it; return that one."""
+        while True:
+            flight = self.flight()
+            if self._is_through:
+                return flight
+            self.socket.sendall(flight)
+            self._receive()
+
+    def flight(self) -> bytes:
+        """Return what is to be sent now."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.connection.do_handshake()
+            self._is_through = True
+        return self._outgoing.read()
+
+    def send(self, content: bytes) -> None:
+        """Send it in as many records as it takes."""
+        self.socket.sendall(self.encrypted(content))
+
+    def encrypted(self, content: bytes) -> bytes:
+        """Return the records, which are to be sent before others."""
+        self.connection.write(content)
+        return self._outgoing.read()
+
+    def read(self, count: int) -> bytes:
+        """Return some bytes, none after the goodbye; raise `ConnectionError` at another end."""
+        while True:
+            try:
+                return self.connection.read(count)
+            except ssl.SSLWantReadError:
+                self._receive()
+
+    def read_exactly(self, count: int) -> bytes:
+        """Return so many bytes."""
+        received = bytearray()
+        while len(received) < count:
+            chunk = self.read(count - len(received))
+            assert chunk, "a goodbye"
+            received += chunk
+        return bytes(received)
+
+    def read_to_end(self, paces: Iterable[int] = ()) -> tuple[bytes, End]:
+        """Return all that comes, and how it ends; the first reads are of so many bytes."""
+        received = bytearray()
+        try:
+            for pace in itertools.chain(paces, itertools.repeat(_CHUNK_BYTES)):
+                chunk = self.read(pace)
+                if not chunk:
+                    break
+                received += chunk
+        except ConnectionAbortedError:
+            return bytes(received), End.CUT
+        except ConnectionResetError:
+            return bytes(received), End.RESET
+        return bytes(received), End.GOODBYE
+
+    def skip(self, count: int) -> None:
+        """Read past TLS what `fill_kernel` sent."""
+        while count:
+            count -= len(self.socket.recv(min(count, _CHUNK_BYTES)))
+
+    def reset(self) -> None:
+        """Be gone at once, and tell nobody why."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.socket.close()
+
+    def _receive(self) -> None:
+        chunk = self.socket.recv(_CHUNK_BYTES)
+        if not chunk:
+            raise ConnectionAbortedError
+        self._incoming.write(chunk)
 
 
 def tcp_pair(*, receive_buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
@@ -37,40 +141,6 @@ def tcp_pair(*, receive_buffer: int | None = None) -> tuple[socket.socket, socke
     return device, accepted
 
 
-def begin_tls(
-    device: socket.socket, tls: ssl.SSLContext, session: ssl.SSLSession | None = None
-) -> ssl.SSLSocket:
-    """Shake hands as a device."""
-    return tls.wrap_socket(
-        device, server_hostname="localhost", suppress_ragged_eofs=False, session=session
-    )
-
-
-def read_exactly(device: ssl.SSLSocket, count: int) -> bytes:
-    """Return the next bytes, fewer where it ends before."""
-    received = bytearray()
-    while len(received) < count and (chunk := device.recv(count - len(received))):
-        received += chunk
-    return bytes(received)
-
-
-def read_to_end(device: ssl.SSLSocket) -> tuple[bytes, End]:
-    """Return all that still comes, and how it ended."""
-    received = bytearray()
-    try:
-        while chunk := device.recv(65536):
-            received += chunk
-    except (ssl.SSLEOFError, ConnectionError):
-        return bytes(received), _end_without_goodbye(device)
-    return bytes(received), End.GOODBYE
-
-
-def reset(device: socket.socket) -> None:
-    """Be gone at once, and tell nobody why."""
-    device.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    socket.socket.close(device)
-
-
 async def fill_kernel(accepted: socket.socket) -> int:
     """Send zeros past TLS until the kernel takes no byte more; return how many a device skips."""
     sent = steady = 0
@@ -82,27 +152,10 @@ async def fill_kernel(accepted: socket.socket) -> int:
     return sent
 
 
-def skip(device: socket.socket, count: int) -> None:
-    """Read past TLS what `fill_kernel` sent."""
-    while count:
-        count -= len(socket.socket.recv(device, min(count, 65536)))
-
-
-def _end_without_goodbye(device: socket.socket) -> End:
-    """Tell what `ssl` does not: the kernel forgets the peer of a connection that was reset."""
-    try:
-        device.getpeername()
-    except OSError:
-        return End.RESET
-    return End.CUT
-
-
 def _send_zeros(accepted: socket.socket) -> int:
     sent = 0
-    for size in (65536, 1):
-        try:
+    for size in (_CHUNK_BYTES, 1):
+        with contextlib.suppress(BlockingIOError):
             while True:
                 sent += accepted.send(bytes(size))
-        except BlockingIOError:
-            continue
     return sent

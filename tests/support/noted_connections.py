@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.handshake import shake_hands
-from tests.support.device_socket import SMALL_BUFFER_BYTES, begin_tls, tcp_pair
+from tests.support.device_socket import SMALL_BUFFER_BYTES, Device, tcp_pair
 from tests.support.eventually import eventually
 from tests.support.tls_records import RecordWriter
 
@@ -78,7 +78,7 @@ class Notes(asyncio.Protocol):
 class Connection:
     """Both ends, after their handshake."""
 
-    device: ssl.SSLSocket
+    device: Device
     accepted: socket.socket
     notes: Notes
     transport: DeviceTransport
@@ -108,11 +108,10 @@ class Connections:
         """
         raw, accepted = tcp_pair(receive_buffer=SMALL_BUFFER_BYTES if reads_late else None)
         self._sockets += [raw, accepted]
-        device, ours = await asyncio.gather(
-            asyncio.to_thread(begin_tls, raw, self._device_tls(version, key_log)),
-            shake_hands(accepted, self._facade_tls),
+        device = Device(raw, self._device_tls(version, key_log))
+        _, ours = await asyncio.gather(
+            asyncio.to_thread(device.shake_hands), shake_hands(accepted, self._facade_tls)
         )
-        self._sockets.append(device)
         notes = notes or Notes()
         transport = DeviceTransport(accepted, ours, notes, **settings)
         self._transports.append(transport)

@@ -4,8 +4,6 @@ Python's `ssl` shakes hands and reads what the server sends; all that is sent is
 the secret that `ssl` writes into its key log.
 """
 
-import socket
-import ssl
 import struct
 from pathlib import Path
 from typing import Final
@@ -13,6 +11,8 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from tests.support.device_socket import Device
 
 ALERT: Final = 21
 HANDSHAKE: Final = 22
@@ -31,21 +31,21 @@ _SECRET_BYTES: Final = SHA384.digest_size
 class RecordWriter:
     """The writing half of a finished handshake."""
 
-    def __init__(self, connection: ssl.SSLSocket, key_log: Path) -> None:
+    def __init__(self, device: Device, key_log: Path) -> None:
         """Take over before anything was written; the key log is of this connection alone."""
-        cipher = connection.cipher()
+        cipher = device.connection.cipher()
         assert cipher is not None
         assert cipher[0] == _CIPHER
-        self._connection = connection
+        self._socket = device.socket
         self._take(_client_secret(key_log))
 
     def send(self, content: bytes, kind: int = APPLICATION_DATA) -> None:
-        """Send one record, past `ssl`."""
-        socket.socket.sendall(self._connection, self.record(content, kind))
+        """Send one record."""
+        self._socket.sendall(self.record(content, kind))
 
     def update_keys(self, message: bytes = KEY_UPDATE_REQUESTED) -> None:
         """Send a KeyUpdate, and encrypt all that follows by the next keys."""
-        socket.socket.sendall(self._connection, self.key_update(message))
+        self._socket.sendall(self.key_update(message))
 
     def key_update(self, message: bytes) -> bytes:
         """Return the record that `update_keys` sends."""

@@ -5,7 +5,6 @@ import contextlib
 import random
 import socket
 import ssl
-import time
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,7 @@ from OpenSSL import SSL
 from typing_extensions import override
 
 from facade.devices.device_transport import TURN_BYTES
-from tests.support.device_socket import (
-    End,
-    fill_kernel,
-    read_exactly,
-    read_to_end,
-    reset,
-    skip,
-)
+from tests.support.device_socket import End, fill_kernel
 from tests.support.eventually import eventually
 from tests.support.noted_connections import Connection, Connections, DeviceTls, Notes
 from tests.support.tls_records import (
@@ -51,14 +43,16 @@ async def write_until_it_waits(connection: Connection) -> bytes:
     while not connection.transport.get_write_buffer_size():
         written += (piece := some_bytes(PIECE))
         connection.transport.write(piece)
+    for _ in range(3):  # turns of the loop
         await asyncio.sleep(0)
+    assert connection.notes.is_paused
     return written
 
 
 async def fill(connection: Connection) -> int:
     """Have the kernel take nothing more for the device; return how much the device skips."""
     connection.transport.write(b"x")  # read with all that was sent before it, tickets for example
-    await asyncio.to_thread(read_exactly, connection.device, 1)
+    await asyncio.to_thread(connection.device.read_exactly, 1)
     return await fill_kernel(connection.accepted)
 
 
@@ -69,11 +63,11 @@ async def test_bytes_go_both_ways(connections: Connections, version: ssl.TLSVers
     for size in (1, RECORD - 1, RECORD + 1, 3 * PIECE):
         asked, answer = some_bytes(size), some_bytes(size)
         made.notes.received.clear()
-        await asyncio.to_thread(made.device.sendall, asked)
+        await asyncio.to_thread(made.device.send, asked)
         assert await made.notes.until_received(size) == asked
         made.transport.write(b"")
         made.transport.write(answer)
-        assert await asyncio.to_thread(read_exactly, made.device, size) == answer
+        assert await asyncio.to_thread(made.device.read_exactly, size) == answer
     assert not made.notes.lost
 
 
@@ -84,7 +78,7 @@ async def test_records_that_come_together_are_all_received(
     made, writer = await connections.connect_writer(tmp_path)
     contents = [some_bytes(size) for size in (1, RECORD, 5, 0, RECORD, 7)]
     records = [writer.record(content, APPLICATION_DATA) for content in contents]
-    await asyncio.to_thread(socket.socket.sendall, made.device, b"".join(records))
+    await asyncio.to_thread(made.device.socket.sendall, b"".join(records))
     whole = b"".join(contents)
     assert await made.notes.until_received(len(whole)) == whole
 
@@ -95,7 +89,7 @@ async def test_a_record_that_comes_byte_by_byte_is_received_once(
     """OpenSSL asks for more in its middle."""
     made, writer = await connections.connect_writer(tmp_path)
     for byte in writer.record(b"slow", APPLICATION_DATA):
-        await asyncio.to_thread(socket.socket.sendall, made.device, bytes([byte]))
+        await asyncio.to_thread(made.device.socket.sendall, bytes([byte]))
         await asyncio.sleep(0)
     assert await made.notes.until_received(4) == b"slow"
     assert not made.notes.lost
@@ -112,9 +106,9 @@ async def test_nothing_is_received_while_reading_is_paused(connections: Connecti
 
     made = await connections.connect(PausedAtFirst())
     for received in (b"", b"first"):
-        await asyncio.to_thread(made.device.sendall, b"first")
+        await asyncio.to_thread(made.device.send, b"first")
         made.transport.write(b"x")  # an answer on another way: the bytes have arrived before it
-        await asyncio.to_thread(read_exactly, made.device, 1)
+        await asyncio.to_thread(made.device.read_exactly, 1)
         await asyncio.sleep(SOON)
         assert bytes(made.notes.received) == received
         made.transport.resume_reading()
@@ -130,13 +124,13 @@ async def test_a_buffer_may_change_once_it_was_written(
 ) -> None:
     """What waits is a copy: OpenSSL has begun the record, and is to be given the same again."""
     made = await connections.connect(reads_late=True)
-    written = await write_until_it_waits(made)
-    for _ in range(2):
+    written = b""
+    while made.transport.get_write_buffer_size() <= PIECE:  # one that is begun, and one more
         buffer = bytearray(some_bytes(PIECE))
         written += buffer
         made.transport.write(kind(buffer))
         buffer[:] = bytes(PIECE)
-    assert await asyncio.to_thread(read_exactly, made.device, len(written)) == written
+    assert await asyncio.to_thread(made.device.read_exactly, len(written)) == written
 
 
 async def test_a_protocol_that_stops_when_told_has_one_write_waiting(
@@ -145,9 +139,8 @@ async def test_a_protocol_that_stops_when_told_has_one_write_waiting(
     """That is all that a device which stopped costs; it is told when to go on."""
     made = await connections.connect(reads_late=True)
     written = await write_until_it_waits(made)
-    assert made.notes.is_paused
     assert made.transport.get_write_buffer_size() == PIECE
-    reading = asyncio.create_task(asyncio.to_thread(read_exactly, made.device, len(written)))
+    reading = asyncio.create_task(asyncio.to_thread(made.device.read_exactly, len(written)))
     await made.notes.until_not_paused()
     assert made.transport.get_write_buffer_size() == 0
     assert await reading == written
@@ -161,7 +154,7 @@ async def test_a_protocol_that_does_not_stop_loses_nothing(connections: Connecti
         written += (piece := some_bytes(3000))
         made.transport.write(piece)
     assert made.transport.get_write_buffer_size() == PIECE + 5 * 3000
-    assert await asyncio.to_thread(read_exactly, made.device, len(written)) == written
+    assert await asyncio.to_thread(made.device.read_exactly, len(written)) == written
     await made.notes.until_not_paused()
 
 
@@ -175,7 +168,7 @@ async def test_a_device_that_takes_everything_lets_others_have_their_turn(
         made.transport.write(bytes(PIECE))
         count += 1
     assert count <= TURN_BYTES // PIECE
-    reading = asyncio.create_task(asyncio.to_thread(read_exactly, made.device, count * PIECE))
+    reading = asyncio.create_task(asyncio.to_thread(made.device.read_exactly, count * PIECE))
     await made.notes.until_not_paused()
     assert await reading == bytes(count * PIECE)
 
@@ -191,7 +184,7 @@ async def test_keys_may_be_updated_while_a_write_waits(
     assert await made.notes.until_received(11) == b"by new keys"
     written += (piece := some_bytes(PIECE))
     made.transport.write(piece)
-    assert await asyncio.to_thread(read_exactly, made.device, len(written)) == written
+    assert await asyncio.to_thread(made.device.read_exactly, len(written)) == written
     assert not made.notes.lost
 
 
@@ -209,13 +202,13 @@ async def test_a_key_update_is_answered_once_the_kernel_takes_it(
     assert made.notes.received == b""
     if is_closed:
         made.transport.close()
-    await asyncio.to_thread(skip, made.device, skipped)
+    await asyncio.to_thread(made.device.skip, skipped)
     if is_closed:
-        assert await asyncio.to_thread(read_to_end, made.device) == (b"", End.GOODBYE)
+        assert await asyncio.to_thread(made.device.read_to_end) == (b"", End.GOODBYE)
         return
     assert await made.notes.until_received(11) == b"behind them"
     made.transport.write(b"answer")
-    assert await asyncio.to_thread(read_exactly, made.device, 6) == b"answer"
+    assert await asyncio.to_thread(made.device.read_exactly, 6) == b"answer"
 
 
 async def test_reading_stays_paused_when_a_late_answer_is_sent(
@@ -229,7 +222,7 @@ async def test_reading_stays_paused_when_a_late_answer_is_sent(
     writer.send(b"behind them")
     await eventually(lambda: made.notes.is_paused)
     made.transport.pause_reading()
-    await asyncio.to_thread(skip, made.device, skipped)
+    await asyncio.to_thread(made.device.skip, skipped)
     await made.notes.until_not_paused()
     await asyncio.sleep(SOON)
     assert made.notes.received == b""
@@ -256,11 +249,11 @@ async def test_a_flood_of_key_updates_ends_the_connection(
     """OpenSSL takes one after the other in one call, and nobody else has a turn meanwhile."""
     made, writer = await connections.connect_writer(tmp_path)
     few = b"".join(writer.key_update(message) for _ in range(50))
-    await asyncio.to_thread(socket.socket.sendall, made.device, few)
+    await asyncio.to_thread(made.device.socket.sendall, few)
     writer.send(b"still here")
     assert await made.notes.until_received(10) == b"still here"
     many = b"".join(writer.key_update(message) for _ in range(1000))
-    writer_is_cut = asyncio.to_thread(send_until_cut, made.device, many)
+    writer_is_cut = asyncio.to_thread(send_until_cut, made.device.socket, many)
     await asyncio.gather(writer_is_cut, made.notes.until_lost())
     assert made.notes.received == b"still here"
 
@@ -272,7 +265,7 @@ async def test_a_flood_of_empty_records_ends_the_connection(
     made, writer = await connections.connect_writer(tmp_path)
     many = b"".join(writer.record(b"", APPLICATION_DATA) for _ in range(1000))
     await asyncio.gather(
-        asyncio.to_thread(send_until_cut, made.device, many), made.notes.until_lost()
+        asyncio.to_thread(send_until_cut, made.device.socket, many), made.notes.until_lost()
     )
 
 
@@ -283,9 +276,9 @@ async def test_close_delivers_all_that_was_written(connections: Connections) -> 
     made.transport.close()
     made.transport.write(b"after the close")
     assert made.transport.is_closing()
-    assert await asyncio.to_thread(read_to_end, made.device) == (written, End.GOODBYE)
+    assert await asyncio.to_thread(made.device.read_to_end) == (written, End.GOODBYE)
     assert not made.notes.lost
-    made.device.close()
+    made.device.socket.close()
     assert await made.notes.until_lost() is None
     made.transport.close()
     made.transport.abort()
@@ -299,9 +292,9 @@ async def test_what_a_device_says_after_the_close_is_not_heard(connections: Conn
     made = await connections.connect(close_seconds=60)
     made.transport.close()
     made.transport.pause_reading()
-    assert await asyncio.to_thread(made.device.recv, 1) == b""
-    await asyncio.to_thread(made.device.sendall, b"late" * PIECE)
-    made.device.close()
+    assert await asyncio.to_thread(made.device.read, 1) == b""
+    await asyncio.to_thread(made.device.send, b"late" * PIECE)
+    made.device.socket.close()
     assert await made.notes.until_lost() is None
     assert made.notes.received == b""
 
@@ -314,7 +307,7 @@ async def test_a_device_that_takes_nothing_is_reset_some_time_after_the_close(
     written = await write_until_it_waits(made)
     made.transport.close()
     assert await made.notes.until_lost() is None
-    received, end = await asyncio.to_thread(read_to_end, made.device)
+    received, end = await asyncio.to_thread(made.device.read_to_end)
     assert end is End.RESET
     assert written.startswith(received)
     assert len(received) < len(written)
@@ -326,7 +319,7 @@ async def test_a_device_that_says_no_goodbye_still_has_everything(connections: C
     made.transport.write(written := some_bytes(2 * PIECE))
     made.transport.close()
     assert await made.notes.until_lost() is None
-    assert await asyncio.to_thread(read_to_end, made.device) == (written, End.GOODBYE)
+    assert await asyncio.to_thread(made.device.read_to_end) == (written, End.GOODBYE)
     await asyncio.sleep(2 * SOON)
     assert made.notes.lost == [None]
 
@@ -345,7 +338,7 @@ async def test_nothing_is_delivered_after_abort(connections: Connections) -> Non
         assert made.transport.get_extra_info("peername") is None
         assert not made.notes.lost  # the protocol is told in the loop's next turn
         assert await made.notes.until_lost() is None
-        received, end = await asyncio.to_thread(read_to_end, made.device)
+        received, end = await asyncio.to_thread(made.device.read_to_end)
         assert end is End.RESET
         assert len(received) < len(written)
         assert written.startswith(received)
@@ -363,10 +356,10 @@ async def test_a_device_that_leaves_gets_what_was_written(
     if says_goodbye:
         writer.send(CLOSE_NOTIFY, ALERT)
     else:
-        socket.socket.shutdown(made.device, socket.SHUT_WR)
+        made.device.socket.shutdown(socket.SHUT_WR)
     await eventually(made.transport.is_closing)
     assert not made.notes.lost
-    assert await asyncio.to_thread(read_to_end, made.device) == (written, End.GOODBYE)
+    assert await asyncio.to_thread(made.device.read_to_end) == (written, End.GOODBYE)
     assert await made.notes.until_lost() is None
 
 
@@ -377,7 +370,7 @@ async def test_a_device_that_resets_is_gone_at_once(connections: Connections) ->
         if waits:
             await write_until_it_waits(made)
             made.transport.pause_reading()
-        reset(made.device)
+        made.device.reset()
         assert isinstance(await made.notes.until_lost(), ConnectionResetError)
         made.transport.write(b"to nobody")
         made.transport.abort()
@@ -390,8 +383,8 @@ async def test_a_device_that_has_reset_has_no_name(connections: Connections) -> 
     """The kernel forgets it before the loop tells: aiohttp asks for it with every request."""
     made = await connections.connect()
     made.transport.pause_reading()
-    assert made.transport.get_extra_info("peername") == made.device.getsockname()
-    reset(made.device)
+    assert made.transport.get_extra_info("peername") == made.device.socket.getsockname()
+    made.device.reset()
     await eventually(lambda: made.transport.get_extra_info("peername") is None)
     assert not made.notes.lost
     made.transport.resume_reading()
@@ -412,9 +405,9 @@ async def test_a_protocol_that_fails_at_what_it_receives_loses_the_connection(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
     made = await connections.connect(Failing())
-    await asyncio.to_thread(made.device.sendall, b"x")
+    await asyncio.to_thread(made.device.send, b"x")
     assert await made.notes.until_lost() is None
-    assert (await asyncio.to_thread(read_to_end, made.device))[1] is End.RESET
+    assert (await asyncio.to_thread(made.device.read_to_end))[1] is End.RESET
     assert [type(each) for each in told] == [ZeroDivisionError]
 
 
@@ -451,7 +444,7 @@ async def test_a_protocol_may_abort_when_it_is_told_to_pause(connections: Connec
         made.transport.write(bytes(PIECE))
         await asyncio.sleep(0)
     assert await made.notes.until_lost() is None
-    assert (await asyncio.to_thread(read_to_end, made.device))[1] is End.RESET
+    assert (await asyncio.to_thread(made.device.read_to_end))[1] is End.RESET
 
 
 SIZES = st.lists(st.integers(0, 3 * PIECE), max_size=8)
@@ -473,7 +466,7 @@ async def test_whatever_is_written_arrives_in_order(
     connections = Connections(facade_tls, device_tls)
     made = await connections.connect(reads_late=True)
     written = random.Random(seed).randbytes(sum(sizes))  # noqa: S311 - no secret
-    reading = asyncio.create_task(asyncio.to_thread(read_at_paces, made.device, paces))
+    reading = asyncio.create_task(asyncio.to_thread(made.device.read_to_end, paces))
     begin = 0
     for size in sizes:
         made.transport.write(memoryview(written)[begin : begin + size])
@@ -489,7 +482,7 @@ async def test_whatever_is_written_arrives_in_order(
         assert written.startswith(received)
     else:
         assert (received, end) == (written, End.GOODBYE)
-    made.device.close()
+    made.device.socket.close()
     assert await made.notes.until_lost() is None
     await connections.close()
     assert made.notes.lost == [None]
@@ -498,15 +491,4 @@ async def test_whatever_is_written_arrives_in_order(
 def send_until_cut(device: socket.socket, data: bytes) -> None:
     """Send it all, or what is taken before the end."""
     with contextlib.suppress(ConnectionError):
-        socket.socket.sendall(device, data)
-
-
-def read_at_paces(device: ssl.SSLSocket, paces: list[int]) -> tuple[bytes, End]:
-    """Read so many bytes at a time, and then the rest."""
-    received = bytearray()
-    with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
-        for pace in paces:
-            received += device.recv(pace)
-            time.sleep(0)  # others' turn
-    rest, end = read_to_end(device)
-    return bytes(received) + rest, end
+        device.sendall(data)

@@ -4,25 +4,18 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import define, field
 from OpenSSL import SSL
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.tls import presented_certificate
-from tests.support.device_socket import (
-    SMALL_BUFFER_BYTES,
-    begin_tls,
-    fill_kernel,
-    reset,
-    skip,
-    tcp_pair,
-)
+from tests.support.device_socket import SMALL_BUFFER_BYTES, Device, fill_kernel, tcp_pair
 from tests.support.noted_connections import DeviceTls, Notes
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -41,55 +34,18 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 Sockets = tuple[socket.socket, socket.socket]
 
 
-@define
-class HandDriven:
-    """A device whose bytes are carried to the socket by the test."""
-
-    _socket: socket.socket
-    _tls: ssl.SSLContext
-    _incoming: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
-    _outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
-    connection: ssl.SSLObject = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.connection = self._tls.wrap_bio(
-            self._incoming, self._outgoing, server_hostname="localhost"
-        )
-
-    def begin(self) -> bytes:
-        """Return the first flight."""
-        with pytest.raises(ssl.SSLWantReadError):
-            self.connection.do_handshake()
-        return self._outgoing.read()
-
-    def until_last_flight(self) -> bytes:
-        """Shake hands up to the flight that ends it; return that one."""
-        while True:
-            try:
-                self.connection.do_handshake()
-            except ssl.SSLWantReadError:
-                self._socket.sendall(self._outgoing.read())
-                self._incoming.write(self._socket.recv(65536))
-            else:
-                return self._outgoing.read()
-
-    def encrypted(self, content: bytes) -> bytes:
-        """Return it as the device sends it."""
-        self.connection.write(content)
-        return self._outgoing.read()
-
-
 @BOTH_VERSIONS
 async def test_a_good_device_is_let_in(
     sockets: Sockets, facade_tls: SSL.Context, device_tls: DeviceTls, version: ssl.TLSVersion
 ) -> None:
     """In either version, and by the certificate that it presented."""
-    device, accepted = sockets
+    raw, accepted = sockets
+    device = Device(raw, device_tls(version))
     shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
-    with await asyncio.to_thread(begin_tls, device, device_tls(version)) as theirs:
-        ours = await shaking
-        assert theirs.version() == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
-        assert presented_certificate(ours).not_valid_after_utc > dt.datetime.now(dt.UTC)
+    await asyncio.to_thread(device.shake_hands)
+    ours = await shaking
+    assert device.connection.version() == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
+    assert presented_certificate(ours).not_valid_after_utc > dt.datetime.now(dt.UTC)
     assert not asyncio.get_running_loop().remove_reader(accepted)
 
 
@@ -97,14 +53,14 @@ async def test_a_handshake_that_comes_byte_by_byte_is_finished(
     sockets: Sockets, facade_tls: SSL.Context, device_tls: DeviceTls
 ) -> None:
     """A slow link's; and the kernel may take our own flight late."""
-    device, accepted = sockets
-    device.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw, accepted = sockets
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     skipped = await fill_kernel(accepted)
     shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
-    driven = HandDriven(device, device_tls())
-    await send_byte_by_byte(device, driven.begin())
-    await asyncio.to_thread(skip, device, skipped)
-    await send_byte_by_byte(device, await asyncio.to_thread(driven.until_last_flight))
+    device = Device(raw, device_tls())
+    await send_byte_by_byte(raw, device.flight())
+    await asyncio.to_thread(device.skip, skipped)
+    await send_byte_by_byte(raw, await asyncio.to_thread(device.last_flight))
     presented_certificate(await shaking)  # or it raises
 
 
@@ -112,11 +68,11 @@ async def test_a_request_that_comes_with_the_last_flight_is_received(
     sockets: Sockets, facade_tls: SSL.Context, device_tls: DeviceTls
 ) -> None:
     """In one segment, after which the socket is silent."""
-    device, accepted = sockets
+    raw, accepted = sockets
     shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
-    driven = HandDriven(device, device_tls())
-    last = await asyncio.to_thread(driven.until_last_flight)
-    device.sendall(last + driven.encrypted(b"first") + driven.encrypted(b" and second"))
+    device = Device(raw, device_tls())
+    last = await asyncio.to_thread(device.last_flight)
+    raw.sendall(last + device.encrypted(b"first") + device.encrypted(b" and second"))
     notes = Notes()
     transport = DeviceTransport(accepted, await shaking, notes)
     assert await notes.until_received(16) == b"first and second"
@@ -137,16 +93,17 @@ async def test_whose_certificate_is_not_accepted_is_refused(
     now = dt.datetime.now(dt.UTC)
     expired = device_ca.issue(uris=["spiffe://a/b"], not_after=now - dt.timedelta(minutes=1))
     for issued in (None, other_ca.issue_device(), expired):
-        device, accepted = tcp_pair()
+        raw, accepted = tcp_pair()
         shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
         tls = bad_device_tls(server_ca, issued, tmp_path)
         tls.maximum_version = version
-        seen = await asyncio.to_thread(refusal, device, tls)
+        seen = await asyncio.to_thread(refusal, Device(raw, tls))
         with pytest.raises(HandshakeFailedError, match=r"^Error$"):
             await shaking
         assert "ALERT" in seen
         assert accepted.fileno() != -1
         accepted.close()
+        raw.close()
 
 
 @pytest.mark.parametrize("said", [b"", NOT_TLS, NOT_TLS[:3]])
@@ -158,9 +115,8 @@ async def test_who_leaves_or_speaks_no_tls_is_refused(
     device, accepted = sockets
     device.sendall(said)
     if is_reset:
-        reset(device)
-    else:
-        device.close()
+        device.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    device.close()
     with pytest.raises(HandshakeFailedError, match=r"^\w+Error$|^Error$"):
         await shake_hands(accepted, facade_tls)
     assert not asyncio.get_running_loop().remove_reader(accepted)
@@ -187,16 +143,18 @@ async def test_a_device_that_offers_its_session_shakes_hands_as_a_whole(
     """By session id and by ticket: a resumed one would be verified no more."""
     tls, session = device_tls(version), None
     for _ in range(2):
-        device, accepted = tcp_pair()
+        raw, accepted = tcp_pair()
+        device = Device(raw, tls, session)
         shaking = asyncio.create_task(shake_hands(accepted, facade_tls))
-        with await asyncio.to_thread(begin_tls, device, tls, session) as theirs:
-            ours = await shaking
-            ours.send(b"x")  # TLS 1.3's tickets come before it
-            assert await asyncio.to_thread(theirs.recv, 1) == b"x"
-            assert not theirs.session_reused
-            assert ours.get_verified_chain()
-            session = theirs.session
+        await asyncio.to_thread(device.shake_hands)
+        ours = await shaking
+        ours.send(b"x")  # TLS 1.3's tickets come before it
+        assert await asyncio.to_thread(device.read, 1) == b"x"
+        assert not device.connection.session_reused
+        assert ours.get_verified_chain()
+        session = device.connection.session
         accepted.close()
+        raw.close()
 
 
 async def test_a_renegotiation_is_refused(
@@ -243,8 +201,11 @@ async def send_byte_by_byte(device: socket.socket, flight: bytes) -> None:
         await asyncio.sleep(0)
 
 
-def refusal(device: socket.socket, tls: ssl.SSLContext) -> str:
+def refusal(device: Device) -> str:
     """Return what a device is told, in TLS 1.3 only once it reads."""
-    with pytest.raises(ssl.SSLError) as refused, begin_tls(device, tls) as theirs:
-        theirs.recv(1)
-    return str(refused.value)
+    try:
+        device.shake_hands()
+        device.read(1)
+    except ssl.SSLError as refused:
+        return str(refused)
+    return "nothing"
