@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 from attrs import define, field
@@ -75,7 +76,8 @@ class DeviceListener:
                 self._pause_for(OUT_OF_DESCRIPTORS_PAUSE_SECONDS)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            self._handshakes.begin(self._shake_hands(accepted), site_of(address[0]))
+            begun = self._handshakes.begin(self._shake_hands(accepted), site_of(address[0]))
+            begun.add_done_callback(partial(_close_unbegun, accepted))
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
         try:
@@ -102,7 +104,7 @@ class Handshakes:
     _by_site: dict[str, dict[asyncio.Task[None], None]] = field(factory=dict, init=False)
     count: int = field(default=0, init=False)
 
-    def begin(self, handshake: Coroutine[Any, Any, None], site: str) -> None:
+    def begin(self, handshake: Coroutine[Any, Any, None], site: str) -> asyncio.Task[None]:
         """Run a handshake with somebody of this site."""
         if self.count >= self._limit:
             self._give_up_one()
@@ -110,6 +112,7 @@ class Handshakes:
         self._by_site.setdefault(site, {})[task] = None
         self.count += 1
         task.add_done_callback(lambda done: self._forget(done, site))
+        return task
 
     def give_up_all(self) -> None:
         """End every handshake."""
@@ -130,6 +133,12 @@ class Handshakes:
             self.count -= 1
             if not tasks:
                 del self._by_site[site]
+
+
+def _close_unbegun(accepted: socket.socket, handshake: asyncio.Task[None]) -> None:
+    """Close the socket of a handshake that was given up before its first step."""
+    if handshake.cancelled():  # one that has begun closes its own, and ends as usual
+        accepted.close()
 
 
 def listening_socket(listen: ListenAddress, *, reuse_port: bool) -> socket.socket:

@@ -1,10 +1,29 @@
 """Handshakes that do not end give way: of whoever has most, the oldest."""
 
 import asyncio
+import gc
+import socket
+import warnings
 
 import pytest
+from aiohttp import web
+from OpenSSL import SSL
+from prometheus_client import CollectorRegistry
 
-from facade.devices.device_listener import Handshakes, site_of
+from deploy.dev.device_ca import CertificateAuthority
+from facade.config import DEFAULT_URI_PATTERN
+from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_listener import (
+    DeviceListener,
+    Handshakes,
+    listening_socket,
+    site_of,
+)
+from facade.devices.device_metrics import DeviceMetrics
+from facade.devices.device_server import DeviceServer
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.live_connections import LiveConnections
+from shared.setting_types import ListenAddress
 
 
 async def stalled(name: str, ended: list[str]) -> None:
@@ -18,9 +37,9 @@ async def stalled(name: str, ended: list[str]) -> None:
 async def test_the_oldest_of_the_site_with_most_gives_way() -> None:
     """Whoever opens thousands of them pushes out its own."""
     handshakes, ended = Handshakes(4), list[str]()
-    handshakes.begin(stalled("good", ended), "192.0.2.1")
+    _ = handshakes.begin(stalled("good", ended), "192.0.2.1")
     for number in range(6):
-        handshakes.begin(stalled(f"bad {number}", ended), "192.0.2.2")
+        _ = handshakes.begin(stalled(f"bad {number}", ended), "192.0.2.2")
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert ended == ["bad 0", "bad 1", "bad 2"]
@@ -35,7 +54,7 @@ async def test_a_handshake_that_ends_makes_room() -> None:
     """Most end within milliseconds."""
     handshakes = Handshakes(1)
     for _ in range(5):
-        handshakes.begin(asyncio.sleep(0), "192.0.2.1")
+        _ = handshakes.begin(asyncio.sleep(0), "192.0.2.1")
         await asyncio.sleep(0.001)
     assert handshakes.count == 0
 
@@ -51,3 +70,27 @@ async def test_a_handshake_that_ends_makes_room() -> None:
 def test_a_site_is_an_address_or_an_ipv6_network(address: str, site: str) -> None:
     """One machine has all the addresses of its network."""
     assert site_of(address) == site
+
+
+async def test_who_is_accepted_while_the_listener_stops_is_left_no_socket(
+    facade_tls: SSL.Context, device_ca: CertificateAuthority
+) -> None:
+    """A handshake that was given up before its first step can close nothing itself."""
+    metrics = DeviceMetrics.create(CollectorRegistry())
+    live = LiveConnections(DeviceTrust.build([device_ca.certificate], None), metrics)
+    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
+    listening = listening_socket(ListenAddress("127.0.0.1", 0), reuse_port=False)
+    listener = DeviceListener(listening, DeviceServer(never, rule, live), metrics, facade_tls)
+    with socket.create_connection(listening.getsockname()) as device:
+        listener.start()
+        asyncio.get_running_loop().call_soon(listener.stop)  # runs ahead of the handshake
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            assert await asyncio.to_thread(device.recv, 1) == b""
+            gc.collect()
+        assert not caught
+
+
+async def never(request: web.BaseRequest) -> web.StreamResponse:
+    """Nobody comes so far as to ask."""
+    raise AssertionError(request)
