@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ USERNAME = "robot"
 PASSWORD = "robot-password"
 AUTHORIZATION = aiohttp.encode_basic_auth(USERNAME, PASSWORD)
 REPOSITORY = "team/app"
+QUIET_SECONDS = 120.0  # some dozen blobs are still read then, by a server nobody waits for
+LOOK_SECONDS = 0.1
 
 _ANSWERED = re.compile(
     rb'msg="response completed".* http\.request\.uri="?/v2/(?P<path>\S+?)"? '
@@ -70,14 +73,28 @@ class Upstream:
         return image.Destination(self.registry.url, REPOSITORY, {"Authorization": AUTHORIZATION})
 
     def mark(self) -> int:
-        """Return the place in its log up to which it has answered."""
-        return self.registry.log.stat().st_size
+        """Return the place in its log up to which it has answered, once it answers nobody.
+
+        distribution reads on when its devices have everything: that is not the next server's.
+        Raises `TimeoutError`.
+        """
+        deadline = time.monotonic() + QUIET_SECONDS
+        while is_answering(log := self.registry.log.read_bytes()):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the registry goes on answering somebody")
+            time.sleep(LOOK_SECONDS)
+        return len(log)
 
     def bytes_sent(self, content: Content, since: int) -> int:
         """Return how many bytes of a content it has sent since a mark."""
         with self.registry.log.open("rb") as log:
             log.seek(since)
             return sum(bytes_of(line, content) for line in log)
+
+
+def is_answering(log: bytes) -> bool:
+    """Tell whether somebody was let in who has not had the whole answer, by distribution's log."""
+    return log.count(b'msg="authorized request"') > log.count(b'msg="response completed')
 
 
 def bytes_of(log_line: bytes, content: Content) -> int:

@@ -1,10 +1,11 @@
 """How many bytes a server took from the registry behind it, by the registry's log."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.content import Content
-from tests.bench.upstream import bytes_of
+from tests.bench.upstream import bytes_of, is_answering
 
 BLOB = Content("team/app", "blobs", f"sha256:{'a' * 64}", 1048576)
 LINE = (
@@ -41,3 +42,12 @@ def test_an_answer_counts_once() -> None:
 def test_any_other_line_counts_nothing(content: bytes) -> None:
     """Whatever else is logged."""
     assert bytes_of(content, BLOB) == 0
+
+
+@pytest.mark.parametrize("ended", ["response completed", "response completed with error"])
+def test_a_registry_answers_until_it_has_said_of_each_that_it_is_done(ended: str) -> None:
+    """What one server still reads is not to be counted for the next one."""
+    begun = line(message="authorized request")
+    assert not is_answering(b"")
+    assert is_answering(begun + begun + line(message=ended))
+    assert not is_answering(begun + begun + 2 * line(message=ended))
