@@ -8,9 +8,9 @@ from collections.abc import Callable
 from attrs import define, field
 
 from tests.bench.load.answer import Head, WrongAnswerError
-from tests.bench.load.connection import connect, device_context, request
+from tests.bench.load.connection import connect, request
 from tests.bench.load.jobs import Asked, Result, StreamsJob
-from tests.bench.load.tls_stream import TlsStream
+from tests.bench.load.tls_stream import TlsStream, stream_context
 
 SILENCE_SECONDS = 120.0  # nothing for any device for so long: the server hangs
 
@@ -41,7 +41,7 @@ class Pull:
             raise WrongAnswerError("other bytes came")
         return True
 
-    def _body_of(self, piece: memoryview) -> bytes | bytearray:
+    def _body_of(self, piece: bytes) -> bytes | bytearray:
         """Return what of the piece is behind the head."""
         head = self._head
         assert head is not None
@@ -53,7 +53,7 @@ class Pull:
         self._head = None
         return head[parsed.size :]
 
-    def _take(self, body: bytes | bytearray | memoryview) -> None:
+    def _take(self, body: bytes | bytearray) -> None:
         self._missing -= len(body)
         if self._missing < 0:
             raise WrongAnswerError("more bytes came than were announced")
@@ -68,7 +68,7 @@ def prepare(job: StreamsJob) -> Callable[[], Result]:
 
 
 def _connected(job: StreamsJob, number: int) -> Pull:
-    context = device_context(job.target, job.devices[number])
+    context = stream_context(job.target, job.devices[number])
     stream = TlsStream.open(connect(job.target), context)
     return Pull(stream, job.blob, hashlib.sha256() if job.is_hashed and number == 0 else None)
 
