@@ -14,7 +14,6 @@ from facade.app import serve
 from facade.commands.definitions import check_command, resolve_command, tags_command
 from facade.config import PREFIX, FacadeSettings
 from facade.devices.tls import TlsConfigurationError
-from facade.process_memory import map_large_blocks
 from facade.start_error import StartError
 from facade.statements.state_file import StateFileError
 from facade.store.blob_store import StoreError
@@ -60,7 +59,6 @@ def serve_command() -> None:
     structured_log.configure(settings.log_level)
     _raise_descriptor_limit()
     _collect_seldom()
-    map_large_blocks()
     try:
         uvloop.run(_serve_until_signalled(settings))
     except (TlsConfigurationError, InvalidKeyFileError, StateFileError, StoreError) as error:
