@@ -158,6 +158,25 @@ async def test_a_protocol_that_does_not_stop_loses_nothing(connections: Connecti
     await made.notes.until_not_paused()
 
 
+async def test_nothing_is_kept_back_behind_the_turn_in_which_it_was_written(
+    connections: Connections,
+) -> None:
+    """Records leave in full packets, and the last of them do not wait for more."""
+    made = await connections.connect()
+    corked = (socket.IPPROTO_TCP, socket.TCP_CORK)
+    assert made.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    made.transport.write(some_bytes(RECORD))
+    assert not made.accepted.getsockopt(*corked)  # one record: nothing to put together
+    made.transport.write(some_bytes(RECORD + 1))
+    assert made.accepted.getsockopt(*corked)
+    await asyncio.sleep(0)
+    assert not made.accepted.getsockopt(*corked)
+    await asyncio.to_thread(made.device.read_exactly, 2 * RECORD + 1)
+    made.transport.write(some_bytes(PIECE))
+    made.transport.abort()  # in the same turn
+    await made.notes.until_lost()
+
+
 async def test_a_device_that_takes_everything_lets_others_have_their_turn(
     connections: Connections,
 ) -> None:
