@@ -18,6 +18,7 @@ class Call(Enum):
     RENAME = "rename"
     REMOVE = "remove"
     LOOK = "look"
+    MAKE_FOLDER = "make folder"
 
 
 class Names(Enum):
@@ -57,6 +58,8 @@ _UNLINKAT = SystemCall(Call.REMOVE, Names.PATH_BELOW)
 _NEWFSTATAT = SystemCall(Call.LOOK, Names.PATH_BELOW)
 _RENAME = SystemCall(Call.RENAME, Names.PATH)
 _RENAMEAT = SystemCall(Call.RENAME, Names.PATH_BELOW)
+_MKDIR = SystemCall(Call.MAKE_FOLDER, Names.PATH)
+_MKDIRAT = SystemCall(Call.MAKE_FOLDER, Names.PATH_BELOW)
 
 _MACHINES: Final = {
     "x86_64": Machine(
@@ -71,6 +74,8 @@ _MACHINES: Final = {
             75: _SYNC,
             82: _RENAME,
             264: _RENAMEAT,
+            83: _MKDIR,
+            258: _MKDIRAT,
             87: _UNLINK,
             263: _UNLINKAT,
             262: _NEWFSTATAT,
@@ -87,6 +92,7 @@ _MACHINES: Final = {
             82: _SYNC,
             83: _SYNC,
             38: _RENAMEAT,
+            34: _MKDIRAT,
             35: _UNLINKAT,
             79: _NEWFSTATAT,
         },

@@ -52,7 +52,7 @@ class FailingDisk:
     """Whatever a child that is started with `prefix` reads and writes."""
 
     prefix: tuple[str, ...]
-    _faults: list[Fault] = field(factory=list, init=False)
+    _faults: tuple[Fault, ...] = field(default=(), init=False)  # read by the thread
 
     @contextmanager
     def failing(
@@ -67,32 +67,36 @@ class FailingDisk:
     ) -> Iterator[Fault]:
         """Have calls on files fail within the block."""
         fault = Fault(call, pattern, from_byte, spared, times, number)
-        self._faults.append(fault)
+        self._faults = (*self._faults, fault)
         try:
             yield fault
         finally:
-            self._faults.remove(fault)
+            self._faults = tuple(each for each in self._faults if each is not fault)
 
     def answer(self, listener: int) -> None:
         """Answer the next call that waits."""
         asked = Notification.receive(listener)
         if asked is None:
             return
-        for fault in tuple(self._faults):
-            try:
-                if fault.strikes(asked):
-                    asked.fail(listener, fault.number)
-                    return
-            except OSError:  # its thread was killed: there is nobody to answer
-                return
-        asked.go_on(listener)
+        number = self._number_for(asked)
+        if number is None:
+            asked.go_on(listener)
+        else:
+            asked.fail(listener, number)
+
+    def _number_for(self, asked: Notification) -> int | None:
+        """Return with what a call is to fail; None where it is not."""
+        try:
+            return next((each.number for each in self._faults if each.strikes(asked)), None)
+        except OSError:  # no such descriptor or address, as the kernel will say; or it was killed
+            return None
 
 
 @contextmanager
 def failing_disk(folder: Path) -> Iterator[FailingDisk]:
     """Give a disk that fails when it is told to. `folder` takes its socket."""
     path = folder / "failing-disk"
-    with socket.socket(socket.AF_UNIX) as launched, socket.socket(socket.AF_UNIX) as ended:
+    with socket.socket(socket.AF_UNIX) as launched:
         launched.bind(str(path))
         launched.listen()
         disk = FailingDisk((sys.executable, "-m", _LAUNCHER, str(path)))
@@ -101,7 +105,8 @@ def failing_disk(folder: Path) -> Iterator[FailingDisk]:
         try:
             yield disk
         finally:
-            ended.connect(str(path))  # and says nothing: no child
+            with socket.socket(socket.AF_UNIX) as ended:
+                ended.connect(str(path))  # and says nothing: no child
             thread.join()
 
 
