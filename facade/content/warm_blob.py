@@ -72,7 +72,7 @@ class StoredPieces:
     def _out_of_service(self, error: RottenBlobError | OSError) -> RottenContentError:
         """Quarantine the blob; return what its reader is told."""
         is_rotten = isinstance(error, RottenBlobError)
-        self._store.quarantine(self._blob.digest, str(error) if is_rotten else "it cannot be read")
+        self._store.quarantine_open(self._blob, str(error) if is_rotten else "it cannot be read")
         return RottenContentError(
             "the stored blob is rotten" if is_rotten else "the stored blob cannot be read"
         )

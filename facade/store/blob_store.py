@@ -6,7 +6,6 @@ at once. Methods without `async` block for some microseconds, or say that they b
 """
 
 import asyncio
-import errno
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from attrs import define, field
 
+from facade.store.bad_place import is_bad_place
 from facade.store.evictor import EVICTOR_WAIT_SECONDS, Evictor, NoRoomError
 from facade.store.index import Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
@@ -118,7 +118,7 @@ class BlobStore:
         return BlobReaders(self._recent)
 
     def _note_unopened(self, digest: Digest, error: OSError) -> None:
-        if error.errno == errno.EIO:
+        if is_bad_place(error):
             self.quarantine(digest, "it cannot be opened")
         else:  # too many open files, say: the blob may be as good as ever
             _log.warning("stored blob not opened", digest=digest, reason=type(error).__name__)
@@ -138,19 +138,32 @@ class BlobStore:
         """Return the right to read a digest through a repository of a connection."""
         return self.index.membership(key, repository)
 
-    def quarantine(self, digest: Digest, reason: str, found_by: str = FOUND_BY_READ) -> None:
-        """Take a rotten blob out of service; it is fetched again when it is asked for."""
+    def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
+        """Take a rotten blob that is open out of service, unless another one lies there by now."""
+        try:
+            is_still_there = blob.lies_at(self.layout.blob(blob.digest))
+        except OSError:  # the disk does not tell: it is fetched again
+            is_still_there = True
+        if is_still_there:
+            self.quarantine(blob.digest, reason)
+
+    def quarantine(self, digest: Digest, reason: str, found_by: str = FOUND_BY_READ) -> bool:
+        """Take a rotten blob out of service; it is fetched again when it is asked for.
+
+        False where it cannot be moved.
+        """
         _log.error("stored blob is rotten, quarantined", digest=digest, reason=reason)
         self.metrics.rotten.labels(found_by).inc()
         try:
             self._quarantine.take(self.layout.blob(digest), f"{digest.algorithm}-{digest.hex}")
         except OSError as error:  # a read-only disk: the blob is found rotten again the next time
             _log.error("not quarantined", digest=digest, reason=type(error).__name__)
-            return
+            return False
         if not self.has(digest):  # else somebody has just kept it again, with new checksums
             with suppress(OSError):  # without their blob they are tidied away
                 self.layout.checksums(digest).unlink(missing_ok=True)
             self.index.removed(digest)
+        return True
 
     def commit(self, ingest: OwnedIngest, key: FlightKey, checksums: bytes, length: int) -> None:
         """Keep a proven arrival. Blocks while the disk writes; raises `OSError`.
@@ -161,7 +174,12 @@ class BlobStore:
         """
         digest = key.digest
         self.index.added(digest, length)
-        ingest.commit(self.layout.blob(digest), self.layout.checksums(digest), checksums)
+        try:
+            ingest.commit(self.layout.blob(digest), self.layout.checksums(digest), checksums)
+        except OSError:
+            if not self.has(digest):  # else it would count until somebody evicts it
+                self.index.removed(digest)
+            raise
         self.index.found(digest, length)
 
     async def make_room(self, length: int, claim: Callable[[], None]) -> None:

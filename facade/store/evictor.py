@@ -4,14 +4,15 @@ What counts toward the quota: complete blobs, what arrives as long as it will be
 left, what rotted, and an index that has grown beyond what a quota is rounded to.
 """
 
-import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
 
+from facade.store.bad_place import is_bad_place
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import Index
 from facade.store.index_file import size_of
@@ -25,6 +26,7 @@ from shared.structured_log import get_logger
 EVICTION_BATCH: Final = 64
 EVICTOR_WAIT_SECONDS: Final = 0.05  # until another process has made its room
 COMMITTED_WITHIN_SECONDS: Final = 60.0  # a blob is noted, synced, moved: on a slow disk too
+MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; beyond, it is the disk that fails
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
 
 _log = get_logger("facade.store")
@@ -83,30 +85,42 @@ class Evictor:
             excess -= self._partials.drop_left(excess - stored, older_than=0.0)
         if excess > stored:
             raise NoRoomError  # before anything is evicted in vain
-        self._free(excess)
+        if self._free(excess) < excess:
+            raise NoRoomError
         claim()
 
     def _relieve(self, length: int) -> None:
-        self._free(length - self._quarantine.clear())
-
-    def _free(self, excess: int) -> None:
-        excess -= self._evict(excess)
-        if excess > 0:
-            excess -= self._partials.drop_left(excess, older_than=0.0)
-        if excess > 0:
+        freed = self._quarantine.clear()
+        freed += self._free(length - freed)
+        if not freed:
             raise NoRoomError
+
+    def _free(self, excess: int) -> int:
+        """Free so many bytes, or as many as may go; return how many."""
+        freed = self._evict(excess)
+        if freed < excess:
+            freed += self._partials.drop_left(excess - freed, older_than=0.0)
+        return freed
 
     def _evict(self, excess: int) -> int:
         """Evict until so many bytes are free, or nothing is left that may go; return how many."""
         candidates = self._index.least_used(EVICTION_BATCH) if excess > 0 else []
-        freed = skipped = 0
+        freed = skipped = bad = 0
         while freed < excess:
             if skipped == len(candidates):
                 candidates = self._index.least_used(skipped + EVICTION_BATCH)
                 if skipped == len(candidates):
                     break
             candidate = candidates[skipped]
-            if self._remove_unused(candidate.digest):
+            try:
+                is_removed = self._remove_unused(candidate.digest)
+            except OSError as error:
+                bad += 1
+                if not is_bad_place(error) or bad > MAX_BAD_PLACES:
+                    raise
+                _log.error("not evicted", digest=candidate.digest, reason=type(error).__name__)
+                is_removed = False  # others may go in its stead; whoever reads it puts it aside
+            if is_removed:
                 freed += candidate.size
                 candidates.pop(skipped)
             else:
@@ -120,18 +134,14 @@ class Evictor:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return self._index.forget_absent(digest, time.time() - COMMITTED_WITHIN_SECONDS)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            _log.error("stored blob cannot be opened", digest=digest, reason=type(error).__name__)
-            return False  # others may go in its stead; whoever reads it puts it aside
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False
             path.unlink(missing_ok=True)
             # In this order: a crash in between leaves no blob without its checksums.
-            if not path.exists():
-                self._layout.checksums(digest).unlink(missing_ok=True)
+            with suppress(OSError):  # without their blob they are tidied away
+                if not path.exists():
+                    self._layout.checksums(digest).unlink(missing_ok=True)
             self._index.removed(digest)
         except FileNotFoundError:
             return False

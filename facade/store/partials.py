@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.bad_place import passing_over_bad_places
 from facade.store.file_lock import is_locked
 from facade.store.ingest_file import DATA, Announcement, OwnedIngest
 
@@ -34,36 +35,54 @@ class Partials:
         for touched_at, folder in sorted(self._touched()):
             if freed >= wanted or touched_at > newest:
                 break
-            owned = OwnedIngest.acquire(folder)
-            if owned is not None:
-                freed += owned.size
-                owned.discard()
+            freed += _drop(folder)
         return freed
 
     def drop_abandoned(self) -> None:
         """Delete what nobody asked for in a long time, and folders that a crash left empty."""
         oldest = time.time() - ABANDONED_SECONDS
         for touched_at, folder in self._touched():
-            owned = OwnedIngest.acquire(folder) if touched_at < oldest else None
-            if owned is not None:
-                owned.discard()
+            if touched_at < oldest:
+                _drop(folder)
 
     def _touched(self) -> list[tuple[float, Path]]:
         """Return when something came last, for each (Unix seconds)."""
         touched = []
         for folder in self.folder.iterdir():
             data = folder / DATA
-            with suppress(FileNotFoundError, NotADirectoryError):
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),
+                passing_over_bad_places("look at a partial"),
+            ):
                 touched.append((_mtime(data if data.exists() else folder), folder))
         return touched
 
 
+def _drop(folder: Path) -> int:
+    """Delete what nobody owns in one folder; return how many bytes that frees."""
+    freed = 0
+    with passing_over_bad_places("drop a partial"):
+        owned = OwnedIngest.acquire(folder)
+        if owned is not None:
+            size = owned.size
+            owned.discard()
+            freed = size
+    return freed
+
+
 def _claimed_bytes(folder: Path) -> int:
-    """Return the bytes that one folder takes, or will take."""
-    try:
-        descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
+    """Return the bytes that one folder takes, or will take; 0 where the disk does not tell."""
+    claimed = 0
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        passing_over_bad_places("measure a partial"),
+    ):
+        claimed = _claim(folder)
+    return claimed
+
+
+def _claim(folder: Path) -> int:
+    descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
         announced = Announcement.read(folder) if is_locked(descriptor) else None

@@ -11,6 +11,8 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.bad_place import passing_over_bad_places
+
 MAX_FILES: Final = 16  # a pattern shows in fewer
 SHARE_OF_QUOTA: Final = 0.1  # what is kept besides the newest
 SHARE_OF_NEWEST: Final = 0.5  # a larger one alone could keep its blob from being fetched again
@@ -46,21 +48,30 @@ class Quarantine:
         for place, each in enumerate(self._newest_first()):
             share = SHARE_OF_QUOTA if place else SHARE_OF_NEWEST
             if place >= MAX_FILES or total + each.size > self._quota * share:
-                each.path.unlink(missing_ok=True)
+                _delete(each)
             else:
                 total += each.size
 
     def clear(self) -> int:
-        """Delete everything; return how many bytes that were."""
-        kept = self._newest_first()
-        for each in kept:
-            each.path.unlink(missing_ok=True)
-        return sum(each.size for each in kept)
+        """Delete everything that can be deleted; return how many bytes that were."""
+        return sum(map(_delete, self._newest_first()))
 
     def _newest_first(self) -> list[_Kept]:
         kept = []
         for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):  # another process deleted it
+            with (
+                suppress(FileNotFoundError),  # another process deleted it
+                passing_over_bad_places("look into quarantine"),
+            ):
                 status = path.stat()
                 kept.append(_Kept(path, status.st_size, status.st_ctime_ns))
         return sorted(kept, key=lambda each: each.taken_at, reverse=True)
+
+
+def _delete(kept: _Kept) -> int:
+    """Return how many bytes that frees."""
+    freed = 0
+    with passing_over_bad_places("delete from quarantine"):
+        kept.path.unlink(missing_ok=True)
+        freed = kept.size
+    return freed  # noqa: RET504 - 0 where it was passed over

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.bad_place import passing_over_bad_places
 from facade.store.index import Index
 from facade.store.layout import Layout
 from shared.oci import Digest, InvalidDigestError
@@ -35,7 +36,10 @@ def reconcile(layout: Layout, index: Index) -> None:
             continue
         blobs.add(file.digest)
         if file.digest not in indexed:
-            with suppress(FileNotFoundError):  # evicted just now
+            with (
+                suppress(FileNotFoundError),  # evicted just now
+                passing_over_bad_places("note a stored blob"),
+            ):
                 index.found(file.digest, file.path.stat().st_size)
     for digest in indexed - blobs:
         if not layout.blob(digest).exists():
@@ -57,7 +61,7 @@ def _drop_orphans(layout: Layout, companions: list[_StoredFile], blobs: set[Dige
     for file in companions:
         if file.path == layout.checksums(file.digest) and file.digest in blobs:
             continue
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), passing_over_bad_places("drop an orphan"):
             if file.path.stat().st_mtime < oldest and not _is_new_blobs(layout, file):
                 file.path.unlink()
 

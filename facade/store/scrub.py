@@ -6,13 +6,13 @@ first; what is left of it when it ends, the next one goes on with.
 """
 
 import asyncio
-import errno
 import os
 import time
 from typing import Final
 
 from attrs import define, field
 
+from facade.store.bad_place import is_bad_place
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import lock_exclusively
 from facade.store.inode import is_file_at
@@ -67,32 +67,34 @@ class Scrubber:
         """
         before = time.time() - SCRUBBED_EVERY_SECONDS
         due = await asyncio.to_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
-        verified = list[Digest]()
+        scrubbed = list[Digest]()
         try:
             for blob in due:
-                if await self._is_sound(blob.digest):
-                    verified.append(blob.digest)
+                if await self._stays(blob.digest):
+                    scrubbed.append(blob.digest)
         finally:
             # Also where it is cancelled: the next process does not begin from the start.
-            await finish_in_thread(self._store.index.scrubbed, verified)
+            await finish_in_thread(self._store.index.scrubbed, scrubbed)
         return bool(due)
 
-    async def _is_sound(self, digest: Digest) -> bool:
-        """Verify one blob; a rotten one is quarantined. False where it is gone."""
+    async def _stays(self, digest: Digest) -> bool:
+        """Verify one blob; a rotten one is quarantined. False where it is gone.
+
+        A rotten one that cannot be quarantined stays too: else it would be the first that is due
+        for ever, and read again and again.
+        """
         try:
             descriptor = os.open(self._store.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             await finish_in_thread(self._store.index.removed, digest)
             return False
         except OSError as error:
-            if error.errno != errno.EIO:
+            if not is_bad_place(error):
                 raise
             _log.error("stored blob cannot be opened", digest=digest, reason=type(error).__name__)
-            # Else it would be the first that is due for ever, and nothing else be scrubbed.
-            await finish_in_thread(
+            return not await finish_in_thread(
                 self._store.quarantine, digest, "it cannot be opened", FOUND_BY_SCRUB
             )
-            return False
         try:
             return await self._verify(digest, descriptor)
         except _GoneError:
@@ -108,17 +110,15 @@ class Scrubber:
                 await self._rest(count)
         except OSError as error:
             _log.error("stored blob cannot be read", digest=digest, reason=type(error).__name__)
-            await finish_in_thread(
+            return not await finish_in_thread(
                 self._quarantine, digest, descriptor, "the disk does not give its bytes"
             )
-            return False
         await self._rest(max(0, LEAST_COST_BYTES - offset))
         self._store.metrics.scrubbed_bytes.inc(offset)
         if not digest.names(hasher):
-            await finish_in_thread(
+            return not await finish_in_thread(
                 self._quarantine, digest, descriptor, "the whole is not what the digest names"
             )
-            return False
         return True
 
     def _hash(self, hasher: Hasher, descriptor: int, offset: int) -> int:
@@ -130,13 +130,13 @@ class Scrubber:
         hasher.update(view[:count])
         return count
 
-    def _quarantine(self, digest: Digest, descriptor: int, reason: str) -> None:
+    def _quarantine(self, digest: Digest, descriptor: int, reason: str) -> bool:
+        """Quarantine it where it is still there; False where it cannot be moved."""
         try:
             is_still_there = is_file_at(descriptor, self._store.layout.blob(digest))
         except FileNotFoundError:
-            return
-        if is_still_there:
-            self._store.quarantine(digest, reason, FOUND_BY_SCRUB)
+            return True
+        return not is_still_there or self._store.quarantine(digest, reason, FOUND_BY_SCRUB)
 
     async def _rest(self, count: int) -> None:
         await asyncio.sleep(count / self._bytes_per_second)

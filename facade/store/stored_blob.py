@@ -39,7 +39,7 @@ class StoredBlob:
         except FileNotFoundError:
             return None
         try:
-            if not lock_shared(descriptor) or not _lies_at(descriptor, path):
+            if not lock_shared(descriptor) or not _is_at(descriptor, path):
                 os.close(descriptor)  # the evictor has it, or had: as good as gone
                 return None
             length = os.fstat(descriptor).st_size
@@ -59,6 +59,10 @@ class StoredBlob:
         """Close the file."""
         self._readers.leave()
         os.close(self._descriptor)
+
+    def lies_at(self, path: Path) -> bool:
+        """Tell whether this is the file that lies there now; raise `OSError`."""
+        return _is_at(self._descriptor, path)
 
     def share_checksums(self, known: MutableMapping[Digest, PieceChecksums]) -> None:
         """Hold the checksums that another reader of the blob holds: of 1 GiB they are 256 KiB."""
@@ -102,7 +106,7 @@ class StoredBlob:
         return memoryview(content)
 
 
-def _lies_at(descriptor: int, path: Path) -> bool:
+def _is_at(descriptor: int, path: Path) -> bool:
     try:
         return is_file_at(descriptor, path)
     except FileNotFoundError:

@@ -1,67 +1,27 @@
 """Disks that are full, read-only or forget: devices get right bytes, and the store recovers."""
 
-import asyncio
 import os
-import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
 from facade.content.held_back import PIECE_BYTES
 from tests.faults.report import FaultReport
+from tests.faults.store_machine import Machine
 from tests.faults.stored_files import partials, require_right_files, stored_blobs
 from tests.support.device_stream import End
 from tests.support.eventually import eventually
-from tests.support.facade_process import Device, Facade
+from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.mounts import read_only, small_disk
-from tests.support.simulators.behaviour import Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import outcome_of
 
 DISK_BYTES = 24 * PIECE_BYTES
 DEVICES = 4
-PACE = Slow(PIECE_BYTES, 0.005)
-
-_random = random.Random(6)  # noqa: S311 - any bytes will do
-
-
-@frozen
-class Machine:
-    """A facade whose store has a small disk of its own, which the quota knows nothing of."""
-
-    facade: Facade
-    device: Device
-    upstream: RegistrySimulator
-    cache: Path
-
-    def blob(self, length: int) -> str:
-        """Have upstream serve a new blob, slowly enough to be followed; return its digest."""
-        return self.upstream.blob(_random.randbytes(length), get=PACE)
-
-    async def pull(self, digest: str, devices: int = 1) -> None:
-        """Have devices pull a blob at once; each of them gets it whole and right."""
-        path = pull_path(self.upstream, digest)
-        outcomes = await asyncio.gather(*(outcome_of(self.device, path) for _ in range(devices)))
-        seen = {(each.status, each.end, each.digest) for each in outcomes}
-        assert seen == {(200, End.WHOLE, digest)}
-
-    async def is_kept(self, digest: str) -> None:
-        """Return once a blob is stored."""
-        name = digest.partition(":")[2]
-        await eventually(lambda: any(path.name == name for path in stored_blobs(self.cache)))
-
-    def asked(self, digest: str) -> int:
-        """Return how often upstream was asked for a blob's bytes."""
-        return sum(
-            request.method == "GET" and request.header("Authorization") is not None
-            for request in self.upstream.pulls
-            if request.path.endswith(digest)
-        )
 
 
 @pytest.fixture(scope="module")

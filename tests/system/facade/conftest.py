@@ -96,16 +96,23 @@ def facade_settings() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="module")
+def facade_prefix() -> tuple[str, ...]:
+    """What the module's facade is started by; a module may say more."""
+    return ()
+
+
+@pytest.fixture(scope="module")
 def facade(
     facade_database: FacadeDatabase,
     writer: StatementWriter,
     facade_settings: Mapping[str, str],
+    facade_prefix: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Facade]:
     """The module's facade."""
     files = _files(writer, tmp_path_factory.mktemp("facade"))
     settings = {**NOTIFY_ALONE, **facade_settings}
-    running = Facade.start(files, facade_database.facade_url, settings)
+    running = Facade.start(files, facade_database.facade_url, settings, prefix=facade_prefix)
     yield running
     running.child.kill()
 

@@ -1,0 +1,26 @@
+"""A place of the disk that fails: one file of many, which the others do not wait for."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.structured_log import get_logger
+
+_log = get_logger("facade.store")
+
+
+def is_bad_place(error: OSError) -> bool:
+    """Tell whether it is the disk's failure to give or take one file's bytes, not the store's."""
+    return error.errno == errno.EIO
+
+
+@contextmanager
+def passing_over_bad_places(action: str) -> Iterator[None]:
+    """Leave the block where the disk fails, and say what was not done; raise any other error."""
+    try:
+        yield
+    except OSError as error:
+        if not is_bad_place(error):
+            raise
+        path, reason = str(error.filename), type(error).__name__
+        _log.error("disk failed, passed over", action=action, path=path, reason=reason)

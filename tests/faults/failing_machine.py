@@ -1,0 +1,150 @@
+"""A facade whose store lies on a disk that fails when it is told to, and what is said of it."""
+
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from facade.content.held_back import PIECE_BYTES
+from facade.content.ingest_writer import GATHERED_SECONDS
+from tests.faults.store_machine import Machine
+from tests.faults.stored_files import require_right_files, stored_blobs
+from tests.support.device_stream import End
+from tests.support.eventually import eventually
+from tests.support.facade_states import pull_path
+from tests.support.failing_disk.calls import Call
+from tests.support.failing_disk.disk import FailingDisk, Fault
+from tests.support.simulators.behaviour import Slow
+from tests.system.facade.pulls import Outcome
+
+LENGTH: Final = 4 * PIECE_BYTES + 5
+DEVICES: Final = 3
+AT_ONCE: Final = Slow(LENGTH, 0.005)  # a moment to join
+IN_PARTS: Final = Slow(PIECE_BYTES, 1.2 * GATHERED_SECONDS)  # each is written by itself
+WHOLE: Final = frozenset({End.WHOLE})
+MAY_BE_CUT: Final = frozenset({End.WHOLE, End.RESET})
+
+ARRIVING: Final = "*/ingest/*/data"
+STORED: Final = "*/{hex}"
+INDEX: Final = "*/index.sqlite3*"
+
+_number = itertools.count()
+
+
+@frozen
+class Failure:
+    """What fails, and how the answers of devices end that meet it."""
+
+    call: Call
+    pattern: str  # {hex}: the blob's
+    ends: frozenset[End] = WHOLE
+    besides: "Failure | None" = None
+    options: Mapping[str, Any] = field(factory=dict)
+
+    @asynccontextmanager
+    async def on(self, disk: FailingDisk, digest: str = "") -> AsyncIterator[list[Fault]]:
+        """Fail within the block, which ends when everything has failed that is to fail."""
+        faults: list[Fault] = []
+        with ExitStack() as stack:
+            failure: Failure | None = self
+            while failure is not None:
+                pattern = failure.pattern.replace("{hex}", digest.partition(":")[2])
+                failing = disk.failing(failure.call, pattern, **failure.options)
+                faults.append(stack.enter_context(failing))
+                failure = failure.besides
+            yield faults
+            await eventually(lambda: all(fault.struck for fault in faults))
+
+    @property
+    def pace(self) -> Slow:
+        """How fast a blob comes: what fails in the middle takes a middle."""
+        return IN_PARTS if "from_byte" in self.options else AT_ONCE
+
+    def judge(self, outcomes: list[Outcome], digest: str) -> None:
+        """What ended cleanly was right; what may not be cut was not."""
+        for each in outcomes:
+            assert each.status == 200
+            assert each.end in self.ends
+            assert each.end is not End.WHOLE or each.digest == digest
+
+
+@frozen
+class FailingMachine(Machine):
+    """A facade whose store lies on a disk that fails when it is told to."""
+
+    disk: FailingDisk
+
+    async def is_well(self, digest: str) -> None:
+        """The disk works again: the next pull is right, what it brings is kept, nothing is held."""
+        assert self.facade.is_ready()
+        await self.pull(digest)
+        await self.is_kept(digest)
+        asked = self.asked(digest)
+        await self.pull(digest)
+        assert self.asked(digest) == asked
+        await eventually(lambda: not self.held())
+        assert not list(self.cache.glob("ingest/*"))
+        require_right_files(self.cache)
+        assert not self.facade.log_lines(status=500)
+        assert not self.facade.log_lines(event="work beside the pulls ended")
+
+    def manifest(self) -> tuple[str, Callable[[], Awaitable[None]]]:
+        """Have upstream serve a new manifest; return its digest, and a right pull of it."""
+        content = b'{"schemaVersion":2,"config":{},"layers":[],"annotations":{"a":"%d"}}' % next(
+            _number
+        )
+        digest = self.upstream.manifest(content)
+
+        async def pull() -> None:
+            answer = await self.device.get(pull_path(self.upstream, digest, kind="manifests"))
+            assert (answer.status, answer.body) == (200, content)
+
+        return digest, pull
+
+    async def keep(self, digest: str) -> None:
+        """Have it stored, while nothing fails."""
+        await self.pull(digest)
+        await self.is_kept(digest)
+
+    async def fill(self, quota: int) -> None:
+        """Fill the store with blobs, of which the facade has none open."""
+        for _ in range(quota // LENGTH):
+            await self.keep(self.blob(LENGTH, AT_ONCE))
+        await eventually(lambda: not self.held())
+
+    def index_rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the index, or change it."""
+        with closing(sqlite3.connect(self.cache / "index.sqlite3", isolation_level=None)) as index:
+            return index.execute(query).fetchall()
+
+    def have_scrubbed(self, digest: str) -> None:
+        """Have a blob be due for the scrub."""
+        self.index_rows(f"UPDATE blobs SET scrubbed_at = 0 WHERE digest = '{digest}'")
+
+    def is_due(self) -> bool:
+        """Tell whether anything is due for the scrub."""
+        return bool(self.index_rows("SELECT 1 FROM blobs WHERE scrubbed_at = 0"))
+
+    def is_stored(self, digest: str) -> bool:
+        """Tell whether a blob is stored."""
+        return any(path.name in digest for path in stored_blobs(self.cache))
+
+    def is_noted(self, digest: str) -> bool:
+        """Tell whether a blob counts as stored."""
+        return bool(self.index_rows(f"SELECT 1 FROM blobs WHERE digest = '{digest}'"))
+
+    def held(self) -> list[Path]:
+        """Return the files of the store that the facade has open, but for the index and locks."""
+        held = []
+        for link in Path(f"/proc/{self.facade.child.pid}/fd").iterdir():
+            try:
+                path = link.readlink()
+            except FileNotFoundError:  # closed meanwhile
+                continue
+            if path.is_relative_to(self.cache) and path.parent != self.cache:
+                held.append(path)
+        return held
