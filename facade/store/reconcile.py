@@ -42,17 +42,26 @@ def reconcile(layout: Layout, index: Index) -> None:
             ):
                 index.found(file.digest, file.path.stat().st_size)
     for digest in indexed - blobs:
-        if not layout.blob(digest).exists():
-            index.removed(digest)
+        with passing_over_bad_places("look for a noted blob"):
+            if not layout.blob(digest).exists():
+                index.removed(digest)
     _drop_orphans(layout, companions, blobs)
 
 
 def _files(layout: Layout) -> Iterator[_StoredFile]:
-    for path in layout.blobs.glob("*/*/*"):
+    for path in _paths(layout):
         name, _, suffix = path.name.partition(".")
         with suppress(InvalidDigestError):  # whoever put it there knows what it is
             digest = Digest.parse(f"{path.parent.parent.name}:{name}")
             yield _StoredFile(digest, path, is_blob=not suffix)
+
+
+def _paths(layout: Layout) -> Iterator[Path]:
+    for folder in layout.blobs.glob("*/*"):
+        found = list[Path]()
+        with suppress(NotADirectoryError), passing_over_bad_places("read a folder of blobs"):
+            found = list(folder.iterdir())
+        yield from found
 
 
 def _drop_orphans(layout: Layout, companions: list[_StoredFile], blobs: set[Digest]) -> None:
