@@ -23,7 +23,6 @@ from tests.faults.failing_machine import (
     Failure,
 )
 from tests.faults.report import FaultReport
-from tests.support.device_stream import End
 from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect
@@ -108,7 +107,13 @@ COLD: Final = {
 }
 
 
-@pytest.mark.parametrize("what", COLD)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=[pytest.mark.long] if failure.besides else [])
+        for what, failure in COLD.items()
+    ],
+)
 async def test_a_cold_pull_outlives_it(
     machine: FailingMachine, fault_report: FaultReport, what: str
 ) -> None:
@@ -120,10 +125,9 @@ async def test_a_cold_pull_outlives_it(
     failure.judge(outcomes, digest)
     await eventually(lambda: machine.is_noted(digest) == machine.is_stored(digest))
     await machine.is_well(digest)
-    cut = sum(each.end is not End.WHOLE for each in outcomes)
     fault_report.row(
         f"EIO for a cold pull: {what}",
-        f"{cut} of {DEVICES} answers reset, the others whole and right",
+        f"{failure.cut(outcomes)} of {DEVICES} answers reset, the others whole and right",
         "kept by the next pull",
     )
 
@@ -159,10 +163,9 @@ async def test_a_stored_blob_that_cannot_be_read_is_fetched_again(
     failure.judge(outcomes, digest)
     assert machine.asked(digest) > 1
     await machine.is_well(digest)
-    cut = sum(each.end is not End.WHOLE for each in outcomes)
     fault_report.row(
         f"EIO for a warm pull: {what}",
-        f"{cut} of {len(outcomes)} answers reset, the others whole and right",
+        f"{failure.cut(outcomes)} of {len(outcomes)} answers reset, the others whole and right",
         "fetched again, and kept",
     )
 

@@ -95,9 +95,7 @@ async def test_one_blob_that_cannot_be_evicted_stands_in_nobodys_way(
     machine: FailingMachine, call: Call
 ) -> None:
     """Others go in its stead: one bad place on the disk ends no caching."""
-    await machine.fill(QUOTA)
-    in_order = machine.index_rows("SELECT digest FROM blobs ORDER BY uses > 1, used_at")
-    least_used = next(digest for (digest,) in in_order if machine.is_stored(digest))
+    least_used = await machine.fill(QUOTA)
     digest = machine.blob(LENGTH, AT_ONCE)
     async with Failure(call, STORED).on(machine.disk, least_used):
         await machine.keep(digest)
