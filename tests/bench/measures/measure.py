@@ -57,6 +57,7 @@ class Measuring:
         devices: int,
         *,
         is_hashed: bool = False,
+        generators: int = GENERATORS,
     ) -> Run:
         """Let devices pull a blob at once; each must get all of it.
 
@@ -65,7 +66,7 @@ class Measuring:
         target, asked = self.scene.target(contender), asked_of(contender, blob)
         jobs = [
             StreamsJob(target, group, asked, is_hashed=is_hashed)
-            for group in self.scene.devices.groups(devices, GENERATORS)
+            for group in self.scene.devices.groups(devices, generators)
         ]
         return self.scene.generators.run(contender, jobs)
 
