@@ -17,7 +17,7 @@ from typing_extensions import override
 
 RECORD_BYTES: Final = 16 * 1024  # a TLS record's most: OpenSSL gives and sends one at a time
 # Given to the kernel in a turn of the loop: then it is others' turn, however fast the device reads.
-TURN_BYTES: Final = 256 * 1024
+TURN_BYTES: Final = 512 * 1024
 # In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
 # was measured to cost a fifth more CPU, for its socket is waited for after every write.
 UNSENT_BYTES: Final = 512 * 1024

@@ -30,7 +30,7 @@ from shared.upstream.errors import UpstreamError
 
 PROGRESS_WINDOW_SECONDS: Final = 60.0
 MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
-WRITE_BYTES: Final = 64 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
+WRITE_BYTES: Final = 128 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
 
 _U64: Final = struct.Struct("=Q")
 _INT: Final = struct.Struct("=i")

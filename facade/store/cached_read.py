@@ -8,7 +8,7 @@ import errno
 import os
 from typing import Final
 
-READ_BYTES: Final = 64 * 1024  # at once for a device; larger ones cost memory, smaller ones time
+READ_BYTES: Final = 128 * 1024  # at once for a device; larger ones cost memory, smaller ones time
 _WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)  # not cached; or tmpfs, which cannot tell
 
 

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from facade.store.cached_read import READ_BYTES
 
-# By less than 16 MiB 64 devices that keep up were seen to be apart; each piece has 64 KiB at most.
+# By less than 16 MiB 64 devices that keep up were seen to be apart.
 RECENT_PIECES: Final = 16 * 1024 * 1024 // READ_BYTES
 
 
