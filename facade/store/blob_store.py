@@ -20,7 +20,7 @@ from facade.store.bad_place import is_bad_place
 from facade.store.evictor import EVICTOR_WAIT_SECONDS, Evictor, NoRoomError
 from facade.store.index import Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
-from facade.store.ingest_file import OwnedIngest
+from facade.store.ingest_file import OwnedIngest, sync_folder
 from facade.store.layout import FlightKey, Layout
 from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
@@ -166,16 +166,27 @@ class BlobStore:
         return True
 
     def commit(self, ingest: OwnedIngest, key: FlightKey, checksums: bytes, length: int) -> None:
-        """Keep a proven arrival. Blocks while the disk writes; raises `OSError`.
+        """Keep a proven arrival, durably. Blocks while the disk writes; raises `OSError`.
 
-        The index knows the blob first, so that a crash or another process in between finds the
-        quota kept: a blob that is noted and not there is forgotten, one that is there and not
-        noted would be for ever. The evictor may have forgotten it too early: it is noted again.
+        Nobody makes room between what arrives and what is stored: it would count twice, and for it
+        others would go.
         """
-        digest = key.digest
+        blob = self.layout.blob(key.digest)
+        ingest.sync()
+        self._evictor.as_only_one(lambda: self._move(ingest, key.digest, checksums, length))
+        sync_folder(blob.parent)
+        ingest.release()
+
+    def _move(self, ingest: OwnedIngest, digest: Digest, checksums: bytes, length: int) -> None:
+        """Move an arrival to its place.
+
+        The index knows it first: what is noted and not there, after a crash, is forgotten, and what
+        is there and not noted would be for ever. Who tidies may have forgotten it too early: it is
+        noted again.
+        """
         self.index.added(digest, length)
         try:
-            ingest.commit(self.layout.blob(digest), self.layout.checksums(digest), checksums)
+            ingest.move(self.layout.blob(digest), self.layout.checksums(digest), checksums)
         except OSError:
             if not self.has(digest):  # else it would count until somebody evicts it
                 self.index.removed(digest)

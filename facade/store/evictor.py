@@ -25,7 +25,6 @@ from shared.structured_log import get_logger
 
 EVICTION_BATCH: Final = 64
 EVICTOR_WAIT_SECONDS: Final = 0.05  # until another process has made its room
-COMMITTED_WITHIN_SECONDS: Final = 60.0  # a blob is noted, synced, moved: on a slow disk too
 MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; beyond, it is the disk that fails
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
 
@@ -51,31 +50,33 @@ class Evictor:
 
         Raises `NoRoomError` where they cannot fit, and `OSError`.
         """
-        return self._as_only_one(lambda: self._make_room(length, claim))
+        return self._is_done_alone(lambda: self._make_room(length, claim))
 
     def relieve_disk(self, length: int) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows.
 
         Raises `NoRoomError` where there is nothing to free, and `OSError`.
         """
-        while not self._as_only_one(lambda: self._relieve(length)):
+        self.as_only_one(lambda: self._relieve(length))
+
+    def as_only_one(self, act: Callable[[], None]) -> None:
+        """Do something while nobody makes room, in any process. Raises what it raises."""
+        while not self._is_done_alone(act):
             time.sleep(EVICTOR_WAIT_SECONDS)
 
-    def _as_only_one(self, evict: Callable[[], None]) -> bool:
+    def _is_done_alone(self, act: Callable[[], None]) -> bool:
         descriptor = os.open(
             self._layout.evictor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE
         )
         try:
             if not lock_exclusively(descriptor):
                 return False
-            evict()
+            act()
         finally:
             os.close(descriptor)
         return True
 
     def _make_room(self, length: int, claim: Callable[[], None]) -> None:
-        # In this order: what another process commits meanwhile is noted before it moves, and so
-        # counted twice perhaps, but never missed.
         fixed = self._fixed_bytes()
         stored = self._index.stored_bytes()
         excess = fixed + stored + length - self._max_bytes
@@ -133,7 +134,8 @@ class Evictor:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return self._index.forget_absent(digest, time.time() - COMMITTED_WITHIN_SECONDS)
+            self._index.removed(digest)  # what a crash left noted: nobody moves one there now
+            return True
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False

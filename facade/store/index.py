@@ -195,18 +195,6 @@ class Index:
                 [(now, str(digest)) for digest in digests],
             )
 
-    def forget_absent(self, digest: Digest, noted_before: float) -> bool:
-        """Forget a blob that is not there; False if it was noted since then (Unix seconds).
-
-        It is on its way to its place then, and counts. Raises `IndexFailedError`.
-        """
-        with self._raised():
-            rows = self._rows("SELECT used_at FROM blobs WHERE digest = ?", str(digest))
-        if any(used_at >= noted_before for (used_at,) in rows):
-            return False
-        self.removed(digest)
-        return True
-
     def removed(self, digest: Digest) -> None:
         """Note that a blob is gone."""
         with self._noted():

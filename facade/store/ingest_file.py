@@ -107,9 +107,12 @@ class OwnedIngest:
         temporary.write_text(str(os.fstat(self.descriptor).st_ino))
         temporary.rename(self.folder / PROOF)
 
-    def commit(self, blob: Path, checksums_path: Path, checksums: bytes) -> None:
-        """Move the proven file to its place, durably. Blocks while the disk writes."""
+    def sync(self) -> None:
+        """Have the disk write what has come. Blocks until it has."""
         os.fsync(self.descriptor)
+
+    def move(self, blob: Path, checksums_path: Path, checksums: bytes) -> None:
+        """Move the proven file to its place, where devices may read it at once."""
         blob.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         temporary = checksums_path.with_suffix(".new")
         temporary.write_bytes(checksums)
@@ -119,8 +122,6 @@ class OwnedIngest:
         # First, so that the next attempt in this folder never finds them.
         _forget(self.folder)
         (self.folder / DATA).rename(blob)
-        _sync_folder(blob.parent)
-        self.release()
 
     def discard(self) -> None:
         """Throw the attempt away: its readers see that the file was unlinked.
@@ -210,7 +211,8 @@ def is_owned(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the disk write which files a folder has. Blocks until it has."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -103,7 +103,10 @@ class Rounds:
         match how:
             case "bytes":
                 reached = chance.randrange(holds.byte + 1)
-                await eventually(lambda: self._reached(victim) >= reached, BEGIN_SECONDS)
+                await eventually(
+                    lambda: self._reached(victim) >= reached or self._has_no_room(digest),
+                    BEGIN_SECONDS,
+                )
             case "end":
                 await eventually(lambda: pulls[0].done() or self._has_all(digest), BEGIN_SECONDS)
                 await asyncio.sleep(chance.random() * COMMIT_SECONDS)
@@ -134,6 +137,10 @@ class Rounds:
         """Tell whether upstream gave all that it was asked for, and was asked for a blob."""
         all_answered = self.upstream.answered == len(self.upstream.requests)
         return all_answered and bool(self._gets(digest))
+
+    def _has_no_room(self, digest: str) -> bool:
+        """Tell whether all that is asked for at once is more than the quota: it is passed on."""
+        return bool(self.facade.log_lines(event="not kept", digest=digest, reason="NoRoomError"))
 
     def _gets(self, digest: str) -> list[RecordedRequest]:
         """Return the GETs of a blob in this round that bore the credential."""

@@ -115,7 +115,7 @@ def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_commit_moves_the_proven_file(folder: Path, tmp_path: Path) -> None:
+def test_the_proven_file_is_moved_to_its_place(folder: Path, tmp_path: Path) -> None:
     """Followers go on reading the same inode, and know it by its place."""
     ingest = owned(folder)
     ingest.announce(5, REPOSITORY)
@@ -123,7 +123,8 @@ def test_a_commit_moves_the_proven_file(folder: Path, tmp_path: Path) -> None:
     reader = followed(folder)
     blob, checksums = tmp_path / "blobs" / "ab" / "abcd", tmp_path / "blobs" / "ab" / "abcd.xxh3"
     ingest.prove()
-    ingest.commit(blob, checksums, b"12345678")
+    ingest.move(blob, checksums, b"12345678")
+    ingest.release()
     assert blob.read_bytes() == b"right"
     assert checksums.read_bytes() == b"12345678"
     assert reader.is_proven(blob)
