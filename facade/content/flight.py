@@ -21,7 +21,8 @@ from facade.content.ingest_writer import IngestWriter
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import OwnedIngest
+from facade.store.ingest_file import DATA, OwnedIngest
+from facade.store.inode import is_file_at
 from facade.store.layout import FlightKey
 from facade.store.piece_checksums import PieceHasher
 from facade.thread_work import finish_in_thread
@@ -99,6 +100,20 @@ class Flight:
             self._readers -= 1
             if self._readers == 0:
                 self._last_one_left()
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the file has left for its place: from then on the store checks what it gives.
+
+        Raises `OSError` where the disk does not tell.
+        """
+        progress = self._begun
+        if progress is None:
+            return False
+        try:
+            return not is_file_at(progress.descriptor, self._ingest.folder / DATA)
+        except FileNotFoundError:
+            return True
 
     async def land(self) -> None:
         """Stop, keeping what has come, and wait for the end."""

@@ -31,7 +31,7 @@ Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead o
 
 
 class NothingArrivesError(Exception):
-    """The other process's download ended before it began, or did not begin in time."""
+    """The download has just ended, or another process's did not begin in time: look again."""
 
 
 @define(eq=False)
@@ -136,11 +136,17 @@ class Flights:
     async def _flight(
         self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
     ) -> Flight | None:
-        """Return this process's flight, a new one perhaps; None where another process has it."""
+        """Return this process's flight, a new one perhaps; None where another process has it.
+
+        Raises `NothingArrivesError` where it has just been stored.
+        """
         while True:
             flight = self._flights.get(key)
             if flight is not None and not flight.is_landing:
-                return flight
+                if not flight.has_moved:
+                    return flight
+                await flight.ended.wait()
+                raise NothingArrivesError
             if flight is not None:
                 await flight.ended.wait()
             elif self._arrives_elsewhere(key):
