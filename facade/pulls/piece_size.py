@@ -13,7 +13,7 @@ LARGE_BYTES: Final = 128 * 1024  # a tenth less CPU than with 64 KiB; larger one
 # 768 KiB, and more than the kernels of both sides keep for a device that never reads: ours takes
 # half a MiB ahead of what is on its way.
 QUICK_PIECES: Final = 24
-SLOW_SECONDS: Final = 1.0  # for one piece; less than 32 to 64 KiB a second
+SLOW_SECONDS: Final = 1.0  # for one piece; less than 32 to 128 KiB a second
 
 
 @define

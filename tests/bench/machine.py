@@ -6,6 +6,7 @@ import ssl
 import subprocess
 
 from attrs import field, frozen
+from OpenSSL import SSL
 
 from deploy.dev import debian
 
@@ -23,6 +24,7 @@ class Machine:
     load: float = field(factory=load_average)
     python: str = field(factory=platform.python_version)
     openssl: str = ssl.OPENSSL_VERSION
+    facade_openssl: str = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()
     nginx: str = field(factory=lambda: _version("nginx", "nginx", "-v"))
     distribution: str = field(
         factory=lambda: _version("docker-registry", "docker-registry", "--version")
@@ -37,9 +39,11 @@ class Machine:
         """Everything of it, in a line."""
         facts = f"{self.cores} cores, load {self.load:.1f} at the beginning"
         parts = (
-            f"Python {self.python}, {self.openssl}; {self.nginx}, distribution {self.distribution}"
+            f"Python {self.python}, {self.openssl}",
+            f"facade with {self.facade_openssl}",
+            f"{self.nginx}, distribution {self.distribution}",
         )
-        return f"{facts}{' (BUSY: times say little)' if self.is_busy else ''}; {parts}"
+        return f"{facts}{' (BUSY: times say little)' if self.is_busy else ''}; {'; '.join(parts)}"
 
 
 def _version(name: str, package: str, option: str) -> str:
