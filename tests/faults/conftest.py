@@ -1,12 +1,9 @@
 """Faults produced for real: `make test` runs the fast part, `make faults` all, with a table."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.faults.extent import ALL
 from tests.faults.report import FaultReport, tables_of
-from tests.support.failing_disk.disk import FailingDisk, failing_disk
 from tests.system.facade.conftest import (  # noqa: F401 - the same facades
     bystander,
     facade,
@@ -36,13 +33,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-
-
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingDisk]:
-    """A disk that fails when it is told to, for the module's facade: it takes its prefix."""
-    with failing_disk(tmp_path_factory.mktemp("disk")) as disk:
-        yield disk
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve, frozen
 
 from deploy.dev.device_ca import IssuedCertificate
-from tests.faults.failing_machine import (
+from tests.faults.disk_errors.failing_machine import (
     ARRIVING,
     AT_ONCE,
     DEVICES,
@@ -37,15 +37,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder of both."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def facade_settings(cache: Path) -> Mapping[str, str]:
-    """Both keep everything."""
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
+def facade_prefix() -> tuple[str, ...]:
+    """The one that downloads has a good disk."""
+    return ()
 
 
 @pytest.fixture(scope="module")

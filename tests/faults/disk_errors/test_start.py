@@ -4,15 +4,13 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from deploy.dev.device_ca import IssuedCertificate
 from facade.store.partials import ABANDONED_SECONDS
-from tests.faults.failing_machine import (
+from tests.faults.disk_errors.failing_machine import (
     ARRIVING,
     AT_ONCE,
     DEVICES,
@@ -26,46 +24,8 @@ from tests.faults.report import FaultReport
 from tests.faults.stored_files import partials, sizes
 from tests.support.device_stream import End
 from tests.support.eventually import eventually
-from tests.support.facade_process import Facade
-from tests.support.facade_states import connect
 from tests.support.failing_disk.calls import Call
-from tests.support.failing_disk.disk import FailingDisk
 from tests.support.simulators.behaviour import Holds
-from tests.support.simulators.registry import RegistrySimulator
-from tests.support.statement_writer import StatementWriter
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The module's cache folder."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def facade_prefix(failing: FailingDisk) -> tuple[str, ...]:
-    """The module's facade runs on a disk that fails."""
-    return failing.prefix
-
-
-@pytest.fixture(scope="module")
-def facade_settings(cache: Path) -> Mapping[str, str]:
-    """The module's facade keeps everything."""
-    return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
-
-
-@pytest.fixture
-async def machine(
-    facade: Facade,
-    writer: StatementWriter,
-    issued: IssuedCertificate,
-    upstream: RegistrySimulator,
-    cache: Path,
-    failing: FailingDisk,
-) -> FailingMachine:
-    """The module's facade, before a registry of the test's own."""
-    await connect(facade, writer, upstream)
-    return FailingMachine(facade, facade.device(issued), upstream, cache, failing)
-
 
 LEFT: Final = "left"  # the folder of a partial that nobody asks for
 STARTS: Final = {
