@@ -11,9 +11,10 @@ from attrs import define, field
 
 from facade.content.held_back import PIECE_BYTES
 from facade.content.source import Piece
-from facade.store.cached_read import READ_BYTES, read_at, read_now
+from facade.store.arriving_file import ArrivingFile
+from facade.store.cached_read import READ_BYTES
 from facade.store.ingest_file import FollowedIngest
-from facade.store.inode import Inode, inode_of
+from facade.store.inode import Inode
 from facade.store.recent_reads import BlobReaders
 from shared.oci import RepositoryName
 
@@ -45,7 +46,7 @@ class Arrival(Protocol):
 
     @property
     def reached(self) -> int:
-        """Bytes that have come."""
+        """Bytes that have come, in whole checked pieces."""
 
     @property
     def repository(self) -> RepositoryName:
@@ -64,34 +65,42 @@ class Arrival(Protocol):
     def read_now(self, offset: int, count: int) -> Piece | None:
         """Return at most so many bytes that may be sent; None where they have to be waited for.
 
-        Raises `OSError`.
+        Raises `OSError`, also where they are not what came.
         """
 
-    async def read(self, offset: int, count: int) -> bytes | bytearray:
-        """Return bytes that may be sent, fewer only at the file's end; raise `OSError`."""
+    async def read(self, offset: int, count: int) -> memoryview:
+        """Return so many bytes that may be sent; raise `OSError` as `read_now` does."""
 
 
 @define(eq=False)
 class Progress:
     """How far a download of this process has come; those who wait are told."""
 
-    descriptor: int
-    length: int
+    file: ArrivingFile
     repository: RepositoryName
-    reached: int = 0
     readers: BlobReaders = field(factory=BlobReaders)
     proven: bool = False
     failure: BaseException | None = None
+    reached: int = field(init=False)
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with what a dead owner left."""
+        self.reached = self.file.checked
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole blob."""
+        return self.file.length
 
     @property
     def inode(self) -> Inode:
         """The file that grows."""
-        return inode_of(self.descriptor)
+        return self.file.inode
 
-    def move_by(self, count: int) -> None:
-        """Note that so many bytes more have come."""
-        self.reached += count
+    def advance(self) -> None:
+        """Note that more has come."""
+        self.reached = self.file.checked
         self._tell()
 
     def prove(self) -> None:
@@ -124,16 +133,14 @@ class Progress:
         shared = self.readers.piece_at(offset, count)
         if shared is not None:
             return shared
-        content = read_now(self.descriptor, offset, min(count, READ_BYTES - offset % READ_BYTES))
-        if content is None:
-            return None
-        piece = memoryview(content)
-        self.readers.share(offset, piece)
+        piece = self.file.read_now(offset, min(count, READ_BYTES - offset % READ_BYTES))
+        if piece is not None:
+            self.readers.share(offset, piece)
         return piece
 
-    async def read(self, offset: int, count: int) -> bytes | bytearray:
+    async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file."""
-        return await read_at(self.descriptor, offset, count)
+        return await self.file.read(offset, count)
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
@@ -155,7 +162,7 @@ class FollowedArrival:
     @property
     def reached(self) -> int:
         """Bytes that have come."""
-        return self._ingest.size
+        return self._ingest.file.checked
 
     @property
     def repository(self) -> RepositoryName:
@@ -165,7 +172,7 @@ class FollowedArrival:
     @property
     def inode(self) -> Inode:
         """The file that grows."""
-        return inode_of(self._ingest.descriptor)
+        return self._ingest.file.inode
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""
@@ -173,24 +180,24 @@ class FollowedArrival:
             # In this order: what was proven first cannot have been discarded since.
             if self._ingest.is_proven(self._blob):
                 return self.length
-            limit = min(self._ingest.size, self.length - PIECE_BYTES)
+            limit = min(self._ingest.file.checked, self.length - PIECE_BYTES)
             if limit > offset:
                 return limit
-            if self._ingest.is_discarded:
+            if self._ingest.file.is_unlinked:
                 # For a full disk or for wrong bytes: whoever goes on with upstream's hashes all.
                 raise StoreGaveUpError
-            if not self._ingest.has_owner and not self._ingest.is_proven(self._blob):
+            if not self._ingest.file.has_owner and not self._ingest.is_proven(self._blob):
                 raise OwnerDiedError
             await asyncio.sleep(POLL_SECONDS)
 
     def read_now(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file."""
-        return read_now(self._ingest.descriptor, offset, count)
+        return self._ingest.file.read_now(offset, count)
 
-    async def read(self, offset: int, count: int) -> bytes | bytearray:
+    async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file."""
-        return await read_at(self._ingest.descriptor, offset, count)
+        return await self._ingest.file.read(offset, count)
 
     def close(self) -> None:
         """Close the file."""
-        self._ingest.close()
+        self._ingest.file.close()

@@ -83,6 +83,4 @@ class ArrivingBlob:
                 beginning = await self._arrival.read(verifier.taken, count)
             except OSError as error:
                 raise ArrivalEndedError("the store's file cannot be read") from error
-            if not beginning:
-                raise ArrivalEndedError("the store's file is shorter than it was")
             await asyncio.to_thread(verifier.take_verbatim, beginning)

@@ -73,8 +73,6 @@ class ArrivingPieces:
             raise StopAsyncIteration
         count = min(self._limit - self._offset, READ_BYTES)
         piece = await self._arrival.read(self._offset, count)
-        if not piece:
-            raise ArrivalEndedError("the store's file is shorter than it was")
         self._offset += len(piece)
         return piece
 

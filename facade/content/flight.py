@@ -6,7 +6,6 @@ may leave. When the last one has left it goes on for a grace period if it was wo
 
 import asyncio
 import errno
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,10 +20,8 @@ from facade.content.ingest_writer import IngestWriter
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import DATA, OwnedIngest
-from facade.store.inode import is_file_at
+from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
-from facade.store.piece_checksums import PieceHasher
 from facade.thread_work import finish_in_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, RepositoryName
@@ -35,7 +32,6 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
 GRACE_DEVICES: Final = 2
 GRACE_BYTES: Final = 64 * 1024 * 1024
-REHASH_BYTES: Final = 4 * 1024 * 1024  # of a left partial at a time
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
@@ -67,7 +63,6 @@ class Flight:
     _store: BlobStore
     _upstreams: Upstreams
     _ended: Callable[["Flight"], None]
-    _pieces: PieceHasher = field(factory=PieceHasher, init=False)
     _progress: asyncio.Future[Progress] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _readers: int = field(default=0, init=False)
@@ -100,20 +95,6 @@ class Flight:
             self._readers -= 1
             if self._readers == 0:
                 self._last_one_left()
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether the file has left for its place: from then on the store checks what it gives.
-
-        Raises `OSError` where the disk does not tell.
-        """
-        progress = self._begun
-        if progress is None:
-            return False
-        try:
-            return not is_file_at(progress.descriptor, self._ingest.folder / DATA)
-        except FileNotFoundError:
-            return True
 
     async def land(self) -> None:
         """Stop, keeping what has come, and wait for the end."""
@@ -180,27 +161,23 @@ class Flight:
 
         # What was left counts as long as it is, and from now on as long as it will be.
         await self._store.make_room(0 if left else length, announce)
-        descriptor = os.dup(self._ingest.descriptor)
-        progress = Progress(descriptor, length, self.repository, left, self._store.new_readers())
+        file = self._ingest.reader(length)
+        progress = Progress(file, self.repository, self._store.new_readers())
         self._progress.set_result(progress)
         return progress
 
-    def _rehash(self, download: Download, left: int) -> None:
-        while (hashed := download.verifier.taken) < left:
-            chunk = os.pread(self._ingest.descriptor, min(REHASH_BYTES, left - hashed), hashed)
-            if not chunk:
-                raise OSError(errno.EIO, "the file is shorter than it was")
+    def _rehash(self, download: Download) -> None:
+        for chunk in self._ingest.left():
             download.verifier.take_verbatim(chunk)
-            self._pieces.update(chunk)
 
     async def _receive(self, download: Download, progress: Progress) -> None:
         """Write what comes and let readers follow, until digest and length agree.
 
         What a dead owner left is hashed first, while readers read it already.
         """
-        await finish_in_thread(self._rehash, download, progress.reached)
+        await finish_in_thread(self._rehash, download)
         writer = IngestWriter(
-            lambda chunks: self._append(chunks, download.verifier), progress.move_by
+            lambda chunks: self._append(chunks, download.verifier), progress.advance
         )
         download.settle = writer.settle
         try:
@@ -220,7 +197,6 @@ class Flight:
             self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
-            self._pieces.update(chunk)
 
     def _relieve_disk(self, error: OSError, count: int) -> None:
         try:
@@ -235,7 +211,7 @@ class Flight:
         await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
 
     def _keep(self, length: int) -> None:
-        self._store.commit(self._ingest, self.key, self._pieces.finish(), length)
+        self._store.commit(self._ingest, self.key, length)
         self._kept = True
 
     def _end(self, failure: Exception) -> None:
@@ -264,4 +240,4 @@ class Flight:
 
     def _close(self, progress: Progress | None) -> None:
         if progress is not None:
-            os.close(progress.descriptor)
+            progress.file.close()

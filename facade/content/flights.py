@@ -31,7 +31,7 @@ Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead o
 
 
 class NothingArrivesError(Exception):
-    """The download has just ended, or another process's did not begin in time: look again."""
+    """Another process's download has just ended, or did not begin in time: look again."""
 
 
 @define(eq=False)
@@ -86,7 +86,7 @@ class _RejoiningArrival:
         """Return bytes that may be sent, as `Arrival` says."""
         return self._arrival.read_now(offset, count)
 
-    async def read(self, offset: int, count: int) -> bytes | bytearray:
+    async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes that may be sent."""
         return await self._arrival.read(offset, count)
 
@@ -136,17 +136,11 @@ class Flights:
     async def _flight(
         self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
     ) -> Flight | None:
-        """Return this process's flight, a new one perhaps; None where another process has it.
-
-        Raises `NothingArrivesError` where it has just been stored.
-        """
+        """Return this process's flight, a new one perhaps; None where another process has it."""
         while True:
             flight = self._flights.get(key)
             if flight is not None and not flight.is_landing:
-                if not flight.has_moved:
-                    return flight
-                await flight.ended.wait()
-                raise NothingArrivesError
+                return flight
             if flight is not None:
                 await flight.ended.wait()
             elif self._arrives_elsewhere(key):
@@ -189,9 +183,9 @@ class Flights:
         if ingest is None:
             return False
         try:
-            return ingest.has_owner
+            return ingest.file.has_owner
         finally:
-            ingest.close()
+            ingest.file.close()
 
     async def land(self) -> None:
         """Stop every flight, keeping what has come."""

@@ -63,7 +63,7 @@ class HeldBackVerifier:
             raise WrongBytesError(message)
         return b"".join(self._held)
 
-    def take_verbatim(self, beginning: bytes | bytearray) -> None:
+    def take_verbatim(self, beginning: bytes | memoryview) -> None:
         """Take in bytes that are kept elsewhere: they are hashed and counted alone."""
         self.taken += len(beginning)
         if self.taken > self.length:

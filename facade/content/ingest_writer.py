@@ -24,7 +24,7 @@ class IngestWriter:
     """Writes chunks in their order."""
 
     _write: Callable[[list[bytes]], None]  # in a thread
-    _written: Callable[[int], None]  # told of so many bytes more, on the loop
+    _written: Callable[[], None]  # told after each write, on the loop
     _hold_seconds: float = GATHERED_SECONDS
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathered_bytes: int = field(default=0, init=False)
@@ -74,12 +74,12 @@ class IngestWriter:
         if not self._gathered:
             return
         chunks, self._gathered = self._gathered, []
-        count, self._gathered_bytes = self._gathered_bytes, 0
-        self._writing = asyncio.create_task(self._write_all(chunks, count))
+        self._gathered_bytes = 0
+        self._writing = asyncio.create_task(self._write_all(chunks))
 
-    async def _write_all(self, chunks: list[bytes], count: int) -> None:
+    async def _write_all(self, chunks: list[bytes]) -> None:
         await finish_in_thread(self._write, chunks)
-        self._written(count)
+        self._written()
 
     def _set_timer(self) -> None:
         if self._timer is None and self._gathered:

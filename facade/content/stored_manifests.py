@@ -27,7 +27,6 @@ from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.store.piece_checksums import PieceHasher
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
@@ -179,12 +178,11 @@ class StoredManifests:
         The right first: another process that waits for the lock looks for it as soon as that is
         free, and would fetch the manifest once more.
         """
-        right, hasher = right_of(asked), PieceHasher()
-        hasher.update(manifest.content)
+        right = right_of(asked)
         try:
             ingest.append([manifest.content])
             self._store.index.prove(right.key, right.repository, manifest.media_type)
-            self._store.commit(ingest, right.key, hasher.finish(), len(manifest.content))
+            self._store.commit(ingest, right.key, len(manifest.content))
         except OSError as error:
             _discard(ingest, asked)
             _tell_not_kept(asked, error)

@@ -165,7 +165,7 @@ class BlobStore:
             self.index.removed(digest)
         return True
 
-    def commit(self, ingest: OwnedIngest, key: FlightKey, checksums: bytes, length: int) -> None:
+    def commit(self, ingest: OwnedIngest, key: FlightKey, length: int) -> None:
         """Keep a proven arrival, durably. Blocks while the disk writes; raises `OSError`.
 
         Nobody makes room between what arrives and what is stored: it would count twice, and for it
@@ -173,11 +173,11 @@ class BlobStore:
         """
         blob = self.layout.blob(key.digest)
         ingest.sync()
-        self._evictor.as_only_one(lambda: self._move(ingest, key.digest, checksums, length))
+        self._evictor.as_only_one(lambda: self._move(ingest, key.digest, length))
         sync_folder(blob.parent)
         ingest.release()
 
-    def _move(self, ingest: OwnedIngest, digest: Digest, checksums: bytes, length: int) -> None:
+    def _move(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Move an arrival to its place.
 
         The index knows it first: what is noted and not there, after a crash, is forgotten, and what
@@ -186,7 +186,7 @@ class BlobStore:
         """
         self.index.added(digest, length)
         try:
-            ingest.move(self.layout.blob(digest), self.layout.checksums(digest), checksums)
+            ingest.move(self.layout.blob(digest), self.layout.checksums(digest))
         except OSError:
             if not self.has(digest):  # else it would count until somebody evicts it
                 self.index.removed(digest)

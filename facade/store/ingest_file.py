@@ -1,25 +1,29 @@
 """An arriving blob's folder: a growing file that is never rewritten, its owner, its proof.
 
 State lives in the file system, so that every process of the machine sees it: the lock on the
-file's inode names the owner, its size the progress, `proof` that digest and length agreed. Bytes
-are appended only; a new attempt is a new file, and those who read the old one see that it was
-unlinked. A dead owner's lock is gone: anybody may take over at the size reached.
+file's inode names the owner, its size the progress, `checksums` what it holds, `proof` that digest
+and length agreed. Bytes are appended only; a new attempt is a new file, and those who read the old
+one see that it was unlinked. A dead owner's lock is gone: anybody may take over at the size
+reached.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from attrs import define, frozen
 
+from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
-from facade.store.inode import is_file_at
+from facade.store.growing_checksums import GrowingChecksums, write_all
+from facade.store.inode import inode_of, is_file_at
 from facade.store.layout import DIRECTORY_MODE, FILE_MODE
 from shared.oci import RepositoryName
 
-DATA, ANNOUNCEMENT, PROOF = "data", "announcement", "proof"
+ANNOUNCEMENT, PROOF = "announcement", "proof"
+REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
 
 
 @frozen
@@ -45,31 +49,42 @@ class OwnedIngest:
 
     folder: Path
     descriptor: int
+    _checksums: GrowingChecksums
 
     @classmethod
     def acquire(cls, folder: Path) -> Self | None:
-        """Become the owner of a new file, or of a dead owner's; None if somebody owns it."""
+        """Become the owner of a new file, or of a dead owner's; None if somebody owns it.
+
+        What a dead owner left has to be read (`left`) before anything is appended.
+        """
         path = folder / DATA
         try:
             folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            descriptor = _open_to_write(path)
         except FileNotFoundError:
             return None  # its last owner took the folder away in between
-        ingest = cls(folder, descriptor)
         with ExitStack() as stack, suppress(FileNotFoundError):
             stack.callback(os.close, descriptor)  # and with it the lock, whatever fails
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return None
-            is_new = ingest.size == 0
+            is_new = os.fstat(descriptor).st_size == 0
             if is_new:
                 _forget(folder)  # what a crash left of another attempt
-            is_useful = is_new or ingest.announced is not None
+            checksums = _open_to_write(folder / CHECKSUMS)
+            stack.callback(os.close, checksums)
+            ingest = cls(folder, descriptor, GrowingChecksums(checksums))
+            is_useful = is_new or ingest._is_known
             stack.pop_all()
             if is_useful:
                 return ingest
             ingest.discard()  # nobody knows of what it is the beginning
             return cls.acquire(folder)
         return None
+
+    @property
+    def _is_known(self) -> bool:
+        announced = self.announced
+        return announced is not None and self._checksums.is_of(announced.length)
 
     @property
     def size(self) -> int:
@@ -83,9 +98,30 @@ class OwnedIngest:
 
     def announce(self, length: int, repository: RepositoryName) -> None:
         """Say how long it will be and where it comes from, before the first byte."""
+        self._checksums.begin(length)
         temporary = self.folder / f"{ANNOUNCEMENT}.new"
         temporary.write_text(f"{length} {repository}")
         temporary.rename(self.folder / ANNOUNCEMENT)
+
+    def reader(self, length: int) -> ArrivingFile:
+        """Return it open for reading; as long as that is, the store does not evict it."""
+        data = os.dup(self.descriptor)
+        try:
+            return ArrivingFile(length, data, os.dup(self._checksums.descriptor))
+        except BaseException:
+            os.close(data)
+            raise
+
+    def left(self) -> Iterator[bytes]:
+        """Yield what a dead owner left, held against its checksums. Blocks; raises `OSError`."""
+        size = self.size
+        while (hashed := self._checksums.hashed) < size:
+            chunk = os.pread(self.descriptor, min(REHASH_BYTES, size - hashed), hashed)
+            if not chunk:
+                raise RottenArrivalError("the file is shorter than it was")
+            self._checksums.take(chunk)
+            self._checksums.write()
+            yield chunk
 
     def append(self, chunks: Sequence[bytes], *, from_size: int | None = None) -> None:
         """Write behind what has come; raise `OSError` where the disk is full or fails.
@@ -93,32 +129,32 @@ class OwnedIngest:
         To try again after that, say at which size the first try began: what it wrote stays.
         """
         size = self.size
-        done = 0 if from_size is None else size - from_size
-        for chunk in chunks:
-            rest = memoryview(chunk)[done:]
-            done = max(0, done - len(chunk))
-            while rest:  # a signal, or the last bytes that the disk had
-                written = os.pwrite(self.descriptor, rest, size)
-                size, rest = size + written, rest[written:]
+        start = size if from_size is None else from_size
+        for rest in _behind(size - start, chunks):
+            size = write_all(self.descriptor, rest, size)
+        for rest in _behind(self._checksums.hashed - start, chunks):
+            self._checksums.take(rest)
+        self._checksums.write()
 
     def prove(self) -> None:
         """Let readers of every process through to the end: digest and length agree."""
+        self._checksums.finish()
         temporary = self.folder / f"{PROOF}.new"
-        temporary.write_text(str(os.fstat(self.descriptor).st_ino))
+        temporary.write_text(str(inode_of(self.descriptor).number))
         temporary.rename(self.folder / PROOF)
 
     def sync(self) -> None:
         """Have the disk write what has come. Blocks until it has."""
+        self._checksums.finish()
         os.fsync(self.descriptor)
+        os.fsync(self._checksums.descriptor)
 
-    def move(self, blob: Path, checksums_path: Path, checksums: bytes) -> None:
+    def move(self, blob: Path, checksums: Path) -> None:
         """Move the proven file to its place, where devices may read it at once."""
         blob.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        temporary = checksums_path.with_suffix(".new")
-        temporary.write_bytes(checksums)
-        temporary.rename(checksums_path)
         # Still nobody else's, but devices may read it as soon as it lies at its place.
         lock_shared(self.descriptor)
+        (self.folder / CHECKSUMS).rename(checksums)
         # First, so that the next attempt in this folder never finds them.
         _forget(self.folder)
         (self.folder / DATA).rename(blob)
@@ -140,18 +176,19 @@ class OwnedIngest:
             if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
                 _forget(self.folder)
                 (self.folder / DATA).unlink()
+        os.close(self._checksums.descriptor)
         os.close(self.descriptor)
         with suppress(OSError):  # not empty: a partial, or already the next attempt
             self.folder.rmdir()
 
 
-@define(eq=False)
+@frozen
 class FollowedIngest:
-    """The file of another process's download, open for reading."""
+    """The file of another process's download."""
 
     folder: Path
-    descriptor: int
     announced: Announcement
+    file: ArrivingFile
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
@@ -160,42 +197,35 @@ class FollowedIngest:
         if announced is None:
             return None
         try:
-            descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+            return cls(folder, announced, ArrivingFile.open(folder, announced.length))
         except FileNotFoundError:
             return None
-        return cls(folder, descriptor, announced)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self.descriptor)
-
-    @property
-    def size(self) -> int:
-        """How far it has come."""
-        return os.fstat(self.descriptor).st_size
 
     def is_proven(self, blob: Path) -> bool:
         """Tell whether digest and length agreed: by the proof, or by its place in the store."""
         with suppress(FileNotFoundError):
-            if (self.folder / PROOF).read_text() == str(os.fstat(self.descriptor).st_ino):
+            if (self.folder / PROOF).read_text() == str(self.file.inode.number):
                 return True
         with suppress(FileNotFoundError):
-            return is_file_at(self.descriptor, blob)
+            return self.file.lies_at(blob)
         return False
 
-    @property
-    def is_discarded(self) -> bool:
-        """Tell whether the attempt was thrown away."""
-        return os.fstat(self.descriptor).st_nlink == 0
 
-    @property
-    def has_owner(self) -> bool:
-        """Tell whether somebody still writes it."""
-        return is_locked(self.descriptor)
+def _open_to_write(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+
+
+def _behind(count: int, chunks: Iterable[bytes]) -> Iterator[memoryview]:
+    """Yield chunks without so many bytes of their beginning."""
+    if count < 0:
+        raise ValueError("there is a gap before them")
+    for chunk in chunks:
+        yield memoryview(chunk)[count:]
+        count = max(0, count - len(chunk))
 
 
 def _forget(folder: Path) -> None:
-    for name in (PROOF, ANNOUNCEMENT):
+    for name in (PROOF, ANNOUNCEMENT, CHECKSUMS):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -8,9 +8,10 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.store.arriving_file import DATA
 from facade.store.bad_place import passing_over_bad_places
 from facade.store.file_lock import is_locked
-from facade.store.ingest_file import DATA, Announcement, OwnedIngest
+from facade.store.ingest_file import Announcement, OwnedIngest
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
 ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day

@@ -10,7 +10,7 @@ from attrs import define
 from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
-from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums
+from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.recent_reads import BlobReaders
 from shared.oci import Digest
 
@@ -94,14 +94,11 @@ class StoredBlob:
         return self._checked(start, content)[offset - start :][:limit]
 
     def _checked_span(self, offset: int, limit: int) -> tuple[int, int]:
-        """Return where the checked pieces around what is wanted begin, and their bytes."""
-        start = offset - offset % CHECKED_BYTES
-        end = offset + min(limit, READ_BYTES - offset % READ_BYTES)
-        end += -end % CHECKED_BYTES
-        return start, min(end, self.length) - start
+        count = min(limit, READ_BYTES - offset % READ_BYTES)
+        return checked_span(offset, count, self.length)
 
     def _checked(self, start: int, content: bytes | bytearray) -> memoryview:
-        if not self._checksums.hold(start // CHECKED_BYTES, content):
+        if not self._checksums.hold(start, content):
             raise RottenBlobError("a piece is not what was stored")
         return memoryview(content)
 

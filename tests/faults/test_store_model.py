@@ -78,7 +78,7 @@ askers = st.builds(
 )
 
 Body = bytes | None  # None: it did not end cleanly
-Ending = Callable[[Sequence[asyncio.Task[Body]]], Awaitable[None]]
+Then = Callable[[Sequence[asyncio.Task[Body]]], Awaitable[None]]
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -202,6 +202,26 @@ class StoreMachine(RuleBasedStateMachine):
             _flip(path, at)
             self._spoiled.add((self._access_key(host), name))
 
+    @rule(
+        name=long_blobs,
+        herd=st.lists(askers, min_size=1, max_size=3),
+        late=st.lists(askers, min_size=1, max_size=3),
+        byte=offsets,
+        at=offsets,
+    )
+    def rot_in_the_middle(
+        self, name: str, herd: list[Asker], late: list[Asker], byte: int, at: int
+    ) -> None:
+        """A disk forgets what has come, some of which was read; others come and read it."""
+
+        async def rot(_: Sequence[asyncio.Task[Body]]) -> None:
+            path = self.world.partial(self._host(herd[0].host), CONTENTS[name])
+            if path.exists():
+                _flip(path, at)
+                self._rotten.add(name)
+
+        self._run(self._held(name, byte, herd, rot, late))
+
     @invariant()
     def the_quota_is_kept(self) -> None:
         """Between all of this, too."""
@@ -249,19 +269,33 @@ class StoreMachine(RuleBasedStateMachine):
         host, span = self._host(asker.host), asker.span(content)
         return await process.pull(host, asker.repository, content, span)
 
-    async def _held(self, name: str, byte: int, herd: Sequence[Asker], end: Ending) -> None:
-        """Begin pulls of a blob that stops arriving at a byte, and end them there."""
+    async def _held(
+        self,
+        name: str,
+        byte: int,
+        herd: Sequence[Asker],
+        then: Then,
+        late: Sequence[Asker] = (),
+    ) -> None:
+        """Begin pulls of a blob that stops arriving at a byte; more begin behind what happens then.
+
+        It goes on arriving soon after that, where it still does.
+        """
         holds = Holds(byte % len(CONTENTS[name].content))
         self._say(herd[0].host, herd[0].repository, name, Entry(holds))
-        self._must_end(name, herd)
+        self._must_end(name, [*herd, *late])
         pulls = [asyncio.create_task(self._one(name, asker)) for asker in herd]
         await asyncio.sleep(HOLD_SECONDS)
         try:
-            await end(pulls)
+            await then(pulls)
+            if late:
+                pulls += [asyncio.create_task(self._one(name, asker)) for asker in late]
+                await asyncio.sleep(HOLD_SECONDS)
         finally:
             holds.gate.set()
+        await asyncio.wait(pulls)
         await self.world.settled()
-        for asker, pull in zip(herd, pulls, strict=True):
+        for asker, pull in zip([*herd, *late], pulls, strict=True):
             if not pull.cancelled() and not pull.exception():
                 self._judge(name, asker, pull.result(), must_end=False)
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from facade.content.held_back import PIECE_BYTES
 from facade.content.ingest_writer import GATHERED_SECONDS
+from facade.store.piece_checksums import CHECKED_BYTES, CHECKSUM_BYTES, LENGTH_BYTES
 from tests.faults.store_machine import Machine
 from tests.faults.stored_files import require_right_files, stored_blobs
 from tests.support.device_stream import End
@@ -29,7 +30,9 @@ WHOLE: Final = frozenset({End.WHOLE})
 MAY_BE_CUT: Final = frozenset({End.WHOLE, End.RESET})
 
 ARRIVING: Final = "*/ingest/*/data"
+CHECKSUMS: Final = "*/ingest/*/checksums"
 STORED: Final = "*/{hex}"
+IN_CHECKSUMS: Final = LENGTH_BYTES + LENGTH // CHECKED_BYTES * CHECKSUM_BYTES // 2  # of a blob's
 INDEX: Final = "*/index.sqlite3*"
 
 _number = itertools.count()

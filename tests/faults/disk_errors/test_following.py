@@ -14,7 +14,9 @@ from deploy.dev.device_ca import IssuedCertificate
 from tests.faults.disk_errors.failing_machine import (
     ARRIVING,
     AT_ONCE,
+    CHECKSUMS,
     DEVICES,
+    IN_CHECKSUMS,
     LENGTH,
     MAY_BE_CUT,
     FailingMachine,
@@ -94,6 +96,11 @@ FOLLOWED: Final = {
         Call.READ, ARRIVING, MAY_BE_CUT, options={"from_byte": LENGTH // 4}
     ),
     "open": Failure(Call.OPEN, ARRIVING),
+    "read of its checksums": Failure(Call.READ, CHECKSUMS),
+    "read of its checksums, in the middle": Failure(
+        Call.READ, CHECKSUMS, MAY_BE_CUT, options={"from_byte": IN_CHECKSUMS // 2}
+    ),
+    "open of its checksums": Failure(Call.OPEN, CHECKSUMS),
     "open of what was said of it": Failure(Call.OPEN, "*/announcement"),
     "open of its proof": Failure(Call.OPEN, "*/proof", MAY_BE_CUT),
     "look at where it goes": Failure(Call.LOOK, "*/blobs/*"),

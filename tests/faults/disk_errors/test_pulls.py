@@ -11,7 +11,9 @@ import pytest
 from tests.faults.disk_errors.failing_machine import (
     ARRIVING,
     AT_ONCE,
+    CHECKSUMS,
     DEVICES,
+    IN_CHECKSUMS,
     INDEX,
     LENGTH,
     MAY_BE_CUT,
@@ -52,11 +54,20 @@ COLD: Final = {
     "sync of the folder": Failure(Call.SYNC, "*/blobs/*"),
     "move of what came": Failure(Call.RENAME, ARRIVING),
     "move of what came, and it is not removed": Failure(Call.RENAME, ARRIVING, besides=NOT_REMOVED),
-    "move of the checksums": Failure(Call.RENAME, "*/blobs/*"),
+    "move of its checksums": Failure(Call.RENAME, CHECKSUMS),
     "move of the announcement": Failure(Call.RENAME, "*/announcement.new"),
     "move of the proof": Failure(Call.RENAME, "*/proof.new"),
     "writing of the announcement": Failure(Call.OPEN, "*/announcement.new"),
-    "writing of the checksums": Failure(Call.OPEN, "*/blobs/*.new"),
+    "open of its checksums": Failure(Call.OPEN, CHECKSUMS),
+    "write of its checksums": Failure(Call.WRITE, CHECKSUMS),
+    "write of its checksums, in the middle": Failure(
+        Call.WRITE, CHECKSUMS, options={"from_byte": IN_CHECKSUMS}
+    ),
+    "read of its checksums": Failure(Call.READ, CHECKSUMS),
+    "read of its checksums, in the middle": Failure(
+        Call.READ, CHECKSUMS, MAY_BE_CUT, options={"from_byte": IN_CHECKSUMS}
+    ),
+    "sync of its checksums": Failure(Call.SYNC, CHECKSUMS),
     "folder for what arrives": Failure(Call.MAKE_FOLDER, "*/ingest/*"),
     "folder for what is stored": Failure(Call.MAKE_FOLDER, "*/blobs/*"),
     "open of what arrives": Failure(Call.OPEN, ARRIVING),

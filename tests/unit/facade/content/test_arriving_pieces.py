@@ -1,12 +1,13 @@
 """Readers of one arriving blob share what they read, and get every byte once, in order."""
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
+from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,10 @@ from facade.content.arriving_pieces import ArrivingPieces, Failure
 from facade.content.held_back import PIECE_BYTES
 from facade.content.source import Piece, PiecesAtHand
 from facade.pulls.byte_range import Span
+from facade.store.arriving_file import DATA
 from facade.store.cached_read import READ_BYTES
+from facade.store.ingest_file import OwnedIngest
+from facade.store.piece_checksums import CHECKED_BYTES
 from shared.oci import RepositoryName
 
 CONTENT = random.Random(7).randbytes(3 * PIECE_BYTES + 17)  # noqa: S311 - any bytes will do
@@ -23,22 +27,49 @@ LENGTH = len(CONTENT)
 REPOSITORY = RepositoryName.parse("team/app")
 
 
-@pytest.fixture(scope="module")
-def descriptor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The file, as it is at the end: how much of it may be read, `reached` says."""
-    path: Path = tmp_path_factory.mktemp("ingest") / "data"
-    path.write_bytes(CONTENT)
-    descriptor = os.open(path, os.O_RDONLY)
-    yield descriptor
-    os.close(descriptor)
+@frozen
+class ArrivingBlob:
+    """A blob that arrives, read by two."""
+
+    ingest: OwnedIngest
+    progress: Progress
+
+    @classmethod
+    def begin(cls, folder: Path, count: int = 0) -> Self:
+        """Have so much of it come."""
+        ingest = OwnedIngest.acquire(folder)
+        assert ingest is not None
+        ingest.announce(LENGTH, REPOSITORY)
+        ingest.append([CONTENT[:count]])
+        progress = Progress(ingest.reader(LENGTH), REPOSITORY)
+        progress.readers.join()
+        progress.readers.join()
+        return cls(ingest, progress)
+
+    def bring(self, count: int) -> int:
+        """Have more of it come; return how much has come."""
+        size = self.ingest.size
+        self.ingest.append([CONTENT[size : size + count]])
+        self.progress.advance()
+        return self.ingest.size
+
+    def prove(self) -> None:
+        """Say that all of it was right."""
+        self.ingest.prove()
+        self.progress.prove()
+
+    def end(self) -> None:
+        """Close everything."""
+        self.progress.file.close()
+        self.ingest.discard()
 
 
-def arrival(descriptor: int, reached: int = 0) -> Progress:
-    """Return a blob of which so much has come, read by two."""
-    progress = Progress(descriptor, LENGTH, REPOSITORY, reached)
-    progress.readers.join()
-    progress.readers.join()
-    return progress
+@pytest.fixture
+def blob(tmp_path: Path) -> Iterator[ArrivingBlob]:
+    """One of which a piece has come that is read at once, and another one that is checked."""
+    blob = ArrivingBlob.begin(tmp_path / "flight", READ_BYTES + CHECKED_BYTES)
+    yield blob
+    blob.end()
 
 
 def never(_: Failure, _offset: int, _end: int) -> AsyncIterator[Piece]:
@@ -65,14 +96,14 @@ def joined(pieces: list[Piece]) -> bytes:
     moves=st.lists(st.integers(1, PIECE_BYTES), max_size=8),
 )
 def test_every_byte_comes_once_and_the_last_piece_with_the_proof(
-    descriptor: int, first: int, count: int, moves: list[int]
+    tmp_path_factory: pytest.TempPathFactory, first: int, count: int, moves: list[int]
 ) -> None:
     """Whatever span is asked for, however the blob arrives."""
     span = Span(first, min(count, LENGTH - first), LENGTH)
 
     async def follow() -> None:
-        progress = arrival(descriptor)
-        pieces = ArrivingPieces(progress, span, never)
+        blob = ArrivingBlob.begin(tmp_path_factory.mktemp("ingest") / "flight")
+        pieces = ArrivingPieces(blob.progress, span, never)
         assert isinstance(pieces, PiecesAtHand)
         received: list[Piece] = []
 
@@ -81,62 +112,103 @@ def test_every_byte_comes_once_and_the_last_piece_with_the_proof(
 
         reading = asyncio.create_task(receive())
         for move in moves:
-            progress.move_by(min(move, LENGTH - progress.reached))
+            size = blob.bring(move)
             await asyncio.sleep(0)
             sent = sum(map(len, received))
-            assert first + sent <= max(first, progress.reached)
+            assert first + sent <= max(first, size)
             assert sent <= max(0, span.count - PIECE_BYTES)
-        progress.move_by(LENGTH - progress.reached)
-        progress.prove()
+        blob.bring(LENGTH)
+        blob.prove()
         await reading
+        blob.end()
         assert joined(received) == CONTENT[span.first : span.end]
 
     asyncio.run(follow())
 
 
-async def test_two_readers_share_what_one_of_them_has_read(descriptor: int) -> None:
+async def test_two_readers_share_what_one_of_them_has_read(blob: ArrivingBlob) -> None:
     """Also pieces that end where the blob had come to."""
-    progress = arrival(descriptor, reached=READ_BYTES + 100)
-    ahead = ArrivingPieces(progress, Span.whole(LENGTH), never)
-    behind = ArrivingPieces(progress, Span.whole(LENGTH), never)
+    ahead = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
+    behind = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
     read = [await anext(ahead), *at_hand(ahead)]
-    assert [len(piece) for piece in read] == [READ_BYTES, 100]
+    assert [len(piece) for piece in read] == [READ_BYTES, CHECKED_BYTES]
     again = [await anext(behind), *at_hand(behind)]
-    assert joined(again) == joined(read) == CONTENT[: READ_BYTES + 100]
+    assert joined(again) == joined(read) == CONTENT[: READ_BYTES + CHECKED_BYTES]
     for one, other in zip(read, again, strict=True):
         assert isinstance(one, memoryview)
         assert isinstance(other, memoryview)
         assert one.obj is other.obj
 
 
-async def test_nothing_is_at_hand_behind_what_has_come(descriptor: int) -> None:
+async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob) -> None:
     """The one who asks has to wait, and is told of the end by the other way."""
-    progress = arrival(descriptor, reached=10)
-    pieces = ArrivingPieces(progress, Span.whole(LENGTH), never)
+    pieces = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
     assert pieces.next_now() is None
-    assert bytes(await anext(pieces)) == CONTENT[:10]
-    assert pieces.next_now() is None
-    progress.fail(OSError("gone"))
+    assert bytes(await anext(pieces)) == CONTENT[:READ_BYTES]
+    assert at_hand(pieces) == [CONTENT[READ_BYTES : READ_BYTES + CHECKED_BYTES]]
+    blob.progress.fail(OSError("gone"))
     assert pieces.next_now() is None
     with pytest.raises(ArrivalEndedError):
         await anext(pieces)
 
 
-async def test_where_the_store_gives_up_the_rest_comes_from_elsewhere(descriptor: int) -> None:
-    """From the byte reached to the end of the span, and never twice."""
-    asked: list[tuple[int, int]] = []
+@define
+class Elsewhere:
+    """Gives what the store does not, and remembers what that was."""
 
-    async def rest(offset: int, end: int) -> AsyncIterator[Piece]:
-        asked.append((offset, end))
+    asked: list[tuple[int, int]] = field(factory=list)
+
+    async def rest(self, _: Failure, offset: int, end: int) -> AsyncIterator[Piece]:
+        """Give the rest of a span."""
+        self.asked.append((offset, end))
         yield CONTENT[offset:end]
 
-    progress = arrival(descriptor, reached=1000)
-    span = Span(10, LENGTH - 100, LENGTH)  # to 90 bytes before the end
-    pieces = ArrivingPieces(progress, span, lambda _, offset, end: rest(offset, end))
+
+async def test_where_the_store_gives_up_the_rest_comes_from_elsewhere(blob: ArrivingBlob) -> None:
+    """From the byte reached to the end of the span, and never twice."""
+    elsewhere, span = Elsewhere(), Span(10, LENGTH - 100, LENGTH)  # to 90 bytes before the end
+    pieces = ArrivingPieces(blob.progress, span, elsewhere.rest)
     received: list[Piece] = [await anext(pieces)]
-    progress.fail(StoreGaveUpError())
+    received += at_hand(pieces)
+    blob.progress.fail(StoreGaveUpError())
     async for piece in pieces:
         received.append(piece)
         assert pieces.next_now() is None
     assert joined(received) == CONTENT[span.first : span.end]
-    assert asked == [(1000, span.end)]
+    assert elsewhere.asked == [(READ_BYTES + CHECKED_BYTES, span.end)]
+
+
+@pytest.mark.parametrize("when", ["while it arrives", "once it is proven"])
+async def test_a_late_reader_is_not_sent_what_rotted_meanwhile(
+    blob: ArrivingBlob, when: str
+) -> None:
+    """What was sent cannot be called back: the answer is not ended cleanly."""
+    late = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
+    assert bytes(await anext(late)) == CONTENT[:READ_BYTES]
+    blob.bring(LENGTH)
+    if when == "once it is proven":
+        blob.prove()
+    flip(blob.ingest.folder, READ_BYTES)
+    assert at_hand(late) == []
+    with pytest.raises(ArrivalEndedError):
+        await anext(late)
+
+
+async def test_who_was_sent_nothing_gets_it_from_elsewhere(blob: ArrivingBlob) -> None:
+    """And whoever reads other bytes of it is not disturbed."""
+    flip(blob.ingest.folder, READ_BYTES)
+    elsewhere, first = Elsewhere(), READ_BYTES + 10
+    resuming = ArrivingPieces(blob.progress, Span(first, 100, LENGTH), elsewhere.rest)
+    blob.bring(LENGTH)
+    blob.prove()
+    assert joined([piece async for piece in resuming]) == CONTENT[first : first + 100]
+    assert elsewhere.asked == [(first, first + 100)]
+    beginning = ArrivingPieces(blob.progress, Span(0, READ_BYTES, LENGTH), never)
+    assert joined([piece async for piece in beginning]) == CONTENT[:READ_BYTES]
+
+
+def flip(folder: Path, at: int) -> None:
+    """Change one byte of what has come."""
+    with (folder / DATA).open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([CONTENT[at] ^ 1]))

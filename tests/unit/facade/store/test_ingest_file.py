@@ -1,20 +1,24 @@
 """An arriving file has one owner, is never rewritten, and tells its state to other processes."""
 
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
 from facade.store.ingest_file import (
     ANNOUNCEMENT,
-    DATA,
     PROOF,
     Announcement,
     FollowedIngest,
     OwnedIngest,
 )
+from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums, length_header
 from shared.oci import RepositoryName
 
 REPOSITORY = RepositoryName("team/app")
@@ -40,6 +44,13 @@ def followed(folder: Path) -> FollowedIngest:
     return ingest
 
 
+def read(file: ArrivingFile, offset: int, count: int) -> bytes:
+    """Return what can be read at once."""
+    piece = file.read_now(offset, count)
+    assert piece is not None
+    return bytes(piece)
+
+
 def test_a_file_has_one_owner(folder: Path) -> None:
     """Two downloads of one digest would be two reads from upstream."""
     first = owned(folder)
@@ -56,12 +67,12 @@ def test_a_follower_sees_length_progress_and_owner(folder: Path, tmp_path: Path)
     ingest.announce(10, REPOSITORY)
     ingest.append([b"hel", b"lo"])
     reader = followed(folder)
-    assert (reader.announced.length, reader.size, reader.has_owner) == (10, 5, True)
+    assert (reader.announced.length, reader.file.size, reader.file.has_owner) == (10, 5, True)
     assert not reader.is_proven(tmp_path / "nowhere")
-    assert not reader.is_discarded
+    assert not reader.file.is_unlinked
     ingest.release()
-    assert not reader.has_owner
-    reader.close()
+    assert not reader.file.has_owner
+    reader.file.close()
 
 
 def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:
@@ -76,6 +87,7 @@ def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", program, folder], check=False)
     ingest = owned(folder)
     assert (ingest.announced, ingest.size) == (Announcement(9, REPOSITORY), 4)
+    assert list(ingest.left()) == [b"half"]
     ingest.append([b"whole"])
     assert os.pread(ingest.descriptor, 99, 0) == b"halfwhole"
     ingest.release()
@@ -89,16 +101,16 @@ def test_a_discarded_attempt_never_mixes_with_the_next(folder: Path, tmp_path: P
     reader = followed(folder)
     ingest.prove()
     ingest.discard()
-    assert reader.is_discarded
+    assert reader.file.is_unlinked
     again = owned(folder)
     assert (again.announced, again.size) == (None, 0)
     again.announce(3, REPOSITORY)
     again.append([b"new"])
-    assert os.pread(reader.descriptor, 9, 0) == b"bad"
+    assert read(reader.file, 0, 3) == b"bad"
     assert not reader.is_proven(tmp_path / "nowhere")
     assert not followed(folder).is_proven(tmp_path / "nowhere")
     again.release()
-    reader.close()
+    reader.file.close()
 
 
 def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
     (folder / PROOF).write_text("1")
     assert not reader.is_proven(tmp_path / "nowhere")
     ingest.release()
-    reader.close()
+    reader.file.close()
 
 
 def test_the_proven_file_is_moved_to_its_place(folder: Path, tmp_path: Path) -> None:
@@ -123,14 +135,17 @@ def test_the_proven_file_is_moved_to_its_place(folder: Path, tmp_path: Path) -> 
     reader = followed(folder)
     blob, checksums = tmp_path / "blobs" / "ab" / "abcd", tmp_path / "blobs" / "ab" / "abcd.xxh3"
     ingest.prove()
-    ingest.move(blob, checksums, b"12345678")
+    ingest.move(blob, checksums)
     ingest.release()
     assert blob.read_bytes() == b"right"
-    assert checksums.read_bytes() == b"12345678"
+    stored = PieceChecksums.of_length(checksums.read_bytes(), 5)
+    assert stored is not None
+    assert stored.hold(0, b"right")
     assert reader.is_proven(blob)
-    assert not reader.is_discarded
+    assert not reader.file.is_unlinked
+    assert read(reader.file, 1, 3) == b"igh"
     assert not folder.exists()
-    reader.close()
+    reader.file.close()
 
 
 @pytest.mark.parametrize(
@@ -140,6 +155,8 @@ def test_the_proven_file_is_moved_to_its_place(folder: Path, tmp_path: Path) -> 
         {ANNOUNCEMENT: "x", DATA: ""},
         {DATA: "the beginning of something"},
         {ANNOUNCEMENT: "7", PROOF: "99", DATA: "begin"},
+        {ANNOUNCEMENT: "7 team/app", DATA: "begin"},
+        {ANNOUNCEMENT: "7 team/app", DATA: "begin", CHECKSUMS: "of something else"},
     ],
 )
 def test_a_crash_leaves_nothing_to_believe(folder: Path, left: dict[str, str]) -> None:
@@ -149,4 +166,125 @@ def test_a_crash_leaves_nothing_to_believe(folder: Path, left: dict[str, str]) -
         (folder / name).write_text(text)
     ingest = owned(folder)
     assert (ingest.announced, ingest.size) == (None, 0)
+    ingest.release()
+
+
+CONTENT = bytes(range(251)) * 400  # three pieces, and some
+
+
+def arriving(folder: Path, count: int) -> OwnedIngest:
+    """Return a blob in our hands of which so much has come."""
+    ingest = owned(folder)
+    ingest.announce(len(CONTENT), REPOSITORY)
+    ingest.append([CONTENT[:count]])
+    return ingest
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one byte of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        [byte] = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+@given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=6))
+def test_what_is_read_is_what_came(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    """In whole pieces, as they come; the last one, which is short, with the proof."""
+    folder = tmp_path_factory.mktemp("ingest") / "flight"
+    ingest = arriving(folder, 0)
+    reader = ingest.reader(len(CONTENT))
+    for start, end in itertools.pairwise([0, *sorted(cuts), len(CONTENT)]):
+        ingest.append([CONTENT[start:end]])
+        assert reader.checked == end - end % CHECKED_BYTES
+        if reader.checked:
+            assert read(reader, 1, reader.checked - 1) == CONTENT[1 : reader.checked]
+    assert reader.size == len(CONTENT)
+    ingest.prove()
+    assert reader.checked == len(CONTENT)
+    assert read(reader, 0, len(CONTENT)) == CONTENT
+    reader.close()
+    ingest.release()
+
+
+@pytest.mark.parametrize("file", [DATA, CHECKSUMS])
+async def test_what_rotted_while_it_arrives_is_not_given(folder: Path, file: str) -> None:
+    """A slow device reads hours behind: the disk has forgotten a byte meanwhile."""
+    ingest = arriving(folder, 2 * CHECKED_BYTES)
+    flip(folder / file, 20)  # of its first piece; of its second piece's checksum
+    for reader in (ingest.reader(len(CONTENT)), followed(folder).file):
+        rotten, good = (0, CHECKED_BYTES) if file == DATA else (CHECKED_BYTES, 0)
+        assert await reader.read(good, 100) == CONTENT[good : good + 100]
+        with pytest.raises(RottenArrivalError):
+            reader.read_now(rotten + 100, 1)
+        with pytest.raises(RottenArrivalError):
+            await reader.read(0, 2 * CHECKED_BYTES)
+        reader.close()
+    ingest.release()
+
+
+async def test_what_was_cut_while_it_arrives_is_not_given(folder: Path) -> None:
+    """As above."""
+    ingest = arriving(folder, 2 * CHECKED_BYTES)
+    reader = ingest.reader(len(CONTENT))
+    os.truncate(folder / DATA, CHECKED_BYTES + 5)
+    assert reader.read_now(CHECKED_BYTES, 1) is None
+    with pytest.raises(RottenArrivalError):
+        await reader.read(CHECKED_BYTES, 1)
+    reader.close()
+    ingest.release()
+
+
+@pytest.mark.parametrize("file", [DATA, CHECKSUMS])
+def test_what_rotted_after_its_owner_died_is_not_gone_on_with(folder: Path, file: str) -> None:
+    """Its digest would be wrong, but only at its end."""
+    arriving(folder, 2 * CHECKED_BYTES).release()
+    flip(folder / file, 20)
+    ingest = owned(folder)
+    with pytest.raises(RottenArrivalError):
+        list(ingest.left())
+    ingest.discard()
+
+
+@pytest.mark.parametrize("left_bytes", [0, 3, 8, 11, 16])
+def test_checksums_that_a_dead_owner_did_not_write_are_written(
+    folder: Path, left_bytes: int
+) -> None:
+    """It died between the bytes and their checksums, or in the middle of one."""
+    arriving(folder, 2 * CHECKED_BYTES + 7).release()
+    os.truncate(folder / CHECKSUMS, len(length_header(0)) + left_bytes)
+    ingest = owned(folder)
+    reader = ingest.reader(len(CONTENT))
+    assert reader.checked == left_bytes // 8 * CHECKED_BYTES
+    assert b"".join(ingest.left()) == CONTENT[: 2 * CHECKED_BYTES + 7]
+    assert reader.checked == 2 * CHECKED_BYTES
+    ingest.append([CONTENT[2 * CHECKED_BYTES + 7 :]])
+    ingest.prove()
+    assert read(reader, 0, len(CONTENT)) == CONTENT
+    reader.close()
+    ingest.release()
+
+
+def test_nothing_is_appended_to_what_was_not_read(folder: Path) -> None:
+    """Its checksums would be of other bytes."""
+    arriving(folder, 7).release()
+    ingest = owned(folder)
+    with pytest.raises(ValueError, match="gap"):
+        ingest.append([b"more"])
+    ingest.discard()
+
+
+def test_a_full_disk_is_tried_again_where_it_was_full(folder: Path) -> None:
+    """What was written stays, and is hashed once."""
+    ingest = arriving(folder, 0)
+    reader = ingest.reader(len(CONTENT))
+    chunks = [CONTENT[:50_000], CONTENT[50_000:]]
+    os.pwrite(ingest.descriptor, CONTENT[:70_000], 0)  # as far as the first try came
+    ingest.append(chunks, from_size=0)
+    ingest.prove()
+    assert read(reader, 0, len(CONTENT)) == CONTENT
+    reader.close()
     ingest.release()

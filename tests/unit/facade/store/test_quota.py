@@ -15,7 +15,6 @@ from facade.store.file_lock import lock_exclusively
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.partials import ABANDONED_SECONDS, RESUMED_WITHIN_SECONDS
-from facade.store.piece_checksums import PieceHasher
 from facade.store.quarantine import MAX_FILES, Quarantine
 from facade.store.reconcile import ORPHANED_SECONDS
 from shared.oci import Digest, Kind, RepositoryName
@@ -47,10 +46,8 @@ def begin(store: BlobStore, content: bytes, announced: int | None = None) -> Own
 
 def keep(store: BlobStore, content: bytes, digest: Digest | None = None) -> Digest:
     """Store a content, without asking for room."""
-    key, hasher = key_of(content, digest), PieceHasher()
-    ingest = begin(store, content)
-    hasher.update(content)
-    store.commit(ingest, key, hasher.finish(), len(content))
+    key = key_of(content, digest)
+    store.commit(begin(store, content), key, len(content))
     return key.digest
 
 
@@ -251,12 +248,11 @@ async def test_an_eviction_leaves_no_blob_without_its_checksums(store: BlobStore
 async def test_a_blob_on_its_way_to_its_place_counts_once(store: BlobStore) -> None:
     """Else others go for it, and what was left of them: while somebody makes room it waits."""
     whole = content("a")
-    ingest, hasher = begin(store, whole), PieceHasher()
-    hasher.update(whole)
+    ingest = begin(store, whole)
     evictor = os.open(store.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
     assert lock_exclusively(evictor)
     committing = asyncio.create_task(
-        asyncio.to_thread(store.commit, ingest, key_of(whole), hasher.finish(), len(whole))
+        asyncio.to_thread(store.commit, ingest, key_of(whole), len(whole))
     )
     await asyncio.sleep(0.2)  # it has come as far as it may
     assert partials(store) == 1

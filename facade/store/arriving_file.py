@@ -1,0 +1,115 @@
+"""A growing file, open for reading: what it gives is what came.
+
+Each piece is held against its checksum, as those of a stored blob are: who reads behind may be
+hours behind, and goes on reading the same file when it lies at its place.
+"""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import define
+
+from facade.store.cached_read import read_at, read_now
+from facade.store.file_lock import is_locked
+from facade.store.inode import Inode, inode_of, is_file_at
+from facade.store.piece_checksums import (
+    checked_bytes,
+    checked_span,
+    checksums_span,
+    have_checksums,
+)
+
+DATA: Final = "data"
+CHECKSUMS: Final = "checksums"
+
+
+class RottenArrivalError(OSError):
+    """The disk gives something else than what came."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.EIO, what)
+
+
+@define(eq=False)
+class ArrivingFile:
+    """The bytes of a blob of this length, as far as they have come, and their checksums."""
+
+    length: int
+    _data: int
+    _checksums: int
+
+    @classmethod
+    def open(cls, folder: Path, length: int) -> Self:
+        """Open both; raises `OSError`."""
+        data = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return cls(length, data, os.open(folder / CHECKSUMS, os.O_RDONLY | os.O_CLOEXEC))
+        except BaseException:
+            os.close(data)
+            raise
+
+    def close(self) -> None:
+        """Close both."""
+        os.close(self._data)
+        os.close(self._checksums)
+
+    @property
+    def inode(self) -> Inode:
+        """A new attempt has another one."""
+        return inode_of(self._data)
+
+    @property
+    def checked(self) -> int:
+        """How many bytes have come and have their checksums."""
+        return min(checked_bytes(os.fstat(self._checksums).st_size, self.length), self.size)
+
+    @property
+    def size(self) -> int:
+        """How many bytes have come."""
+        return os.fstat(self._data).st_size
+
+    @property
+    def is_unlinked(self) -> bool:
+        """Tell whether it has no name any more."""
+        return os.fstat(self._data).st_nlink == 0
+
+    @property
+    def has_owner(self) -> bool:
+        """Tell whether somebody still writes it."""
+        return is_locked(self._data)
+
+    def lies_at(self, path: Path) -> bool:
+        """Tell whether it is the file there; raise `OSError`."""
+        return is_file_at(self._data, path)
+
+    def read_now(self, offset: int, count: int) -> memoryview | None:
+        """Return `count` of the checked bytes; None where they have to be waited for.
+
+        Raises `RottenArrivalError`, `OSError`.
+        """
+        start, size = checked_span(offset, count, self.length)
+        content = read_now(self._data, start, size)
+        if content is None:
+            return None
+        at, checksums_size = checksums_span(start, size)
+        checksums = read_now(self._checksums, at, checksums_size)
+        if checksums is None:
+            return None
+        return _checked(content, checksums)[offset - start :][:count]
+
+    async def read(self, offset: int, count: int) -> memoryview:
+        """Return them, whatever it takes."""
+        start, size = checked_span(offset, count, self.length)
+        content = await read_at(self._data, start, size)
+        checksums = await read_at(self._checksums, *checksums_span(start, size))
+        if len(content) != size:
+            raise RottenArrivalError("the file is shorter than it was")
+        return _checked(content, checksums)[offset - start :][:count]
+
+
+def _checked(content: bytes | bytearray, checksums: bytes | bytearray) -> memoryview:
+    if not have_checksums(content, checksums):
+        raise RottenArrivalError("a piece is not what came")
+    return memoryview(content)

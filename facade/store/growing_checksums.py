@@ -1,0 +1,66 @@
+"""The checksums of an arriving blob, in the hands of its only writer.
+
+They are on the disk before anybody reads the bytes that they are of, in any process; and they
+outlive a dead owner: whoever takes over holds what it left against them.
+"""
+
+import os
+
+from attrs import define, field
+
+from facade.store.arriving_file import RottenArrivalError
+from facade.store.piece_checksums import LENGTH_BYTES, PieceHasher, length_header
+
+
+@define(eq=False)
+class GrowingChecksums:
+    """Their file, to be appended to."""
+
+    descriptor: int
+    _hasher: PieceHasher = field(factory=PieceHasher, init=False)
+    _unwritten: bytearray = field(factory=bytearray, init=False)
+    _written_to: int = field(default=LENGTH_BYTES, init=False)
+
+    @property
+    def hashed(self) -> int:
+        """How many bytes of the blob were taken in."""
+        return self._hasher.taken
+
+    def begin(self, length: int) -> None:
+        """Say how long the blob will be."""
+        write_all(self.descriptor, length_header(length), 0)
+
+    def is_of(self, length: int) -> bool:
+        """Tell whether that was said of a blob of this length."""
+        return os.pread(self.descriptor, LENGTH_BYTES, 0) == length_header(length)
+
+    def take(self, chunk: bytes | memoryview) -> None:
+        """Take in the next bytes of the blob."""
+        self._hasher.update(chunk)
+
+    def write(self) -> None:
+        """Write what is not there yet; may be tried again where the disk is full.
+
+        Raises `OSError`, and `RottenArrivalError` where those of a dead owner are others.
+        """
+        self._unwritten += self._hasher.pop()
+        there = os.pread(self.descriptor, len(self._unwritten), self._written_to)
+        if not self._unwritten.startswith(there):
+            raise RottenArrivalError("what was left is not what had come")
+        write_all(self.descriptor, self._unwritten[len(there) :], self._written_to + len(there))
+        self._written_to += len(self._unwritten)
+        self._unwritten.clear()
+
+    def finish(self) -> None:
+        """Write all there are: nothing more comes."""
+        self._hasher.end()
+        self.write()
+
+
+def write_all(descriptor: int, content: bytes | bytearray | memoryview, offset: int) -> int:
+    """Write everything; return the offset behind it. Raises `OSError`."""
+    rest = memoryview(content)
+    while rest:  # a signal, or the last bytes that the disk had
+        written = os.pwrite(descriptor, rest, offset)
+        offset, rest = offset + written, rest[written:]
+    return offset
