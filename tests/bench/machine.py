@@ -4,11 +4,15 @@ import os
 import platform
 import ssl
 import subprocess
+from pathlib import Path
 
 from attrs import field, frozen
 from OpenSSL import SSL
 
 from deploy.dev import debian
+
+# What paces (BBR, without fq) spends a timer on each packet of whoever sends faster than it allows.
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 def load_average() -> float:
@@ -22,6 +26,7 @@ class Machine:
 
     cores: int = field(factory=lambda: len(os.sched_getaffinity(0)))
     load: float = field(factory=load_average)
+    congestion_control: str = field(factory=lambda: _CONGESTION_CONTROL.read_text().strip())
     python: str = field(factory=platform.python_version)
     openssl: str = ssl.OPENSSL_VERSION
     facade_openssl: str = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()
@@ -37,7 +42,9 @@ class Machine:
 
     def __str__(self) -> str:
         """Everything of it, in a line."""
-        facts = f"{self.cores} cores, load {self.load:.1f} at the beginning"
+        facts = (
+            f"{self.cores} cores, {self.congestion_control}, load {self.load:.1f} at the beginning"
+        )
         parts = (
             f"Python {self.python}, {self.openssl}",
             f"facade with {self.facade_openssl}",
