@@ -212,15 +212,20 @@ class StoreMachine(RuleBasedStateMachine):
     def rot_in_the_middle(
         self, name: str, herd: list[Asker], late: list[Asker], byte: int, at: int
     ) -> None:
-        """A disk forgets what has come, some of which was read; others come and read it."""
+        """A disk forgets what has come, some of which was read; others come and read it.
+
+        Whoever notices is cut; it is kept all the same, and found rotten when it is read as stored.
+        """
+        rotten: set[str] = set()
 
         async def rot(_: Sequence[asyncio.Task[Body]]) -> None:
             path = self.world.partial(self._host(herd[0].host), CONTENTS[name])
             if path.exists():
                 _flip(path, at)
-                self._rotten.add(name)
+                rotten.add(name)
 
         self._run(self._held(name, byte, herd, rot, late))
+        self._rotten |= rotten
 
     @invariant()
     def the_quota_is_kept(self) -> None:
