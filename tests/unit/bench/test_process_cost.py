@@ -1,10 +1,11 @@
 """CPU time, memory and sockets of processes, as the benchmark reads them."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.bench.process_cost import cpu_seconds, open_sockets, resident_bytes, tree
 
@@ -37,18 +38,48 @@ def test_children_that_run_count() -> None:
             child.kill()
 
 
+@contextmanager
+def stepping(*steps: str) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Give a process of its own, and what has it take the next step.
+
+    Ours has other tests' children, and memory that an earlier one touched.
+    """
+    program = "import os, socket\ninput()\n" + "\nprint(flush=True)\ninput()\n".join(steps)
+    with subprocess.Popen(
+        [sys.executable, "-c", f"print(flush=True)\n{program}\nprint(flush=True)\ninput()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        asked, done = child.stdin, child.stdout
+        assert done.readline()
+
+        def step() -> None:
+            asked.write(b"\n")
+            asked.flush()
+            assert done.readline()
+
+        try:
+            yield child.pid, step
+        finally:
+            child.kill()
+
+
 def test_memory_that_is_touched_is_resident() -> None:
     """What a stopped device costs is read so."""
-    before = resident_bytes([os.getpid()])
-    held = bytearray(os.urandom(MIB)) * 32
-    assert resident_bytes([os.getpid()]) - before >= 24 * MIB
-    assert len(held) == 32 * MIB
+    with stepping(f"held = bytearray(os.urandom({MIB})) * 32") as (pid, step):
+        before = resident_bytes([pid])
+        step()
+        assert resident_bytes([pid]) - before >= 24 * MIB
 
 
 def test_open_sockets_are_counted() -> None:
     """A server that has given devices up has no memory for them."""
-    before = open_sockets([os.getpid()])
-    one, other = socket.socketpair()
-    with one, other:
-        assert open_sockets([os.getpid()]) == before + 2
-    assert open_sockets([os.getpid()]) == before
+    open_two, close_both = "one, other = socket.socketpair()", "one.close(); other.close()"
+    with stepping(open_two, close_both) as (pid, step):
+        assert open_sockets([pid]) == 0
+        step()
+        assert open_sockets([pid]) == 2
+        step()
+        assert open_sockets([pid]) == 0
