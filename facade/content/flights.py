@@ -19,7 +19,7 @@ from facade.content.source import Piece
 from facade.pulls.payer import PaidDownload, Payer
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
-from facade.store.ingest_file import FollowedIngest, OwnedIngest, is_owned
+from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
 from facade.store.inode import Inode
 from facade.store.layout import FlightKey
 from shared.approved_connection import ApprovedConnection
@@ -179,13 +179,8 @@ class Flights:
 
     def _arrives_elsewhere(self, key: FlightKey) -> bool:
         """Tell whether another process brings it by now: to read along costs nothing."""
-        ingest = FollowedIngest.open(self._store.layout.flight(key))
-        if ingest is None:
-            return False
-        try:
-            return ingest.file.has_owner
-        finally:
-            ingest.file.close()
+        folder = self._store.layout.flight(key)
+        return Announcement.read(folder) is not None and is_owned(folder)
 
     async def land(self) -> None:
         """Stop every flight, keeping what has come."""
