@@ -10,6 +10,15 @@ from contextlib import contextmanager
 from tests.bench.process_cost import cpu_seconds, open_sockets, resident_bytes, tree
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
+STEPPING = """
+import os, socket, sys
+for step in sys.argv[1:]:
+    print(flush=True)
+    input()
+    exec(step)
+print(flush=True)
+input()
+"""
 MIB = 1024 * 1024
 
 
@@ -44,9 +53,8 @@ def stepping(*steps: str) -> Iterator[tuple[int, Callable[[], None]]]:
 
     Ours has other tests' children, and memory that an earlier one touched.
     """
-    program = "import os, socket\ninput()\n" + "\nprint(flush=True)\ninput()\n".join(steps)
     with subprocess.Popen(
-        [sys.executable, "-c", f"print(flush=True)\n{program}\nprint(flush=True)\ninput()"],
+        [sys.executable, "-c", STEPPING, *steps],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:
