@@ -112,4 +112,4 @@ class ArrivingFile:
 def _checked(content: bytes | bytearray, checksums: bytes | bytearray) -> memoryview:
     if not have_checksums(content, checksums):
         raise RottenArrivalError("a piece is not what came")
-    return memoryview(content)
+    return memoryview(content).toreadonly()

@@ -100,7 +100,7 @@ class StoredBlob:
     def _checked(self, start: int, content: bytes | bytearray) -> memoryview:
         if not self._checksums.hold(start, content):
             raise RottenBlobError("a piece is not what was stored")
-        return memoryview(content)
+        return memoryview(content).toreadonly()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import random
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from typing_extensions import override
 
-from facade.devices.device_transport import TURN_BYTES
+from facade.devices.device_transport import QUIET_TURNS, TURN_BYTES
 from tests.support.device_socket import End, fill_kernel
 from tests.support.eventually import eventually
 from tests.support.noted_connections import Connection, Connections, DeviceTls, Notes
@@ -118,9 +119,14 @@ async def test_nothing_is_received_while_reading_is_paused(connections: Connecti
         made.transport.pause_reading()
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def unchanging_view(buffer: bytearray) -> memoryview:
+    """Return a view of a copy, which waits as it is."""
+    return memoryview(bytes(buffer))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, unchanging_view])
 async def test_a_buffer_may_change_once_it_was_written(
-    connections: Connections, kind: type[bytes] | type[bytearray] | type[memoryview]
+    connections: Connections, kind: Callable[[bytearray], bytes | bytearray | memoryview]
 ) -> None:
     """What waits is a copy: OpenSSL has begun the record, and is to be given the same again."""
     made = await connections.connect(reads_late=True)
@@ -158,23 +164,39 @@ async def test_a_protocol_that_does_not_stop_loses_nothing(connections: Connecti
     await made.notes.until_not_paused()
 
 
-async def test_nothing_is_kept_back_behind_the_turn_in_which_it_was_written(
+def is_corked(connection: Connection) -> bool:
+    """Tell whether the kernel keeps back what makes no full packet."""
+    return bool(connection.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK))
+
+
+async def test_records_leave_in_full_packets_while_there_are_more(
     connections: Connections,
 ) -> None:
-    """Records leave in full packets, and the last of them do not wait for more."""
+    """And the last of them do not wait: a few turns without a write, and nothing is kept back."""
     made = await connections.connect()
-    corked = (socket.IPPROTO_TCP, socket.TCP_CORK)
     assert made.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     made.transport.write(some_bytes(RECORD))
-    assert not made.accepted.getsockopt(*corked)  # one record: nothing to put together
-    made.transport.write(some_bytes(RECORD + 1))
-    assert made.accepted.getsockopt(*corked)
+    assert not is_corked(made)  # one record: nothing to put together
+    for _ in range(3):
+        made.transport.write(some_bytes(RECORD + 1))
+        for _ in range(QUIET_TURNS):
+            assert is_corked(made)
+            await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert not made.accepted.getsockopt(*corked)
-    await asyncio.to_thread(made.device.read_exactly, 2 * RECORD + 1)
+    assert not is_corked(made)
+    await asyncio.to_thread(made.device.read_exactly, RECORD + 3 * (RECORD + 1))
     made.transport.write(some_bytes(PIECE))
-    made.transport.abort()  # in the same turn
+    made.transport.abort()  # while it is kept back
     await made.notes.until_lost()
+
+
+async def test_the_end_of_what_waited_is_not_kept_back(connections: Connections) -> None:
+    """While the device takes nothing there is more to send; then there is not."""
+    made = await connections.connect(reads_late=True)
+    written = await write_until_it_waits(made)
+    assert is_corked(made)
+    assert await asyncio.to_thread(made.device.read_exactly, len(written)) == written
+    await eventually(lambda: not is_corked(made))
 
 
 async def test_a_device_that_takes_everything_lets_others_have_their_turn(
