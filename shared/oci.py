@@ -49,7 +49,7 @@ class Hasher(Protocol):
         """Return a hash that goes on from here on its own."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Digest:
     """`sha256:<64 hex>` or `sha512:<128 hex>`, lower case (OCI image specification)."""
 
@@ -83,7 +83,7 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-@frozen
+@frozen(cache_hash=True)
 class RepositoryName:
     """A repository's full name within its registry, such as `team/gateway/app`."""
 

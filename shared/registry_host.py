@@ -30,7 +30,7 @@ class InvalidRegistryHostError(SafeMessage, ValueError):
     """The text is not a canonical `host[:port]`."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class RegistryHost:
     """`name[:port]`: a lower-case DNS name or a dotted IPv4 address; never `:443`, never IPv6."""
 

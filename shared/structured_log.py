@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -97,6 +97,10 @@ class RenderedFields:
 
     members: bytes  # `,"name":value` of each
 
+    def __add__(self, others: "RenderedFields") -> "RenderedFields":
+        """Return these and others, which have no name in common."""
+        return RenderedFields(self.members + others.members)
+
 
 def rendered_fields(**fields: object) -> RenderedFields:
     """Return fields for the `rendered` of lines that have none of them otherwise.
@@ -131,8 +135,9 @@ def render(
     if error is not None:
         line["exception"] = describe_exception(error)
     for field, value in fields.items():
-        if field in FIELDS:  # none of which is one of the line's own
-            line[field] = shown(field, value)
+        show = FIELDS.get(field)
+        if show is not None:  # none of these is one of the line's own
+            line[field] = None if value is None else show(value)
         else:
             line.setdefault(bounded_text(field), REDACTED)
     return orjson.dumps(line)[:-1] + rendered.members + b"}\n"
@@ -149,23 +154,31 @@ def _second(unix_seconds: int) -> str:
 
 
 def _configure_structlog(level: LogLevel, writer: LineWriter) -> None:
+    filtering = structlog.make_filtering_bound_logger(_LEVELS[level])
     structlog.configure(
-        processors=[_render_event],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[],
+        wrapper_class=type("_BoundLogger", (filtering,), {"_proxy_to_logger": _log_event}),
         logger_factory=lambda *_: _Lines(writer),
         cache_logger_on_first_use=False,
     )
 
 
-def _render_event(_: object, level: str, event_dict: MutableMapping[str, Any]) -> bytes:
-    logger, event = event_dict.pop("logger_name", ""), event_dict.pop("event", None)
-    error = _error(event_dict.pop("exc_info", None))
-    context = _context.get()
+def _log_event(self: Any, level: str, event: str | None = None, /, **fields: Any) -> None:
+    """Write one line: in place of structlog's chain of processors, which costs half a line more."""
+    error = _error(fields.pop("exc_info", None))
     rendered = _NO_FIELDS
-    if type(event_dict.get("rendered")) is RenderedFields:
-        rendered = event_dict.pop("rendered")
-    fields = {**context, **event_dict} if context else event_dict
-    return render(level, str(logger), event, fields, error, rendered=rendered)
+    if type(fields.get("rendered")) is RenderedFields:
+        rendered = fields.pop("rendered")
+    context = _context.get()
+    line = render(
+        level,
+        self._context["logger_name"],
+        event,
+        {**context, **fields} if context else fields,
+        error,
+        rendered=rendered,
+    )
+    getattr(self._logger, level)(line)
 
 
 def _error(exc_info: object) -> BaseException | None:

@@ -96,10 +96,12 @@ class BackgroundProofs:
         """How many are being proven now."""
         return len(self._running)
 
-    def note_use(self, asked: Authorized, right: Right, membership: Membership) -> None:
-        """Prove a membership again if it is old, nobody is at it, and there is a place."""
-        if time.time() - membership.proven_at < PROOF_HOLDS_SECONDS:
-            return
+    def is_due(self, membership: Membership) -> bool:
+        """Tell whether a membership was proven so long ago that its use is to be noted."""
+        return time.time() - membership.proven_at >= PROOF_HOLDS_SECONDS
+
+    def note_use(self, asked: Authorized, right: Right) -> None:
+        """Prove a right again, if nobody is at it and there is a place."""
         if right in self._running or len(self._running) >= MAX_PROOFS_AT_ONCE:
             return
         if self._is_paused(right) or self._is_paused(right.key.access_key):

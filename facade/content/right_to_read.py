@@ -44,10 +44,9 @@ class RightToRead:
 
     def membership(self, asked: Authorized) -> Membership | None:
         """Return the asker's right, where it was proven; one that is old is proven again soon."""
-        right = right_of(asked)
-        membership = self._store.may_read(right.key, right.repository)
-        if membership is not None:
-            self._proofs.note_use(asked, right, membership)
+        membership = self._store.may_read(flight_key(asked), asked.pull.repository)
+        if membership is not None and self._proofs.is_due(membership):
+            self._proofs.note_use(asked, right_of(asked))
         return membership
 
     async def is_proven(self, asked: Asked) -> bool:

@@ -3,6 +3,7 @@
 import time
 from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 from attrs import define, field
 
@@ -14,6 +15,7 @@ from shared.approved_connection import ApprovedConnection
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
 
 REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
+REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
 _log = get_logger("facade.pull")
 
 
@@ -45,20 +47,26 @@ class Exchanges:
     def tell(self, exchange: Exchange, status: int | None) -> None:
         """Tell of a request that has ended; without a status there was no whole answer."""
         pull = exchange.pull
+        device = exchange.device.id if exchange.device else None
+        connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
         self._log.info(
             "answered",
             request_id=exchange.request_id,
-            device=exchange.device.id if exchange.device else None,
-            connection=exchange.connection.id if exchange.connection else None,
             status=status,
             outcome="answered" if status else "aborted",
             bytes=exchange.body_bytes,
             duration_ms=seconds * 1000,
             reason=exchange.reason,
-            rendered=_asked(exchange.method, pull),
+            rendered=_between(device, connection) + _asked(exchange.method, pull),
         )
+
+
+@lru_cache(REMEMBERED_PAIRS)
+def _between(device: str | None, connection: UUID | None) -> RenderedFields:
+    """Return who asked, and through which connection."""
+    return rendered_fields(device=device, connection=connection)
 
 
 @lru_cache(REMEMBERED_PULLS)

@@ -43,7 +43,7 @@ class ApiVersionCheck:
     """`GET /v2/`."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Pull:
     """A manifest or blob of a repository on a host, by digest."""
 

@@ -4,7 +4,6 @@ Pure. Adding, removing and looking up cost what one place costs, however many co
 are, of one host or of many.
 """
 
-from collections.abc import Iterator
 from itertools import chain
 
 from attrs import define, field
@@ -36,9 +35,12 @@ class ConnectionIndex:
         places = self._by_host.get(host)
         if places is None:
             return ()
-        return tuple(
-            connection for prefix in _prefixes(repository) for connection in places.get(prefix, ())
-        )
+        covering: tuple[ApprovedConnection, ...] = ()
+        prefix = str(repository)
+        while prefix:
+            covering += places.get(prefix, ())
+            prefix = prefix.rpartition("/")[0]
+        return covering + places.get(_WHOLE_HOST, ())
 
     def add(self, connection: ApprovedConnection) -> None:
         """Take in a connection."""
@@ -60,12 +62,3 @@ class ConnectionIndex:
 def _prefix(connection: ApprovedConnection) -> str:
     prefix = connection.document.repository_prefix
     return str(prefix) if prefix is not None else _WHOLE_HOST
-
-
-def _prefixes(repository: RepositoryName) -> Iterator[str]:
-    """Yield every prefix that covers the repository: itself first, the whole host last."""
-    prefix = str(repository)
-    while prefix:
-        yield prefix
-        prefix = prefix.rpartition("/")[0]
-    yield _WHOLE_HOST

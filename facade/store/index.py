@@ -91,7 +91,7 @@ class Index:
         except sqlite3.Error as error:
             self._note_failure(error)
             return None
-        if known is None or right in self._unwritten_ends:
+        if known is None or (self._unwritten_ends and right in self._unwritten_ends):
             return None
         return known
 

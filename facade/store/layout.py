@@ -20,7 +20,7 @@ DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-@frozen
+@frozen(cache_hash=True)
 class FlightKey:
     """What one download serves: a digest, on one connection's access key."""
 

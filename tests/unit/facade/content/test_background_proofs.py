@@ -93,7 +93,8 @@ class Scene:
         """Use a right."""
         membership = self.membership(used)
         assert membership is not None
-        self.proofs.note_use(used.asked, used.right, membership)
+        if self.proofs.is_due(membership):
+            self.proofs.note_use(used.asked, used.right)
 
     def is_young(self, used: Used) -> bool:
         """Tell whether it was proven just now."""
