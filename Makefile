@@ -62,8 +62,9 @@ format: $(INSTALLED) ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path
-	@$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(ROUNDS:%=--rounds %) $(SIZE:%=--size %) $(JSON:%=--json %)
+bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path CONGESTION=bbr
+	@$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(ROUNDS:%=--rounds %) $(SIZE:%=--size %) $(JSON:%=--json %) \
+	  $(CONGESTION:%=--congestion %)
 
 .PHONY: faults
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some

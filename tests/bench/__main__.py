@@ -12,15 +12,18 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from attrs import evolve
 
 from deploy.dev.debian import DebianError
 from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
+from tests.bench import own_network
 from tests.bench.generators import MeasurementError
 from tests.bench.machine import Machine
 from tests.bench.measures import first_byte, herd, manifests, memory, processes, sessions, warm
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
+from tests.bench.own_network import NoOwnNetworkError
 from tests.bench.report import text, write_json
 from tests.bench.scene import FOLDER, running
 
@@ -59,7 +62,13 @@ class _ByteSize(click.ParamType[int]):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where every round is written to.",
 )
-def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None:
+@click.option(
+    "--congestion",
+    default="cubic",  # Linux's own default
+    type=click.Choice(own_network.available()),
+    help="TCP congestion control of all servers.",
+)
+def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path, congestion: str) -> None:
     """Measure the facade beside nginx and distribution."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -69,7 +78,7 @@ def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path) -> None
         click.echo(f"bench: {time.monotonic() - began:5.0f} s  {words}", err=True)
 
     options, observations = Options(rounds, size, only), Observations()
-    machine, status = _machine(), 0
+    machine, status = _machine(congestion), 0
     try:
         with running(say) as scene:
             _measure(Measuring(scene, options, observations))
@@ -87,12 +96,18 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 a h
     raise MeasurementError(f"stopped by {signal.Signals(number).name}")
 
 
-def _machine() -> Machine:
+def _machine(congestion: str) -> Machine:
+    """Fetch what runs; then leave the network that it is fetched from."""
     try:
-        return Machine()
+        machine = Machine()
     except DebianError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(FAILED)
+    try:
+        own_network.enter(congestion)
+    except NoOwnNetworkError as error:
+        click.echo(f"bench: on the machine's network, as it is: {error}", err=True)
+    return evolve(machine, congestion_control=own_network.congestion_control())
 
 
 def _measure(measuring: Measuring) -> None:

@@ -4,15 +4,12 @@ import os
 import platform
 import ssl
 import subprocess
-from pathlib import Path
 
 from attrs import field, frozen
 from OpenSSL import SSL
 
 from deploy.dev import debian
-
-# What paces (BBR, without fq) spends a timer on each packet of whoever sends faster than it allows.
-_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+from tests.bench import own_network
 
 
 def load_average() -> float:
@@ -26,7 +23,7 @@ class Machine:
 
     cores: int = field(factory=lambda: len(os.sched_getaffinity(0)))
     load: float = field(factory=load_average)
-    congestion_control: str = field(factory=lambda: _CONGESTION_CONTROL.read_text().strip())
+    congestion_control: str = field(factory=own_network.congestion_control)
     python: str = field(factory=platform.python_version)
     openssl: str = ssl.OPENSSL_VERSION
     facade_openssl: str = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()

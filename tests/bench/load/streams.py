@@ -41,19 +41,19 @@ class Pull:
             raise WrongAnswerError("other bytes came")
         return True
 
-    def _body_of(self, piece: bytes) -> bytes | bytearray:
+    def _body_of(self, piece: memoryview) -> memoryview | bytearray:
         """Return what of the piece is behind the head."""
         head = self._head
         assert head is not None
         head += piece
         parsed = Head.parse(head)
         if parsed is None:
-            return b""
+            return bytearray()
         parsed.require(self._asked.length)
         self._head = None
         return head[parsed.size :]
 
-    def _take(self, body: bytes | bytearray) -> None:
+    def _take(self, body: memoryview | bytearray) -> None:
         self._missing -= len(body)
         if self._missing < 0:
             raise WrongAnswerError("more bytes came than were announced")
