@@ -203,14 +203,14 @@ class DeviceTransport(asyncio.Transport):
         self._watch_cork()
 
     def _watch_cork(self) -> None:
-        if not self._is_cork_watched:
+        if self._is_corked and not self._is_cork_watched:
             self._is_cork_watched = True
             self._loop.call_soon(self._uncork_when_quiet)
 
     def _uncork_when_quiet(self) -> None:
         self._is_cork_watched = False
-        if not self._is_open or self._unsent:  # there is more to send, and then it is watched again
-            return
+        if not self._is_open or self._unsent or (self._is_paused and not self._is_closing):
+            return  # what is to come is watched for again
         if self._quiet_turns < QUIET_TURNS:
             self._quiet_turns += 1
             self._watch_cork()
@@ -236,10 +236,9 @@ class DeviceTransport(asyncio.Transport):
         self._loop.remove_writer(self._socket)
         if self._is_closing:
             self._say_goodbye()
+            self._watch_cork()
         else:
             self._resume_protocol()
-        if self._is_corked:
-            self._watch_cork()
 
     def _is_answered(self) -> bool:
         """Tell whether the kernel took the answer to a KeyUpdate."""
@@ -268,6 +267,7 @@ class DeviceTransport(asyncio.Transport):
         if self._is_paused and self._is_open:
             self._is_paused = False
             self._protocol.resume_writing()
+            self._watch_cork()
 
     def _watch(self) -> None:
         """Have the loop tell of what the device sends, or not, as things are now."""
