@@ -278,7 +278,12 @@ def _key(host: Host, content: Content) -> FlightKey:
 
 def _copy(left: Path, to: Path) -> None:
     """Copy a folder that is in use; the index as SQLite would recover it."""
-    shutil.copytree(left, to, ignore=shutil.ignore_patterns("index.sqlite3*"))
+    try:
+        shutil.copytree(left, to, ignore=shutil.ignore_patterns("index.sqlite3*"))
+    except shutil.Error as error:
+        failed: list[tuple[str, str, str]] = error.args[0]
+        if any(Path(source).exists() for source, _, _ in failed):
+            raise  # else it went meanwhile, as if it had crashed a moment later
     source, target = Layout(left).index, Layout(to).index
     with (
         contextlib.closing(sqlite3.connect(source)) as old,

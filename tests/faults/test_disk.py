@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.mounts import read_only, small_disk
+from tests.support.rot import rot
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.pulls import outcome_of
@@ -50,15 +51,6 @@ async def machine(
     return Machine(facade, facade.device(issued), upstream, disk / "cache")
 
 
-def _flip(at: int) -> Callable[[Path], None]:
-    def flip(path: Path) -> None:
-        content = bytearray(path.read_bytes())
-        content[at] ^= 1
-        path.write_bytes(content)
-
-    return flip
-
-
 def _cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 1)
 
@@ -68,13 +60,13 @@ def _forget_checksums(path: Path) -> None:
 
 
 def _other_checksums(path: Path) -> None:
-    _flip(0)(path.with_name(f"{path.name}.xxh3"))
+    rot(path.with_name(f"{path.name}.xxh3"), 0)
 
 
 ROT: dict[str, Callable[[Path], None]] = {
-    "first bit": _flip(0),
-    "in the middle": _flip(PIECE_BYTES - 7),
-    "last bit": _flip(-1),
+    "first bit": lambda path: rot(path, 0),
+    "in the middle": lambda path: rot(path, PIECE_BYTES - 7),
+    "last bit": lambda path: rot(path, -1),
     "cut": _cut,
     "emptied": lambda path: os.truncate(path, 0),
     "gone": lambda path: path.unlink(),

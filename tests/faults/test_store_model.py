@@ -26,6 +26,7 @@ from tests.faults.extent import extent
 from tests.faults.registry_answers import ANSWERS, CONTENTS, LONG_BLOBS, Entry, entry_of
 from tests.faults.stored_files import QuotaWatch
 from tests.faults.stored_world import Content, Host, World
+from tests.support.rot import rot
 from tests.support.simulators.behaviour import Holds
 
 EXAMPLES: Final = extent(12, 120)
@@ -190,7 +191,7 @@ class StoreMachine(RuleBasedStateMachine):
             case "cut" if path.stat().st_size:
                 os.truncate(path, at % path.stat().st_size)
             case _:
-                _flip(path, at)
+                rot(path, at)
         if asker is not None:
             self._pull(name, asker)
 
@@ -199,7 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
         """A disk forgets what a download left."""
         path = self.world.partial(self._host(host), CONTENTS[name])
         if path.exists():
-            _flip(path, at)
+            rot(path, at)
             self._spoiled.add((self._access_key(host), name))
 
     @rule(
@@ -218,13 +219,13 @@ class StoreMachine(RuleBasedStateMachine):
         """
         rotten: set[str] = set()
 
-        async def rot(_: Sequence[asyncio.Task[Body]]) -> None:
+        async def forget(_: Sequence[asyncio.Task[Body]]) -> None:
             path = self.world.partial(self._host(herd[0].host), CONTENTS[name])
             if path.exists():
-                _flip(path, at)
+                rot(path, at)
                 rotten.add(name)
 
-        self._run(self._held(name, byte, herd, rot, late))
+        self._run(self._held(name, byte, herd, forget, late))
         self._rotten |= rotten
 
     @invariant()
@@ -365,15 +366,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _access_key(self, host: str) -> str:
         return self._host(host).connection.access_key
-
-
-def _flip(path: Path, at: int) -> None:
-    """Change one bit, where there is any."""
-    rotten = bytearray(path.read_bytes())
-    if rotten:
-        rotten[at % len(rotten)] ^= 1
-        with path.open("r+b") as file:
-            file.write(rotten)
 
 
 TestStore = StoreMachine.TestCase

@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Facade
 from tests.support.facade_states import connect, pull_path, write_and_wait
+from tests.support.rot import rot
 from tests.support.simulators.behaviour import Answers, BreaksAt, Honest, OtherBytes, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest
@@ -244,9 +245,7 @@ async def test_rot_is_quarantined_and_fetched_again(
     device, path = facade.device(), pull_path(upstream, digest)
     await device.get(path)
     file = await stored(facade, digest)
-    rotten = bytearray(file.read_bytes())
-    rotten[3 * PIECE_BYTES] ^= 1
-    file.write_bytes(rotten)
+    rot(file, 3 * PIECE_BYTES)
     assert (await outcome_of(device, path)).end is End.RESET
     assert len(list((cache / "quarantine").iterdir())) == 1
     assert (await device.get(path)).body == LARGE[: 5 * PIECE_BYTES]

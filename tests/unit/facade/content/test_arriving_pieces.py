@@ -21,6 +21,7 @@ from facade.store.cached_read import READ_BYTES
 from facade.store.ingest_file import OwnedIngest
 from facade.store.piece_checksums import CHECKED_BYTES
 from shared.oci import RepositoryName
+from tests.support.rot import rot
 
 CONTENT = random.Random(7).randbytes(3 * PIECE_BYTES + 17)  # noqa: S311 - any bytes will do
 LENGTH = len(CONTENT)
@@ -188,7 +189,7 @@ async def test_a_late_reader_is_not_sent_what_rotted_meanwhile(
     blob.bring(LENGTH)
     if when == "once it is proven":
         blob.prove()
-    flip(blob.ingest.folder, READ_BYTES)
+    rot(blob.ingest.folder / DATA, READ_BYTES)
     assert at_hand(late) == []
     with pytest.raises(ArrivalEndedError):
         await anext(late)
@@ -196,7 +197,7 @@ async def test_a_late_reader_is_not_sent_what_rotted_meanwhile(
 
 async def test_who_was_sent_nothing_gets_it_from_elsewhere(blob: ArrivingBlob) -> None:
     """And whoever reads other bytes of it is not disturbed."""
-    flip(blob.ingest.folder, READ_BYTES)
+    rot(blob.ingest.folder / DATA, READ_BYTES)
     elsewhere, first = Elsewhere(), READ_BYTES + 10
     resuming = ArrivingPieces(blob.progress, Span(first, 100, LENGTH), elsewhere.rest)
     blob.bring(LENGTH)
@@ -205,10 +206,3 @@ async def test_who_was_sent_nothing_gets_it_from_elsewhere(blob: ArrivingBlob) -
     assert elsewhere.asked == [(first, first + 100)]
     beginning = ArrivingPieces(blob.progress, Span(0, READ_BYTES, LENGTH), never)
     assert joined([piece async for piece in beginning]) == CONTENT[:READ_BYTES]
-
-
-def flip(folder: Path, at: int) -> None:
-    """Change one byte of what has come."""
-    with (folder / DATA).open("r+b") as file:
-        file.seek(at)
-        file.write(bytes([CONTENT[at] ^ 1]))

@@ -11,6 +11,7 @@ from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.stored_blob import RottenBlobError
 from shared.oci import Digest, Kind, RepositoryName
+from tests.support.rot import rot
 
 QUOTA = 10_000
 REPOSITORY = RepositoryName.parse("team/app")
@@ -122,10 +123,7 @@ async def test_a_blob_beyond_the_quota_is_not_kept(store: BlobStore) -> None:
 async def test_rot_is_found_before_it_is_given(store: BlobStore) -> None:
     """The piece is read whole and held against its checksum."""
     key = await put(store, content("a"))
-    path = store.layout.blob(key.digest)
-    rotten = bytearray(path.read_bytes())
-    rotten[100] ^= 1
-    path.write_bytes(rotten)
+    rot(store.layout.blob(key.digest), 100)
     blob = store.open_blob(key.digest)
     assert blob is not None
     with pytest.raises(RottenBlobError):

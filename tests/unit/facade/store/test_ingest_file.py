@@ -20,6 +20,7 @@ from facade.store.ingest_file import (
 )
 from facade.store.piece_checksums import CHECKED_BYTES, PieceChecksums, length_header
 from shared.oci import RepositoryName
+from tests.support.rot import rot
 
 REPOSITORY = RepositoryName("team/app")
 
@@ -180,15 +181,6 @@ def arriving(folder: Path, count: int) -> OwnedIngest:
     return ingest
 
 
-def flip(path: Path, at: int) -> None:
-    """Change one byte of a file."""
-    with path.open("r+b") as file:
-        file.seek(at)
-        [byte] = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte ^ 1]))
-
-
 @given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=6))
 def test_what_is_read_is_what_came(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
@@ -214,7 +206,7 @@ def test_what_is_read_is_what_came(
 async def test_what_rotted_while_it_arrives_is_not_given(folder: Path, file: str) -> None:
     """A slow device reads hours behind: the disk has forgotten a byte meanwhile."""
     ingest = arriving(folder, 2 * CHECKED_BYTES)
-    flip(folder / file, 20)  # of its first piece; of its second piece's checksum
+    rot(folder / file, 20)  # of its first piece; of its second piece's checksum
     for reader in (ingest.reader(len(CONTENT)), followed(folder).file):
         rotten, good = (0, CHECKED_BYTES) if file == DATA else (CHECKED_BYTES, 0)
         assert await reader.read(good, 100) == CONTENT[good : good + 100]
@@ -242,7 +234,7 @@ async def test_what_was_cut_while_it_arrives_is_not_given(folder: Path) -> None:
 def test_what_rotted_after_its_owner_died_is_not_gone_on_with(folder: Path, file: str) -> None:
     """Its digest would be wrong, but only at its end."""
     arriving(folder, 2 * CHECKED_BYTES).release()
-    flip(folder / file, 20)
+    rot(folder / file, 20)
     ingest = owned(folder)
     with pytest.raises(RottenArrivalError):
         list(ingest.left())

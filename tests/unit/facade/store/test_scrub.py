@@ -16,6 +16,7 @@ from facade.store.scrub import SCRUBBED_EVERY_SECONDS, STEP_BYTES, Scrubber
 from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest
 from tests.support.eventually import eventually
+from tests.support.rot import rot
 from tests.unit.facade.store.test_quota import keep
 
 QUOTA = 64 * 1024 * 1024
@@ -51,15 +52,6 @@ def age(store: BlobStore, *digests: Digest, seconds: float = SCRUBBED_EVERY_SECO
             )
 
 
-def rot(store: BlobStore, digest: Digest, offset: int) -> None:
-    """Flip one bit of a stored blob."""
-    with store.layout.blob(digest).open("r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
-
-
 def counted(counters: CollectorRegistry, name: str, **labels: str) -> float:
     """Return a counter's value."""
     return counters.get_sample_value(f"{name}_total", labels) or 0.0
@@ -73,7 +65,7 @@ async def test_a_bit_that_rotted_anywhere_is_found(
     sound, rotten = keep(store, content(1, size)), keep(store, content(2, size))
     empty = keep(store, b"")
     age(store, sound, rotten, empty)
-    rot(store, rotten, size - 1)
+    rot(store.layout.blob(rotten), size - 1)
     scrubber = Scrubber(store, AT_ONCE)
     assert await scrubber.scrub_due()
     assert store.has(sound)
@@ -136,12 +128,12 @@ async def test_one_process_scrubs_and_another_goes_on(
             )
             async with running(Scrubber(other, AT_ONCE)):
                 age(other, digests[0])
-                rot(store, digests[0], 0)
+                rot(store.layout.blob(digests[0]), 0)
                 await eventually(lambda: not store.has(digests[0]))
                 assert counted(counters, "facade_store_rotten_blobs", found_by="scrub") == 1
         async with running(Scrubber(other, AT_ONCE)):
             age(other, digests[1])
-            rot(store, digests[1], 0)
+            rot(store.layout.blob(digests[1]), 0)
             await eventually(lambda: not store.has(digests[1]))
     assert counted(counters, "facade_store_rotten_blobs", found_by="scrub") == 1
     assert counted(counters, "facade_store_scrubbed_bytes") == 4 * len(content(0))
