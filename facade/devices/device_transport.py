@@ -15,6 +15,8 @@ from typing import Any, Final
 from OpenSSL import SSL
 from typing_extensions import override
 
+from facade.devices.cork import Cork
+
 RECORD_BYTES: Final = 16 * 1024  # a TLS record's most: OpenSSL gives and sends one at a time
 # Given to the kernel in a turn of the loop: then it is others' turn, however fast the device reads.
 TURN_BYTES: Final = 512 * 1024
@@ -25,9 +27,6 @@ UNSENT_BYTES: Final = 512 * 1024
 # something unread is reset, and the last answer lost; and asyncio's own client was seen to drop the
 # end of an answer that was followed by the end of the connection.
 CLOSE_SECONDS: Final = 5.0
-# Turns of the loop without a write, until what makes no full packet is sent too: whoever goes on
-# after a pause writes in the second one.
-QUIET_TURNS: Final = 2
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _Bytes = bytes | bytearray | memoryview
@@ -44,18 +43,16 @@ class DeviceTransport(asyncio.Transport):
         "_answers_late",
         "_close_seconds",
         "_close_timer",
+        "_cork",
         "_device_left",
         "_given",
         "_is_closing",
-        "_is_cork_watched",
-        "_is_corked",
         "_is_open",
         "_is_paused",
         "_is_reading",
         "_is_watched",
         "_loop",
         "_protocol",
-        "_quiet_turns",
         "_socket",
         "_tls",
         "_unsent",
@@ -74,13 +71,12 @@ class DeviceTransport(asyncio.Transport):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket, self._tls, self._protocol = accepted, tls, protocol
+        self._cork = Cork(self._loop, accepted, self._is_drained)
         self._unsent: deque[bytes | memoryview] = deque()  # the first of them is begun
         self._given = 0  # bytes, in this turn of the loop
-        self._quiet_turns = 0  # of the loop, since something was written
         self._is_open = True
         self._device_left = False
         self._is_closing = self._is_paused = self._waits_to_write = False
-        self._is_corked = self._is_cork_watched = False
         self._is_reading = True  # what the protocol wishes
         self._is_watched = False  # whether the loop tells of what can be read
         self._answers_late = False  # a KeyUpdate was read, and the kernel does not take its answer
@@ -179,8 +175,8 @@ class DeviceTransport(asyncio.Transport):
         Where it never will, the connection has ended.
         """
         try:
-            if len(data) > RECORD_BYTES and not self._is_corked:
-                self._cork()
+            if len(data) > RECORD_BYTES:
+                self._cork.put_in()
             self._tls.send(data)
         except SSL.WantWriteError:
             return False
@@ -190,33 +186,12 @@ class DeviceTransport(asyncio.Transport):
             self._end(_lost(error))
             return False
         self._given += len(data)
-        self._quiet_turns = 0
+        self._cork.note_write()
         return True
 
-    def _cork(self) -> None:
-        """Have the kernel send packets that are full, until nothing more is written.
-
-        A packet for each record was measured to cost a quarter of the CPU of a warm blob.
-        """
-        self._is_corked = True
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        self._watch_cork()
-
-    def _watch_cork(self) -> None:
-        if self._is_corked and not self._is_cork_watched:
-            self._is_cork_watched = True
-            self._loop.call_soon(self._uncork_when_quiet)
-
-    def _uncork_when_quiet(self) -> None:
-        self._is_cork_watched = False
-        if not self._is_open or self._unsent or (self._is_paused and not self._is_closing):
-            return  # what is to come is watched for again
-        if self._quiet_turns < QUIET_TURNS:
-            self._quiet_turns += 1
-            self._watch_cork()
-        else:
-            self._is_corked = False
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+    def _is_drained(self) -> bool:
+        """Tell whether nothing waits, and whoever writes was not told to wait."""
+        return self._is_open and not self._unsent and (self._is_closing or not self._is_paused)
 
     def _wait_to_write(self) -> None:
         if not self._waits_to_write:
@@ -236,7 +211,7 @@ class DeviceTransport(asyncio.Transport):
         self._loop.remove_writer(self._socket)
         if self._is_closing:
             self._say_goodbye()
-            self._watch_cork()
+            self._cork.watch()
         else:
             self._resume_protocol()
 
@@ -267,7 +242,7 @@ class DeviceTransport(asyncio.Transport):
         if self._is_paused and self._is_open:
             self._is_paused = False
             self._protocol.resume_writing()
-            self._watch_cork()
+            self._cork.watch()
 
     def _watch(self) -> None:
         """Have the loop tell of what the device sends, or not, as things are now."""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from typing_extensions import override
 
-from facade.devices.device_transport import QUIET_TURNS, TURN_BYTES
+from facade.devices.cork import QUIET_TURNS
+from facade.devices.device_transport import TURN_BYTES
 from tests.support.device_socket import End, fill_kernel
 from tests.support.eventually import eventually
 from tests.support.noted_connections import Connection, Connections, DeviceTls, Notes
