@@ -59,7 +59,8 @@ class OwnedIngest:
         """
         path = folder / DATA
         try:
-            folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            with suppress(FileExistsError):  # `exist_ok` raises where it goes while it is looked at
+                folder.mkdir(mode=DIRECTORY_MODE)
             descriptor = _open_to_write(path)
         except FileNotFoundError:
             return None  # its last owner took the folder away in between

@@ -20,6 +20,7 @@ from tests.support.standby import Standby
 from tests.support.statement_writer import StatementWriter
 from tests.support.tcp_proxy import TcpProxy, without_notifications
 from tests.system.facade.conftest import StartFacade
+from tests.system.facade.pulls import outcome_of
 
 # A silent link is noticed by the heartbeat: 5 s until one is sent, 5 s without an answer, and then
 # a new connection. The rest is for a loaded machine.
@@ -196,7 +197,7 @@ async def test_a_partition(
     device, path = facade.device(), pull_path(upstream, upstream.blob(CONTENT))
 
     async def is_refused() -> bool:
-        return (await device.get(path)).status == 404
+        return (await outcome_of(device, path)).status == 404  # cut in the middle, at first
 
     await eventually(is_refused, NOTICED_SECONDS)
     seconds = time.monotonic() - released

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,17 @@ def test_a_full_disk_is_tried_again_where_it_was_full(folder: Path) -> None:
     assert read(reader, 0, len(CONTENT)) == CONTENT
     reader.close()
     ingest.release()
+
+
+def test_who_comes_while_the_folder_goes_is_told_that_somebody_has_it(tmp_path: Path) -> None:
+    """Attempts that end at once, in threads and processes: each makes the folder and removes it."""
+
+    def attempt(_: int) -> None:
+        for _ in range(200):
+            ingest = OwnedIngest.acquire(tmp_path / "flight")
+            if ingest is not None:
+                ingest.release()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(attempt, range(4)))
+    assert not (tmp_path / "flight").exists()
