@@ -169,16 +169,9 @@ def _log_event(self: Any, level: str, event: str | None = None, /, **fields: Any
     rendered = _NO_FIELDS
     if type(fields.get("rendered")) is RenderedFields:
         rendered = fields.pop("rendered")
-    context = _context.get()
-    line = render(
-        level,
-        self._context["logger_name"],
-        event,
-        {**context, **fields} if context else fields,
-        error,
-        rendered=rendered,
-    )
-    getattr(self._logger, level)(line)
+    fields = {**_context.get(), **self._context, **fields}
+    logger = str(fields.pop("logger_name", ""))
+    getattr(self._logger, level)(render(level, logger, event, fields, error, rendered=rendered))
 
 
 def _error(exc_info: object) -> BaseException | None:

@@ -3,7 +3,7 @@
 What a machine is set to says more about a run on loopback than about the servers. BBR paces: a
 network card's `fq` queue does that for all connections together, but loopback has no queue, and
 there a timer is spent on each packet of whoever sends faster than it allows. On a virtual machine
-that was measured to double the facade's CPU, and to add less to whoever sends more slowly.
+that was measured to add half to the facade's CPU, and less to whoever sends more slowly.
 """
 
 import ctypes

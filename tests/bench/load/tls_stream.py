@@ -73,14 +73,14 @@ class TlsStream:
         self._receive()
         try:
             while True:
-                yield self._decrypted()
+                yield self._next_record()
         except SSL.WantReadError:
             return
         except SSL.ZeroReturnError:
             message = "the server said goodbye in the middle of an answer"
             raise WrongAnswerError(message) from None
 
-    def _decrypted(self) -> memoryview:
+    def _next_record(self) -> memoryview:
         """Return a record, until the next one is decrypted.
 
         As `recv` of pyOpenSSL, which copies each into two buffers that it allocates: a fifth of the

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -33,9 +32,7 @@ with socket.create_server(("127.0.0.1", 0)) as machines:
 def test_everybody_there_has_the_congestion_control_that_was_asked_for(name: str) -> None:
     """And nobody else: the machine's network keeps its own, and cannot be reached from there."""
     before = congestion_control()
-    program = textwrap.dedent(ENTER.format(name=name))
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", ENTER.format(name=name)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout in {f"left {name}\n", f"stayed {before}\n"}
     assert congestion_control() == before

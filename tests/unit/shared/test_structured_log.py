@@ -65,6 +65,24 @@ def test_fields_that_nobody_allowed_keep_their_name_alone(tmp_path: Path) -> Non
     assert (line["level"], line["logger"]) == ("debug", "x")
 
 
+def test_fields_that_were_bound_are_in_every_line(tmp_path: Path) -> None:
+    """By the same table; and a library's own structlog logger has no name."""
+    bound, nameless = logged(
+        """
+        import structlog
+        get_logger("x").bind(host="registry.example", token=canary).info("event", status=200)
+        structlog.get_logger().info("event")
+        """,
+        tmp_path,
+    )
+    assert (bound["host"], bound["token"], bound["status"]) == (
+        "registry.example",
+        "<redacted>",
+        200,
+    )
+    assert (bound["logger"], nameless["logger"]) == ("x", "")
+
+
 def test_an_event_that_is_no_text_is_withheld(tmp_path: Path) -> None:
     """Somebody logs the exception itself."""
     (line,) = logged('get_logger("x").error(ValueError(canary))', tmp_path)
