@@ -12,18 +12,16 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from attrs import evolve
 
 from deploy.dev.debian import DebianError
 from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
 from tests.bench import own_network
 from tests.bench.generators import MeasurementError
-from tests.bench.machine import Machine
+from tests.bench.machine import Machine, Rivals
 from tests.bench.measures import first_byte, herd, manifests, memory, processes, sessions, warm
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
-from tests.bench.own_network import NoOwnNetworkError
 from tests.bench.report import text, write_json
 from tests.bench.scene import FOLDER, running
 
@@ -64,11 +62,12 @@ class _ByteSize(click.ParamType[int]):
 )
 @click.option(
     "--congestion",
-    default="cubic",  # Linux's own default
-    type=click.Choice(own_network.available()),
-    help="TCP congestion control of all servers.",
+    metavar="NAME",
+    help="TCP congestion control of all servers, if it can be had; else the best that can.",
 )
-def main(only: tuple[str, ...], rounds: int, size: int, json_path: Path, congestion: str) -> None:
+def main(
+    only: tuple[str, ...], rounds: int, size: int, json_path: Path, congestion: str | None
+) -> None:
     """Measure the facade beside nginx and distribution."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -96,18 +95,17 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 a h
     raise MeasurementError(f"stopped by {signal.Signals(number).name}")
 
 
-def _machine(congestion: str) -> Machine:
+def _machine(congestion: str | None) -> Machine:
     """Fetch what runs; then leave the network that it is fetched from."""
     try:
-        machine = Machine()
+        rivals = Rivals.fetch()
     except DebianError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(FAILED)
-    try:
-        own_network.enter(congestion)
-    except NoOwnNetworkError as error:
-        click.echo(f"bench: on the machine's network, as it is: {error}", err=True)
-    return evolve(machine, congestion_control=own_network.congestion_control())
+    network = own_network.enter(congestion)
+    because = f": {network.problem}" if network.problem else ""
+    click.echo(f"bench: {network}{because}", err=True)
+    return Machine(network, rivals)
 
 
 def _measure(measuring: Measuring) -> None:

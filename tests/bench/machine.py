@@ -4,12 +4,13 @@ import os
 import platform
 import ssl
 import subprocess
+from typing import Self
 
 from attrs import field, frozen
 from OpenSSL import SSL
 
 from deploy.dev import debian
-from tests.bench import own_network
+from tests.bench.own_network import Network
 
 
 def load_average() -> float:
@@ -18,19 +19,32 @@ def load_average() -> float:
 
 
 @frozen
+class Rivals:
+    """Versions of what the facade is measured beside."""
+
+    nginx: str
+    distribution: str
+
+    @classmethod
+    def fetch(cls) -> Self:
+        """Fetch what is not here yet, from the machine's network. Raises `DebianError`."""
+        return cls(
+            _version("nginx", "nginx", "-v"),
+            _version("docker-registry", "docker-registry", "--version"),
+        )
+
+
+@frozen
 class Machine:
     """The machine at the beginning of a run."""
 
+    network: Network
+    rivals: Rivals
     cores: int = field(factory=lambda: len(os.sched_getaffinity(0)))
     load: float = field(factory=load_average)
-    congestion_control: str = field(factory=own_network.congestion_control)
     python: str = field(factory=platform.python_version)
     openssl: str = ssl.OPENSSL_VERSION
     facade_openssl: str = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()
-    nginx: str = field(factory=lambda: _version("nginx", "nginx", "-v"))
-    distribution: str = field(
-        factory=lambda: _version("docker-registry", "docker-registry", "--version")
-    )
 
     @property
     def is_busy(self) -> bool:
@@ -39,13 +53,11 @@ class Machine:
 
     def __str__(self) -> str:
         """Everything of it, in a line."""
-        facts = (
-            f"{self.cores} cores, {self.congestion_control}, load {self.load:.1f} at the beginning"
-        )
+        facts = f"{self.cores} cores, {self.network}, load {self.load:.1f} at the beginning"
         parts = (
             f"Python {self.python}, {self.openssl}",
             f"facade with {self.facade_openssl}",
-            f"{self.nginx}, distribution {self.distribution}",
+            f"{self.rivals.nginx}, distribution {self.rivals.distribution}",
         )
         return f"{facts}{' (BUSY: times say little)' if self.is_busy else ''}; {'; '.join(parts)}"
 

@@ -12,12 +12,16 @@ MEASURE_SECONDS = 120.0  # on a loaded machine
 
 
 def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) -> None:
-    """All three servers, their certificates and caches, and the generators have their part."""
+    """All three servers, their certificates and caches, and the generators have their part.
+
+    A congestion control that no kernel has ends nothing; the first line says what there was.
+    """
     result = tmp_path / "result.json"
     answer = subprocess.run(
         [
             *(sys.executable, "-m", "tests.bench"),
             *("--only", "warm", "--rounds", "1", "--size", "1MiB", "--json", result),
+            *("--congestion", "no-such"),
         ],
         cwd=REPOSITORY,
         capture_output=True,
@@ -27,7 +31,10 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
     )
     assert answer.returncode == 0, answer.stderr
     assert "warm blob: throughput" in answer.stdout
-    figures = {figure["key"]: figure for figure in orjson.loads(result.read_bytes())["figures"]}
+    written = orjson.loads(result.read_bytes())
+    had = written["machine"]["network"]["congestion_control"]
+    assert f"cores, {had} (no-such cannot be had) in " in answer.stdout.splitlines()[0]
+    figures = {figure["key"]: figure for figure in written["figures"]}
     assert {server: len(values) for server, values in figures["warm.rate"]["rounds"].items()} == {
         "facade": 1,
         "nginx": 1,
