@@ -18,6 +18,7 @@ from OpenSSL import SSL
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
+from facade.devices.farewell import MAX_FAREWELLS, say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
 from shared.setting_types import ListenAddress
@@ -41,12 +42,14 @@ class DeviceListener:
     _devices: DeviceServer
     _metrics: DeviceMetrics
     context: SSL.Context  # of every handshake that begins from now on
-    _handshakes: "Handshakes" = field(init=False)
+    _handshakes: "TasksBySite" = field(init=False)
+    _farewells: "TasksBySite" = field(init=False)
     _pause: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with no handshake."""
-        self._handshakes = Handshakes(MAX_HANDSHAKES)
+        self._handshakes = TasksBySite(MAX_HANDSHAKES)
+        self._farewells = TasksBySite(MAX_FAREWELLS)
         self._metrics.handshakes.set_function(lambda: self._handshakes.count)
 
     def start(self) -> None:
@@ -61,6 +64,7 @@ class DeviceListener:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self._handshakes.give_up_all()
+        self._farewells.give_up_all()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
@@ -76,19 +80,28 @@ class DeviceListener:
                 self._pause_for(OUT_OF_DESCRIPTORS_PAUSE_SECONDS)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            begun = self._handshakes.begin(self._shake_hands(accepted), site_of(address[0]))
+            site = site_of(address[0])
+            begun = self._handshakes.begin(self._shake_hands(accepted, site), site)
             begun.add_done_callback(partial(_close_unbegun, accepted))
 
-    async def _shake_hands(self, accepted: socket.socket) -> None:
+    async def _shake_hands(self, accepted: socket.socket, site: str) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_SECONDS):
                 tls = await shake_hands(accepted, self.context)
         except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
-            accepted.close()
             self._metrics.handshakes_failed.inc()
             _log.debug("handshake failed", reason=type(error).__name__)
+            if isinstance(error, HandshakeFailedError):
+                self._take_leave(accepted, site)
+            else:
+                accepted.close()
             return  # also where it was cancelled: given up, which is its end
         DeviceTransport(accepted, tls, self._devices())
+
+    def _take_leave(self, refused: socket.socket, site: str) -> None:
+        """Let a device that was refused read why, beside the handshakes of others."""
+        leaving = self._farewells.begin(say_farewell(refused), site)
+        leaving.add_done_callback(partial(_close_unbegun, refused))
 
     def _pause_for(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -97,25 +110,25 @@ class DeviceListener:
 
 
 @define(eq=False)
-class Handshakes:
-    """The handshakes that have begun: bounded; the oldest of who has most gives way."""
+class TasksBySite:
+    """Handshakes that have begun, or farewells: bounded; the oldest of who has most gives way."""
 
     _limit: int
     _by_site: dict[str, dict[asyncio.Task[None], None]] = field(factory=dict, init=False)
     count: int = field(default=0, init=False)
 
-    def begin(self, handshake: Coroutine[Any, Any, None], site: str) -> asyncio.Task[None]:
-        """Run a handshake with somebody of this site."""
+    def begin(self, work: Coroutine[Any, Any, None], site: str) -> asyncio.Task[None]:
+        """Run what has to do with somebody of this site."""
         if self.count >= self._limit:
             self._give_up_one()
-        task = asyncio.create_task(handshake)
+        task = asyncio.create_task(work)
         self._by_site.setdefault(site, {})[task] = None
         self.count += 1
         task.add_done_callback(lambda done: self._forget(done, site))
         return task
 
     def give_up_all(self) -> None:
-        """End every handshake."""
+        """End every one."""
         for tasks in self._by_site.values():
             for task in tasks:
                 task.cancel()
@@ -135,9 +148,9 @@ class Handshakes:
                 del self._by_site[site]
 
 
-def _close_unbegun(accepted: socket.socket, handshake: asyncio.Task[None]) -> None:
-    """Close the socket of a handshake that was given up before its first step."""
-    if handshake.cancelled():  # one that has begun closes its own, and ends as usual
+def _close_unbegun(accepted: socket.socket, task: asyncio.Task[None]) -> None:
+    """Close the socket of a task that was given up before its first step."""
+    if task.cancelled():  # one that has begun closes its own, and ends as usual
         accepted.close()
 
 

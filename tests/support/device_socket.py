@@ -8,6 +8,7 @@ threads: `await asyncio.to_thread(device.read_to_end)`.
 import asyncio
 import contextlib
 import itertools
+import select
 import socket
 import ssl
 import struct
@@ -110,6 +111,23 @@ class Device:
         except ConnectionResetError:
             return bytes(received), End.RESET
         return bytes(received), End.GOODBYE
+
+    def refusal_after_writing(self, request: bytes) -> str:
+        """Write as a device that does not read yet, then read; return how TLS says it ended.
+
+        By then the facade has refused the certificate: in TLS 1.2 within the handshake, in TLS 1.3
+        behind it. Raises `ConnectionError` where the connection was reset instead.
+        """
+        try:
+            self.shake_hands()
+            readable, _, _ = select.select([self.socket], [], [], PATIENCE_SECONDS)
+            assert readable
+            for _ in range(3):
+                self.send(request)
+            self.read(1)
+        except ssl.SSLError as refused:
+            return str(refused)
+        return "nothing"
 
     def skip(self, count: int) -> None:
         """Read past TLS what `fill_kernel` sent."""

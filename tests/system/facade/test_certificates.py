@@ -18,6 +18,8 @@ from deploy.dev.device_ca import (
     CertificateAuthority,
     IssuedCertificate,
 )
+from tests.support.device_socket import PATIENCE_SECONDS
+from tests.support.device_socket import Device as SocketDevice
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
@@ -29,6 +31,7 @@ from tests.system.facade.conftest import StartFacade
 ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 PRESS_7 = "spiffe://example.com/fleet/line-a/device/press-7"
 PING = request_bytes(b"/v2/")
+TRIES = 3
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,21 @@ async def test_no_certificate_fails_the_handshake(facade: Facade) -> None:
     assert await bytes_before_the_end(facade, tls) == b""
     assert (await facade.device().get("/v2/")).status == 200
     assert len(facade.log_lines(event="answered")) == before + 1
+
+
+@pytest.mark.parametrize("issue", [expired, other_ca, server_usage, None])
+async def test_a_refused_device_is_told_why_each_time_it_tries(
+    facade: Facade, issue: Callable[[CertificateAuthority], IssuedCertificate] | None
+) -> None:
+    """By TLS's own alert, also where it has written its request by then: no reset overtakes it."""
+    tls = ssl.create_default_context(cafile=str(facade.files.folder / "server-ca.pem"))
+    if issue is not None:
+        tls = facade.device(issue(facade.files.device_ca)).tls()
+    for _ in range(TRIES):
+        with socket.create_connection(("127.0.0.1", facade.port)) as raw:
+            raw.settimeout(PATIENCE_SECONDS)
+            device = SocketDevice(raw, tls)
+            assert "ALERT" in await asyncio.to_thread(device.refusal_after_writing, PING)
 
 
 async def test_a_certificate_without_its_usage_is_refused_in_the_log_too(facade: Facade) -> None:

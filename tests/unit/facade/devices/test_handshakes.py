@@ -15,7 +15,7 @@ from facade.config import DEFAULT_URI_PATTERN
 from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
 from facade.devices.device_listener import (
     DeviceListener,
-    Handshakes,
+    TasksBySite,
     listening_socket,
     site_of,
 )
@@ -36,7 +36,7 @@ async def stalled(name: str, ended: list[str]) -> None:
 
 async def test_the_oldest_of_the_site_with_most_gives_way() -> None:
     """Whoever opens thousands of them pushes out its own."""
-    handshakes, ended = Handshakes(4), list[str]()
+    handshakes, ended = TasksBySite(4), list[str]()
     _ = handshakes.begin(stalled("good", ended), "192.0.2.1")
     for number in range(6):
         _ = handshakes.begin(stalled(f"bad {number}", ended), "192.0.2.2")
@@ -52,7 +52,7 @@ async def test_the_oldest_of_the_site_with_most_gives_way() -> None:
 
 async def test_a_handshake_that_ends_makes_room() -> None:
     """Most end within milliseconds."""
-    handshakes = Handshakes(1)
+    handshakes = TasksBySite(1)
     for _ in range(5):
         _ = handshakes.begin(asyncio.sleep(0), "192.0.2.1")
         await asyncio.sleep(0.001)
