@@ -11,6 +11,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := deploy/requirements.lock
+RUNTIME_LOCK := deploy/requirements-runtime.lock
+DIST ?= dist
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
@@ -70,11 +72,20 @@ bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some
 	@FAULTS=all $(BIN)/python -m pytest tests/faults $(TESTS)
 
+.PHONY: wheel
+wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir $(DIST) .
+
+COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
 .PHONY: lock
-lock: $(INSTALLED) ## Write deploy/requirements.lock anew; UPGRADE=1 takes newer versions
-	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --all-extras \
-	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml
+lock: $(INSTALLED) ## Write both lock files in deploy/ again; UPGRADE=1 takes newer versions
+	$(COMPILE_LOCK) --all-extras $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml
+	@# The runtime's pins are the development's: what is tested is what is installed.
+	@rm -f $(RUNTIME_LOCK)
+	$(COMPILE_LOCK) --constraint $(LOCK) --output-file $(RUNTIME_LOCK) pyproject.toml
 
 .PHONY: clean
 clean: ## Remove .venv, .dev and every cache
