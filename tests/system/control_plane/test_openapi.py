@@ -76,6 +76,23 @@ def test_every_schema_is_one() -> None:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
 
 
+def test_every_object_with_fields_has_a_name() -> None:
+    """A generated client names the others by their place, and some names then come twice."""
+    schemas = DOCUMENT["components"]["schemas"]
+    within = [child for schema in schemas.values() for child in parts(schema)]
+    within += parts(DOCUMENT["paths"]) + parts(DOCUMENT["components"]["responses"])
+    assert [each for each in within if "properties" in each and "type" in each] == []
+
+
+def parts(schema: Any) -> list[dict[str, Any]]:
+    """Return every object of JSON within one, at any depth."""
+    children = schema.values() if isinstance(schema, dict) else schema
+    if not isinstance(schema, dict | list):
+        return []
+    found = [child for child in children if isinstance(child, dict)]
+    return found + [each for child in children for each in parts(child)]
+
+
 async def test_answers_have_the_shape_that_is_described(plane: ControlPlane, host: str) -> None:
     """Right ones and problems alike."""
     alice, bob, eve = (plane.client(name) for name in ("alice", "bob", "eve"))
