@@ -75,6 +75,22 @@ async def test_a_redirect_within_the_registry_keeps_the_credential(connect: Conn
         assert await read(client, digest) == CONTENT
 
 
+@pytest.mark.parametrize(
+    "reference",
+    ["./{digest}", "../blobs/{digest}", "/v2/x/../team/app/blobs/{digest}#f", "//{host}/v2/{path}"],
+)
+async def test_a_location_may_be_any_relative_reference(connect: Connect, reference: str) -> None:
+    """RFC 9110 section 10.2.2; within the registry the credential is kept."""
+    async with RegistrySimulator(login=login()) as registry:
+        final = registry.blob(CONTENT)
+        location = reference.format(
+            digest=final, host=registry.authority, path=f"team/app/blobs/{final}"
+        )
+        digest = registry.blob(b"other", get=RedirectsTo(location))
+        client = await connect(registry, ROBOT)
+        assert await read(client, digest) == CONTENT
+
+
 async def test_a_stores_challenge_is_not_answered(connect: Connect) -> None:
     """Its 401 is not about our credential."""
     refusal = Answers(401, (("WWW-Authenticate", 'Basic realm="store"'),))
