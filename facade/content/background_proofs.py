@@ -28,6 +28,7 @@ from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
     NotFoundError,
+    PolicyDeniedError,
     RateLimitedError,
     ResolveError,
     ServerError,
@@ -46,7 +47,7 @@ MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgo
 # A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
 # perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
 REFUSALS_THAT_END: Final = 3
-_DENIALS: Final = (401, 403)  # beside 404
+_DENIALS: Final = (401, 403)  # beside what is not there, and what a policy forbids
 
 # The registry as a whole is away, or wants to be left alone.
 _AWAY: Final = (
@@ -182,14 +183,16 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
     some registries have none; what GET is answered does.
     """
     if with_head and pull.kind is Kind.MANIFEST:
-        with suppress(CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
+        with suppress(
+            CredentialRefusedError, NotFoundError, PolicyDeniedError, UnexpectedAnswerError
+        ):
             async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                 return True
     last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
     try:
         async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=last_byte):
             return True
-    except NotFoundError:
+    except (NotFoundError, PolicyDeniedError):
         return False
     except CredentialRefusedError as error:
         if error.status in _DENIALS or error.step is Step.EXCHANGE:

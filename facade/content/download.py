@@ -20,6 +20,7 @@ from shared.structured_log import get_logger
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
+    NotNowError,
     RateLimitedError,
     ServerError,
     UnexpectedAnswerError,
@@ -36,11 +37,12 @@ _BREAKS: Final = (
     BrokenBodyError,
     CircuitOpenError,
     ConnectError,
+    NotNowError,
     RateLimitedError,
     ServerError,
     UpstreamTimeoutError,
 )
-_ASKING_FOR_PATIENCE: Final = (CircuitOpenError, RateLimitedError, ServerError)
+_ASKING_FOR_PATIENCE: Final = (CircuitOpenError, NotNowError, RateLimitedError, ServerError)
 _log = get_logger("facade.download")
 
 Settle = Callable[[], Awaitable[None]]

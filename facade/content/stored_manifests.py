@@ -30,7 +30,12 @@ from facade.store.ingest_file import OwnedIngest
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
-from shared.upstream.errors import CredentialRefusedError, NotFoundError, UnexpectedAnswerError
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    NotFoundError,
+    PolicyDeniedError,
+    UnexpectedAnswerError,
+)
 
 TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched here, and not kept
 
@@ -129,7 +134,11 @@ class StoredManifests:
         if content is None:
             return None
         with suppress(
-            CredentialRefusedError, NotFoundError, UnexpectedAnswerError, WrongBytesError
+            CredentialRefusedError,
+            NotFoundError,
+            PolicyDeniedError,
+            UnexpectedAnswerError,
+            WrongBytesError,
         ):
             async with upstream.fetch(
                 pull.kind, pull.repository, pull.digest, method="HEAD"

@@ -93,11 +93,17 @@ INTERNAL: Final = ErrorAnswer(
 CREDENTIAL_REFUSED: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "DENIED", "the registry refuses the connection's credential"
 )
+POLICY_DENIED: Final = ErrorAnswer(
+    HTTPStatus.FORBIDDEN, "DENIED", "the registry's policy forbids to pull this"
+)
 EGRESS_REFUSED: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry points to where the facade may not go"
 )
 WRONG_ANSWER: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry's answer is not what the digest names"
+)
+ODD_STATUS: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry does not accept the request"
 )
 
 TOO_MANY_PULLS: Final = ErrorAnswer(

@@ -9,6 +9,8 @@ from facade.pulls.distribution_errors import (
     CREDENTIAL_REFUSED,
     EGRESS_REFUSED,
     MANIFEST_UNKNOWN,
+    ODD_STATUS,
+    POLICY_DENIED,
     WRONG_ANSWER,
     ErrorAnswer,
     rate_limited,
@@ -28,11 +30,14 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     EgressRefusedError,
     NotFoundError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
     RealmNotAllowedError,
     RedirectRefusedError,
     ServerError,
     UnexpectedAnswerError,
+    UnexpectedStatusError,
     UpstreamError,
     UpstreamTimeoutError,
 )
@@ -52,7 +57,7 @@ def why_not_asked(failure: BaseException) -> str | None:
     return _NOT_ASKED.get(type(failure))
 
 
-def answer_to(  # noqa: C901, PLR0911 - a table
+def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
     failure: BaseException | None, kind: Kind
 ) -> ErrorAnswer:
     """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
@@ -61,8 +66,12 @@ def answer_to(  # noqa: C901, PLR0911 - a table
             return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
         case CredentialRefusedError() | SealedSecretError():
             return CREDENTIAL_REFUSED
+        case PolicyDeniedError():
+            return POLICY_DENIED
         case EgressRefusedError() | RealmNotAllowedError() | RedirectRefusedError():
             return EGRESS_REFUSED
+        case UnexpectedStatusError():
+            return ODD_STATUS
         case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
             return WRONG_ANSWER
         case WrongBytesLatelyError():
@@ -75,6 +84,8 @@ def answer_to(  # noqa: C901, PLR0911 - a table
             return too_slow()
         case CircuitOpenError() | ServerError():
             return unavailable("the registry is away", failure.retry_after)
+        case NotNowError():
+            return unavailable("the registry asks to be asked again", failure.retry_after)
         case UpstreamError():  # not resolved, not connected, TLS
             return unavailable("the registry cannot be reached")
         case _:  # a download of this machine that ended without a word about the registry

@@ -114,6 +114,19 @@ class CredentialRefusedError(UpstreamError):
         self.status = status
 
 
+class PolicyDeniedError(UpstreamError):
+    """The registry has it, and gives it to nobody: `status` 402, 412 or 451.
+
+    Harbor answers 412 for an image that its scanner blocks, others 451 for what a court has
+    blocked and 402 for what was not paid for. It is about the content, not about our credential.
+    """
+
+    def __init__(self, status: int, *, step: Step | None = None) -> None:
+        """Keep the status that the registry answered."""
+        super().__init__(f"the registry's policy forbids it ({status})", step=step)
+        self.status = status
+
+
 class NotFoundError(UpstreamError):
     """The registry does not have it, or says so."""
 
@@ -139,8 +152,33 @@ class ServerError(UpstreamError):
         self.retry_after = retry_after
 
 
+class NotNowError(UpstreamError):
+    """The registry answered 408, 421 or 425: the same request may succeed when it is repeated.
+
+    `retry_after`: bounded seconds, where it named them. It says nothing about the registry's
+    health, so no circuit breaker counts it.
+    """
+
+    def __init__(
+        self, status: int, *, retry_after: float | None = None, step: Step | None = None
+    ) -> None:
+        """Keep the status and the bounded delay that the registry asks for."""
+        super().__init__(f"the registry answered {status}: ask again", step=step)
+        self.status = status
+        self.retry_after = retry_after
+
+
 class UnexpectedAnswerError(UpstreamError):
     """An answer that a registry does not give: encoded, HTML, of another range, not HTTP."""
+
+
+class UnexpectedStatusError(UnexpectedAnswerError):
+    """The registry, or the store that it points to, answered a `status` with no other meaning."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        """Keep the status."""
+        super().__init__(message)
+        self.status = status
 
 
 class BrokenBodyError(UpstreamError):

@@ -1,30 +1,59 @@
-"""What a status that is no success means: one table."""
+"""What a status that is no success means: one table, total over everything that HTTP may say.
+
+| status | error | why |
+|---|---|---|
+| 401, 403 of the registry | `CredentialRefusedError` | about our credential |
+| 401, 403 of its store | `UnexpectedStatusError` | the store was shown no credential |
+| 402, 412, 451 | `PolicyDeniedError` | the content is given to nobody |
+| 404, 410 | `NotFoundError` | it is not there, or no longer |
+| 408, 421, 425 | `NotNowError` | the same request may be repeated |
+| 429 | `RateLimitedError` | |
+| 5xx | `ServerError` | |
+| every other | `UnexpectedStatusError` | our request, or the registry, is odd |
+"""
+
+from http import HTTPStatus
+from typing import Final
 
 import aiohttp
 
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotFoundError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
     ServerError,
-    UnexpectedAnswerError,
+    UnexpectedStatusError,
     UpstreamError,
 )
 from shared.upstream.retry_after import retry_after_seconds
 
+# Payment required, a precondition of the registry's own (Harbor's policies), legal reasons.
+POLICY_STATUSES: Final = frozenset({402, 412, 451})
+GONE_STATUSES: Final = frozenset({404, 410})
+# Timeout of the request, misdirected (another connection may reach who answers), too early.
+NOT_NOW_STATUSES: Final = frozenset({408, 421, 425})
+FIRST_SERVER_ERROR: Final = 500
 
-def error_of_status(response: aiohttp.ClientResponse, *, is_registry: bool) -> UpstreamError:
+
+def error_of_status(  # noqa: PLR0911 - a table
+    response: aiohttp.ClientResponse, *, is_registry: bool
+) -> UpstreamError:
     """Return the error for an answer. `is_registry`: not of a store that it redirected to."""
+    who = "registry" if is_registry else "registry's store"
     match response.status:
         case 401 | 403 as status if is_registry:
             return CredentialRefusedError("the registry refuses our credential", status=status)
-        case 401 | 403 as status:
-            return UnexpectedAnswerError(f"the registry's store answered {status}")
-        case 404:
+        case status if status in POLICY_STATUSES:
+            return PolicyDeniedError(status)
+        case status if status in GONE_STATUSES:
             return NotFoundError("the registry does not have it")
-        case 429:
+        case status if status in NOT_NOW_STATUSES:
+            return NotNowError(status, retry_after=retry_after_seconds(response.headers))
+        case HTTPStatus.TOO_MANY_REQUESTS:
             return RateLimitedError(retry_after=retry_after_seconds(response.headers))
-        case status if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors
+        case status if status >= FIRST_SERVER_ERROR:
             return ServerError(status, retry_after=retry_after_seconds(response.headers))
         case status:
-            return UnexpectedAnswerError(f"the registry answered {status}")
+            return UnexpectedStatusError(f"the {who} answered {status}", status=status)

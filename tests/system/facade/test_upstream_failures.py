@@ -76,13 +76,16 @@ async def test_a_registry_that_is_down_is_not_run_at_by_every_device(
     "status, answered, code",
     [
         (400, 502, "UNAVAILABLE"),
-        (402, 502, "UNAVAILABLE"),
+        (402, 403, "DENIED"),
         (403, 502, "DENIED"),
         (404, 404, "BLOB_UNKNOWN"),
-        (410, 502, "UNAVAILABLE"),
+        (408, 503, "UNAVAILABLE"),
+        (410, 404, "BLOB_UNKNOWN"),
+        (412, 403, "DENIED"),
         (416, 502, "UNAVAILABLE"),
         (429, 429, "TOOMANYREQUESTS"),
-        (451, 502, "UNAVAILABLE"),
+        (425, 503, "UNAVAILABLE"),
+        (451, 403, "DENIED"),
         (500, 503, "UNAVAILABLE"),
         (501, 503, "UNAVAILABLE"),
         (502, 503, "UNAVAILABLE"),
@@ -100,7 +103,7 @@ async def test_trouble_is_told_for_what_it_is(
     writer: StatementWriter,
     upstream: RegistrySimulator,
 ) -> None:
-    """404 for the registry's own 404 alone: a device may delete what is said not to exist."""
+    """404 for the registry's own 404 and 410: a device may delete what is said not to exist."""
     told = Answers(status, (("Retry-After", "17"),), body=UPSTREAM_TEXT)
     blob, manifest = upstream.blob(b"blob", get=told), upstream.manifest(b"{}", get=told)
     await connect(facade, writer, upstream)

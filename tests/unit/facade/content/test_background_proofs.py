@@ -63,12 +63,17 @@ class Scene:
     path: Path  # of the index file
 
     def right(
-        self, name: str, kind: Kind = Kind.BLOB, get: Behaviour | None = None, age: float = OLD
+        self,
+        name: str,
+        kind: Kind = Kind.BLOB,
+        get: Behaviour | None = None,
+        age: float = OLD,
+        head: Behaviour | None = None,
     ) -> Used:
         """Have a right that was proven so long ago."""
         content = b'{"layers":[],"of":"%s"}' % name.encode()
         put = self.registry.manifest if kind is Kind.MANIFEST else self.registry.blob
-        digest = Digest.parse(put(content, get=get))
+        digest = Digest.parse(put(content, get=get, head=head))
         key = FlightKey(self.connection.access_key, kind, digest)
         self.index.prove(key, APP, OCI_MANIFEST)
         with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
@@ -166,7 +171,7 @@ async def test_few_are_proven_at_once_and_the_rest_at_a_later_use(scene: Scene) 
 
 
 @pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [402, 403, 404, 410, 412, 451])
 async def test_a_denied_get_ends_a_right(scene: Scene, kind: Kind, status: int) -> None:
     """Of this digest alone."""
     denied, other = scene.right("denied", kind, Answers(status)), scene.right("other", kind)
@@ -194,7 +199,25 @@ async def test_an_upstream_that_is_away_is_left_alone_for_a_while(
     assert scene.is_young(other)
 
 
-@pytest.mark.parametrize("answer", [Answers(418), Answers(200, (("Content-Type", "text/html"),))])
+@pytest.mark.parametrize("status", [402, 410, 412, 451])
+async def test_a_policy_that_refuses_the_head_alone_ends_nothing(scene: Scene, status: int) -> None:
+    """What GET is answered decides, as with a 403."""
+    used = scene.right("used", Kind.MANIFEST, head=Answers(status))
+    scene.use(used)
+    await idle(scene)
+    assert scene.is_young(used)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answers(408),
+        Answers(418),
+        Answers(421),
+        Answers(425),
+        Answers(200, (("Content-Type", "text/html"),)),
+    ],
+)
 async def test_an_answer_that_says_nothing_holds_up_no_other_right(
     scene: Scene, answer: Answers
 ) -> None:
