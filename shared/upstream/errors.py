@@ -68,13 +68,16 @@ class EgressRefusedError(UpstreamError):
 
 
 class RealmNotAllowedError(UpstreamError):
-    """The challenge names a token endpoint that may not be shown a credential: `realm`."""
+    """A challenge, or a token endpoint's redirect, names one that may not be shown a credential.
+
+    `realm` is the one that it names.
+    """
 
     default_step = Step.REALM
 
-    def __init__(self, realm: str) -> None:
+    def __init__(self, realm: str, *, message: str | None = None) -> None:
         """Keep the realm, bounded and printable, for the operator who may allow it."""
-        super().__init__("the registry names a token endpoint that is not allowed to it")
+        super().__init__(message or "the registry names a token endpoint that is not allowed to it")
         self.realm = realm
 
 

@@ -1,4 +1,4 @@
-"""The distribution token endpoint: a GET with Basic for a Bearer token.
+"""The distribution token endpoint: a GET with Basic for a Bearer token, its redirects followed.
 
 <https://distribution.github.io/distribution/spec/auth/token/>
 """
@@ -6,6 +6,7 @@
 import math
 import re
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -18,16 +19,23 @@ from shared.upstream.challenge import BearerChallenge
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     CredentialRefusedError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
     ServerError,
     Step,
     TokenExchangeError,
     UnexpectedAnswerError,
     UpstreamTimeoutError,
 )
+from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.scope import Scope
-from shared.upstream.transport import UpstreamTransport, close_response, read_bounded
+from shared.upstream.status import FIRST_SERVER_ERROR, NOT_NOW_STATUSES, POLICY_STATUSES
+from shared.upstream.target import UpstreamTarget
+from shared.upstream.transport import UpstreamTransport, close_response, read_bounded, read_rest
 
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
 DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, where `expires_in` is missing
@@ -54,32 +62,63 @@ async def exchange(
 ) -> AccessToken:
     """Return a token from the challenge's realm; anonymously without a credential.
 
-    The realm is held against the connection's rule first: one outside it is sent nothing. Raises
-    `RealmNotAllowedError`, `CredentialRefusedError` (step `exchange`), `RateLimitedError`,
-    `ServerError`, `TokenExchangeError`, or what the transport raises.
+    The realm is held against the connection's rule first: one outside it is sent nothing, and so
+    is one that a redirect leads to. Raises `RealmNotAllowedError`, `RedirectRefusedError`,
+    `CredentialRefusedError`, `PolicyDeniedError`, `RateLimitedError`, `NotNowError`, `ServerError`
+    (all of the step `exchange`), `TokenExchangeError`, or what the transport raises.
     """
     realm = transport.target.require_realm(challenge.realm)
     url = _with_parameters(realm.url, challenge.service, scope)
     try:
-        return await _ask(transport, url, basic)
-    except (UpstreamTimeoutError, UnexpectedAnswerError) as error:
+        response = await _follow(transport, url, basic)
+        try:
+            return await _read_answer(response)
+        finally:
+            close_response(response)
+    except (UpstreamTimeoutError, UnexpectedAnswerError, RedirectRefusedError) as error:
         error.step = Step.EXCHANGE  # the transport knows no more than that it made a request
         raise
 
 
-async def _ask(
+async def _follow(
     transport: UpstreamTransport, url: URL, basic: BasicCredential | None
-) -> AccessToken:
-    response = await transport.send(
-        "GET",
-        url,
-        headers={"Accept": "application/json"},
-        authorization=basic.authorization() if basic else None,
-    )
-    try:
-        return await _read_answer(response)
-    finally:
+) -> ClientResponse:
+    """Return the answer at the end of the redirects; each hop is shown the credential.
+
+    So each has to be one that may be: skopeo and containerd follow these redirects, too.
+    """
+    authorization = basic.authorization() if basic else None
+    followed = 0
+    while True:
+        response = await transport.send(
+            "GET", url, headers={"Accept": "application/json"}, authorization=authorization
+        )
+        if response.status not in REDIRECT_STATUSES:
+            return response
+        await read_rest(response)
         close_response(response)
+        url = next_realm(url, response.headers.get("Location"), transport.target, followed)
+        followed += 1
+
+
+def next_realm(current: URL, location: str | None, target: UpstreamTarget, followed: int) -> URL:
+    """Return where a token endpoint's redirect leads, verbatim.
+
+    That is the same origin, or a realm that the connection's rule allows; never from https to
+    http. Raises `RedirectRefusedError` and `RealmNotAllowedError`. The query is the endpoint's own:
+    it decides what of ours it repeats.
+    """
+    following = next_hop(current, location, rule=target.egress_rule, followed=followed)
+    if current.scheme == "https" and following.scheme != "https":
+        raise RedirectRefusedError("the token endpoint redirects from https to http")
+    if origin(following) != origin(current):
+        realm = str(following.with_query(None))  # a query may hold what nobody is to be shown
+        try:
+            target.require_realm(realm)
+        except RealmNotAllowedError as error:
+            message = "the token endpoint redirects to one that is not allowed to the registry"
+            raise RealmNotAllowedError(error.realm, message=message) from None
+    return following
 
 
 def access_token(body: bytes | None, status: int) -> AccessToken:
@@ -124,6 +163,7 @@ async def _read_answer(response: ClientResponse) -> AccessToken:
 
 
 def _require_success(response: ClientResponse) -> None:
+    retry_after = retry_after_seconds(response.headers)
     match response.status:
         case 200:
             return
@@ -131,15 +171,15 @@ def _require_success(response: ClientResponse) -> None:
             raise CredentialRefusedError(
                 "the token endpoint refuses the credential", status=status, step=Step.EXCHANGE
             )
-        case 429:
-            raise RateLimitedError(
-                retry_after=retry_after_seconds(response.headers), step=Step.EXCHANGE
-            )
-        case status if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors
-            raise ServerError(
-                status, retry_after=retry_after_seconds(response.headers), step=Step.EXCHANGE
-            )
-        case status:
+        case status if status in POLICY_STATUSES:
+            raise PolicyDeniedError(status, step=Step.EXCHANGE)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            raise RateLimitedError(retry_after=retry_after, step=Step.EXCHANGE)
+        case status if status in NOT_NOW_STATUSES:
+            raise NotNowError(status, retry_after=retry_after, step=Step.EXCHANGE)
+        case status if status >= FIRST_SERVER_ERROR:
+            raise ServerError(status, retry_after=retry_after, step=Step.EXCHANGE)
+        case status:  # 404 and 410, too: it is the endpoint that is not there, not the content
             raise _no_token(f"the token endpoint answers {status}", status)
 
 

@@ -11,6 +11,7 @@
   `behaviour.py` for every kind (fewer, more, other bytes, gzip, HTML, no length, breaks, redirects,
   statuses, slow, stalls, raw bytes). `head` left out behaves as `get` does.
 - `requests`: every request as it came in; `pulls`: those for manifests and blobs.
+- `paths`: how single paths are answered, before all else: `.paths["/token"] = Answers(404)`.
 - `tls`: an `ssl.SSLContext` to serve with; `name`: the host name that clients use.
 
 `StoreSimulator` stands for the store or edge that a registry redirects to, or for a foreign realm:
@@ -59,6 +60,7 @@ class RegistrySimulator(WireServer):
         super().__init__(tls=tls, address=address, name=name)
         self.login = login
         self.ping = ping
+        self.paths: dict[str, Behaviour] = {}
         self._contents: dict[str, StoredContent] = {}
 
     @property
@@ -122,7 +124,10 @@ class RegistrySimulator(WireServer):
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
         """Answer as a registry: token endpoint, login, ping, contents."""
-        if isinstance(self.login, BearerLogin) and request.path == self.login.path:
+        if request.path in self.paths:
+            fixed = StoredContent(b"", OCTET_STREAM, "", self.paths[request.path], None)
+            await write_content(fixed, request, wire)
+        elif isinstance(self.login, BearerLogin) and request.path == self.login.path:
             await self._give_token(self.login, request, wire)
         elif self.login is not None and not self.login.accepts(request):
             await self.refuse(request, wire)

@@ -10,6 +10,7 @@ import pytest
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
+from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
@@ -215,7 +216,24 @@ async def test_metadata_is_no_realm_whatever_is_allowed(
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_token_endpoint_does_not_lead_on(
+async def test_a_token_endpoint_may_move_within_the_registry(
+    status: int,
+    device: Device,
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    login: BearerLogin,
+) -> None:
+    """Its redirect is followed with the credential, as skopeo and containerd do."""
+    login.realm, login.path = f"{upstream.origin}/token", "/token2"
+    upstream.paths["/token"] = RedirectsTo("./token2", status)
+    await connect(facade, writer, upstream)
+    assert (await pull(device, upstream)).body == b"blob"
+    assert login.minted == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_token_endpoint_does_not_lead_to_a_foreign_one(
     status: int,
     device: Device,
     facade: Facade,
