@@ -1,6 +1,7 @@
 """nginx as its experts would run it here: mutual TLS, a locked cache, one worker."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from deploy.dev.processes import Child, free_port, port_answers
 from tests.bench.contenders.contender import Contender
 from tests.bench.load.connection import ACCEPT
 
+# - All descriptors that it may have, as the facade takes. Asked for more it would get none of them.
 # - The lock never expires, so that a herd is one fetch however long it takes.
 # - KTLS is taken where the kernel has it; then sendfile works under TLS too.
 # - `open_file_cache` and the buffered log are what a busy cache is given.
@@ -20,7 +22,7 @@ CONFIGURATION = """\
 daemon off;
 {user}
 worker_processes 1;
-worker_rlimit_nofile 65536;
+worker_rlimit_nofile {descriptors};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 16384; }}
@@ -98,6 +100,7 @@ def nginx(
         CONFIGURATION.format(
             # As root its worker would be `nobody`, who may not pass through every checkout.
             user="user root;" if os.geteuid() == 0 else "",
+            descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             folder=folder,
             port=port,
             upstream=upstream,

@@ -4,6 +4,7 @@ Reads `job.json` in the folder, connects, makes the file `ready`, waits for `go`
 `result.json`. What is connected before `go` is nobody's time.
 """
 
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ KINDS: dict[str, tuple[type, Prepare]] = {
 
 def main(kind: str, folder: Path) -> None:
     """Work through one job."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # every device is one descriptor
     job_type, prepare = KINDS[kind]
     run = prepare(read(folder / "job.json", job_type))
     (folder / "ready").touch()

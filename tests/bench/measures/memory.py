@@ -1,7 +1,9 @@
 """What devices that do not read cost a server in memory of its own."""
 
+import resource
 import time
 
+from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, ConnectionLimits
 from tests.bench.contenders.contender import Contender
 from tests.bench.content import Content
 from tests.bench.generators import MeasurementError
@@ -10,7 +12,7 @@ from tests.bench.measures.measure import MIB, Measuring, asked_of
 from tests.bench.process_cost import open_sockets, resident_bytes
 
 BLOB_SIZES = 4  # times the size of the blob that is pulled elsewhere: 1 GiB
-HUNDRED, THOUSAND = 100, 1000
+COUNTS = {100: "memory.hundred", 1000: "memory.thousand"}  # of devices, and the figure
 GENERATORS = 2  # all must have stopped before a server gives the first of them up, after a minute
 SETTLE_SECONDS = 0.5
 MAX_LOOKS = 20
@@ -19,19 +21,27 @@ KIB = 1024
 
 def measure(measuring: Measuring) -> None:
     """Once for each server: memory does not vary as time does."""
+    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counts = possible_counts(descriptors)
+    for count in COUNTS.keys() - counts:
+        measuring.scene.say(f"memory: not with {count} devices, of {descriptors} descriptors")
     blob = measuring.scene.upstream.push_blob(BLOB_SIZES * measuring.options.size)
     for contender in measuring.turn():
         measuring.pull_and_verify(contender, blob)
         idle = _settled(contender)
-        hundred = _with_stopped(measuring, contender, blob, HUNDRED)
-        thousand = _with_stopped(measuring, contender, blob, THOUSAND)
-        for key, value in (
-            ("memory.idle", idle / MIB),
-            ("memory.hundred", hundred / MIB),
-            ("memory.thousand", thousand / MIB),
-            ("memory.device", (thousand - idle) / THOUSAND / KIB),
-        ):
-            measuring.observations.add(key, contender.name, value)
+        measuring.observations.add("memory.idle", contender.name, idle / MIB)
+        resident = {count: _with_stopped(measuring, contender, blob, count) for count in counts}
+        for count, size in resident.items():
+            measuring.observations.add(COUNTS[count], contender.name, size / MIB)
+        if resident:
+            most, size = max(resident.items())
+            measuring.observations.add("memory.device", contender.name, (size - idle) / most / KIB)
+
+
+def possible_counts(descriptors: int) -> list[int]:
+    """Return the numbers of devices that a facade with so many descriptors lets in at once."""
+    limits = ConnectionLimits.of_descriptors(descriptors, 0, DEFAULT_CONNECTIONS_PER_DEVICE)
+    return [count for count in COUNTS if count <= limits.in_all]
 
 
 def _with_stopped(measuring: Measuring, contender: Contender, blob: Content, count: int) -> int:
