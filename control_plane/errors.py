@@ -45,13 +45,25 @@ class CheckFailedError(InvalidRequestError):
 
 
 class NotAuthenticatedError(ControlPlaneError):
-    """Nobody is known by this token. The reason is for the log, never for the caller."""
+    """Nobody is let in. The message tells the caller why, the reason tells the log.
 
-    def __init__(self, reason: str, *, claimed_name: str | None = None) -> None:
+    A message speaks of an operator only to whoever holds a token that is, or was, that operator's:
+    whoever made a token up learns from it nothing about which operators there are.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        claimed_name: str | None = None,
+        is_token_given: bool = True,
+    ) -> None:
         """Hold the reason, and the name that a well-formed token claims."""
-        super().__init__("an operator's token is required")
+        super().__init__(message)
         self.reason = reason
         self.claimed_name = claimed_name
+        self.is_token_given = is_token_given
 
 
 class NotPermittedError(ControlPlaneError):

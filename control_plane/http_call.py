@@ -102,16 +102,25 @@ class Call:
 def bearer_token(request: web.Request) -> OperatorToken:
     """Return the token of `Authorization: Bearer`, or raise `NotAuthenticatedError`."""
     values = request.headers.getall(hdrs.AUTHORIZATION, [])
-    if len(values) != 1:
-        reason = "no token" if not values else "several Authorization headers"
-        raise NotAuthenticatedError(reason)
+    if not values:
+        raise _without_token("an operator's token is required", reason="no token")
+    if len(values) > 1:
+        message = "there are several Authorization headers, and only one is read"
+        raise _without_token(message, reason="several Authorization headers")
     scheme, _, text = values[0].partition(" ")
     if scheme.lower() != "bearer":
-        raise NotAuthenticatedError("another scheme than Bearer")
+        message = "the Authorization header is of another scheme than Bearer"
+        raise _without_token(message, reason="another scheme than Bearer")
     try:
         return OperatorToken.parse(text.strip(" "))
-    except InvalidOperatorTokenError:
-        raise NotAuthenticatedError("not of a token's form") from None
+    except InvalidOperatorTokenError as error:
+        message = f"this is no operator's token, or not the whole of one: {error}"
+        raise NotAuthenticatedError(message, reason="not of a token's form") from None
+
+
+def _without_token(message: str, *, reason: str) -> NotAuthenticatedError:
+    message = f"{message}: send Authorization: Bearer TOKEN"
+    return NotAuthenticatedError(message, reason=reason, is_token_given=False)
 
 
 def parse_limit(query: Mapping[str, str]) -> int:

@@ -6,6 +6,7 @@ A row that somebody writes into Postgres logs nobody in, and neither does an old
 
 import hmac
 from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import frozen
 
@@ -18,11 +19,22 @@ from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
 from control_plane.signer import Verifier
 from control_plane.statement_store import (
+    fetch_entry_that_says,
     fetch_newest_entry_about,
     fetch_statement,
     fetch_statements_within,
 )
-from shared.statement import Operator, OperatorRemoval, operator_subject
+from shared.canonical_json import format_time
+from shared.statement import (
+    AuditEntry,
+    Operator,
+    OperatorRemoval,
+    StatementRefusedError,
+    operator_subject,
+)
+
+ROTATE: Final = "operator.rotate"
+REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
 
 
 @frozen
@@ -63,7 +75,25 @@ class Authenticator:
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token, or raise `NotAuthenticatedError`."""
-        subject = operator_subject(token.name.value)
+        belief = await self._belief(operator_subject(token.name.value))
+        operator = belief.statement
+        if isinstance(operator, Operator) and _is_token_of(operator, token):
+            return _logged_in(operator, self._clock())
+        # Asked about names of nobody, too: how long it takes tells nothing about who there is.
+        replaced = await self._replacing_entry(belief.subject, token)
+        if isinstance(operator, Operator) and replaced:
+            raise _replaced(operator, replaced)
+        reason = belief.problem or "no such operator"
+        if isinstance(operator, Operator):
+            reason = "a token that was never the operator's, as far as is known"
+        raise NotAuthenticatedError(
+            "no operator has this token: it is of an operator that was removed, or of another"
+            " control plane; `control-plane operators list` shows who there is",
+            reason=reason,
+            claimed_name=token.name.value,
+        )
+
+    async def _belief(self, subject: str) -> Belief:
         highest_seen = self._highest.of(subject)  # before reading: what is read is not older
         async with self._database.connection() as connection:
             evidence = Evidence(
@@ -74,23 +104,49 @@ class Authenticator:
             )
         belief = believe(evidence, self._verifier)
         self._highest.remember(subject, belief.highest_generation)
-        return _logged_in(belief, token, self._clock())
+        return belief
+
+    async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
+        """Return the signed entry of the act that replaced this very token, if one did."""
+        async with self._database.connection() as connection:
+            stored = await fetch_entry_that_says(connection, subject, ROTATE, token.sha256)
+        try:
+            entry = self._verifier.verify_as(stored, AuditEntry) if stored else None
+        except StatementRefusedError:
+            return None
+        if entry is None or (entry.about, entry.action) != (subject, ROTATE):
+            return None
+        return entry if entry.details.get(REPLACED_TOKEN) == token.sha256 else None
 
 
-def _logged_in(belief: Belief, token: OperatorToken, at: datetime) -> AuthenticatedOperator:
-    operator = belief.statement
-    reason = None
-    if not isinstance(operator, Operator):
-        reason = belief.problem or "no such operator"
-    elif not hmac.compare_digest(operator.token_sha256, token.sha256):
-        reason = "not the operator's present token"
-    elif operator.expires_at is not None and operator.expires_at <= at:
-        reason = "the token has expired"
-    elif operator.role not in list(Role):
-        reason = "the operator's role is unknown"
-    else:
-        return AuthenticatedOperator(operator.name, Role(operator.role))
-    raise NotAuthenticatedError(reason, claimed_name=token.name.value)
+def _is_token_of(operator: Operator, token: OperatorToken) -> bool:
+    return hmac.compare_digest(operator.token_sha256, token.sha256)
+
+
+def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:
+    if operator.expires_at is not None and operator.expires_at <= at:
+        raise NotAuthenticatedError(
+            f"this token expired at {format_time(operator.expires_at)};"
+            f" `control-plane operators rotate {operator.name}` gives a new one",
+            reason="the token has expired",
+            claimed_name=operator.name,
+        )
+    if operator.role not in list(Role):
+        raise NotAuthenticatedError(
+            "the operator's role is not known to this version of the control plane",
+            reason="the operator's role is unknown",
+            claimed_name=operator.name,
+        )
+    return AuthenticatedOperator(operator.name, Role(operator.role))
+
+
+def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        f"this token was replaced at {format_time(entry.at)}: take the newer one, or have"
+        f" `control-plane operators rotate {operator.name}` make another",
+        reason="not the operator's present token, but one before it",
+        claimed_name=operator.name,
+    )
 
 
 class Operators:
@@ -111,7 +167,7 @@ class Operators:
             if isinstance(belief.statement, Operator):
                 message = f"there is an operator {name}; `rotate` gives a new token"
                 raise ConflictError(message)
-            return await _issue(act, belief, name, role, lifetime, actor, "operator.add")
+            return await _issue(act, belief, name, role, lifetime, actor)
 
     async def rotate(
         self, name: OperatorName, *, lifetime: timedelta | None, actor: str
@@ -119,10 +175,8 @@ class Operators:
         """Return a new token; the one before is worth nothing from now on."""
         async with self._acts.begin() as act:
             belief = await act.belief(operator_subject(name.value))
-            operator = _present(belief, name)
-            return await _issue(
-                act, belief, name, Role(operator.role), lifetime, actor, "operator.rotate"
-            )
+            role = Role(_present(belief, name).role)
+            return await _issue(act, belief, name, role, lifetime, actor)
 
     async def remove(self, name: OperatorName, *, actor: str) -> None:
         """Let the operator call no longer; works also on one that is not believed."""
@@ -175,9 +229,10 @@ async def _issue(
     role: Role,
     lifetime: timedelta | None,
     actor: str,
-    action: str,
 ) -> OperatorToken:
+    """Make a token. The act's entry names the one that it replaces, for whoever still has it."""
     token = OperatorToken.mint(name)
+    before = belief.statement if isinstance(belief.statement, Operator) else None
     operator = await act.write_statement(
         belief,
         lambda generation: Operator(
@@ -192,10 +247,10 @@ async def _issue(
     )
     await act.record(
         actor=actor,
-        action=action,
+        action=ROTATE if before else "operator.add",
         about=operator.subject,
         about_generation=operator.generation,
-        details={"role": role.value},
+        details={"role": role.value} | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
     )
     return token
 

@@ -80,7 +80,9 @@ def problem_of(error: ControlPlaneError) -> Problem:
     members: dict[str, object] = {}
     match error:
         case NotAuthenticatedError():
-            headers["WWW-Authenticate"] = 'Bearer realm="control-plane"'
+            # RFC 6750 section 3.1: there is an error where there is a token.
+            wrong = ', error="invalid_token"' if error.is_token_given else ""
+            headers["WWW-Authenticate"] = f'Bearer realm="control-plane"{wrong}'
         case TooManyRequestsError():
             headers["Retry-After"] = str(error.retry_after_seconds)
         case DatabaseUnavailableError():

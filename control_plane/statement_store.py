@@ -87,6 +87,22 @@ async def fetch_newest_entry_about(
     )
 
 
+async def fetch_entry_that_says(
+    connection: DatabaseConnection, subject: str, action: str, text: str
+) -> StoredStatement | None:
+    """Return the newest entry of an action about a subject whose payload has the text."""
+    return envelope(
+        await connection.fetchrow(
+            "SELECT type, key_id, payload, signature FROM public.audit_entries"
+            " WHERE about = $1 AND action = $2 AND position($3::bytea IN payload) > 0"
+            " ORDER BY sequence DESC LIMIT 1",
+            subject,
+            action,
+            text.encode(),
+        )
+    )
+
+
 async def insert_entry(
     connection: DatabaseConnection, entry: AuditEntry, stored: StoredStatement
 ) -> None:

@@ -18,7 +18,7 @@ def every_error() -> list[ControlPlaneError]:
         errors.UnreadableBodyError("unreadable"),
         errors.InvalidRequestError((FieldError("/host", "missing"),)),
         errors.CheckFailedError(FieldError("/token", "refused"), {"outcome": "failed"}),
-        errors.NotAuthenticatedError(CANARY, claimed_name=CANARY),
+        errors.NotAuthenticatedError("no token", reason=CANARY, claimed_name=CANARY),
         errors.NotPermittedError("role"),
         errors.NotFoundError("nothing"),
         errors.ConflictError("conflict"),
