@@ -57,8 +57,18 @@ def document_view(document: ConnectionDocument | None) -> View:
         ),
         "ca_certificate": document.ca_certificate if document else None,
         "google": google and {"client_email": google.client_email, "project_id": google.project_id},
-        "ecr": ecr
-        and {"role_arn": ecr.role_arn, "region": ecr.region, "external_id": ecr.external_id},
+        "ecr": ecr and _ecr_view(ecr),
+    }
+
+
+def _ecr_view(ecr: EcrRole) -> View:
+    """Return the role; an option that is off is left out, as in the document that is signed."""
+    options = {"pull_through_cache": True} if ecr.pull_through_cache else {}
+    return {
+        "role_arn": ecr.role_arn,
+        "region": ecr.region,
+        "external_id": ecr.external_id,
+        **options,
     }
 
 

@@ -29,7 +29,7 @@ EXTERNAL_ID_RANDOM_BYTES: Final = 24  # nobody guesses it, and it fits one line 
 CREDENTIAL_FIELDS: Final[dict[Provider, tuple[str, ...]]] = {
     Provider.STATIC: ("username", "token"),
     Provider.GOOGLE_SERVICE_ACCOUNT: ("service_account_key",),
-    Provider.AWS_ECR: ("role_arn", "external_id"),
+    Provider.AWS_ECR: ("role_arn", "external_id", "pull_through_cache"),
 }
 SECRET_FIELDS: Final = {
     Provider.STATIC: "token",
@@ -78,7 +78,11 @@ def credential_body(credential: Credential) -> dict[str, object]:
         case UsernameAndToken():
             return {"username": credential.username}
         case EcrRole():
-            return {"role_arn": credential.role_arn, "external_id": credential.external_id}
+            return {
+                "role_arn": credential.role_arn,
+                "external_id": credential.external_id,
+                "pull_through_cache": credential.pull_through_cache,
+            }
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -120,6 +124,7 @@ def _ecr(fields: FieldReader, host: RegistryHost | None) -> GivenCredential | No
     external_id = fields.text("external_id", parse_external_id)
     if not fields.given("external_id"):
         external_id = secrets.token_urlsafe(EXTERNAL_ID_RANDOM_BYTES)
+    pull_through_cache = fields.flag("pull_through_cache")
     if host is None or role_arn is None:
         return None
     try:
@@ -131,4 +136,12 @@ def _ecr(fields: FieldReader, host: RegistryHost | None) -> GivenCredential | No
     except InvalidRoleArnError as error:
         fields.wrong("/role_arn", str(error))
         return None
-    return GivenCredential(EcrRole(role_arn, registry.account, registry.region, external_id))
+    return GivenCredential(
+        EcrRole(
+            role_arn,
+            registry.account,
+            registry.region,
+            external_id,
+            pull_through_cache=pull_through_cache,
+        )
+    )

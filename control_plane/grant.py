@@ -7,6 +7,7 @@ import orjson
 
 from control_plane.errors import NotFoundError
 from control_plane.repository_scope import iam_resources, literal_heads
+from shared.aws_partitions import partitions
 from shared.connection import (
     Anonymous,
     ConnectionDocument,
@@ -15,6 +16,7 @@ from shared.connection import (
     UsernameAndToken,
 )
 from shared.ecr_host import EcrHost
+from shared.ecr_permissions import LOGIN_ACTION, PULL_ACTIONS, PULL_THROUGH_CACHE_ACTIONS
 from shared.google_host import artifact_registry_location
 
 PLACEHOLDER_PRINCIPAL: Final = "REPLACE-WITH-THE-ARN-OF-THE-FACADE"  # AWS refuses it as it stands
@@ -24,7 +26,7 @@ ARTIFACT_REGISTRY_READER: Final = "roles/artifactregistry.reader"
 STORAGE_VIEWER: Final = "roles/storage.objectViewer"
 
 _PRINCIPAL: Final = re.compile(
-    r"arn:(?P<partition>aws(?:-[a-z]{2,8}){0,2}):"
+    r"arn:(?P<partition>aws(?:-[a-z]+)*):"
     r"(?:iam::[0-9]{12}:(?:root|(?:role|user)/[!-)+-.0-~/]{1,576})"
     r"|sts::[0-9]{12}:assumed-role/[A-Za-z0-9+=,.@_/-]{1,130})",
     re.ASCII,
@@ -35,7 +37,8 @@ Grant = dict[str, object]
 
 def parse_principal_arn(text: str) -> str:
     """Return the ARN of a role, a user, an account or an assumed role's session."""
-    if not _PRINCIPAL.fullmatch(text):
+    match = _PRINCIPAL.fullmatch(text)
+    if match is None or match["partition"] not in partitions():
         message = "not the ARN of a principal"
         raise ValueError(message)
     return text
@@ -87,11 +90,13 @@ def _artifact_repository(head: str, location: str) -> str:
 
 def _ecr_grant(document: ConnectionDocument, role: EcrRole, principal_arn: str | None) -> Grant:
     registry = EcrHost.parse(document.host)
-    permissions = _permissions_policy(document, registry)
+    permissions = _permissions_policy(document, role, registry)
+    options = {"pull_through_cache": True} if role.pull_through_cache else {}
     return {
         "provider": document.provider.value,
         "role_arn": role.role_arn,
         "external_id": role.external_id,
+        **options,
         "principal_arn": principal_arn or PLACEHOLDER_PRINCIPAL,
         "principal_is_placeholder": principal_arn is None,
         "trust_policy": _trust_policy(role, principal_arn or PLACEHOLDER_PRINCIPAL),
@@ -111,24 +116,18 @@ def _trust_policy(role: EcrRole, principal: str) -> Grant:
     return {"Version": POLICY_VERSION, "Statement": [statement]}
 
 
-def _permissions_policy(document: ConnectionDocument, registry: EcrHost) -> Grant:
+def _permissions_policy(document: ConnectionDocument, role: EcrRole, registry: EcrHost) -> Grant:
     arn = f"arn:{registry.partition}:ecr:{registry.region}:{registry.account}:repository"
     names = iam_resources(document.repository_prefix, document.repositories)
-    return {
-        "Version": POLICY_VERSION,
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": "ecr:GetAuthorizationToken",
-                "Resource": "*",  # it knows no other
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                "Resource": [f"{arn}/{name}" for name in names],
-            },
-        ],
-    }
+    actions = [PULL_ACTIONS]
+    if role.pull_through_cache:
+        actions.append(PULL_THROUGH_CACHE_ACTIONS)
+    login: Grant = {"Effect": "Allow", "Action": LOGIN_ACTION, "Resource": "*"}  # it has no other
+    upon_repositories: list[Grant] = [
+        {"Effect": "Allow", "Action": list(some), "Resource": [f"{arn}/{name}" for name in names]}
+        for some in actions
+    ]
+    return {"Version": POLICY_VERSION, "Statement": [login, *upon_repositories]}
 
 
 def _ecr_notes(
@@ -146,6 +145,11 @@ def _ecr_notes(
         notes.append(
             "without an external id the role can be assumed for anybody who knows its ARN and is"
             " served by the same facade (the confused deputy)"
+        )
+    if role.pull_through_cache:
+        notes.append(
+            "whoever pulls may make repositories in this account, and import into them what its"
+            " pull through cache rules allow"
         )
     if len(orjson.dumps(permissions)) > MAX_MANAGED_POLICY_CHARACTERS:
         notes.append("the permissions policy may be too long for IAM; fewer patterns shorten it")

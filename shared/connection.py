@@ -58,6 +58,7 @@ class EcrRole:
     account: str
     region: str
     external_id: str | None = None
+    pull_through_cache: bool = False  # the role may import images from upstream registries
 
 
 Credential = Anonymous | UsernameAndToken | GoogleServiceAccount | EcrRole

@@ -1,6 +1,13 @@
 """An Amazon ECR registry's host and a role's ARN: what is read off them, and that they agree.
 
-Endpoints come from the region and partition of a validated host, never from input.
+Endpoints come from the region and partition of a validated host, never from input. AWS documents
+two hosts for each registry ("Making requests to Amazon ECR registries"), each also with `-fips`:
+
+- `<account>.dkr.ecr.<region>.<suffix>`, IPv4 alone;
+- `<account>.dkr-ecr.<region>.<suffix>`, dual-stack.
+
+The suffixes are the partition's: `amazonaws.com` and `on.aws`, `amazonaws.com.cn` and
+`on.amazonwebservices.com.cn`, `amazonaws.eu` and `on.amazonwebservices.eu`, and so on.
 """
 
 import re
@@ -8,20 +15,22 @@ from typing import Final, Self
 
 from attrs import frozen
 
+from shared.aws_partitions import Partition, partition_of_region, partitions
 from shared.registry_host import RegistryHost
 from shared.safe_message import SafeMessage
 
 MAX_ROLE_ARN_CHARACTERS: Final = 2048  # STS, AssumeRole
-PUBLIC_ECR: Final = "public.ecr.aws"
+PUBLIC_ECR: Final = ("public.ecr.aws", "ecr-public.aws.com")  # the second is dual-stack
 
-_REGION: Final = r"(?P<region>(?:us-gov|[a-z]{2})-[a-z]{4,12}-[0-9]{1,2})"
 _HOST: Final = re.compile(
-    rf"(?P<account>[0-9]{{12}})\.dkr\.ecr(?P<fips>-fips)?\.{_REGION}\.amazonaws\.com(?P<china>\.cn)?",
+    r"(?P<account>[0-9]{12})\.dkr(?P<joint>[.-])ecr(?P<fips>-fips)?"
+    r"\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z0-9.-]+)",
     re.ASCII,
 )
+_DUAL_STACK: Final = "-"  # `dkr-ecr`, where IPv4 alone has `dkr.ecr`
 # IAM's own grammar of names and paths (IAM user guide, "IAM and STS quotas").
 _ROLE_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws(?:-cn|-us-gov)?):iam::(?P<account>[0-9]{12}):"
+    r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<account>[0-9]{12}):"
     r"role/(?:[!-~]{1,510}/)?[A-Za-z0-9+=,.@_-]{1,64}",
     re.ASCII,
 )
@@ -38,35 +47,44 @@ class InvalidRoleArnError(SafeMessage, ValueError):
 
 @frozen
 class EcrHost:
-    """`<account>.dkr.ecr[-fips].<region>.amazonaws.com[.cn]`."""
+    """A registry's host, in one of the forms above."""
 
     account: str
     region: str
     partition: str
     fips: bool
+    dual_stack: bool = False
 
     @classmethod
     def parse(cls, host: RegistryHost) -> Self:
         """Return what the host says; raise `InvalidEcrHostError` for any other host."""
-        if str(host) == PUBLIC_ECR:
+        if str(host) in PUBLIC_ECR:
             raise InvalidEcrHostError(
-                f"{PUBLIC_ECR} is no registry of an account: connect it with the provider static"
+                f"{host} is no registry of an account: connect it with the provider static"
             )
         match = _HOST.fullmatch(str(host))
-        partition = _partition(match["region"]) if match else ""
-        if match is None or (match["china"] is not None) != (partition == "aws-cn"):
+        partition = partition_of_region(match["region"]) if match else None
+        if match is None or partition is None:
             raise InvalidEcrHostError(
-                "expected <account>.dkr.ecr.<region>.amazonaws.com, with .cn in China's regions"
+                "expected <account>.dkr.ecr.<region>.amazonaws.com, or another host that AWS"
+                " documents for a private registry"
             )
-        return cls(match["account"], match["region"], partition, match["fips"] is not None)
+        dual_stack = match["joint"] == _DUAL_STACK
+        _require_suffix(match["suffix"], partition, dual_stack=dual_stack)
+        return cls(
+            match["account"], match["region"], partition.id, match["fips"] is not None, dual_stack
+        )
 
     def require_role(self, role_arn: str) -> None:
         """Raise `InvalidRoleArnError` unless a role of this registry's account is named."""
         match = _ROLE_ARN.fullmatch(role_arn) if len(role_arn) <= MAX_ROLE_ARN_CHARACTERS else None
-        if match is None:
-            raise InvalidRoleArnError("expected arn:aws:iam::<account>:role/<name>")
+        expected = f"expected arn:{self.partition}:iam::<account>:role/<name>"
+        if match is None or match["partition"] not in partitions():
+            raise InvalidRoleArnError(expected)
         if match["partition"] != self.partition:
-            raise InvalidRoleArnError(f"the registry is in the partition {self.partition}")
+            raise InvalidRoleArnError(
+                f"{expected}: the registry is in the partition {self.partition}"
+            )
         if match["account"] != self.account:
             raise InvalidRoleArnError("the role is of another account than the registry")
 
@@ -76,7 +94,11 @@ def is_external_id(text: str) -> bool:
     return _EXTERNAL_ID.fullmatch(text) is not None
 
 
-def _partition(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+def _require_suffix(suffix: str, partition: Partition, *, dual_stack: bool) -> None:
+    """Raise `InvalidEcrHostError` unless the host ends as its region's partition says."""
+    expected = partition.dual_stack_registries if dual_stack else partition.dns_suffix
+    if suffix != expected:
+        joint = "dkr-ecr" if dual_stack else "dkr.ecr"
+        raise InvalidEcrHostError(
+            f"expected <account>.{joint}.<region>.{expected} in the partition {partition.id}"
+        )

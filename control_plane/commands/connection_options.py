@@ -67,6 +67,7 @@ _ROLE: Final = (
     ),
     click.option("--no-external-id", is_flag=True, help="The trust policy asks for none."),
 )
+_PULL_THROUGH_CACHE: Final = "The role may make ECR repositories, for pull through cache rules."
 
 request_options: Final[_Decorator[Any]] = _all_of(
     (
@@ -78,6 +79,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
         ),
         *_CREDENTIAL,
         *_ROLE,
+        click.option("--pull-through-cache", is_flag=True, help=_PULL_THROUGH_CACHE),
         click.option("--prefix", "repository_prefix", help="Only repositories below this one."),
         *(
             click.option(
@@ -99,6 +101,9 @@ edit_options: Final[_Decorator[Any]] = _all_of(
         click.option("--ask-token", is_flag=True, help="Ask for the token."),
         click.option("--anonymous", is_flag=True, help="Log in no longer."),
         *_ROLE,
+        click.option(
+            "--pull-through-cache/--no-pull-through-cache", default=None, help=_PULL_THROUGH_CACHE
+        ),
         *(
             part
             for option, field, metavar, words, none, empty in _LISTS

@@ -62,7 +62,8 @@ class Providers:
             case GoogleServiceAccount() as account:
                 return self._google(connection, account)
             case EcrRole() as role:
-                return EcrProvider(self._aws, role, str(connection.id))
+                host = connection.document.host
+                return EcrProvider(self._aws, role, host, str(connection.id))
             case _ as unreachable:
                 assert_never(unreachable)
 

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from typing_extensions import override
 
 from shared.loop_thread import LoopThread
+from shared.upstream.credentials.aws_endpoints import PLAIN, AwsService, EndpointVariant
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.transport import read_bounded
@@ -60,12 +61,21 @@ class AwsSession:
         """Return what work with clients returns; it may ask AWS, and nothing of the caller's."""
         return await self._thread.run(work)
 
-    def client(self, service: str, region: str, keys: SessionKeys | None = None) -> Any:
+    def client(
+        self,
+        service: AwsService,
+        region: str,
+        keys: SessionKeys | None = None,
+        variant: EndpointVariant = PLAIN,
+    ) -> Any:
         """Return a client to enter within `run`; `keys` None: of the facade's own identity."""
         return self._session.create_client(
             service,
             region_name=region,
             endpoint_url=self._endpoint_url,
+            config=AioConfig(
+                use_fips_endpoint=variant.use_fips, use_dualstack_endpoint=variant.use_dual_stack
+            ),
             aws_access_key_id=keys.access_key_id if keys else None,
             aws_secret_access_key=keys.secret_access_key if keys else None,
             aws_session_token=keys.session_token if keys else None,

@@ -17,8 +17,11 @@ import orjson
 from attrs import frozen
 
 from shared.connection import EcrRole
+from shared.ecr_permissions import LOGIN_ACTION, PULL_ACTIONS, PULL_THROUGH_CACHE_ACTIONS
+from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.structured_log import get_logger
+from shared.upstream.credentials.aws_endpoints import AwsService, endpoint_variant
 from shared.upstream.credentials.aws_errors import aws_error
 from shared.upstream.credentials.aws_session import AwsSession, SessionKeys
 from shared.upstream.credentials.short_lived import ShortLivedCredential
@@ -30,24 +33,6 @@ from shared.upstream.errors import Step
 ROLE_SESSION_SECONDS: Final = 3600
 LIFETIME_WITHOUT_SENSE_SECONDS: Final = 60.0  # expired by our clock: a short use, no mint storm
 CALL_SECONDS: Final = 60.0  # finding the identity, three tries, and waiting in between
-# Nothing of the role but pulling, whatever its own policy says.
-SESSION_POLICY: Final = orjson.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "ecr:GetAuthorizationToken",
-                    "ecr:BatchGetImage",
-                    "ecr:GetDownloadUrlForLayer",
-                ],
-                "Resource": "*",
-            }
-        ],
-    }
-).decode()
-
 # base64 of `AWS:<password>`; real ones have some 2,500 characters.
 _TOKEN_USERNAME: Final = "AWS"  # noqa: S105 - the user name that goes with a token
 _PASSWORD: Final = re.compile(r"[!-~]{1,65536}", re.ASCII)
@@ -68,6 +53,7 @@ class EcrProvider:
 
     _session: AwsSession
     _role: EcrRole
+    _host: RegistryHost
     _session_name: str  # the connection's id: what the customer's CloudTrail shows
     _now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -94,7 +80,7 @@ class EcrProvider:
         request: dict[str, Any] = {
             "RoleArn": self._role.role_arn,
             "RoleSessionName": self._session_name,
-            "Policy": SESSION_POLICY,
+            "Policy": session_policy(self._role),
             "DurationSeconds": ROLE_SESSION_SECONDS,
         }
         if external_id is not None:
@@ -115,18 +101,36 @@ class EcrProvider:
 
     @asynccontextmanager
     async def _asking(
-        self, service: str, step: Step, keys: SessionKeys | None = None
+        self, service: AwsService, step: Step, keys: SessionKeys | None = None
     ) -> AsyncIterator[Any]:
         """Give a client for one call; what it raises becomes our error of the step."""
         try:
+            variant = endpoint_variant(service, self._host)
             async with (
                 asyncio.timeout(CALL_SECONDS),
-                self._session.client(service, self._role.region, keys) as client,
+                self._session.client(service, self._role.region, keys, variant) as client,
             ):
                 yield client
         except Exception as error:  # noqa: BLE001 - botocore's parsers raise what an answer makes them
             _log.info("AWS call failed", step=step, error=type(error).__name__)
             raise aws_error(error, step) from None
+
+
+def session_policy(role: EcrRole) -> str:
+    """Return the JSON that narrows a role to pulling, whatever its own policy says.
+
+    Filling pull through caches is a second statement, for this registry's repositories alone.
+    """
+    _, partition, *_ = role.role_arn.split(":")
+    repositories = f"arn:{partition}:ecr:{role.region}:{role.account}:repository/*"
+    statements = [_allow((LOGIN_ACTION, *PULL_ACTIONS), "*")]
+    if role.pull_through_cache:
+        statements.append(_allow(PULL_THROUGH_CACHE_ACTIONS, repositories))
+    return orjson.dumps({"Version": "2012-10-17", "Statement": statements}).decode()
+
+
+def _allow(actions: tuple[str, ...], resource: str) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
 
 
 def _basic(token: str) -> BasicCredential:

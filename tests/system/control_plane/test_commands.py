@@ -148,6 +148,15 @@ async def test_a_role_and_its_policies_from_a_shell(own_plane: ControlPlane) -> 
     assert orjson.dumps(trust, option=orjson.OPT_INDENT_2).decode() in for_people
     edit = ("connections", "edit", view["id"], "--no-external-id", "--json")
     assert orjson.loads(own_plane.run(*edit, operator="alice"))["ecr"]["external_id"] is None
+    caching = ("connections", "edit", view["id"], "--pull-through-cache")
+    own_plane.run(*caching, operator="alice")
+    shown = own_plane.run("connections", "show", view["id"], operator="alice")
+    assert "pull_through_cache" in shown
+    assert "ecr:CreateRepository" in own_plane.run(*grant, operator="alice")
+    edit = ("connections", "edit", view["id"], "--no-pull-through-cache", "--json")
+    assert "pull_through_cache" not in orjson.loads(own_plane.run(*edit, operator="alice"))["ecr"]
+    cached = own_plane.run(*add, "--prefix", "hub", "--pull-through-cache", operator="alice")
+    assert orjson.loads(cached)["ecr"]["pull_through_cache"] is True
     with pytest.raises(CommandFailedError, match="exit 2"):
         own_plane.run(*add, "--external-id", "x1", "--no-external-id", operator="alice")
 

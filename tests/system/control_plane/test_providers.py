@@ -143,6 +143,32 @@ async def test_a_role_needs_no_secret_and_no_call_to_aws(own_plane: ControlPlane
     )
 
 
+async def test_filling_pull_through_caches_is_seen_approved_and_signed(
+    google_plane: ControlPlane,
+) -> None:
+    """Off by default; the approver sees it in the view, and the customer in the policy."""
+    alice, bob = google_plane.client("alice"), google_plane.client("bob")
+    host = "123456789012.dkr-ecr.eu-west-1.on.aws"
+    view = await alice.connect(**role(host, external_id="id-1", pull_through_cache=True))
+    assert view["ecr"] == {
+        "role_arn": ROLE,
+        "region": "eu-west-1",
+        "external_id": "id-1",
+        "pull_through_cache": True,
+    }
+    grant = await alice.grant(view["id"])
+    actions = [statement["Action"] for statement in grant["permissions_policy"]["Statement"]]
+    assert actions[2:] == [["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]]
+    await bob.approve(view)
+    signed = approved(await served(google_plane, view["id"])).document.credential
+    assert isinstance(signed, EcrRole)
+    assert signed.pull_through_cache
+    edited = await alice.edit(view["id"], pull_through_cache=False)
+    assert edited["ecr"] == view["ecr"]
+    assert "pull_through_cache" not in edited["draft"]["ecr"]
+    assert edited["draft"]["fingerprint"] != view["fingerprint"]
+
+
 async def test_a_check_of_a_role_says_who_can_try_it(own_plane: ControlPlane) -> None:
     """In words."""
     answer = await own_plane.client("alice").call("POST", "/v1/connection-checks", role())

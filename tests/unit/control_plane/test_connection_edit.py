@@ -155,6 +155,18 @@ def test_a_role_and_its_external_id_change() -> None:
     assert refused({"role_arn": "arn:aws:iam::1:role/x"}, ECR) == ["/role_arn"]
 
 
+def test_filling_pull_through_caches_is_switched_on_and_off() -> None:
+    """What is not named stays. A change rebinds: the facade asks for other keys of the role."""
+    edit = parse_edit({"pull_through_cache": True}, ECR)
+    assert edit.rebinds == ("pull_through_cache",)
+    filled = edit.document(ECR)
+    kept = parse_edit({"fleets": ["line-a"]}, filled).request.credential
+    assert isinstance(kept, EcrRole)
+    assert kept.pull_through_cache
+    assert parse_edit({"pull_through_cache": None}, filled).document(filled) == ECR
+    assert refused({"pull_through_cache": True}, STATIC) == ["/pull_through_cache"]
+
+
 def test_a_password_of_google_becomes_a_key() -> None:
     """Another provider at the same place: its own credential is needed, the old one is gone."""
     static = present(UsernameAndToken("_json_key"), "gcr.io")
@@ -203,7 +215,8 @@ VALUES = (
 )
 NAMES = st.sampled_from(
     ["provider", "username", "token", "role_arn", "external_id", "repositories", "fleets",
-     "plain_http", "allowed_networks", "auth_realms", "description", "host", "nonsense"]
+     "pull_through_cache", "plain_http", "allowed_networks", "auth_realms", "description", "host",
+     "nonsense"]
 )  # fmt: skip
 
 

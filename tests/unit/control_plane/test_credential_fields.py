@@ -100,6 +100,42 @@ def test_an_external_id_is_generated_given_or_none() -> None:
     assert role_of(parse_connection_request(ecr(external_id="a:b/c"))).external_id == "a:b/c"
 
 
+def test_pull_through_caches_are_filled_only_on_request() -> None:
+    """It lets the role write."""
+    assert not role_of(parse_connection_request(ecr())).pull_through_cache
+    for off in (False, None):
+        assert not role_of(parse_connection_request(ecr(pull_through_cache=off))).pull_through_cache
+    assert role_of(parse_connection_request(ecr(pull_through_cache=True))).pull_through_cache
+    assert pointers(ecr(pull_through_cache="true")) == ["/pull_through_cache"]
+    static = {"host": "ghcr.io", "provider": "static", "pull_through_cache": True}
+    assert pointers(static) == ["/pull_through_cache"]
+    assert pointers(google(pull_through_cache=True)) == ["/pull_through_cache"]
+
+
+@pytest.mark.parametrize(
+    "host, role_arn",
+    [
+        ("123456789012.dkr-ecr.eu-central-1.on.aws", ROLE),
+        ("123456789012.dkr-ecr-fips.us-east-1.on.aws", ROLE),
+        (
+            "123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+            "arn:aws-eusc:iam::123456789012:role/pull",
+        ),
+        (
+            "123456789012.dkr.ecr.us-isof-south-1.csp.hci.ic.gov",
+            "arn:aws-iso-f:iam::123456789012:role/pull",
+        ),
+    ],
+)
+def test_every_form_of_host_is_connected(host: str, role_arn: str) -> None:
+    """With a role of the same partition, and with no other."""
+    role = role_of(parse_connection_request(ecr(host, role_arn=role_arn)))
+    assert (role.account, role.role_arn) == ("123456789012", role_arn)
+    assert role.region in host
+    foreign = "arn:aws-cn:iam::123456789012:role/pull"
+    assert pointers(ecr(host, role_arn=foreign)) == ["/role_arn"]
+
+
 def test_region_and_account_come_from_the_host() -> None:
     """Never from input: they choose where the facade's identity is shown."""
     role = role_of(parse_connection_request(ecr()))
@@ -139,7 +175,8 @@ def test_fields_of_another_provider_are_refused_for_static_too() -> None:
     st.sampled_from(["google_service_account", "aws_ecr"]),
     st.dictionaries(
         st.sampled_from(
-            ["service_account_key", "role_arn", "external_id", "username", "token", "plain_http"]
+            ["service_account_key", "role_arn", "external_id", "pull_through_cache", "username",
+             "token", "plain_http"]
         ),
         st.none()
         | st.booleans()

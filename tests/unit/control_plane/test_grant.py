@@ -35,12 +35,20 @@ def document(host: str, credential: Credential, **fields: Any) -> ConnectionDocu
 def ecr(
     host: str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     external_id: str | None = "id-1",
+    *,
+    pull_through_cache: bool = False,
     **fields: Any,
 ) -> ConnectionDocument:
     """Return the document of a role."""
     registry = EcrHost.parse(RegistryHost.parse(host))
     arn = f"arn:{registry.partition}:iam::{registry.account}:role/pull"
-    role = EcrRole(arn, registry.account, registry.region, external_id)
+    role = EcrRole(
+        arn,
+        registry.account,
+        registry.region,
+        external_id,
+        pull_through_cache=pull_through_cache,
+    )
     return document(host, role, **fields)
 
 
@@ -50,7 +58,7 @@ def resources(grant: dict[str, Any]) -> list[str]:
     assert statements[0]["Action"] == "ecr:GetAuthorizationToken"
     assert statements[0]["Resource"] == "*"
     assert statements[1]["Action"] == ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    assert [statement["Effect"] for statement in statements] == ["Allow", "Allow"]
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
     return list(statements[1]["Resource"])
 
 
@@ -98,6 +106,12 @@ def test_an_unknown_facade_is_a_placeholder_that_aws_refuses() -> None:
          "arn:aws-us-gov:ecr:us-gov-west-1:123456789012:repository/"),
         ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
          "arn:aws-cn:ecr:cn-north-1:123456789012:repository/"),
+        ("123456789012.dkr-ecr.eu-central-1.on.aws",
+         "arn:aws:ecr:eu-central-1:123456789012:repository/"),
+        ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+         "arn:aws-eusc:ecr:eusc-de-east-1:123456789012:repository/"),
+        ("123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov",
+         "arn:aws-iso-b:ecr:us-isob-east-1:123456789012:repository/"),
     ],
 )  # fmt: skip
 def test_permissions_are_of_the_registrys_own_partition(host: str, arn: str) -> None:
@@ -117,6 +131,26 @@ def test_permissions_name_the_scope() -> None:
     grant: dict[str, Any] = grant_of(ecr(**fields), FINGERPRINT, principal_arn=FACADE)
     arn = "arn:aws:ecr:eu-central-1:123456789012:repository"
     assert resources(grant) == [f"{arn}/team/app", f"{arn}/team/models/*"]
+
+
+def test_pull_through_caches_are_filled_only_where_that_is_wished() -> None:
+    """Repositories are made, and images imported, within the scope; a note says who does it."""
+    scope = tuple(RepositoryPattern.parse(text) for text in ("ghcr/**",))
+    plain: dict[str, Any] = grant_of(ecr(), FINGERPRINT, principal_arn=FACADE)
+    assert len(plain["permissions_policy"]["Statement"]) == 2
+    assert "pull_through_cache" not in plain
+    wished = ecr(pull_through_cache=True, repositories=scope)
+    grant: dict[str, Any] = grant_of(wished, FINGERPRINT, principal_arn=FACADE)
+    assert grant["pull_through_cache"] is True
+    assert resources(grant) == ["arn:aws:ecr:eu-central-1:123456789012:repository/ghcr/*"]
+    assert grant["permissions_policy"]["Statement"][2:] == [
+        {
+            "Effect": "Allow",
+            "Action": ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
+            "Resource": resources(grant),
+        }
+    ]
+    assert any("pull through cache rules" in note for note in grant["notes"])
 
 
 def test_a_policy_too_long_for_iam_is_said_to_be() -> None:
@@ -157,6 +191,10 @@ def test_static_connections_have_nothing_to_grant(credential: Credential) -> Non
         ("arn:aws:iam::210987654321:root", True),
         ("arn:aws-cn:iam::210987654321:user/path/facade", True),
         ("arn:aws-us-gov:sts::210987654321:assumed-role/facade/i-0123", True),
+        ("arn:aws-eusc:iam::210987654321:role/facade", True),
+        ("arn:aws-iso-b:iam::210987654321:role/facade", True),
+        ("arn:aws-iso-f:sts::210987654321:assumed-role/facade/i-0123", True),
+        ("arn:aws-nowhere:iam::210987654321:role/facade", False),
         ("*", False),
         ("210987654321", False),
         ("arn:aws:iam::210987654321:role/*", False),

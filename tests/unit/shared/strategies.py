@@ -87,7 +87,7 @@ credentials: st.SearchStrategy[Credential] = st.one_of(
     st.just(Anonymous()),
     st.builds(UsernameAndToken, texts),
     st.builds(GoogleServiceAccount, texts, texts),
-    st.builds(EcrRole, texts, texts, texts, st.one_of(st.none(), texts)),
+    st.builds(EcrRole, texts, texts, texts, st.one_of(st.none(), texts), st.booleans()),
 )
 connection_documents = st.builds(
     ConnectionDocument,

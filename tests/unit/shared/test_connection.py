@@ -62,6 +62,12 @@ GOLDEN_CONTEXT = (
     b'"key_id":"0123456789abcdef","plain_http":true,"secret_version":3}'
 )
 
+GOLDEN_ROLE = (
+    b'"credential":{"account":"1","external_id":"external","kind":"ecr_role",'
+    b'"region":"eu-central-1","role_arn":"arn:aws:iam::1:role/a"},'
+)
+GOLDEN_ROLE_ACCESS_KEY = "2cdfef37b9035b776fd9f29fc202c7fd798839c34e3a2617237a2383596712b0"
+
 # Every field of the document, with another value, and whether it decides who is shown the secret.
 CHANGES: dict[str, tuple[Any, bool]] = {
     "host": (RegistryHost.parse("registry.local:5001"), True),
@@ -83,6 +89,19 @@ def test_the_bytes_of_a_document_stay_what_they_were() -> None:
     """Fingerprints and signatures of every stored approval hang on them."""
     assert DOCUMENT.to_bytes() == GOLDEN_BYTES
     assert ConnectionDocument.from_bytes(GOLDEN_BYTES) == DOCUMENT
+
+
+def test_an_option_of_a_role_that_is_off_is_not_in_the_bytes() -> None:
+    """Documents and access keys of before the option are what they were; on, both are others."""
+    role = EcrRole("arn:aws:iam::1:role/a", "1", "eu-central-1", "external")
+    off = attrs.evolve(DOCUMENT, credential=role, secret=None)
+    on = attrs.evolve(off, credential=attrs.evolve(role, pull_through_cache=True))
+    assert GOLDEN_ROLE in off.to_bytes()
+    assert GOLDEN_ROLE not in on.to_bytes()
+    assert b'"kind":"ecr_role","pull_through_cache":true,"region"' in on.to_bytes()
+    assert ConnectionDocument.from_bytes(on.to_bytes()) == on
+    assert access_key(CONNECTION, off) == GOLDEN_ROLE_ACCESS_KEY
+    assert access_key(CONNECTION, on) != GOLDEN_ROLE_ACCESS_KEY
 
 
 def test_the_fingerprint_is_the_hash_of_the_stored_bytes() -> None:
@@ -125,6 +144,7 @@ def test_the_access_key_changes_with_who_is_shown_the_secret_alone(field: str) -
         EcrRole("arn:aws:iam::1:role/a", "1", "eu-central-1", "external"),
         EcrRole("arn:aws:iam::1:role/b", "1", "eu-central-1", "external"),
         EcrRole("arn:aws:iam::1:role/a", "1", "eu-central-1", None),
+        EcrRole("arn:aws:iam::1:role/a", "1", "eu-central-1", "external", pull_through_cache=True),
         GoogleServiceAccount("a@b.iam.gserviceaccount.com", "b"),
         UsernameAndToken("other"),
         Anonymous(),

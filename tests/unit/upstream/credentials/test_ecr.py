@@ -13,8 +13,9 @@ import pytest_asyncio
 
 from deploy.dev.processes import free_port
 from shared.connection import EcrRole
+from shared.registry_host import RegistryHost
 from shared.upstream.credentials.aws_session import THREAD_NAME, AwsSession
-from shared.upstream.credentials.ecr import EcrProvider
+from shared.upstream.credentials.ecr import EcrProvider, session_policy
 from shared.upstream.credentials.short_lived import ShortLivedCredential
 from shared.upstream.errors import (
     ConnectError,
@@ -43,6 +44,7 @@ from tests.unit.upstream.reading import UPSTREAM_TEXT, everything_said
 ACCOUNT = "123456789012"
 EXTERNAL_ID = "canary-external-id"
 ROLE = EcrRole(f"arn:aws:iam::{ACCOUNT}:role/puller", ACCOUNT, "eu-central-1", EXTERNAL_ID)
+HOST = RegistryHost.parse(f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com")
 SESSION_NAME = str(uuid4())
 SESSION_POLICY = {
     "Version": "2012-10-17",
@@ -57,6 +59,11 @@ SESSION_POLICY = {
             "Resource": "*",
         }
     ],
+}
+PULL_THROUGH = {
+    "Effect": "Allow",
+    "Action": ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"],
+    "Resource": f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/*",
 }
 DEEP = b'{"authorizationData": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"
 XML = (("Content-Type", "text/xml"),)
@@ -100,7 +107,7 @@ async def session(aws_port: int) -> AsyncIterator[AwsSession]:
 
 def provider(session: AwsSession, role: EcrRole = ROLE) -> EcrProvider:
     """Return the role's provider."""
-    return EcrProvider(session, role, SESSION_NAME)
+    return EcrProvider(session, role, HOST, SESSION_NAME)
 
 
 async def refusal(
@@ -140,6 +147,50 @@ async def test_the_role_is_asked_for_as_the_customer_granted_it(
         "ExternalId": EXTERNAL_ID,
         "DurationSeconds": "3600",
     }
+
+
+async def test_a_role_fills_pull_through_caches_where_that_was_approved(
+    aws: AwsSimulator, session: AwsSession
+) -> None:
+    """Of its own registry alone; everything else is as without."""
+    await provider(session, attrs.evolve(ROLE, pull_through_cache=True)).mint()
+    policy = orjson.loads(aws.assumed[0]["Policy"])
+    assert policy["Statement"] == [*SESSION_POLICY["Statement"], PULL_THROUGH]
+
+
+@pytest.mark.parametrize(
+    "role_arn, region, arn",
+    [
+        ("arn:aws-cn:iam::1:role/x", "cn-north-1", "arn:aws-cn:ecr:cn-north-1:1:repository/*"),
+        (
+            "arn:aws-eusc:iam::1:role/a/b:c",
+            "eusc-de-east-1",
+            "arn:aws-eusc:ecr:eusc-de-east-1:1:repository/*",
+        ),
+    ],
+)
+def test_a_session_policy_names_the_partitions_own_repositories(
+    role_arn: str, region: str, arn: str
+) -> None:
+    """An ARN of another partition names nothing, and STS refuses it."""
+    role = EcrRole(role_arn, "1", region, pull_through_cache=True)
+    assert orjson.loads(session_policy(role))["Statement"][1]["Resource"] == arn
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{ACCOUNT}.dkr-ecr-fips.us-east-1.on.aws",
+        f"{ACCOUNT}.dkr.ecr-fips.us-east-1.amazonaws.com",
+    ],
+)
+async def test_an_endpoint_of_the_operators_is_the_one_that_is_asked(
+    aws: AwsSimulator, session: AwsSession, host: str
+) -> None:
+    """Botocore knows of no FIPS or dual-stack form of it."""
+    role = attrs.evolve(ROLE, region="us-east-1")
+    await EcrProvider(session, role, RegistryHost.parse(host), SESSION_NAME).mint()
+    assert [signed.service for signed in aws.signed] == ["sts", "ecr"]
 
 
 async def test_no_external_id_is_sent_where_none_is_configured(
@@ -244,6 +295,7 @@ async def test_a_clock_that_is_wrong_by_an_hour_gives_a_usable_token(
     wrong = EcrProvider(
         session,
         ROLE,
+        HOST,
         SESSION_NAME,
         lambda: datetime.now(UTC) + timedelta(hours=hours),
     )
@@ -440,7 +492,7 @@ async def test_nothing_of_botocore_runs_on_the_loop(
         async with AwsSession.open(aws.origin) as new_session:
             await asyncio.gather(
                 *(
-                    EcrProvider(new_session, ROLE, f"connection-{number}").mint()
+                    EcrProvider(new_session, ROLE, HOST, f"connection-{number}").mint()
                     for number in range(5)
                 )
             )

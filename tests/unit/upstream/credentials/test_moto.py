@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.connection import EcrRole
+from shared.registry_host import RegistryHost
 from shared.upstream.credentials.aws_session import AwsSession
 from shared.upstream.credentials.ecr import EcrProvider
 from tests.support.moto import Moto
 
 ACCOUNT = "123456789012"
 ROLE = EcrRole(f"arn:aws:iam::{ACCOUNT}:role/puller", ACCOUNT, "eu-central-1", "external-id")
+HOST = RegistryHost.parse(f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_role_becomes_a_token_of_its_account(moto: Moto) -> None:
     """The token that moto makes names the account that it believes to be asked by."""
     async with AwsSession.open(moto.url) as session:
-        minted = await EcrProvider(session, ROLE, "connection-7").mint()
+        minted = await EcrProvider(session, ROLE, HOST, "connection-7").mint()
     assert minted.basic.username == "AWS"
     assert minted.basic.token.reveal_text() == f"{ACCOUNT}-auth-token"
     # moto's tokens all expired in 2015: a short use, and no mint for every pull.
@@ -43,7 +45,7 @@ async def test_a_roles_keys_last_as_long_as_was_asked(moto: Moto) -> None:
     """An hour, with its time zone."""
     asked_at = datetime.now(UTC)
     async with AwsSession.open(moto.url) as session:
-        assumed = await EcrProvider(session, ROLE, "connection-7").assume_role(None)
+        assumed = await EcrProvider(session, ROLE, HOST, "connection-7").assume_role(None)
     assert 3500 < (assumed.expires_at - asked_at).total_seconds() < 3700
     assert assumed.keys.access_key_id.startswith("ASIA")
     assert assumed.keys.secret_access_key not in repr(assumed)

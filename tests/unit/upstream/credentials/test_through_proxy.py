@@ -9,6 +9,7 @@ from attrs import evolve
 
 from shared.connection import EcrRole
 from shared.environment import forget_proxies
+from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.credentials.aws_session import AwsSession
 from shared.upstream.credentials.ecr import EcrProvider
@@ -24,6 +25,7 @@ from tests.unit.upstream.reading import everything_said
 
 CANARY = "canary:proxy/pass@word"
 ROLE = EcrRole("arn:aws:iam::123456789012:role/puller", "123456789012", "eu-central-1", "id")
+HOST = RegistryHost.parse("123456789012.dkr.ecr.eu-central-1.amazonaws.com")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
 
 
@@ -52,10 +54,10 @@ def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-async def mint_for_role(outbound: OutboundProxy | None) -> None:
+async def mint_for_role(outbound: OutboundProxy | None, host: RegistryHost = HOST) -> None:
     """Mint for the role at AWS's own endpoint."""
     async with AwsSession.open(proxy=outbound) as aws:
-        await EcrProvider(aws, ROLE, "session").mint()
+        await EcrProvider(aws, ROLE, host, "session").mint()
 
 
 async def test_aws_is_asked_through_the_proxy(
@@ -71,6 +73,21 @@ async def test_aws_is_asked_through_the_proxy(
     assert proxy.requests[0].method == "CONNECT"
     assert proxy.requests[0].header("Proxy-Authorization") == basic_header("user", CANARY)
     assert "canary" not in everything_said(failure.value)
+
+
+async def test_aws_is_asked_over_ipv6_for_a_registry_over_ipv6(
+    proxy: ProxySimulator, outbound: OutboundProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dual-stack endpoint, and still through the proxy, with the bounds of every call."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-aws-secret")
+    proxy.statuses["sts.eu-central-1.api.aws:443"] = 502
+    with pytest.raises(ConnectError):
+        await mint_for_role(
+            outbound, RegistryHost.parse("123456789012.dkr-ecr.eu-central-1.on.aws")
+        )
+    assert set(proxy.targets) == {"sts.eu-central-1.api.aws:443"}
+    assert proxy.requests[0].header("Proxy-Authorization") == basic_header("user", CANARY)
 
 
 async def test_the_facades_own_identity_is_asked_for_through_the_proxy(
