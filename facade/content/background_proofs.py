@@ -27,6 +27,7 @@ from shared.structured_log import get_logger
 from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
+    GoneError,
     NotFoundError,
     PolicyDeniedError,
     RateLimitedError,
@@ -47,7 +48,8 @@ MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgo
 # A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
 # perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
 REFUSALS_THAT_END: Final = 3
-_DENIALS: Final = (401, 403)  # beside what is not there, and what a policy forbids
+_DENIALS: Final = (401, 403)  # of the login; beside them, for whoever asks:
+_NOT_THERE: Final = (GoneError, NotFoundError, PolicyDeniedError)
 
 # The registry as a whole is away, or wants to be left alone.
 _AWAY: Final = (
@@ -183,16 +185,14 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
     some registries have none; what GET is answered does.
     """
     if with_head and pull.kind is Kind.MANIFEST:
-        with suppress(
-            CredentialRefusedError, NotFoundError, PolicyDeniedError, UnexpectedAnswerError
-        ):
+        with suppress(CredentialRefusedError, *_NOT_THERE, UnexpectedAnswerError):
             async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                 return True
     last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
     try:
         async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=last_byte):
             return True
-    except (NotFoundError, PolicyDeniedError):
+    except _NOT_THERE:
         return False
     except CredentialRefusedError as error:
         if error.status in _DENIALS or error.step is Step.EXCHANGE:

@@ -32,6 +32,7 @@ from shared.oci import Digest
 from shared.structured_log import get_logger
 from shared.upstream.errors import (
     CredentialRefusedError,
+    GoneError,
     NotFoundError,
     PolicyDeniedError,
     UnexpectedAnswerError,
@@ -135,6 +136,7 @@ class StoredManifests:
             return None
         with suppress(
             CredentialRefusedError,
+            GoneError,
             NotFoundError,
             PolicyDeniedError,
             UnexpectedAnswerError,

@@ -29,6 +29,7 @@ from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
     EgressRefusedError,
+    GoneError,
     NotFoundError,
     NotNowError,
     PolicyDeniedError,
@@ -60,9 +61,9 @@ def why_not_asked(failure: BaseException) -> str | None:
 def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
     failure: BaseException | None, kind: Kind
 ) -> ErrorAnswer:
-    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 does."""
+    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 and 410 do."""
     match failure:
-        case NotFoundError():
+        case NotFoundError() | GoneError():
             return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
         case CredentialRefusedError() | SealedSecretError():
             return CREDENTIAL_REFUSED

@@ -16,6 +16,7 @@ from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
     EgressRefusedError,
+    GoneError,
     NotFoundError,
     RateLimitedError,
     RealmNotAllowedError,
@@ -80,6 +81,7 @@ _PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
     (RedirectRefusedError, Outcome.FAILED, "redirect_refused"),
     (ChallengeError, Outcome.FAILED, "challenge_unusable"),
     (NotFoundError, Outcome.FAILED, "not_a_registry"),
+    (GoneError, Outcome.FAILED, "not_a_registry"),
     (UnexpectedAnswerError, Outcome.FAILED, "not_a_registry"),
     (UpstreamError, Outcome.FAILED, "exchange_failed"),
 )

@@ -27,7 +27,9 @@ from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import BearerChallenge, Challenge, preferred
 from shared.upstream.errors import (
     CredentialRefusedError,
+    GoneError,
     NotFoundError,
+    PolicyDeniedError,
     UnexpectedAnswerError,
 )
 from shared.upstream.hosts import upstream_repository
@@ -155,7 +157,13 @@ class RegistryClient:
         """
         try:
             ping = await self.ping(authorization)
-        except (CredentialRefusedError, NotFoundError, UnexpectedAnswerError):
+        except (
+            CredentialRefusedError,
+            GoneError,
+            NotFoundError,
+            PolicyDeniedError,
+            UnexpectedAnswerError,
+        ):
             return  # a 403 is about rights
         wants_a_token = isinstance(preferred(ping.challenges), BearerChallenge)
         if not ping.is_open and not wants_a_token:

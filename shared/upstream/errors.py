@@ -117,6 +117,13 @@ class CredentialRefusedError(UpstreamError):
         self.status = status
 
 
+class GoneError(UpstreamError):
+    """The registry answered 410: it has it no longer.
+
+    Told as a 404 is, but not remembered: it is an answer about the past.
+    """
+
+
 class PolicyDeniedError(UpstreamError):
     """The registry has it, and gives it to nobody: `status` 402, 412 or 451.
 

@@ -5,7 +5,8 @@
 | 401, 403 of the registry | `CredentialRefusedError` | about our credential |
 | 401, 403 of its store | `UnexpectedStatusError` | the store was shown no credential |
 | 402, 412, 451 | `PolicyDeniedError` | the content is given to nobody |
-| 404, 410 | `NotFoundError` | it is not there, or no longer |
+| 404 | `NotFoundError` | it is not there |
+| 410 | `GoneError` | it is not there any more |
 | 408, 421, 425 | `NotNowError` | the same request may be repeated |
 | 429 | `RateLimitedError` | |
 | 5xx | `ServerError` | |
@@ -19,6 +20,7 @@ import aiohttp
 
 from shared.upstream.errors import (
     CredentialRefusedError,
+    GoneError,
     NotFoundError,
     NotNowError,
     PolicyDeniedError,
@@ -31,7 +33,6 @@ from shared.upstream.retry_after import retry_after_seconds
 
 # Payment required, a precondition of the registry's own (Harbor's policies), legal reasons.
 POLICY_STATUSES: Final = frozenset({402, 412, 451})
-GONE_STATUSES: Final = frozenset({404, 410})
 # Timeout of the request, misdirected (another connection may reach who answers), too early.
 NOT_NOW_STATUSES: Final = frozenset({408, 421, 425})
 FIRST_SERVER_ERROR: Final = 500
@@ -47,8 +48,10 @@ def error_of_status(  # noqa: PLR0911 - a table
             return CredentialRefusedError("the registry refuses our credential", status=status)
         case status if status in POLICY_STATUSES:
             return PolicyDeniedError(status)
-        case status if status in GONE_STATUSES:
+        case HTTPStatus.NOT_FOUND:
             return NotFoundError("the registry does not have it")
+        case HTTPStatus.GONE:
+            return GoneError("the registry has it no longer")
         case status if status in NOT_NOW_STATUSES:
             return NotNowError(status, retry_after=retry_after_seconds(response.headers))
         case HTTPStatus.TOO_MANY_REQUESTS:

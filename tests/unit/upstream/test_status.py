@@ -9,6 +9,7 @@ from shared.oci import Digest, Kind
 from shared.upstream.client import Method
 from shared.upstream.errors import (
     CredentialRefusedError,
+    GoneError,
     NotFoundError,
     NotNowError,
     PolicyDeniedError,
@@ -23,7 +24,6 @@ from tests.unit.upstream.conftest import Connect
 from tests.unit.upstream.reading import APP
 
 POLICY: Final = {402, 412, 451}
-GONE: Final = {404, 410}
 NOT_NOW: Final = {408, 421, 425}
 REFUSED: Final = {401, 403}
 ERRORS: Final = range(400, 600)
@@ -37,7 +37,8 @@ def meaning(status: int, *, of_store: bool) -> type[UpstreamError]:
         return UnexpectedStatusError if of_store else CredentialRefusedError
     for statuses, error in (
         (POLICY, PolicyDeniedError),
-        (GONE, NotFoundError),
+        ({404}, NotFoundError),
+        ({410}, GoneError),
         (NOT_NOW, NotNowError),
         ({429}, RateLimitedError),
         (set(range(500, 600)), ServerError),
@@ -53,6 +54,7 @@ def told(status: int, *, of_store: bool) -> tuple[int, str]:
         CredentialRefusedError: (502, "DENIED"),
         PolicyDeniedError: (403, "DENIED"),
         NotFoundError: (404, "BLOB_UNKNOWN"),
+        GoneError: (404, "BLOB_UNKNOWN"),
         NotNowError: (503, "UNAVAILABLE"),
         RateLimitedError: (429, "TOOMANYREQUESTS"),
         ServerError: (503, "UNAVAILABLE"),

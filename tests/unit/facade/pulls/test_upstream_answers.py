@@ -16,6 +16,7 @@ from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
     EgressRefusedError,
+    GoneError,
     NotFoundError,
     NotNowError,
     PolicyDeniedError,
@@ -40,6 +41,7 @@ CANARY = "canary: what the log may say, and no device"
     "failure, status, code",
     [
         (NotFoundError(CANARY), 404, "BLOB_UNKNOWN"),
+        (GoneError(CANARY), 404, "BLOB_UNKNOWN"),
         (CredentialRefusedError(CANARY), 502, "DENIED"),
         (CredentialRefusedError(CANARY, status=403, step=Step.EXCHANGE), 502, "DENIED"),
         (SealedSecretError(CANARY), 502, "DENIED"),
