@@ -43,7 +43,6 @@ ROLE_NOT_ASSUMED: Final = LoginCheck(
         "aws_not_asked", "the facade alone can assume the role: `facade check` tries it"
     ),
 )
-_POINTERS: Final = {"realm_not_allowed": "/auth_realms"}
 
 
 @frozen
@@ -154,7 +153,10 @@ def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> Upstream
 
 def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:
     code = check.problem.code if check.problem else ""
-    pointer = _POINTERS.get(code, "/host")
+    pointer = "/host"
+    # the field is named only where an entry would help
+    if code == "realm_not_allowed" and check.realm_entry is not None:
+        pointer = "/auth_realms"
     if code == "tls_failed" and request.ca_certificate:
         pointer = "/ca_certificate"
     if code == "credential_refused":

@@ -59,8 +59,9 @@ def words_of(error: UpstreamError) -> str:
     """Return an error with the step that failed, and the realm that was refused."""
     step = STEP_OF_ERROR.get(error.step)
     where = "asking the registry" if step is None else STEP_WORDS[step]
-    named = f" ({error.realm})" if isinstance(error, RealmNotAllowedError) else ""
-    return f"{where} failed: {error.message}{named}"
+    if isinstance(error, RealmNotAllowedError):
+        return f"{where} failed: {error.message}: {error.realm}; {error.advice}"
+    return f"{where} failed: {error.message}"
 
 
 class StepFailedError(Exception):
@@ -130,8 +131,7 @@ class CheckReport:
             self.realm = error.realm
             self.fail(
                 CheckStep.REALM,
-                f"{error.message}: {error.realm} was sent nothing; where it is right, connect"
-                " the registry again with it in auth_realms",
+                f"{error.message}: {error.realm} was sent nothing; {error.advice}",
             )
         cause = STEP_OF_ERROR.get(error.step, step)
         on_the_way = "" if cause is step else f"{STEP_WORDS[cause]} failed: "

@@ -18,6 +18,8 @@ from shared.upstream.errors import (
     EgressRefusedError,
     GoneError,
     NotFoundError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
     RealmNotAllowedError,
     RedirectRefusedError,
@@ -58,13 +60,17 @@ class CheckProblem:
 
 @frozen
 class LoginCheck:
-    """What a check saw. `auth_scheme`: `bearer`, `basic` or `none`, once the registry said so."""
+    """What a check saw. `auth_scheme`: `bearer`, `basic` or `none`, once the registry said so.
+
+    `realm_entry`: what would allow a refused realm in `auth_realms`; None where nothing would.
+    """
 
     outcome: Outcome
     auth_scheme: str | None = None
     realm: str | None = None
     token_expires_in_seconds: float | None = None
     problem: CheckProblem | None = None
+    realm_entry: str | None = None
 
 
 # The outcome and code of each error; the first that fits counts.
@@ -74,10 +80,12 @@ _PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
     (ConnectError, Outcome.SKIPPED, "not_reachable"),
     (UpstreamTimeoutError, Outcome.SKIPPED, "timeout"),
     (RateLimitedError, Outcome.SKIPPED, "rate_limited"),
+    (NotNowError, Outcome.SKIPPED, "registry_error"),
     (ServerError, Outcome.SKIPPED, "registry_error"),
     (TlsError, Outcome.FAILED, "tls_failed"),
     (RealmNotAllowedError, Outcome.FAILED, "realm_not_allowed"),
     (CredentialRefusedError, Outcome.FAILED, "credential_refused"),
+    (PolicyDeniedError, Outcome.FAILED, "policy_denied"),
     (RedirectRefusedError, Outcome.FAILED, "redirect_refused"),
     (ChallengeError, Outcome.FAILED, "challenge_unusable"),
     (NotFoundError, Outcome.FAILED, "not_a_registry"),
@@ -190,4 +198,8 @@ def _with_problem(seen: LoginCheck, error: UpstreamError) -> LoginCheck:
         (outcome, code) for kind, outcome, code in _PROBLEMS if isinstance(error, kind)
     )
     text = f"{_STEPS[error.step]} failed: {error.message}"
+    if isinstance(error, RealmNotAllowedError):
+        # the one that would have to be allowed, which a redirect may have named
+        seen = evolve(seen, realm=error.realm, realm_entry=error.entry)
+        text = f"{text}; {error.advice}"
     return evolve(seen, outcome=outcome, problem=CheckProblem(code, text))

@@ -70,15 +70,29 @@ class EgressRefusedError(UpstreamError):
 class RealmNotAllowedError(UpstreamError):
     """A challenge, or a token endpoint's redirect, names one that may not be shown a credential.
 
-    `realm` is the one that it names.
+    `realm` is the one that it names, bounded and printable; `entry` is what would allow it in the
+    connection's `auth_realms`, None where nothing would.
     """
 
     default_step = Step.REALM
 
-    def __init__(self, realm: str, *, message: str | None = None) -> None:
-        """Keep the realm, bounded and printable, for the operator who may allow it."""
+    def __init__(self, realm: str, *, entry: str | None = None, message: str | None = None) -> None:
+        """Keep both for the operator who may allow it."""
         super().__init__(message or "the registry names a token endpoint that is not allowed to it")
         self.realm = realm
+        self.entry = entry
+
+    @property
+    def advice(self) -> str:
+        """What an operator may do about it: never an entry that the admin API refuses."""
+        if self.entry is not None:
+            return f"if it is right, add {self.entry} to the connection's auth_realms"
+        if self.realm.lower().startswith("http://"):
+            return (
+                "a credential is shown to a token endpoint over https alone:"
+                " the registry has to name an https:// URL"
+            )
+        return "it is not a plain https:// URL, which is what the registry has to name"
 
 
 class RedirectRefusedError(UpstreamError):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 from yarl import URL
 
 from shared.registry_host import InvalidRegistryHostError, RegistryHost
@@ -75,6 +75,16 @@ class Realm:
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return URL(f"{self.scheme}://{self.host}{port}{self.path}{self.query}", encoded=True)
 
+    @property
+    def entry(self) -> str | None:
+        """The entry of `auth_realms` that allows it, as the admin API takes it; None: none does.
+
+        No entry allows plain HTTP. One allows every query.
+        """
+        if self.scheme != "https":
+            return None
+        return str(evolve(self, query="").url)
+
     def covers(self, other: "Realm") -> bool:
         """Tell whether this entry of a list allows the other: same origin, and path if it has one.
 
@@ -105,7 +115,7 @@ def require_realm(
     except InvalidRealmError:
         raise RealmNotAllowedError(_printable(realm)) from None
     if not realm_allowed(parsed, host=host, plain_http=plain_http, auth_realms=auth_realms):
-        raise RealmNotAllowedError(_printable(realm))
+        raise RealmNotAllowedError(realm, entry=parsed.entry)
     return parsed
 
 

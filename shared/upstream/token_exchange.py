@@ -117,7 +117,7 @@ def next_realm(current: URL, location: str | None, target: UpstreamTarget, follo
             target.require_realm(realm)
         except RealmNotAllowedError as error:
             message = "the token endpoint redirects to one that is not allowed to the registry"
-            raise RealmNotAllowedError(error.realm, message=message) from None
+            raise RealmNotAllowedError(error.realm, entry=error.entry, message=message) from None
     return following
 
 

@@ -10,6 +10,8 @@ from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.control_plane import ControlPlane, Json, Operator
+from tests.support.simulators.login import BearerLogin
+from tests.support.simulators.registry import RegistrySimulator
 
 WRONG = "canary-wrong-password"
 
@@ -92,6 +94,25 @@ async def test_a_foreign_realm_is_named_and_sent_nothing(
     view = await alice.connect(host, check=True, auth_realms=[token_server.realm], **fields)
     assert view["check"]["outcome"] == "passed"
     assert token_server.requests
+
+
+async def test_no_realm_is_advised_that_would_be_refused(own_plane: ControlPlane) -> None:
+    """No entry allows plain HTTP, so the field is not at fault: the registry is."""
+    alice = own_plane.client("alice")
+    login = BearerLogin(ROBOT, ROBOT_PASSWORD, realm="http://auth.invalid/token")
+    async with RegistrySimulator(login=login) as registry:
+        fields: Json = {"username": ROBOT, "token": ROBOT_PASSWORD, "plain_http": True}
+        host = str(registry.host)
+        refused = await alice.connect(host, check=True, expect=422, **fields)
+        [error] = refused["errors"]
+        assert error["pointer"] == "/host"
+        assert "auth_realms" not in error["detail"]
+        login.realm = "https://auth.invalid/token?service=x"
+        refused = await alice.connect(host, check=True, expect=422, **fields)
+        [error] = refused["errors"]
+        assert error["pointer"] == "/auth_realms"
+        assert "add https://auth.invalid/token to" in error["detail"]
+        await alice.connect(host, auth_realms=["https://auth.invalid/token"], **fields)
 
 
 async def test_a_certificate_that_is_not_believed_fails(

@@ -110,7 +110,23 @@ async def test_a_realm_outside_the_rule_is_named_and_sent_nothing() -> None:
             check = await check_login(target_of(registry), ROBOT)
             assert problem(check) == (Outcome.FAILED, "realm_not_allowed")
             assert (check.realm, check.auth_scheme) == (realm, "bearer")
+            # the API takes no realm on plain HTTP
+            assert check.problem is not None
+            assert "auth_realms" not in check.problem.text
+            assert check.realm_entry is None
             assert foreign.connections_made == 0
+
+
+async def test_a_redirect_to_a_realm_outside_the_rule_is_named_and_sent_nothing() -> None:
+    """With the entry that would allow it, and nothing of its query."""
+    login = BearerLogin(ROBOT.username, PASSWORD)
+    async with RegistrySimulator(login=login) as registry:
+        registry.paths["/token"] = RedirectsTo("https://auth.invalid/token?canary=1")
+        check = await check_login(target_of(registry), ROBOT)
+        assert problem(check) == (Outcome.FAILED, "realm_not_allowed")
+        assert check.realm == check.realm_entry == "https://auth.invalid/token"
+        assert check.problem is not None
+        assert "add https://auth.invalid/token to" in check.problem.text
 
 
 async def test_what_cannot_be_reached_from_here_is_skipped() -> None:

@@ -200,7 +200,12 @@ async def test_a_realm_outside_the_rule_is_named_and_sent_nothing(writer: Statem
             step, text = failure(report)
             assert step is CheckStep.REALM
             assert realm in text
+            assert "auth_realms" not in text  # the API takes no realm on plain HTTP
             assert report.view()["realm"] == realm
+            login.realm = "https://auth.invalid/token?service=x"
+            step, text = failure(await check(writer, registry.host, **CREDENTIAL))
+            assert step is CheckStep.REALM
+            assert "add https://auth.invalid/token to the connection's auth_realms" in text
         assert foreign.connections_made == 0
 
 
