@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from control_plane.connection_fields import parse_external_id, parse_secret, parse_username
 from control_plane.field_reader import FieldReader
+from control_plane.google_key_hint import google_key_hint
 from shared.connection import (
     Anonymous,
     Credential,
@@ -61,7 +62,7 @@ def read_credential(
                 fields.wrong(f"/{name}", f"the provider {provider} has no such field")
     match provider:
         case None | Provider.STATIC:
-            return _static(fields, kept)
+            return _static(fields, host, kept)
         case Provider.GOOGLE_SERVICE_ACCOUNT:
             return _google(fields, host, kept)
         case Provider.AWS_ECR:
@@ -87,10 +88,12 @@ def credential_body(credential: Credential) -> dict[str, object]:
             assert_never(unreachable)
 
 
-def _static(fields: FieldReader, kept: Credential | None) -> GivenCredential | None:
+def _static(
+    fields: FieldReader, host: RegistryHost | None, kept: Credential | None
+) -> GivenCredential | None:
     """Return user name and token: both, or neither for an anonymous connection."""
     username = fields.text("username", parse_username)
-    secret = fields.text("token", parse_secret)
+    secret = fields.text("token", lambda text: _token(text, username, host))
     keeps = isinstance(kept, UsernameAndToken) and not fields.given("token")
     if fields.has("username") and not (fields.has("token") or keeps):
         fields.wrong("/token", "a user name needs its token; give both, or neither (anonymous)")
@@ -99,6 +102,15 @@ def _static(fields: FieldReader, kept: Credential | None) -> GivenCredential | N
     if username is None:
         return GivenCredential(Anonymous())
     return GivenCredential(UsernameAndToken(username), secret)
+
+
+def _token(text: str, username: str | None, host: RegistryHost | None) -> Secret:
+    try:
+        return parse_secret(text)
+    except ValueError:
+        if (hint := google_key_hint(text, username, host)) is None:
+            raise
+    raise ValueError(hint)
 
 
 def _google(

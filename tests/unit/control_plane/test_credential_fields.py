@@ -1,8 +1,10 @@
 """What of a body becomes a credential, provider by provider."""
 
+import base64
 from functools import cache
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +202,73 @@ def test_any_fields_are_a_credential_or_are_named(
     else:
         assert isinstance(outcome, ConnectionRequest)
         assert (host, provider) == (ECR_HOST, "aws_ecr")
+
+
+def token_problem(host: str, username: str, token: str) -> str:
+    """Return what is said of a token that is refused."""
+    body = {"host": host, "provider": "static", "username": username, "token": token}
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_connection_request(body)
+    [error] = refused.value.errors
+    assert error.pointer == "/token"
+    assert not any(part in error.detail for part in (CANARY, "PRIVATE KEY", "MII"))
+    return error.detail
+
+
+def key_file(**fields: Any) -> str:
+    """Return a key as Google's page gives it: of several lines."""
+    return orjson.dumps(account().key_json() | fields, option=orjson.OPT_INDENT_2).decode()
+
+
+@pytest.mark.parametrize(
+    "username, token",
+    [
+        ("_json_key", key_file()),
+        ("_json_key", key_file() + "\n"),
+        ("_json_key", key_file().replace("\n", "\r\n")),
+        ("_json_key", key_file()[:200] + CANARY),
+        ("_json_key", orjson.dumps(account().key_json()).decode() + "\n"),
+        ("_json_key_base64", base64.encodebytes(key_file().encode()).decode()),
+        ("_json_key_base64", base64.b64encode(key_file().encode()).decode() + "\n"),
+        ("_json_key_base64", key_file()),
+        ("oauth2accesstoken", key_file()),
+        ("robot", base64.encodebytes(key_file().encode()).decode()),
+    ],
+)
+def test_a_google_key_pasted_as_a_token_is_told_where_it_belongs(username: str, token: str) -> None:
+    """Whatever its form; and the advice is one that is followed with success."""
+    for host in ("europe-west3-docker.pkg.dev", "gcr.io", "eu.gcr.io"):
+        problem = token_problem(host, username, token)
+        assert "google_service_account" in problem
+        assert "service_account_key" in problem
+        assert parse_connection_request(google(host=host)).secret is not None
+    # elsewhere the provider would be refused
+    problem = token_problem("registry.example", username, token)
+    assert "google_service_account" not in problem
+    assert ("base64 -w0" if username == "_json_key_base64" else "jq -c .") in problem
+
+
+@pytest.mark.parametrize(
+    "username, token",
+    [
+        ("robot", "password\n"),
+        ("robot", "{\n}"),
+        ("robot", f'{{"type": "user",\n"x": "{CANARY}"}}'),
+        ("_json_key", key_file(type="external_account")),
+        ("_json_key", key_file(type="authorized_user")),
+    ],
+)
+def test_what_is_no_service_account_s_key_is_no_reason_to_name_the_provider(
+    username: str, token: str
+) -> None:
+    """Which takes nothing else."""
+    problem = token_problem("gcr.io", username, token)
+    assert "google_service_account" not in problem
+    assert "control characters" in problem
+
+
+def test_a_key_in_one_line_is_a_token_like_any_other() -> None:
+    """It can be sent, so it stays accepted."""
+    token = orjson.dumps(account().key_json()).decode()
+    body = {"host": "gcr.io", "provider": "static", "username": "_json_key", "token": token}
+    assert parse_connection_request(body).secret is not None
