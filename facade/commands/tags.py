@@ -1,14 +1,11 @@
 """All tags of a repository: as many pages as there are, up to a bound."""
 
-from collections.abc import Container
 from typing import Final
 
 from attrs import frozen
-from yarl import URL
 
 from shared.oci import RepositoryName
 from shared.upstream.client import RegistryClient
-from shared.upstream.tags import TagPage
 
 MAX_TAG_PAGES: Final = 1000  # registries give 100 to 1,000 tags in each
 MAX_TAGS: Final = 100_000  # no person reads on; some 10 MB
@@ -38,24 +35,18 @@ async def list_tags(
     """Return the tags; raise `UpstreamError` where a page cannot be had."""
     tags: list[str] = []
     left_out = 0
-    asked: set[URL] = set()
-    next_page: URL | None = None
+    next_page = client.first_tag_page(repository)
+    asked = {next_page}
     for _ in range(max_pages):
         page = await client.tag_page(repository, next_page)
         tags += page.tags
         left_out += page.left_out
         if len(tags) > max_tags:
             return TagList(tuple(tags[:max_tags]), left_out, f"it has more than {max_tags} tags")
-        if page.is_last:
-            return TagList(tuple(tags), left_out)
+        if page.next_page is None:
+            return TagList(tuple(tags), left_out, page.not_followed)
+        if page.next_page in asked:
+            return TagList(tuple(tags), left_out, "its pages go round in circles")
         next_page = page.next_page
-        if next_page is None or next_page in asked:
-            return TagList(tuple(tags), left_out, _why_not_followed(page, asked))
         asked.add(next_page)
     return TagList(tuple(tags), left_out, f"it has more than {max_pages} pages")
-
-
-def _why_not_followed(page: TagPage, asked: Container[URL | None]) -> str:
-    if page.next_page in asked:
-        return "its pages go round in circles"
-    return "its next page is at another address than the registry's, which is not asked"

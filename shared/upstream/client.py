@@ -126,6 +126,11 @@ class RegistryClient:
         finally:
             close_response(hop.response)
 
+    def first_tag_page(self, repository: RepositoryName) -> URL:
+        """Return where the list of a repository's tags begins."""
+        name = upstream_repository(self._transport.target.host, repository)
+        return self._url(f"/v2/{name}/tags/list").with_query(n=TAGS_OF_A_PAGE)
+
     async def tag_page(self, repository: RepositoryName, page: URL | None = None) -> TagPage:
         """Return the first page of a repository's tags, or one that another page named.
 
@@ -133,12 +138,13 @@ class RegistryClient:
         """
         name = upstream_repository(self._transport.target.host, repository)
         login = Login(self._authorizer, Scope.pull(name))
-        url = page or self._url(f"/v2/{name}/tags/list").with_query(n=TAGS_OF_A_PAGE)
+        url = page or self.first_tag_page(repository)
         hop = await self._send("GET", url, {"Accept": "application/json"}, login, Kind.MANIFEST)
         try:
             require_identity(hop.response.headers)
             body = await read_bounded(hop.response, MAX_TAG_PAGE_BYTES)
-            return read_tag_page(body, url, hop.response.headers.getall("Link", ()))
+            links = hop.response.headers.getall("Link", ())
+            return read_tag_page(body, hop.response.url, links, registry=url)
         finally:
             close_response(hop.response)
 

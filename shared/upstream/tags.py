@@ -3,8 +3,7 @@
 <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-tags>
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
@@ -13,44 +12,49 @@ from yarl import URL
 
 from shared.oci import TAG
 from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.links import Links, read_links
 from shared.upstream.redirect import origin
+from shared.upstream.uri_reference import InvalidReferenceError, resolve
 
 TAGS_OF_A_PAGE: Final = 1000  # what is asked for; Amazon's most, and go-containerregistry's default
 MAX_TAG_PAGE_BYTES: Final = 8 * 1024 * 1024  # distribution 2 gives all at once: 100,000 tags
-MAX_NEXT_CHARACTERS: Final = 8000  # as of a redirect's Location
-
-# RFC 8288 section 3: `<target>; parameter; parameter, <target> ...`
-_LINK: Final = re.compile(r"<(?P<target>[!-;=?-~]*)>(?P<parameters>[^<]*)")
-_RELATIONS: Final = re.compile(
-    r';\s*rel\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s;,"]+))', re.IGNORECASE
-)
+NEXT: Final = "next"  # the relation of section "Listing tags"
 
 
 @frozen
 class TagPage:
-    """Tags in the registry's order."""
+    """Tags in the registry's order.
+
+    If it is not the last page, either `next_page` is where the next one is, or `not_followed` says
+    in words why nobody goes there.
+    """
 
     tags: tuple[str, ...]
     left_out: int  # names that are no tags
     is_last: bool
-    next_page: URL | None  # None, though it is not the last: that is nowhere we go
+    next_page: URL | None
+    not_followed: str | None = None
 
 
-def read_tag_page(body: bytes | None, url: URL, links: Sequence[str]) -> TagPage:
-    """Return the page of an answer to `url`; raise `UnexpectedAnswerError`.
+def read_tag_page(
+    body: bytes | None, url: URL, links: Sequence[str], registry: URL | None = None
+) -> TagPage:
+    """Return the page of an answer from `url`; raise `UnexpectedAnswerError`.
 
-    `body` None stands for one of more than `MAX_TAG_PAGE_BYTES`.
+    `body` None stands for one of more than `MAX_TAG_PAGE_BYTES`, `links` are the `Link` headers.
+    `registry` is whom alone the next page may be at, the origin of `url` where it is not given.
     """
     if body is None:
         raise UnexpectedAnswerError("the registry's list of tags is too long")
     names = _names(body)
     tags = tuple(name for name in names if isinstance(name, str) and TAG.fullmatch(name))
-    targets = list(_next_targets(links))
+    following = _next_page(url, read_links(links), registry or url)
     return TagPage(
         tags=tags,
         left_out=len(names) - len(tags),
-        is_last=not targets,
-        next_page=_same_origin(url, targets[0]) if targets else None,
+        is_last=following is None,
+        next_page=following if isinstance(following, URL) else None,
+        not_followed=following if isinstance(following, str) else None,
     )
 
 
@@ -67,22 +71,26 @@ def _names(body: bytes) -> list[object]:
     return names
 
 
-def _next_targets(links: Sequence[str]) -> Iterator[str]:
-    for header in links:
-        for link in _LINK.finditer(header):
-            relations = _RELATIONS.search(link["parameters"])
-            named = (relations["quoted"] or relations["bare"] or "") if relations else ""
-            if "next" in named.lower().split():
-                yield link["target"]
+def _next_page(url: URL, links: Links, registry: URL) -> URL | str | None:
+    """Return where the next page is, why it is not followed, or None if there is none.
 
-
-def _same_origin(url: URL, target: str) -> URL | None:
-    """Return where a link leads, verbatim; None for another origin, which gets no credential."""
-    if len(target) > MAX_NEXT_CHARACTERS:
-        return None
+    A link that cannot be read may be the next page's: a list is whole only without one.
+    """
+    unreadable = "a Link header of its answer cannot be read"
     try:
-        # A cursor is the registry's own: nothing in it is encoded anew.
-        page = url.join(URL(target, encoded=True)).with_fragment(None)
-        return page if origin(page) == origin(url) and page.user is None else None
-    except ValueError:  # yarl's for a port or an address that is none
-        return None
+        targets = {
+            resolve(url, link.target)  # a cursor is the registry's own: no byte is changed
+            for link in links.links
+            if NEXT in link.relations
+            and (link.anchor is None or resolve(url, link.anchor) == resolve(url, ""))
+        }
+    except InvalidReferenceError:
+        return "the address of its next page cannot be read"
+    if not targets:
+        return None if links.is_readable else unreadable
+    if len(targets) > 1:
+        return "it names several next pages"
+    [target] = targets
+    if origin(target) != origin(registry):  # another origin gets no credential
+        return "its next page is at another address than the registry's, which is not asked"
+    return target

@@ -12,6 +12,7 @@ from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.facade_command import Finished, facade_command
 from tests.support.facade_process import Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path, write_and_wait
+from tests.support.simulators.behaviour import Answers
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.registry import RegistrySimulator
@@ -157,6 +158,20 @@ async def test_a_real_registrys_tags_become_digests(
     assert (missing.status, missing.output) == (1, "")
     assert "does not have it" in missing.words
     await writer.revoke(approval.connection_id)
+
+
+async def test_a_list_whose_link_cannot_be_read_says_that_it_is_not_whole(
+    facade: Facade, writer: StatementWriter
+) -> None:
+    """On standard error and under `clipped`: nobody takes it for the end."""
+    async with RegistrySimulator() as registry:
+        link = ("Link", "</v2/team/app/tags/list?last=a>; rel=")
+        registry.paths["/v2/team/app/tags/list"] = Answers(200, (link,), b'{"tags":["a"]}')
+        await connect(facade, writer, registry, username=None, token=None)
+        listed = await run(facade, "tags", f"{registry.host}/team/app", "--json")
+    assert (listed.status, listed.result["tags"]) == (0, ["a"])
+    assert listed.result["clipped"] == "a Link header of its answer cannot be read"
+    assert "the list is not whole: a Link header of its answer cannot be read" in listed.words
 
 
 async def test_a_wrong_call_and_a_wrong_configuration_are_told_apart_from_a_failure(

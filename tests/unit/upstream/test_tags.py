@@ -98,10 +98,89 @@ def test_a_next_page_elsewhere_is_no_page_of_ours(target: str) -> None:
     assert (page.is_last, page.next_page) == (False, None)
 
 
-@pytest.mark.parametrize("link", ["", "garbage", '</x>; rel="prev"', "</x>", '; rel="next"'])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        " , ,",
+        '</x>; rel="prev"',
+        '</x>; rel="nextpage up"',
+        '</x>; title="a, rel=next"; rel=up',
+        '</x>; rel=up; rel="next"',
+        '</x>; rel="next"; anchor="/v2/other/tags/list"',
+        "</x>; rev=next; rel=up",
+    ],
+)
 def test_without_a_next_link_the_page_is_the_last(link: str) -> None:
-    """Nothing is guessed."""
-    assert read_tag_page(BODY, FIRST, (link,)).is_last
+    """Each of them says something else, in a way that can be read."""
+    page = read_tag_page(BODY, FIRST, (link,))
+    assert (page.is_last, page.next_page, page.not_followed) == (True, None, None)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "garbage",
+        "/v2/x?last=b; rel=next",
+        '; rel="next"',
+        "</x>",
+        "</x>; rel",
+        '</x>; rel=""',
+        '</x; rel="next"',
+        '</x> rel="next"',
+        '</x>; rel="next',
+        '</x>; title="a; rel=next',
+        '</x>; rel="prev" next',
+        '</x>; rel="prev", garbage',
+        '</x>; rel="prev" </y>; rel=up',
+        "\udcff",
+    ],
+)
+def test_a_link_that_cannot_be_read_is_not_taken_for_the_end(link: str) -> None:
+    """It may well have been the next page's."""
+    for links in ((link,), ('</a>; rel="first"', link)):
+        page = read_tag_page(BODY, FIRST, links)
+        assert (page.is_last, page.next_page) == (False, None)
+        assert page.not_followed is not None
+        assert "cannot be read" in page.not_followed
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        ("garbage", '</b>; rel="next"'),
+        ('garbage, </b>; rel="next"',),
+        ('</x>, </b>; rel="next"',),
+        ('</b>; rel="next", "</c>',),
+        ('</b>; rel="next"', '</b>; rel="next"'),
+        ('</b>; rel="next", <https://registry.example/b#x>; rel="last next"',),
+        ('</b>; rel="next"; anchor="list?n=1000"',),
+        ('</b> ; title = "a \\" > <, b" ; rel = next ; rel=prev',),
+        ("</b>; a; b*=UTF-8''x; rel=NEXT",),
+        ('</b>;; rel="https://example.com/x next"',),
+    ],
+)
+def test_a_next_link_is_found_beside_what_cannot_be_read(links: tuple[str, ...]) -> None:
+    """Whoever knows where to go on has missed nothing."""
+    assert next_of(*links) == "https://registry.example/b"
+
+
+def test_several_next_pages_are_none() -> None:
+    """Nobody knows what is behind the others."""
+    page = read_tag_page(BODY, FIRST, ('</b>; rel="next", </c>; rel="next"',))
+    assert (page.is_last, page.next_page) == (False, None)
+    assert page.not_followed == "it names several next pages"
+
+
+def test_a_relative_link_is_one_of_the_page_that_it_came_with() -> None:
+    """Where the list was redirected; the origin is the registry's all the same."""
+    moved = URL("https://registry.example/artifactory/team/app/tags/list")
+    page = read_tag_page(BODY, moved, ("<list?last=b>; rel=next",), registry=FIRST)
+    assert str(page.next_page) == "https://registry.example/artifactory/team/app/tags/list?last=b"
+    elsewhere = URL("https://elsewhere.example/tags/list")
+    page = read_tag_page(BODY, elsewhere, ("<list?last=b>; rel=next",), registry=FIRST)
+    assert page.next_page is None
+    assert "another address" in (page.not_followed or "")
 
 
 @given(
@@ -110,7 +189,9 @@ def test_without_a_next_link_the_page_is_the_last(link: str) -> None:
         lambda names: orjson.dumps({"tags": names})
     ),
     links=st.lists(
-        st.text(max_size=60) | st.from_regex(r'<[!-;=?-~]{0,30}>; rel="?next"?', fullmatch=True),
+        st.text(max_size=60)
+        | st.text(st.sampled_from('<>;,="\\ relnxt/?#:@%'), max_size=40)
+        | st.from_regex(r'<[!-;=?-~]{0,30}>; rel="?next"?', fullmatch=True),
         max_size=3,
     ),
 )
@@ -121,6 +202,7 @@ def test_any_answer_is_a_page_or_an_error(body: bytes, links: list[str]) -> None
     except UnexpectedAnswerError:
         return
     assert all(TAG.fullmatch(tag) for tag in page.tags)
+    assert page.is_last is (page.next_page is None and page.not_followed is None)
     if page.next_page is not None:
         assert (page.next_page.scheme, page.next_page.host) == ("https", "registry.example")
         assert page.next_page.port == 443

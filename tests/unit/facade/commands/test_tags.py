@@ -15,6 +15,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import NotFoundError, UnexpectedAnswerError
 from shared.upstream.transport import UpstreamTransport
+from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.body import write_plain
 from tests.support.simulators.login import BearerLogin, Login
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
@@ -92,6 +93,43 @@ async def test_a_next_page_elsewhere_is_not_asked() -> None:
         assert found.clipped is not None
         assert "another address" in found.clipped
         assert elsewhere.connections_made == 0
+
+
+async def test_a_link_that_cannot_be_read_is_said() -> None:
+    """The list may go on: it is not taken for the whole."""
+    pages = {
+        f"{LIST}?n=1000": Page(["a"], f"{LIST}?last=a"),
+        f"{LIST}?last=a": Page(["b"], headers=[("Link", f"<{LIST}?last=b>")]),
+    }
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        found = await list_tags(client, APP)
+    assert found.tags == ("a", "b")
+    assert found.clipped == "a Link header of its answer cannot be read"
+
+
+async def test_a_circle_back_to_the_first_page_repeats_nothing() -> None:
+    """The first page is asked for as every other."""
+    pages = {
+        f"{LIST}?n=1000": Page(["a"], "?last=a"),
+        f"{LIST}?last=a": Page(["b"], "?n=1000"),
+    }
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        found = await list_tags(client, APP)
+        assert len(registry.requests) == 2
+    assert found.tags == ("a", "b")
+    assert "circles" in (found.clipped or "")
+
+
+async def test_a_list_that_is_redirected_goes_on_from_where_it_is() -> None:
+    """Its links are relative to that."""
+    pages = {
+        "/moved/list": Page(["a"], "list2?last=a"),
+        "/moved/list2?last=a": Page(["b"]),
+    }
+    async with PagedRegistry(pages) as registry, client_of(registry) as client:
+        registry.paths[LIST] = RedirectsTo("../../../../moved/list")
+        found = await list_tags(client, APP)
+    assert (found.tags, found.clipped) == (("a", "b"), None)
 
 
 async def test_pages_in_a_circle_end() -> None:
