@@ -100,6 +100,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "host": text,
     "repository": text,
     "digest": text,
+    "reference": text,  # a tag, or a digest that is not served: by the grammar of either
     "kind": text,
     "method": text,
     "route": text,  # the name of a route, never the path that was asked

@@ -10,6 +10,7 @@ from attrs import define, field
 from facade.devices.device_connection import new_request_id
 from facade.devices.device_identity import DeviceIdentity
 from facade.metrics import Metrics
+from facade.pulls.named import Named
 from facade.pulls.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
@@ -28,6 +29,7 @@ class Exchange:
     started: float = field(factory=time.perf_counter)
     device: DeviceIdentity | None = None
     pull: Pull | None = None
+    named: Named | None = None  # what a request names that is no pull
     connection: ApprovedConnection | None = None
     reason: str = ""
     body_bytes: int = 0
@@ -59,7 +61,7 @@ class Exchanges:
             bytes=exchange.body_bytes,
             duration_ms=seconds * 1000,
             reason=exchange.reason,
-            rendered=_between(device, connection) + _asked(exchange.method, pull),
+            rendered=_between(device, connection) + _what(exchange),
         )
 
 
@@ -69,9 +71,23 @@ def _between(device: str | None, connection: UUID | None) -> RenderedFields:
     return rendered_fields(device=device, connection=connection)
 
 
+def _what(exchange: Exchange) -> RenderedFields:
+    """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
+    if exchange.named is None:
+        return _asked(exchange.method, exchange.pull)
+    return rendered_fields(
+        method=exchange.method,
+        host=exchange.named.host,
+        repository=exchange.named.repository,
+        kind=exchange.named.kind,
+        digest=exchange.named.digest,
+        reference=exchange.named.reference,
+    )
+
+
 @lru_cache(REMEMBERED_PULLS)
 def _asked(method: str, pull: Pull | None) -> RenderedFields:
-    """Return what was asked; nothing of a path that is no pull."""
+    """Return which pull was asked for, if it was one."""
     return rendered_fields(
         method=method,
         host=pull.host if pull else None,

@@ -28,6 +28,7 @@ from facade.pulls.device_allowance import TooCostlyError
 from facade.pulls.distribution_errors import PullRefusedError
 from facade.pulls.exchange import Exchange, Exchanges
 from facade.pulls.gate import Gate
+from facade.pulls.named import read_names
 from facade.pulls.payer import Payers
 from facade.pulls.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from facade.pulls.pull_turns import PullTurns, TooManyPullsError
@@ -92,18 +93,23 @@ class PullHandler:
         return response
 
     async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
-        exchange.device = self._gate.identify_device(_connection_of(request))
+        connection = _connection_of(request)
+        exchange.device = connection.device.identity  # the log says who is refused, too
+        asked = _asked(request.method, request.raw_path)
+        if isinstance(asked, Pull):
+            exchange.pull = asked
+        elif isinstance(asked, Refusal):
+            exchange.named = read_names(request.raw_path)
+        device = self._gate.identify_device(connection)
         if request.version not in HTTP_VERSIONS:
             raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
-        asked = _asked(request.method, request.raw_path)
         if isinstance(asked, Refusal):
             raise PullRefusedError(_REFUSALS[asked], asked.value)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
-        exchange.pull = asked
         try:
-            async with self._turns.turn(exchange.device.id):
-                return await self._pull(request, exchange, asked, exchange.device)
+            async with self._turns.turn(device.id):
+                return await self._pull(request, exchange, asked, device)
         except TooManyPullsError as error:
             raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
 

@@ -11,7 +11,14 @@ from typing import Final
 
 from attrs import frozen
 
-from shared.oci import Digest, InvalidDigestError, InvalidRepositoryNameError, Kind, RepositoryName
+from shared.oci import (
+    TAG,
+    Digest,
+    InvalidDigestError,
+    InvalidRepositoryNameError,
+    Kind,
+    RepositoryName,
+)
 from shared.registry_host import InvalidRegistryHostError, RegistryHost
 
 API_ROOT: Final = "/v2/"
@@ -22,8 +29,6 @@ MAX_PATH_CHARACTERS: Final = 4 + 259 + 1 + 255 + 11 + 135
 # RFC 9112 section 3.2.2: a server accepts the absolute form; its authority changes nothing.
 _ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.ASCII | re.IGNORECASE)
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._:/-]*", re.ASCII)
-# OCI distribution specification 1.1, "Pulling manifests".
-_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _SHORTEST_PULL: Final = 3  # host, kind and reference: the route of a pull that names no repository
 
@@ -57,13 +62,18 @@ def parse_request(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refu
     """Return what a request asks for. The query and the authority are ignored."""
     if method not in READ_METHODS:
         return Refusal.METHOD
-    path = _ABSOLUTE_FORM.sub("", raw_target, count=1) if raw_target[:1] != "/" else raw_target
-    path = path.partition("?")[0]
+    path = path_of(raw_target)
     if path == API_ROOT:
         return ApiVersionCheck()
     if not path.startswith(API_ROOT):
         return Refusal.ROUTE
     return _parse_pull(path)
+
+
+def path_of(raw_target: str) -> str:
+    """Return the raw path of a target, without the query and an absolute form's authority."""
+    path = _ABSOLUTE_FORM.sub("", raw_target, count=1) if raw_target[:1] != "/" else raw_target
+    return path.partition("?")[0]
 
 
 def _parse_pull(path: str) -> Pull | Refusal:
@@ -80,5 +90,5 @@ def _parse_pull(path: str) -> Pull | Refusal:
     except (InvalidRegistryHostError, InvalidRepositoryNameError):
         return Refusal.NAME
     except InvalidDigestError:
-        is_tag = kind is Kind.MANIFEST and _TAG.fullmatch(reference)
+        is_tag = kind is Kind.MANIFEST and TAG.fullmatch(reference)
         return Refusal.TAG if is_tag else Refusal.DIGEST

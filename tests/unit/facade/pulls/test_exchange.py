@@ -19,6 +19,7 @@ from uuid import UUID
 from facade.devices.device_identity import DeviceIdentity
 from facade.metrics import Metrics
 from facade.pulls.exchange import Exchange, Exchanges
+from facade.pulls.named import read_names
 from facade.pulls.pull_path import parse_request
 from shared.structured_log import configure
 from tests.unit.facade.strategies import NOW, HOST, approved
@@ -40,6 +41,8 @@ exchanges.tell(known, 200)
 exchanges.tell(Exchange("HEAD", request_id="again", pull=pull), 200)
 exchanges.tell(Exchange("GET", request_id="unknown", reason="why"), 404)
 exchanges.tell(Exchange("GET", request_id="left", pull=pull), None)
+named = read_names("/v2/registry.example_5000/team/app/manifests/latest")
+exchanges.tell(Exchange("GET", request_id="refused", named=named, reason="tag"), 404)
 for line in metrics.exposition().decode().splitlines():
     if line.startswith("facade_answers_total"):
         print('{"metric": "' + line.replace('"', "'") + '"}', flush=True)
@@ -97,11 +100,21 @@ def test_what_is_rendered_once_is_the_methods_own(told: list[dict[str, Any]]) ->
     assert line["digest"] == line_of(told, "known")["digest"]
 
 
-def test_of_what_is_no_pull_nothing_of_its_path_is_said(told: list[dict[str, Any]]) -> None:
+def test_of_what_names_nothing_the_reason_is_said_alone(told: list[dict[str, Any]]) -> None:
     """Whatever a device wrote there."""
     line = line_of(told, "unknown")
     assert (line["status"], line["reason"], line["outcome"]) == (404, "why", "answered")
     assert {line[name] for name in ("host", "repository", "kind", "digest")} == {None}
+
+
+def test_of_a_refused_request_the_names_are_said_that_could_be_read(
+    told: list[dict[str, Any]],
+) -> None:
+    """Also the tag, which no line of a pull has."""
+    line = line_of(told, "refused")
+    assert (line["method"], line["status"], line["reason"]) == ("GET", 404, "tag")
+    assert (line["host"], line["repository"]) == ("registry.example:5000", "team/app")
+    assert (line["kind"], line["reference"], line["digest"]) == ("manifests", "latest", None)
 
 
 def test_an_answer_that_was_not_whole_has_no_status(told: list[dict[str, Any]]) -> None:
@@ -114,7 +127,7 @@ def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> N
     """Once; a device's or a host's name is no label."""
     assert {each["metric"] for each in told if "metric" in each} == {
         "facade_answers_total{kind='manifests',status='200'} 2.0",
-        "facade_answers_total{kind='none',status='404'} 1.0",
+        "facade_answers_total{kind='none',status='404'} 2.0",
         "facade_answers_total{kind='manifests',status='aborted'} 1.0",
     }
 
