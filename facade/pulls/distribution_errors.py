@@ -55,6 +55,11 @@ NAME_INVALID: Final = ErrorAnswer(
     "NAME_INVALID",
     "the path is /v2/<host>/<repository>/(manifests|blobs)/<digest>, without escapes",
 )
+PORT_INVALID: Final = ErrorAnswer(
+    HTTPStatus.BAD_REQUEST,
+    "NAME_INVALID",
+    "a registry's port is written host_port, as registry.local_5000, and 443 is left out",
+)
 DIGEST_INVALID: Final = ErrorAnswer(
     HTTPStatus.BAD_REQUEST,
     "DIGEST_INVALID",

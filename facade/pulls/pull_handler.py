@@ -50,6 +50,7 @@ _REFUSALS: Final = {
     Refusal.METHOD: errors.UNSUPPORTED_METHOD,
     Refusal.ROUTE: errors.UNSUPPORTED_ROUTE,
     Refusal.NAME: errors.NAME_INVALID,
+    Refusal.PORT: errors.PORT_INVALID,
     Refusal.DIGEST: errors.DIGEST_INVALID,
     Refusal.TAG: errors.TAG_NOT_SERVED,
 }

@@ -29,6 +29,10 @@ MAX_PATH_CHARACTERS: Final = 4 + 259 + 1 + 255 + 11 + 135
 # RFC 9112 section 3.2.2: a server accepts the absolute form; its authority changes nothing.
 _ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.ASCII | re.IGNORECASE)
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._:/-]*", re.ASCII)
+# `registry.local:5000`, also escaped, and the port that is left out.
+_PORT_OF_ANOTHER_FORM: Final = re.compile(
+    r"[A-Za-z0-9.-]+(?:(?::|%3a)[0-9]{1,5}|_0*443)", re.ASCII | re.IGNORECASE
+)
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _SHORTEST_PULL: Final = 3  # host, kind and reference: the route of a pull that names no repository
 
@@ -39,6 +43,7 @@ class Refusal(Enum):
     METHOD = "method"
     ROUTE = "route"
     NAME = "name"
+    PORT = "port"  # a name too, with the registry's port as people write it
     DIGEST = "digest"
     TAG = "tag"
 
@@ -78,7 +83,7 @@ def path_of(raw_target: str) -> str:
 
 def _parse_pull(path: str) -> Pull | Refusal:
     if len(path) > MAX_PATH_CHARACTERS or not _UNRESERVED.fullmatch(path) or "//" in path:
-        return Refusal.NAME
+        return _name_refusal(path)
     parts = path.removeprefix(API_ROOT).split("/")
     if len(parts) < _SHORTEST_PULL or parts[-2] not in _KINDS:
         return Refusal.ROUTE
@@ -88,7 +93,12 @@ def _parse_pull(path: str) -> Pull | Refusal:
         repository = RepositoryName.parse("/".join(parts[1:-2]))
         return Pull(host, repository, kind, Digest.parse(reference))
     except (InvalidRegistryHostError, InvalidRepositoryNameError):
-        return Refusal.NAME
+        return _name_refusal(path)
     except InvalidDigestError:
         is_tag = kind is Kind.MANIFEST and TAG.fullmatch(reference)
         return Refusal.TAG if is_tag else Refusal.DIGEST
+
+
+def _name_refusal(path: str) -> Refusal:
+    host = path[len(API_ROOT) : MAX_PATH_CHARACTERS].partition("/")[0]
+    return Refusal.PORT if _PORT_OF_ANOTHER_FORM.fullmatch(host) else Refusal.NAME

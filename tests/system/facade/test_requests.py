@@ -64,6 +64,15 @@ async def test_the_version_check_is_answered_as_clients_expect_it(served: Served
         assert answer.header("X-Request-Id")
 
 
+async def test_a_registrys_port_is_told_its_form(served: Served) -> None:
+    """As people write it, it cannot stand in a path: the answer says how it is written."""
+    for host in (str(served.upstream.host), str(served.upstream.host).replace(":", "%3A")):
+        answer = await ask(served.device, request_bytes(f"/v2/{host}/a/blobs/{ZEROS}".encode()))
+        assert (answer.status, answer.error["code"]) == (400, "NAME_INVALID")
+        assert "host_port" in answer.error["message"]
+        assert host not in answer.error["message"]
+
+
 async def test_each_route_has_its_answer_for_each_method(
     served: Served, subtests: pytest.Subtests
 ) -> None:

@@ -142,8 +142,16 @@ def test_the_longest_pull_is_read_and_nothing_longer_is_looked_at() -> None:
         (f"/v2/a.example/b/Blobs/{DIGEST}", Refusal.ROUTE),
         (f"/v2/blobs/{DIGEST}", Refusal.ROUTE),
         (f"/v2/a.example/blobs/{DIGEST}", Refusal.NAME),
-        (f"/v2/a.example:5000/b/blobs/{DIGEST}", Refusal.NAME),
-        (f"/v2/a.example_443/b/blobs/{DIGEST}", Refusal.NAME),
+        (f"/v2/a.example:5000/b/blobs/{DIGEST}", Refusal.PORT),
+        (f"/v2/A.example:5000/b/blobs/{DIGEST}", Refusal.PORT),
+        (f"/v2/a.example%3A5000/b/blobs/{DIGEST}", Refusal.PORT),
+        (f"/v2/10.0.0.1:5000/b/manifests/{DIGEST}", Refusal.PORT),
+        ("/v2/a.example:5000/b/manifests/latest", Refusal.PORT),
+        (f"/v2/a.example:443/b/blobs/{DIGEST}", Refusal.PORT),
+        (f"/v2/a.example_443/b/blobs/{DIGEST}", Refusal.PORT),
+        (f"/v2/a.example:port/b/blobs/{DIGEST}", Refusal.NAME),
+        (f"/v2/a.example_99999/b/blobs/{DIGEST}", Refusal.NAME),
+        (f"/v2/b/a.example:5000/blobs/{DIGEST}", Refusal.NAME),
         (f"/v2/A.example/b/blobs/{DIGEST}", Refusal.NAME),
         (f"/v2/a.example./b/blobs/{DIGEST}", Refusal.NAME),
         (f"/v2/a.example/b//blobs/{DIGEST}", Refusal.NAME),
@@ -161,6 +169,16 @@ def test_the_longest_pull_is_read_and_nothing_longer_is_looked_at() -> None:
 def test_what_is_refused_is_refused_for_what_is_wrong(target: str, refusal: Refusal) -> None:
     """Each refusal has an answer of its own."""
     assert parse_request("GET", target) is refusal
+
+
+@given(registry_hosts.filter(lambda host: host.port), repository_names)
+def test_a_port_as_people_write_it_is_told_the_form_of_a_path(
+    host: RegistryHost, repository: RepositoryName
+) -> None:
+    """`:` cannot stand there; who tried it is told how a port is written."""
+    path = f"/v2/{host}/{repository}/manifests/{DIGEST}"
+    assert parse_request("GET", path) is Refusal.PORT
+    assert parse_request("GET", path.replace(str(host), host.path_form)) != Refusal.PORT
 
 
 def test_the_version_check_is_its_path_alone() -> None:
