@@ -26,6 +26,10 @@ class UnreadableBodyError(ControlPlaneError):
     """The body is not one JSON object; nothing of it is quoted."""
 
 
+class UnsupportedMediaTypeError(ControlPlaneError):
+    """The body is sent as something that is not read; the message says as what it is."""
+
+
 class InvalidRequestError(ControlPlaneError):
     """Fields are wrong: every one of them is named, none is quoted."""
 

@@ -19,6 +19,7 @@ from control_plane.errors import (
     NotAuthenticatedError,
     NotFoundError,
     UnreadableBodyError,
+    UnsupportedMediaTypeError,
 )
 from control_plane.field_reader import read_object
 from control_plane.operator_token import InvalidOperatorTokenError, OperatorToken
@@ -64,10 +65,10 @@ class Call:
         content = await self._read()
         if optional and not content:
             return {}
-        content_type = self.request.content_type
-        is_patch = self.request.method == "PATCH" and content_type == _MERGE_PATCH
-        if content_type != _JSON and not is_patch:
-            raise web.HTTPUnsupportedMediaType
+        accepted = (_JSON, _MERGE_PATCH) if self.request.method == "PATCH" else (_JSON,)
+        if self.request.content_type not in accepted:
+            message = f"the body has to have the Content-Type {' or '.join(accepted)}"
+            raise UnsupportedMediaTypeError(message)
         return read_object(content)
 
     def query(self, *names: str) -> dict[str, str]:
@@ -88,7 +89,8 @@ class Call:
 
     async def _read(self) -> bytes:
         if self.request.headers.getall(hdrs.CONTENT_ENCODING, []):
-            raise web.HTTPUnsupportedMediaType
+            message = f"the body has to be {_JSON} as it is, without a Content-Encoding"
+            raise UnsupportedMediaTypeError(message)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 return await self.request.read()

@@ -22,13 +22,16 @@ from control_plane.errors import (
     SchemaOutdatedError,
     TooManyRequestsError,
     UnreadableBodyError,
+    UnsupportedMediaTypeError,
 )
+from control_plane.http_call import BODY_TIMEOUT_SECONDS, MAX_BODY_BYTES
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5  # a database that restarts is back about then
 
 _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (UnreadableBodyError, HTTPStatus.BAD_REQUEST),
+    (UnsupportedMediaTypeError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotAuthenticatedError, HTTPStatus.UNAUTHORIZED),
     (NotPermittedError, HTTPStatus.FORBIDDEN),
@@ -39,6 +42,11 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SchemaOutdatedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
+
+_DETAILS: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"a body has at most {MAX_BODY_BYTES} bytes",
+    HTTPStatus.REQUEST_TIMEOUT: f"the body did not come within {BODY_TIMEOUT_SECONDS:.0f} s",
+}
 
 
 @frozen
@@ -100,7 +108,8 @@ def problem_of_http(error: web.HTTPException) -> Problem:
     """Return the problem of what aiohttp itself refuses; its own texts are not used."""
     status = HTTPStatus(error.status)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return Problem(status, status.description or status.phrase, headers)
+    detail = _DETAILS.get(status) or status.description or status.phrase
+    return Problem(status, detail, headers)
 
 
 def _field_error(error: FieldError) -> dict[str, str]:

@@ -60,8 +60,8 @@ def words_of(error: UpstreamError) -> str:
     step = STEP_OF_ERROR.get(error.step)
     where = "asking the registry" if step is None else STEP_WORDS[step]
     if isinstance(error, RealmNotAllowedError):
-        return f"{where} failed: {error.message}: {error.realm}; {error.advice}"
-    return f"{where} failed: {error.message}"
+        return f"{where} failed: {error.words}: {error.realm}; {error.advice}"
+    return f"{where} failed: {error.words}"
 
 
 class StepFailedError(Exception):
@@ -135,7 +135,7 @@ class CheckReport:
             )
         cause = STEP_OF_ERROR.get(error.step, step)
         on_the_way = "" if cause is step else f"{STEP_WORDS[cause]} failed: "
-        self.fail(step, on_the_way + error.message)
+        self.fail(step, on_the_way + error.words)
 
     @contextmanager
     def failing_at(self, step: CheckStep) -> Iterator[None]:

@@ -197,7 +197,7 @@ def _with_problem(seen: LoginCheck, error: UpstreamError) -> LoginCheck:
     outcome, code = next(
         (outcome, code) for kind, outcome, code in _PROBLEMS if isinstance(error, kind)
     )
-    text = f"{_STEPS[error.step]} failed: {error.message}"
+    text = f"{_STEPS[error.step]} failed: {error.words}"
     if isinstance(error, RealmNotAllowedError):
         # the one that would have to be allowed, which a redirect may have named
         seen = evolve(seen, realm=error.realm, realm_entry=error.entry)

@@ -23,15 +23,24 @@ class Step(StrEnum):
 
 
 class UpstreamError(Exception):
-    """The registry did not give what was asked; `message` is for people, without upstream text."""
+    """The registry did not give what was asked; `message` is for people, without upstream text.
+
+    `advice` is what an operator may do about it, or empty.
+    """
 
     default_step: ClassVar[Step] = Step.REQUEST
 
-    def __init__(self, message: str, *, step: Step | None = None) -> None:
+    def __init__(self, message: str, *, step: Step | None = None, advice: str = "") -> None:
         """Say what happened, and at which step where that is not the class's own."""
         super().__init__(message)
         self.message = message
         self.step = step or self.default_step
+        self.advice = advice
+
+    @property
+    def words(self) -> str:
+        """The message, and the advice behind it: for operators, who can follow it."""
+        return f"{self.message}; {self.advice}" if self.advice else self.message
 
 
 class ResolveError(UpstreamError):

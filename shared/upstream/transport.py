@@ -18,7 +18,6 @@ from shared.upstream.errors import (
     ConnectError,
     ResolveError,
     Step,
-    TlsError,
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -26,6 +25,7 @@ from shared.upstream.errors import (
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
+from shared.upstream.tls_failure import failed_handshake, unreadable_ca, untrusted_certificate
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
@@ -237,9 +237,9 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
         case aiohttp.ClientConnectorDNSError():
             return ResolveError("the host's name does not resolve")
         case aiohttp.ClientConnectorCertificateError():
-            return TlsError(_certificate_problem(error.certificate_error))
+            return untrusted_certificate(error.certificate_error)
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return TlsError("the TLS handshake with the host failed")
+            return failed_handshake()
         case aiohttp.ConnectionTimeoutError():
             return UpstreamTimeoutError("no connection to the host in time", step=Step.CONNECT)
         case TimeoutError():  # aiohttp's own are a TimeoutError too
@@ -252,18 +252,11 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
             return ConnectError("the host closed the connection before it answered")
 
 
-def _certificate_problem(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        # OpenSSL's own words and the name that we asked for; nothing of the certificate.
-        return f"the host's certificate is not trusted: {error.verify_message}"
-    return "the host's certificate is not trusted"
-
-
 def _tls_context(ca_certificate: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_certificate is not None:
         try:
             context.load_verify_locations(cadata=ca_certificate)
         except (ssl.SSLError, ValueError):
-            raise TlsError("the connection's CA certificate cannot be read") from None
+            raise unreadable_ca() from None
     return context

@@ -121,6 +121,8 @@ async def test_a_certificate_that_is_not_believed_fails(
     """Without its CA a private registry is not who it says."""
     answer = await check(plane.client("alice"), token_registry.host)
     assert (answer["outcome"], answer["problem"]) == ("failed", "tls_failed")
+    problem = await plane.client("alice").connect(token_registry.host, check=True, expect=422)
+    assert "ca_certificate (--ca-certificate FILE)" in problem["errors"][0]["detail"]
 
 
 async def test_what_is_not_reachable_from_here_is_skipped(plane: ControlPlane) -> None:

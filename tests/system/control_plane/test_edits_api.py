@@ -202,3 +202,6 @@ async def test_a_merge_patch_may_say_that_it_is_one(plane: ControlPlane, host: s
     assert (answer.status, answer.json["fleets"]) == (200, ["a"])
     other = await alice.call("PUT", f"{path}/credential", content=b"{}", headers=headers)
     assert other.status == 415
+    assert "merge-patch" not in other.json["detail"]
+    text = await alice.call("PATCH", path, content=b"{}", headers={"Content-Type": "text/plain"})
+    assert "application/json or application/merge-patch+json" in text.json["detail"]

@@ -100,6 +100,7 @@ async def test_bodies_are_bounded(plane: ControlPlane, host: str) -> None:
     body = json.dumps({"host": host, "provider": "static", "x": "x" * MAX_BODY_BYTES}).encode()
     answer = await plane.client("alice").call("POST", PATH, content=body)
     assert (answer.status, answer.json["status"]) == (413, 413)
+    assert str(MAX_BODY_BYTES) in answer.json["detail"]
 
 
 async def test_other_content_is_not_read(plane: ControlPlane) -> None:
@@ -108,6 +109,7 @@ async def test_other_content_is_not_read(plane: ControlPlane) -> None:
     for headers in ({"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}):
         answer = await alice.call("POST", PATH, content=b"{}", headers=headers)
         assert (answer.status, answer.json["status"]) == (415, 415)
+        assert "application/json" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def every_error() -> list[ControlPlaneError]:
     """Return one error of each class that an answer is made of."""
     return [
         errors.UnreadableBodyError("unreadable"),
+        errors.UnsupportedMediaTypeError("another type"),
         errors.InvalidRequestError((FieldError("/host", "missing"),)),
         errors.CheckFailedError(FieldError("/token", "refused"), {"outcome": "failed"}),
         errors.NotAuthenticatedError("no token", reason=CANARY, claimed_name=CANARY),

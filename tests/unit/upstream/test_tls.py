@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
 from shared.registry_host import RegistryHost
 from shared.upstream.check import Outcome, check_login
 from shared.upstream.errors import Step, TlsError, UpstreamTimeoutError
@@ -97,6 +98,8 @@ async def test_an_unknown_ca_is_not_believed(connect: Connect, tls: ssl.SSLConte
         assert check.problem is not None
         assert check.problem.code == "tls_failed"
         assert registry.requests == []
+        assert "ca_certificate (--ca-certificate FILE)" in check.problem.text
+        assert "canary" not in check.problem.text
 
 
 async def test_a_certificate_of_another_name_is_not_believed(
@@ -108,6 +111,31 @@ async def test_a_certificate_of_another_name_is_not_believed(
         client = await connect(target(registry, authority.pem.decode()))
         with pytest.raises(TlsError):
             await read(client, digest)
+        check = await check_login(target(registry, authority.pem.decode()), ROBOT)
+        assert check.problem is not None
+        assert "by a name that its certificate has" in check.problem.text
+        assert "ca_certificate" not in check.problem.text
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+async def test_a_certificate_out_of_time_is_told_as_one(
+    authority: CertificateAuthority, tmp_path: Path, days: int
+) -> None:
+    """Expired, or of tomorrow: whoever gave another CA for it would only lose time."""
+    at = datetime.now(UTC) + timedelta(days=days)
+    files = authority.issue(
+        dns=("localhost",),
+        usages=(SERVER_AUTH,),
+        not_before=at - timedelta(hours=1),
+        not_after=at,
+    ).write(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    async with RegistrySimulator(tls=context, name="localhost") as registry:
+        check = await check_login(target(registry, authority.pem.decode()), ROBOT)
+    assert check.problem is not None
+    assert "needs another certificate, if the clock here is right" in check.problem.text
+    assert "ca_certificate" not in check.problem.text
 
 
 async def test_plain_http_where_tls_is_expected_is_a_tls_error(connect: Connect) -> None:
@@ -117,7 +145,10 @@ async def test_plain_http_where_tls_is_expected_is_a_tls_error(connect: Connect)
         client = await connect(target(registry, None), ROBOT)
         with pytest.raises(TlsError):
             await read(client, digest)
+        check = await check_login(target(registry, None), ROBOT)
         assert registry.requests == []
+        assert check.problem is not None
+        assert "plain_http (--plain-http)" in check.problem.text
 
 
 @pytest.mark.parametrize("pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
@@ -128,4 +159,6 @@ async def test_an_unreadable_ca_is_a_tls_error(pem: str) -> None:
             await UpstreamTransport.open(target(registry, pem))
         check = await check_login(target(registry, pem), ROBOT)
         assert check.outcome is Outcome.FAILED
+        assert check.problem is not None
+        assert "ca_certificate (--ca-certificate FILE)" in check.problem.text
         assert registry.connections_made == 0
