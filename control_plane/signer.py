@@ -36,8 +36,11 @@ class Verifier:
         """
         try:
             return cls(load_statement_public_keys(pem))
-        except InvalidKeyFileError:
-            return Signer.from_private_pem(pem)
+        except InvalidKeyFileError as no_public_keys:
+            try:
+                return Signer.from_private_pem(pem)
+            except InvalidKeyFileError:
+                raise no_public_keys from None
 
     def verify(self, stored: StoredStatement) -> Statement:
         """Return the statement of an envelope, or raise `StatementRefusedError`."""

@@ -63,14 +63,14 @@ SealingPrivateKeyFile = Annotated[
     Path,
     Form(
         _readable_by(load_sealing_private_keys),
-        "the path of a readable PEM file of X25519 private keys",
+        "the path of a readable PEM file of sealing keys' private halves",
     ),
 ]
 StatementPublicKeyFile = Annotated[
     Path,
     Form(
         _readable_by(load_statement_public_keys),
-        "the path of a readable PEM file of Ed25519 public keys",
+        "the path of a readable PEM file of statement keys' public halves",
     ),
 ]
 CertificateFile = Annotated[

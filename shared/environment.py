@@ -145,7 +145,8 @@ class _Environment:
         try:
             return value.form.parse(value.text)
         except (ValueError, KeyError) as error:
-            self._note(value.variable, f"expected {value.form.expected}")
+            reason = f": {error}" if isinstance(error, SafeMessage) else ""
+            self._note(value.variable, f"expected {value.form.expected}{reason}")
             raise _UnreadableError from error
 
     def get_structure_hook(self, _cls: Any) -> Callable[[Any, Any], Any]:

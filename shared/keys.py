@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
 
 KEY_ID_HEX_DIGITS: Final = 16
@@ -29,11 +30,23 @@ _PEM_BLOCK: Final = re.compile(
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
 )
 
+# By the files' names as `control-plane keys` writes them.
+_WANTED: Final[dict[type, str]] = {
+    Ed25519PrivateKey: "the private half of one statement key, as in statement.private.pem"
+    " (Ed25519)",
+    Ed25519PublicKey: "public halves of statement keys, as in statement.public.pem (Ed25519)",
+    X25519PrivateKey: "private halves of sealing keys, as in sealing.private.pem (X25519)",
+    X25519PublicKey: "the public half of one sealing key, as in sealing.public.pem (X25519)",
+}
+
 _Key = TypeVar("_Key")
 
 
 class InvalidKeyFileError(SafeMessage, ValueError):
-    """The PEM holds no key of the kind that is wanted, or something beside such keys."""
+    """The PEM holds no key of the kind that is wanted, or something beside such keys.
+
+    The message says in words what the file holds and what belongs there; it quotes nothing.
+    """
 
 
 def key_id(key: Ed25519PublicKey | X25519PublicKey) -> str:
@@ -44,7 +57,7 @@ def key_id(key: Ed25519PublicKey | X25519PublicKey) -> str:
 
 def load_statement_private_key(pem: bytes) -> Ed25519PrivateKey:
     """Return the one Ed25519 private key of the PEM, or raise `InvalidKeyFileError`."""
-    return _the_only(_load_private(pem, Ed25519PrivateKey))  # type: ignore[type-abstract]  # for isinstance
+    return _the_only(pem, _load_private(pem, Ed25519PrivateKey))  # type: ignore[type-abstract]  # for isinstance
 
 
 def load_statement_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
@@ -54,7 +67,7 @@ def load_statement_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
 
 def load_sealing_public_key(pem: bytes) -> X25519PublicKey:
     """Return the one X25519 public key of the PEM, or raise `InvalidKeyFileError`."""
-    return _the_only(_load_public(pem, X25519PublicKey))  # type: ignore[type-abstract]  # for isinstance
+    return _the_only(pem, _load_public(pem, X25519PublicKey))  # type: ignore[type-abstract]  # for isinstance
 
 
 def load_sealing_private_keys(pem: bytes) -> dict[str, X25519PrivateKey]:
@@ -88,17 +101,19 @@ def _load_all(pem: bytes, kind: type[_Key], load: Callable[[bytes], object]) -> 
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None  # the library's message may quote the file
         if not isinstance(key, kind):
-            message = f"expected only PEM keys of the type {kind.__name__}"
-            raise InvalidKeyFileError(message)
+            raise _wrong(pem, kind)
         keys.append(key)
     if not keys:
-        message = f"expected a PEM key of the type {kind.__name__}, found none"
-        raise InvalidKeyFileError(message)
+        raise _wrong(pem, kind)
     return keys
 
 
-def _the_only(keys: list[_Key]) -> _Key:
+def _the_only(pem: bytes, keys: list[_Key]) -> _Key:
     if len(keys) != 1:
-        message = "expected exactly one key"
-        raise InvalidKeyFileError(message)
+        raise _wrong(pem, type(keys[0]))
     return keys[0]
+
+
+def _wrong(pem: bytes, kind: type) -> InvalidKeyFileError:
+    wanted = next(words for each, words in _WANTED.items() if issubclass(kind, each))
+    return InvalidKeyFileError(f"it holds {what_it_holds(pem)}; what belongs there: {wanted}")

@@ -1,8 +1,8 @@
 """What a setting's text may be: each type with its parser and the words for what it expects.
 
 Every parser is a pure function (`ReadableFile` alone looks at the file system) that returns the
-value or raises `ValueError`. The error's message is never shown, for it may quote the text; what
-is shown is the form's `expected`.
+value or raises `ValueError`. What is shown is the form's `expected`, and the error's message only
+if it is a `SafeMessage`, because any other may quote the text.
 
     class Settings:
         poll_interval: PositiveDuration = 15.0

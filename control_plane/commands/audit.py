@@ -14,7 +14,7 @@ from control_plane.commands.running import command, fail, load_key, say
 from control_plane.config import AuditSettings
 from control_plane.database import Database
 from control_plane.environment import settings
-from control_plane.signer import Verifier
+from control_plane.signer import Signer, Verifier
 
 
 @click.group()
@@ -52,12 +52,16 @@ async def export() -> None:
 @asynccontextmanager
 async def _log() -> AsyncIterator[tuple[Database, Verifier]]:
     configured = settings(AuditSettings)
-    files = {
-        "statement_public_key_file": configured.statement_public_key_file,
-        "statement_private_key_file": configured.statement_private_key_file,
-    }
+    files = (
+        ("statement_public_key_file", configured.statement_public_key_file, Verifier.from_pem),
+        (
+            "statement_private_key_file",
+            configured.statement_private_key_file,
+            Signer.from_private_pem,
+        ),
+    )
     verifier = Verifier.of_all(
-        *(load_key(field, path, Verifier.from_pem) for field, path in files.items() if path)
+        *(load_key(field, path, load) for field, path, load in files if path)
     )
     async with Database.open(configured.database_url) as database:
         yield database, verifier

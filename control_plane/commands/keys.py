@@ -32,7 +32,10 @@ def keys(folder: Path) -> None:
         "statement.public.pem": (public_pem(statement.public_key()), 0o644),
         "statement.private.pem": (private_pem(statement), 0o600),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"the folder {folder} cannot be made: {error.strerror}")
     present = [name for name in files if (folder / name).exists()]
     if present:
         fail(f"nothing was written, for there is already: {', '.join(present)}")
@@ -48,6 +51,8 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         fail(f"{path.name} has just been made by somebody else; it was not overwritten")
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

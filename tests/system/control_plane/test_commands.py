@@ -37,6 +37,14 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in keys.folder.iterdir()} == before
 
 
+def test_keys_that_cannot_be_written_are_told_in_words(tmp_path: Path) -> None:
+    """Which folder, and why; no traceback."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CommandFailedError, match="cannot be made: Not a directory") as refused:
+        run_control_plane("keys", "--out", str(tmp_path / "file" / "keys"), environment={})
+    assert "Traceback" not in str(refused.value)
+
+
 async def test_a_connection_from_a_shell(own_plane: ControlPlane) -> None:
     """Connected, listed, approved, revoked, each with --json; the token comes on standard input."""
     view = orjson.loads(

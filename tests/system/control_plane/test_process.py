@@ -120,7 +120,10 @@ async def test_the_sealing_private_key_is_refused(keys: KeyFiles) -> None:
         },
     )
     assert answer.returncode == 2
-    assert answer.stderr.startswith("CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE: ")
+    assert answer.stderr.startswith(
+        "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE: it holds an X25519 private key;"
+        " what belongs there: the public half of one sealing key, as in sealing.public.pem"
+    )
 
 
 async def test_it_starts_without_postgres_and_recovers(keys: KeyFiles, tmp_path: Path) -> None:

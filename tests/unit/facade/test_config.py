@@ -114,6 +114,35 @@ def test_each_wrong_value_is_named_alone(good: Mapping[str, str], name: str) -> 
     assert problems_of({**good, name: WRONG[name]}).keys() == {name}
 
 
+STATEMENT, SEALING = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
+KEY_FILES = {
+    "an Ed25519 private key": private_pem(STATEMENT),
+    "an Ed25519 public key": public_pem(STATEMENT.public_key()),
+    "an X25519 private key": private_pem(SEALING),
+    "an X25519 public key": public_pem(SEALING.public_key()),
+}
+
+
+@pytest.mark.parametrize(
+    "variable, right, belongs",
+    [
+        ("FACADE_STATEMENT_PUBLIC_KEY_FILE", "an Ed25519 public key", "statement.public.pem"),
+        ("FACADE_SEALING_PRIVATE_KEY_FILE", "an X25519 private key", "sealing.private.pem"),
+    ],
+)
+def test_a_key_file_in_anothers_place_is_told_what_it_holds(
+    good: Mapping[str, str], tmp_path: Path, variable: str, right: str, belongs: str
+) -> None:
+    """The four files of an installation are mixed up easily; which is meant is told too."""
+    for held in KEY_FILES.keys() - {right}:
+        path = tmp_path / "key.pem"
+        path.write_bytes(KEY_FILES[held])
+        (problem,) = problems_of({**good, variable: str(path)}).items()
+        assert problem[0] == variable
+        assert f"it holds {held}; what belongs there: " in problem[1]
+        assert f"as in {belongs}" in problem[1]
+
+
 @pytest.mark.parametrize("content", [b"", CANARY.encode(), b"certificates"])
 def test_a_crl_file_that_holds_none_is_refused(
     good: Mapping[str, str], tmp_path: Path, content: bytes

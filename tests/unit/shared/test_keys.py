@@ -47,14 +47,20 @@ LOADERS: dict[Load, bytes] = {
     load_sealing_public_key: SEALING_PUBLIC,
     load_sealing_private_keys: SEALING_PRIVATE,
 }
-EVERY_KIND = (
-    STATEMENT_PRIVATE,
-    STATEMENT_PUBLIC,
-    SEALING_PRIVATE,
-    SEALING_PUBLIC,
-    P256_PRIVATE,
-    P256_PUBLIC,
-)
+EVERY_KIND = {
+    STATEMENT_PRIVATE: "an Ed25519 private key",
+    STATEMENT_PUBLIC: "an Ed25519 public key",
+    SEALING_PRIVATE: "an X25519 private key",
+    SEALING_PUBLIC: "an X25519 public key",
+    P256_PRIVATE: "an EC private key",
+    P256_PUBLIC: "an EC public key",
+}
+WANTED: dict[Load, str] = {
+    load_statement_private_key: "the private half of one statement key, as in statement.private",
+    load_statement_public_keys: "public halves of statement keys, as in statement.public.pem",
+    load_sealing_public_key: "the public half of one sealing key, as in sealing.public.pem",
+    load_sealing_private_keys: "private halves of sealing keys, as in sealing.private.pem",
+}
 
 
 def test_keys_come_back_from_their_files() -> None:
@@ -74,12 +80,15 @@ def test_a_key_id_is_the_beginning_of_the_hash_of_its_spki() -> None:
 @pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("pem", EVERY_KIND)
 def test_every_other_kind_of_key_is_refused(load: Load, pem: bytes) -> None:
-    """Above all a private key where a public one belongs."""
+    """Above all a private key where a public one belongs; it says which is which."""
     if pem == LOADERS[load]:
         load(pem)
         return
-    with pytest.raises(InvalidKeyFileError):
+    with pytest.raises(InvalidKeyFileError) as refused:
         load(pem)
+    assert str(refused.value).startswith(
+        f"it holds {EVERY_KIND[pem]}; what belongs there: {WANTED[load]}"
+    )
     with pytest.raises(InvalidKeyFileError):
         load(LOADERS[load] + pem)
 
@@ -96,7 +105,7 @@ def test_several_keys_are_read_where_keys_rotate() -> None:
 
 def test_one_key_alone_is_read_where_one_is_used() -> None:
     """Nobody could say which of two would sign."""
-    with pytest.raises(InvalidKeyFileError):
+    with pytest.raises(InvalidKeyFileError, match="it holds 2 times an Ed25519 private key"):
         load_statement_private_key(STATEMENT_PRIVATE + private_pem(OTHER_STATEMENT))
     with pytest.raises(InvalidKeyFileError):
         load_sealing_public_key(SEALING_PUBLIC + public_pem(OTHER_SEALING.public_key()))
