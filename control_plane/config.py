@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typed_settings as ts
-from attrs import frozen
+from attrs import evolve, frozen
 
 from control_plane.grant import parse_principal_arn
 from shared.secret import Secret
@@ -17,7 +17,8 @@ from shared.setting_types import (
     Networks,
     ReadableFile,
 )
-from shared.upstream.proxy import ProxyUrl
+from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
+from shared.upstream.proxy import OutboundProxy, ProxyUrl
 
 PREFIX: Final = "CONTROL_PLANE"
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -45,8 +46,14 @@ class ServeSettings:
     aws_principal_arn: AwsPrincipalArn | None = None
     google_token_url: HttpUrl | None = None  # Google's own
     https_proxy: ProxyUrl | None = None
+    no_proxy: NoProxyList = NO_EXCEPTIONS
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that registries and Google are reached through, but for its exceptions."""
+        return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""

@@ -31,6 +31,7 @@ from shared.setting_types import (
     PositiveDuration,
 )
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
+from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
 from shared.upstream.proxy import OutboundProxy, ProxyUrl
 from shared.upstream.transport import Timeouts
 
@@ -53,12 +54,13 @@ class UpstreamSettings:
     google_token_url: HttpUrl = GOOGLE_TOKEN_URL
     https_proxy: ProxyUrl | None = None
     proxy_resolves: bool = False
+    no_proxy: NoProxyList = NO_EXCEPTIONS
 
     @property
     def outbound_proxy(self) -> OutboundProxy | None:
-        """The proxy that every upstream is reached through."""
+        """The proxy that upstreams are reached through, but for its exceptions."""
         proxy = self.https_proxy
-        return proxy and evolve(proxy, resolves_names=self.proxy_resolves)
+        return proxy and evolve(proxy, resolves_names=self.proxy_resolves, no_proxy=self.no_proxy)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""

@@ -43,7 +43,7 @@ from typed_settings.exceptions import InvalidSettingsError
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
 from shared.safe_message import SafeMessage
-from shared.setting_types import Form, form_of, parse_path
+from shared.setting_types import Form, InvalidSettingError, form_of, parse_path
 
 MAX_VALUE_FILE_BYTES: Final = 64 * 1024  # Linux allows 128 KiB for one variable; keys are smaller
 CONFIGURATION_ERROR_EXIT_CODE: Final = 2
@@ -144,6 +144,10 @@ class _Environment:
             return value  # a default is a value already
         try:
             return value.form.parse(value.text)
+        except InvalidSettingError as error:
+            for problem in error.problems:
+                self._note(value.variable, problem)
+            raise _UnreadableError from error
         except (ValueError, KeyError) as error:
             reason = f": {error}" if isinstance(error, SafeMessage) else ""
             self._note(value.variable, f"expected {value.form.expected}{reason}")

@@ -2,7 +2,8 @@
 
 Every parser is a pure function (`ReadableFile` alone looks at the file system) that returns the
 value or raises `ValueError`. What is shown is the form's `expected`, and the error's message only
-if it is a `SafeMessage`, because any other may quote the text.
+if it is a `SafeMessage`, because any other may quote the text. A form that finds several things
+wrong raises `InvalidSettingError`, whose lines are shown instead.
 
     class Settings:
         poll_interval: PositiveDuration = 15.0
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from shared.canonical_json import Network
+from shared.safe_message import SafeMessage
 from shared.secret import Secret
 
 MAX_PORT: Final = 65535
@@ -36,6 +38,15 @@ _BYTE_SIZE: Final = re.compile(rf"([0-9]{{1,{MAX_INTEGER_DIGITS}}})(|KiB|MiB|GiB
 _LISTEN: Final = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)):(?P<port>0|[1-9][0-9]{0,4})", re.ASCII
 )
+
+
+class InvalidSettingError(SafeMessage, ValueError):
+    """What is wrong with a setting's text, in lines that quote nothing of it."""
+
+    def __init__(self, *problems: str) -> None:
+        """Hold the lines; each is told behind the variable's name."""
+        self.problems = problems
+        super().__init__("\n".join(problems))
 
 
 @frozen

@@ -69,7 +69,7 @@ async def _serve(
     async with (
         Database.open(configured.database_url) as database,
         GoogleTokenEndpoint.open(
-            configured.google_token_url or GOOGLE_TOKEN_URL, proxy=configured.https_proxy
+            configured.google_token_url or GOOGLE_TOKEN_URL, proxy=configured.outbound_proxy
         ) as google,
     ):
         acts = Acts(database, signer, highest, now)
@@ -82,7 +82,7 @@ async def _serve(
             RateLimit(time.monotonic),
             google,
             networks=configured.check_networks,
-            proxy=configured.https_proxy,
+            proxy=configured.outbound_proxy,
         )
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),

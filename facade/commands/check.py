@@ -6,7 +6,8 @@ only where that one went well.
 
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
-from typing import assert_never
+from ipaddress import ip_address
+from typing import Final, assert_never
 
 from attrs import field, frozen
 
@@ -37,6 +38,9 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
+
+_THROUGH_PROXY: Final = " through the outbound proxy"
+_BESIDE_PROXY: Final = " directly, beside the outbound proxy"
 
 
 @frozen
@@ -72,9 +76,9 @@ class _Check:
         """Take every step; raise `StepFailedError` behind the one that failed."""
         self._read_statement()
         provider = self._open_secret()
-        await self._resolve()
+        way = await self._resolve()
         transport = await self._open_transport()
-        challenges = await self._reach(transport)
+        challenges = await self._reach(transport, way)
         credential = await self._mint_credential(provider)
         login = CheckLogin(transport, credential, self._report)
         if asked is None:
@@ -113,19 +117,25 @@ class _Check:
                 assert_never(unreachable)
         return provider
 
-    async def _resolve(self) -> None:
+    async def _resolve(self) -> str:
+        """Return by which way the registry is reached, in words."""
         proxy, endpoint = self._means.proxy, self._target.endpoint
-        if proxy is not None and proxy.resolves_names:
+        host, port = endpoint.raw_host or "", endpoint.port or 0
+        if proxy is not None and proxy.is_told_name(host, port):
             self._report.skipped(CheckStep.RESOLVE, "the outbound proxy does")
-            return
+            return _THROUGH_PROXY
         resolver = PinnedResolver(self._target.egress_rule)
         try:
             with self._report.failing_at(CheckStep.RESOLVE):
-                found = await resolver.resolve(endpoint.raw_host or "", endpoint.port or 0)
+                found = await resolver.resolve(host, port)
         finally:
             await resolver.close()
         addresses = ", ".join(each["host"] for each in found)
-        self._report.ok(CheckStep.RESOLVE, f"{endpoint.raw_host} is at {addresses}")
+        self._report.ok(CheckStep.RESOLVE, f"{host} is at {addresses}")
+        if proxy is None:
+            return ""
+        known = [ip_address(each["host"]) for each in found]
+        return _BESIDE_PROXY if proxy.no_proxy.covers_all(host, port, known) else _THROUGH_PROXY
 
     async def _open_transport(self) -> UpstreamTransport:
         with self._report.failing_at(CheckStep.TLS):
@@ -135,24 +145,23 @@ class _Check:
         self._stack.push_async_callback(transport.close)
         return transport
 
-    async def _reach(self, transport: UpstreamTransport) -> tuple[Challenge, ...] | None:
+    async def _reach(self, transport: UpstreamTransport, way: str) -> tuple[Challenge, ...] | None:
         """Return the challenges of a registry that asks for a login, None where it does not."""
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
         try:
             ping = await client.ping()
         except UpstreamError as error:
             failed_at = _step_of_reaching(error)
-            self._tell_connected(failed_at)
+            self._tell_connected(failed_at, way)
             self._report.fail_with(error, failed_at)
-        self._tell_connected(CheckStep.CHALLENGE)
+        self._tell_connected(CheckStep.CHALLENGE, way)
         return None if ping.is_open else ping.challenges
 
-    def _tell_connected(self, reached: CheckStep) -> None:
+    def _tell_connected(self, reached: CheckStep, way: str) -> None:
         """Tell of what went well on the way to a step that is told by itself."""
         if reached is CheckStep.CONNECT:
             return
-        through = " through the outbound proxy" if self._means.proxy else ""
-        self._report.ok(CheckStep.CONNECT, f"to {self._target.endpoint.authority}{through}")
+        self._report.ok(CheckStep.CONNECT, f"to {self._target.endpoint.authority}{way}")
         if self._target.plain_http:
             self._report.skipped(CheckStep.TLS, "plain HTTP, as approved")
         elif reached is not CheckStep.TLS:

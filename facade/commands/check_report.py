@@ -60,7 +60,7 @@ def words_of(error: UpstreamError) -> str:
     step = STEP_OF_ERROR.get(error.step)
     where = "asking the registry" if step is None else STEP_WORDS[step]
     if isinstance(error, RealmNotAllowedError):
-        return f"{where} failed: {error.words}: {error.realm}; {error.advice}"
+        return f"{where} failed: {error.message}: {error.realm}; {error.advice}"
     return f"{where} failed: {error.words}"
 
 

@@ -201,5 +201,4 @@ def _with_problem(seen: LoginCheck, error: UpstreamError) -> LoginCheck:
     if isinstance(error, RealmNotAllowedError):
         # the one that would have to be allowed, which a redirect may have named
         seen = evolve(seen, realm=error.realm, realm_entry=error.entry)
-        text = f"{text}; {error.advice}"
     return evolve(seen, outcome=outcome, problem=CheckProblem(code, text))

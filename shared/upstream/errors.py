@@ -87,21 +87,24 @@ class RealmNotAllowedError(UpstreamError):
 
     def __init__(self, realm: str, *, entry: str | None = None, message: str | None = None) -> None:
         """Keep both for the operator who may allow it."""
-        super().__init__(message or "the registry names a token endpoint that is not allowed to it")
+        super().__init__(
+            message or "the registry names a token endpoint that is not allowed to it",
+            advice=_realm_advice(realm, entry),
+        )
         self.realm = realm
         self.entry = entry
 
-    @property
-    def advice(self) -> str:
-        """What an operator may do about it: never an entry that the admin API refuses."""
-        if self.entry is not None:
-            return f"if it is right, add {self.entry} to the connection's auth_realms"
-        if self.realm.lower().startswith("http://"):
-            return (
-                "a credential is shown to a token endpoint over https alone:"
-                " the registry has to name an https:// URL"
-            )
-        return "it is not a plain https:// URL, which is what the registry has to name"
+
+def _realm_advice(realm: str, entry: str | None) -> str:
+    """Return what an operator may do about a realm: never an entry that the admin API refuses."""
+    if entry is not None:
+        return f"if it is right, add {entry} to the connection's auth_realms"
+    if realm.lower().startswith("http://"):
+        return (
+            "a credential is shown to a token endpoint over https alone:"
+            " the registry has to name an https:// URL"
+        )
+    return "it is not a plain https:// URL, which is what the registry has to name"
 
 
 class RedirectRefusedError(UpstreamError):

@@ -1,7 +1,9 @@
 """An outbound proxy, as its operator names it, and the words that are exchanged with it. Pure.
 
 A record or the process's environment (`HTTPS_PROXY`) never names one. A proxy is asked for
-tunnels alone (RFC 9110 section 9.3.6), for plain HTTP too, so that it sees no request.
+tunnels alone (RFC 9110 section 9.3.6), for plain HTTP too, so that it sees no request. Its operator
+may list what is reached directly beside it; which addresses may be spoken to at all is decided
+before that, and by others.
 """
 
 import re
@@ -14,6 +16,7 @@ from attrs import field, frozen
 from shared.secret import Secret
 from shared.setting_types import MAX_PORT, Form
 from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxy
 
 MAX_ANSWER_BYTES: Final = 16 * 1024  # of a proxy's status line and headers; real ones have 100
 END_OF_HEADERS: Final = b"\r\n\r\n"
@@ -29,12 +32,13 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (?P<status>[1-5][0-9]{2})(?: [^
 
 @frozen
 class OutboundProxy:
-    """Where the proxy is, what it is shown, and whether it is told names in place of addresses."""
+    """Where the proxy is, what it is shown, and what it is asked for."""
 
     host: str  # a name or an address, IPv6 without brackets
     port: int
     credential: BasicCredential | None = field(default=None, repr=False)
     resolves_names: bool = False
+    no_proxy: NoProxy = NO_EXCEPTIONS
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -60,6 +64,10 @@ class OutboundProxy:
         username = quote(self.credential.username, safe="")
         password = quote(self.credential.token.reveal(), safe="")
         return Secret(f"http://{username}:{password}@{host}:{self.port}")
+
+    def is_told_name(self, host: str, port: int) -> bool:
+        """Whether the proxy is given the host's name, so that nobody here resolves it."""
+        return self.resolves_names and not self.no_proxy.covers_name(host, port)
 
     def connect_request(self, authority: str) -> bytes:
         """Return the request for a tunnel to `host:port`."""

@@ -3,18 +3,24 @@
 The proxy is asked for `CONNECT <address>:<port>`, so that what was resolved and allowed here is
 what is connected to; TLS inside the tunnel is with the host by its name. Only where the proxy's
 operator gave that up is it told the name, and then nobody here sees the address.
+
+What its operator excepts from the proxy is connected to directly, at the addresses that the same
+resolver gave: an exception chooses the way, never which addresses may be spoken to.
 """
 
 import asyncio
 import socket
 import ssl
+from collections.abc import Iterable
 from http import HTTPStatus
-from ipaddress import ip_address
-from typing import Final
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, assert_never
 
+import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
+from attrs import frozen
 from typing_extensions import override
 
 from shared.upstream.errors import ConnectError, UpstreamError
@@ -26,15 +32,45 @@ from shared.upstream.proxy import (
 )
 
 MAX_PROXY_ADDRESSES: Final = 4  # tried one after the other
+DIRECT_DELAY_SECONDS: Final = 0.25  # before a direct host's next address is tried too (RFC 8305)
 _READ_BYTES: Final = 4096  # at once, of an answer that usually has 100
 
+Address = IPv4Address | IPv6Address
 
-class _TunnelRefusedError(ConnectError):
-    """The proxy does not connect to this address; it may to the next."""
+
+@frozen
+class Direct:
+    """Past the proxy, to whichever of these addresses answers first."""
+
+    addresses: tuple[Address, ...]
+    port: int
+
+
+@frozen
+class Tunnel:
+    """Through the proxy, which is asked for `host:port`."""
+
+    authority: str
+
+
+Way = Direct | Tunnel
+
+
+class _NextWayError(ConnectError):
+    """Nothing is reached on this way; something may be on the next."""
+
+
+def ways_to(proxy: OutboundProxy, host: str, port: int, addresses: Iterable[Address]) -> list[Way]:
+    """Return how a host at these addresses is connected to: directly first, where it may be."""
+    every = list(dict.fromkeys(addresses))
+    covered = proxy.no_proxy.covers_name(host, port)
+    direct = [each for each in every if covered or proxy.no_proxy.covers_address(each, port)]
+    tunnels = (Tunnel(_authority(str(each), port)) for each in every if each not in direct)
+    return [*([Direct(tuple(direct), port)] if direct else []), *tunnels]
 
 
 class TunnelConnector(aiohttp.BaseConnector):
-    """Makes connections through a proxy.
+    """Makes connections through a proxy, or past it where its operator says so.
 
     `resolver` says which addresses a host may be spoken to at; what it raises is raised.
     """
@@ -60,46 +96,57 @@ class TunnelConnector(aiohttp.BaseConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,
     ) -> ResponseHandler:
-        """Return a connection through the first tunnel that comes about (aiohttp's own hook)."""
+        """Return a connection on the first way that leads somewhere (aiohttp's own hook)."""
         failure: Exception = ConnectError("the host's name has no address")
-        for authority in await self._authorities(req):
+        for way in await self._ways(req):
             try:
                 async with asyncio.timeout(timeout.sock_connect):
-                    return await self._connect(req, authority)
-            except (_TunnelRefusedError, TimeoutError) as error:
+                    return await self._connect(req, way)
+            except (_NextWayError, TimeoutError) as error:
                 failure = error
         raise failure
 
-    async def _authorities(self, req: aiohttp.ClientRequest) -> list[str]:
+    async def _ways(self, req: aiohttp.ClientRequest) -> list[Way]:
         host, port = req.url.raw_host or "", req.port or 0
-        if self._proxy.resolves_names or _is_address(host):
-            return [_authority(host, port)]
-        return [
-            _authority(found["host"], found["port"])
-            for found in await self._resolver.resolve(host, port)
-        ]
+        literal = _literal(host)
+        if literal is not None:
+            return ways_to(self._proxy, host, port, [literal])
+        if self._proxy.is_told_name(host, port):
+            return [Tunnel(_authority(host, port))]
+        found = await self._resolver.resolve(host, port)
+        return ways_to(self._proxy, host, port, (ip_address(each["host"]) for each in found))
 
-    async def _connect(self, req: aiohttp.ClientRequest, authority: str) -> ResponseHandler:
-        tunnel = await _open_tunnel(self._proxy, authority)
+    async def _connect(self, req: aiohttp.ClientRequest, way: Way) -> ResponseHandler:
+        reached = await self._go(way)
         host = (req.url.raw_host or "").rstrip(".")  # certificates have no final dot
         is_tls = req.is_ssl()
         try:
             _, protocol = await asyncio.get_running_loop().create_connection(
                 self._factory,
-                sock=tunnel,
+                sock=reached,
                 ssl=self._tls if is_tls else None,
                 server_hostname=host if is_tls else None,
             )
         except ssl.SSLCertVerificationError as error:
-            tunnel.close()
+            reached.close()
             raise aiohttp.ClientConnectorCertificateError(req.connection_key, error) from None
         except ssl.SSLError as error:
-            tunnel.close()
+            reached.close()
             raise aiohttp.ClientConnectorSSLError(req.connection_key, error) from None
-        except BaseException:  # whatever ends this, cancellation included, ends the tunnel too
-            tunnel.close()
+        except BaseException:  # whatever ends this, cancellation included, ends what was reached
+            reached.close()
             raise
         return protocol
+
+    async def _go(self, way: Way) -> socket.socket:
+        """Return a socket that leads to the host; raise `ConnectError`."""
+        match way:
+            case Direct():
+                return await _connect_directly(way)
+            case Tunnel(authority=authority):
+                return await _open_tunnel(self._proxy, authority)
+            case _ as unreachable:
+                assert_never(unreachable)
 
 
 async def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnector:
@@ -109,6 +156,17 @@ async def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnecto
     # Reading the system's authorities takes tens of milliseconds: off the loop.
     context = await asyncio.to_thread(ssl.create_default_context)
     return TunnelConnector(proxy, aiohttp.ThreadedResolver(), context)
+
+
+async def _connect_directly(way: Direct) -> socket.socket:
+    """Return a socket that leads to the host itself; raise `_NextWayError`."""
+    try:
+        return await aiohappyeyeballs.start_connection(
+            [_address_info(each, way.port) for each in way.addresses],
+            happy_eyeballs_delay=DIRECT_DELAY_SECONDS,
+        )
+    except OSError:
+        raise _NextWayError("the host does not accept a connection") from None
 
 
 async def _open_tunnel(proxy: OutboundProxy, authority: str) -> socket.socket:
@@ -172,7 +230,7 @@ def _refusal(head: bytes) -> UpstreamError | None:
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return ConnectError("the outbound proxy refuses our credential")
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's class of successes
-        return _TunnelRefusedError(
+        return _NextWayError(
             f"the outbound proxy does not connect to the host, it answers {status}"
         )
     # In a tunnel we speak first (RFC 9112 section 6.3: a 2xx to CONNECT has no body).
@@ -181,12 +239,18 @@ def _refusal(head: bytes) -> UpstreamError | None:
     return None
 
 
-def _is_address(host: str) -> bool:
+def _literal(host: str) -> Address | None:
     try:
-        ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _address_info(
+    address: Address, port: int
+) -> tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int]]:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IP's own
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port)
 
 
 def _authority(host: str, port: int) -> str:

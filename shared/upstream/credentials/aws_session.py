@@ -3,9 +3,13 @@
 The identity is what botocore finds: environment, web identity, a profile, an instance's role.
 """
 
+import asyncio
+import functools
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, TypeVar
 
 from aiobotocore.awsrequest import AioAWSResponse
@@ -13,12 +17,15 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from attrs import field, frozen
+from botocore.httpsession import ProxyConfiguration
 from typing_extensions import override
+from yarl import URL
 
 from shared.loop_thread import LoopThread
 from shared.upstream.credentials.aws_endpoints import PLAIN, AwsService, EndpointVariant
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.proxy import OutboundProxy
+from shared.upstream.resolver import LOOKUP_SECONDS
 from shared.upstream.transport import read_bounded
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # STS and ECR answer some KiB
@@ -92,12 +99,37 @@ class _WholeBody:
         return self._content
 
 
+class _Proxies(ProxyConfiguration):  # type: ignore[misc] # botocore ships no types
+    """botocore's choice of a proxy, but for origins that are reached directly."""
+
+    def __init__(self, proxy: OutboundProxy | None) -> None:
+        # It is told AWS's names: they are ours, from no record, and their addresses unjudged.
+        url = proxy and proxy.url.reveal_text()
+        super().__init__(proxies={"https": url, "http": url} if url else {})
+        self._direct: set[URL] = set()
+
+    def leave_out(self, origin: URL) -> None:
+        self._direct.add(origin)
+
+    @override
+    def proxy_url_for(self, url: str) -> str | None:
+        return None if URL(url).origin() in self._direct else super().proxy_url_for(url)
+
+
 class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships no types
-    """aiobotocore's HTTP, which would read into memory whatever comes."""
+    """aiobotocore's HTTP, which would read into memory whatever comes, beside the proxy or not."""
+
+    def __init__(self, *, outbound: OutboundProxy | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._outbound = outbound
+        self._proxy_config: _Proxies = _Proxies(outbound)
 
     @override
     async def send(self, request: Any) -> AioAWSResponse:
         request.stream_output = True  # leaves the body to be read here
+        origin = URL(request.url).origin()
+        if self._outbound and await _is_direct(self._outbound, origin):
+            self._proxy_config.leave_out(origin)
         answer = await super().send(request)
         body = await read_bounded(answer.raw, MAX_ANSWER_BYTES)
         answer.raw.close()
@@ -115,14 +147,32 @@ async def _session(proxy: OutboundProxy | None) -> AioSession:
     return session
 
 
+async def _is_direct(proxy: OutboundProxy, origin: URL) -> bool:
+    """Tell whether AWS's host is one of the proxy's exceptions, resolving it only to know that."""
+    host, port = origin.raw_host or "", origin.port or 0
+    if proxy.no_proxy.covers_name(host, port):
+        return True
+    if proxy.resolves_names or not proxy.no_proxy.addresses:
+        return False
+    return proxy.no_proxy.covers_all(host, port, await _addresses(host, port))
+
+
+async def _addresses(host: str, port: int) -> list[IPv4Address | IPv6Address]:
+    """Return a host's addresses; none for one whose name means nothing here."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # TimeoutError is an OSError
+        return []
+    return [ip_address(address[0]) for *_, address in found]
+
+
 def _config(proxy: OutboundProxy | None) -> AioConfig:
-    # The proxy is told AWS's names: they are ours, from no record, and their addresses unjudged.
-    url = proxy and proxy.url.reveal_text()
     return AioConfig(
         connect_timeout=5,
         read_timeout=15,
         retries={"mode": "standard", "total_max_attempts": 3},
-        # not None: the environment's proxies are not ours to use
-        proxies={"https": url, "http": url} if url else {},
-        http_session_cls=_BoundedSession,
+        proxies={},  # not None: the environment's are not ours to use; the session has its own
+        http_session_cls=functools.partial(_BoundedSession, outbound=proxy),
     )

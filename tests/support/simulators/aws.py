@@ -19,6 +19,7 @@ that is wrong, a session that has expired.
 import asyncio
 import base64
 import secrets
+import ssl
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -69,8 +70,14 @@ class Identity:
 class AwsSimulator(WireServer):
     """See the module's docstring."""
 
-    def __init__(self, *, facade: Identity | None = None, port: int = 0) -> None:
-        super().__init__(port=port)
+    def __init__(
+        self,
+        *,
+        facade: Identity | None = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(port=port, tls=tls)
         self.facade = facade or Identity.create()
         self.roles: dict[str, str | None] = {}
         self.tokens = MintedTokens("AWS")

@@ -11,6 +11,7 @@ from deploy.dev.token_server import TokenServer
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.control_plane import ControlPlane, Json, Operator
 from tests.support.simulators.login import BearerLogin
+from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.registry import RegistrySimulator
 
 WRONG = "canary-wrong-password"
@@ -155,6 +156,31 @@ async def test_checks_reach_no_private_network_that_was_not_opened(
         allowed_networks=["127.0.0.0/8"],
     )
     assert (answer["outcome"], answer["problem"]) == ("skipped", "address_not_allowed")
+
+
+async def test_checks_go_through_the_operators_proxy_but_for_its_exceptions(
+    own_plane: ControlPlane, registry: Registry
+) -> None:
+    """Which addresses a check may reach is the same on either way."""
+    async with ProxySimulator() as proxy:
+        own_plane.stop()
+        own_plane.environment |= {
+            "CONTROL_PLANE_HTTPS_PROXY": proxy.url,
+            "CONTROL_PLANE_NO_PROXY": "*",
+        }
+        await own_plane.restart()
+        alice = own_plane.client("alice")
+        fields = {"plain_http": True, "allowed_networks": ["127.0.0.0/8"]}
+        assert (await check(alice, registry.host, **fields))["outcome"] == "passed"
+        refused = await check(alice, "169.254.169.254", **fields)
+        assert refused["problem"] == "address_not_allowed"
+        assert proxy.connections_made == 0
+        own_plane.stop()
+        own_plane.environment["CONTROL_PLANE_NO_PROXY"] = ".corp.example"
+        await own_plane.restart()
+        alice = own_plane.client("alice")
+        assert (await check(alice, registry.host, **fields))["outcome"] == "passed"
+        assert set(proxy.targets) == {str(registry.host)}
 
 
 async def test_checks_are_limited_for_each_operator(own_plane: ControlPlane) -> None:

@@ -221,3 +221,30 @@ async def test_everything_goes_through_the_operators_proxy_and_no_other(
         assert set(proxy.targets) == {f"127.0.0.1:{upstream.port}"}
         assert PROXY_PASSWORD not in behind.log_text
         assert foreign.connections_made == 0
+
+
+async def test_what_the_operator_excepts_is_reached_beside_the_proxy(
+    writer: StatementWriter,
+    facade: Facade,
+    start_facade: StartFacade,
+    upstream: RegistrySimulator,
+) -> None:
+    """The commands, which say so, and the facade itself; the network is the one of its address."""
+    digest = upstream.blob(b"content")
+    await connect(facade, writer, upstream)
+    async with ProxySimulator() as proxy:
+        settings = {
+            "FACADE_HTTPS_PROXY": proxy.url,
+            "FACADE_NO_PROXY": ".corp.example, 127.0.0.0/8",
+        }
+        finished = await run(facade, "check", str(upstream.host), **settings)
+        assert (finished.status, finished.output) == (0, "passed\n")
+        assert f"to {upstream.authority} directly, beside the outbound proxy" in finished.words
+        behind = start_facade(writer, facade.environment["FACADE_DATABASE_URL"], settings)
+        answer = await behind.device().get(pull_path(upstream, digest))
+        assert (answer.status, answer.body) == (200, b"content")
+        assert proxy.connections_made == 0
+        settings["FACADE_NO_PROXY"] = "10.0.0.0/8"
+        finished = await run(facade, "check", str(upstream.host), **settings)
+        assert f"to {upstream.authority} through the outbound proxy" in finished.words
+        assert proxy.connections_made > 0

@@ -65,6 +65,7 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
         "FACADE_CACHE_MAX_BYTES": CANARY,
         "FACADE_LOG_LEVEL": CANARY,
         "FACADE_SNAPSHOT_MAX_AGE": CANARY,
+        "FACADE_NO_PROXY": f"corp.example,http://u:{CANARY}@h",
         "FACADE_UNKNOWN": CANARY,
     }
     ended = serve({**good, **wrong})

@@ -27,7 +27,9 @@ from shared.upstream.errors import (
     TlsError,
     UpstreamTimeoutError,
 )
+from shared.upstream.no_proxy import NoProxy
 from shared.upstream.proxy import OutboundProxy
+from shared.upstream.resolver import AddressInfo, Lookup
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
 from shared.upstream.tunnel import TunnelConnector
@@ -407,6 +409,168 @@ async def test_the_next_address_is_tried_where_the_proxy_does_not_reach_the_firs
         ):
             assert answer.status == 200
         assert proxy.targets == [f"[2001:db8::5]:{registry.port}", f"127.0.0.1:{registry.port}"]
+
+
+def beside(proxy: ProxySimulator, text: str, *, resolves_names: bool = False) -> OutboundProxy:
+    """Return the simulator with a list of what is reached directly."""
+    return evolve(at(proxy), no_proxy=NoProxy.parse(text), resolves_names=resolves_names)
+
+
+def lookup_of(**hosts: str) -> Lookup:
+    """Resolve each host to one address, and no other host."""
+
+    def look_up(host: str, port: int, _: socket.AddressFamily) -> list[AddressInfo]:
+        address = hosts[host.replace(".", "_")]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    return look_up
+
+
+@pytest.mark.parametrize(
+    "text, resolves_names",
+    [
+        ("localhost", False),
+        ("127.0.0.0/8", False),
+        ("127.0.0.1", False),
+        ("*", False),
+        ("localhost", True),
+        (".example,localhost", True),
+    ],
+)
+async def test_an_exception_is_reached_directly(
+    proxy: ProxySimulator,
+    connect_through: ConnectThrough,
+    authority: CertificateAuthority,
+    tmp_path: Path,
+    text: str,
+    resolves_names: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """By name, or by an address that the name leads to; with TLS as ever."""
+    tls = server_side(authority, tmp_path, ("localhost",))
+    async with RegistrySimulator(tls=tls, name="localhost") as registry:
+        digest = registry.blob(b"content")
+        target = evolve(
+            target_of(registry, plain_http=False), ca_certificate=authority.pem.decode()
+        )
+        client = await connect_through(beside(proxy, text, resolves_names=resolves_names), target)
+        assert await read(client, digest) == b"content"
+    assert proxy.connections_made == 0
+
+
+@pytest.mark.parametrize(
+    "text, resolves_names",
+    [
+        ("other.example", False),
+        (".localhost", False),
+        ("10.0.0.0/8", False),
+        ("localhost:1", False),
+        # Its address is the proxy's to find: a network says nothing of it.
+        ("127.0.0.0/8", True),
+    ],
+)
+async def test_everything_else_goes_through_the_proxy(
+    proxy: ProxySimulator,
+    connect_through: ConnectThrough,
+    text: str,
+    resolves_names: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """An exception is that, and no more."""
+    async with RegistrySimulator(name="localhost") as registry:
+        digest = registry.blob(b"content")
+        client = await connect_through(
+            beside(proxy, text, resolves_names=resolves_names), target_of(registry)
+        )
+        assert await read(client, digest) == b"content"
+    assert proxy.connections_made == 1
+
+
+async def test_an_exception_is_told_apart_for_each_host_and_port(
+    proxy: ProxySimulator, connect_through: ConnectThrough
+) -> None:
+    """Of one pull, the registry directly, and the store that it redirects to through the proxy."""
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        digest = registry.blob(b"content", get=RedirectsTo(store.put(b"content")))
+        listed = beside(proxy, f"127.0.0.1:{registry.port}")
+        client = await connect_through(listed, target_of(registry))
+        assert await read(client, digest) == b"content"
+        assert proxy.targets == [f"127.0.0.1:{store.port}"]
+        listed = beside(proxy, f"127.0.0.1:{store.port}")
+        client = await connect_through(listed, target_of(registry))
+        assert await read(client, digest) == b"content"
+        assert proxy.targets[1:] == [f"127.0.0.1:{registry.port}"]
+
+
+@pytest.mark.parametrize("resolves_names", [False, True])
+@pytest.mark.parametrize("text", ["*", "registry.example", ".example", "0.0.0.0/0,::/0"])
+@pytest.mark.parametrize("host", ["registry.example:{}", "127.0.0.1:{}"])
+async def test_an_exception_never_loosens_the_egress_rule(
+    proxy: ProxySimulator,
+    host: str,
+    text: str,
+    resolves_names: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A host at an address that may not be spoken to is spoken to on neither way."""
+    async with RegistrySimulator() as registry:
+        target = UpstreamTarget(RegistryHost.parse(host.format(registry.port)), plain_http=True)
+        listed = beside(proxy, text, resolves_names=resolves_names)
+        if listed.is_told_name(target.host.name, registry.port):
+            return  # its operator gave the rule up, and the list does not take that back
+        check = await check_login(
+            target, None, proxy=listed, lookup=lookup_of(registry_example="127.0.0.1")
+        )
+        assert check.problem is not None
+        assert check.problem.code == "address_not_allowed"
+        assert registry.connections_made == 0
+    assert proxy.connections_made == 0
+
+
+async def test_a_direct_connection_is_to_the_address_that_was_judged(
+    proxy: ProxySimulator,
+) -> None:
+    """The name is resolved once for each connection; another answer a moment later is not asked."""
+    answers = ["127.0.0.1", "169.254.169.254"]
+
+    def look_up(_: str, port: int, __: socket.AddressFamily) -> list[AddressInfo]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
+
+    async with RegistrySimulator() as registry:
+        target = UpstreamTarget(
+            RegistryHost.parse(f"registry.example:{registry.port}"),
+            plain_http=True,
+            allow_loopback=True,
+        )
+        listed = beside(proxy, "registry.example")
+        check = await check_login(target, None, proxy=listed, lookup=look_up)
+        assert check.outcome is Outcome.PASSED
+        assert answers == ["169.254.169.254"]
+    assert proxy.connections_made == 0
+
+
+async def test_an_exception_that_nobody_answers_at_is_a_failed_connection(
+    proxy: ProxySimulator, connect_through: ConnectThrough
+) -> None:
+    """The proxy is not tried in its place: it is an exception because the proxy may not."""
+    async with RegistrySimulator() as registry:
+        target = target_of(registry)
+    client = await connect_through(beside(proxy, "127.0.0.0/8"), target)
+    with pytest.raises(ConnectError, match="does not accept a connection") as refusal:
+        await client.ping()
+    assert refusal.value.step is Step.CONNECT
+    assert proxy.connections_made == 0
+
+
+async def test_addresses_inside_a_network_are_tried_before_the_proxy(proxy: ProxySimulator) -> None:
+    """Of a name with both kinds; the proxy reaches the others."""
+    async with RegistrySimulator() as registry:
+        connector = TunnelConnector(
+            beside(proxy, "127.0.0.0/8"), TwoAddresses(), ssl.create_default_context()
+        )
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(f"http://registry.example:{registry.port}/v2/") as answer,
+        ):
+            assert answer.status == 200
+    assert proxy.connections_made == 0
 
 
 async def test_the_environments_proxies_are_ignored(

@@ -1,5 +1,6 @@
 """AWS and Google through the operator's outbound proxy, and through no other."""
 
+import ssl
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from deploy.dev.device_ca import CertificateAuthority
 from shared.connection import EcrRole
 from shared.environment import forget_proxies
 from shared.registry_host import RegistryHost
@@ -17,7 +19,9 @@ from shared.upstream.credentials.google import GoogleServiceAccountProvider, Goo
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ConnectError
+from shared.upstream.no_proxy import NoProxy
 from shared.upstream.proxy import OutboundProxy
+from tests.support.simulators.aws import AwsSimulator
 from tests.support.simulators.google import GoogleSimulator, ServiceAccount
 from tests.support.simulators.login import basic_header
 from tests.support.simulators.proxy import ProxySimulator
@@ -26,6 +30,7 @@ from tests.unit.upstream.reading import everything_said
 CANARY = "canary:proxy/pass@word"
 ROLE = EcrRole("arn:aws:iam::123456789012:role/puller", "123456789012", "eu-central-1", "id")
 HOST = RegistryHost.parse("123456789012.dkr.ecr.eu-central-1.amazonaws.com")
+DUAL_STACK = ("sts.eu-central-1.api.aws", "ecr.eu-central-1.api.aws")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
 
 
@@ -54,6 +59,25 @@ def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture
+async def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[AwsSimulator]:
+    """STS and ECR over TLS with the role, and the facade's identity in the environment."""
+    authority = CertificateAuthority.create("AWS")
+    files = authority.issue_server(dns=("localhost", "aws.invalid", *DUAL_STACK)).write(
+        tmp_path, "aws"
+    )
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    simulator = AwsSimulator(tls=context)
+    simulator.roles[ROLE.role_arn] = ROLE.external_id
+    for name, value in simulator.facade.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    async with simulator:
+        yield simulator
+
+
 async def mint_for_role(outbound: OutboundProxy | None, host: RegistryHost = HOST) -> None:
     """Mint for the role at AWS's own endpoint."""
     async with AwsSession.open(proxy=outbound) as aws:
@@ -76,18 +100,15 @@ async def test_aws_is_asked_through_the_proxy(
 
 
 async def test_aws_is_asked_over_ipv6_for_a_registry_over_ipv6(
-    proxy: ProxySimulator, outbound: OutboundProxy, monkeypatch: pytest.MonkeyPatch
+    proxy: ProxySimulator, outbound: OutboundProxy, aws: AwsSimulator
 ) -> None:
-    """The dual-stack endpoint, and still through the proxy, with the bounds of every call."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-aws-secret")
-    proxy.statuses["sts.eu-central-1.api.aws:443"] = 502
-    with pytest.raises(ConnectError):
-        await mint_for_role(
-            outbound, RegistryHost.parse("123456789012.dkr-ecr.eu-central-1.on.aws")
-        )
-    assert set(proxy.targets) == {"sts.eu-central-1.api.aws:443"}
-    assert proxy.requests[0].header("Proxy-Authorization") == basic_header("user", CANARY)
+    """The dual-stack endpoints, and still through the proxy."""
+    for name in DUAL_STACK:
+        proxy.leads_to[f"{name}:443"] = ("127.0.0.1", aws.port)
+    host = RegistryHost.parse("123456789012.dkr-ecr.eu-central-1.on.aws")
+    await mint_for_role(outbound, host)
+    assert proxy.targets == [f"{name}:443" for name in DUAL_STACK]
+    assert len(aws.tokens) == 1
 
 
 async def test_the_facades_own_identity_is_asked_for_through_the_proxy(
@@ -105,6 +126,59 @@ async def test_the_facades_own_identity_is_asked_for_through_the_proxy(
     with pytest.raises(ConnectError):
         await mint_for_role(outbound)
     assert set(proxy.targets) == {"sts.eu-central-1.amazonaws.com:443"}
+
+
+@pytest.mark.parametrize(
+    "host, text, resolves_names, is_direct",
+    [
+        ("127.0.0.1", "127.0.0.1", False, True),
+        ("localhost", "localhost", False, True),
+        ("localhost", "127.0.0.0/8,::1", False, True),
+        ("localhost", "localhost", True, True),
+        ("localhost", "*", True, True),
+        ("localhost", "other.example,10.0.0.0/8", False, False),
+        ("localhost", "localhost:1", False, False),
+        ("localhost", "127.0.0.0/8", True, False),
+        # The proxy alone may resolve the world's names: a network in its list is no hindrance.
+        ("aws.invalid", "127.0.0.0/8", False, False),
+    ],
+)
+async def test_aws_is_asked_beside_the_proxy_where_its_operator_says(
+    proxy: ProxySimulator,
+    outbound: OutboundProxy,
+    aws: AwsSimulator,
+    host: str,
+    text: str,
+    resolves_names: bool,  # noqa: FBT001 - a parameter of the test
+    is_direct: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """STS and ECR's API alike; a VPC's endpoints are private addresses behind AWS's own names."""
+    proxy.leads_to[f"{host}:{aws.port}"] = ("127.0.0.1", aws.port)
+    listed = evolve(outbound, no_proxy=NoProxy.parse(text), resolves_names=resolves_names)
+    async with AwsSession.open(f"https://{host}:{aws.port}", proxy=listed) as session:
+        await EcrProvider(session, ROLE, HOST, "session").mint()
+    assert len(aws.tokens) == 1
+    assert set(proxy.targets) == (set() if is_direct else {f"{host}:{aws.port}"})
+
+
+@pytest.mark.parametrize("text, is_direct", [("127.0.0.0/8", True), ("10.0.0.0/8", False)])
+async def test_google_is_asked_beside_the_proxy_where_its_operator_says(
+    proxy: ProxySimulator,
+    outbound: OutboundProxy,
+    text: str,
+    is_direct: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Its token endpoint may be a private one."""
+    account = ServiceAccount.create()
+    beside = evolve(outbound, no_proxy=NoProxy.parse(text))
+    async with (
+        GoogleSimulator(account) as google,
+        GoogleTokenEndpoint.open(google.token_url, proxy=beside) as endpoint,
+    ):
+        key = GoogleServiceAccountKey.parse(account.key_json())
+        await GoogleServiceAccountProvider(key, endpoint).mint()
+        assert len(google.tokens) == 1
+    assert bool(proxy.connections_made) != is_direct
 
 
 async def test_google_is_asked_through_the_proxy(
