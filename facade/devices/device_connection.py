@@ -5,6 +5,7 @@
 - Where its certificate expires or is revoked, it is cut at once, in the middle of an answer too.
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 was seen to do
   both: `Authorization : Bearer X` leaked a whole token.
+- While the facade drains, a device without a pull under way comes too late.
 - Headers that do not come in time, idle connections, and after an answer old ones, are closed.
 - A request that stands alone is shown to `AnswerAtOnce` first; what that answers is not parsed.
 """
@@ -24,6 +25,7 @@ from typing_extensions import override
 from facade.devices.device_identity import IdentityRule
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
+from facade.devices.pulls_under_way import PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
 from facade.pulls.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
 from shared.structured_log import get_logger
@@ -60,12 +62,19 @@ class DeviceConnection(RequestHandler):
         "_identity_rule",
         "_is_in_step",
         "_live",
+        "_pulls",
         "_whole_transport",
+        "counts_as",
         "device",
+        "is_pulling",
         "lone_head",
+        "pulled_at",
     )
 
     device: PresentedDevice
+    counts_as: str  # whose it is, among the pulls under way
+    is_pulling: bool
+    pulled_at: float | None
     lone_head: bytes | None  # of the request in progress, where nothing else came with it or since
 
     def __init__(
@@ -73,6 +82,7 @@ class DeviceConnection(RequestHandler):
         server: web.Server,
         identity_rule: IdentityRule,
         live: LiveConnections,
+        pulls: PullsUnderWay,
         max_age_seconds: float,
         answer_at_once: "AnswerAtOnce",
         **settings: Any,
@@ -84,6 +94,8 @@ class DeviceConnection(RequestHandler):
         self.lone_head = None
         self._identity_rule = identity_rule
         self._live = live
+        self._pulls = pulls
+        self.counts_as, self.is_pulling, self.pulled_at = "", False, None
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
         self._ends_at = self._loop.time() + share * max_age_seconds
         self._headers_timer: asyncio.TimerHandle | None = None
@@ -99,8 +111,33 @@ class DeviceConnection(RequestHandler):
         """Return why the device's certificate is not accepted now, or None."""
         return self._live.refusal(self.device)
 
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the facade drains and the device has no pull under way: it is to go elsewhere."""
+        return self._pulls.is_draining and not self._pulls.has(self.counts_as)
+
+    def begin_pull(self) -> None:
+        """Note that the answer to a pull is under way."""
+        self.is_pulling = True
+
+    def end_pull(self) -> None:
+        """Note that it was given, if there was one."""
+        if self.is_pulling:
+            self.is_pulling, self.pulled_at = False, self._loop.time()
+
+    def finish(self) -> None:
+        """Close the connection, once what was asked on it is answered."""
+        if self._request_in_progress or self._messages:
+            self.close()
+        else:
+            self.force_close()
+
     def cut(self) -> None:
-        """Reset the connection, also one that is closing and has not delivered everything."""
+        """Reset the connection, also one that is closing and has not delivered everything.
+
+        A device that is cut does not come back for the rest of its pull.
+        """
+        self.is_pulling = False
         abort(self._whole_transport)
 
     @override
@@ -118,6 +155,8 @@ class DeviceConnection(RequestHandler):
             _log.warning("handshake refused", reason=str(error))
             abort(connection)
             return
+        self.counts_as = self.device.counts_as
+        self._pulls.add(self)
         super().connection_made(transport)
         self._await_headers()
         self._look_at_clock()
@@ -129,6 +168,7 @@ class DeviceConnection(RequestHandler):
             if timer is not None:
                 timer.cancel()
         self._live.release(self)
+        self._pulls.remove(self)
         self._whole_transport = None
         super().connection_lost(exc)
 
@@ -171,8 +211,9 @@ class DeviceConnection(RequestHandler):
         if answer is None:
             return False
         self._have_headers()
+        self.pulled_at = self._loop.time()
         # As aiohttp does behind each answer; its timer looks at this when it fires.
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._next_keepalive_close_time = self.pulled_at + self._keepalive_timeout
         transport.write(answer)
         return True
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from facade.config import FacadeSettings
 from facade.devices.device_listener import DeviceListener, listening_socket
@@ -15,6 +16,7 @@ from facade.health import Readiness
 from facade.start_error import StartError
 from shared.structured_log import get_logger
 
+LOOK_SECONDS: Final = 0.1  # between two looks whether pulls have ended; a restart waits for it
 _log = get_logger("facade")
 
 
@@ -27,7 +29,7 @@ async def serve_devices(
     metrics: DeviceMetrics,
     reload: asyncio.Event,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Let devices in; on the way out let none in any more, and wait for the running pulls.
+    """Let devices in; on the way out serve those to the end that have a pull under way.
 
     Gives the task that reads changed files; it never ends by itself.
     """
@@ -54,12 +56,30 @@ async def serve_devices(
         yield reloading
     finally:
         readiness.draining = True
-        listener.stop()
-        devices.pre_shutdown()
-        _log.info("draining", count=len(devices.connections))
-        await devices.shutdown(settings.drain_timeout)
+        await _drain(listener, devices, settings)
         reloading.cancel()
         _log.info("stopped")
+
+
+async def _drain(listener: DeviceListener, devices: DeviceServer, settings: FacadeSettings) -> None:
+    """Serve devices that have a pull under way to its end, and nobody else; cut what takes longer.
+
+    The rest of a pull may come on further connections, so the listener stays until then, unless
+    another process serves them.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + settings.drain_timeout
+    devices.pulls.is_draining = True
+    _log.info("draining", count=len(devices.connections))
+    while devices.pulls.has_any() and loop.time() < ends_at:
+        if settings.reuse_port and listener.is_shared:
+            listener.stop()
+        devices.pulls.finish_others()
+        await asyncio.sleep(LOOK_SECONDS)
+    listener.stop()
+    devices.pre_shutdown()
+    # Not zero, which to aiohttp is no limit.
+    await devices.shutdown(max(LOOK_SECONDS, ends_at - loop.time()))
 
 
 def _show_lists(devices: DeviceServer, metrics: DeviceMetrics) -> None:

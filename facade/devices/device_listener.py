@@ -20,6 +20,7 @@ from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import MAX_FAREWELLS, say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
+from facade.devices.shared_address import another_listens
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
@@ -31,6 +32,7 @@ OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
 # A stalled socket costs some 20 KiB until its time is over; a good device is through in a second.
 MAX_HANDSHAKES: Final = 1024
 IPV6_SITE_BITS: Final = 64  # one machine has all of these addresses
+_CLOSED: Final = -1  # the descriptor of a closed socket
 _log = get_logger("facade.device_listener")
 
 
@@ -57,8 +59,15 @@ class DeviceListener:
         self._pause = None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process listens on the same address."""
+        return another_listens(self._socket)
+
     def stop(self) -> None:
-        """Let nobody in any more, and give up the handshakes that have begun."""
+        """Let nobody in any more, and give up handshakes that have begun. Safe to call twice."""
+        if self._socket.fileno() == _CLOSED:
+            return
         if self._pause is not None:
             self._pause.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)

@@ -17,6 +17,7 @@ from facade.devices.connection_limits import MAX_AGE_SECONDS
 from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
 from facade.devices.device_identity import IdentityRule
 from facade.devices.live_connections import LiveConnections
+from facade.devices.pulls_under_way import PullsUnderWay
 
 KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
 MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
@@ -42,6 +43,7 @@ class DeviceServer(web.Server):
         self._handler = handler
         self._identity_rule = identity_rule
         self.live = live
+        self.pulls = PullsUnderWay()
         self._at_once = answer_at_once
         self._max_age_seconds = max_age_seconds
         self._keep_alive_seconds = keep_alive_seconds
@@ -53,6 +55,7 @@ class DeviceServer(web.Server):
             self,
             self._identity_rule,
             self.live,
+            self.pulls,
             self._max_age_seconds,
             self._answer_at_once,
             loop=self._loop,
@@ -78,6 +81,7 @@ class DeviceServer(web.Server):
         try:
             return await self._handler(request)
         finally:
+            connection.end_pull()
             connection.lone_head = None  # a secret, perhaps, and for as long as a device is idle
             self.live.end_request(connection)
 

@@ -111,6 +111,13 @@ ODD_STATUS: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry does not accept the request"
 )
 
+SHUTTING_DOWN: Final = ErrorAnswer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "UNAVAILABLE",
+    "the facade shuts down",
+    {"Retry-After": str(DEFAULT_RETRY_AFTER_SECONDS)},
+    closes=True,
+)
 TOO_MANY_PULLS: Final = ErrorAnswer(
     HTTPStatus.TOO_MANY_REQUESTS,
     "TOOMANYREQUESTS",

@@ -35,6 +35,9 @@ class Gate:
             raise PullRefusedError(errors.DEVICE_DENIED, problem)
         if self._snapshot.is_revoked(device, presented.issuer):
             raise PullRefusedError(errors.DEVICE_REVOKED, "the device is revoked")
+        if connection.is_too_late:
+            reason = "the facade drains, and the device has no pull under way"
+            raise PullRefusedError(errors.SHUTTING_DOWN, reason)
         return device
 
     def authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:

@@ -118,6 +118,7 @@ class PullHandler:
         self, request: web.BaseRequest, exchange: Exchange, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
         exchange.connection = connection = self._gate.authorize(pull, device)
+        _connection_of(request).begin_pull()
         payer = self._payers.payer(device.id)
         try:
             async with self._upstreams.lease(connection) as upstream:

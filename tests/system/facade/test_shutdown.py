@@ -1,4 +1,4 @@
-"""A facade that is told to stop lets running pulls finish, and nobody new in."""
+"""A facade that is told to stop serves whoever has a pull under way to its end, and nobody else."""
 
 import asyncio
 import hashlib
@@ -6,11 +6,13 @@ import signal
 
 import pytest
 
+from tests.support.device_stream import End, device_stream
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
-from tests.support.facade_process import Facade
-from tests.support.facade_states import connect, pull_path
-from tests.support.raw_http import raw_connection, request_bytes
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path, write_and_wait
+from tests.support.memory import MIB
+from tests.support.raw_http import ask, raw_connection, request_bytes
 from tests.support.simulators.behaviour import Slow, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
@@ -20,6 +22,10 @@ BLOB = b"a running pull" * 100_000
 # About a second: long enough to be caught in the middle, short enough to wait for.
 SLOWLY = Slow(piece_bytes=len(BLOB) // 20, pause_seconds=0.05)
 STALLED = Stalls(after=len(BLOB) // 2)
+CHUNK_BYTES = len(BLOB) // 5  # what a chunked pull takes of each answer to an open range
+MANY_BYTES = 64 * MIB  # more than waits anywhere for a device that does not read
+MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
+PING = request_bytes(b"/v2/")
 
 
 @pytest.fixture
@@ -35,35 +41,183 @@ async def own_facade(
     return facade
 
 
+def another(facade: Facade, name: str = "press-8") -> Device:
+    """Return a device that is not the default one."""
+    return facade.device(facade.files.device_ca.issue_device(device=name))
+
+
+async def begin_to_drain(facade: Facade, with_signal: signal.Signals = signal.SIGTERM) -> None:
+    """Tell it to stop; return once it drains."""
+    facade.child.process.send_signal(with_signal)
+    await eventually(lambda: facade.operations("/readyz") == (503, "shutting down\n"))
+
+
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
-async def test_a_running_pull_is_finished_and_nothing_new_begins(
+async def test_a_running_pull_is_finished_and_no_other_device_is_served(
     own_facade: Facade, upstream: RegistrySimulator, with_signal: signal.Signals
 ) -> None:
-    """Whole and right; meanwhile the facade is not ready and listens to nobody."""
+    """Whole and right; meanwhile the facade is not ready, and sends others elsewhere."""
     facade = own_facade
     digest = upstream.blob(BLOB, get=SLOWLY)
-    device, idle = facade.device(), facade.device()
-    async with raw_connection(idle) as kept_alive, raw_connection(device) as pulling:
-        await kept_alive.send(request_bytes(b"/v2/"))
+    device, other = facade.device(), another(facade)
+    async with raw_connection(other) as kept_alive, raw_connection(device) as pulling:
+        await kept_alive.send(PING)
         assert (await kept_alive.answer()).status == 200
         await pulling.send(request_bytes(pull_path(upstream, digest).encode()))
         assert await pulling.head() == (200, len(BLOB))
-        facade.child.process.send_signal(with_signal)
-        await eventually(lambda: facade.operations("/readyz")[0] == 503)
-        assert facade.operations("/readyz")[1] == "shutting down\n"
+        await begin_to_drain(facade, with_signal)
         assert facade.operations("/healthz")[0] == 200
-        with pytest.raises(ConnectionError):
-            async with raw_connection(facade.device()):
-                pass
         assert await kept_alive.rest() == b""
+        for target in ("/v2/", pull_path(upstream, digest)):
+            async with raw_connection(other) as late:
+                await late.send(request_bytes(target.encode()))
+                answer = await late.answer()
+                assert (answer.status, answer.error["code"]) == (503, "UNAVAILABLE")
+                assert answer.header("Connection") == "close"
+                assert int(answer.header("Retry-After") or 0) > 0
+                assert await late.rest() == b""
         body = await pulling.exactly(len(BLOB))
     assert hashlib.sha256(body).hexdigest() == digest.partition(":")[2]
     assert await ended(facade) == 0
+    with pytest.raises(ConnectionRefusedError):
+        await ask(device, PING)
     assert [line["event"] for line in facade.log_lines(logger="facade")][-2:] == [
         "draining",
         "stopped",
     ]
+    reason = "the facade drains, and the device has no pull under way"
+    assert len(facade.log_lines(event="answered", reason=reason)) == 2
     assert facade.log_lines(level="error") == []
+
+
+async def test_a_device_with_a_pull_under_way_opens_further_connections(
+    own_facade: Facade, upstream: RegistrySimulator
+) -> None:
+    """Layers come side by side: one is under way, the manifest and another one are asked then."""
+    layer, running = upstream.blob(b"layer"), upstream.blob(BLOB, get=SLOWLY)
+    manifest = pull_path(upstream, upstream.manifest(MANIFEST), kind="manifests")
+    device = own_facade.device()
+    async with raw_connection(device) as idle, raw_connection(device) as pulling:
+        await idle.send(PING)
+        assert (await idle.answer()).status == 200
+        await pulling.send(request_bytes(pull_path(upstream, running).encode()))
+        assert await pulling.head() == (200, len(BLOB))
+        await begin_to_drain(own_facade)
+        for path, content in ((manifest, MANIFEST), (pull_path(upstream, layer), b"layer")):
+            assert (await ask(device, request_bytes(path.encode()))).body == content
+            await idle.send(request_bytes(path.encode()))
+            assert (await idle.answer()).body == content
+        assert await pulling.exactly(len(BLOB)) == BLOB
+        # What follows at once belongs to the pull, too.
+        await pulling.send(request_bytes(pull_path(upstream, layer).encode()))
+        assert (await pulling.answer()).body == b"layer"
+    assert await ended(own_facade) == 0
+
+
+async def test_a_pull_in_chunks_is_served_to_its_end(
+    own_facade: Facade, upstream: RegistrySimulator
+) -> None:
+    """containerd's: an open range, a piece of its answer, and a new connection for the next one.
+
+    The facade is told to stop when none of them is open.
+    """
+    path = pull_path(upstream, upstream.blob(BLOB))
+    port, tls = own_facade.port, own_facade.device().tls()
+    received = bytearray()
+    while len(received) < len(BLOB):
+        wanted = {"Range": f"bytes={len(received)}-"}
+        end = len(received) + CHUNK_BYTES
+        async with device_stream(port, tls, path, request_headers=wanted) as stream:
+            assert stream.status == 206
+            while len(received) < end:
+                received += await stream.take(end - len(received))
+        if end == CHUNK_BYTES:
+            await begin_to_drain(own_facade)
+    assert received == BLOB
+    assert await ended(own_facade) == 0
+
+
+async def test_a_device_that_pulls_for_ever_holds_up_no_shutdown(
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+    upstream: RegistrySimulator,
+) -> None:
+    """The drain timeout is the bound, however often it comes again."""
+    facade = start_facade(own_writer, own_database.facade_url, {"FACADE_DRAIN_TIMEOUT": "1s"})
+    await connect(facade, own_writer, upstream)
+    path, device = pull_path(upstream, upstream.blob(b"content")), facade.device()
+
+    async def pull_for_ever() -> None:
+        while (await ask(device, request_bytes(path.encode()))).body == b"content":
+            pass
+
+    async with raw_connection(device) as kept:
+        await kept.send(request_bytes(path.encode()))
+        assert (await kept.answer()).body == b"content"
+        pulling = asyncio.create_task(pull_for_ever())
+        await begin_to_drain(facade)
+        await asyncio.wait([pulling])
+        assert isinstance(pulling.exception(), ConnectionError)  # refused, or reset
+    assert await ended(facade) == 0
+
+
+async def test_a_device_that_is_revoked_meanwhile_is_cut_and_refused(
+    own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Draining is no reason to serve it to the end, and it keeps nothing open."""
+    facade = own_facade
+    path = pull_path(upstream, upstream.blob(BLOB, get=STALLED))
+    revoked = another(facade, "press-revoked")
+    identity = "spiffe://example.com/fleet/line-a/device/press-revoked"
+    running = pull_path(upstream, upstream.blob(BLOB, get=SLOWLY))
+    async with (
+        device_stream(facade.port, facade.device().tls(), running) as other,
+        raw_connection(revoked) as cut,
+    ):
+        await cut.send(request_bytes(path.encode()))
+        assert await cut.head() == (200, len(BLOB))
+        await begin_to_drain(facade)
+        await write_and_wait(facade, own_writer, own_writer.device_revocation(identity))
+        await cut.until_reset()
+        answer = await ask(revoked, request_bytes(path.encode()))
+        assert (answer.status, answer.error["code"]) == (403, "DENIED")
+        assert await other.end() is End.WHOLE
+    assert await ended(facade) == 0
+
+
+async def test_another_process_on_the_address_takes_every_new_connection(
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+    upstream: RegistrySimulator,
+) -> None:
+    """With FACADE_REUSE_PORT nobody is sent away, and the running pull is finished all the same."""
+    settings = {"FACADE_REUSE_PORT": "true"}
+    leaves = start_facade(own_writer, own_database.facade_url, settings)
+    await connect(leaves, own_writer, upstream)
+    digest = upstream.blob(bytes(MANY_BYTES))
+    path, other = pull_path(upstream, digest), another(leaves)
+    async with device_stream(leaves.port, leaves.device().tls(), path) as stream:  # unread so far
+        stays = Facade.start(
+            leaves.files,
+            own_database.facade_url,
+            {
+                **settings,
+                "FACADE_LISTEN": f"127.0.0.1:{leaves.port}",
+                "FACADE_STATE_DIR": str(leaves.files.folder / "state-of-another"),
+            },
+        )
+        try:
+            await begin_to_drain(leaves)
+            statuses = [(await ask(other, PING)).status for _ in range(20)]
+            assert statuses == [200] * 20
+            assert leaves.child.running
+            assert await stream.end() is End.WHOLE
+            assert stream.digest == digest
+        finally:
+            stays.child.kill()
+    assert await ended(leaves) == 0
 
 
 async def test_a_pull_that_does_not_finish_in_time_is_cut(
