@@ -1,12 +1,42 @@
-"""Whether this process can do its work: the database reached, migrated, and of the same key."""
+"""Whether this process can do its work: the database reached, migrated, and of the same key; and
+what is wrong with it that does not keep it from working yet.
+"""
+
+from attrs import frozen
 
 from control_plane.acts import require_entry
+from control_plane.clock import Clock
 from control_plane.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.migrations.newest import newest_revision
 from control_plane.signer import Verifier
 from control_plane.statement_store import fetch_newest_entry
+from control_plane.tls_reload import ReloadedTls
+from control_plane.troubles import Trouble
 from shared.statement import StatementRefusedError
+
+
+@frozen
+class Health:
+    """How this process stands."""
+
+    _database: Database
+    _verifier: Verifier
+    _tls: ReloadedTls | None
+    _clock: Clock
+
+    async def why_not_ready(self) -> str | None:
+        """Return what is missing, in words, or nothing."""
+        stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
+        return await why_not_ready(self._database, self._verifier) or next(stopping, None)
+
+    def troubles(self) -> list[Trouble]:
+        """Return what is wrong now; of each part one at most."""
+        return [] if self._tls is None else list(self._tls.troubles(self._clock()))
+
+    def refused_files(self) -> frozenset[str]:
+        """Return the settings whose file is not used as it is now."""
+        return frozenset() if self._tls is None else frozenset(self._tls.refused)
 
 
 async def why_not_ready(database: Database, verifier: Verifier) -> str | None:

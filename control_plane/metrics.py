@@ -1,8 +1,14 @@
 """What the control plane counts. Labels are routes and our own words, never a caller's."""
 
+import time
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from control_plane.server_tls import CERTIFICATE, KEY
+from control_plane.tls_reload import ReloadedTls
+from control_plane.troubles import Part, Trouble
 
 # From a database read to a registry that takes its time.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -14,6 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         """Start at nothing."""
         self._registry = CollectorRegistry()
+        self._file_refused: dict[str, Gauge] = {}  # by setting, where TLS is on
         self.requests = Counter(
             "control_plane_requests",
             "Answered requests",
@@ -43,6 +50,47 @@ class Metrics:
             "Whether the last look at readiness found everything in place",
             registry=self._registry,
         )
+
+        self._problem = Gauge(
+            "control_plane_problem",
+            "Whether a part has a problem; `/readyz` says which",
+            ("part",),
+            registry=self._registry,
+        )
+
+    def show_troubles(self, troubles: Iterable[Trouble], refused_files: Collection[str]) -> None:
+        """Take what is wrong now."""
+        having = {trouble.part for trouble in troubles}
+        for part in Part:
+            self._problem.labels(part.value).set(part in having)
+        for setting, gauge in self._file_refused.items():
+            gauge.set(setting in refused_files)
+
+    def watch_certificate(self, tls: ReloadedTls) -> None:
+        """Show from now on when the certificate expires, and whether its files are used."""
+        expiry = Gauge(
+            "control_plane_server_certificate_expiry_timestamp_seconds",
+            "When the control plane's own certificate expires",
+            registry=self._registry,
+        )
+        left = Gauge(
+            "control_plane_server_certificate_expires_in_seconds",
+            "Until the control plane's own certificate expires and clients refuse it",
+            registry=self._registry,
+        )
+
+        def expires_at() -> float:
+            return tls.current.expires_at.timestamp()
+
+        expiry.set_function(expires_at)
+        left.set_function(lambda: expires_at() - time.time())
+        refused = Gauge(
+            "control_plane_file_refused",
+            "Whether a file is not used as it is now, but what it held before",
+            ("setting",),
+            registry=self._registry,
+        )
+        self._file_refused = {name: refused.labels(name) for name in (CERTIFICATE, KEY)}
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

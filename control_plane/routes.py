@@ -8,7 +8,7 @@ from control_plane.connection_routes import ConnectionRoutes
 from control_plane.database import Database
 from control_plane.device_revocation_routes import DeviceRevocationRoutes
 from control_plane.edit_routes import EditRoutes
-from control_plane.health import why_not_ready
+from control_plane.health import Health
 from control_plane.http_call import Call, json_response, parse_limit, parse_sequence
 from control_plane.http_route import OpenHandler, Route
 from control_plane.metrics import Metrics
@@ -27,6 +27,7 @@ class Api:
     database: Database
     verifier: Verifier
     metrics: Metrics
+    health: Health
 
     def routes(self) -> tuple[Route, ...]:
         """Return everything that needs an operator."""
@@ -64,6 +65,7 @@ class Api:
     async def show_metrics(self, call: Call) -> web.Response:
         """Show what was counted."""
         call.query()
+        self.metrics.show_troubles(self.health.troubles(), self.health.refused_files())
         response = web.Response(body=self.metrics.exposition())
         response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
         return response
@@ -74,11 +76,12 @@ class Api:
 
     async def ready(self, _: web.Request) -> web.Response:
         """Say whether everything is in place, and what is not."""
-        reason = await why_not_ready(self.database, self.verifier)
+        reason = await self.health.why_not_ready()
         self.metrics.ready.set(reason is None)
         if reason:
             return json_response({"status": "not ready", "reason": reason}, status=503)
-        return json_response({"status": "ready"})
+        notes = [trouble.words for trouble in self.health.troubles()]
+        return json_response({"status": "ready"} | ({"notes": notes} if notes else {}))
 
     async def openapi(self, _: web.Request) -> web.Response:
         """Show the description of this API."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import signal
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
+from attrs import define, field
 
 from control_plane.problems import INTERNAL, Problem
 from shared.setting_types import ListenAddress
@@ -56,39 +58,72 @@ class QuietRequestHandler(web.RequestHandler):
         return response
 
 
+@define(eq=False)
+class Listener:
+    """The listening socket, and who answers on it: over TLS, or not where `tls` is none."""
+
+    _answering: Callable[[], QuietRequestHandler]
+    _socket: socket.socket
+    _server: asyncio.Server | None = field(default=None, init=False)
+
+    async def listen(self, tls: ssl.SSLContext | None) -> None:
+        """Show this certificate in every handshake that begins from now on.
+
+        What is open goes on. Callers that wait in the kernel's queue are nobody's yet: no
+        connection is lost from one server to the next.
+        """
+        server = await asyncio.get_running_loop().create_server(
+            self._answering,
+            sock=self._socket.dup(),
+            ssl=tls,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+        )
+        self.close()
+        self._server = server
+
+    def close(self) -> None:
+        """Take no more connections."""
+        if self._server is not None:
+            self._server.close()
+
+
 @asynccontextmanager
 async def serving(
     app: web.Application,
-    listen: ListenAddress,
+    address: ListenAddress,
     tls: ssl.SSLContext | None,
     *,
     drain_seconds: float,
-) -> AsyncIterator[None]:
-    """Serve within the block; after it, let running requests end for at most `drain_seconds`."""
+) -> AsyncIterator[Listener]:
+    """Serve within the block; after it, let running requests end for at most `drain_seconds`.
+
+    Raises `OSError` where the address cannot be had.
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
     await runner.setup()
     manager = runner.server
     if manager is None:
         raise AssertionError("setup makes the server")
     loop = asyncio.get_running_loop()
-    try:
-        server = await loop.create_server(
-            lambda: QuietRequestHandler(
-                manager,
-                loop=loop,
-                access_log=None,  # type: ignore[arg-type]  # documented: it turns the log off
-                keepalive_timeout=KEEPALIVE_SECONDS,
-            ),
-            listen.host,
-            listen.port,
-            ssl=tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+
+    def answering() -> QuietRequestHandler:
+        return QuietRequestHandler(
+            manager,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # documented: it turns the log off
+            keepalive_timeout=KEEPALIVE_SECONDS,
         )
-        try:
-            yield
-        finally:
-            server.close()
+
+    try:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.create_server(address, family=family, backlog=BACKLOG) as listening:
+            listener = Listener(answering, listening)
+            await listener.listen(tls)
+            try:
+                yield listener
+            finally:
+                listener.close()
     finally:
         await runner.cleanup()
 
@@ -102,9 +137,8 @@ async def wait_for_stop() -> str:
     return (await received.get()).name
 
 
-def server_tls(certificate: str, key: str) -> ssl.SSLContext:
-    """Return the context of a server's certificate; raise `OSError` where they do not fit."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
+def reload_signal() -> asyncio.Event:
+    """Return what SIGHUP sets from now on; it ends no process then."""
+    event = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, event.set)
+    return event

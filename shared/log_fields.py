@@ -144,6 +144,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     # The process itself.
     "step": text,
     "state": text,
+    "part": text,  # of what the process stands on
     "signal": text,
     "listen": text,
     "version": text,

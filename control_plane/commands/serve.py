@@ -1,7 +1,7 @@
 """`control-plane serve`: everything put together."""
 
+import asyncio
 import resource
-import ssl
 import time
 
 import click
@@ -13,7 +13,7 @@ from control_plane.belief import HighestGenerations
 from control_plane.checks import Checks
 from control_plane.clock import now
 from control_plane.commands.running import fail, load_key, load_signer
-from control_plane.config import PREFIX, ServeSettings
+from control_plane.config import ServeSettings
 from control_plane.connection_edits import ConnectionEdits
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_routes import ConnectionRoutes
@@ -25,13 +25,17 @@ from control_plane.device_revocations import DeviceRevocations
 from control_plane.edit_routes import EditRoutes
 from control_plane.environment import settings
 from control_plane.errors import ControlPlaneError
+from control_plane.health import Health
 from control_plane.metrics import Metrics
 from control_plane.operators import Authenticator
 from control_plane.rate_limit import RateLimit
 from control_plane.routes import Api
 from control_plane.sealer import Sealer
-from control_plane.server import server_tls, serving, wait_for_stop
+from control_plane.server import reload_signal, serving, wait_for_stop
+from control_plane.server_tls import TlsFilesError
 from control_plane.signer import Signer
+from control_plane.tls_reload import ReloadedTls, keep_reloading
+from control_plane.troubles import ToldTroubles
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.structured_log import configure, get_logger
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
@@ -50,7 +54,9 @@ def serve() -> None:
         sealer = load_key(
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
         )
-        tls = _tls(configured)
+        tls = ReloadedTls.load(configured)
+    except TlsFilesError as error:
+        exit_with_configuration_error(ConfigurationError([f"{error.setting}: {error}"]))
     except ConfigurationError as error:
         exit_with_configuration_error(error)
     configure(configured.log_level)
@@ -63,9 +69,12 @@ def serve() -> None:
 
 
 async def _serve(
-    configured: ServeSettings, signer: Signer, sealer: Sealer, tls: ssl.SSLContext | None
+    configured: ServeSettings, signer: Signer, sealer: Sealer, tls: ReloadedTls | None
 ) -> None:
+    reload = reload_signal()
     highest, metrics = HighestGenerations(), Metrics()
+    if tls is not None:
+        metrics.watch_certificate(tls)
     async with (
         Database.open(configured.database_url) as database,
         GoogleTokenEndpoint.open(
@@ -84,6 +93,7 @@ async def _serve(
             networks=configured.check_networks,
             proxy=configured.outbound_proxy,
         )
+        health = Health(database, signer, tls, now)
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
@@ -93,27 +103,26 @@ async def _serve(
             database,
             signer,
             metrics,
+            health,
         )
         app = make_app(api, Authenticator(database, signer, highest, now), metrics)
-        async with serving(app, configured.listen, tls, drain_seconds=configured.drain_timeout):
+        context = tls.current.context if tls else None
+        drain = configured.drain_timeout
+        async with serving(app, configured.listen, context, drain_seconds=drain) as listener:
             _log.info(
                 "serving",
                 listen=configured.listen,
                 scheme="https" if tls else "http",
                 file_limit=_raise_file_limit(),
             )
+            told = ToldTroubles()
+            told.tell(health.troubles())
+            reloading = asyncio.create_task(
+                keep_reloading(tls, reload, listener.listen, lambda: told.tell(health.troubles()))
+            )
             _log.info("stopping", signal=await wait_for_stop())
+            reloading.cancel()
     _log.info("stopped")
-
-
-def _tls(configured: ServeSettings) -> ssl.SSLContext | None:
-    if configured.tls_cert_file is None or configured.tls_key_file is None:
-        return None
-    try:
-        return server_tls(str(configured.tls_cert_file), str(configured.tls_key_file))
-    except OSError:  # ssl.SSLError is one
-        problem = f"{PREFIX}_TLS_CERT_FILE: expected a certificate in PEM that fits the key"
-        raise ConfigurationError([problem]) from None
 
 
 def _raise_file_limit() -> int:

@@ -13,8 +13,8 @@ from typing import Final
 from attrs import define, field
 
 from facade.devices.device_metrics import DeviceMetrics
-from facade.devices.watched_files import FoundFiles, WatchedFiles
 from shared.structured_log import get_logger
+from shared.watched_files import FoundFiles, WatchedFiles
 
 RELOAD_SECONDS: Final = 2.0  # looking is a stat of each file; a revoked device is out this soon
 

@@ -18,9 +18,9 @@ from facade.devices.reload import ReloadedFiles, Take
 from facade.devices.replaceable import Replaceable
 from facade.devices.revocation_list import MAX_FILE_BYTES
 from facade.devices.tls import TlsConfigurationError
-from facade.devices.watched_files import WatchedFiles
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.structured_log import get_logger
+from shared.watched_files import WatchedFiles
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"

@@ -25,7 +25,7 @@ def unconnected_api() -> Api:
         ConnectionRoutes(*[nothing] * 5),
         EditRoutes(*[nothing] * 5),
         DeviceRevocationRoutes(*[nothing] * 2),
-        *[nothing] * 3,
+        *[nothing] * 4,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facade.devices.watched_files import FoundFiles, WatchedFiles
+from shared.watched_files import FoundFiles, WatchedFiles
 
 BOUND = 1000
 

@@ -1,0 +1,113 @@
+"""The control plane's own TLS pair, made of what its two files hold; and until when it is good."""
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from control_plane.config import PREFIX
+from control_plane.troubles import Part, Trouble
+from shared.pem_contents import what_it_holds
+from shared.safe_message import SafeMessage
+
+CERTIFICATE: Final = f"{PREFIX}_TLS_CERT_FILE"
+KEY: Final = f"{PREFIX}_TLS_KEY_FILE"
+# A certificate that a machine renews is renewed before that: at a third of 90 days.
+ENDS_SOON: Final = timedelta(days=7)
+_RENEW: Final = (
+    f"put a renewed one there, and its key into {KEY}; it is taken over without a restart"
+)
+
+
+class TlsFilesError(SafeMessage, ValueError):
+    """The two files make no TLS server. `setting` names the wrong one, and nothing is quoted."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        """Hold both."""
+        super().__init__(message)
+        self.setting = setting
+
+
+@frozen
+class ServerTls:
+    """What clients are shown."""
+
+    context: ssl.SSLContext = field(repr=False)
+    valid_from: datetime
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, contents: Mapping[str, bytes]) -> Self:
+        """Return the pair of the two settings' contents, or raise `TlsFilesError`."""
+        chain = _certificates(contents[CERTIFICATE])
+        key = _private_key(contents[KEY])
+        if _spki(chain[0]) != _spki(key):
+            raise TlsFilesError(KEY, f"the key is not that of the certificate in {CERTIFICATE}")
+        context = _context([each.public_bytes(Encoding.PEM) for each in chain], contents[KEY])
+        return cls(context, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc)
+
+    def troubles(self, now: datetime) -> Iterator[Trouble]:
+        """Yield why clients refuse the certificate, or soon will."""
+        if now >= self.expires_at:
+            words = f"the certificate expired at {self.expires_at}, and clients refuse it: {_RENEW}"
+            yield _trouble(words, "expired", stops=True)
+        elif now < self.valid_from:
+            words = f"the certificate is not valid before {self.valid_from}, and clients refuse it"
+            yield _trouble(f"{words}: is this machine's clock right?", "not valid yet", stops=True)
+        elif now >= self.expires_at - ENDS_SOON:
+            words = f"the certificate expires at {self.expires_at}: {_RENEW}"
+            yield _trouble(words, "expires soon", stops=False)
+
+
+def _trouble(words: str, kind: str, *, stops: bool) -> Trouble:
+    return Trouble(Part.SERVER_CERTIFICATE, f"{CERTIFICATE}: {words}", stops=stops, kind=kind)
+
+
+def _certificates(pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except (ValueError, UnsupportedAlgorithm):  # the message may quote the file
+        belongs = "the server's certificate in PEM, with its chain behind it"
+        message = f"it holds {what_it_holds(pem)}; what belongs there: {belongs}"
+        raise TlsFilesError(CERTIFICATE, message) from None
+
+
+def _private_key(pem: bytes) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # the message may quote the file
+        belongs = "the certificate's private key in PEM, without a password"
+        message = f"it holds {what_it_holds(pem)}; what belongs there: {belongs}"
+        raise TlsFilesError(KEY, message) from None
+
+
+def _spki(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
+    key = holder.public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
+    """Return a context of contents: `ssl` reads files, so it is given one that is in memory."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    file = os.memfd_create("server-tls")
+    try:
+        with open(file, "wb", closefd=False) as writer:
+            writer.writelines([key, b"\n", *chain])
+        context.load_cert_chain(f"/proc/self/fd/{file}", password="")
+    except ssl.SSLError as error:  # its reason is a constant of OpenSSL's, as EE_KEY_TOO_SMALL
+        raise TlsFilesError(CERTIFICATE, f"OpenSSL takes no such pair: {error.reason}") from None
+    finally:
+        os.close(file)
+    return context

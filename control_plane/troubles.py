@@ -1,0 +1,49 @@
+"""What is wrong with a running control plane: part by part, in words, with the next step.
+
+`/readyz` says it, `control_plane_problem{part}` counts it, and the log has a line when it begins,
+when it changes, and when it is over. `/readyz` is open to anybody, so the words name no connection.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from attrs import define, field, frozen
+
+from shared.structured_log import get_logger
+
+_log = get_logger(__name__)
+
+
+class Part(StrEnum):
+    """What a control plane stands on: the label of `control_plane_problem`."""
+
+    SERVER_CERTIFICATE = "server_certificate"
+    FILES = "files"
+
+
+@frozen
+class Trouble:
+    """What is wrong with a part, and what to do about it."""
+
+    part: Part
+    words: str
+    stops: bool  # whether nobody can be served because of it
+    kind: str  # it is told again when this changes; the numbers in the words may change before
+
+
+@define(eq=False)
+class ToldTroubles:
+    """Logs troubles when they begin, when they change, and when they are over."""
+
+    _told: dict[Part, Trouble] = field(factory=dict, init=False)
+
+    def tell(self, troubles: Iterable[Trouble]) -> None:
+        """Tell what is different from the last time; of each part there is one trouble at most."""
+        current = {each.part: each for each in troubles}
+        for part in self._told.keys() - current.keys():
+            _log.info("problem is over", part=part)
+        for part, trouble in current.items():
+            told = self._told.get(part)
+            if told is None or told.kind != trouble.kind:
+                _log.warning("problem", part=part, reason=trouble.words)
+        self._told = current
