@@ -17,10 +17,10 @@ import click
 from deploy.dev.debian import REPOSITORY, DebianError
 from deploy.dev.device import PullError, Reference
 from deploy.dev.operator import OperatorError
-from deploy.dev.places import AlreadyRunningError, only_one_stack
+from deploy.dev.places import RUN, AlreadyRunningError, only_one_stack
 from deploy.dev.processes import ChildFailedError
 from deploy.dev.product import CommandFailedError
-from deploy.dev.stack import Running, running
+from deploy.dev.stack import CACHE_MAX_BYTES, Running, running
 
 LOOK_SECONDS = 0.5
 FAILED, WRONG_CALL = 1, 2
@@ -115,10 +115,13 @@ Try next, from this folder:
     {path}
   skopeo copy --src-cert-dir {_short(certificates.for_skopeo)} \\
     docker://{name} dir:.dev/pulled
+  # what was pulled once comes out of the facade's store, of {CACHE_MAX_BYTES} at most
+  ls {_short(RUN / "facade-cache/blobs/sha256")}
 
   # as an operator
   export CONTROL_PLANE_URL={stack.control_plane_url} CONTROL_PLANE_TOKEN={stack.token}
   .venv/bin/control-plane connections list
+  .venv/bin/control-plane connections show {image.host}
 
 Ctrl-C stops everything; `rm -rf .dev/run` forgets it."""
 

@@ -37,6 +37,7 @@ FACADE_LOGIN = "facade_1"
 OPERATOR = "developer"
 ROBOT = "robot"
 REPOSITORY = "tools/busybox"
+CACHE_MAX_BYTES = "2GiB"  # some images; a developer's disk has that
 DRAIN = "5s"  # Ctrl-C should not take long
 KEYS = RUN / "keys"
 CERTIFICATES = RUN / "certificates"
@@ -224,7 +225,8 @@ def facade_environment(
         "FACADE_SEALING_PRIVATE_KEY_FILE": str(KEYS / "sealing.private.pem"),
         "FACADE_STATEMENT_PUBLIC_KEY_FILE": str(KEYS / "statement.public.pem"),
         "FACADE_STATE_DIR": str(RUN / "facade-state"),
-        "FACADE_CACHE_MAX_BYTES": "0",
+        "FACADE_CACHE_DIR": str(RUN / "facade-cache"),
+        "FACADE_CACHE_MAX_BYTES": CACHE_MAX_BYTES,
         "FACADE_ALLOW_LOOPBACK": "true",
         "FACADE_DRAIN_TIMEOUT": DRAIN,
     }

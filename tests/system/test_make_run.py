@@ -1,9 +1,12 @@
 """`make run`: a stranger's first contact, and what is left of it however it ends."""
 
+import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ import orjson
 import pytest
 
 from deploy.dev import debian
+from deploy.dev.device import Reference, pull
 from deploy.dev.processes import port_answers
 from tests.support.waiting import wait_for
 
@@ -71,6 +75,19 @@ def wait_until_up(checkout: Path, process: subprocess.Popen[str]) -> None:
     assert READY in output.read_text(), output.read_text()
 
 
+def pull_again(checkout: Path) -> int:
+    """The bytes of the image, pulled once more by the device of this stack."""
+    certificates = checkout / ".dev/run/certificates"
+    tls = ssl.create_default_context(cafile=certificates / "server-ca/ca.pem")
+    tls.load_cert_chain(certificates / "press-7.pem", certificates / "press-7.key")
+    named = re.search(r"verified (\S+)@(sha256:\S+):", (checkout / "output").read_text())
+    assert named is not None
+    host, _, repository = named[1].partition("/")
+    port = orjson.loads((checkout / ".dev/run/ports.json").read_bytes())["facade"]
+    image = Reference(host, repository, named[2])
+    return asyncio.run(pull(f"https://localhost:{port}", image, tls)).size
+
+
 def ports(checkout: Path) -> list[int]:
     """Every port that the stack of this checkout uses."""
     return list(orjson.loads((checkout / ".dev/run/ports.json").read_bytes()).values())
@@ -96,9 +113,16 @@ def test_it_pulls_once_and_finds_everything_again(checkout: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stays_up_alone_until_it_is_told_to_stop(checkout: Path, number: int) -> None:
-    """A second one is refused in words; Ctrl-C and SIGTERM end it in order."""
+    """A second one is refused in words; Ctrl-C and SIGTERM end it in order.
+
+    What was pulled once is served from the store: the registry is not asked again.
+    """
     with started(checkout) as process:
         wait_until_up(checkout, process)
+        asked = (checkout / ".dev/run/registry/registry.log").read_bytes()
+        assert pull_again(checkout) > 0
+        assert (checkout / ".dev/run/registry/registry.log").read_bytes() == asked
+        assert list((checkout / ".dev/run/facade-cache/blobs/sha256").glob("*/*"))
         assert [port_answers(port) for port in ports(checkout)] == [True] * 5
         second = run(checkout, ONCE="1")
         assert second.returncode == 2
