@@ -15,7 +15,7 @@ from attrs import field, frozen
 from control_plane.connection_fields import parse_provider
 from control_plane.connection_request import ConnectionRequest, read_connection_request
 from control_plane.credential_fields import SECRET_FIELDS, credential_body
-from control_plane.errors import ConflictError, FieldError, InvalidRequestError
+from control_plane.errors import ConflictError
 from control_plane.field_reader import FieldReader
 from shared.connection import (
     ConnectionDocument,
@@ -26,6 +26,13 @@ from shared.connection import (
 )
 
 _PLACE_FIELDS: Final = frozenset({"host", "repository_prefix"})
+_BOUND_FIELDS: Final = (
+    "username",
+    "auth_realms",
+    "plain_http",
+    "ca_certificate",
+    "allowed_networks",
+)
 _CREDENTIAL_CHANGE_FIELDS: Final = frozenset({"username", "token", "service_account_key"})
 
 
@@ -58,11 +65,13 @@ def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit
     """Return what a `PATCH` makes of a document, or raise `InvalidRequestError`."""
     fields = _merged(patch, present, fixed=_PLACE_FIELDS, why="cannot change; connect it anew")
     same_provider = _provider(patch, present) is present.provider
-    request = read_connection_request(fields, present.credential if same_provider else None)
-    edit = _edit(request, present)
-    if edit.document(present).needs_secret and request.secret is None:
-        _require_nothing_rebound(edit.rebinds, SECRET_FIELDS[present.provider])
-    return edit
+
+    def look_at(request: ConnectionRequest) -> None:
+        if same_provider and present.needs_secret:
+            _require_nothing_rebound(fields, _edit(request, present), present)
+
+    kept = present.credential if same_provider else None
+    return _edit(read_connection_request(fields, kept, look_at), present)
 
 
 def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument) -> Edit:
@@ -74,11 +83,15 @@ def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument
     why = "this changes the credential alone; PATCH changes the rest"
     fields = _merged(body, present, fixed=fixed, why=why)
     fields.flag("approve")  # what comes of it is the caller's matter
-    request = read_connection_request(fields)
-    if request.secret is None:
-        pointer = f"/{SECRET_FIELDS[present.provider]}"
-        raise InvalidRequestError((FieldError(pointer, "this field is required"),))
-    return _edit(request, present)
+    secret_field = SECRET_FIELDS[present.provider]
+
+    def look_at(request: ConnectionRequest) -> None:
+        if request.secret is None and not (
+            fields.has(secret_field) or fields.is_wrong(secret_field)
+        ):
+            fields.wrong(f"/{secret_field}", "this field is required")
+
+    return _edit(read_connection_request(fields, look_at=look_at), present)
 
 
 def request_body(document: ConnectionDocument) -> dict[str, object]:
@@ -150,11 +163,17 @@ def _edit(request: ConnectionRequest, present: ConnectionDocument) -> Edit:
     return Edit(request, rebound(present, wished))
 
 
-def _require_nothing_rebound(rebinds: tuple[str, ...], secret_field: str) -> None:
-    """Raise `InvalidRequestError` if the kept secret is sealed to what is no more."""
-    if not rebinds:
+def _require_nothing_rebound(fields: FieldReader, edit: Edit, present: ConnectionDocument) -> None:
+    """Note what would be wrong if the kept secret were sealed to what is no more."""
+    secret_field = SECRET_FIELDS[present.provider]
+    keeps = edit.document(present).needs_secret or fields.is_wrong("username")
+    if fields.given(secret_field) or not keeps:
         return
-    why = f"this decides who is shown the secret: give {secret_field} again in the same request"
-    missing = f"needed again, for {', '.join(rebinds)} decides who is shown it"
-    errors = [FieldError(f"/{name}", why) for name in rebinds]
-    raise InvalidRequestError((*errors, FieldError(f"/{secret_field}", missing)))
+    # A field that could not be read was to become another, too: it needs the secret as well.
+    rebinds = [name for name in edit.rebinds if not fields.is_wrong(name)]
+    unread = [name for name in _BOUND_FIELDS if fields.is_wrong(name)]
+    for name in rebinds:
+        why = f"this decides who is shown the secret: give {secret_field} again in the same request"
+        fields.wrong(f"/{name}", why)
+    if names := ", ".join([*rebinds, *unread]):
+        fields.wrong(f"/{secret_field}", f"needed again, for {names} decides who is shown it")

@@ -4,6 +4,7 @@ The messages go to the caller, beside the field's name; they never quote the tex
 """
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Final
 
@@ -14,9 +15,11 @@ from shared.canonical_json import Network
 from shared.connection import Provider
 from shared.ecr_host import is_external_id
 from shared.oci import RepositoryName
+from shared.registry_host import MAX_PORT, InvalidRegistryHostError, RegistryHost
 from shared.sealed_secret import MAX_SECRET_BYTES
 from shared.secret import Secret
-from shared.upstream.realm import Realm
+from shared.several_problems import require_none
+from shared.upstream.realm import MAX_REALM_CHARACTERS, InvalidRealmError, Realm
 
 MAX_USERNAME_CHARACTERS: Final = 256
 MAX_FLEET_CHARACTERS: Final = 255
@@ -24,6 +27,8 @@ MAX_DESCRIPTION_CHARACTERS: Final = 1000
 MAX_CA_CERTIFICATE_CHARACTERS: Final = 64 * 1024  # a bundle of some twenty authorities
 MAX_REASON_CHARACTERS: Final = 1000
 
+_REALM_AUTHORITY: Final = re.compile(r"[/?#\\]")
+_REALM_PORT: Final = re.compile(r":([0-9]{1,9})\Z", re.ASCII)
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -42,10 +47,10 @@ def parse_prefix(text: str) -> RepositoryName | None:
 
 def parse_username(text: str) -> str:
     """Return a user name that HTTP Basic can carry (RFC 7617 section 2)."""
-    _require_printable(text, MAX_USERNAME_CHARACTERS)
+    problems = [*_unprintable(text, MAX_USERNAME_CHARACTERS, least=1)]
     if ":" in text:
-        message = "a user name has no colon"
-        raise ValueError(message)
+        problems.append("a user name has no colon")
+    require_none(problems)
     return text
 
 
@@ -55,12 +60,12 @@ def parse_secret(text: str) -> Secret:
         size = len(text.encode())
     except UnicodeEncodeError:
         size = 0
+    problems = []
     if not 0 < size <= MAX_SECRET_BYTES:
-        message = f"expected 1 to {MAX_SECRET_BYTES} bytes of text"
-        raise ValueError(message)
+        problems.append(f"expected 1 to {MAX_SECRET_BYTES} bytes of text")
     if any(letter < " " or letter == "\x7f" for letter in text):  # RFC 7617 section 2
-        message = "a token has no control characters; is there a line break at its end?"
-        raise ValueError(message)
+        problems.append("a token has no control characters; is there a line break at its end?")
+    require_none(problems)
     return Secret(text)
 
 
@@ -88,21 +93,49 @@ def parse_network(text: str) -> Network:
 
 def parse_realm(text: str) -> str:
     """Return the URL of a token endpoint that may be shown the credential."""
-    realm = Realm.parse(text)
-    if realm.scheme != "https":
-        message = "a realm is https; with plain_http the registry's own host needs no entry"
-        raise ValueError(message)
+    problems = [*_realm_problems(text)]
+    try:
+        Realm.parse(text)
+    except InvalidRealmError as error:
+        problems = problems or [str(error)]
+    require_none(problems)
     return text
+
+
+def _realm_problems(text: str) -> Iterator[str]:
+    """Yield what is wrong with each part; what else is wrong, `Realm` says."""
+    scheme, separator, rest = text.partition("://")
+    authority = _REALM_AUTHORITY.split(rest, maxsplit=1)[0]
+    port = _REALM_PORT.search(authority)
+    if len(text) > MAX_REALM_CHARACTERS:
+        yield f"a realm has at most {MAX_REALM_CHARACTERS} characters"
+    if scheme.lower() == "http":
+        yield "a realm is https; with plain_http the registry's own host needs no entry"
+    elif not separator or scheme.lower() != "https":
+        yield "a realm is an https:// URL"
+    if not all("!" <= character <= "~" for character in text):
+        yield "a realm is written in visible ASCII, without spaces"
+    if "@" in authority:
+        yield "a realm has no user name in it"
+    try:
+        name = authority.rpartition("@")[2].lower()
+        RegistryHost.parse(_REALM_PORT.sub("", name))
+    except InvalidRegistryHostError:
+        yield "the realm's host is not a plain name or IPv4 address"
+    if "#" in rest:
+        yield "a realm has no fragment"
+    if port and not 0 < int(port[1]) <= MAX_PORT:
+        yield f"behind the realm's colon stands a port from 1 to {MAX_PORT}"
 
 
 def parse_ca_certificate(text: str) -> str:
     """Return the PEM of certificates, and of nothing else beside them."""
+    problems = []
     if len(text) > MAX_CA_CERTIFICATE_CHARACTERS:
-        message = f"expected at most {MAX_CA_CERTIFICATE_CHARACTERS} characters"
-        raise ValueError(message)
+        problems.append(f"expected at most {MAX_CA_CERTIFICATE_CHARACTERS} characters")
     if "PRIVATE KEY" in text:
-        message = "this holds a private key; give the certificates alone"
-        raise ValueError(message)
+        problems.append("this holds a private key; give the certificates alone")
+    require_none(problems)
     try:
         certificates = x509.load_pem_x509_certificates(text.encode("ascii"))
     except ValueError:
@@ -132,8 +165,10 @@ def parse_fingerprint(text: str) -> str:
 
 
 def _require_printable(text: str, at_most: int, *, may_be_empty: bool = False) -> str:
-    if len(text) > at_most or not (text or may_be_empty) or not text.isprintable():
-        least = 0 if may_be_empty else 1
-        message = f"expected {least} to {at_most} printable characters on one line"
-        raise ValueError(message)
+    require_none(_unprintable(text, at_most, least=0 if may_be_empty else 1))
     return text
+
+
+def _unprintable(text: str, most: int, *, least: int) -> Iterator[str]:
+    if not least <= len(text) <= most or not text.isprintable():
+        yield f"expected {least} to {most} printable characters on one line"

@@ -1,6 +1,5 @@
 """Connections as they are believed, read for a view or within an act."""
 
-from datetime import datetime
 from uuid import UUID
 
 from attrs import frozen
@@ -8,19 +7,19 @@ from attrs import frozen
 from control_plane.acts import Act
 from control_plane.belief import HighestGenerations
 from control_plane.clock import Clock
+from control_plane.connection_filter import ConnectionFilter
 from control_plane.connection_state import ConnectionState, connection_state
 from control_plane.connection_store import fetch_connection, fetch_connections
 from control_plane.connection_view import View, connection_view
 from control_plane.database import Database
 from control_plane.errors import NotFoundError
+from control_plane.query_reader import Place
 from control_plane.signer import Verifier
 from control_plane.stored_connection import StoredConnection
 from shared.statement import connection_subject
 from shared.structured_log import get_logger
 
 _log = get_logger(__name__)
-
-Place = tuple[datetime, UUID]
 
 
 @frozen
@@ -52,16 +51,17 @@ class ConnectionReader:
         stored, state = await self.read(connection_id)
         return connection_view(stored, state, self._clock())
 
-    async def list(self, *, after: Place | None, limit: int) -> Page:
-        """Return a page of connections in the order of their making."""
+    async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
+        """Return a page of what is wanted of the connections, in the order of their making."""
         highest_seen = self._highest.copy()  # before reading: what is read is not older
         async with self._database.connection() as connection:
-            stored = await fetch_connections(connection, after=after, limit=limit + 1)
+            stored = await fetch_connections(connection, wanted, after=after, limit=limit + 1)
         page = stored[:limit]
-        items = []
+        views = []
         for each in page:
             state = self._believed(each, highest_seen.of(connection_subject(each.id)))
-            items.append(connection_view(each, state, self._clock()))
+            views.append(connection_view(each, state, self._clock()))
+        items = [view for view in views if wanted.fits(view)]
         return Page(items, (page[-1].created_at, page[-1].id) if len(stored) > limit else None)
 
     async def locked(

@@ -1,6 +1,6 @@
 """What a connector asks for: the body of `POST /v1/connections` and of a check, parsed once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -70,9 +70,14 @@ def parse_connection_request(body: Mapping[str, object]) -> ConnectionRequest:
 
 
 def read_connection_request(
-    fields: FieldReader, kept: Credential | None = None
+    fields: FieldReader,
+    kept: Credential | None = None,
+    look_at: Callable[[ConnectionRequest], None] = lambda _: None,
 ) -> ConnectionRequest:
-    """Return the request; an edit may leave out the secret of the credential that is `kept`."""
+    """Return the request; an edit may leave out the secret of the credential that is `kept`.
+
+    `look_at` may note what else is wrong in `fields`; what could not be read has its default.
+    """
     host = fields.text("host", registry_host_from_people, required=True)
     provider = fields.text("provider", parse_provider, required=True)
     given = read_credential(fields, provider, host, kept)
@@ -88,22 +93,26 @@ def read_connection_request(
     description = fields.text("description", parse_description)
     if fields.given("description") and description is None:
         description = ""
+    request = None
+    if host is not None and given is not None:
+        request = ConnectionRequest(
+            host=host,
+            credential=given.credential,
+            repository_prefix=prefix,
+            repositories=repositories,
+            fleets=fleets,
+            plain_http=plain_http,
+            allowed_networks=networks,
+            ca_certificate=ca_certificate,
+            auth_realms=realms,
+            description=description,
+            secret=given.secret,
+        )
+        look_at(request)
     fields.finish()
-    if host is None or given is None:
+    if request is None:
         raise AssertionError("what is missing is an error")
-    return ConnectionRequest(
-        host=host,
-        credential=given.credential,
-        repository_prefix=prefix,
-        repositories=repositories,
-        fleets=fleets,
-        plain_http=plain_http,
-        allowed_networks=networks,
-        ca_certificate=ca_certificate,
-        auth_realms=realms,
-        description=description,
-        secret=given.secret,
-    )
+    return request
 
 
 def _plain_http(fields: FieldReader, provider: Provider | None) -> bool:

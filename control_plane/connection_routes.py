@@ -10,21 +10,16 @@ from attrs import frozen
 from control_plane.checks import NOT_ASKED, Checks, check_view
 from control_plane.clock import Clock
 from control_plane.connection_fields import parse_fingerprint, parse_reason
+from control_plane.connection_filter import read_filter
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_request import ConnectionRequest, parse_connection_request
 from control_plane.connections import Connections
 from control_plane.field_reader import FieldReader
-from control_plane.http_call import (
-    Call,
-    format_cursor,
-    json_response,
-    parse_cursor,
-    parse_limit,
-    parse_switch,
-)
+from control_plane.http_call import Call, json_response
 from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.permissions import Role
+from control_plane.query_reader import format_place
 
 MAX_TIME_CHARACTERS: Final = 40  # RFC 3339 with nanoseconds and an offset
 
@@ -52,8 +47,10 @@ class ConnectionRoutes:
 
     async def connect(self, call: Call) -> web.Response:
         """Store a new connection; its registry is asked to log in first."""
-        ask = parse_switch(call.query("check"), "check", default=True)
-        request = await _request(call)
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            request = await _request(call)
         check = NOT_ASKED
         if ask:
             check = await self.checks.require_passed(request, actor=call.operator.name)
@@ -65,30 +62,32 @@ class ConnectionRoutes:
 
     async def check(self, call: Call) -> web.Response:
         """Ask a registry to log in; store nothing but who had it asked."""
-        call.query()
-        request = await _request(call)
+        with call.query().finishing_with_body():
+            request = await _request(call)
         check = await self.checks.check(request, actor=call.operator.name)
         self.metrics.checks.labels(check.outcome.value).inc()
         return json_response(check_view(check))
 
     async def list_connections(self, call: Call) -> web.Response:
         """Show a page of connections."""
-        query = call.query("limit", "cursor")
-        page = await self.reader.list(after=parse_cursor(query), limit=parse_limit(query))
-        return json_response({"items": page.items, "next_cursor": format_cursor(page.next_place)})
+        query = call.query()
+        wanted, after, limit = read_filter(query), query.place(), query.limit()
+        query.finish()
+        page = await self.reader.list(wanted, after=after, limit=limit)
+        return json_response({"items": page.items, "next_cursor": format_place(page.next_place)})
 
     async def show(self, call: Call) -> web.Response:
         """Show one connection."""
-        call.query()
+        call.query().finish()
         return json_response(await self.reader.show(call.connection_id))
 
     async def approve(self, call: Call) -> web.Response:
         """Approve the draft that was seen."""
-        call.query()
-        fields = FieldReader(await call.body())
-        fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
-        expires_at = fields.text("expires_at", self._parse_future)
-        fields.finish()
+        with call.query().finishing_with_body():
+            fields = FieldReader(await call.body())
+            fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
+            expires_at = fields.text("expires_at", self._parse_future)
+            fields.finish()
         if fingerprint is None:
             raise AssertionError("a missing fingerprint is an error")
         view = await self.connections.approve(
@@ -98,10 +97,10 @@ class ConnectionRoutes:
 
     async def revoke(self, call: Call) -> web.Response:
         """End a connection for ever."""
-        call.query()
-        fields = FieldReader(await call.body(optional=True))
-        reason = fields.text("reason", parse_reason) or ""
-        fields.finish()
+        with call.query().finishing_with_body():
+            fields = FieldReader(await call.body(optional=True))
+            reason = fields.text("reason", parse_reason) or ""
+            fields.finish()
         view = await self.connections.revoke(call.connection_id, reason=reason, actor=call.operator)
         return json_response(view)
 

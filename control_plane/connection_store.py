@@ -6,12 +6,11 @@ from uuid import UUID
 
 import asyncpg
 
+from control_plane.connection_filter import ConnectionFilter
 from control_plane.database import DatabaseConnection
 from control_plane.errors import ConflictError
 from control_plane.statement_store import envelope
 from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection, StoredRevision
-
-_PLACE_INDEX: Final = "connections_place"
 
 # One statement, so one snapshot: the row, its statement, the newest act that made a statement,
 # the newest act upon its revisions, and the two revisions that the row points at.
@@ -44,6 +43,12 @@ LEFT JOIN LATERAL (
     ORDER BY sequence DESC LIMIT 1
 ) n ON true
 """
+_PLACE_INDEX: Final = "connections_place"
+_WANTED: Final = """
+WHERE ($3::text IS NULL OR c.host = $3)
+  AND ($4::text IS NULL OR c.repository_prefix = $4)
+  AND ($5::text IS NULL OR starts_with(c.id::text, $5))
+"""
 _ACTIONS: Final = list(REVISION_ACTIONS)
 
 
@@ -60,14 +65,21 @@ async def fetch_connection(
 
 
 async def fetch_connections(
-    connection: DatabaseConnection, *, after: tuple[datetime, UUID] | None, limit: int
+    connection: DatabaseConnection,
+    wanted: ConnectionFilter,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> list[StoredConnection]:
     """Return connections in the order of their making, from the one after `after`."""
-    condition = " WHERE (c.created_at, c.id) > ($3, $4)" if after else ""
+    condition = " AND (c.created_at, c.id) > ($6, $7)" if after else ""
     rows = await connection.fetch(
-        f"{_SELECT}{condition} ORDER BY c.created_at, c.id LIMIT $2",
+        f"{_SELECT}{_WANTED}{condition} ORDER BY c.created_at, c.id LIMIT $2",
         _ACTIONS,
         limit,
+        str(wanted.host) if wanted.host else None,
+        wanted.repository_prefix,
+        wanted.id_beginning,
         *(after or ()),
     )
     return [_connection(row) for row in rows]

@@ -19,7 +19,7 @@ from shared.connection import (
     Provider,
     UsernameAndToken,
 )
-from shared.ecr_host import EcrHost, InvalidEcrHostError, InvalidRoleArnError
+from shared.ecr_host import EcrHost, InvalidEcrHostError, require_role_arn
 from shared.google_host import InvalidGoogleHostError, require_google_host
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
@@ -132,21 +132,22 @@ def _google(
 
 def _ecr(fields: FieldReader, host: RegistryHost | None) -> GivenCredential | None:
     """Return the role; an external id that is not given is generated, one of null is none."""
-    role_arn = fields.text("role_arn", str, required=True)
+    registry = None
+    try:
+        registry = EcrHost.parse(host) if host is not None else None
+    except InvalidEcrHostError as error:
+        fields.wrong("/host", str(error))
+
+    def parse_role(text: str) -> str:
+        (registry.require_role if registry else require_role_arn)(text)
+        return text
+
+    role_arn = fields.text("role_arn", parse_role, required=True)
     external_id = fields.text("external_id", parse_external_id)
     if not fields.given("external_id"):
         external_id = secrets.token_urlsafe(EXTERNAL_ID_RANDOM_BYTES)
     pull_through_cache = fields.flag("pull_through_cache")
-    if host is None or role_arn is None:
-        return None
-    try:
-        registry = EcrHost.parse(host)
-        registry.require_role(role_arn)
-    except InvalidEcrHostError as error:
-        fields.wrong("/host", str(error))
-        return None
-    except InvalidRoleArnError as error:
-        fields.wrong("/role_arn", str(error))
+    if registry is None or role_arn is None:
         return None
     return GivenCredential(
         EcrRole(

@@ -7,8 +7,8 @@ from attrs import frozen
 
 from control_plane.connection_fields import parse_reason
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
-from control_plane.errors import FieldError, InvalidRequestError
 from control_plane.field_reader import FieldReader
+from control_plane.query_reader import QueryReader
 from shared.statement import device_subject
 
 TARGET_FIELDS: Final = ("device", "serial", "issuer")
@@ -26,6 +26,10 @@ class RevocationTarget:
     def subject(self) -> str:
         """The subject of its statements."""
         return device_subject(self.device, self.serial, self.issuer)
+
+    def view(self) -> dict[str, object]:
+        """Return what an answer calls it by."""
+        return {"device": self.device, "serial": self.serial, "issuer": self.issuer}
 
     @classmethod
     def of_subject(cls, subject: str) -> "RevocationTarget":
@@ -47,19 +51,19 @@ class RevocationRequest:
     reason: str
 
 
-def parse_target_query(query: Mapping[str, str]) -> RevocationTarget | None:
-    """Return whom a list is asked about; none: everybody.
-
-    Raises `InvalidRequestError` with every wrong parameter.
-    """
-    named = {name: query[name] for name in TARGET_FIELDS if name in query}
-    if not named:
-        return None
-    try:
-        return parse_revocation_request(named).target
-    except InvalidRequestError as error:
-        wrong = (FieldError("", each.detail, each.pointer.strip("/")) for each in error.errors)
-        raise InvalidRequestError(tuple(wrong)) from None
+def read_target(query: QueryReader) -> RevocationTarget | None:
+    """Return whom a list is asked about; none: everybody. What is wrong is noted in the query."""
+    target = RevocationTarget(
+        device=query.text("device", parse_device_id),
+        serial=query.text("serial", parse_serial),
+        issuer=query.text("issuer", parse_issuer),
+    )
+    device, serial, issuer = (query.given(name) for name in TARGET_FIELDS)
+    if device and serial:
+        query.wrong("serial", "a revocation names a device or a serial, not both")
+    if issuer and not serial:
+        query.wrong("issuer", "an issuer is given with a serial")
+    return target if device or serial else None
 
 
 def parse_revocation_request(body: Mapping[str, object]) -> RevocationRequest:

@@ -44,12 +44,18 @@ async def fetch_device_revocation_of(
 
 
 async def fetch_device_revocations(
-    connection: DatabaseConnection, *, after: tuple[datetime, UUID] | None, limit: int
+    connection: DatabaseConnection,
+    id_beginning: str,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> list[StoredDeviceRevocation]:
     """Return what was not lifted in the order of its making, from the one after `after`."""
-    condition = " AND (r.revoked_at, r.id) > ($2, $3)" if after else ""
+    condition = " AND (r.revoked_at, r.id) > ($3, $4)" if after else ""
     rows = await connection.fetch(
-        f"{_SELECT} WHERE r.lifted_at IS NULL{condition} ORDER BY r.revoked_at, r.id LIMIT $1",
+        f"{_SELECT} WHERE r.lifted_at IS NULL AND starts_with(r.id::text, $1){condition}"
+        " ORDER BY r.revoked_at, r.id LIMIT $2",
+        id_beginning,
         limit,
         *(after or ()),
     )

@@ -7,7 +7,7 @@ from control_plane.checks import NOT_ASKED, Checks
 from control_plane.connection_edits import ConnectionEdits, PlannedEdit
 from control_plane.connection_reader import ConnectionReader
 from control_plane.grant import grant_of
-from control_plane.http_call import Call, json_response, parse_switch
+from control_plane.http_call import Call, json_response
 from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.permissions import Role, require
@@ -37,19 +37,23 @@ class EditRoutes:
 
     async def edit(self, call: Call) -> web.Response:
         """Make or change the draft; its registry is asked if the login is another."""
-        ask = parse_switch(call.query("check"), "check", default=True)
-        planned = await self.edits.plan(call.connection_id, await call.body())
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            planned = await self.edits.plan(call.connection_id, await call.body())
         check = await self._check(planned, call, ask=ask)
         return json_response(await self.edits.redraft(planned, check, actor=call.operator))
 
     async def put_credential(self, call: Call) -> web.Response:
         """Make a draft with a new secret, or let the secret serve if the caller may."""
-        ask = parse_switch(call.query("check"), "check", default=True)
-        body = await call.body()
-        approves = body.get("approve") is True
-        if approves:
-            require(call.operator.role, Role.APPROVER)
-        planned = await self.edits.plan_new_credential(call.connection_id, body)
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            body = await call.body()
+            approves = body.get("approve") is True
+            if approves:
+                require(call.operator.role, Role.APPROVER)
+            planned = await self.edits.plan_new_credential(call.connection_id, body)
         if approves:
             await self.edits.require_renewable(planned, actor=call.operator)
         check = await self._check(planned, call, ask=ask)
@@ -58,13 +62,13 @@ class EditRoutes:
 
     async def discard(self, call: Call) -> web.Response:
         """Let the draft wait no longer."""
-        call.query()
+        call.query().finish()
         await self.edits.discard(call.connection_id, actor=call.operator)
         return web.Response(status=204)
 
     async def grant(self, call: Call) -> web.Response:
         """Show what a customer grants for the draft, or without one for what serves."""
-        call.query()
+        call.query().finish()
         _, state = await self.reader.read(call.connection_id)
         base = editable(state)
         return json_response(

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import orjson
 
 from control_plane.errors import FieldError, InvalidRequestError, UnreadableBodyError
+from shared.several_problems import problems_of
 
 MAX_NAMED_UNKNOWN_FIELDS: Final = 20  # enough to see a typing error; a body has room for thousands
 MAX_SHOWN_NAME_CHARACTERS: Final = 64
@@ -48,6 +49,11 @@ class FieldReader:
         """Note that a field is wrong."""
         self.errors.append(FieldError(pointer, detail))
 
+    def is_wrong(self, name: str) -> bool:
+        """Tell whether something was noted about a field, or about an item of it."""
+        at = f"/{name}"
+        return any(each.pointer == at or each.pointer.startswith(f"{at}/") for each in self.errors)
+
     def text(
         self, name: str, parse: Callable[[str], _Value], *, required: bool = False
     ) -> _Value | None:
@@ -76,7 +82,7 @@ class FieldReader:
             return None
         try:
             return parse(value)
-        except ValueError as error:
+        except ValueError as error:  # its sentences name what is inside the object
             self.wrong(f"/{name}", str(error))
             return None
 
@@ -90,8 +96,10 @@ class FieldReader:
             return ()
         if len(items) > at_most:
             self.wrong(f"/{name}", f"expected at most {at_most} items")
-            return ()
-        parsed = (self._parsed(f"/{name}/{index}", item, parse) for index, item in enumerate(items))
+        parsed = (
+            self._parsed(f"/{name}/{index}", item, parse)
+            for index, item in enumerate(items[:at_most])
+        )
         return tuple(dict.fromkeys(value for value in parsed if value is not None))
 
     def flag(self, name: str) -> bool:
@@ -117,7 +125,8 @@ class FieldReader:
         try:
             return parse(value)
         except ValueError as error:
-            self.wrong(pointer, str(error))
+            for problem in problems_of(error):
+                self.wrong(pointer, problem)
             return None
 
 

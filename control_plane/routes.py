@@ -1,5 +1,7 @@
 """The API's routes: each with the role that it needs and the use case that it calls."""
 
+from typing import Final
+
 from aiohttp import web
 from attrs import frozen
 
@@ -9,12 +11,15 @@ from control_plane.database import Database
 from control_plane.device_revocation_routes import DeviceRevocationRoutes
 from control_plane.edit_routes import EditRoutes
 from control_plane.health import Health
-from control_plane.http_call import Call, json_response, parse_limit, parse_sequence
+from control_plane.http_call import Call, json_response
 from control_plane.http_route import OpenHandler, Route
 from control_plane.metrics import Metrics
 from control_plane.openapi import description_bytes
 from control_plane.permissions import Role
+from control_plane.query_reader import QueryReader, parse_number
 from control_plane.signer import Verifier
+
+MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
 
 
 @frozen
@@ -49,11 +54,10 @@ class Api:
 
     async def list_audit(self, call: Call) -> web.Response:
         """Show a page of the audit log."""
-        query = call.query("after", "limit", "cursor")
-        limit = parse_limit(query)
-        lines = await read_page(
-            self.database, self.verifier, after=parse_sequence(query), limit=limit + 1
-        )
+        query = call.query()
+        after, limit = _read_sequence(query), query.limit()
+        query.finish()
+        lines = await read_page(self.database, self.verifier, after=after, limit=limit + 1)
         page = lines[:limit]
         return json_response(
             {
@@ -64,7 +68,7 @@ class Api:
 
     async def show_metrics(self, call: Call) -> web.Response:
         """Show what was counted."""
-        call.query()
+        call.query().finish()
         self.metrics.show_troubles(self.health.troubles(), self.health.refused_files())
         response = web.Response(body=self.metrics.exposition())
         response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
@@ -89,3 +93,16 @@ class Api:
             body=description_bytes(),
             content_type="application/json",
         )
+
+
+def _read_sequence(query: QueryReader) -> int:
+    """Return the place after which a page of the log begins: `after`, or its `cursor`."""
+    places = [query.text(name, parse_sequence) for name in ("after", "cursor")]
+    if query.given("after") and query.given("cursor"):
+        query.wrong("cursor", "the same as after; give one of them")
+    return next((place for place in places if place is not None), 0)
+
+
+def parse_sequence(text: str) -> int:
+    """Return the place of an audit entry in the log."""
+    return parse_number(text, 0, MAX_SEQUENCE, "expected the sequence of an entry")

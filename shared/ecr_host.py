@@ -18,6 +18,7 @@ from attrs import frozen
 from shared.aws_partitions import Partition, partition_of_region, partitions
 from shared.registry_host import RegistryHost
 from shared.safe_message import SafeMessage
+from shared.several_problems import SeveralProblemsError
 
 MAX_ROLE_ARN_CHARACTERS: Final = 2048  # STS, AssumeRole
 PUBLIC_ECR: Final = ("public.ecr.aws", "ecr-public.aws.com")  # the second is dual-stack
@@ -41,7 +42,7 @@ class InvalidEcrHostError(SafeMessage, ValueError):
     """The host is no private registry of Amazon ECR."""
 
 
-class InvalidRoleArnError(SafeMessage, ValueError):
+class InvalidRoleArnError(SafeMessage, SeveralProblemsError):
     """The text is no role's ARN, or of another account or partition than the registry."""
 
 
@@ -77,21 +78,32 @@ class EcrHost:
 
     def require_role(self, role_arn: str) -> None:
         """Raise `InvalidRoleArnError` unless a role of this registry's account is named."""
-        match = _ROLE_ARN.fullmatch(role_arn) if len(role_arn) <= MAX_ROLE_ARN_CHARACTERS else None
         expected = f"expected arn:{self.partition}:iam::<account>:role/<name>"
-        if match is None or match["partition"] not in partitions():
-            raise InvalidRoleArnError(expected)
-        if match["partition"] != self.partition:
-            raise InvalidRoleArnError(
-                f"{expected}: the registry is in the partition {self.partition}"
-            )
-        if match["account"] != self.account:
-            raise InvalidRoleArnError("the role is of another account than the registry")
+        role = _role(role_arn, expected)
+        problems = []
+        if role["partition"] != self.partition:
+            problems.append(f"{expected}: the registry is in the partition {self.partition}")
+        if role["account"] != self.account:
+            problems.append("the role is of another account than the registry")
+        if problems:
+            raise InvalidRoleArnError(*problems)
+
+
+def require_role_arn(role_arn: str) -> None:
+    """Raise `InvalidRoleArnError` unless some account's role is named."""
+    _role(role_arn, "expected arn:aws:iam::<account>:role/<name>")
 
 
 def is_external_id(text: str) -> bool:
     """Tell whether STS takes the text for an external id."""
     return _EXTERNAL_ID.fullmatch(text) is not None
+
+
+def _role(role_arn: str, expected: str) -> re.Match[str]:
+    match = _ROLE_ARN.fullmatch(role_arn) if len(role_arn) <= MAX_ROLE_ARN_CHARACTERS else None
+    if match is None or match["partition"] not in partitions():
+        raise InvalidRoleArnError(expected)
+    return match
 
 
 def _require_suffix(suffix: str, partition: Partition, *, dual_stack: bool) -> None:

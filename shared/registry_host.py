@@ -50,7 +50,10 @@ class RegistryHost:
     @classmethod
     def _from_match(cls, match: re.Match[str] | None) -> Self:
         if match is None:
-            message = "a registry host is a lower-case name or IPv4 address with an optional port"
+            message = (
+                "a registry host is a name of a-z, 0-9, '-' and '.', or an IPv4 address,"
+                " with an optional port"
+            )
             raise InvalidRegistryHostError(message)
         name, port = match["name"], int(match["port"]) if match["port"] else None
         if len(name) > MAX_HOST_NAME_CHARACTERS:

@@ -17,10 +17,10 @@ from shared.oci import (
     InvalidRepositoryNameError,
     RepositoryName,
 )
-from shared.registry_host import InvalidRegistryHostError, RegistryHost
+from shared.registry_host import RegistryHost
 from shared.upstream.hosts import (
     UnusableHostError,
-    registry_host_from_people,
+    registry_host_from_reference,
     upstream_repository,
 )
 
@@ -92,14 +92,16 @@ class TypedDigest:
 
 def parse_check_target(text: str) -> RegistryHost | TypedDigest:
     """Return what `HOST[/REPOSITORY@DIGEST]` names; raise `UnusableReferenceError`."""
-    return TypedDigest.parse(text) if "/" in text else _host(text)
+    try:
+        return _host(text)  # with slashes too, where it is a pasted URL
+    except UnusableReferenceError:
+        if "/" not in text:
+            raise
+    return TypedDigest.parse(text)
 
 
 def _host(text: str) -> RegistryHost:
     try:
-        # No host that people know has `_`; in a path it stands for the port's colon.
-        if "_" in text:
-            return registry_host_from_people(str(RegistryHost.parse_path_form(text)))
-        return registry_host_from_people(text)
-    except (UnusableHostError, InvalidRegistryHostError) as error:
+        return registry_host_from_reference(text)
+    except UnusableHostError as error:
         raise UnusableReferenceError(str(error)) from None

@@ -8,13 +8,20 @@ token's answer has) is met by whoever does it, for `login` and `client` treat al
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
 from yarl import URL
 
 from shared.oci import RepositoryName
-from shared.registry_host import InvalidRegistryHostError, RegistryHost
+from shared.registry_host import (
+    DEFAULT_TLS_PORT,
+    MAX_PORT,
+    InvalidRegistryHostError,
+    RegistryHost,
+)
+from shared.several_problems import SeveralProblemsError
 
 MAX_TYPED_HOST_CHARACTERS: Final = 2048  # a pasted URL; nobody types more
 
@@ -78,28 +85,58 @@ HOSTS: Final = _rows(
 
 _ALIASES: Final = {alias: row for row in HOSTS.values() for alias in row.aliases}
 _SCHEME: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE | re.ASCII)
+_AUTHORITY: Final = re.compile(r"[^/?#\\]*")  # RFC 3986 section 3.2; `\` ends it for browsers
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _API_PATHS: Final = frozenset({"", "/v2"})
 
 
-class UnusableHostError(ValueError):
-    """What was typed does not name a registry host; the message says what to type instead."""
+class UnusableHostError(SeveralProblemsError):
+    """What was typed does not name a registry host; each problem says what to type instead."""
 
 
 def registry_host_from_people(text: str) -> RegistryHost:
     """Return the canonical host of what a person typed or pasted.
 
     An `https://` URL is reduced to its host, and every name of a known registry becomes its
-    canonical one. Raises `UnusableHostError`, a `ValueError` with a sentence for that person.
+    canonical one. Raises `UnusableHostError`, with a sentence for everything that is wrong.
     """
-    authority, path = _split(text.strip())
-    name, port = _name_and_port(authority.lower())
-    host = _canonical(name, port)
-    row = HOSTS.get(host)
-    former_paths = row.former_paths if row else frozenset()
-    if path.rstrip("/") not in _API_PATHS | former_paths:
-        message = "give the registry's host alone; a path belongs to the repository, not here"
-        raise UnusableHostError(message)
+    typed = text.strip()
+    if not typed or len(typed) > MAX_TYPED_HOST_CHARACTERS:
+        raise UnusableHostError("the host is missing or too long")
+    scheme = _SCHEME.match(typed)
+    rest = typed[scheme.end() :] if scheme else typed
+    authority = _AUTHORITY.match(rest)[0]  # type: ignore[index]  # it matches the empty text too
+    problems = [*_scheme_problems(scheme["scheme"].lower() if scheme else "")]
+    is_plain = typed.isascii() and typed.isprintable() and " " not in typed
+    if not is_plain:
+        problems.append("a host is written in plain ASCII, without spaces")
+    if not {"?", "#", "\\", "%"}.isdisjoint(rest):
+        problems.append("a host has no query, fragment, backslash or percent-encoding")
+    if "@" in authority:
+        problems.append("a host has no user name in it; user name and token are given on their own")
+    name, port = _name_and_port(authority.rpartition("@")[2].lower(), problems, is_plain=is_plain)
+    host = _canonical(name, port) if name else None
+    row = HOSTS.get(host) if host else None
+    path = re.split(r"[?#\\]", rest[len(authority) :])[0]
+    if path.rstrip("/") not in _API_PATHS | (row.former_paths if row else frozenset()):
+        problems.append(
+            "give the registry's host alone; a path belongs to the repository, not here"
+        )
+    if problems or host is None:
+        raise UnusableHostError(*problems)
     return host
+
+
+def registry_host_from_reference(text: str) -> RegistryHost:
+    """Return the host of what a person typed; in a device's path, `host_port` is written.
+
+    Raises `UnusableHostError`.
+    """
+    # No host that people know has `_`; in a path it stands for the port's colon.
+    try:
+        return registry_host_from_people(str(RegistryHost.parse_path_form(text)))
+    except InvalidRegistryHostError:
+        return registry_host_from_people(text)
 
 
 def endpoint(host: RegistryHost, *, plain_http: bool) -> URL:
@@ -123,47 +160,38 @@ def builtin_realms(host: RegistryHost) -> frozenset[str]:
     return row.realms if row else frozenset()
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Return authority and path of what was typed."""
-    if not text or len(text) > MAX_TYPED_HOST_CHARACTERS:
-        message = "the host is missing or too long"
-        raise UnusableHostError(message)
-    if not text.isascii() or not text.isprintable() or " " in text:
-        message = "a host is written in plain ASCII, without spaces"
-        raise UnusableHostError(message)
-    scheme = _SCHEME.match(text)
-    if scheme and scheme["scheme"].lower() == "http":
-        message = "give the host without http://, and set plain_http if it has no TLS"
-        raise UnusableHostError(message)
-    if scheme and scheme["scheme"].lower() != "https":
-        message = "give the host alone, or an https:// URL"
-        raise UnusableHostError(message)
-    rest = text[scheme.end() :] if scheme else text
-    if not {"?", "#", "\\", "%"}.isdisjoint(rest):
-        message = "a host has no query, fragment, backslash or percent-encoding"
-        raise UnusableHostError(message)
-    authority, slash, path = rest.partition("/")
-    return authority, slash + path
+def _scheme_problems(scheme: str) -> Iterator[str]:
+    if scheme == "http":
+        yield "give the host without http://, and set plain_http if it has no TLS"
+    elif scheme not in ("", "https"):
+        yield "give the host alone, or an https:// URL"
 
 
-def _name_and_port(authority: str) -> tuple[str, str | None]:
-    if "@" in authority:
-        message = "a host has no user name in it; user name and token are given on their own"
-        raise UnusableHostError(message)
-    if "[" in authority or authority.count(":") > 1:
-        message = "IPv6 addresses are not supported as a host; use a name or an IPv4 address"
-        raise UnusableHostError(message)
+def _name_and_port(
+    authority: str, problems: list[str], *, is_plain: bool
+) -> tuple[str | None, str | None]:
+    """Return name and port, none of them where it is wrong; note what is."""
+    is_ipv6 = "[" in authority or authority.count(":") > 1
+    if is_ipv6:
+        problems.append("IPv6 addresses are not supported as a host; use a name or an IPv4 address")
+        authority = authority.rpartition("]")[2] if "]" in authority else ""
     name, colon, port = authority.partition(":")
+    if colon and (not _PORT.fullmatch(port) or int(port) > MAX_PORT):
+        problems.append(f"behind the host's colon stands a port from 1 to {MAX_PORT}")
+        colon = ""
+    if is_ipv6:
+        return None, None
+    if is_plain and "%" not in name:  # said already
+        try:
+            RegistryHost.parse(name)
+        except InvalidRegistryHostError as error:
+            problems.append(str(error))
+            return None, None
     return name, port if colon else None
 
 
 def _canonical(name: str, port: str | None) -> RegistryHost:
-    if port in (None, "443"):
-        row = _ALIASES.get(name)
-        if row:
-            return row.host
-        port = None
-    try:
-        return RegistryHost.parse(name if port is None else f"{name}:{port}")
-    except InvalidRegistryHostError as error:
-        raise UnusableHostError(str(error)) from None
+    is_default = port in (None, str(DEFAULT_TLS_PORT))
+    if is_default and name in _ALIASES:
+        return _ALIASES[name].host
+    return RegistryHost(name, None if is_default else int(port or 0))

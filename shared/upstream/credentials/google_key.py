@@ -6,7 +6,7 @@ the audience, and other types of credential run programs or fetch files. So only
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
 import orjson
@@ -18,15 +18,20 @@ from google.auth import crypt
 
 from shared.safe_message import SafeMessage
 from shared.secret import Secret
+from shared.several_problems import SeveralProblemsError
 
 # A PEM of RSA 4096 has 3.3 thousand, and checking it takes 0.3 s; what is longer takes far longer.
 MAX_PRIVATE_KEY_CHARACTERS: Final = 4 * 1024
 MIN_RSA_BITS: Final = 2048  # what Google issues; less is no key of theirs
 DEFAULT_UNIVERSE: Final = "googleapis.com"
 
-_EMAIL: Final = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9.-]{1,190}\.gserviceaccount\.com", re.ASCII)
-_PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,100}", re.ASCII)  # `example.com:project` exists
-_KEY_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+_FORMS: Final = {
+    "client_email": re.compile(
+        r"[a-z0-9._-]{1,64}@[a-z0-9.-]{1,190}\.gserviceaccount\.com", re.ASCII
+    ),
+    "project_id": re.compile(r"[a-z0-9.:-]{1,100}", re.ASCII),  # `example.com:project` exists
+    "private_key_id": re.compile(r"[0-9a-f]{1,64}", re.ASCII),
+}
 # What Google's own key files have; a field beside them is no part of a service account's key.
 _KNOWN_FIELDS: Final = frozenset(
     {
@@ -45,8 +50,8 @@ _KNOWN_FIELDS: Final = frozenset(
 )
 
 
-class InvalidServiceAccountKeyError(SafeMessage, ValueError):
-    """The JSON is not a service account's key; the message names the field, never a value."""
+class InvalidServiceAccountKeyError(SafeMessage, SeveralProblemsError):
+    """The JSON is not a service account's key; each problem names its field, never a value."""
 
 
 @frozen
@@ -86,24 +91,10 @@ class GoogleServiceAccountKey:
 
     @classmethod
     def _of_fields(cls, key: Mapping[str, object]) -> Self:
-        if key.get("type") != "service_account":
-            raise InvalidServiceAccountKeyError("type: only service_account is accepted")
-        if unknown := key.keys() - _KNOWN_FIELDS:
-            # A name may be anything, a secret pasted in the wrong place too: not quoted.
-            raise InvalidServiceAccountKeyError(
-                f"fields that no service account's key has: {len(unknown)}"
-            )
-        if key.get("universe_domain", DEFAULT_UNIVERSE) != DEFAULT_UNIVERSE:
-            raise InvalidServiceAccountKeyError(f"universe_domain: only {DEFAULT_UNIVERSE}")
-        private_key = _text(key, "private_key")
-        if len(private_key) > MAX_PRIVATE_KEY_CHARACTERS or not private_key.isascii():
-            raise InvalidServiceAccountKeyError("private_key: too long, or no PEM")
-        return cls(
-            client_email=_matching(key, "client_email", _EMAIL),
-            project_id=_matching(key, "project_id", _PROJECT),
-            private_key_id=_matching(key, "private_key_id", _KEY_ID),
-            private_key=Secret(private_key),
-        )
+        if problems := [*_problems(key)]:
+            raise InvalidServiceAccountKeyError(*problems)
+        email, project, key_id, pem = (str(key[name]) for name in (*_FORMS, "private_key"))
+        return cls(email, project, key_id, Secret(pem))
 
     def signer(self) -> crypt.RSASigner:
         """Return what signs assertions with the key; it prints nothing of it."""
@@ -122,18 +113,24 @@ class GoogleServiceAccountKey:
         return Secret(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS))
 
 
-def _text(key: Mapping[str, object], name: str) -> str:
-    value = key.get(name)
-    if not isinstance(value, str) or not value:
-        raise InvalidServiceAccountKeyError(f"{name}: missing, or not text")
-    return value
-
-
-def _matching(key: Mapping[str, object], name: str, form: re.Pattern[str]) -> str:
-    value = _text(key, name)
-    if not form.fullmatch(value):
-        raise InvalidServiceAccountKeyError(f"{name}: not of the form that Google issues")
-    return value
+def _problems(key: Mapping[str, object]) -> Iterator[str]:
+    """Yield a sentence for every field that is wrong."""
+    if key.get("type") != "service_account":
+        yield "type: only service_account is accepted"
+    if unknown := key.keys() - _KNOWN_FIELDS:
+        # A name may be anything, a secret pasted in the wrong place too: not quoted.
+        yield f"fields that no service account's key has: {len(unknown)}"
+    if key.get("universe_domain", DEFAULT_UNIVERSE) != DEFAULT_UNIVERSE:
+        yield f"universe_domain: only {DEFAULT_UNIVERSE}"
+    for name in ("private_key", *_FORMS):
+        value = key.get(name)
+        if not isinstance(value, str) or not value:
+            yield f"{name}: missing, or not text"
+        elif name == "private_key":
+            if len(value) > MAX_PRIVATE_KEY_CHARACTERS or not value.isascii():
+                yield "private_key: too long, or no PEM"
+        elif not _FORMS[name].fullmatch(value):
+            yield f"{name}: not of the form that Google issues"
 
 
 def _load_rsa(private_key: Secret, *, is_checked: bool) -> RSAPrivateKey:

@@ -1,7 +1,6 @@
 """What of a request's head and query becomes a value."""
 
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -9,56 +8,51 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.errors import InvalidRequestError, NotAuthenticatedError
-from control_plane.http_call import (
-    bearer_token,
-    format_cursor,
-    parse_cursor,
-    parse_limit,
-    parse_sequence,
-)
+from control_plane.errors import FieldError, InvalidRequestError, NotAuthenticatedError
+from control_plane.http_call import bearer_token
 from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.query_reader import QueryReader, format_place, parse_limit, parse_place
+from control_plane.routes import parse_sequence
 
 MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001  # a bound is naive
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 
 
-def outcome_of(parse: Callable[[dict[str, str]], object], query: dict[str, str]) -> object:
-    """Return what is parsed, or the error that is raised."""
-    try:
-        return parse(query)
-    except InvalidRequestError as error:
-        return error
-
-
-def wrong_parameters(outcome: object) -> list[str | None]:
-    """Return the parameters that an error names."""
-    if not isinstance(outcome, InvalidRequestError):
-        return []
-    return [each.parameter for each in outcome.errors]
-
-
 @given(MOMENTS, st.uuids())
 def test_a_cursor_is_read_again(moment: datetime, connection_id: uuid.UUID) -> None:
     """The next page begins where this one ended."""
-    text = format_cursor((moment, connection_id))
+    text = format_place((moment, connection_id))
     assert text is not None
-    assert parse_cursor({"cursor": text}) == (moment, connection_id)
+    assert parse_place(text) == (moment, connection_id)
 
 
 @given(st.text())
 def test_any_other_cursor_is_a_wrong_parameter(text: str) -> None:
     """Never an error of ours."""
-    outcome = outcome_of(parse_cursor, {"cursor": text})
-    assert wrong_parameters(outcome) == ["cursor"] or isinstance(outcome, tuple)
+    query = QueryReader({"cursor": [text]})
+    place = query.place()
+    assert [each.parameter for each in query.errors] == ["cursor"] or isinstance(place, tuple)
 
 
 @given(st.text())
 def test_any_number_is_read_or_refused(text: str) -> None:
     """In ASCII digits alone, and within bounds."""
     for name, parse in (("limit", parse_limit), ("after", parse_sequence)):
-        outcome = outcome_of(parse, {name: text})
-        assert wrong_parameters(outcome) == [name] or outcome == int(text)
+        query = QueryReader({name: [text]})
+        value = query.text(name, parse)
+        assert [each.parameter for each in query.errors] == [name] or value == int(text)
+
+
+def test_every_wrong_parameter_is_named_at_once() -> None:
+    """With what the body has wrong behind them; one round of corrections is enough."""
+    query = QueryReader({"limit": ["0"], "check": ["x"], "host": ["a", "b"], "lmit": ["1"]})
+    query.limit()
+    query.switch("check", default=True)
+    query.text("host", str)
+    with pytest.raises(InvalidRequestError) as refused, query.finishing_with_body():
+        raise InvalidRequestError((FieldError("/host", "missing"),))
+    named = [each.parameter or each.pointer for each in refused.value.errors]
+    assert named == ["limit", "check", "host", "lmit", "/host"]
 
 
 @given(PRINTABLE)

@@ -138,3 +138,25 @@ def test_an_endpoint_has_scheme_and_port_of_its_connection() -> None:
     assert str(endpoint(host, plain_http=True)) == "http://registry.local:5000"
     assert str(endpoint(host, plain_http=False)) == "https://registry.local:5000"
     assert builtin_realms(host) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "typed, words",
+    [
+        ("http://foo_bar:99999/x?y", ["plain_http", "query", "1 to 65535", "'-'", "path"]),
+        ("ftp://u:canary@[::1]:0/x#y",
+         ["https://", "fragment", "user name", "IPv6", "1 to 65535", "path"]),
+        ("①.example:0/x", ["ASCII", "1 to 65535", "path"]),
+        ("HTTP://a b:x@c_d", ["plain_http", "ASCII", "user name"]),
+        ("https://a..b:65536/v2/team", ["'-'", "1 to 65535", "path"]),
+        ("127.1:0?x", ["IPv4", "1 to 65535", "query"]),
+    ],
+)  # fmt: skip
+def test_everything_that_is_wrong_with_a_host_is_said(typed: str, words: list[str]) -> None:
+    """In a sentence each, so that one round of corrections is enough; nothing is quoted."""
+    with pytest.raises(UnusableHostError) as refusal:
+        registry_host_from_people(typed)
+    assert len(refusal.value.problems) == len(words)
+    for word in words:
+        assert [word in problem for problem in refusal.value.problems].count(True) == 1, word
+    assert "canary" not in str(refusal.value)

@@ -96,6 +96,8 @@ def test_a_check_is_of_a_host_or_of_a_digest() -> None:
     """Nothing in between."""
     assert parse_check_target("registry.local_5000") == RegistryHost("registry.local", 5000)
     assert parse_check_target("hub.docker.com") == RegistryHost("docker.io")
+    assert parse_check_target("https://index.docker.io/v1/") == RegistryHost("docker.io")
+    assert parse_check_target("https://GHCR.io/") == RegistryHost("ghcr.io")
     assert parse_check_target(f"docker.io/busybox@{DIGEST}") == TypedDigest(
         TypedRepository(RegistryHost("docker.io"), RepositoryName("library/busybox")),
         Digest.parse(DIGEST),
