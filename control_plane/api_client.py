@@ -77,7 +77,7 @@ class ApiClient:
                 headers=headers,
                 allow_redirects=False,  # the token is for this address alone
             ) as response:
-                return _answer(response.status, await response.content.read(MAX_ANSWER_BYTES))
+                return _answer(response.status, await _body(response))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             message = f"no answer from the control plane ({type(error).__name__})"
             raise ApiUnreachableError(message) from None
@@ -92,6 +92,17 @@ class ApiClient:
             if page["next_cursor"] is None:
                 return items
             asked["cursor"] = page["next_cursor"]
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body; raise `ApiUnreachableError` for one that is too large."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
+            raise ApiUnreachableError(message)
+    return bytes(body)
 
 
 def _answer(status: int, body: bytes) -> Json:
@@ -114,10 +125,21 @@ def _words(status: int, problem: Json) -> str:
     for error in problem.get("errors", []):
         where = error.get("pointer") or error.get("parameter") or "the whole"
         lines.append(f"  {where}: {error.get('detail', '')}")
+    conflict = problem.get("conflict")
+    if isinstance(conflict, dict):
+        lines.append(f"  in the way: {_conflict_words(conflict)}")
     check = problem.get("check")
     if isinstance(check, dict) and check.get("realm"):
         lines.append(f"  the registry's realm: {check['realm']}")
     return "\n".join(lines)
+
+
+def _conflict_words(conflict: Json) -> str:
+    if "host" in conflict:
+        place = "/".join(filter(None, (conflict["host"], conflict["repository_prefix"])))
+        return f"connection {conflict['id']}, {place}, {conflict['status']}"
+    device = conflict["device"] or f"serial:{conflict['serial']}"
+    return f"device revocation {conflict['id']}, {device}"
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

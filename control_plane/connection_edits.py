@@ -80,8 +80,11 @@ class ConnectionEdits:
         """Return what a body makes of the connection's draft, or of what serves without one."""
         stored, state = await self._reader.read(connection_id)
         base = editable(state)
-        # Reading keys and certificates takes a thread's time.
-        edit = await asyncio.to_thread(parse, body, base.document)
+        try:
+            # Reading keys and certificates takes a thread's time.
+            edit = await asyncio.to_thread(parse, body, base.document)
+        except ConflictError as error:
+            raise ConflictError(str(error), state.name) from None
         description = edit.request.description
         if description == stored.description:
             description = None
@@ -106,12 +109,12 @@ class ConnectionEdits:
         async with self._acts.begin() as act:
             stored, state = await self._reader.locked(act, connection_id)
             base = editable(state)
-            require_place(stored, base.document)
+            require_place(stored, state, base.document)
             details = {} if description is None else {"description": description}
             if description is not None:
                 await set_description(act.connection, connection_id, description)
             if planned.makes_draft:
-                _require_still(planned, base)
+                _require_still(planned, base, state)
                 revision = await self._revision(act, state, planned, check, actor)
                 await make_draft(act, revision, action=Action.DRAFT, details=details)
             else:
@@ -150,7 +153,7 @@ class ConnectionEdits:
                 needs_second=self._second_approver,
                 at=act.at,
             )
-            require_place(stored, serving.document)
+            require_place(stored, state, serving.document)
             number = await next_number(act, state)
             sealed = self._seal(connection_id, serving.document, planned.edit, number)
             revision = Revision(connection_id, number, sealed, check)
@@ -212,7 +215,9 @@ class ConnectionEdits:
         return self._sealer.seal(connection_id, document, edit.request.secret, version=number)
 
 
-def _require_still(planned: PlannedEdit, base: Base) -> None:
+def _require_still(planned: PlannedEdit, base: Base, state: ConnectionState) -> None:
     if base.fingerprint != planned.base.fingerprint:
-        message = "somebody else changed the connection meanwhile: look at it again"
-        raise ConflictError(message)
+        changed = state.newest_entry
+        by = f"{changed.actor} changed it" if changed else "somebody else changed it"
+        message = f"{by} meanwhile: look at the connection, and repeat what still applies"
+        raise ConflictError(message, state.name)

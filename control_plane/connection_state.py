@@ -68,6 +68,7 @@ class ConnectionState:
 
     id: UUID
     belief: Belief
+    stored_place: tuple[str, str]  # the row's host and prefix, shown where there is no document
     serving: ApprovedConnection | None = None
     revocation: ConnectionRevocation | None = None
     discarded: AuditEntry | None = None  # the act that ended a connection that never served
@@ -90,6 +91,22 @@ class ConnectionState:
         if self.serving:
             return self.serving.document
         return self.draft.document if self.draft else self.last_document
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Host and repository prefix, as they are shown."""
+        return place_of(self.document) if self.document else self.stored_place
+
+    @property
+    def name(self) -> dict[str, object]:
+        """What an answer calls the connection by that is in the way of something."""
+        host, prefix = self.place
+        return {
+            "id": str(self.id),
+            "host": host,
+            "repository_prefix": prefix,
+            "status": self.status.value,
+        }
 
     @property
     def last_entry(self) -> AuditEntry | None:
@@ -128,6 +145,7 @@ def connection_state(
     return ConnectionState(
         id=stored.id,
         belief=belief,
+        stored_place=(stored.host, stored.repository_prefix),
         serving=serving,
         revocation=revocation,
         discarded=discarded,
@@ -137,6 +155,11 @@ def connection_state(
         last_document=_last_document(stored, belief.entry or discarded),
         problem="; ".join(problem for problem in problems if problem) or None,
     )
+
+
+def place_of(document: ConnectionDocument) -> tuple[str, str]:
+    """Return host and repository prefix, which is empty for none."""
+    return str(document.host), str(document.repository_prefix or "")
 
 
 def _ended_by(newest: AuditEntry | None, belief: Belief) -> bool:

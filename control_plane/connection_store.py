@@ -8,7 +8,6 @@ import asyncpg
 
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.database import DatabaseConnection
-from control_plane.errors import ConflictError
 from control_plane.statement_store import envelope
 from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection, StoredRevision
 
@@ -43,7 +42,6 @@ LEFT JOIN LATERAL (
     ORDER BY sequence DESC LIMIT 1
 ) n ON true
 """
-_PLACE_INDEX: Final = "connections_place"
 _WANTED: Final = """
 WHERE ($3::text IS NULL OR c.host = $3)
   AND ($4::text IS NULL OR c.repository_prefix = $4)
@@ -93,23 +91,29 @@ async def insert_connection(
     repository_prefix: str,
     description: str,
     created_at: datetime,
-) -> None:
-    """Take a place; raise `ConflictError` where a connection that is not revoked has it."""
-    try:
-        await connection.execute(
-            "INSERT INTO public.connections"
-            " (id, host, repository_prefix, description, created_at) VALUES ($1, $2, $3, $4, $5)",
-            connection_id,
-            host,
-            repository_prefix,
-            description,
-            created_at,
-        )
-    except asyncpg.UniqueViolationError as error:
-        if error.as_dict().get("constraint_name") != _PLACE_INDEX:
-            raise
-        message = "this host and repository prefix are connected already"
-        raise ConflictError(message) from None
+) -> UUID | None:
+    """Take a place, unless a connection that is not revoked has it: return that one's id."""
+    is_taken = not await connection.fetchval(
+        "INSERT INTO public.connections"
+        " (id, host, repository_prefix, description, created_at) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (host, repository_prefix) WHERE revoked_at IS NULL DO NOTHING"
+        " RETURNING true",
+        connection_id,
+        host,
+        repository_prefix,
+        description,
+        created_at,
+    )
+    if not is_taken:
+        return None
+    # Whoever takes or frees a place holds the act lock, as we do.
+    has_it: UUID = await connection.fetchval(
+        "SELECT id FROM public.connections"
+        " WHERE host = $1 AND repository_prefix = $2 AND revoked_at IS NULL",
+        host,
+        repository_prefix,
+    )
+    return has_it
 
 
 async def set_description(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from control_plane.connection_state import ConnectionState, Draft
+from control_plane.connection_state import ConnectionState, Draft, place_of
 from control_plane.stored_connection import RecordedCheck, StoredConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
@@ -15,10 +15,7 @@ def connection_view(stored: StoredConnection, state: ConnectionState, at: dateti
     serving = state.serving
     document, lone_draft = state.document, None if serving else state.draft
     return {
-        "id": str(state.id),
-        "host": str(document.host) if document else stored.host,
-        "repository_prefix": (prefix_of(document) if document else stored.repository_prefix),
-        "status": state.status.value,
+        **state.name,
         "connected_by": document.connected_by if document else None,
         "connected_at": format_time(document.connected_at) if document else None,
         "approved_by": serving.approved_by if serving else None,
@@ -73,11 +70,11 @@ def _ecr_view(ecr: EcrRole) -> View:
 
 
 def _draft_view(draft: Draft) -> View:
-    document = draft.document
+    host, prefix = place_of(draft.document)
     return {
-        "host": str(document.host),
-        "repository_prefix": prefix_of(document),
-        **document_view(document),
+        "host": host,
+        "repository_prefix": prefix,
+        **document_view(draft.document),
         "fingerprint": draft.fingerprint,
         "by": draft.made_by,
         "at": format_time(draft.made_at),
@@ -109,11 +106,6 @@ def _fingerprint(state: ConnectionState, lone_draft: Draft | None) -> str | None
 def _expiry_problem(state: ConnectionState, at: datetime) -> str | None:
     expires_at = state.serving.expires_at if state.serving else None
     return "the approval has expired" if expires_at and expires_at <= at else None
-
-
-def prefix_of(document: ConnectionDocument) -> str:
-    """Return the prefix as a text, empty for none."""
-    return str(document.repository_prefix) if document.repository_prefix else ""
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -13,8 +13,9 @@ from control_plane.acts import Acts
 from control_plane.clock import Clock
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_request import ConnectionRequest
+from control_plane.connection_state import place_of
 from control_plane.connection_store import insert_connection, set_revoked
-from control_plane.connection_view import View, prefix_of
+from control_plane.connection_view import View
 from control_plane.operators import AuthenticatedOperator
 from control_plane.revision_acts import (
     Revision,
@@ -23,7 +24,7 @@ from control_plane.revision_acts import (
     make_draft,
     require_place,
 )
-from control_plane.revisions import approvable, require_not_revoked
+from control_plane.revisions import approvable, place_taken, require_not_revoked
 from control_plane.sealer import SealedDocument, Sealer
 from control_plane.stored_connection import Action, RecordedCheck, StoredRevision
 from shared.statement import ConnectionRevocation
@@ -53,15 +54,19 @@ class Connections:
                 connection_id, document, request.secret, version=FIRST_REVISION
             )
         revision = Revision(connection_id, FIRST_REVISION, sealed, check)
+        host, prefix = place_of(document)
         async with self._acts.begin() as act:
-            await insert_connection(
+            has_the_place = await insert_connection(
                 act.connection,
                 connection_id=connection_id,
-                host=str(document.host),
-                repository_prefix=prefix_of(document),
+                host=host,
+                repository_prefix=prefix,
                 description=request.description or "",
                 created_at=act.at,
             )
+            if has_the_place is not None:
+                _, state = await self._reader.locked(act, has_the_place)
+                raise place_taken(state)
             await make_draft(act, revision, action=Action.CONNECT)
             return await self._reader.view_within(act, connection_id)
 
@@ -82,7 +87,7 @@ class Connections:
                 approver=actor.name,
                 needs_second=self._second_approver,
             )
-            require_place(stored, draft.document)
+            require_place(stored, state, draft.document)
             await approve_revision(
                 act,
                 state,

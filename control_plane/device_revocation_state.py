@@ -58,14 +58,16 @@ def state_of(belief: Belief) -> DeviceRevocationState:
             return DeviceRevocationState(belief, problem=problem)
 
 
-def liftable(state: DeviceRevocationState, revocation_id: UUID) -> DeviceRevocation:
+def liftable(
+    state: DeviceRevocationState, revocation_id: UUID, target: RevocationTarget
+) -> DeviceRevocation:
     """Return the revocation that may now be lifted; raise `NotFoundError` or `NotBelievedError`.
 
     Only what is believed is lifted: an id in a column could lead to another device.
     """
     if state.problem:
         message = f"{state.problem}; revoke it again, and lift that"
-        raise NotBelievedError(message)
+        raise NotBelievedError(message, {"id": str(revocation_id), **target.view()})
     if state.revocation is None or state.revocation.revocation_id != revocation_id:
         message = "there is no device revocation of this id in force"
         raise NotFoundError(message)
@@ -89,12 +91,9 @@ def revocation_view(revocation: DeviceRevocation) -> View:
 
 def unbelieved_view(stored: StoredDeviceRevocation, problem: str) -> View:
     """Return the view of a row that is not believed: whom it names, and what is wrong."""
-    target = RevocationTarget.of_subject(stored.subject)
     return {
         "id": str(stored.id),
-        "device": target.device,
-        "serial": target.serial,
-        "issuer": target.issuer,
+        **RevocationTarget.of_subject(stored.subject).view(),
         "reason": None,
         "revoked_by": None,
         "revoked_at": None,

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from control_plane.acts import Act, Acts
 from control_plane.belief import Belief
-from control_plane.device_revocation_request import RevocationRequest
+from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
 from control_plane.device_revocation_state import View, liftable, revocation_view, state_of
 from control_plane.device_revocation_store import (
     fetch_device_revocation,
@@ -64,7 +64,9 @@ class DeviceRevocations:
                 message = "there is no device revocation of this id in force"
                 raise NotFoundError(message)
             belief = await act.belief(stored.subject)
-            revocation = liftable(state_of(belief), revocation_id)
+            revocation = liftable(
+                state_of(belief), revocation_id, RevocationTarget.of_subject(stored.subject)
+            )
             lifting = await act.write_statement(
                 belief,
                 lambda generation: DeviceLifting(

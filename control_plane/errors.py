@@ -4,6 +4,8 @@
 anything that an upstream registry said.
 """
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from shared.safe_message import SafeMessage
@@ -79,7 +81,12 @@ class NotFoundError(ControlPlaneError):
 
 
 class ConflictError(ControlPlaneError):
-    """What is there does not allow this now."""
+    """What is there does not allow this now; `conflict` names it, as an answer shows it."""
+
+    def __init__(self, message: str, conflict: Mapping[str, object] | None = None) -> None:
+        """Hold what is in the way."""
+        super().__init__(message)
+        self.conflict = conflict
 
 
 class NotBelievedError(ConflictError):

@@ -95,6 +95,8 @@ def problem_of(error: ControlPlaneError) -> Problem:
             headers["Retry-After"] = str(error.retry_after_seconds)
         case DatabaseUnavailableError():
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        case ConflictError() if error.conflict:
+            members["conflict"] = error.conflict
         case InvalidRequestError():
             members["errors"] = [_field_error(each) for each in error.errors]
             if isinstance(error, CheckFailedError):

@@ -8,8 +8,7 @@ from uuid import UUID
 from attrs import frozen
 
 from control_plane.acts import Act
-from control_plane.connection_state import ConnectionState, Draft
-from control_plane.connection_view import prefix_of
+from control_plane.connection_state import ConnectionState, Draft, place_of
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
 from control_plane.revision_store import insert_revision, next_revision, set_approved, set_draft
 from control_plane.sealer import SealedDocument
@@ -138,11 +137,16 @@ def last_revision_details(stored: StoredConnection, state: ConnectionState) -> d
     return {}
 
 
-def require_place(stored: StoredConnection, document: ConnectionDocument) -> None:
+def require_place(
+    stored: StoredConnection, state: ConnectionState, document: ConnectionDocument
+) -> None:
     """Raise `NotBelievedError` if the row's projections are of another place than the document."""
-    if (stored.host, stored.repository_prefix) != (str(document.host), prefix_of(document)):
-        message = "host or prefix were changed in the database"
-        raise NotBelievedError(message)
+    if (stored.host, stored.repository_prefix) != place_of(document):
+        message = (
+            "host or prefix were changed in the database: revoke the connection, and connect the"
+            " registry again"
+        )
+        raise NotBelievedError(message, state.name)
 
 
 def _require_approvable_size(document: bytes, sealed_secret: bytes | None) -> None:

@@ -17,6 +17,7 @@ from control_plane.connection_state import ConnectionState, Draft, never_served
 from control_plane.errors import ConflictError, NotBelievedError, NotFoundError
 from control_plane.stored_connection import RecordedCheck
 from shared.approved_connection import ApprovedConnection
+from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
 
 
@@ -39,18 +40,19 @@ def approvable(
     what they made.
     """
     require_not_revoked(state)
-    if state.draft is None:
+    draft = state.draft
+    if draft is None:
         if state.problem:
-            raise NotBelievedError(state.problem)
-        message = "nothing waits for approval"
-        raise ConflictError(message)
-    if state.draft.fingerprint != seen_fingerprint:
-        message = "the draft has another fingerprint: look at it again before approving it"
-        raise ConflictError(message)
-    if needs_second and state.draft.made_by == approver:
-        message = "whoever made a draft may not approve it here: a second person is needed"
-        raise ConflictError(message)
-    return state.draft
+            raise _not_believed(state, state.problem)
+        raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
+    made = f"{draft.made_by} made it at {format_time(draft.made_at)}"
+    if draft.fingerprint != seen_fingerprint:
+        message = f"the draft has another fingerprint ({made}): look at it before approving it"
+        raise ConflictError(message, state.name)
+    if needs_second and draft.made_by == approver:
+        message = f"here nobody approves a draft of their own ({made}): another approver does"
+        raise ConflictError(message, state.name)
+    return draft
 
 
 def editable(state: ConnectionState) -> Base:
@@ -63,7 +65,7 @@ def editable(state: ConnectionState) -> Base:
         check = RecordedCheck.of_entry(state.belief.entry)
         serving = state.serving
         return Base(serving.document, serving.fingerprint, check, serving.sealed_secret)
-    raise NotBelievedError(state.problem or "there is no revision to change")
+    raise _not_believed(state, state.problem or "there is no revision to change")
 
 
 def renewable(
@@ -82,21 +84,25 @@ def renewable(
     require_not_revoked(state)
     if needs_second:
         message = f"a second person than {approver} is needed: leave out approve"
-        raise ConflictError(message)
+        raise ConflictError(message, state.name)
     if state.draft_waits:
-        message = "a draft waits beside it: approve or discard that first, or leave out approve"
-        raise ConflictError(message)
+        by = f" of {state.draft.made_by}" if state.draft else ""
+        message = f"a draft waits beside it{by}: approve or discard that, or leave out approve"
+        raise ConflictError(message, state.name)
     if state.problem:
-        raise NotBelievedError(state.problem)
+        raise _not_believed(state, state.problem)
     if state.serving is None:
         message = "nothing is approved yet: leave out approve, and approve the draft"
-        raise ConflictError(message)
+        raise ConflictError(message, state.name)
     if state.serving.expires_at is not None and state.serving.expires_at <= at:
-        message = "the approval has expired: leave out approve, and approve the draft"
-        raise ConflictError(message)
+        message = (
+            f"the approval expired at {format_time(state.serving.expires_at)}: leave out approve,"
+            " and approve the draft"
+        )
+        raise ConflictError(message, state.name)
     if evolve(wished, secret=None) != evolve(state.serving.document, secret=None):
         message = "more than the secret changes: leave out approve, and approve what was seen"
-        raise ConflictError(message)
+        raise ConflictError(message, state.name)
     return state.serving
 
 
@@ -115,9 +121,26 @@ def ends_when_discarded(state: ConnectionState) -> bool:
 
 def require_not_revoked(state: ConnectionState) -> None:
     """Raise `ConflictError` if the connection has ended."""
-    if state.revocation:
-        message = "the connection is revoked, for ever; make a new one"
-        raise ConflictError(message)
-    if state.discarded:
-        message = "the connection's only draft was discarded; make a new one"
-        raise ConflictError(message)
+    if ended := state.revocation:
+        when = f"{ended.revoked_by} revoked it at {format_time(ended.revoked_at)}"
+        message = f"the connection is revoked, for ever ({when}); make a new one"
+        raise ConflictError(message, state.name)
+    if discarded := state.discarded:
+        when = f"{discarded.actor} did at {format_time(discarded.at)}"
+        message = f"the connection's only draft was discarded ({when}); make a new one"
+        raise ConflictError(message, state.name)
+
+
+def place_taken(state: ConnectionState) -> ConflictError:
+    """Return the error of whoever wants to connect a place that a connection has."""
+    place = "/".join(part for part in state.place if part)
+    message = (
+        f"{place} is connected already, as {state.id} ({state.status}): change that connection,"
+        " or revoke it and connect again"
+    )
+    return ConflictError(message, state.name)
+
+
+def _not_believed(state: ConnectionState, problem: str) -> NotBelievedError:
+    message = f"{problem}; revoke the connection, and connect the registry again"
+    return NotBelievedError(message, state.name)

@@ -294,16 +294,17 @@ class ControlPlane:
 
     def run(self, *arguments: str, operator: str | None = None, given: str = "") -> str:
         """Return the standard output of a `control-plane` command as a deployer, or an operator."""
-        environment = {
+        environment = self.shell_settings(operator)
+        return run_control_plane(*arguments, environment=environment, given=given)
+
+    def shell_settings(self, operator: str | None = None) -> dict[str, str]:
+        """Return what a command has in its environment, as a deployer or an operator."""
+        if operator:
+            return {"CONTROL_PLANE_URL": self.url, "CONTROL_PLANE_TOKEN": self.tokens[operator]}
+        return {
             "CONTROL_PLANE_DATABASE_URL": self.database_url,
             "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(self.keys.statement_private),
         }
-        if operator:
-            environment = {
-                "CONTROL_PLANE_URL": self.url,
-                "CONTROL_PLANE_TOKEN": self.tokens[operator],
-            }
-        return run_control_plane(*arguments, environment=environment, given=given)
 
 
 @asynccontextmanager

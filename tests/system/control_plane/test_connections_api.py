@@ -157,5 +157,7 @@ async def test_nobody_approves_what_they_made_where_a_second_is_required(
     await own_plane.restart()
     root, bob = own_plane.client("root"), own_plane.client("bob")
     view = await root.connect(host)
-    await root.approve(view, expect=409)
+    problem = await root.approve(view, expect=409)
+    assert problem["conflict"]["id"] == view["id"]
+    assert "root made it" in problem["detail"]
     assert (await bob.approve(view))["approved_by"] == "bob"
