@@ -1,5 +1,7 @@
 """`control-plane`: the composition of its commands."""
 
+import io
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -41,4 +43,6 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command of this process's arguments."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not every letter
     cli.main(prog_name="control-plane")

@@ -4,6 +4,7 @@ A row that somebody writes into Postgres logs nobody in, and neither does an old
 `belief` holds the statement against the signed audit log.
 """
 
+import difflib
 import hmac
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +14,7 @@ from attrs import frozen
 from control_plane.acts import Act, Acts
 from control_plane.belief import Belief, Evidence, HighestGenerations, believe
 from control_plane.clock import Clock
-from control_plane.database import Database
+from control_plane.database import Database, DatabaseConnection
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
 from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
@@ -175,7 +176,7 @@ class Operators:
         """Return a new token; the one before is worth nothing from now on."""
         async with self._acts.begin() as act:
             belief = await act.belief(operator_subject(name.value))
-            role = Role(_present(belief, name).role)
+            role = Role((await self._present(act, belief, name)).role)
             return await _issue(act, belief, name, role, lifetime, actor)
 
     async def remove(self, name: OperatorName, *, actor: str) -> None:
@@ -183,7 +184,7 @@ class Operators:
         async with self._acts.begin() as act:
             belief = await act.belief(operator_subject(name.value))
             if belief.problem is None:
-                _present(belief, name)
+                await self._present(act, belief, name)
             removal = await act.write_statement(
                 belief,
                 lambda generation: OperatorRemoval(
@@ -198,28 +199,37 @@ class Operators:
                 details={},
             )
 
+    async def _present(self, act: Act, belief: Belief, name: OperatorName) -> Operator:
+        """Return the operator; raise `NotFoundError`, which says whose name is nearly this."""
+        if isinstance(belief.statement, Operator):
+            return belief.statement
+        message = f"there is no operator {name}"
+        if belief.problem:
+            message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
+            raise NotFoundError(message)
+        names = [each.name for each in await _fetch_operators(act.connection, self._verifier)]
+        nearest = difflib.get_close_matches(name.value, names, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "`operators list` shows all"
+        raise NotFoundError(f"{message}; {hint}")
+
     async def list(self) -> list[ListedOperator]:
         """Return the operators, and the rows that pretend to be some."""
         async with self._database.connection() as connection:
-            stored = await fetch_statements_within(connection, "operator")
-            beliefs = [
-                believe(
-                    Evidence(subject, row, await fetch_newest_entry_about(connection, subject)),
-                    self._verifier,
-                )
-                for subject, row in stored.items()
-            ]
-        listed = [_listed(belief) for belief in beliefs]
-        return [operator for operator in listed if operator is not None]
+            return await _fetch_operators(connection, self._verifier)
 
 
-def _present(belief: Belief, name: OperatorName) -> Operator:
-    if isinstance(belief.statement, Operator):
-        return belief.statement
-    message = f"there is no operator {name}"
-    if belief.problem:
-        message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
-    raise NotFoundError(message)
+async def _fetch_operators(
+    connection: DatabaseConnection, verifier: Verifier
+) -> list[ListedOperator]:
+    stored = await fetch_statements_within(connection, "operator")
+    beliefs = [
+        believe(
+            Evidence(subject, row, await fetch_newest_entry_about(connection, subject)), verifier
+        )
+        for subject, row in stored.items()
+    ]
+    listed = [_listed(belief) for belief in beliefs]
+    return [operator for operator in listed if operator is not None]
 
 
 async def _issue(

@@ -11,13 +11,14 @@ import click
 
 from control_plane.audit import MAX_REPORTED_FAULTS, verify_log, walk
 from control_plane.commands.running import command, fail, load_key, say
+from control_plane.commands.usage import Group
 from control_plane.config import AuditSettings
 from control_plane.database import Database
 from control_plane.environment import settings
 from control_plane.signer import Signer, Verifier
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Verify and export the audit log, from the database and with the statement key."""
 

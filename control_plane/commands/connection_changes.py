@@ -8,7 +8,7 @@ from control_plane.api_client import ApiClient, Json
 from control_plane.commands.connection_options import (
     as_json,
     check_first,
-    connection_id,
+    connection_name,
     credential_body,
     credential_options,
     edit_body,
@@ -16,13 +16,16 @@ from control_plane.commands.connection_options import (
     request_body,
     request_options,
 )
-from control_plane.commands.running import command, fail, say, show_view
+from control_plane.commands.named_connection import named_connection
+from control_plane.commands.printing import show_view
+from control_plane.commands.running import command, fail, say
+from control_plane.commands.usage import Command
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
 from shared.upstream.check import Outcome
 
 
-@click.command()
+@click.command(cls=Command)
 @request_options
 @click.option("--description", default="")
 @check_first
@@ -36,7 +39,7 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
     _show_draft(view, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @request_options
 @as_json
 @command
@@ -50,13 +53,13 @@ async def check(*, as_json: bool, **options: Any) -> None:
         fail("the registry did not accept this")
 
 
-@click.command()
-@connection_id
+@click.command(cls=Command)
+@connection_name
 @edit_options
 @check_first
 @as_json
 @command
-async def edit(connection_id: str, *, check: bool, as_json: bool, **options: Any) -> None:
+async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None:
     """Make or change the draft; what serves goes on serving until somebody approved it.
 
     What decides who is shown the secret needs the secret again: --ask-token, --token-stdin or
@@ -66,22 +69,22 @@ async def edit(connection_id: str, *, check: bool, as_json: bool, **options: Any
     if not body:
         raise click.UsageError("nothing to change; see --help")
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
         view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
     _show_draft(view, as_json=as_json)
 
 
-@click.command()
-@connection_id
+@click.command(cls=Command)
+@connection_name
 @credential_options
 @click.option("--approve", is_flag=True, help="Let it serve at once; needs the role approver.")
 @check_first
 @as_json
 @command
-async def rotate(
-    connection_id: str, *, approve: bool, check: bool, as_json: bool, **options: Any
-) -> None:
+async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **options: Any) -> None:
     """Give a new secret; the one before serves until somebody approved the new one."""
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
         present = await api.call("GET", "connections", connection_id)
         body = credential_body(options, (present["draft"] or present)["provider"])
         view = await api.call(
@@ -95,13 +98,14 @@ async def rotate(
     _show_draft(view, as_json=as_json)
 
 
-@click.command()
-@connection_id
+@click.command(cls=Command)
+@connection_name
 @as_json
 @command
-async def discard(connection_id: str, *, as_json: bool) -> None:
+async def discard(name: str, *, as_json: bool) -> None:
     """Discard the draft; a connection that is nothing else ends with it."""
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
         await api.call("DELETE", "connections", connection_id, "draft")
         view = await api.call("GET", "connections", connection_id)
     show_view(view, as_json=as_json)

@@ -5,7 +5,7 @@ by every process of the machine, and stay in a shell's history.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, Final, TypeVar
 
 import click
@@ -13,6 +13,7 @@ import orjson
 
 from control_plane.api_client import Json
 from control_plane.commands.running import fail
+from control_plane.commands.usage import require_no_contradiction
 from shared.connection import Provider
 from shared.sealed_secret import MAX_SECRET_BYTES
 
@@ -26,7 +27,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's 
 check_first = click.option(
     "--check/--no-check", default=True, help="Whether the registry is asked to log in."
 )
-connection_id = click.argument("connection_id", metavar="ID")
+connection_name = click.argument("name", metavar="CONNECTION")
 
 # The lists of a connection: option, field, metavar, what it says, the option that empties it, and
 # what an empty one means.
@@ -38,6 +39,23 @@ _LISTS: Final = (
     ("--auth-realm", "auth_realms", "URL", "A token endpoint that may be logged in to",
      "--no-auth-realms", "the registry's own alone"),
 )  # fmt: skip
+
+
+# What an option is called whose value has another name here.
+_OPTIONS: Final = {
+    "token_stdin": "--token-stdin",
+    "ask_token": "--ask-token",
+    "key_file": "--service-account-key-file",
+    "anonymous": "--anonymous",
+    "username": "--username",
+    "external_id": "--external-id",
+    "no_external_id": "--no-external-id",
+    "ca_certificate": "--ca-certificate",
+    "no_ca_certificate": "--no-ca-certificate",
+    **{field: option for option, field, *_ in _LISTS},
+    **{f"no_{field}": none for _, field, _, _, none, _ in _LISTS},
+}
+_NOT_GIVEN: Final = (None, False, ())
 
 
 def _all_of(options: Sequence[_Decorator[Any]]) -> _Decorator[_Command]:
@@ -129,6 +147,9 @@ credential_options: Final[_Decorator[Any]] = _all_of(_CREDENTIAL)
 
 def request_body(options: dict[str, Any]) -> Json:
     """Return the body of a new connection or a check out of its options."""
+    require_no_contradiction(
+        (*_secret_contradictions(options), _both(options, "external_id", "no_external_id"))
+    )
     provider = options.pop("provider") or _provider_of(options)
     secret = _secret(options, provider=provider, asks=bool(options.get("username")))
     external_id = _external_id(options)
@@ -138,6 +159,14 @@ def request_body(options: dict[str, Any]) -> Json:
 
 def edit_body(options: dict[str, Any]) -> Json:
     """Return the body of an edit: what was not given is not in it."""
+    require_no_contradiction(
+        (
+            *_secret_contradictions(options),
+            _both(options, "external_id", "no_external_id"),
+            _both(options, "ca_certificate", "no_ca_certificate"),
+            *(_both(options, field, f"no_{field}") for _, field, *_ in _LISTS),
+        )
+    )
     asks = options.pop("ask_token") or bool(options.get("username"))
     secret = _secret(options, provider=None, asks=asks)
     external_id = _external_id(options)
@@ -152,8 +181,25 @@ def edit_body(options: dict[str, Any]) -> Json:
 
 def credential_body(options: dict[str, Any], provider: str | None) -> Json:
     """Return the body of a new credential for a connection of this provider."""
+    require_no_contradiction(_secret_contradictions(options))
     secret = _secret(options, provider=provider, asks=provider == Provider.STATIC)
     return {name: value for name, value in options.items() if value} | secret
+
+
+def _secret_contradictions(options: dict[str, Any]) -> Iterator[str | None]:
+    """Yield what is wrong about how the secret is given, and about giving none."""
+    ways = [name for name in ("token_stdin", "ask_token", "key_file") if options.get(name)]
+    if len(ways) > 1:
+        yield f"give one of {', '.join(_OPTIONS[name] for name in ways)}"
+    for name in ("username", *ways):
+        yield _both(options, "anonymous", name)
+
+
+def _both(options: dict[str, Any], one: str, other: str) -> str | None:
+    """Return what is wrong where options are given that contradict one another."""
+    if options.get(one) in _NOT_GIVEN or options.get(other) in _NOT_GIVEN:
+        return None
+    return f"give {_OPTIONS[one]} or {_OPTIONS[other]}, not both"
 
 
 def _provider_of(options: dict[str, Any]) -> str:
@@ -164,8 +210,6 @@ def _provider_of(options: dict[str, Any]) -> str:
 
 def _external_id(options: dict[str, Any]) -> Json:
     given, none = options.pop("external_id"), options.pop("no_external_id")
-    if given is not None and none:
-        raise click.UsageError("give --external-id or --no-external-id")
     if none:
         return {"external_id": None}
     return {} if given is None else {"external_id": given}
@@ -178,8 +222,6 @@ def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Jso
     if key_file is None and provider == Provider.GOOGLE_SERVICE_ACCOUNT:
         key_file = sys.stdin.buffer
     if key_file is not None:
-        if from_stdin:
-            raise click.UsageError("give --token-stdin or --service-account-key-file")
         return {"service_account_key": _key(key_file)}
     if from_stdin:
         return {"token": _token()}

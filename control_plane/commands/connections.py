@@ -5,15 +5,21 @@ import orjson
 
 from control_plane.api_client import ApiClient, Json
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
-from control_plane.commands.connection_options import as_json, connection_id
-from control_plane.commands.running import command, fail, print_table, say, show_view
+from control_plane.commands.connection_list import print_connections
+from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.named_connection import named_connection
+from control_plane.commands.printing import print_fields, print_json, show_view, wide
+from control_plane.commands.running import command, fail, say
+from control_plane.commands.usage import Group
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
 
 
-@click.group()
+@click.group(cls=Group)
 def connections() -> None:
     """Connect, list, show, approve, edit, revoke and check registries, through the API.
+
+    A CONNECTION is named by its id, an unambiguous beginning of that, or HOST[/PREFIX].
 
     Settings: CONTROL_PLANE_URL, CONTROL_PLANE_TOKEN, CONTROL_PLANE_CA_FILE.
     """
@@ -24,53 +30,54 @@ for changing in (add, check, edit, rotate, discard):
 
 
 @connections.command("list")
+@wide
 @as_json
 @command
-async def list_connections(*, as_json: bool) -> None:
+async def list_connections(*, wide: bool, as_json: bool) -> None:
     """List every connection, the revoked ones too."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         items = await api.items("connections")
     if as_json:
-        click.echo(orjson.dumps(items))
-        return
-    columns = ("id", "host", "prefix", "status", "as", "connected by", "approved by", "problem")
-    print_table(columns, (_row(view) for view in items))
+        print_json(items)
+    else:
+        print_connections(items, wide=wide)
 
 
 @connections.command()
-@connection_id
+@connection_name
 @as_json
 @command
-async def show(connection_id: str, *, as_json: bool) -> None:
+async def show(name: str, *, as_json: bool) -> None:
     """Show what an approver sees of a connection."""
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name, reading=True)
         show_view(await api.call("GET", "connections", connection_id), as_json=as_json)
 
 
 @connections.command()
-@connection_id
+@connection_name
 @click.option("--fingerprint", required=True, help="Of the draft, as `show` printed it.")
 @click.option("--expires-at", help="When the approval ends, as 2030-01-31T12:00:00Z.")
 @as_json
 @command
-async def approve(
-    connection_id: str, fingerprint: str, expires_at: str | None, *, as_json: bool
-) -> None:
+async def approve(name: str, fingerprint: str, expires_at: str | None, *, as_json: bool) -> None:
     """Let the draft that was seen serve."""
     body = {"fingerprint": fingerprint} | ({"expires_at": expires_at} if expires_at else {})
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
         view = await api.call("POST", "connections", connection_id, "approve", body=body)
     show_view(view, as_json=as_json)
 
 
 @connections.command()
-@connection_id
+@connection_name
 @click.option("--reason", default="")
 @as_json
 @command
-async def revoke(connection_id: str, reason: str, *, as_json: bool) -> None:
+async def revoke(name: str, reason: str, *, as_json: bool) -> None:
     """End a connection for ever; devices are refused at once."""
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
         view = await api.call(
             "POST", "connections", connection_id, "revoke", body={"reason": reason}
         )
@@ -78,7 +85,7 @@ async def revoke(connection_id: str, reason: str, *, as_json: bool) -> None:
 
 
 @connections.command()
-@connection_id
+@connection_name
 @click.option(
     "--policy",
     type=click.Choice(["trust", "permissions"]),
@@ -86,12 +93,13 @@ async def revoke(connection_id: str, reason: str, *, as_json: bool) -> None:
 )
 @as_json
 @command
-async def grant(connection_id: str, policy: str | None, *, as_json: bool) -> None:
+async def grant(name: str, policy: str | None, *, as_json: bool) -> None:
     """Show what to grant in the customer's cloud: ECR's two policies, or Google's roles."""
     async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name, reading=True)
         answer = await api.call("GET", "connections", connection_id, "grant")
     if as_json:
-        click.echo(orjson.dumps(answer))
+        print_json(answer)
     elif policy is None:
         _show_grant(answer)
     elif f"{policy}_policy" in answer:
@@ -103,10 +111,10 @@ async def grant(connection_id: str, policy: str | None, *, as_json: bool) -> Non
 
 
 def _show_grant(answer: Json) -> None:
-    """Print a table, and each policy below it as it is pasted."""
+    """Print what is granted to whom, and each policy below it as it is pasted."""
     policies = {name: value for name, value in answer.items() if name.endswith("_policy")}
     rest = answer.keys() - policies.keys() - {"notes"}
-    show_view({name: answer[name] for name in answer if name in rest}, as_json=False)
+    print_fields({name: answer[name] for name in answer if name in rest})
     for name, policy in policies.items():
         click.echo(f"\n{name.replace('_', ' ').capitalize()}:")
         _show_policy(policy)
@@ -114,25 +122,3 @@ def _show_grant(answer: Json) -> None:
 
 def _show_policy(policy: Json) -> None:
     click.echo(orjson.dumps(policy, option=orjson.OPT_INDENT_2))
-
-
-def _row(view: Json) -> tuple[str | None, ...]:
-    return (
-        view["id"],
-        view["host"],
-        view["repository_prefix"],
-        view["status"] + (" + draft" if view["draft"] else ""),
-        _identity(view),
-        view["connected_by"],
-        view["approved_by"],
-        view["problem"],
-    )
-
-
-def _identity(view: Json) -> str | None:
-    """Return as whom the registry is asked."""
-    if view["google"]:
-        return str(view["google"]["client_email"])
-    if view["ecr"]:
-        return str(view["ecr"]["role_arn"])
-    return "anonymous" if view["anonymous"] else view["username"]

@@ -1,20 +1,19 @@
 """`control-plane devices`: revoking devices and lifting that, from a shell, through the API."""
 
-from typing import Final
-
 import click
-import orjson
 
 from control_plane.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json
-from control_plane.commands.running import command, print_table, say, show_view
+from control_plane.commands.named_revocation import PATH, named_revocation
+from control_plane.commands.printing import print_json, show_view, wide
+from control_plane.commands.revocation_list import print_revocations
+from control_plane.commands.running import command, say
+from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
 
-_PATH: Final = "device-revocations"
 
-
-@click.group()
+@click.group(cls=Group)
 def devices() -> None:
     """Revoke devices, list the revocations in force, and lift them, through the API.
 
@@ -37,12 +36,16 @@ async def revoke(
     New requests are refused and running streams cut within a second. What is revoked already
     stays as it was.
     """
-    if (device is None) == (serial is None):
-        raise click.UsageError("give a DEVICE or --serial")
+    require_no_contradiction(
+        (
+            "give a DEVICE or --serial" if (device is None) == (serial is None) else None,
+            "give --issuer with --serial" if issuer is not None and serial is None else None,
+        )
+    )
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        view = await api.call("POST", _PATH, body=body)
+        view = await api.call("POST", PATH, body=body)
     show_view(view, as_json=as_json)
 
 
@@ -50,36 +53,41 @@ async def revoke(
 @click.argument("device", required=False)
 @click.option("--serial", help="Of one certificate, as it was revoked.")
 @click.option("--issuer", help="With --serial.")
+@wide
 @as_json
 @command
 async def list_revocations(
-    device: str | None, serial: str | None, issuer: str | None, *, as_json: bool
+    device: str | None, serial: str | None, issuer: str | None, *, wide: bool, as_json: bool
 ) -> None:
     """List every revocation in force, or the one of a DEVICE or certificate."""
+    require_no_contradiction(
+        (
+            "give a DEVICE or --serial" if device is not None and serial is not None else None,
+            "give --issuer with --serial" if issuer is not None and serial is None else None,
+        )
+    )
     about = {"device": device, "serial": serial, "issuer": issuer}
     query = {name: value for name, value in about.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        items = await api.items(_PATH, query=query)
+        items = await api.items(PATH, query=query)
     if as_json:
-        click.echo(orjson.dumps(items))
-        return
-    columns = ("id", "device", "serial", "issuer", "revoked by", "at", "reason", "problem")
-    print_table(columns, (_row(view) for view in items))
+        print_json(items)
+    else:
+        print_revocations(items, wide=wide, whole_ids=bool(query))
 
 
 @devices.command()
-@click.argument("revocation_id", metavar="ID")
+@click.argument("revocation", metavar="REVOCATION")
 @as_json
 @command
-async def lift(revocation_id: str, *, as_json: bool) -> None:
-    """Serve a device again: lift the revocation of this ID."""
+async def lift(revocation: str, *, as_json: bool) -> None:
+    """Serve a device again: lift the REVOCATION.
+
+    It is named by its id, an unambiguous beginning of that, the device, or serial:HEX.
+    """
     async with ApiClient.open(settings(ClientSettings)) as api:
-        view = await api.call("GET", _PATH, revocation_id)
-        await api.call("DELETE", _PATH, revocation_id)
+        revocation_id = await named_revocation(api, revocation)
+        view = await api.call("GET", PATH, revocation_id)
+        await api.call("DELETE", PATH, revocation_id)
     show_view(view, as_json=as_json)
     say("This revocation is lifted.")
-
-
-def _row(view: Json) -> tuple[str | None, ...]:
-    names = ("id", "device", "serial", "issuer", "revoked_by", "revoked_at", "reason", "problem")
-    return tuple(view[name] for name in names)

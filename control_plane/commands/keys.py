@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from control_plane.commands.running import fail, say
+from control_plane.commands.usage import Command
 from shared.keys import key_id, private_pem, public_pem
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--out",
     "folder",

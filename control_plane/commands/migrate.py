@@ -5,6 +5,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.commands.running import command, fail, say
+from control_plane.commands.usage import Command
 from control_plane.config import MigrateSettings
 from control_plane.environment import settings
 from control_plane.migrate import migrate as migrate_database
@@ -18,7 +19,7 @@ _ALWAYS = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @command
 async def migrate() -> None:
     """Bring the database to the current schema, and state the group roles' grants.

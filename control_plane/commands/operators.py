@@ -1,18 +1,20 @@
 """`control-plane operators`: who may call the API. Needs the database and the statement key."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import click
-import orjson
 
 from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.commands.running import command, load_signer, print_table, say, shell_actor
+from control_plane.commands.columns import Column
+from control_plane.commands.printing import print_json, print_list, wide
+from control_plane.commands.running import command, load_signer, say, shell_actor
+from control_plane.commands.usage import Group
 from control_plane.config import OperatorsSettings
 from control_plane.database import Database
 from control_plane.environment import settings
@@ -65,7 +67,7 @@ _expires = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def operators() -> None:
     """Add, list, rotate and remove those who may call the API."""
 
@@ -102,17 +104,28 @@ async def remove(name: OperatorName) -> None:
 
 
 @operators.command("list")
+@wide
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @command
-async def list_operators(*, as_json: bool) -> None:
+async def list_operators(*, wide: bool, as_json: bool) -> None:
     """Show who may call, and rows in the database that are not believed."""
     async with _operators() as store:
         listed = await store.list()
+    views = [_view(operator) for operator in listed]
     if as_json:
-        click.echo(orjson.dumps([_view(operator) for operator in listed]))
-        return
-    columns = ("name", "role", "issued by", "issued", "expires", "problem")
-    print_table(columns, (_view(operator).values() for operator in listed))
+        print_json(views)
+    else:
+        _print_operators(views, wide=wide)
+
+
+def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -> None:
+    columns = {"name": Column("NAME"), "role": Column("ROLE"), "expires_at": Column("EXPIRES")}
+    if wide:
+        columns |= {"issued_by": Column("ISSUED BY"), "issued_at": Column("ISSUED")}
+    if any(view["problem"] for view in views):
+        columns["problem"] = Column("PROBLEM", least=12)
+    rows = [[view[name] for name in columns] for view in views]
+    print_list([*columns.values()], rows, nothing="There are no operators.", wide=wide)
 
 
 def _print(token: OperatorToken) -> None:

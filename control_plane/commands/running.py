@@ -4,15 +4,13 @@ import asyncio
 import functools
 import os
 import pwd
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
-import orjson
-from rich.console import Console
-from rich.table import Table
 
+from control_plane.commands.columns import one_line
 from control_plane.config import PREFIX
 from control_plane.errors import ControlPlaneError
 from control_plane.signer import Signer
@@ -67,32 +65,10 @@ def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:
     )
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table for people; a value that is too wide is folded, never cut: ids are copied."""
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(markup=False, highlight=False).print(table)
-
-
-def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print an object of the API: its JSON, or a table of what it says."""
-    if as_json:
-        click.echo(orjson.dumps(view))
-        return
-    shown = {name: value for name, value in view.items() if value not in (None, [], "")}
-    texts = (
-        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
-        for name, value in shown.items()
-    )
-    print_table(("field", "value"), texts)
-
-
 def say(words: str) -> None:
-    """Print words for people, on standard error."""
-    click.echo(words, err=True)
+    """Print words for people, on standard error; nothing in them steers a terminal."""
+    for line in words.split("\n"):
+        click.echo(one_line(line), err=True)
 
 
 def fail(words: str) -> NoReturn:

@@ -13,6 +13,7 @@ from control_plane.belief import HighestGenerations
 from control_plane.checks import Checks
 from control_plane.clock import now
 from control_plane.commands.running import fail, load_key, load_signer
+from control_plane.commands.usage import Command
 from control_plane.config import ServeSettings
 from control_plane.connection_edits import ConnectionEdits
 from control_plane.connection_reader import ConnectionReader
@@ -43,7 +44,7 @@ from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndp
 _log = get_logger(__name__)
 
 
-@click.command()
+@click.command(cls=Command)
 def serve() -> None:
     """Answer the admin API until SIGTERM or SIGINT."""
     try:

@@ -1,0 +1,67 @@
+"""Columns as `kubectl get` prints them: an upper-case header and one line a row. Pure.
+
+Nothing is ever folded. Where the lines are bounded by a terminal's width, columns that may be
+cut are, from the last to the first; an id never is. Widths are those of a terminal's cells, where
+a Chinese letter takes two and a combining accent none.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from attrs import frozen
+from rich.cells import cell_len, set_cell_size
+
+GAP: Final = "  "
+NOTHING: Final = "-"  # a cell is never empty, so that a row splits into its columns
+CUT: Final = "…"
+
+
+@frozen
+class Column:
+    """A column's header, and to how many cells it may be cut; None: it never is."""
+
+    header: str
+    least: int | None = None
+
+
+def lines(
+    columns: Sequence[Column], rows: Iterable[Iterable[object]], width: int | None
+) -> Iterator[str]:
+    """Yield the header and the rows; a width of None bounds nothing."""
+    cells = [[column.header for column in columns]]
+    cells += ([_cell(value) for value in row] for row in rows)
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    if width is not None:
+        widths = _fitted(widths, columns, width)
+    for row in cells:
+        *before, last = (_cut(cell, widths[at]) for at, cell in enumerate(row))
+        padded = (cell + " " * (widths[at] - cell_len(cell)) for at, cell in enumerate(before))
+        yield GAP.join([*padded, last])
+
+
+def one_line(text: str) -> str:
+    """Return a text with what could steer a terminal, or lie to its reader, as an escape."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def _cell(value: object) -> str:
+    return NOTHING if value is None or value == "" else one_line(str(value))
+
+
+def _fitted(widths: list[int], columns: Sequence[Column], width: int) -> list[int]:
+    """Return widths whose sum fits, where the columns allow it."""
+    fitted = [*widths]
+    for at in reversed(range(len(columns))):
+        least = columns[at].least
+        over = sum(fitted) + len(GAP) * (len(fitted) - 1) - width
+        if least is not None and over > 0:
+            fitted[at] = max(min(least, fitted[at]), fitted[at] - over)
+    return fitted
+
+
+def _cut(cell: str, width: int) -> str:
+    if cell_len(cell) <= width:
+        return cell
+    return set_cell_size(cell, width - cell_len(CUT)).rstrip() + CUT

@@ -1,0 +1,81 @@
+"""Connections one a line: as they are listed, and as candidates for a name that fits several."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from control_plane.api_client import Json
+from control_plane.commands.columns import Column, lines
+from control_plane.commands.printing import print_list, terminal_width
+from control_plane.commands.short_ids import short_ids
+
+_REGISTRY: Final = Column("REGISTRY", least=16)
+_AS: Final = Column("AS", least=4)  # the longest hosts that people have (ECR) leave no more
+_PROBLEM: Final = Column("PROBLEM", least=12)
+_NARROW: Final = (Column("ID"), _REGISTRY, Column("STATUS"), _AS)
+_WIDE: Final = (
+    *_NARROW,
+    Column("PROVIDER"),
+    Column("CONNECTED BY"),
+    Column("CONNECTED"),
+    Column("APPROVED BY"),
+    Column("APPROVED"),
+    Column("EXPIRES"),
+    Column("DESCRIPTION"),
+)
+
+
+def print_connections(views: Sequence[Json], *, wide: bool) -> None:
+    """Print all connections that there are."""
+    columns = _with_problem(_WIDE if wide else _NARROW, views)
+    print_list(
+        columns,
+        [*_rows(views, columns, whole_ids=wide)],
+        nothing="There are no connections.",
+        wide=wide,
+    )
+
+
+def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
+    """Yield a line for each connection that a name may mean; ids are whole."""
+    columns = _with_problem(_NARROW, views)
+    return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
+
+
+def place_of(view: Json) -> str:
+    """Return `host` or `host/prefix`, as it is typed."""
+    return "/".join(part for part in (view["host"], view["repository_prefix"]) if part)
+
+
+def identity_of(view: Json) -> str | None:
+    """Return as whom the registry is asked."""
+    if view["google"]:
+        return str(view["google"]["client_email"])
+    if view["ecr"]:
+        return str(view["ecr"]["role_arn"])
+    return "anonymous" if view["anonymous"] else view["username"]
+
+
+def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
+    return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
+
+
+def _rows(
+    views: Sequence[Json], columns: Sequence[Column], *, whole_ids: bool
+) -> Iterator[list[object]]:
+    ids = {} if whole_ids else short_ids([view["id"] for view in views])
+    for view in views:
+        cells = {
+            "ID": ids.get(view["id"], view["id"]),
+            "REGISTRY": place_of(view),
+            "STATUS": view["status"] + ("+draft" if view["draft"] else ""),
+            "AS": identity_of(view),
+            "PROVIDER": view["provider"],
+            "CONNECTED BY": view["connected_by"],
+            "CONNECTED": view["connected_at"],
+            "APPROVED BY": view["approved_by"],
+            "APPROVED": view["approved_at"],
+            "EXPIRES": view["expires_at"],
+            "DESCRIPTION": view["description"],
+            "PROBLEM": view["problem"],
+        }
+        yield [cells[column.header] for column in columns]

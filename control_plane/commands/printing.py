@@ -1,0 +1,77 @@
+"""How results are printed: lists, single things and JSON, for people and for programs.
+
+To a terminal a list's lines are cut to its width; elsewhere, and with `--wide`, nothing is cut.
+`COLUMNS` counts as a terminal's width, as it does for other programs.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any, Final
+
+import click
+import orjson
+
+from control_plane.commands.columns import Column, lines, one_line
+from control_plane.commands.running import say
+
+_INDENT: Final = "  "
+
+wide = click.option("--wide", is_flag=True, help="More columns, and nothing is cut.")
+
+
+def print_json(value: object) -> None:
+    """Print JSON on one line, as the API has it."""
+    click.echo(orjson.dumps(value))
+
+
+def print_list(
+    columns: Sequence[Column], rows: Sequence[Iterable[object]], *, nothing: str, wide: bool
+) -> None:
+    """Print one line a row; say `nothing` where there is none."""
+    if not rows:
+        say(nothing)
+        return
+    for line in lines(columns, rows, None if wide else terminal_width()):
+        click.echo(line)
+
+
+def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print an object of the API: its JSON, or what it says."""
+    if as_json:
+        print_json(view)
+    else:
+        print_fields(view)
+
+
+def print_fields(view: Mapping[str, Any]) -> None:
+    """Print each field that says something with its name, a value of several lines below it."""
+    shown = {name: value for name, value in view.items() if value not in (None, [], "", {})}
+    width = max((len(name) for name in shown), default=0) + len(":")
+    for name, value in shown.items():
+        for label, line in zip(chain([f"{name}:"], repeat("")), _texts(value), strict=False):
+            click.echo(f"{label:<{width}}{_INDENT}{line}")
+
+
+def terminal_width() -> int | None:
+    """Return how many cells a line of standard output has; None where that is no terminal."""
+    return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def _texts(value: object) -> list[str]:
+    """Return the lines of a value, one at least; none of them steers a terminal."""
+    match value:
+        case str():
+            return [one_line(line) for line in value.splitlines()] or [""]
+        case list():
+            return [line for item in value for line in _texts(item)] or [""]
+        case dict():
+            return [line for name, item in value.items() for line in _named(name, item)] or [""]
+        case _:
+            return [orjson.dumps(value).decode()]
+
+
+def _named(name: str, value: object) -> Iterator[str]:
+    first, *more = _texts(value)
+    yield f"{name}: {first}"
+    yield from (_INDENT + line for line in more)

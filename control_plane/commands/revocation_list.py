@@ -1,0 +1,53 @@
+"""Device revocations one a line: as they are listed, and as candidates for a name."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from control_plane.api_client import Json
+from control_plane.commands.columns import Column, lines
+from control_plane.commands.printing import print_list, terminal_width
+from control_plane.commands.short_ids import short_ids
+
+SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon there
+
+_NARROW: Final = (Column("ID"), Column("DEVICE", least=24), Column("REVOKED BY"))
+_WIDE: Final = (*_NARROW, Column("REVOKED"), Column("ISSUER"), Column("REASON"))
+_PROBLEM: Final = Column("PROBLEM", least=12)
+
+
+def print_revocations(views: Sequence[Json], *, wide: bool, whole_ids: bool) -> None:
+    """Print revocations; ids are short where the list holds all that are in force."""
+    columns = _with_problem(_WIDE if wide else _NARROW, views)
+    print_list(
+        columns,
+        [*_rows(views, columns, whole_ids=whole_ids or wide)],
+        nothing="No such revocation is in force.",
+        wide=wide,
+    )
+
+
+def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
+    """Yield a line for each revocation that a name may mean; ids are whole."""
+    columns = _with_problem((*_NARROW, Column("ISSUER")), views)
+    return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
+
+
+def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
+    return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
+
+
+def _rows(
+    views: Sequence[Json], columns: Sequence[Column], *, whole_ids: bool
+) -> Iterator[list[object]]:
+    ids = {} if whole_ids else short_ids([view["id"] for view in views])
+    for view in views:
+        cells = {
+            "ID": ids.get(view["id"], view["id"]),
+            "DEVICE": view["device"] or f"{SERIAL_PREFIX}{view['serial']}",
+            "REVOKED BY": view["revoked_by"],
+            "REVOKED": view["revoked_at"],
+            "ISSUER": view["issuer"],
+            "REASON": view["reason"],
+            "PROBLEM": view["problem"],
+        }
+        yield [cells[column.header] for column in columns]

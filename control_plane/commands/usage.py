@@ -1,0 +1,41 @@
+"""Commands that name everything that is wrong with a call at once, as the settings do."""
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+
+class Command(click.Command):
+    """A command whose wrong options and arguments are all named, not only the first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments in; raise `click.UsageError` with every wrong one."""
+        given = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter:  # of an option that is missing, too
+            problems = [*self._problems(ctx, given)]
+        raise click.UsageError("\n".join(problems), ctx)
+
+    def _problems(self, ctx: click.Context, given: list[str]) -> Iterator[str]:
+        options, rest, _ = self.make_parser(ctx).parse_args(args=given)
+        for parameter in self.get_params(ctx):
+            try:
+                parameter.process_value(ctx, parameter.consume_value(ctx, options)[0])
+            except click.BadParameter as error:
+                error.ctx, error.param = ctx, parameter
+                yield error.format_message()
+        if rest:
+            yield f"Got unexpected extra arguments ({' '.join(map(str, rest))})"
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def require_no_contradiction(problems: Iterable[str | None]) -> None:
+    """Raise `click.UsageError` with every problem that there is."""
+    if found := [problem for problem in problems if problem]:
+        raise click.UsageError("\n".join(found))

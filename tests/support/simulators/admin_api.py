@@ -1,0 +1,87 @@
+"""The admin API's connection list, of any rows that a test makes up, on a real socket.
+
+For what a real control plane would take too long to make (ten thousand connections) or never
+makes (two ids that begin alike). Pages and filters are those of `openapi.json`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from attrs import define, field
+
+from deploy.dev.processes import free_port
+
+TOKEN = "rfo_alice." + "x" * 43  # of an operator's form; here anybody is let in
+
+Json = dict[str, Any]
+
+NOTHING: Json = {
+    "repository_prefix": "",
+    "status": "approved",
+    "draft": None,
+    "google": None,
+    "ecr": None,
+    "username": None,
+    "anonymous": True,
+    "provider": "static",
+    "connected_by": "alice",
+    "connected_at": "2026-11-29T00:00:00.000Z",
+    "approved_by": "bob",
+    "approved_at": "2026-11-29T00:00:00.000Z",
+    "expires_at": None,
+    "description": "",
+    "problem": None,
+    "ca_certificate": None,
+}
+
+
+@define
+class AdminApi:
+    """A server that answers with these views, and notes how many items each page was asked for."""
+
+    views: Sequence[Json]
+    port: int = 0
+    limits: list[int] = field(factory=list)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a command has in its environment."""
+        return {
+            "CONTROL_PLANE_URL": f"http://127.0.0.1:{self.port}",
+            "CONTROL_PLANE_TOKEN": TOKEN,
+        }
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, views: Sequence[Json]) -> AsyncIterator["AdminApi"]:
+        """Yield a server of these views, completed by `NOTHING`."""
+        simulated = cls([NOTHING | view for view in views], free_port())
+        app = web.Application()
+        app.router.add_get("/v1/connections", simulated._list)
+        app.router.add_get("/v1/connections/{id}", simulated._show)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", simulated.port).start()
+        try:
+            yield simulated
+        finally:
+            await runner.cleanup()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        query = request.query
+        found = [
+            view
+            for view in self.views
+            if view["host"] == query.get("host", view["host"])
+            and view["id"].startswith(query.get("id", ""))
+        ]
+        limit, start = int(query.get("limit", "50")), int(query.get("cursor", "0"))
+        self.limits.append(limit)
+        following = str(start + limit) if len(found) > start + limit else None
+        return web.json_response({"items": found[start : start + limit], "next_cursor": following})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        return web.json_response(next(view for view in self.views if view["id"] == wanted))
