@@ -13,7 +13,7 @@ from control_plane.connection_fields import parse_fingerprint, parse_reason
 from control_plane.connection_filter import read_filter
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_request import ConnectionRequest, parse_connection_request
-from control_plane.connections import Connections
+from control_plane.connections import ApprovalEnd, Connections
 from control_plane.field_reader import FieldReader
 from control_plane.http_call import Call, json_response
 from control_plane.http_route import Route
@@ -82,16 +82,17 @@ class ConnectionRoutes:
         return json_response(await self.reader.show(call.connection_id))
 
     async def approve(self, call: Call) -> web.Response:
-        """Approve the draft that was seen."""
+        """Approve the draft that was seen, or what serves once more."""
         with call.query().finishing_with_body():
             fields = FieldReader(await call.body())
             fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
             expires_at = fields.text("expires_at", self._parse_future)
+            end = ApprovalEnd(expires_at, is_said=fields.given("expires_at"))
             fields.finish()
         if fingerprint is None:
             raise AssertionError("a missing fingerprint is an error")
         view = await self.connections.approve(
-            call.connection_id, fingerprint, expires_at=expires_at, actor=call.operator
+            call.connection_id, fingerprint, end=end, actor=call.operator
         )
         return json_response(view)
 

@@ -23,13 +23,27 @@ from control_plane.revision_acts import (
     last_revision_details,
     make_draft,
     require_place,
+    revision_of,
 )
-from control_plane.revisions import approvable, place_taken, require_not_revoked
+from control_plane.revisions import (
+    approvable,
+    place_taken,
+    require_end_said,
+    require_not_revoked,
+)
 from control_plane.sealer import SealedDocument, Sealer
-from control_plane.stored_connection import Action, RecordedCheck, StoredRevision
+from control_plane.stored_connection import Action, RecordedCheck
 from shared.statement import ConnectionRevocation
 
 FIRST_REVISION: Final = 1
+
+
+@frozen
+class ApprovalEnd:
+    """When an approval ends; `at` is None for never. Not said: never, unless one ends already."""
+
+    at: datetime | None = None
+    is_said: bool = False
 
 
 @frozen
@@ -75,27 +89,29 @@ class Connections:
         connection_id: UUID,
         seen_fingerprint: str,
         *,
-        expires_at: datetime | None,
+        end: ApprovalEnd,
         actor: AuthenticatedOperator,
     ) -> View:
-        """Let the draft serve, in place of what serves now."""
+        """Let the draft serve, in place of what serves now; or approve that once more."""
         async with self._acts.begin() as act:
             stored, state = await self._reader.locked(act, connection_id)
-            draft = approvable(
+            found = approvable(
                 state,
                 seen_fingerprint=seen_fingerprint,
                 approver=actor.name,
                 needs_second=self._second_approver,
             )
-            require_place(stored, state, draft.document)
+            require_place(stored, state, found.document)
+            require_end_said(state, says_end=end.is_said)
+            revision, check = revision_of(state, found)
             await approve_revision(
                 act,
                 state,
-                StoredRevision(draft.number, draft.stored_document, draft.sealed_secret),
+                revision,
                 actor=actor.name,
-                expires_at=expires_at,
+                expires_at=end.at,
                 action=Action.APPROVE,
-                check=draft.check,
+                check=check,
             )
             return await self._reader.view_within(act, connection_id)
 

@@ -18,6 +18,7 @@ from control_plane.stored_connection import (
     StoredConnection,
     StoredRevision,
 )
+from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
 from shared.connection import ConnectionDocument, fingerprint
 from shared.statement import ConnectionApproval, connection_subject
@@ -111,6 +112,20 @@ async def approve_revision(
         about_generation=approval.generation,
         details=_details(stored.number, approval.fingerprint, check),
     )
+
+
+def revision_of(
+    state: ConnectionState, found: Draft | ApprovedConnection
+) -> tuple[StoredRevision, RecordedCheck]:
+    """Return the stored revision of a draft or of what serves, and what its registry said."""
+    if isinstance(found, Draft):
+        return StoredRevision(found.number, found.stored_document, found.sealed_secret), found.check
+    approval, entry = state.belief.statement, state.belief.entry
+    if not isinstance(approval, ConnectionApproval) or entry is None:
+        raise AssertionError("what serves was approved, by an act of the signed log")
+    number = int(entry.details["revision"])
+    revision = StoredRevision(number, approval.document.encode(), approval.sealed_secret)
+    return revision, RecordedCheck.of_entry(entry)
 
 
 async def next_number(act: Act, state: ConnectionState) -> int:

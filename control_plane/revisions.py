@@ -3,6 +3,7 @@
 A connection has at most one approved revision, which serves, and at most one draft.
 
     (none) --connect--> draft --approve--> approved --draft--> approved + draft --approve--> ...
+    approved --approve--> approved: what serves is approved once more, with an end of its own
     approved --rotate--> approved: a new secret under the approval that is there
     approved + draft --discard--> approved
     a lone draft --discard--> discarded, which is revoked without ever having served
@@ -14,7 +15,13 @@ from datetime import datetime
 from attrs import evolve, field, frozen
 
 from control_plane.connection_state import ConnectionState, Draft, never_served
-from control_plane.errors import ConflictError, NotBelievedError, NotFoundError
+from control_plane.errors import (
+    ConflictError,
+    FieldError,
+    InvalidRequestError,
+    NotBelievedError,
+    NotFoundError,
+)
 from control_plane.stored_connection import RecordedCheck
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time
@@ -33,26 +40,47 @@ class Base:
 
 def approvable(
     state: ConnectionState, *, seen_fingerprint: str, approver: str, needs_second: bool
-) -> Draft:
-    """Return the draft that may now be approved, or raise `ConflictError`.
+) -> Draft | ApprovedConnection:
+    """Return what may now be approved: the draft, or without one what serves, once more.
 
     What was seen is what is approved; a revocation is final; with `needs_second` nobody approves
-    what they made.
+    what they made. Raises `ConflictError`.
     """
     require_not_revoked(state)
-    draft = state.draft
-    if draft is None:
-        if state.problem:
-            raise _not_believed(state, state.problem)
+    if state.problem and state.draft is None:
+        raise _not_believed(state, state.problem)
+    if state.draft is not None:
+        draft, by, at = state.draft, state.draft.made_by, state.draft.made_at
+        found: Draft | ApprovedConnection = draft
+        what = "the draft"
+    elif state.serving is not None:
+        by, at = state.serving.document.connected_by, state.serving.document.connected_at
+        found = state.serving
+        what = "nothing waits for approval, and what serves"
+    else:
         raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
-    made = f"{draft.made_by} made it at {format_time(draft.made_at)}"
-    if draft.fingerprint != seen_fingerprint:
-        message = f"the draft has another fingerprint ({made}): look at it before approving it"
+    made = f"{by} made it at {format_time(at)}"
+    if found.fingerprint != seen_fingerprint:
+        message = f"{what} has another fingerprint ({made}): look at it before approving it"
         raise ConflictError(message, state.name)
-    if needs_second and draft.made_by == approver:
+    if needs_second and by == approver:
         message = f"here nobody approves a draft of their own ({made}): another approver does"
         raise ConflictError(message, state.name)
-    return draft
+    return found
+
+
+def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
+    """Raise `InvalidRequestError` where an approval would silently drop the end of the present one.
+
+    Whoever approves says when it ends: at a time, or never.
+    """
+    if says_end or state.serving is None or state.serving.expires_at is None:
+        return
+    detail = (
+        f"the present approval ends at {format_time(state.serving.expires_at)}: say when this one"
+        " does, a time or null for never"
+    )
+    raise InvalidRequestError((FieldError("/expires_at", detail),))
 
 
 def editable(state: ConnectionState) -> Base:

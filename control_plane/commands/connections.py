@@ -4,6 +4,7 @@ import click
 import orjson
 
 from control_plane.api_client import ApiClient, Json
+from control_plane.commands.connection_approval import approve
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
 from control_plane.commands.connection_options import as_json, connection_name
@@ -25,8 +26,8 @@ def connections() -> None:
     """
 
 
-for changing in (add, check, edit, rotate, discard):
-    connections.add_command(changing)
+for each in (add, check, edit, rotate, discard, approve):
+    connections.add_command(each)
 
 
 @connections.command("list")
@@ -52,21 +53,6 @@ async def show(name: str, *, as_json: bool) -> None:
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
         show_view(await api.call("GET", "connections", connection_id), as_json=as_json)
-
-
-@connections.command()
-@connection_name
-@click.option("--fingerprint", required=True, help="Of the draft, as `show` printed it.")
-@click.option("--expires-at", help="When the approval ends, as 2030-01-31T12:00:00Z.")
-@as_json
-@command
-async def approve(name: str, fingerprint: str, expires_at: str | None, *, as_json: bool) -> None:
-    """Let the draft that was seen serve."""
-    body = {"fingerprint": fingerprint} | ({"expires_at": expires_at} if expires_at else {})
-    async with ApiClient.open(settings(ClientSettings)) as api:
-        connection_id = await named_connection(api, name)
-        view = await api.call("POST", "connections", connection_id, "approve", body=body)
-    show_view(view, as_json=as_json)
 
 
 @connections.command()

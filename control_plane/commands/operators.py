@@ -1,10 +1,8 @@
 """`control-plane operators`: who may call the API. Needs the database and the statement key."""
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
 
 import click
 
@@ -12,6 +10,7 @@ from control_plane.acts import Acts
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
 from control_plane.commands.columns import Column
+from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import print_json, print_list, wide
 from control_plane.commands.running import command, load_signer, say, shell_actor
 from control_plane.commands.usage import Group
@@ -22,29 +21,6 @@ from control_plane.operator_token import InvalidOperatorNameError, OperatorName,
 from control_plane.operators import ListedOperator, Operators
 from control_plane.permissions import Role
 from shared.canonical_json import format_time
-
-MAX_LIFETIME_DAYS: Final = 3650  # a token for ever has no expiry at all
-
-_LIFETIME: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class LifetimeType(click.ParamType[timedelta]):
-    """`90d`, `12h`, `30m` or `45s`."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Return the duration."""
-        match = _LIFETIME.fullmatch(str(value))
-        lifetime = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
-        if not timedelta() < lifetime <= timedelta(days=MAX_LIFETIME_DAYS):
-            self.fail(
-                f"expected a duration such as 90d or 12h, at most {MAX_LIFETIME_DAYS}d", param, ctx
-            )
-        return lifetime
 
 
 class NameType(click.ParamType[OperatorName]):

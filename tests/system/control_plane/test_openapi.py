@@ -115,7 +115,9 @@ async def test_answers_have_the_shape_that_is_described(plane: ControlPlane, hos
         ("GET", one, await eve.call("GET", of_it), 200),
         ("GET", one, await eve.call("GET", f"{path}/x"), 404),
         ("POST", f"{one}/approve", await bob.call("POST", f"{of_it}/approve", approve), 200),
-        ("POST", f"{one}/approve", await bob.call("POST", f"{of_it}/approve", approve), 409),
+        ("POST", f"{one}/approve", await bob.call("POST", f"{of_it}/approve", approve), 200),
+        ("POST", f"{one}/approve", await bob.call(
+            "POST", f"{of_it}/approve", {"fingerprint": f"sha256:{'0' * 64}"}), 409),
         ("POST", f"{one}/revoke", await bob.call("POST", f"{of_it}/revoke"), 200),
         ("POST", "/v1/connection-checks", await alice.call(
             "POST", "/v1/connection-checks", {"host": "no.invalid", "provider": "static"}), 200),

@@ -1,0 +1,30 @@
+"""How long something is good for, as people say it."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import click
+
+MAX_LIFETIME_DAYS: Final = 3650  # what is good for ever has no expiry at all
+
+_LIFETIME: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class LifetimeType(click.ParamType[timedelta]):
+    """`90d`, `12h`, `30m` or `45s`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the duration."""
+        match = _LIFETIME.fullmatch(str(value))
+        lifetime = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
+        if not timedelta() < lifetime <= timedelta(days=MAX_LIFETIME_DAYS):
+            self.fail(
+                f"expected a duration such as 90d or 12h, at most {MAX_LIFETIME_DAYS}d", param, ctx
+            )
+        return lifetime
