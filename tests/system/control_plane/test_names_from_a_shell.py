@@ -119,7 +119,7 @@ async def test_what_is_no_name_is_a_wrong_call(plane: ControlPlane, typed: str) 
     assert (refused.status, "HOST[/PREFIX]" in refused.words) == (2, True)
 
 
-@pytest.mark.parametrize("typed", ["no.such.example", "0123456789abcdef", str(uuid.uuid4())])
+@pytest.mark.parametrize("typed", ["no.such.example", "0123456789abcdef", str(uuid.UUID(int=7))])
 async def test_what_is_not_there_is_a_failure(plane: ControlPlane, typed: str) -> None:
     """The call is right, and there is nothing of that name."""
     refused = await shell(plane, "connections", "show", typed)
