@@ -12,7 +12,7 @@ from shared.upstream.authorization import OneShotAuthorizer, answerable, mint
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import CredentialRefusedError
+from shared.upstream.errors import ChallengeError, CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.transport import UpstreamTransport
 
@@ -44,6 +44,11 @@ class CheckLogin:
 
     def worked(self, scope: Scope) -> None:
         """Keep nothing of that."""
+
+    def ended(
+        self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
+    ) -> None:
+        """Keep nothing of that: nobody waits."""
 
     def close(self) -> None:
         """Hold nothing that would need an end."""

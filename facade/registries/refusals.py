@@ -1,4 +1,7 @@
-"""Refusals remembered for a short, jittered time, each for its own key; bounded."""
+"""Refusals and other failures, each remembered for a short, jittered time by its key; bounded.
+
+What is passed on keeps its time: a refusal that another place remembers, too, is never prolonged.
+"""
 
 import time
 from collections import OrderedDict
@@ -9,32 +12,46 @@ from attrs import define, field, frozen
 
 from shared.jitter import jittered
 from shared.upstream.errors import (
+    ChallengeError,
     CredentialRefusedError,
+    EgressRefusedError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
     ServerError,
     TokenExchangeError,
     UnexpectedAnswerError,
+    UpstreamError,
 )
 
 REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
 # Jittered, too: an endpoint that answers, but not with a token, is restarting or wrongly set up.
 NONSENSE_SECONDS: Final = 10.0
+# Jittered, too: an endpoint that is away. Less than the 5 s after which devices come again.
+TROUBLE_SECONDS: Final = 2.0
 MAX_REFUSALS: Final = 4096  # of one connection; the oldest is forgotten
 
-Refusal = (
-    CredentialRefusedError
-    | RateLimitedError
-    | ServerError  # with Retry-After
-    | TokenExchangeError
-    | UnexpectedAnswerError
-)
+Refusal = UpstreamError
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 @frozen
-class _Remembered:
+class Remembered:
+    """A refusal, and until when it holds (monotonic)."""
+
     refusal: Refusal
-    until: float  # monotonic
+    until: float
+
+
+class StillRefusedError(Exception):
+    """What is asked for depends on something that is refused for a while yet."""
+
+    def __init__(self, remembered: Remembered) -> None:
+        """Hold that refusal, with its end."""
+        super().__init__()
+        self.remembered = remembered
 
 
 @define(eq=False)
@@ -42,32 +59,66 @@ class Refusals(Generic[_Key]):
     """What was refused lately, so that not every device asks again."""
 
     _clock: Callable[[], float] = time.monotonic
-    _remembered: OrderedDict[_Key, _Remembered] = field(factory=OrderedDict, init=False)
+    _remembered: OrderedDict[_Key, Remembered] = field(factory=OrderedDict, init=False)
 
-    def remember(self, key: _Key, refusal: Refusal) -> None:
-        """Remember a refusal for as long as it asks to be, or for some half a minute."""
-        self._remembered[key] = _Remembered(refusal, self._clock() + _seconds_of(refusal))
+    def remember(self, key: _Key, refusal: Refusal, seconds: float | None = None) -> None:
+        """Remember a refusal for as long as it asks to be, or for as long as its kind is.
+
+        `seconds`: for so long instead, jittered.
+        """
+        lasting = _seconds_of(refusal) if seconds is None else jittered(seconds)
+        self.keep(key, Remembered(refusal, self._clock() + lasting))
+
+    def keep(self, key: _Key, remembered: Remembered) -> None:
+        """Remember what is remembered elsewhere, no longer than there."""
+        self._remembered[key] = remembered
         self._remembered.move_to_end(key)
         while len(self._remembered) > MAX_REFUSALS:
             self._remembered.popitem(last=False)
 
+    def forget(self, key: _Key) -> None:
+        """Forget a refusal: it was found otherwise."""
+        self._remembered.pop(key, None)
+
+    def of(self, key: _Key) -> Remembered | None:
+        """Return the refusal of this key that still holds."""
+        remembered = self._remembered.get(key)
+        return remembered if remembered is not None and self._clock() < remembered.until else None
+
     def holds(self, key: _Key) -> bool:
         """Tell whether a refusal of this key still holds."""
-        remembered = self._remembered.get(key)
-        return remembered is not None and self._clock() < remembered.until
+        return self.of(key) is not None
 
     def require_none(self, key: _Key) -> None:
         """Raise the refusal that still holds for a key."""
-        if self.holds(key):
+        if (remembered := self.of(key)) is not None:
             # without the traceback, which would grow with every time that it is raised
-            raise self._remembered[key].refusal.with_traceback(None) from None
+            raise remembered.refusal.with_traceback(None) from None
+
+    @property
+    def count(self) -> int:
+        """How many still hold."""
+        return sum(self.holds(key) for key in self._remembered)
 
 
 def _seconds_of(refusal: Refusal) -> float:
     match refusal:
-        case RateLimitedError(retry_after=float(asked)) | ServerError(retry_after=float(asked)):
+        case (
+            RateLimitedError(retry_after=float(asked))
+            | ServerError(retry_after=float(asked))
+            | NotNowError(retry_after=float(asked))
+        ):
             return asked
-        case TokenExchangeError() | UnexpectedAnswerError():
-            return jittered(NONSENSE_SECONDS)
-        case _:
+        case CredentialRefusedError() | PolicyDeniedError() | RateLimitedError():
             return jittered(REFUSAL_SECONDS)
+        case (
+            ChallengeError()
+            | EgressRefusedError()
+            | RealmNotAllowedError()
+            | RedirectRefusedError()
+            | TokenExchangeError()
+            | UnexpectedAnswerError()
+        ):
+            return jittered(NONSENSE_SECONDS)
+        case _:  # not resolved, not connected, TLS, no answer in time, 5xx
+            return jittered(TROUBLE_SECONDS)

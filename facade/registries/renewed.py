@@ -7,6 +7,8 @@
   the account. So is a failure that names its `Retry-After`, and, shorter, an answer that is none:
   no circuit breaker counts it. Of others the next asker tries again; while there is a value in
   hand, after a pause.
+- A renewal that fails because of what it depends on (a token, because the credential is refused)
+  is remembered no longer than that.
 """
 
 import asyncio
@@ -16,12 +18,16 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
-from facade.registries.refusals import Refusal, Refusals
+from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
 from shared.jitter import jittered
 from shared.structured_log import get_logger
 from shared.upstream.errors import (
     CredentialRefusedError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
     ServerError,
     TokenExchangeError,
     UnexpectedAnswerError,
@@ -74,7 +80,7 @@ class Renewed(Generic[_Value]):
         """Return the value, renewed if need be; raise what the renewal raises."""
         now = self._clock()
         if self._held is not None and now < self._held.expires_at:
-            if now >= max(self._held.renew_at, self._pause_until) and not self._refused:
+            if now >= max(self._held.renew_at, self._pause_until) and self.refusal is None:
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
         self._refusals.require_none(None)
@@ -99,14 +105,20 @@ class Renewed(Generic[_Value]):
         self._held = None
         self._refusals.remember(None, refusal)
 
+    @property
+    def refusal(self) -> Remembered | None:
+        """The refusal that still holds; `get` raises it where there is no value in hand."""
+        return self._refusals.of(None)
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether there is a value that has not expired."""
+        return self._held is not None and self._clock() < self._held.expires_at
+
     def close(self) -> None:
         """End a renewal that is under way: what it asks for is of no use any more."""
         if self._renewing is not None:
             self._renewing.cancel()
-
-    @property
-    def _refused(self) -> bool:
-        return self._refusals.holds(None)
 
     def _start_renewal(self) -> asyncio.Task[_Value]:
         if self._renewing is None:
@@ -117,6 +129,9 @@ class Renewed(Generic[_Value]):
     async def _renew_once(self) -> _Value:
         try:
             lasting = await self._renew()
+        except StillRefusedError as still:
+            self._refusals.keep(None, still.remembered)
+            raise still.remembered.refusal.with_traceback(None) from None
         except UpstreamError as error:
             self._note_failure(error)
             raise
@@ -129,11 +144,13 @@ class Renewed(Generic[_Value]):
     def _note_failure(self, error: UpstreamError) -> None:
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)
         match error:
-            case CredentialRefusedError() | RateLimitedError():
+            case CredentialRefusedError() | PolicyDeniedError() | RateLimitedError():
                 self._refusals.remember(None, error)
-            case ServerError(retry_after=float()):
+            case ServerError(retry_after=float()) | NotNowError(retry_after=float()):
                 self._refusals.remember(None, error)
             case TokenExchangeError() | UnexpectedAnswerError():
+                self._refusals.remember(None, error)
+            case RealmNotAllowedError() | RedirectRefusedError():  # where its redirects lead
                 self._refusals.remember(None, error)
             case _:
                 pass

@@ -5,6 +5,11 @@ one token for each scope, from the realm and service that this very scope was ch
 Artifactory has a token endpoint for each of its repositories, and one's is not asked for another.
 Both live within the connection's access key: what a rotation or a revocation ends, ends with the
 broker itself.
+
+What is remembered of how to log in is doubted when using it fails: it is forgotten, the registry is
+asked bare once, and what it says now holds. If that fails too, the scope fails for as long as the
+failure is remembered, and then the registry is asked again. A registry that names its login with
+every refusal needs no bare question: the refusal was its answer.
 """
 
 import time
@@ -12,30 +17,31 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from facade.registries.refusals import Refusals
+from facade.registries.bare_questions import BareQuestions
+from facade.registries.host_credential import Credentials, HostCredential, Prove
+from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
+from facade.registries.scope_login import ScopeLogin, TokenSlot
 from shared.secret import Secret
+from shared.structured_log import get_logger
 from shared.upstream.authorization import answerable
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import CredentialRefusedError, Step
+from shared.upstream.errors import ChallengeError, CredentialRefusedError, Step, UpstreamError
 from shared.upstream.scope import Scope
 
 MAX_TOKENS: Final = 4096  # repositories of one registry in use at once; the least used goes
 UNAUTHORIZED: Final = 401
+# One may be a bad node's answer. Two without a success between them are the registry's.
+FAILURES_THAT_HOLD: Final = 2
 
 LoginChallenge = BearerChallenge | BasicChallenge
-Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
-Prove = Callable[[Secret], Awaitable[None]]  # raises `CredentialRefusedError`
 Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
-
-@frozen(eq=False)
-class _Token:
-    challenge: BearerChallenge
-    renewed: Renewed[Secret]
+_BASIC: Final = BasicChallenge()
+_log = get_logger("facade.token_broker")
 
 
 @define(eq=False)
@@ -53,26 +59,42 @@ class TokenBroker:
     _known_challenge: LoginChallenge | None = None
     _prove: Prove | None = None
     _clock: Callable[[], float] = time.monotonic
-    _proof: Renewed[bool] = field(init=False)
-    _tokens: OrderedDict[Scope, _Token] = field(factory=OrderedDict, init=False)
-    _refusals: Refusals[Scope] = field(init=False)
-    _challenge: LoginChallenge | None = field(init=False)  # the last one, of whatever scope
+    _credential: HostCredential = field(init=False)
+    _logins: OrderedDict[Scope, ScopeLogin] = field(factory=OrderedDict, init=False)
+    _takes_basic: bool = field(default=False, init=False)  # Basic is the whole host's
+    _last: LoginChallenge | None = field(default=None, init=False)  # named, for whatever scope
+    _refusals: Refusals[Scope] = field(init=False)  # of what was sent, by the registry itself
+    _failures: Refusals[Scope] = field(init=False)  # of logins, after the registry was asked
+    _questions: BareQuestions[Scope] = field(factory=BareQuestions, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Remember refusals by the same clock."""
-        self._refusals = Refusals(self._clock)
-        self._proof = Renewed(self._prove_credential, self._clock)
-        self._challenge = self._known_challenge
+        """Remember everything by the same clock."""
+        self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
+        is_minted = self._known_challenge is not None
+        self._credential = HostCredential(self._credentials, self._prove, is_minted, self._clock)
 
     async def present(self, scope: Scope) -> Secret | None:
-        """Return the value for the scope's challenge; None before its first.
+        """Return the value for the scope's login; None where the registry has to be asked bare.
 
-        Basic is the whole host's: what one scope was challenged with holds for all.
+        Raises the failure of a login that holds still.
         """
-        challenge = self._challenge_of(scope)
-        if challenge is None:
-            return None
-        return await self._authorization(challenge, scope)
+        failed: tuple[LoginChallenge, UpstreamError] | tuple[()] = ()
+        while True:
+            await self._questions.until_answered(scope)
+            self._refusals.require_none(scope)
+            self._failures.require_none(scope)
+            challenge = self._remembered(scope)
+            if challenge is None:
+                if self._is_in_doubt(scope):
+                    self._questions.begin(scope, *failed)
+                return None
+            try:
+                return await self._value(challenge, scope)
+            except UpstreamError as error:
+                if self._known_challenge is not None:
+                    raise  # the registry would say nothing else
+                self._doubt(challenge, scope, error)
+                failed = challenge, error
 
     async def answer(
         self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
@@ -81,106 +103,193 @@ class TokenBroker:
 
         A value that had worked and is refused now is minted anew, at most once a minute.
         """
-        if challenges and self._known_challenge is None:
-            self._challenge = _without_scope(answerable(challenges))
-        # without a challenge (docker/hub-feedback#2530) the scope's own stands, or the last one
-        challenge = self._challenge if challenges else self._challenge_of(scope) or self._challenge
-        if challenge is None:
-            return None
-        if refused is None:
-            return await self._authorization(challenge, scope)
-        offered = await self._minted_anew(challenge, scope, refused)
+        try:
+            challenge = self._named(challenges, scope)
+            if challenge is None:
+                self._note_failure(scope, _unnamed_login(), NONSENSE_SECONDS)
+                return None
+            self._refusals.require_none(scope)
+            self._require_other_than_failed(challenge, scope)
+            offered = await self._offered(challenge, scope, refused)
+        except UpstreamError as error:
+            self._note_failure(scope, error)
+            raise
+        finally:
+            self._questions.end(scope)
         if offered is None:
-            self._remember_refusal(challenge, scope)
+            self._remember_refusal(challenge, scope, was_named=bool(challenges))
         return offered
 
     def worked(self, scope: Scope) -> None:
         """Note that the registry accepted what was presented: such a value may be minted anew."""
-        self._credentials.is_proven = True
-        token = self._tokens.get(scope)
-        if token is not None:
-            token.renewed.is_proven = True
+        self._credential.worked()
+        if (login := self._logins.get(scope)) is not None:
+            login.worked()
+
+    def ended(
+        self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
+    ) -> None:
+        """Let others go on; where the registry asked for no login, it has none any more."""
+        if unreadable is not None:
+            self._note_failure(scope, unreadable)
+        elif is_open and self._questions.mine(scope) is not None:
+            self._logins.pop(scope, None)
+        self._questions.end(scope)
 
     def close(self) -> None:
         """End what is being minted."""
-        self._credentials.close()
-        self._proof.close()
-        for token in self._tokens.values():
-            token.renewed.close()
+        self._credential.close()
+        for login in self._logins.values():
+            login.close()
 
-    def _challenge_of(self, scope: Scope) -> LoginChallenge | None:
-        if isinstance(self._challenge, BasicChallenge):
-            return self._challenge
-        token = self._tokens.get(scope)
-        return token.challenge if token is not None else None
+    def _remembered(self, scope: Scope) -> LoginChallenge | None:
+        """Return what is asked, or shown, before the registry has said anything."""
+        if self._known_challenge is not None:
+            return self._known_challenge
+        login = self._logins.get(scope)
+        if login is not None and login.trusted is not None:
+            return login.trusted.challenge
+        return _BASIC if self._takes_basic else None
 
-    async def _authorization(self, challenge: LoginChallenge, scope: Scope) -> Secret:
-        self._refusals.require_none(scope)
+    def _named(self, challenges: tuple[Challenge, ...], scope: Scope) -> LoginChallenge | None:
+        """Return what the registry asks for; where it does not say, what it said before."""
+        if self._known_challenge is not None:
+            return self._known_challenge
+        if challenges:
+            self._last = _without_scope(answerable(challenges))
+            return self._last
+        # docker/hub-feedback#2530: such a 401 says nothing, so what is in doubt is no worse
+        login = self._logins.get(scope)
+        return self._remembered(scope) or (login.named if login else None) or self._last
+
+    async def _value(self, challenge: LoginChallenge, scope: Scope) -> Secret:
+        """Return what is at hand for a challenge, or is minted for it."""
         match challenge:
             case BasicChallenge():
-                await self._proof.get()
-                return await self._basic()
+                return await self._credential.basic()
             case BearerChallenge():
-                return await self._token(challenge, scope).get()
+                return await self._slot(challenge, scope).token.get()
             case _ as unreachable:
                 assert_never(unreachable)
 
-    async def _basic(self) -> Secret:
-        credential = await self._credentials.get()
-        if credential is None:
-            raise CredentialRefusedError("the registry asks for a login, we have none")
-        return credential.authorization()
-
-    async def _prove_credential(self) -> Lasting[bool]:
-        if self._prove is not None:
-            await self._prove(await self._basic())
-        return Lasting(value=True, lifetime_seconds=None)
-
-    async def _minted_anew(
-        self, challenge: LoginChallenge, scope: Scope, refused: Secret
+    async def _offered(
+        self, challenge: LoginChallenge, scope: Scope, refused: Secret | None
     ) -> Secret | None:
-        """Return another value than the refused one, where one may be had."""
-        if isinstance(challenge, BasicChallenge):
-            credential = await self._credentials.get()
-            is_the_refused = credential is not None and credential.authorization() == refused
-            may_mint = not is_the_refused or self._credentials.drop(credential)
-        else:
-            may_mint = self._token(challenge, scope).drop(refused)
-        if not may_mint:
+        """Return another value than the refused one, if one may be had; trust where it is from."""
+        if refused is not None and not await self._may_replace(challenge, scope, refused):
             return None
-        offered = await self._authorization(challenge, scope)
+        offered = await self._value(challenge, scope)
+        self._trust(challenge, scope)
         return None if offered == refused else offered
 
-    def _remember_refusal(self, challenge: LoginChallenge, scope: Scope) -> None:
+    async def _may_replace(self, challenge: LoginChallenge, scope: Scope, refused: Secret) -> bool:
+        """Tell whether a refusal may be answered with a new value; the refused one is dropped."""
+        if isinstance(challenge, BasicChallenge):
+            return await self._credential.may_replace(refused)
+        return self._login(scope).may_replace(self._slot(challenge, scope), refused)
+
+    def _trust(self, challenge: LoginChallenge, scope: Scope) -> None:
+        """Use what the registry named without asking it from now on."""
+        if isinstance(challenge, BearerChallenge):
+            self._login(scope).trust(self._slot(challenge, scope))
+        elif self._known_challenge is None:
+            self._logins.pop(scope, None)
+        self._settle(scope, takes_basic=isinstance(challenge, BasicChallenge))
+
+    def _settle(self, scope: Scope, *, takes_basic: bool) -> None:
+        self._takes_basic = takes_basic
+        self._failures.forget(scope)
+
+    def _doubt(self, challenge: LoginChallenge, scope: Scope, error: UpstreamError) -> None:
+        """Forget what failed, unless it was replaced meanwhile; nobody uses it unasked any more."""
+        if self._known_challenge is not None or self._remembered(scope) != challenge:
+            return
+        _log.info("remembered login failed, the registry is asked", reason=type(error).__name__)
+        if isinstance(challenge, BasicChallenge):
+            self._takes_basic = False
+        self._login(scope).doubt()
+
+    def _is_in_doubt(self, scope: Scope) -> bool:
+        login = self._logins.get(scope)
+        return login is not None and login.in_doubt
+
+    def _require_other_than_failed(self, challenge: LoginChallenge, scope: Scope) -> None:
+        """Raise what failed just now, if the registry names nothing else."""
+        question = self._questions.mine(scope)
+        if question is not None and question.failure is not None and question.tried == challenge:
+            raise question.failure.with_traceback(None) from None
+
+    def _note_failure(
+        self, scope: Scope, error: UpstreamError, seconds: float | None = None
+    ) -> None:
+        """Have the scope fail for a while, no longer than what the failure came from.
+
+        While a token is at hand, one failure alone may be that of a bad node.
+        """
+        if self._known_challenge is not None:
+            return  # the credential's own memory is enough
+        login = self._login(scope)
+        login.failures_in_a_row += 1
+        if not login.has_token:
+            login.doubt()
+        elif login.failures_in_a_row < FAILURES_THAT_HOLD:
+            return
+        for remembered in (*login.refusals, *self._credential.refusals):
+            if remembered.refusal is error:
+                self._failures.keep(scope, remembered)
+                return
+        self._failures.remember(scope, error, seconds)
+
+    def _remember_refusal(
+        self, challenge: LoginChallenge, scope: Scope, *, was_named: bool
+    ) -> None:
         """Have no device try the same again for a while.
 
         A password that never worked is refused for every repository. One that did work may be
-        refused for this one alone: Harbor answers 401 for what does not exist.
+        refused for this one alone: Harbor answers 401 for what does not exist. If the registry
+        named no login, the one that is remembered is in doubt.
         """
         refusal = CredentialRefusedError("the registry refuses the connection's credential")
         self._refusals.remember(scope, refusal)
-        if isinstance(challenge, BasicChallenge) and not self._credentials.is_proven:
-            self._credentials.refuse(refusal)
+        if isinstance(challenge, BasicChallenge):
+            self._credential.refused_as_basic(refusal)
+        if not was_named:
+            self._doubt(challenge, scope, refusal)
 
-    def _token(self, challenge: BearerChallenge, scope: Scope) -> Renewed[Secret]:
-        token = self._tokens.get(scope)
-        if token is None or token.challenge != challenge:
-            renewed = Renewed(lambda: self._exchange_for(challenge, scope), self._clock)
-            token = self._tokens[scope] = _Token(challenge, renewed)
-        self._tokens.move_to_end(scope)
-        while len(self._tokens) > MAX_TOKENS:
-            self._tokens.popitem(last=False)
-        return token.renewed
+    def _login(self, scope: Scope) -> ScopeLogin:
+        login = self._logins.get(scope)
+        if login is None:
+            login = self._logins[scope] = ScopeLogin(self._clock)
+        self._logins.move_to_end(scope)
+        while len(self._logins) > MAX_TOKENS:
+            self._logins.popitem(last=False)
+        return login
 
-    async def _exchange_for(self, challenge: BearerChallenge, scope: Scope) -> Lasting[Secret]:
-        credential = await self._credentials.get()
+    def _slot(self, challenge: BearerChallenge, scope: Scope) -> TokenSlot:
+        login = self._login(scope)
+
+        def make(challenge: BearerChallenge) -> TokenSlot:
+            async def mint() -> Lasting[Secret]:
+                token = await self._exchange_for(slot, scope)
+                if login.note_token(slot):  # also where all that waited for it have left
+                    self._settle(scope, takes_basic=False)
+                return token
+
+            slot = TokenSlot(challenge, Renewed(mint, self._clock))
+            return slot
+
+        return login.slot(challenge, make)
+
+    async def _exchange_for(self, slot: TokenSlot, scope: Scope) -> Lasting[Secret]:
+        credential = await self._credential.for_realm(slot.realm)
         try:
-            return await self._exchange(challenge, scope, credential)
+            return await self._exchange(slot.challenge, scope, credential)
         except CredentialRefusedError as error:
             # 401 is about the credential, 403 about the scope; without one, all is about the scope.
             about_credential = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
             if credential is not None and about_credential:
-                self._credentials.refuse(error)
+                was_taken = any(login.has_given for login in self._logins.values())
+                self._credential.refused_by_realm(slot.realm, error, was_taken=was_taken)
             raise
 
 
@@ -189,3 +298,7 @@ def _without_scope(challenge: LoginChallenge) -> LoginChallenge:
     if isinstance(challenge, BasicChallenge):
         return challenge
     return BearerChallenge(realm=challenge.realm, service=challenge.service, scope=None)
+
+
+def _unnamed_login() -> CredentialRefusedError:
+    return CredentialRefusedError("the registry refuses our credential", status=UNAUTHORIZED)

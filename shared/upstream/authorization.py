@@ -43,6 +43,15 @@ class Authorizer(Protocol):
     def worked(self, scope: Scope) -> None:
         """Take note that the registry accepted what was sent for the scope."""
 
+    def ended(
+        self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
+    ) -> None:
+        """Take note that a fetch that was presented something, or nothing, has done with its login.
+
+        `is_open`: the registry answered it without asking for any. `unreadable`: it asked for one
+        in a way that nobody understands.
+        """
+
     def close(self) -> None:
         """End what is being minted: nobody will present it."""
 
@@ -101,6 +110,11 @@ class OneShotAuthorizer:
 
     def worked(self, scope: Scope) -> None:
         """Keep nothing of that either."""
+
+    def ended(
+        self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
+    ) -> None:
+        """Keep nothing of that: nobody waits."""
 
     def close(self) -> None:
         """Have nothing under way but in a caller's own task."""

@@ -114,12 +114,12 @@ class RegistryClient:
         a body that was not read to its end closes its connection. Raises `UpstreamError`.
         """
         name = upstream_repository(self._transport.target.host, repository)
-        login = Login(self._authorizer, Scope.pull(name))
         url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
         headers = {"Accept": _accept(kind)}
         if first_byte or last_byte is not None:
             headers["Range"] = f"bytes={first_byte}-{'' if last_byte is None else last_byte}"
-        hop = await self._send(method, url, headers, login, kind)
+        with Login(self._authorizer, Scope.pull(name)) as login:
+            hop = await self._send(method, url, headers, login, kind)
         try:
             require_identity(hop.response.headers)
             yield _read_answer(hop.response, method, first_byte, last_byte)
@@ -137,9 +137,10 @@ class RegistryClient:
         Raises `UpstreamError`.
         """
         name = upstream_repository(self._transport.target.host, repository)
-        login = Login(self._authorizer, Scope.pull(name))
         url = page or self.first_tag_page(repository)
-        hop = await self._send("GET", url, {"Accept": "application/json"}, login, Kind.MANIFEST)
+        accept = {"Accept": "application/json"}
+        with Login(self._authorizer, Scope.pull(name)) as login:
+            hop = await self._send("GET", url, accept, login, Kind.MANIFEST)
         try:
             require_identity(hop.response.headers)
             body = await read_bounded(hop.response, MAX_TAG_PAGE_BYTES)
@@ -187,7 +188,7 @@ class RegistryClient:
             probes = method == "HEAD" and kind is Kind.BLOB
             if not (probes and _is_doubtful(hop, login)) and await _may_log_in(hop, login):
                 close_response(hop.response)
-                await login.answer(challenges_of(hop.response), hop.response.status)
+                await login.answer(hop.response)
                 hop = await self._follow(method, url, headers, await login.authorization())
             if probes and _is_doubtful(hop, login):
                 close_response(hop.response)

@@ -1,13 +1,19 @@
 """One fetch's dealings with its authorizer: present what is known, answer one refusal, stop."""
 
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import aiohttp
 
 from shared.secret import Secret
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import Challenge, parse_challenges
-from shared.upstream.errors import CredentialRefusedError
+from shared.upstream.errors import (
+    ChallengeError,
+    CredentialRefusedError,
+    GoneError,
+    NotFoundError,
+)
 from shared.upstream.scope import Scope
 from shared.upstream.transport import read_rest
 
@@ -17,14 +23,34 @@ AMAZON_REFUSALS: Final = (b"authorization token has expired", b"authorization to
 
 
 class Login:
-    """The credential of one fetch, and whether a refusal was answered already."""
+    """The credential of one fetch, and whether a refusal was answered already.
+
+    A context: its authorizer is told when the registry has answered, or will not.
+    """
 
     def __init__(self, authorizer: Authorizer, scope: Scope) -> None:
         self._authorizer = authorizer
         self._scope = scope
         self._header: Secret | None = None
         self._was_asked = False
+        self._unreadable: ChallengeError | None = None
         self.has_answered = False
+
+    def __enter__(self) -> Self:
+        """Begin; nothing is presented yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell the authorizer, if it was asked for anything."""
+        if self._was_asked:
+            was_answered = error is None or isinstance(error, NotFoundError | GoneError)
+            is_open = self._header is None and was_answered
+            self._authorizer.ended(self._scope, is_open=is_open, unreadable=self._unreadable)
 
     async def authorization(self) -> Secret | None:
         """Return what to send now."""
@@ -38,12 +64,18 @@ class Login:
         """Whether what is sent is a token, so that the token endpoint took the credential."""
         return self._header is not None and self._header.reveal().startswith(b"Bearer ")
 
-    async def answer(self, challenges: tuple[Challenge, ...], status: int) -> None:
+    async def answer(self, refusal: aiohttp.ClientResponse) -> None:
         """Take what to send after a refusal; raise `CredentialRefusedError` if there is nothing."""
         self.has_answered = True
+        try:
+            challenges = challenges_of(refusal)
+        except ChallengeError as error:
+            self._unreadable = error
+            raise
         header = await self._authorizer.answer(challenges, self._scope, self._header)
         if header is None:
-            raise CredentialRefusedError("the registry refuses our credential", status=status)
+            message = "the registry refuses our credential"
+            raise CredentialRefusedError(message, status=refusal.status)
         self._header = header
 
     def worked(self) -> None:

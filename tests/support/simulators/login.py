@@ -44,6 +44,7 @@ class BearerLogin:
     challenges: tuple[str, ...] | None = None
     is_silent: bool = False
     path: str = "/token"
+    services: tuple[str, ...] = ()  # the only ones that the endpoint knows; empty: any
     tokens: dict[str, tuple[float, tuple[str, ...]]] = field(factory=dict, init=False)
     minted: int = field(default=0, init=False)
 
@@ -67,6 +68,8 @@ class BearerLogin:
             self.username, self.password or ""
         ):
             return 401, (), b'{"errors":[{"code":"UNAUTHORIZED","message":"wrong"}]}'
+        if self.services and dict(request.query).get("service") not in self.services:
+            return 400, (), b'{"errors":[{"code":"UNKNOWN","message":"no such service"}]}'
         token = secrets.token_urlsafe(24)
         scopes = tuple(value for name, value in request.query if name == "scope")
         self.tokens[token] = (time.monotonic() + self.lifetime_seconds, scopes)

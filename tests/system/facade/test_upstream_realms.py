@@ -1,6 +1,8 @@
 """Whom a registry says to log in with: shown the credential only if an approver could see it."""
 
+import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from typing import Any
@@ -8,11 +10,16 @@ from typing import Any
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
+from tests.support.eventually import eventually
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
-from tests.support.simulators.behaviour import RedirectsTo
+from tests.support.simulators.behaviour import Answers, RedirectsTo
 from tests.support.simulators.login import BearerLogin
-from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
+from tests.support.simulators.registry import (
+    DEFAULT_REPOSITORY,
+    RegistrySimulator,
+    StoreSimulator,
+)
 from tests.support.statement_writer import StatementWriter
 
 
@@ -48,9 +55,15 @@ def over_tls(server_ca: CertificateAuthority) -> dict[str, Any]:
     return {"plain_http": False, "ca_certificate": server_ca.pem.decode()}
 
 
-async def pull(device: Device, upstream: RegistrySimulator, content: bytes = b"blob") -> Answer:
-    """Pull a blob."""
-    return await device.get(pull_path(upstream, upstream.blob(content)))
+async def pull(
+    device: Device,
+    upstream: RegistrySimulator,
+    content: bytes = b"blob",
+    repository: str = DEFAULT_REPOSITORY,
+) -> Answer:
+    """Pull a blob; a failed login is remembered for the repository."""
+    digest = upstream.blob(content, repository=repository)
+    return await device.get(pull_path(upstream, digest, repository=repository))
 
 
 def assert_refused(answer: Answer) -> None:
@@ -99,8 +112,9 @@ async def test_a_foreign_realm_is_not_even_connected_to(
         ]
     ):
         login.realm = realm
-        answer = await pull(device, upstream, b"%d" % number)
+        answer = await pull(device, upstream, repository=f"team/app-{number}")
         assert (answer.status, answer.error_code) == (502, "UNAVAILABLE"), realm
+        assert len(upstream.pulls) == number + 1
     assert foreign.connections_made == 0
     assert login.minted == 0
 
@@ -172,7 +186,8 @@ async def test_a_registry_over_tls_has_no_realm_in_the_clear(
         await connect(facade, writer, upstream, **over_tls)
         assert_refused(await pull(device, upstream))
         login.realm = f"http://{upstream.authority}/token"
-        assert_refused(await pull(device, upstream, b"own host"))
+        assert_refused(await pull(device, upstream, repository="own/host"))
+        assert len(upstream.pulls) == 2
     assert foreign.connections_made == 0
     assert login.minted == 0
 
@@ -250,6 +265,27 @@ async def test_a_token_endpoint_does_not_lead_to_a_foreign_one(
     assert foreign.connections_made == 0
 
 
+@pytest.mark.parametrize("username", [None, USERNAME], ids=["anonymous", "with a password"])
+async def test_a_token_endpoint_that_moved_is_found(
+    username: str | None, device: Device, facade: Facade, writer: StatementWriter
+) -> None:
+    """When the token has expired: in the very pulls that find the old one gone."""
+    token = username and CANARY_TOKEN
+    login = BearerLogin(username, token, lifetime_seconds=1.0)
+    async with RegistrySimulator(login=login) as upstream:
+        await connect(facade, writer, upstream, username=username, token=token)
+        assert (await pull(device, upstream)).status == 200
+        [(expiry, _)] = login.tokens.values()
+        upstream.paths["/token"], login.path = Answers(404), "/token2"
+        await eventually(lambda: time.monotonic() > expiry)
+        asked = len(upstream.pulls)
+        pulls = [pull(device, upstream, b"%d" % number) for number in range(10)]
+        assert {answer.status for answer in await asyncio.gather(*pulls)} == {200}
+        bare = [each for each in upstream.pulls[asked:] if each.header("Authorization") is None]
+        assert len(bare) == 1
+        assert login.minted == 2
+
+
 CHALLENGES = [
     (),
     ("Negotiate",),
@@ -275,7 +311,8 @@ async def test_a_challenge_that_makes_no_sense_is_answered_by_nothing(
     await connect(facade, writer, upstream)
     for number, challenges in enumerate(CHALLENGES):
         login.challenges = challenges
-        answer = await pull(device, upstream, b"%d" % number)
+        answer = await pull(device, upstream, repository=f"team/app-{number}")
+        assert len(upstream.pulls) == number + 1
         assert (answer.status, answer.error_code) in (
             (502, "UNAVAILABLE"),
             (502, "DENIED"),

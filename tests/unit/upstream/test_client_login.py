@@ -200,6 +200,7 @@ class Remembering:
         self.reply = answer
         self.refusals: list[tuple[tuple[Challenge, ...], Scope, Secret | None]] = []
         self.accepted: list[Scope] = []
+        self.ends: list[tuple[Scope, bool]] = []
 
     async def present(self, scope: Scope) -> Secret | None:  # noqa: ARG002 - the protocol's
         """Return the known value."""
@@ -215,6 +216,16 @@ class Remembering:
     def worked(self, scope: Scope) -> None:
         """Record what was accepted."""
         self.accepted.append(scope)
+
+    def ended(
+        self,
+        scope: Scope,
+        *,
+        is_open: bool,
+        unreadable: ChallengeError | None = None,  # noqa: ARG002 - the protocol's
+    ) -> None:
+        """Record how it ended."""
+        self.ends.append((scope, is_open))
 
     def close(self) -> None:
         """Have nothing under way."""

@@ -8,15 +8,26 @@ from facade.registries.refusals import (
     MAX_REFUSALS,
     NONSENSE_SECONDS,
     REFUSAL_SECONDS,
+    TROUBLE_SECONDS,
     Refusal,
     Refusals,
 )
 from shared.upstream.errors import (
+    ChallengeError,
+    ConnectError,
     CredentialRefusedError,
+    EgressRefusedError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    ResolveError,
     ServerError,
+    TlsError,
     TokenExchangeError,
     UnexpectedAnswerError,
+    UpstreamTimeoutError,
 )
 from shared.upstream.retry_after import MAX_RETRY_AFTER_SECONDS
 from tests.support.clock import Clock
@@ -109,6 +120,60 @@ def test_nonsense_is_remembered_for_a_shorter_time(
         refusals.require_none("one")
     clock.advance(NONSENSE_SECONDS / 2 + 0.001)
     assert not refusals.holds("one")
+
+
+@pytest.mark.parametrize(
+    "refusal, seconds",
+    [
+        (PolicyDeniedError(412), REFUSAL_SECONDS),
+        (RealmNotAllowedError("https://evil.example/"), NONSENSE_SECONDS),
+        (RedirectRefusedError("too many"), NONSENSE_SECONDS),
+        (ChallengeError("malformed"), NONSENSE_SECONDS),
+        (EgressRefusedError("inside"), NONSENSE_SECONDS),
+        (NotNowError(408), TROUBLE_SECONDS),
+        (ServerError(503), TROUBLE_SECONDS),
+        (ConnectError("away"), TROUBLE_SECONDS),
+        (ResolveError("no name"), TROUBLE_SECONDS),
+        (TlsError("expired"), TROUBLE_SECONDS),
+        (UpstreamTimeoutError("silent"), TROUBLE_SECONDS),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_failure_is_remembered_for_the_time_of_its_kind(
+    refusals: Refusals[str], clock: Clock, refusal: Refusal, seconds: float
+) -> None:
+    """From half of it on, until the whole of it."""
+    refusals.remember("one", refusal)
+    clock.advance(seconds / 2 - 0.001)
+    assert refusals.holds("one")
+    clock.advance(seconds / 2 + 0.001)
+    assert not refusals.holds("one")
+
+
+def test_what_is_remembered_elsewhere_is_not_prolonged(
+    refusals: Refusals[str], clock: Clock
+) -> None:
+    """However late it is passed on."""
+    refusals.remember("password", REFUSED)
+    clock.advance(REFUSAL_SECONDS / 2 - 0.001)
+    remembered = refusals.of("password")
+    assert remembered is not None
+    refusals.keep("token", remembered)
+    clock.now = remembered.until - 0.001
+    assert refusals.holds("token")
+    clock.now = remembered.until
+    assert not refusals.holds("token")
+
+
+def test_what_was_found_otherwise_is_forgotten(refusals: Refusals[str]) -> None:
+    """At once."""
+    refusals.remember("one", REFUSED)
+    refusals.remember("other", REFUSED)
+    assert refusals.count == 2
+    refusals.forget("one")
+    refusals.forget("one")
+    refusals.require_none("one")
+    assert refusals.count == 1
 
 
 def test_the_longest_delay_is_a_minute(refusals: Refusals[str], clock: Clock) -> None:

@@ -7,7 +7,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.registries.refusals import REFUSAL_SECONDS
+from facade.registries.refusals import REFUSAL_SECONDS, Remembered, StillRefusedError
 from facade.registries.renewed import (
     AHEAD_PAUSE_SECONDS,
     EXPIRY_MARGIN_SECONDS,
@@ -18,7 +18,11 @@ from facade.registries.renewed import (
 from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
+    NotNowError,
+    PolicyDeniedError,
     RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
     ServerError,
     TokenExchangeError,
     UnexpectedAnswerError,
@@ -195,6 +199,9 @@ def test_a_value_is_never_given_out_after_its_end(lifetime: float) -> None:
         RateLimitedError(retry_after=None),
         TokenExchangeError("no token", status=200),
         UnexpectedAnswerError("no HTTP"),
+        PolicyDeniedError(402),
+        RealmNotAllowedError("https://evil.example/token"),
+        RedirectRefusedError("too many"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -213,7 +220,12 @@ async def test_a_refusal_is_remembered_for_every_asker(
 
 
 @pytest.mark.parametrize(
-    "error", [RateLimitedError(retry_after=7.0), ServerError(503, retry_after=7.0)]
+    "error",
+    [
+        RateLimitedError(retry_after=7.0),
+        ServerError(503, retry_after=7.0),
+        NotNowError(408, retry_after=7.0),
+    ],
 )
 async def test_a_time_to_come_back_is_kept_to(
     renewed: Renewed[str], mint: Mint, clock: Clock, error: UpstreamError
@@ -336,6 +348,33 @@ async def test_a_refusal_from_elsewhere_ends_the_value(renewed: Renewed[str], cl
         await renewed.get()
     clock.advance(REFUSAL_SECONDS)
     assert await renewed.get() == "value 2"
+
+
+async def test_a_refusal_that_it_depends_on_is_remembered_no_longer(
+    renewed: Renewed[str], mint: Mint, clock: Clock
+) -> None:
+    """A token fails as long as the password is refused, and not half a minute from then."""
+    refused = CredentialRefusedError("refused", status=401)
+    mint.error = StillRefusedError(Remembered(refused, clock.now + 1.0))
+    for _ in range(3):
+        with pytest.raises(CredentialRefusedError) as raised:
+            await renewed.get()
+        assert raised.value is refused
+    assert mint.count == 1
+    mint.error = None
+    clock.advance(1.0)
+    assert renewed.refusal is None
+    assert await renewed.get() == "value 2"
+
+
+async def test_it_tells_whether_a_value_is_at_hand(renewed: Renewed[str], clock: Clock) -> None:
+    """One that has not expired."""
+    told = [renewed.is_at_hand]
+    await renewed.get()
+    told.append(renewed.is_at_hand)
+    clock.advance(HOUR)
+    told.append(renewed.is_at_hand)
+    assert told == [False, True, False]
 
 
 async def test_closing_ends_what_is_under_way(renewed: Renewed[str], mint: Mint) -> None:

@@ -12,9 +12,10 @@ import attrs
 import pytest
 from attrs import define, field
 
+from facade.registries.host_credential import Credentials
 from facade.registries.refusals import REFUSAL_SECONDS
 from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
-from facade.registries.token_broker import MAX_TOKENS, Credentials, TokenBroker
+from facade.registries.token_broker import MAX_TOKENS, TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, OtherChallenge
@@ -439,6 +440,26 @@ async def test_a_password_that_is_refused_later_is_shown_seldom(
         except CredentialRefusedError:
             continue
     assert shown <= 2 + 600 / (REFUSAL_SECONDS / 2)
+
+
+async def test_a_registry_that_names_another_endpoint_with_each_refusal_makes_no_storm(
+    broker: TokenBroker, endpoint: TokenEndpoint, clock: Clock
+) -> None:
+    """A forced mint a minute, whatever the key is: a hostile one invents realms."""
+    token: Secret | None = Secret(await first(broker))
+    broker.worked(APP)
+    minted = len(endpoint.asked)
+    for number in range(600):
+        clock.now += 1
+        realm = attrs.evolve(BEARER, realm=f"https://registry.example/token?{number}")
+        try:
+            token = await broker.present(APP)
+            await broker.answer((realm,), APP, token)
+        except CredentialRefusedError:
+            continue
+        finally:
+            broker.ended(APP, is_open=False)
+    assert len(endpoint.asked) - minted <= 1 + 600 / FORCED_INTERVAL_SECONDS
 
 
 async def test_the_number_of_tokens_is_bounded(

@@ -5,12 +5,14 @@ import asyncio
 import pytest
 from attrs import define
 
+from facade.registries.refusals import REFUSAL_SECONDS
 from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
 from facade.registries.token_broker import TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
 from tests.support.clock import Clock
 
@@ -120,6 +122,27 @@ async def test_a_credential_that_never_worked_is_not_minted_anew(
     shown = await broker.present(scope())
     assert await broker.answer((), scope(), shown) is None
     assert provider.minted == 1
+
+
+async def test_a_credential_that_the_registry_never_took_is_minted_anew_after_a_while(
+    provider: Provider, clock: Clock
+) -> None:
+    """A session that was ended at the provider is not shown for twelve hours: half a minute."""
+    shown: list[bytes] = []
+
+    async def prove(header: Secret) -> None:
+        shown.append(header.reveal())
+        if len(shown) == 1:
+            raise CredentialRefusedError("no", status=401)
+
+    broker = TokenBroker(Renewed(provider.mint, clock), exchange, BASIC, prove, clock)
+    for _ in range(3):
+        with pytest.raises(CredentialRefusedError):
+            await broker.present(scope())
+    assert shown == [_basic("credential 1")]
+    clock.advance(REFUSAL_SECONDS)
+    assert await broker.present(scope()) is not None
+    assert shown[1:] == [_basic("credential 2")]
 
 
 def _basic(password: str) -> bytes:

@@ -1,0 +1,111 @@
+"""One connection's credential for its whole host: shown as Basic, or to token endpoints.
+
+A password that is refused is not tried again by every device, or the account is locked:
+
+- Before the first device shows it as Basic, it is shown to the registry once.
+- A token endpoint that refused it is shown it again only when that refusal is over, for whichever
+  scope the endpoint is asked.
+- If one endpoint took it and another refuses it, the other may be one that a bad node named, or one
+  that the registry has left. Two that refuse it are about the credential: no other is shown it.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from attrs import define, field
+
+from facade.registries.refusals import Refusals, Remembered, StillRefusedError
+from facade.registries.renewed import Lasting, Renewed
+from shared.secret import Secret
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.errors import CredentialRefusedError
+
+REALMS_THAT_REFUSE: Final = 2
+
+Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
+Prove = Callable[[Secret], Awaitable[None]]  # raises `CredentialRefusedError`
+
+
+@define(eq=False)
+class HostCredential:
+    """The credential, and what is known of it. `is_minted`: a refused one is replaced."""
+
+    _renewed: Credentials
+    _prove: Prove | None
+    _is_minted: bool
+    _clock: Callable[[], float] = time.monotonic
+    _proof: Renewed[bool] = field(init=False)
+    _refusing_realms: Refusals[str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember refusals by the same clock."""
+        self._refusing_realms = Refusals(self._clock)
+        self._proof = Renewed(self._prove_once, self._clock)
+
+    async def basic(self) -> Secret:
+        """Return the value for Basic, proven; raise `CredentialRefusedError` if there is none."""
+        await self._proof.get()
+        return await self._basic()
+
+    async def for_realm(self, realm: str) -> BasicCredential | None:
+        """Return what a token endpoint may be shown; raise `StillRefusedError` if nothing may."""
+        self._require_usable()
+        credential = await self._renewed.get()
+        if credential is not None and (refused := self._refusing_realms.of(realm)) is not None:
+            raise StillRefusedError(refused)
+        return credential
+
+    def refused_by_realm(
+        self, realm: str, error: CredentialRefusedError, *, was_taken: bool
+    ) -> None:
+        """Note that a token endpoint refused it; `was_taken`: some endpoint took it before."""
+        self._refusing_realms.remember(realm, error)
+        if not was_taken or self._refusing_realms.count >= REALMS_THAT_REFUSE:
+            self._renewed.refuse(error)
+
+    def refused_as_basic(self, refusal: CredentialRefusedError) -> None:
+        """Note that the registry refused it; one that never worked is shown to it no more."""
+        if not self._renewed.is_proven:
+            self._renewed.refuse(refusal)
+
+    async def may_replace(self, refused: Secret) -> bool:
+        """Tell whether there is, or may be minted, another value than a refused one."""
+        credential = await self._renewed.get()
+        is_the_refused = credential is not None and credential.authorization() == refused
+        return not is_the_refused or self._renewed.drop(credential)
+
+    def worked(self) -> None:
+        """Note that the registry accepted it, or what it was exchanged for."""
+        self._renewed.is_proven = True
+
+    @property
+    def refusals(self) -> tuple[Remembered, ...]:
+        """What still holds, of the credential and of its proof."""
+        return tuple(each for each in (self._renewed.refusal, self._proof.refusal) if each)
+
+    def close(self) -> None:
+        """End what is being minted."""
+        self._renewed.close()
+        self._proof.close()
+
+    async def _basic(self) -> Secret:
+        credential = await self._renewed.get()
+        if credential is None:
+            raise CredentialRefusedError("the registry asks for a login, we have none")
+        return credential.authorization()
+
+    async def _prove_once(self) -> Lasting[bool]:
+        self._require_usable()
+        if self._prove is not None:
+            try:
+                await self._prove(await self._basic())
+            except CredentialRefusedError as error:
+                if self._is_minted:
+                    self._renewed.refuse(error)
+                raise
+        return Lasting(value=True, lifetime_seconds=None)
+
+    def _require_usable(self) -> None:
+        if (refused := self._renewed.refusal) is not None:
+            raise StillRefusedError(refused)

@@ -1,0 +1,127 @@
+"""What one connection remembers of how to log in for one scope.
+
+- A token endpoint is trusted once it has given a token, and until using it fails. Only a trusted
+  one is asked before the registry is.
+- Endpoints that the registry named are remembered as slots, with the token that they gave and with
+  their own refusals, trusted or not: being named again is no reason to be shown a password again.
+- In doubt, the registry is asked bare by one request at a time.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, field
+
+from facade.registries.refusals import Remembered
+from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Renewed
+from shared.secret import Secret
+from shared.upstream.challenge import BearerChallenge
+
+# A load balancer's nodes name one, while a registry moves two; a hostile one another each time.
+MAX_ENDPOINTS: Final = 4
+
+
+@define(eq=False)
+class TokenSlot:
+    """A token endpoint's token for one scope."""
+
+    challenge: BearerChallenge
+    token: Renewed[Secret]
+    has_given: bool = False  # a token, some time
+
+    @property
+    def realm(self) -> str:
+        """The endpoint without its query, which may differ from request to request."""
+        return self.challenge.realm.partition("?")[0]
+
+
+@define(eq=False)
+class ScopeLogin:
+    """The endpoints of one scope."""
+
+    _clock: Callable[[], float] = time.monotonic
+    slots: OrderedDict[BearerChallenge, TokenSlot] = field(factory=OrderedDict, init=False)
+    trusted: TokenSlot | None = field(default=None, init=False)
+    in_doubt: bool = field(default=False, init=False)
+    failures_in_a_row: int = field(default=0, init=False)  # since what is trusted worked last
+    _moved_at: float = field(default=float("-inf"), init=False)
+
+    @property
+    def named(self) -> BearerChallenge | None:
+        """The endpoint that the registry named last, or that was used since."""
+        return next(reversed(self.slots), None)
+
+    def slot(
+        self, challenge: BearerChallenge, make: Callable[[BearerChallenge], TokenSlot]
+    ) -> TokenSlot:
+        """Return the slot of an endpoint that the registry named now."""
+        slot = self.slots.get(challenge)
+        if slot is None:
+            slot = self.slots[challenge] = make(challenge)
+        self.slots.move_to_end(challenge)
+        while len(self.slots) > MAX_ENDPOINTS:
+            oldest = next(each for each in self.slots.values() if each is not self.trusted)
+            del self.slots[oldest.challenge]
+        return slot
+
+    def note_token(self, slot: TokenSlot) -> bool:
+        """Trust an endpoint that gave a token, unless the registry named another one meanwhile."""
+        slot.has_given = True
+        if self.named != slot.challenge:
+            return False
+        self.trust(slot)
+        return True
+
+    def trust(self, slot: TokenSlot) -> None:
+        """Note that what an endpoint gave is of use."""
+        self.trusted, self.in_doubt = slot, False
+
+    def doubt(self) -> None:
+        """Trust no endpoint until the registry names one."""
+        self.trusted, self.in_doubt = None, True
+
+    def worked(self) -> None:
+        """Note that the registry accepted the token."""
+        if self.trusted is not None:
+            self.trusted.token.is_proven = True
+            self.failures_in_a_row = 0
+
+    def may_replace(self, slot: TokenSlot, refused: Secret) -> bool:
+        """Tell whether an endpoint may be asked for another token than a refused one.
+
+        The endpoint that gave it, once a minute if it had worked. Another one, which the registry
+        names in its stead, once a minute as well: a hostile one names a new one with every refusal.
+        A token that is at hand costs nothing.
+        """
+        if self.trusted is None or self.trusted is slot:
+            return slot.token.drop(refused)
+        now = self._clock()
+        if slot.token.is_at_hand:
+            return True
+        if now - self._moved_at < FORCED_INTERVAL_SECONDS:
+            return False
+        self._moved_at = now
+        return True
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a trusted endpoint's token is at hand."""
+        return self.trusted is not None and self.trusted.token.is_at_hand
+
+    @property
+    def has_given(self) -> bool:
+        """Whether any of the endpoints gave a token, so that it took the credential."""
+        return any(slot.has_given for slot in self.slots.values())
+
+    @property
+    def refusals(self) -> tuple[Remembered, ...]:
+        """What the endpoints refuse still."""
+        refusals = (slot.token.refusal for slot in self.slots.values())
+        return tuple(each for each in refusals if each is not None)
+
+    def close(self) -> None:
+        """End what is being minted."""
+        for slot in self.slots.values():
+            slot.token.close()
