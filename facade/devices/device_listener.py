@@ -18,7 +18,7 @@ from OpenSSL import SSL
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
-from facade.devices.farewell import MAX_FAREWELLS, say_farewell
+from facade.devices.farewell import say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.shared_address import another_listens
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
@@ -29,8 +29,6 @@ LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps
 ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
 FULL_PAUSE_SECONDS: Final = 0.1  # until it is looked again whether a connection has ended
 OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
-# A stalled socket costs some 20 KiB until its time is over; a good device is through in a second.
-MAX_HANDSHAKES: Final = 1024
 IPV6_SITE_BITS: Final = 64  # one machine has all of these addresses
 _CLOSED: Final = -1  # the descriptor of a closed socket
 _log = get_logger("facade.device_listener")
@@ -50,8 +48,9 @@ class DeviceListener:
 
     def __attrs_post_init__(self) -> None:
         """Begin with no handshake."""
-        self._handshakes = TasksBySite(MAX_HANDSHAKES)
-        self._farewells = TasksBySite(MAX_FAREWELLS)
+        limits = self._devices.live.limits
+        self._handshakes = TasksBySite(limits.handshakes)
+        self._farewells = TasksBySite(limits.farewells)
         self._metrics.handshakes.set_function(lambda: self._handshakes.count)
 
     def start(self) -> None:

@@ -16,7 +16,6 @@ from typing import Final
 FAREWELL_SECONDS: Final = 2.0
 # The rest of the device's handshake and its first request; what sends more than that may be reset.
 FAREWELL_BYTES: Final = 64 * 1024
-MAX_FAREWELLS: Final = 256  # some KiB of the kernel's each; beyond it the oldest is closed at once
 
 _READ_BYTES: Final = 16 * 1024
 

@@ -7,7 +7,11 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.devices.connection_limits import MOST_CONNECTIONS_BY_DEFAULT, ConnectionLimits
+from facade.devices.connection_limits import (
+    DESCRIPTORS_PER_CONNECTION,
+    MOST_CONNECTIONS_BY_DEFAULT,
+    ConnectionLimits,
+)
 from facade.devices.device_identity import DeviceIdentity
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
@@ -161,3 +165,14 @@ def test_the_limit_in_all_follows_from_the_descriptors() -> None:
     assert ConnectionLimits.of_descriptors(1024, 0, 1).in_all == 256
     assert ConnectionLimits.of_descriptors(10**6, 0, 1).in_all == MOST_CONNECTIONS_BY_DEFAULT
     assert ConnectionLimits.of_descriptors(1024, 20_000, 1).in_all == 20_000
+
+
+@pytest.mark.parametrize("descriptors", [1, 256, 1024, 4096, 20_000, 10**6])
+def test_stalled_handshakes_never_use_up_the_descriptors(descriptors: int) -> None:
+    """Whatever the hard limit is: what devices need for their pulls is left."""
+    limits = ConnectionLimits.of_descriptors(descriptors, 0, 1)
+    assert 1 <= limits.handshakes <= 1024
+    assert 1 <= limits.farewells <= 256
+    if descriptors >= 256:
+        pulling = limits.in_all * (DESCRIPTORS_PER_CONNECTION - 1)
+        assert pulling + limits.handshakes + limits.farewells <= descriptors * 15 // 16
