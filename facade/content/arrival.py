@@ -140,7 +140,10 @@ class Progress:
 
     async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file."""
-        return await self.file.read(offset, count)
+        piece = await self.file.read(offset, count)
+        if count <= READ_BYTES and self.readers.piece_at(offset, count) is None:
+            self.readers.share(offset, piece)
+        return piece
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()

@@ -71,7 +71,8 @@ class ArrivingPieces:
             return piece
         if self._offset >= self._span.end:
             raise StopAsyncIteration
-        count = min(self._limit - self._offset, READ_BYTES)
+        # To a multiple, as what is at hand: so those who read beside each other share the pieces.
+        count = min(self._limit - self._offset, READ_BYTES - self._offset % READ_BYTES)
         piece = await self._arrival.read(self._offset, count)
         self._offset += len(piece)
         return piece

@@ -54,7 +54,7 @@ class StoredPieces:
         return piece
 
     async def check_beginning(self) -> None:
-        """Raise now what the first `PIECE_BYTES` would raise. They are read again: none is kept."""
+        """Raise now what the first `PIECE_BYTES` would raise. Most are read again."""
         offset = self._offset
         end = min(self._end, offset + PIECE_BYTES)
         while offset < end:

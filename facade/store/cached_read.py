@@ -9,7 +9,8 @@ import os
 from typing import Final
 
 READ_BYTES: Final = 128 * 1024  # at once for a device; larger ones cost memory, smaller ones time
-_WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)  # not cached; or tmpfs, which cannot tell
+# Not cached; or on tmpfs and overlayfs, which cannot tell.
+_WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)
 
 
 def read_now(descriptor: int, offset: int, count: int) -> bytearray | None:

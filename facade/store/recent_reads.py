@@ -3,7 +3,8 @@
 A fleet that pulls a new blob reads every piece of it within a moment: it is copied out of the page
 cache, and held against its checksum, once for all and not once for each device. Memory is bounded
 for all blobs together, oldest out first. A device that is alone with a blob shares nothing, and
-what nobody reads any more is let go.
+what nobody reads any more is let go. On tmpfs and overlayfs, where the kernel does not tell what is
+cached, it saves the others a thread's work for each piece, too.
 """
 
 from collections import deque

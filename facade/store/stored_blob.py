@@ -91,7 +91,10 @@ class StoredBlob:
         content = await read_at(self._descriptor, start, count)
         if len(content) != count:
             raise RottenBlobError("the file is shorter than it was")
-        return self._checked(start, content)[offset - start :][:limit]
+        piece = self._checked(start, content)[offset - start :][:limit]
+        if self._readers.piece_at(offset, limit) is None:  # nobody else was faster
+            self._readers.share(offset, piece)
+        return piece
 
     def _checked_span(self, offset: int, limit: int) -> tuple[int, int]:
         count = min(limit, READ_BYTES - offset % READ_BYTES)
