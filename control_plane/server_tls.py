@@ -9,12 +9,7 @@ from typing import Final, Self
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from control_plane.config import PREFIX
 from control_plane.troubles import Part, Trouble
@@ -23,6 +18,7 @@ from shared.safe_message import SafeMessage
 
 CERTIFICATE: Final = f"{PREFIX}_TLS_CERT_FILE"
 KEY: Final = f"{PREFIX}_TLS_KEY_FILE"
+_OF_SERVERS: Final = ("RSA", "EC", "Ed25519", "Ed448")  # kinds of keys that TLS servers have
 # A certificate that a machine renews is renewed before that: at a third of 90 days.
 ENDS_SOON: Final = timedelta(days=7)
 _RENEW: Final = (
@@ -51,9 +47,6 @@ class ServerTls:
     def of(cls, contents: Mapping[str, bytes]) -> Self:
         """Return the pair of the two settings' contents, or raise `TlsFilesError`."""
         chain = _certificates(contents[CERTIFICATE])
-        key = _private_key(contents[KEY])
-        if _spki(chain[0]) != _spki(key):
-            raise TlsFilesError(KEY, f"the key is not that of the certificate in {CERTIFICATE}")
         context = _context([each.public_bytes(Encoding.PEM) for each in chain], contents[KEY])
         return cls(context, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc)
 
@@ -83,20 +76,6 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
         raise TlsFilesError(CERTIFICATE, message) from None
 
 
-def _private_key(pem: bytes) -> PrivateKeyTypes:
-    try:
-        return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # the message may quote the file
-        belongs = "the certificate's private key in PEM, without a password"
-        message = f"it holds {what_it_holds(pem)}; what belongs there: {belongs}"
-        raise TlsFilesError(KEY, message) from None
-
-
-def _spki(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
-    key = holder.public_key()
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
 def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
     """Return a context of contents: `ssl` reads files, so it is given one that is in memory."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -106,8 +85,21 @@ def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
         with open(file, "wb", closefd=False) as writer:
             writer.writelines([key, b"\n", *chain])
         context.load_cert_chain(f"/proc/self/fd/{file}", password="")
-    except ssl.SSLError as error:  # its reason is a constant of OpenSSL's, as EE_KEY_TOO_SMALL
-        raise TlsFilesError(CERTIFICATE, f"OpenSSL takes no such pair: {error.reason}") from None
+    except OSError as error:  # `SSLError` is one
+        raise _refused(key, error) from None
     finally:
         os.close(file)
     return context
+
+
+def _refused(key: bytes, error: OSError) -> TlsFilesError:
+    """Return why OpenSSL takes no such pair. Its reason is a constant, as EE_KEY_TOO_SMALL."""
+    reason = getattr(error, "reason", None) or ""
+    if reason.startswith(("EE_", "CA_")):
+        return TlsFilesError(CERTIFICATE, f"OpenSSL does not take the certificate: {reason}")
+    holds = what_it_holds(key)
+    if any(f"{kind} private key" in holds for kind in _OF_SERVERS):
+        message = f"it holds {holds}, which is not that of the certificate in {CERTIFICATE}"
+        return TlsFilesError(KEY, message)
+    belongs = "the certificate's private key in PEM, without a password"
+    return TlsFilesError(KEY, f"it holds {holds}; what belongs there: {belongs}")
