@@ -35,6 +35,10 @@ from shared.statement import (
 )
 
 AUDIT_SUBJECT: Final = "audit"  # what the highest place in the chain is remembered by
+VANISHED: Final = (
+    "audit entries have vanished; see `control-plane audit verify`, and restart the control plane"
+    " if the database was restored on purpose"
+)
 
 _Statement = TypeVar("_Statement", bound=Statement)
 
@@ -87,7 +91,8 @@ class Act:
         self, belief: Belief, make: Callable[[int], _Statement]
     ) -> _Statement:
         """Sign and store what `make` says of the next generation."""
-        statement = make(next_generation(belief.highest_generation, unix_milliseconds(self.at)))
+        last = max(belief.highest_generation, self._highest.ever(belief.subject))
+        statement = make(next_generation(last, unix_milliseconds(self.at)))
         if statement.subject != belief.subject:
             raise AssertionError("a statement follows one of its own subject")
         await put_statement(self.connection, statement, self._signer.sign(statement))
@@ -179,11 +184,7 @@ def next_place(
             raise AuditDamagedError(message) from None
         end = ChainEnd(sequence + 1, entry_hash(stored))
     if end.sequence <= highest_seen:
-        message = (
-            "audit entries have vanished; see `control-plane audit verify`, and restart the"
-            " control plane if the database was restored on purpose"
-        )
-        raise AuditDamagedError(message)
+        raise AuditDamagedError(VANISHED)
     return end
 
 

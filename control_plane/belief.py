@@ -9,6 +9,7 @@ In this order:
    statement and log rolled back together are noticed as long as it runs.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
@@ -41,24 +42,45 @@ class Belief:
 
 
 class HighestGenerations:
-    """The highest generation of each subject that this process has verified."""
+    """The highest generation of each subject that this process has verified.
 
-    def __init__(self) -> None:
+    `before` is what processes before it had seen, and is believed about nothing: a database that
+    was restored on purpose is older than that. It serves to say so, and to go on above it.
+    """
+
+    def __init__(self, before: Mapping[str, int] | None = None) -> None:
         """Remember nothing yet."""
         self._highest: dict[str, int] = {}  # one entry for each connection, operator and device
+        self._before = before or {}
+        self._changed = set[str]()  # of what was ever seen, since `take_changes`
 
     def of(self, subject: str) -> int:
         """Return the highest, or 0."""
         return self._highest.get(subject, 0)
 
+    def ever(self, subject: str) -> int:
+        """Return the highest that this process or one before it has seen, or 0."""
+        return max(self.of(subject), self._before.get(subject, 0))
+
+    def everything(self) -> dict[str, int]:
+        """Return the highest that was ever seen, by subject."""
+        return {each: self.ever(each) for each in self._highest.keys() | self._before.keys()}
+
     def copy(self) -> "HighestGenerations":
         """Return what is remembered now."""
-        other = HighestGenerations()
+        other = HighestGenerations(self._before)
         other._highest = self._highest.copy()
         return other
 
+    def take_changes(self) -> dict[str, int]:
+        """Return what is higher than ever before, since it was asked for the last time."""
+        changed, self._changed = self._changed, set()
+        return {each: self.ever(each) for each in changed}
+
     def remember(self, subject: str, generation: int) -> None:
         """Take note of a verified generation."""
+        if generation > self.ever(subject):
+            self._changed.add(subject)
         self._highest[subject] = max(generation, self.of(subject))
 
 

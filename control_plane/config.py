@@ -1,6 +1,7 @@
 """What the commands read from the environment: one class for each set of needs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Final
 
 import typed_settings as ts
@@ -47,6 +48,7 @@ class ServeSettings:
     google_token_url: HttpUrl | None = None  # Google's own
     https_proxy: ProxyUrl | None = None
     no_proxy: NoProxyList = NO_EXCEPTIONS
+    state_dir: Path | None = None  # what was seen, over restarts: a restored database shows
     log_level: LogLevel = "info"
     drain_timeout: Duration = 30.0
 

@@ -13,6 +13,7 @@ from control_plane.connection_store import fetch_connection, fetch_connections
 from control_plane.connection_view import View, connection_view
 from control_plane.database import Database
 from control_plane.errors import NotFoundError
+from control_plane.history import OLDER, History
 from control_plane.query_reader import Place
 from control_plane.signer import Verifier
 from control_plane.stored_connection import StoredConnection
@@ -38,6 +39,7 @@ class ConnectionReader:
     _verifier: Verifier
     _highest: HighestGenerations
     _clock: Clock
+    _history: History
 
     async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
         """Return a connection and what is believed of it, or raise `NotFoundError`."""
@@ -48,8 +50,7 @@ class ConnectionReader:
 
     async def show(self, connection_id: UUID) -> View:
         """Return a connection's view, or raise `NotFoundError`."""
-        stored, state = await self.read(connection_id)
-        return connection_view(stored, state, self._clock())
+        return self._view(*await self.read(connection_id))
 
     async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
         """Return a page of what is wanted of the connections, in the order of their making."""
@@ -60,7 +61,7 @@ class ConnectionReader:
         views = []
         for each in page:
             state = self._believed(each, highest_seen.of(connection_subject(each.id)))
-            views.append(connection_view(each, state, self._clock()))
+            views.append(self._view(each, state))
         items = [view for view in views if wanted.fits(view)]
         return Page(items, (page[-1].created_at, page[-1].id) if len(stored) > limit else None)
 
@@ -78,6 +79,12 @@ class ConnectionReader:
         """Return the view of what the act, not committed yet, has made of a connection."""
         stored = _found(await fetch_connection(act.connection, connection_id))
         return connection_view(stored, connection_state(stored, self._verifier), self._clock())
+
+    def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
+        view = connection_view(stored, state, self._clock())
+        if view["problem"] is None and self._history.is_older(state.belief.subject):
+            view["problem"] = OLDER
+        return view
 
     def _believed(self, stored: StoredConnection, highest_seen: int) -> ConnectionState:
         state = connection_state(stored, self._verifier, highest_seen=highest_seen)

@@ -4,11 +4,13 @@ what is wrong with it that does not keep it from working yet.
 
 from attrs import frozen
 
-from control_plane.acts import require_entry
+from control_plane.acts import AUDIT_SUBJECT, VANISHED, require_entry
+from control_plane.belief import HighestGenerations
 from control_plane.clock import Clock
 from control_plane.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.migrations.newest import newest_revision
+from control_plane.remembering import Remembering
 from control_plane.signer import Verifier
 from control_plane.statement_store import fetch_newest_entry
 from control_plane.tls_reload import ReloadedTls
@@ -23,24 +25,31 @@ class Health:
     _database: Database
     _verifier: Verifier
     _tls: ReloadedTls | None
+    _remembering: Remembering
+    _highest: HighestGenerations
     _clock: Clock
 
     async def why_not_ready(self) -> str | None:
         """Return what is missing, in words, or nothing."""
         stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
-        return await why_not_ready(self._database, self._verifier) or next(stopping, None)
+        seen = self._highest.of(AUDIT_SUBJECT)  # before reading: what is read is not older
+        found = await why_not_ready(self._database, self._verifier, newest_seen=seen)
+        return found or next(stopping, None)
 
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
-        return [] if self._tls is None else list(self._tls.troubles(self._clock()))
+        of_tls = [] if self._tls is None else self._tls.troubles(self._clock())
+        return [*of_tls, *self._remembering.troubles()]
 
     def refused_files(self) -> frozenset[str]:
         """Return the settings whose file is not used as it is now."""
         return frozenset() if self._tls is None else frozenset(self._tls.refused)
 
 
-async def why_not_ready(database: Database, verifier: Verifier) -> str | None:
-    """Return what is missing, in words, or nothing."""
+async def why_not_ready(
+    database: Database, verifier: Verifier, *, newest_seen: int = 0
+) -> str | None:
+    """Return what is missing, in words, or nothing. `newest_seen` is a place in the audit log."""
     try:
         async with database.connection() as connection:
             present = await connection.fetchval("SELECT version_num FROM public.alembic_version")
@@ -54,4 +63,5 @@ async def why_not_ready(database: Database, verifier: Verifier) -> str | None:
             require_entry(*newest, verifier)
         except StatementRefusedError:
             return "the newest audit entry is not believed with this statement key"
-    return None
+    # No act can follow; reads go on.
+    return VANISHED if newest_seen > (newest[0] if newest else 0) else None

@@ -1,5 +1,6 @@
 """The SQL of statements and audit entries: rows in, rows out, nothing believed."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
@@ -36,6 +37,41 @@ async def fetch_all_subjects(connection: DatabaseConnection) -> list[str]:
     """Return every subject that has a statement."""
     rows = await connection.fetch("SELECT subject FROM public.statements ORDER BY subject")
     return [row["subject"] for row in rows]
+
+
+async def fetch_older_statements(
+    connection: DatabaseConnection, seen: Mapping[str, int], *, at_most: int
+) -> dict[str, StoredStatement | None]:
+    """Return the statements of a lower generation than was seen; None for a subject without one."""
+    rows = await connection.fetch(
+        "SELECT seen.subject, type, key_id, payload, signature"
+        " FROM unnest($1::text[], $2::bigint[]) AS seen (subject, generation)"
+        " LEFT JOIN public.statements AS present USING (subject)"
+        " WHERE present.subject IS NULL OR present.generation < seen.generation"
+        " ORDER BY seen.subject LIMIT $3",
+        list(seen.keys()),
+        list(seen.values()),
+        at_most,
+    )
+    return {row["subject"]: envelope(row) for row in rows}
+
+
+async def fetch_newer_statements(
+    connection: DatabaseConnection, seen: Mapping[str, int], *, after: str, limit: int
+) -> dict[str, StoredStatement]:
+    """Return statements of a higher generation than was seen, by subject from the one after."""
+    rows = await connection.fetch(
+        "SELECT present.subject, type, key_id, payload, signature"
+        " FROM public.statements AS present"
+        " LEFT JOIN unnest($1::text[], $2::bigint[]) AS seen (subject, generation) USING (subject)"
+        " WHERE present.generation > coalesce(seen.generation, 0) AND present.subject > $3"
+        " ORDER BY present.subject LIMIT $4",
+        list(seen.keys()),
+        list(seen.values()),
+        after,
+        limit,
+    )
+    return {row["subject"]: _envelope(row) for row in rows}
 
 
 async def put_statement(

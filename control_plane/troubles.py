@@ -19,6 +19,8 @@ class Part(StrEnum):
 
     SERVER_CERTIFICATE = "server_certificate"
     FILES = "files"
+    STATE_FOLDER = "state_folder"
+    HISTORY = "history"
 
 
 @frozen

@@ -26,10 +26,13 @@ from control_plane.device_revocations import DeviceRevocations
 from control_plane.edit_routes import EditRoutes
 from control_plane.environment import settings
 from control_plane.errors import ControlPlaneError
+from control_plane.generations_file import GenerationsFile, GenerationsFileError
 from control_plane.health import Health
+from control_plane.history import History
 from control_plane.metrics import Metrics
 from control_plane.operators import Authenticator
 from control_plane.rate_limit import RateLimit
+from control_plane.remembering import STATE_DIR, Remembering
 from control_plane.routes import Api
 from control_plane.sealer import Sealer
 from control_plane.server import reload_signal, serving, wait_for_stop
@@ -56,13 +59,17 @@ def serve() -> None:
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
         )
         tls = ReloadedTls.load(configured)
+        file = GenerationsFile.open(configured.state_dir) if configured.state_dir else None
+        seen = file.read() if file else {}
+    except GenerationsFileError as error:
+        exit_with_configuration_error(ConfigurationError([f"{STATE_DIR}: {error}"]))
     except TlsFilesError as error:
         exit_with_configuration_error(ConfigurationError([f"{error.setting}: {error}"]))
     except ConfigurationError as error:
         exit_with_configuration_error(error)
     configure(configured.log_level)
     try:
-        uvloop.run(_serve(configured, signer, sealer, tls))
+        uvloop.run(_serve(configured, signer, sealer, tls, (file, HighestGenerations(seen))))
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
@@ -70,10 +77,14 @@ def serve() -> None:
 
 
 async def _serve(
-    configured: ServeSettings, signer: Signer, sealer: Sealer, tls: ReloadedTls | None
+    configured: ServeSettings,
+    signer: Signer,
+    sealer: Sealer,
+    tls: ReloadedTls | None,
+    memory: tuple[GenerationsFile | None, HighestGenerations],
 ) -> None:
     reload = reload_signal()
-    highest, metrics = HighestGenerations(), Metrics()
+    (file, highest), metrics = memory, Metrics()
     if tls is not None:
         metrics.watch_certificate(tls)
     async with (
@@ -83,7 +94,9 @@ async def _serve(
         ) as google,
     ):
         acts = Acts(database, signer, highest, now)
-        reader = ConnectionReader(database, signer, highest, now)
+        history = History(database, signer, highest)
+        remembering = Remembering(highest, history, file)
+        reader = ConnectionReader(database, signer, highest, now, history)
         second = configured.require_second_approver
         connections = Connections(acts, reader, sealer, now, second_approver=second)
         edits = ConnectionEdits(acts, reader, sealer, now, second_approver=second)
@@ -94,7 +107,7 @@ async def _serve(
             networks=configured.check_networks,
             proxy=configured.outbound_proxy,
         )
-        health = Health(database, signer, tls, now)
+        health = Health(database, signer, tls, remembering, highest, now)
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
@@ -117,12 +130,19 @@ async def _serve(
                 file_limit=_raise_file_limit(),
             )
             told = ToldTroubles()
-            told.tell(health.troubles())
-            reloading = asyncio.create_task(
-                keep_reloading(tls, reload, listener.listen, lambda: told.tell(health.troubles()))
-            )
+            beside = [
+                asyncio.create_task(work)
+                for work in (
+                    remembering.run(),
+                    keep_reloading(
+                        tls, reload, listener.listen, lambda: told.tell(health.troubles())
+                    ),
+                )
+            ]
             _log.info("stopping", signal=await wait_for_stop())
-            reloading.cancel()
+            for task in beside:
+                task.cancel()
+        await remembering.keep()
     _log.info("stopped")
 
 

@@ -1,0 +1,128 @@
+"""A backup is restored: the control plane says what went back, and how both sides agree again.
+
+Facades remember what they have seen, and refuse what is older; `tests/system/facade` has that.
+"""
+
+from pathlib import Path
+
+from control_plane.history import OLDER
+from deploy.dev.processes import Child
+from deploy.dev.product import PROGRAMS, whole_environment
+from tests.support.control_plane import ControlPlane, Json, approved_connection, served
+from tests.support.database import Database
+from tests.support.eventually import eventually
+
+
+class Backup:
+    """A copy of a database, to be put in its place once."""
+
+    def __init__(self, database: Database) -> None:
+        """Copy it as it is now; whoever is connected has to connect again."""
+        self._database = database
+        self._name = f"{database.name}_backup"
+        self._server(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{database.name}'"
+        )
+        self._server(f'CREATE DATABASE "{self._name}" TEMPLATE "{database.name}"')
+
+    def restore(self) -> None:
+        """Put the copy in the database's place."""
+        self._server(f'DROP DATABASE "{self._database.name}" WITH (FORCE)')
+        self._server(f'ALTER DATABASE "{self._name}" RENAME TO "{self._database.name}"')
+
+    def _server(self, statement: str) -> None:
+        self._database.server.sql(statement)
+
+
+async def readiness(plane: ControlPlane) -> tuple[int, Json]:
+    """Return what `/readyz` says."""
+    answer = await plane.client(None).call("GET", "/readyz")
+    return answer.status, answer.json
+
+
+async def approved_again(plane: ControlPlane, view: Json) -> Json:
+    """Return the view of a connection whose approval was signed once more, without an edit."""
+    return await plane.client("bob").approve(view)
+
+
+async def test_what_went_back_is_told_until_it_is_signed_again(
+    own_plane: ControlPlane, database: Database, tmp_path: Path
+) -> None:
+    """At once, and after the restart that accepts the backup; one connection after the other."""
+    own_plane.environment["CONTROL_PLANE_STATE_DIR"] = str(tmp_path / "state")
+    await own_plane.restart()
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    again, revoked, as_it_was = [
+        await approved_connection(own_plane, f"{name}.example")
+        for name in ("again", "revoked", "as-it-was")
+    ]
+    backup = Backup(database)
+    newer = await approved_again(own_plane, again)
+    await bob.revoke(revoked["id"])
+    await bob.revoke_device(device="press-7")
+    backup.restore()
+
+    async def is_noticed() -> bool:
+        status, said = await readiness(own_plane)
+        return status == 503 and "audit entries have vanished" in said.get("reason", "")
+
+    await eventually(is_noticed)  # no act can follow, so it is not ready
+    await own_plane.restart()
+
+    async def is_told() -> bool:
+        return "notes" in (await readiness(own_plane))[1]
+
+    await eventually(is_told)
+    (note,) = (await readiness(own_plane))[1]["notes"]
+    assert "2 of connections (`connections list` tells which: approve or revoke each" in note
+    assert "1 of devices or certificates (the log tells which: revoke each again)" in note
+    for view in (again, revoked):
+        shown = await alice.show(view["id"])
+        assert (shown["status"], shown["problem"]) == ("approved", OLDER)
+        assert shown["generation"] == view["generation"]
+    assert (await alice.show(as_it_was["id"]))["problem"] is None
+    listed = {each["id"]: each["problem"] for each in await alice.list()}
+    assert [problem for problem in listed.values() if problem] == [OLDER] * 2
+    metrics = (await own_plane.client("eve").call("GET", "/metrics")).body.decode()
+    assert 'control_plane_problem{part="history"} 1.0' in metrics
+    logged = [line for line in own_plane.log_lines if line["event"] == "statement went back"]
+    assert {line["subject"] for line in logged} == {
+        f"connection/{again['id']}",
+        f"connection/{revoked['id']}",
+        "device/press-7",
+    }
+    signed = await approved_again(own_plane, again)
+    assert (await alice.show(again["id"]))["problem"] is None
+    assert (await served(own_plane, again["id"])).generation == signed["generation"]
+    assert signed["generation"] > newer["generation"]
+    await bob.revoke(revoked["id"])
+    await bob.revoke_device(device="press-7")
+    assert await readiness(own_plane) == (200, {"status": "ready"})
+
+
+async def test_without_a_folder_nothing_is_remembered_over_a_restart(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """A process can tell only of what it has seen itself."""
+    view = await approved_connection(own_plane, "again.example")
+    backup = Backup(database)
+    await approved_again(own_plane, view)
+    backup.restore()
+    await own_plane.restart()
+    assert await readiness(own_plane) == (200, {"status": "ready"})
+
+
+async def test_a_state_folder_that_cannot_be_used_is_refused_at_the_start(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """With the variable; a second process in the same folder is told so."""
+    (tmp_path / "file").write_text("in the way")
+    environment = plane.environment | {"CONTROL_PLANE_STATE_DIR": str(tmp_path / "file")}
+    child = Child.start(
+        [str(PROGRAMS / "control-plane"), "serve"],
+        log=tmp_path / "log",
+        environment=whole_environment(environment),
+    )
+    assert child.process.wait(30) == 2
+    assert child.log_tail.startswith("CONTROL_PLANE_STATE_DIR: the folder cannot be used")
