@@ -1,5 +1,6 @@
 """`control-plane connections approve`: a draft serves, or what serves is approved once more."""
 
+import sys
 from datetime import timedelta
 from typing import Any, Final
 
@@ -8,10 +9,11 @@ import click
 from control_plane.api_client import ApiClient, Json
 from control_plane.clock import now
 from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.connection_output import show_state
+from control_plane.commands.connection_text import draft_lines
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.printing import show_view
-from control_plane.commands.running import command
+from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
@@ -25,16 +27,29 @@ _ENDS: Final = {
 }
 
 
+def _require_fingerprint(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse a call that names none where nobody can be asked."""
+    if value is None and not sys.stdin.isatty():
+        raise click.MissingParameter("Without a terminal nobody is asked", ctx, param)
+    return value
+
+
 @click.command(cls=Command)
 @connection_name
-@click.option("--fingerprint", required=True, help="Of the draft, as `show` printed it.")
+@click.option(
+    "--fingerprint",
+    callback=_require_fingerprint,
+    help="Of the draft, as `show` prints it. At a terminal the draft is shown and asked about.",
+)
 @click.option("--expires-at", help="When the approval ends, as 2030-01-31T12:00:00Z.")
 @click.option("--expires", "lifetime", type=LifetimeType(), help="For how long it holds, as 90d.")
 @click.option("--no-expiry", is_flag=True, help="It ends only by a revocation.")
 @click.option("--keep-expiry", is_flag=True, help="It ends when the present approval does.")
 @as_json
 @command
-async def approve(name: str, fingerprint: str, *, as_json: bool, **end: Any) -> None:
+async def approve(name: str, fingerprint: str | None, *, as_json: bool, **end: Any) -> None:
     """Let the draft that was seen serve, or without a draft approve what serves once more.
 
     That renews an approval, or changes when it ends. If the present approval ends at some time,
@@ -45,9 +60,30 @@ async def approve(name: str, fingerprint: str, *, as_json: bool, **end: Any) -> 
         raise click.UsageError(f"give one of {', '.join(given)}")
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
+        if fingerprint is None:
+            present = await api.call("GET", "connections", connection_id)
+            fingerprint = _asked(present, says_end=bool(given))
         body = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
         view = await api.call("POST", "connections", connection_id, "approve", body=body)
-    show_view(view, as_json=as_json)
+    show_state(view, as_json=as_json)
+
+
+def _asked(view: Json, *, says_end: bool) -> str:
+    """Return the fingerprint of what a person has just seen and approves; exit with 1 if not."""
+    for line in draft_lines(view):
+        say(line)
+    say("")
+    if view["expires_at"] and not says_end:
+        options = ", ".join(_ENDS.values())
+        raise click.UsageError(
+            f"the present approval ends at {view['expires_at']}: say when this one does, with one"
+            f" of {options}"
+        )
+    waits = view["draft"] is not None or view["status"] == "pending"
+    what = "this" if waits else "what serves once more"
+    if not click.confirm(f"Approve {what}?", err=True):
+        fail("nothing was approved")
+    return str((view["draft"] or view)["fingerprint"])
 
 
 async def _end(

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from control_plane.api_client import ApiClient, Json
+from control_plane.api_client import ApiClient
 from control_plane.commands.connection_options import (
     as_json,
     check_first,
@@ -16,9 +16,10 @@ from control_plane.commands.connection_options import (
     request_body,
     request_options,
 )
+from control_plane.commands.connection_output import show_state
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import show_view
-from control_plane.commands.running import command, fail, say
+from control_plane.commands.running import command, fail
 from control_plane.commands.usage import Command
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
@@ -36,7 +37,7 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         view = await api.call("POST", "connections", query=_query(check), body=body)
-    _show_draft(view, as_json=as_json)
+    show_state(view, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -71,7 +72,7 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
-    _show_draft(view, as_json=as_json)
+    show_state(view, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -95,7 +96,7 @@ async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **opti
             query=_query(check),
             body=body | ({"approve": True} if approve else {}),
         )
-    _show_draft(view, as_json=as_json)
+    show_state(view, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -108,18 +109,8 @@ async def discard(name: str, *, as_json: bool) -> None:
         connection_id = await named_connection(api, name)
         await api.call("DELETE", "connections", connection_id, "draft")
         view = await api.call("GET", "connections", connection_id)
-    show_view(view, as_json=as_json)
+    show_state(view, as_json=as_json)
 
 
 def _query(check: bool) -> dict[str, str]:  # noqa: FBT001 - the one thing that is asked
     return {"check": str(check).lower()}
-
-
-def _show_draft(view: Json, *, as_json: bool) -> None:
-    show_view(view, as_json=as_json)
-    draft = view["draft"] or (view if view["status"] == "pending" else None)
-    if draft and not as_json:
-        say("An approver lets it serve:")
-        say(
-            f"  control-plane connections approve {view['id']} --fingerprint {draft['fingerprint']}"
-        )

@@ -8,8 +8,9 @@ from control_plane.commands.connection_approval import approve
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
 from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.printing import print_fields, print_json, show_view, wide
+from control_plane.commands.printing import print_fields, print_json, wide
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
 from control_plane.config import ClientSettings
@@ -52,7 +53,8 @@ async def show(name: str, *, as_json: bool) -> None:
     """Show what an approver sees of a connection."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
-        show_view(await api.call("GET", "connections", connection_id), as_json=as_json)
+        view = await api.call("GET", "connections", connection_id)
+    show_connection(view, as_json=as_json)
 
 
 @connections.command()
@@ -67,7 +69,7 @@ async def revoke(name: str, reason: str, *, as_json: bool) -> None:
         view = await api.call(
             "POST", "connections", connection_id, "revoke", body={"reason": reason}
         )
-    show_view(view, as_json=as_json)
+    show_state(view, as_json=as_json)
 
 
 @connections.command()

@@ -3,10 +3,11 @@
 import click
 
 from control_plane.api_client import ApiClient, Json
+from control_plane.commands.columns import one_line
 from control_plane.commands.connection_options import as_json
 from control_plane.commands.named_revocation import PATH, named_revocation
-from control_plane.commands.printing import print_json, show_view, wide
-from control_plane.commands.revocation_list import print_revocations
+from control_plane.commands.printing import print_json, wide
+from control_plane.commands.revocation_list import name_of, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.config import ClientSettings
@@ -46,7 +47,20 @@ async def revoke(
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
         view = await api.call("POST", PATH, body=body)
-    show_view(view, as_json=as_json)
+    if as_json:
+        print_json(view)
+        return
+    who = name_of(view)
+    why = f", reason: {view['reason']}" if view["reason"] else ""
+    click.echo(
+        one_line(
+            f"{who} is served no longer; {view['revoked_by']} revoked it at"
+            f" {view['revoked_at']}{why}"
+        )
+    )
+    say("New requests are refused, and running streams are cut within a second.")
+    lift_by = view["id"] if view["issuer"] else who
+    say(f"To serve it again: control-plane devices lift {lift_by}")
 
 
 @devices.command("list")
@@ -89,5 +103,8 @@ async def lift(revocation: str, *, as_json: bool) -> None:
         revocation_id = await named_revocation(api, revocation)
         view = await api.call("GET", PATH, revocation_id)
         await api.call("DELETE", PATH, revocation_id)
-    show_view(view, as_json=as_json)
-    say("This revocation is lifted.")
+    if as_json:
+        print_json(view)
+        return
+    click.echo(one_line(f"{name_of(view)} is served again; the revocation {view['id']} is lifted"))
+    say("It is still refused if its certificate and its device were both revoked.")

@@ -56,7 +56,8 @@ def operators() -> None:
 async def add(name: OperatorName, role: str, lifetime: timedelta | None) -> None:
     """Make an operator and print the new API token, once, alone on standard output."""
     async with _operators() as store:
-        _print(await store.add(name, Role(role), lifetime=lifetime, actor=shell_actor()))
+        token = await store.add(name, Role(role), lifetime=lifetime, actor=shell_actor())
+        await _print(token, store)
 
 
 @operators.command()
@@ -66,7 +67,9 @@ async def add(name: OperatorName, role: str, lifetime: timedelta | None) -> None
 async def rotate(name: OperatorName, lifetime: timedelta | None) -> None:
     """Print a new token; the present one is worth nothing from now on."""
     async with _operators() as store:
-        _print(await store.rotate(name, lifetime=lifetime, actor=shell_actor()))
+        token = await store.rotate(name, lifetime=lifetime, actor=shell_actor())
+        await _print(token, store)
+    say("From now on the token before it lets nobody in.")
 
 
 @operators.command()
@@ -76,7 +79,7 @@ async def remove(name: OperatorName) -> None:
     """Let an operator call no longer."""
     async with _operators() as store:
         await store.remove(name, actor=shell_actor())
-    say(f"{name} may call no longer")
+    say(f"{name} may call no longer; what {name} approved goes on serving")
 
 
 @operators.command("list")
@@ -104,9 +107,13 @@ def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -
     print_list([*columns.values()], rows, nothing="There are no operators.", wide=wide)
 
 
-def _print(token: OperatorToken) -> None:
+async def _print(token: OperatorToken, store: Operators) -> None:
+    (made,) = (each for each in await store.list() if each.name == token.name.value)
+    until = f"until {format_time(made.expires_at)}" if made.expires_at else "without an end"
+    say(f"{made.name} may call as {made.role} {until}.")
     say("This token is shown once and kept nowhere; only its hash is stored.")
     click.echo(token.secret.reveal_text())
+    say("Commands and API clients take it from CONTROL_PLANE_TOKEN, or CONTROL_PLANE_TOKEN_FILE.")
 
 
 def _view(operator: ListedOperator) -> dict[str, str | None]:

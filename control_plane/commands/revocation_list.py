@@ -32,6 +32,11 @@ def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 
+def name_of(view: Json) -> str:
+    """Return the device or the certificate, as it is typed."""
+    return view["device"] or f"{SERIAL_PREFIX}{view['serial']}"
+
+
 def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
     return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
 
@@ -43,7 +48,7 @@ def _rows(
     for view in views:
         cells = {
             "ID": ids.get(view["id"], view["id"]),
-            "DEVICE": view["device"] or f"{SERIAL_PREFIX}{view['serial']}",
+            "DEVICE": name_of(view),
             "REVOKED BY": view["revoked_by"],
             "REVOKED": view["revoked_at"],
             "ISSUER": view["issuer"],

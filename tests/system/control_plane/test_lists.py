@@ -1,49 +1,17 @@
 """Lists as people read them: one line each, whatever is in them, and whole where nobody looks."""
 
-import contextlib
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import termios
 import uuid
-from collections.abc import Mapping
 
-import orjson
-import pytest
 from rich.cells import cell_len
 
-from deploy.dev.product import PROGRAMS, whole_environment
 from tests.support.control_plane import ControlPlane, approved_connection
 from tests.support.shell import Ran, ran, shell
 from tests.support.simulators.admin_api import AdminApi, Json
+from tests.support.terminal import at_terminal
 
 ECR_HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 AT_80 = {"COLUMNS": "80"}
 BOXES = set("─━│┃┏┓┗┛┡┩├┤┬┴┼╇╈╔╗╚╝|+")
-
-
-def at_terminal(settings: Mapping[str, str], *arguments: str, columns: int) -> str:
-    """Return what a process prints to a terminal of so many columns. Blocks."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(
-        [str(PROGRAMS / "control-plane"), *arguments],
-        env=whole_environment(settings),
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-    ) as process:
-        os.close(theirs)
-        printed = b""
-        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
-            while piece := os.read(ours, 65536):
-                printed += piece
-        os.close(ours)
-        _, words = process.communicate()
-    assert process.returncode == 0, words
-    return printed.decode().replace("\r\n", "\n")
 
 
 def rows(output: str) -> list[str]:
@@ -74,7 +42,7 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
     ecr = await alice.connect(ECR_HOST, provider="aws_ecr", role_arn=role)
     await bob.revoke(ecr["id"])
     settings = own_plane.shell_settings("eve")
-    output = at_terminal(settings, "connections", "list", columns=80)
+    output = at_terminal(settings, "connections", "list").screen
     assert "\x1b" not in output
     assert BOXES.isdisjoint(output.replace("approved+draft", ""))
     assert all(cell_len(line) <= 80 for line in output.splitlines())
@@ -85,7 +53,7 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
     for line, made in zip((first, second, third), (ghcr, team, ecr), strict=True):
         assert made["id"].startswith(line[0])
         assert len(line[0]) == 8
-    wide = at_terminal(settings, "connections", "list", "--wide", columns=80)
+    wide = at_terminal(settings, "connections", "list", "--wide").screen
     assert len(rows(wide)) == 3
     for whole in (ghcr["id"], role, ghcr["approved_at"], "static"):
         assert whole in wide
@@ -194,17 +162,3 @@ async def test_devices_and_operators_are_lists_of_the_same_kind(own_plane: Contr
     assert "shell:test" in wide.output
     for output in (listed.output, operators.output):
         assert BOXES.isdisjoint(output)
-
-
-@pytest.mark.parametrize("command", ["show", "grant"])
-async def test_what_is_no_list_has_no_boxes_either(plane: ControlPlane, command: str) -> None:
-    """A line a field; nothing is cut, and a value can be copied."""
-    account = uuid.uuid4().int % 10**12
-    host = f"{account:012}.dkr.ecr.eu-central-1.amazonaws.com"
-    role = f"arn:aws:iam::{account:012}:role/{'p' * 60}"
-    made = await plane.client("alice").connect(host, provider="aws_ecr", role_arn=role)
-    shown = await shell(plane, "connections", command, made["id"], settings=AT_80)
-    assert set("─━│┃┏┓┗┛").isdisjoint(shown.output)
-    assert role in shown.output if command == "show" else made["fingerprint"] in shown.output
-    as_json = await shell(plane, "connections", command, made["id"], "--json")
-    assert orjson.loads(as_json.output)

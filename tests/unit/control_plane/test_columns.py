@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from control_plane.commands.columns import Column, lines, one_line
+from control_plane.commands.connection_text import GONE, NEW, difference
 from control_plane.commands.short_ids import LEAST_ID_CHARACTERS, short_ids
 
 COLUMNS = (Column("ID"), Column("REGISTRY", least=10), Column("AS", least=4))
@@ -47,3 +48,11 @@ def test_a_short_id_is_its_own_and_no_longer_than_needed(ids: set[uuid.UUID]) ->
         assert len(short) == LEAST_ID_CHARACTERS or any(
             each.startswith(shorter) for each in texts if each != text
         )
+
+
+@given(st.lists(st.sampled_from("abcd")), st.lists(st.sampled_from("abcd")))
+def test_a_difference_leads_from_one_to_the_other(before: list[str], after: list[str]) -> None:
+    """What is kept and what goes is what serves; what is kept and what comes is the draft."""
+    marked = [*difference(before, after)]
+    assert [value for mark, value in marked if mark != NEW] == before
+    assert [value for mark, value in marked if mark != GONE] == after

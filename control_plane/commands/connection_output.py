@@ -1,0 +1,33 @@
+"""What a command on a connection prints: the API's JSON, or what is now and what comes next."""
+
+import click
+
+from control_plane.api_client import Json
+from control_plane.commands.connection_text import connection_lines, next_steps, state_line
+from control_plane.commands.printing import print_json
+from control_plane.commands.running import say
+
+
+def show_connection(view: Json, *, as_json: bool) -> None:
+    """Print everything that is known of a connection."""
+    if as_json:
+        print_json(view)
+        return
+    for line in connection_lines(view):
+        click.echo(line)
+    _say_next(view)
+
+
+def show_state(view: Json, *, as_json: bool) -> None:
+    """Print what an act has made of a connection."""
+    if as_json:
+        print_json(view)
+        return
+    click.echo(state_line(view))
+    _say_next(view)
+
+
+def _say_next(view: Json) -> None:
+    say("")
+    for line in next_steps(view):
+        say(line)

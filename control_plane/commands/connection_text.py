@@ -1,0 +1,182 @@
+"""A connection as an approver reads it: fields in groups, and what a draft changes. Pure.
+
+Lines are for a terminal of any width: nothing is cut, one value a line, no JSON and no PEM.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from control_plane.api_client import Json
+from control_plane.commands.columns import one_line
+from control_plane.commands.connection_list import identity_of, place_of
+from shared.connection import Provider
+
+KEPT, GONE, NEW = "  ", "- ", "+ "
+_LABEL_WIDTH: Final = 20
+
+_GRANTED: Final = frozenset({Provider.GOOGLE_SERVICE_ACCOUNT, Provider.AWS_ECR})
+
+Values = Sequence[str]
+Groups = Mapping[str, Mapping[str, Values]]
+
+
+def connection_lines(view: Json) -> Iterator[str]:
+    """Yield everything that is known of a connection; a draft beside it with what it changes."""
+    yield state_line(view)
+    yield ""
+    yield from _group_lines({"Connection": _connection(view), **_groups(view)})
+    if view["draft"]:
+        yield ""
+        yield from draft_lines(view)
+
+
+def draft_lines(view: Json) -> Iterator[str]:
+    """Yield what waits for an approver, held against what serves: `-` goes, `+` comes."""
+    draft, serving = view["draft"], _groups(view)
+    if draft is None:
+        yield from connection_lines(view)
+        return
+    yield f"Draft of {place_of(view)}; {draft['by']} made it at {draft['at']}"
+    yield "  - is what serves and would go, + is what would come"
+    yield ""
+    yield from _group_lines(_groups(draft), serving)
+    yield from _group_lines({"Draft": {"fingerprint": [draft["fingerprint"]]}})
+
+
+def state_line(view: Json) -> str:
+    """Return what the connection is now, in a sentence."""
+    return one_line(f"{place_of(view)} {_state(view)}")
+
+
+def next_steps(view: Json) -> Iterator[str]:
+    """Yield what may be done next, with the commands that do it."""
+    name = place_of(view)
+    command = f"control-plane connections {{}} {name}"
+    if view["status"] == "revoked":
+        prefix = f" --prefix {view['repository_prefix']}" if view["repository_prefix"] else ""
+        yield f"It can be connected again: control-plane connections add {view['host']}{prefix}"
+    elif view["draft"] or view["status"] == "pending":
+        draft = view["draft"] or view
+        seen = draft["fingerprint"]
+        if draft["provider"] in _GRANTED:
+            yield f"What to grant for it: {command.format('grant')}"
+        yield "An approver lets it serve:"
+        yield f"  {command.format('approve')} --fingerprint {seen}"
+        yield f"Or nobody does: {command.format('discard')}"
+    elif view["problem"]:
+        yield f"An approver may renew it: {command.format('approve')} --expires 90d"
+        yield f"Or end it: {command.format('revoke')}"
+    else:
+        yield f"Where a facade runs, `facade check {view['host']}` tries it."
+
+
+def _state(view: Json) -> str:
+    made = f"{view['connected_by']} made it at {view['connected_at']}"
+    match view["status"]:
+        case "pending":
+            state = f"waits for an approver; {made}"
+        case "revoked":
+            state = f"is revoked, for ever; by {view['revoked_by']} at {view['revoked_at']}"
+        case _:
+            until = f"until {view['expires_at']}" if view["expires_at"] else "without an end"
+            state = f"serves; approved by {view['approved_by']} at {view['approved_at']}, {until}"
+            if view["draft"]:
+                state += f"; a draft of {view['draft']['by']} waits"
+    return f"{state}; problem: {view['problem']}" if view["problem"] else state
+
+
+def _connection(view: Json) -> dict[str, Values]:
+    fields = {
+        "id": view["id"],
+        "registry": place_of(view),
+        "description": view["description"],
+        "made": f"{view['connected_at']} by {view['connected_by']}",
+        "approved": view["approved_at"] and f"{view['approved_at']} by {view['approved_by']}",
+        "ends": view["expires_at"],
+        "generation": view["generation"],
+        "fingerprint": view["fingerprint"],
+    }
+    return {name: [str(value)] for name, value in fields.items() if value}
+
+
+def _groups(view: Json) -> dict[str, dict[str, Values]]:
+    """Return what is approved of a view or a draft, in groups; empty without a document."""
+    if view["provider"] is None:
+        return {}
+    return {
+        "Login": _login(view),
+        "Network": {
+            "TLS": ["none: plain HTTP" if view["plain_http"] else "required"],
+            "certificates": _certificates(view["ca_certificate"]),
+            "networks": view["allowed_networks"] or ["public addresses alone"],
+            "token endpoints": view["auth_realms"] or ["the registry's own alone"],
+        },
+        "Scope": {
+            "repositories": view["repositories"] or ["all"],
+            "fleets": view["fleets"] or ["all"],
+        },
+        "Check": {"login": [_check(view["check"])]},
+    }
+
+
+def _login(view: Json) -> dict[str, Values]:
+    version = view["secret_version"]
+    login: dict[str, Values] = {
+        "provider": [view["provider"]],
+        "as": [identity_of(view) or "nobody"],
+        "secret": ["none" if version is None else f"version {version}"],
+    }
+    if view["google"]:
+        login["project"] = [view["google"]["project_id"]]
+    if ecr := view["ecr"]:
+        login["region"] = [ecr["region"]]
+        login["external id"] = [ecr["external_id"] or "none"]
+        if ecr.get("pull_through_cache"):
+            login["pull_through_cache"] = ["yes: the role may make repositories"]
+    return login
+
+
+def _certificates(pem: str | None) -> Values:
+    """Return a line for each certificate, so that an approver can compare it; never the PEM."""
+    if pem is None:
+        return ["the system's authorities alone"]
+    try:
+        return [_certificate(each) for each in x509.load_pem_x509_certificates(pem.encode())]
+    except ValueError:
+        return ["they cannot be read here"]
+
+
+def _certificate(certificate: x509.Certificate) -> str:
+    subject = certificate.subject.rfc4514_string()
+    until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+    return f"{subject}, until {until}, SHA-256 {certificate.fingerprint(SHA256()).hex()}"
+
+
+def _check(check: Json) -> str:
+    return f"{check['outcome']} ({check['problem']})" if check["problem"] else check["outcome"]
+
+
+def _group_lines(groups: Groups, before: Groups | None = None) -> Iterator[str]:
+    for title, fields in groups.items():
+        yield title
+        present = fields if before is None else before.get(title, {})
+        for name in dict.fromkeys((*fields, *present)):
+            lines = difference(present.get(name, []), fields.get(name, []))
+            for at, (mark, value) in enumerate(lines):
+                label = name if at == 0 else ""
+                yield f"  {mark}{label:<{_LABEL_WIDTH}}{one_line(value)}".rstrip()
+
+
+def difference(before: Values, after: Values) -> Iterator[tuple[str, str]]:
+    """Yield the values of both in their order, each with whether it is kept, goes or comes."""
+    matcher = SequenceMatcher(a=before, b=after, autojunk=False)
+    for tag, a_from, a_to, b_from, b_to in matcher.get_opcodes():
+        if tag == "equal":
+            yield from ((KEPT, value) for value in after[b_from:b_to])
+        else:
+            yield from ((GONE, value) for value in before[a_from:a_to])
+            yield from ((NEW, value) for value in after[b_from:b_to])
