@@ -4,7 +4,7 @@ What starts a process lives for the session and hands each test something of its
 repository. Nothing here is shared between two pytest processes.
 """
 
-import resource
+import os
 import ssl
 import uuid
 from asyncio import AbstractEventLoop
@@ -22,10 +22,10 @@ from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
+from tests.support.surroundings import leave_out, raise_descriptor_limit
 
-# Many devices of a test are as many descriptors of ours; the usual soft limit is 1,024.
-_, _HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (_HARD_LIMIT, _HARD_LIMIT))
+leave_out(os.environ)
+raise_descriptor_limit()
 
 # A busy machine is slow, which no example is to blame for.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.dev.loopback import ask
 from deploy.dev.processes import Child
 
 PROGRAMS = Path(sys.executable).parent
@@ -53,8 +53,8 @@ def serve_facade(environment: Mapping[str, str], log: Path) -> Child:
 def is_ready(address: str) -> bool:
     """Whether `/readyz` at this host and port answers 200."""
     try:
-        with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
-            return answer.status == 200  # type: ignore[no-any-return]  # noqa: PLR2004 HTTP's OK
+        with ask(f"http://{address}/readyz") as answer:
+            return answer.status == 200  # noqa: PLR2004 HTTP's OK
     except urllib.error.HTTPError as not_ready:
         not_ready.close()
         return False

@@ -6,7 +6,6 @@ with us. Its log bears a line for every request.
 
 import ssl
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from attrs import field, frozen
 
 from deploy.dev import debian
 from deploy.dev.device_ca import CertificateFiles
+from deploy.dev.loopback import ask
 from deploy.dev.processes import Child, free_port
 
 REALM = "development registry"
@@ -156,7 +156,7 @@ class Registry:
         # Whose certificate it is does not matter here: only that the port speaks HTTP by now.
         context = ssl._create_unverified_context()  # noqa: S323, SLF001 nothing is told or believed
         try:
-            with urllib.request.urlopen(f"{self.url}/v2/", timeout=5, context=context):  # noqa: S310 our own URL
+            with ask(f"{self.url}/v2/", context):
                 return True
         except urllib.error.HTTPError as refusal:
             refusal.close()

@@ -5,7 +5,6 @@ import socket
 import ssl
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 from attrs import define, field, frozen
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles, IssuedCertificate
+from deploy.dev.loopback import ask
 from deploy.dev.processes import Child, free_port
 from tests.support.eventually import eventually
 
@@ -132,7 +132,7 @@ class Facade:
         """Return status and text of an operations path; 0 where nobody answers."""
         try:
             url = f"http://127.0.0.1:{self.operations_port}{path}"
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with ask(url) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -200,6 +200,8 @@ def test_no_library_finds_a_proxy_in_the_environment(monkeypatch: pytest.MonkeyP
     """Botocore was seen to ask the metadata service through `HTTP_PROXY`."""
     for name in PROXY_VARIABLES:
         monkeypatch.setenv(name, "http://elsewhere.example:3128")
+    for name in ("no_proxy", "NO_PROXY"):  # is no proxy, and may be there
+        monkeypatch.delenv(name, raising=False)
     assert urllib.request.getproxies()
     forget_proxies()
     assert urllib.request.getproxies() == {}
