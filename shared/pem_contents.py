@@ -6,7 +6,7 @@ installation, a certificate and its key.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,9 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 MAX_NAMED_KINDS: Final = 3  # a bundle of everything is named by its beginning
 
-_BLOCK: Final = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----.*?-----END (?P=label)-----", re.DOTALL
-)
+_BOUNDARY: Final = re.compile(rb"-----(?P<side>BEGIN|END) (?P<label>[A-Z0-9 ]{1,64})-----")
 _CUT_OFF: Final = re.compile(rb"-----BEGIN ")
 _OPENSSH_PUBLIC_KEY: Final = re.compile(rb"\s*(ssh-|ecdsa-sha2-|sk-)")
 _DER_SEQUENCE: Final = b"\x30"  # X.690: what every certificate and key begins with
@@ -46,11 +44,22 @@ _LABELS: Final = {
 
 def what_it_holds(content: bytes) -> str:
     """Return what a file holds, as `an Ed25519 public key`; completes the sentence "it holds"."""
-    blocks = list(_BLOCK.finditer(content))
-    kinds = dict.fromkeys(_of_block(block["label"].decode(), block[0]) for block in blocks)
+    blocks = list(_blocks(content))
+    kinds = dict.fromkeys(_of_block(label, pem) for label, pem in blocks)
     if len(blocks) > 1 and len(kinds) == 1:
         return f"{len(blocks)} times {next(iter(kinds))}"
     return _joined(kinds) if kinds else _without_blocks(content)
+
+
+def _blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the label and the bytes of each block, in time that grows with the length alone."""
+    begin: re.Match[bytes] | None = None
+    for boundary in _BOUNDARY.finditer(content):
+        if boundary["side"] == b"BEGIN":
+            begin = boundary
+        elif begin is not None and begin["label"] == boundary["label"]:
+            yield begin["label"].decode(), content[begin.start() : boundary.end()]
+            begin = None
 
 
 def _joined(kinds: Iterable[str]) -> str:
