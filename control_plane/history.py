@@ -2,7 +2,7 @@
 
 That is what a restored backup looks like. Facades remember what they have seen, and refuse the
 older statements; so what is shown here as approved is not served. Signing each again, which takes
-a generation above all before, brings both sides together.
+a generation above all before, brings both sides together. A removed operator may be back, too.
 
 What is remembered is believed about nothing: a statement counts as older only if it is signed, and
 nothing is refused here because of it.
@@ -35,8 +35,14 @@ OLDER: Final = (
     "the database went back: a newer statement was seen here, so facades refuse this one;"
     " approve it again, or revoke it"
 )
-_CONNECTION: Final = "connection/"
+_CONNECTIONS: Final = ("connection/",)
 _DEVICES: Final = ("device/", "certificate/")
+_OPERATORS: Final = ("operator/",)
+_WAYS_ON: Final = (
+    (_CONNECTIONS, "of connections, which facades refuse: approve or revoke each again"),
+    (_DEVICES, "of devices, of which facades know what came later: revoke or lift each again"),
+    (_OPERATORS, "of operators, whose older token or role holds: rotate or remove each again"),
+)
 
 _log = get_logger(__name__)
 
@@ -58,7 +64,7 @@ class History:
         Raises `DatabaseUnavailableError` or `SchemaOutdatedError`.
         """
         ever = self._highest.everything()  # before reading: what is read is not older
-        told = {each: ever[each] for each in ever if each.startswith((_CONNECTION, *_DEVICES))}
+        told = {subject: seen for subject, seen in ever.items() if subject != AUDIT_SUBJECT}
         async with self._database.connection() as connection:
             older = await fetch_older_statements(connection, told, at_most=MAX_OLDER_STATEMENTS)
             newer = await fetch_newer_statements(
@@ -92,7 +98,7 @@ class History:
 
     def _is_older(self, subject: str, stored: StoredStatement | None, seen: int) -> bool:
         if stored is None:
-            # A connection that is gone is served by nobody and shown to nobody: they agree.
+            # A connection or an operator that is gone is gone for everybody.
             return subject.startswith(_DEVICES)
         try:
             statement = self._verifier.verify(stored)
@@ -114,20 +120,9 @@ class History:
     def trouble(self) -> Trouble | None:
         """Return what went back and is not signed again yet: how much, and what to do."""
         subjects = [subject for subject in self._older if self.is_older(subject)]
-        connections = sum(subject.startswith(_CONNECTION) for subject in subjects)
-        lost = {
-            "of connections (`connections list` tells which: approve or revoke each again)": (
-                connections
-            ),
-            "of devices or certificates (the log tells which: revoke each again)": (
-                len(subjects) - connections
-            ),
-        }
-        if not subjects:
+        counts = ((sum(each.startswith(of) for each in subjects), say) for of, say in _WAYS_ON)
+        said = "; ".join(f"{count} {words}" for count, words in counts if count)
+        if not said:
             return None
-        said = " and ".join(f"{count} {words}" for words, count in lost.items() if count)
-        words = (
-            "the database went back, as after a restored backup, and facades refuse what is older"
-            f" than they have seen; statements that went back: {said}"
-        )
+        words = f"the database went back, as after a restored backup. Older than was seen: {said}"
         return Trouble(Part.HISTORY, words, stops=False, kind="went back")

@@ -1,6 +1,6 @@
 """A backup is restored: the control plane says what went back, and how both sides agree again.
 
-Facades remember what they have seen, and refuse what is older; `tests/system/facade` has that.
+Facades remember what they have seen, and refuse what is older: `tests/system/facade` has them too.
 """
 
 from pathlib import Path
@@ -10,29 +10,8 @@ from deploy.dev.processes import Child
 from deploy.dev.product import PROGRAMS, whole_environment
 from tests.support.control_plane import ControlPlane, Json, approved_connection, served
 from tests.support.database import Database
+from tests.support.database_backup import Backup
 from tests.support.eventually import eventually
-
-
-class Backup:
-    """A copy of a database, to be put in its place once."""
-
-    def __init__(self, database: Database) -> None:
-        """Copy it as it is now; whoever is connected has to connect again."""
-        self._database = database
-        self._name = f"{database.name}_backup"
-        self._server(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE datname = '{database.name}'"
-        )
-        self._server(f'CREATE DATABASE "{self._name}" TEMPLATE "{database.name}"')
-
-    def restore(self) -> None:
-        """Put the copy in the database's place."""
-        self._server(f'DROP DATABASE "{self._database.name}" WITH (FORCE)')
-        self._server(f'ALTER DATABASE "{self._name}" RENAME TO "{self._database.name}"')
-
-    def _server(self, statement: str) -> None:
-        self._database.server.sql(statement)
 
 
 async def readiness(plane: ControlPlane) -> tuple[int, Json]:
@@ -46,6 +25,13 @@ async def approved_again(plane: ControlPlane, view: Json) -> Json:
     return await plane.client("bob").approve(view)
 
 
+async def require_removed(plane: ControlPlane, name: str) -> None:
+    """Remove an operator, and have the control plane see it."""
+    assert (await plane.client(name).call("GET", "/v1/audit")).status == 200
+    plane.run("operators", "remove", name)
+    assert (await plane.client(name).call("GET", "/v1/audit")).status == 401
+
+
 async def test_what_went_back_is_told_until_it_is_signed_again(
     own_plane: ControlPlane, database: Database, tmp_path: Path
 ) -> None:
@@ -57,10 +43,11 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
         await approved_connection(own_plane, f"{name}.example")
         for name in ("again", "revoked", "as-it-was")
     ]
-    backup = Backup(database)
+    backup = Backup(database.server, database.name)
     newer = await approved_again(own_plane, again)
     await bob.revoke(revoked["id"])
     await bob.revoke_device(device="press-7")
+    await require_removed(own_plane, "eve")
     backup.restore()
 
     async def is_noticed() -> bool:
@@ -75,8 +62,9 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
 
     await eventually(is_told)
     (note,) = (await readiness(own_plane))[1]["notes"]
-    assert "2 of connections (`connections list` tells which: approve or revoke each" in note
-    assert "1 of devices or certificates (the log tells which: revoke each again)" in note
+    assert "2 of connections, which facades refuse: approve or revoke each again" in note
+    assert "1 of devices, of which facades know what came later" in note
+    assert "1 of operators, whose older token or role holds" in note
     for view in (again, revoked):
         shown = await alice.show(view["id"])
         assert (shown["status"], shown["problem"]) == ("approved", OLDER)
@@ -91,6 +79,7 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
         f"connection/{again['id']}",
         f"connection/{revoked['id']}",
         "device/press-7",
+        "operator/eve",
     }
     signed = await approved_again(own_plane, again)
     assert (await alice.show(again["id"]))["problem"] is None
@@ -98,6 +87,7 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
     assert signed["generation"] > newer["generation"]
     await bob.revoke(revoked["id"])
     await bob.revoke_device(device="press-7")
+    await require_removed(own_plane, "eve")
     assert await readiness(own_plane) == (200, {"status": "ready"})
 
 
@@ -106,7 +96,7 @@ async def test_without_a_folder_nothing_is_remembered_over_a_restart(
 ) -> None:
     """A process can tell only of what it has seen itself."""
     view = await approved_connection(own_plane, "again.example")
-    backup = Backup(database)
+    backup = Backup(database.server, database.name)
     await approved_again(own_plane, view)
     backup.restore()
     await own_plane.restart()
