@@ -8,6 +8,8 @@ import typed_settings as ts
 from attrs import evolve, frozen
 
 from control_plane.grant import parse_principal_arn
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.setting import DatabaseUrl
 from shared.secret import Secret
 from shared.setting_types import (
     Duration,
@@ -34,7 +36,7 @@ AwsPrincipalArn = Annotated[
 class ServeSettings:
     """`control-plane serve`."""
 
-    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    database_url: DatabaseUrl
     sealing_public_key_file: ReadableFile
     statement_private_key_file: ReadableFile
     statement_public_key_file: ReadableFile | None = None  # of keys before the private one
@@ -74,10 +76,8 @@ class ServeSettings:
 class MigrateSettings:
     """`control-plane migrate`."""
 
-    migration_database_url: Secret | None = ts.option(
-        default=None, help="the PostgreSQL URL of the schema's owner"
-    )
-    database_url: Secret | None = ts.option(default=None, help="a PostgreSQL URL")
+    migration_database_url: DatabaseUrl | None = None
+    database_url: DatabaseUrl | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
@@ -85,8 +85,8 @@ class MigrateSettings:
             yield "migration_database_url", "the PostgreSQL URL of the schema's owner"
 
     @property
-    def owner_url(self) -> Secret:
-        """The URL to migrate with."""
+    def owner_url(self) -> ConnectionParameters:
+        """What to migrate with."""
         url = self.migration_database_url or self.database_url
         if url is None:
             raise AssertionError("problems() refuses this")
@@ -97,7 +97,7 @@ class MigrateSettings:
 class OperatorsSettings:
     """`control-plane operators`: the database and the statement key, nothing else."""
 
-    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    database_url: DatabaseUrl
     statement_private_key_file: ReadableFile
     statement_public_key_file: ReadableFile | None = None  # of keys before the private one
 
@@ -106,7 +106,7 @@ class OperatorsSettings:
 class AuditSettings:
     """`control-plane audit`: the database, and either half of the statement key."""
 
-    database_url: Secret = ts.option(help="a PostgreSQL URL")
+    database_url: DatabaseUrl
     statement_public_key_file: ReadableFile | None = None
     statement_private_key_file: ReadableFile | None = None
 

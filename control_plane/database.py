@@ -8,11 +8,14 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
-from shared.secret import Secret
+from shared.postgres.connect import attempts, connect
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.link import Connection
+from shared.structured_log import get_logger
 
 MAX_CONNECTIONS: Final = 10  # acts follow one another anyhow; this is for reads
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
-ACQUIRE_TIMEOUT_SECONDS: Final = 8.0  # a new connection and a little waiting for a free one
+CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says it
+QUEUE_SECONDS: Final = 3.0  # for a free connection, beside the time that a new one may take
 COMMAND_TIMEOUT_SECONDS: Final = 10.0  # every statement here is short; waiting is for the act lock
 
 DatabaseConnection = PoolConnectionProxy
@@ -20,7 +23,7 @@ DatabaseConnection = PoolConnectionProxy
 # What says that the database is away, stopping, full, a standby, or refuses our login; the
 # program is right and the next call may succeed.
 _UNAVAILABLE: Final = (
-    OSError,  # TimeoutError is one
+    OSError,  # TimeoutError is one, and DatabaseAwayError
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -30,32 +33,34 @@ _UNAVAILABLE: Final = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_log = get_logger(__name__)
 
 
 class Database:
     """A bounded pool of connections; opening it connects to nothing."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        """Hold the pool."""
+    def __init__(self, pool: asyncpg.Pool, acquire_seconds: float) -> None:
+        """Hold the pool, and how long a connection of it may take."""
         self._pool = pool
+        self._acquire_seconds = acquire_seconds
+        self._problem: str | None = None  # what the log said last
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: Secret) -> AsyncIterator[Self]:
-        """Yield the database of a URL; raise `DatabaseUnavailableError` for one of no sense."""
-        try:
-            pool = await asyncpg.create_pool(
-                url.reveal_text(),
-                min_size=0,
-                max_size=MAX_CONNECTIONS,
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                command_timeout=COMMAND_TIMEOUT_SECONDS,
-                statement_cache_size=0,  # prepared statements break behind transaction poolers
+    async def open(cls, parameters: ConnectionParameters) -> AsyncIterator[Self]:
+        """Yield the database that a URL asks for."""
+
+        async def connect_anew(*_: object, **__: object) -> Connection:
+            """Stand in for asyncpg's own way, which would read the environment and the home."""
+            return await connect(
+                parameters,
+                seconds=CONNECT_TIMEOUT_SECONDS,
+                command_seconds=COMMAND_TIMEOUT_SECONDS,
             )
-        except ValueError as error:  # quotes the URL
-            raise DatabaseUnavailableError(error) from None
+
+        pool = await asyncpg.create_pool(min_size=0, max_size=MAX_CONNECTIONS, connect=connect_anew)
         try:
-            yield cls(pool)
+            yield cls(pool, patience_seconds(parameters))
         finally:
             pool.terminate()
 
@@ -63,16 +68,33 @@ class Database:
     async def connection(self) -> AsyncIterator[DatabaseConnection]:
         """Yield a connection; raise `DatabaseUnavailableError` or `SchemaOutdatedError`."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
+                self._note(None)
                 yield connection
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             message = "the database has not been migrated: `control-plane migrate` does it"
             raise SchemaOutdatedError(message) from None
         except _UNAVAILABLE as error:
-            raise DatabaseUnavailableError(error) from None
+            unavailable = DatabaseUnavailableError(error)
+            self._note(unavailable.reason)
+            raise unavailable from None
+
+    def _note(self, problem: str | None) -> None:
+        """Log why the database is away, once, and that it is back: answers do not tell."""
+        if problem is not None and problem != self._problem:
+            _log.warning("database not available", reason=problem)
+        elif problem is None and self._problem is not None:
+            _log.info("database available")
+        self._problem = problem
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[DatabaseConnection]:
         """Yield a connection in a transaction, which commits unless something is raised."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+
+def patience_seconds(parameters: ConnectionParameters) -> float:
+    """Return how long a connection may take: every server may be silent but the last one."""
+    each = parameters.connect_seconds or CONNECT_TIMEOUT_SECONDS
+    return each * len(list(attempts(parameters))) + QUEUE_SECONDS

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from shared.postgres.connect import reason_of
 from shared.safe_message import SafeMessage
 
 
@@ -110,9 +111,9 @@ class DatabaseUnavailableError(ControlPlaneError):
     """The database cannot be reached or does not answer; the message names no URL."""
 
     def __init__(self, cause: BaseException) -> None:
-        """Name the cause's type alone: asyncpg quotes URLs and values."""
+        """Hold the reason, for the log and for a shell; asyncpg's own texts quote URLs."""
         super().__init__("the database is not available")
-        self.cause = type(cause).__name__
+        self.reason = reason_of(cause)
 
 
 class SchemaOutdatedError(ControlPlaneError):

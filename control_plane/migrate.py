@@ -6,30 +6,33 @@ migration at the same time waits, finds nothing to do, and states the grants onc
 
 from typing import Final
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection as AlchemyConnection
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from control_plane.errors import DatabaseUnavailableError
 from control_plane.migrations.sql_file import FOLDER, run_sql_file
+from shared.postgres.connect import DatabaseAwayError, connect
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.link import Connection
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
 
 
-async def migrate(database_url: str) -> list[str]:
+async def migrate(owner: ConnectionParameters) -> list[str]:
     """Migrate as the schema's owner; return the rights of the facade's role that remain.
 
     Raises `DatabaseUnavailableError` where there is no connection to be had, and
     `asyncpg.PostgresError` where the owner may not do what a migration needs.
     """
-    await _make_roles(database_url)
+    await _make_roles(owner)
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: _connect(database_url),
+        async_creator=lambda: _connect(owner),
         poolclass=NullPool,
     )
     try:
@@ -39,15 +42,15 @@ async def migrate(database_url: str) -> list[str]:
         await engine.dispose()
 
 
-async def _make_roles(database_url: str) -> None:
-    connection = await _connect(database_url)
+async def _make_roles(owner: ConnectionParameters) -> None:
+    connection = await _connect(owner)
     try:
         await connection.execute((FOLDER / "roles.sql").read_text(encoding="utf-8"))
     finally:
         await connection.close()
 
 
-def _migrate(connection: Connection) -> list[str]:
+def _migrate(connection: AlchemyConnection) -> list[str]:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     config = alembic_config()
     config.attributes["connection"] = connection
@@ -66,9 +69,8 @@ def alembic_config() -> Config:
     return config
 
 
-async def _connect(database_url: str) -> asyncpg.Connection:
+async def _connect(owner: ConnectionParameters) -> Connection:
     try:
-        return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # asyncpg quotes the URL in some of these
+        return await connect(owner, seconds=CONNECT_TIMEOUT_SECONDS)
+    except DatabaseAwayError as error:
         raise DatabaseUnavailableError(error) from None

@@ -19,10 +19,10 @@ from facade.setting_files import (
     StatementPublicKeyFile,
     belong_together,
 )
+from shared.postgres.setting import DatabaseUrl
 from shared.setting_types import (
     ByteSize,
     Count,
-    DatabaseUrl,
     Duration,
     HttpUrl,
     ListenAddress,

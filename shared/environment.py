@@ -19,7 +19,8 @@
   without a final line break. A field that ends in `_file` is a path and has no second form.
 - Types: `str`, `bool`, `int`, `Path`, `Secret`, `Literal`, an `Enum` by value, `ListenAddress`, any
   `Annotated[T, Form(...)]` (`setting_types` has `Duration`, `ByteSize`, `Networks`, ...), each also
-  `| None`. What carries a password (a database URL) is a `Secret`.
+  `| None`. What carries a password is a `Secret`, or keeps it in one.
+- A form may read other variables too: a database URL is completed by libpq's own.
 - `help` replaces the words for what is expected. Bounds belong in a `Form`, not in attrs
   validators or converters, which quote values and so are refused.
 - `problems` looks at fields together and names each wrong one with what is expected of it. It is
@@ -143,15 +144,20 @@ class _Environment:
         if not isinstance(value, _Given):
             return value  # a default is a value already
         try:
-            return value.form.parse(value.text)
+            return self._parsed(value)
         except InvalidSettingError as error:
-            for problem in error.problems:
-                self._note(value.variable, problem)
+            self._note(value.variable, "; ".join(error.problems))
             raise _UnreadableError from error
         except (ValueError, KeyError) as error:
             reason = f": {error}" if isinstance(error, SafeMessage) else ""
             self._note(value.variable, f"expected {value.form.expected}{reason}")
             raise _UnreadableError from error
+
+    def _parsed(self, value: "_Given") -> object:
+        if not value.form.reads:
+            return value.form.parse(value.text)
+        others = {name: self._environ[name] for name in value.form.reads if name in self._environ}
+        return value.form.parse(value.text, others)
 
     def get_structure_hook(self, _cls: Any) -> Callable[[Any, Any], Any]:
         """Return `structure` (the converter protocol)."""

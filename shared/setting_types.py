@@ -41,20 +41,21 @@ _LISTEN: Final = re.compile(
 
 
 class InvalidSettingError(SafeMessage, ValueError):
-    """What is wrong with a setting's text, in lines that quote nothing of it."""
+    """All that is wrong with a setting's text, in words that quote nothing of it."""
 
     def __init__(self, *problems: str) -> None:
-        """Hold the lines; each is told behind the variable's name."""
+        """Hold the problems, which are told in one line behind the variable's name."""
         self.problems = problems
-        super().__init__("\n".join(problems))
+        super().__init__("; ".join(problems))
 
 
 @frozen
 class Form:
     """How the text of a setting is read, and what is said of a text that cannot be read."""
 
-    parse: Callable[[str], object]
+    parse: Callable[..., object]
     expected: str  # completes the sentence "expected ..."
+    reads: tuple[str, ...] = ()  # other variables, given to `parse` behind the text, as a mapping
 
 
 class ListenAddress(NamedTuple):
@@ -183,20 +184,6 @@ def parse_http_url(text: str) -> str:
     return text
 
 
-def parse_database_url(text: str) -> Secret:
-    """Return the URL of a PostgreSQL database, of one host or of several."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"postgresql", "postgres"} or not parts.netloc:
-        message = "not a PostgreSQL URL"
-        raise ValueError(message)
-    for place in parts.netloc.rpartition("@")[2].split(","):
-        parsed = urlsplit(f"//{place}")
-        if parsed.port == 0 or len(parsed.hostname or "") > MAX_HOST_NAME_CHARACTERS:
-            message = "not a host and port"
-            raise ValueError(message)
-    return Secret(text)
-
-
 def require_readable_file(path: Path) -> None:
     """Raise `ValueError` unless this process can open the path and it is no folder."""
     try:
@@ -235,10 +222,6 @@ Networks = Annotated[
 ]
 ReadableFile = Annotated[
     Path, Form(parse_readable_file, "the path of a file that this process can read")
-]
-DatabaseUrl = Annotated[
-    Secret,
-    Form(parse_database_url, "a PostgreSQL URL such as postgresql://user:password@host/database"),
 ]
 HttpUrl = Annotated[str, Form(parse_http_url, "a URL such as https://host.example/path")]
 LogLevel = Literal["debug", "info", "warning", "error"]

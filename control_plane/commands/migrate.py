@@ -28,7 +28,7 @@ async def migrate() -> None:
     """
     owner_url = settings(MigrateSettings).owner_url
     try:
-        remaining = await migrate_database(owner_url.reveal_text())
+        remaining = await migrate_database(owner_url)
     except (asyncpg.PostgresError, SQLAlchemyError) as error:
         # the driver's text may quote the URL or a value; its code says enough
         code = getattr(getattr(error, "orig", error), "sqlstate", None)

@@ -12,7 +12,7 @@ import click
 
 from control_plane.commands.columns import one_line
 from control_plane.config import PREFIX
-from control_plane.errors import ControlPlaneError
+from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.signer import Signer
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
@@ -34,6 +34,8 @@ def command(
             asyncio.run(function(*args, **kwargs))
         except ConfigurationError as error:
             exit_with_configuration_error(error)
+        except DatabaseUnavailableError as error:
+            fail(f"{error}: {error.reason}")
         except ControlPlaneError as error:
             fail(str(error))
 

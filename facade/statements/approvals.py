@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.statements.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
 from facade.statements.snapshot import RefusedRow, Snapshot, StatementRow, VerifiedRow, verify_row
-from shared.environment import ConfigurationError
+from shared.postgres.connect import reason_of
+from shared.postgres.connection_parameters import ConnectionParameters
 from shared.safe_message import SafeMessage
-from shared.secret import Secret
 from shared.statement import StoredStatement
 
 _QUERY: Final = (
@@ -39,13 +39,10 @@ class Approvals:
 
 
 async def read_approvals(
-    database_url: Secret, public_keys: Mapping[str, Ed25519PublicKey]
+    database: ConnectionParameters, public_keys: Mapping[str, Ed25519PublicKey]
 ) -> Approvals:
-    """Return the approvals.
-
-    Raises `DatabaseUnreadableError`, and `ConfigurationError` for what is no URL of a database.
-    """
-    rows = await _read_rows(database_url)
+    """Return the approvals; raise `DatabaseUnreadableError`."""
+    rows = await _read_rows(database)
     candidates = await asyncio.to_thread(lambda: [verify_row(row, public_keys) for row in rows])
     snapshot = Snapshot()
     for candidate in candidates:
@@ -54,16 +51,14 @@ async def read_approvals(
     return Approvals(snapshot, tuple(each for each in candidates if isinstance(each, RefusedRow)))
 
 
-async def _read_rows(database_url: Secret) -> list[StatementRow]:
+async def _read_rows(database: ConnectionParameters) -> list[StatementRow]:
     try:
-        connection = await connect_database(database_url)
+        connection = await connect_database(database)
         try:
             records = await connection.fetch(_QUERY)
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
-    except ValueError:  # asyncpg's for a URL that it cannot read; its text may quote it
-        raise ConfigurationError(["FACADE_DATABASE_URL: expected a PostgreSQL URL"]) from None
     except DATABASE_FAILURES as error:
-        message = f"the database cannot be read: {type(error).__name__}"
+        message = f"the database cannot be read: {reason_of(error)}"
         raise DatabaseUnreadableError(message) from None
     return [StatementRow(record[0], StoredStatement(*record[1:])) for record in records]

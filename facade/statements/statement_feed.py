@@ -35,7 +35,8 @@ from facade.statements.snapshot import (
     verify_row,
 )
 from shared.jitter import jittered
-from shared.secret import Secret
+from shared.postgres.connect import reason_of
+from shared.postgres.connection_parameters import ConnectionParameters
 from shared.statement import StoredStatement
 from shared.structured_log import get_logger
 
@@ -59,7 +60,7 @@ _Item = TypeVar("_Item")
 class StatementFeed:
     """Reads the facade's view into the snapshot, and has it remembered."""
 
-    _database_url: Secret
+    _database: ConnectionParameters
     _public_keys: Mapping[str, Ed25519PublicKey]
     _snapshot: Snapshot
     _remembering: Remembering
@@ -115,7 +116,7 @@ class StatementFeed:
         connection: asyncpg.Connection | None = None
         was_read = False
         try:
-            connection = await connect_database(self._database_url)
+            connection = await connect_database(self._database)
             connection.add_termination_listener(lambda _: self._wake.set())
             while not connection.is_closed():
                 await self._listen(connection)  # each time: a standby may have been promoted
@@ -124,7 +125,7 @@ class StatementFeed:
                 await self._read_pending_until_next_poll(connection)
             self._note_problem("the database closed the connection")
         except DATABASE_FAILURES as error:
-            self._note_problem(f"the database cannot be read: {type(error).__name__}")
+            self._note_problem(f"the database cannot be read: {reason_of(error)}")
         finally:
             self.is_notified = False
             if connection is not None:

@@ -26,7 +26,7 @@ from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
 from deploy.dev.product import PROGRAMS, is_ready, run_control_plane, whole_environment
 from shared.keys import load_statement_public_keys
-from shared.secret import Secret
+from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval, StoredStatement, verify
 
 OPERATORS = {
@@ -237,7 +237,7 @@ class ControlPlane:
     ) -> Self:
         """Migrate as the owner, add the operators, and serve as the member of the group role."""
         keys = keys or make_keys(folder / "keys")
-        await migrate(owner_url)
+        await migrate(read_database_url(owner_url))
         tokens = await _add_operators(owner_url, keys)
         port = port or free_port()
         settings = {
@@ -311,7 +311,7 @@ class ControlPlane:
 async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Operators]:
     """Yield the use cases of `control-plane operators`, without a process each."""
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
-    async with Database.open(Secret(database_url)) as database:
+    async with Database.open(read_database_url(database_url)) as database:
         yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
 
 

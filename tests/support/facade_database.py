@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from control_plane.migrate import migrate
 from deploy.dev.postgres import Postgres
+from shared.postgres.database_url import read_database_url
 
 TEMPLATE = "facade_template"
 FACADE_ROLE = "device_endpoint"
@@ -35,7 +36,7 @@ class DatabaseTemplate:
         """Migrate a new database and make the facade's login role. Blocks, outside of any loop."""
         postgres.create_database(TEMPLATE)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(migrate(postgres.superuser_url_of(TEMPLATE)))
+            runner.run(migrate(read_database_url(postgres.superuser_url_of(TEMPLATE))))
         password = FACADE_PASSWORD.replace("'", "''")
         postgres.sql(
             f"CREATE ROLE {FACADE_ROLE} LOGIN PASSWORD '{password}' IN ROLE registry_facade"

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from control_plane.migrate import migrate
 from deploy.dev.postgres import Postgres
+from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
     LOGIN_ROLE,
@@ -96,7 +97,7 @@ def shown(upstream: RegistrySimulator, after: int = 0) -> list[str | None]:
 async def product(postgres: Postgres, database: Database, tmp_path: Path) -> AsyncIterator[Product]:
     """The product, with an empty database of its own."""
     keys = make_keys(tmp_path / "keys")
-    await migrate(database.superuser_url)
+    await migrate(read_database_url(database.superuser_url))
     make_login_role(postgres)
     password = FACADE_PASSWORD.replace("'", "''")
     postgres.sql(

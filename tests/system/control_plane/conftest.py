@@ -10,6 +10,7 @@ import uvloop
 
 from control_plane.migrate import migrate
 from deploy.dev.postgres import Postgres
+from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
     LOGIN_ROLE,
@@ -33,7 +34,7 @@ def template(postgres: Postgres) -> str:
     name = "control_plane_template"
     postgres.create_database(name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(migrate(postgres.superuser_url_of(name)))
+        runner.run(migrate(read_database_url(postgres.superuser_url_of(name))))
     make_login_role(postgres)
     return name
 
@@ -46,7 +47,7 @@ def migrated(postgres: Postgres, template: str) -> Database:
     """
     database = _copy(postgres, template)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(migrate(database.superuser_url))
+        runner.run(migrate(read_database_url(database.superuser_url)))
     return database
 
 

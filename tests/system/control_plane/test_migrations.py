@@ -11,6 +11,7 @@ from control_plane.migrate import alembic_config, migrate
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
+from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.database import Database
 
@@ -44,8 +45,8 @@ async def test_migrating_twice_changes_nothing(postgres: Postgres) -> None:
     """A deployer may run it at every start."""
     postgres.create_database("migrated_twice")
     database = Database(postgres, "migrated_twice")
-    assert await migrate(database.superuser_url) == []
-    assert await migrate(database.superuser_url) == []
+    assert await migrate(read_database_url(database.superuser_url)) == []
+    assert await migrate(read_database_url(database.superuser_url)) == []
     assert database.sql("SELECT version_num FROM alembic_version") == newest_revision()
 
 
@@ -184,7 +185,7 @@ async def test_an_owner_who_is_no_superuser_is_told_what_remains(
         " THEN NULL; END $$"
     )
     postgres.create_database("owned", owner="an_owner")
-    remaining = await migrate(postgres.url("an_owner", "x", "owned"))
+    remaining = await migrate(read_database_url(postgres.url("an_owner", "x", "owned")))
     assert "EXECUTE on lo_create(oid)" in remaining
     assert not [right for right in remaining if "TEMPORARY" in right or "CREATE on" in right]
 

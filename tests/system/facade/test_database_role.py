@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from control_plane.migrate import migrate
+from shared.postgres.database_url import read_database_url
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.statement_writer import StatementWriter
 
@@ -76,7 +77,7 @@ def facade_database(database_template: DatabaseTemplate) -> FacadeDatabase:
     """A copy that is migrated again: rights on a database itself are not copied."""
     copied = database_template.copy()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(migrate(copied.owner_url))
+        runner.run(migrate(read_database_url(copied.owner_url)))
     return copied
 
 

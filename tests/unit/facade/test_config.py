@@ -17,6 +17,7 @@ from facade.devices.device_identity import IdentityKind
 from facade.pulls.device_allowance import CostLimits
 from shared.environment import ConfigurationError, load
 from shared.keys import private_pem, public_pem
+from shared.postgres.database_url import read_database_url
 from shared.upstream.transport import Timeouts
 from tests.support.facade_environment import REQUIRED, good_environment
 from tests.support.facade_process import FacadeFiles
@@ -195,9 +196,28 @@ def test_a_database_url_that_is_none_is_refused(good: Mapping[str, str], url: st
     ],
 )
 def test_the_forms_of_a_database_url_are_taken(good: Mapping[str, str], url: str) -> None:
-    """As libpq has them, several hosts included."""
-    settings = load(FacadeSettings, PREFIX, {**good, "FACADE_DATABASE_URL": url})
-    assert settings.database_url.reveal_text() == url
+    """As libpq has them, several hosts included; the environment completes them."""
+    environment = {**good, "FACADE_DATABASE_URL": url, "PGAPPNAME": "facade"}
+    settings = load(FacadeSettings, PREFIX, environment)
+    assert settings.database_url == read_database_url(url, {"PGAPPNAME": "facade"})
+    assert dict(settings.database_url.server_settings) == {"application_name": "facade"}
+
+
+@pytest.mark.parametrize(
+    "parameter, problem",
+    [
+        ("channel_binding=require", "channel_binding: cannot be honoured"),
+        ("sslmode=require&sslrootcert=/no/{canary}.pem", "sslrootcert: /no/"),
+        ("passfile=/no/pgpass", "passfile: /no/pgpass cannot be used: No such file"),
+    ],
+)
+def test_a_parameter_that_cannot_be_honoured_is_named(
+    good: Mapping[str, str], parameter: str, problem: str
+) -> None:
+    """A file that cannot be read too, with its path; the URL itself is not quoted."""
+    url = f"postgresql://u@h/d?{parameter.replace('{canary}', 'file')}&application_name={CANARY}"
+    said = problems_of({**good, "FACADE_DATABASE_URL": url})["FACADE_DATABASE_URL"]
+    assert said.startswith(problem)
 
 
 def encrypted_key(folder: Path) -> bytes:

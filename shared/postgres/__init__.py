@@ -1,0 +1,1 @@
+"""How the processes reach PostgreSQL."""
