@@ -1,7 +1,8 @@
 """One connection, tried for real from where its secret is: every step of a pull, in words.
 
-Unlike a facade that serves, a check remembers nothing, logs in once, and goes on behind a step
-only where that one went well.
+A digest is pulled as for a device, by the same code and in the same order: what that fails at fails
+the check. Without a digest no repository is asked, and the login alone is tried. Unlike a facade
+that serves, a check remembers nothing, and goes on behind a step only if that one went well.
 """
 
 from contextlib import AsyncExitStack, suppress
@@ -12,6 +13,7 @@ from typing import Final, assert_never
 from attrs import field, frozen
 
 from facade.commands.check_login import CheckLogin
+from facade.commands.check_pull import pull
 from facade.commands.check_report import (
     STEP_OF_ERROR,
     CheckReport,
@@ -24,7 +26,6 @@ from facade.registries.external_id import check_external_id
 from facade.registries.providers import Providers
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
-from shared.oci import Kind
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.challenge import Challenge
@@ -33,7 +34,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.short_lived import CredentialProvider
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import NotFoundError, Step, UpstreamError
+from shared.upstream.errors import Step, UpstreamError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver
 from shared.upstream.target import UpstreamTarget
@@ -78,14 +79,15 @@ class _Check:
         provider = self._open_secret()
         way = await self._resolve()
         transport = await self._open_transport()
-        challenges = await self._reach(transport, way)
+        challenges = await self._reach(transport, way, is_all=asked is None)
         credential = await self._mint_credential(provider)
         login = CheckLogin(transport, credential, self._report)
+        self._stack.callback(login.close)
         if asked is None:
             await login.at_root(challenges)
         else:
             # Artifactory names a token endpoint for each repository, and another at its root.
-            await self._pull(RegistryClient(transport, login), login, asked)
+            await self._pull(login, asked)
 
     def _read_statement(self) -> None:
         connection = self._connection
@@ -145,15 +147,23 @@ class _Check:
         self._stack.push_async_callback(transport.close)
         return transport
 
-    async def _reach(self, transport: UpstreamTransport, way: str) -> tuple[Challenge, ...] | None:
-        """Return the challenges of a registry that asks for a login, None where it does not."""
+    async def _reach(
+        self, transport: UpstreamTransport, way: str, *, is_all: bool
+    ) -> tuple[Challenge, ...] | None:
+        """Return the challenges of a registry that asks for a login, None if it does not.
+
+        `is_all`: no more is asked than its root, so what is odd there fails the check. A pull does
+        not ask for the root.
+        """
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
         try:
             ping = await client.ping()
         except UpstreamError as error:
             failed_at = _step_of_reaching(error)
             self._tell_connected(failed_at, way)
-            self._report.fail_with(error, failed_at)
+            if is_all or failed_at is not CheckStep.CHALLENGE:
+                self._report.fail_with(error, failed_at)
+            return None
         self._tell_connected(CheckStep.CHALLENGE, way)
         return None if ping.is_open else ping.challenges
 
@@ -185,15 +195,14 @@ class _Check:
             self._report.minted(minted.lifetime_seconds, "the provider")
         return minted.basic
 
-    async def _pull(self, client: RegistryClient, login: CheckLogin, asked: TypedDigest) -> None:
-        for kind in Kind:
-            with self._report.failing_at(CheckStep.PULL):
-                found = await _found(client, kind, asked)
-            if found is not None:
-                login.was_let_in()
-                self._report.ok(CheckStep.PULL, found)
-                return
-        self._report.fail(CheckStep.PULL, "the registry has no manifest and no blob of this digest")
+    async def _pull(self, login: CheckLogin, asked: TypedDigest) -> None:
+        with self._report.failing_at(CheckStep.PULL):
+            pulled = await pull(login.client, asked)
+        login.was_let_in()
+        if pulled is None:
+            words = "the registry has no manifest and no blob of this digest"
+            self._report.fail(CheckStep.PULL, words)
+        self._report.ok(CheckStep.PULL, pulled)
 
 
 def _second(moment: datetime) -> str:
@@ -204,14 +213,3 @@ def _step_of_reaching(error: UpstreamError) -> CheckStep:
     step = STEP_OF_ERROR.get(error.step, CheckStep.CHALLENGE)
     # The host itself was resolved: it is one that the registry redirects to.
     return CheckStep.CHALLENGE if step is CheckStep.RESOLVE else step
-
-
-async def _found(client: RegistryClient, kind: Kind, asked: TypedDigest) -> str | None:
-    """Return what the registry says of the digest, None where it does not have it."""
-    try:
-        async with client.fetch(kind, asked.at.repository, asked.digest, method="HEAD") as answer:
-            what = "a manifest" if kind is Kind.MANIFEST else "a blob"
-            size = "" if answer.content_length is None else f" of {answer.content_length} bytes"
-            return f"the registry has {what}{size}"
-    except NotFoundError:
-        return None

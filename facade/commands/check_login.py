@@ -1,12 +1,12 @@
-"""A check's login: the challenge, who may be shown the credential, the token, and its use."""
+"""A check's login: the facade's own token broker, which tells of each step that it takes."""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from attrs import define, field
-
 from facade.commands.check_report import CheckReport, CheckStep
-from shared.connection import Provider
+from facade.registries.renewed import Lasting, Renewed
+from facade.registries.token_broker import TokenBroker
+from facade.registries.upstream_connector import known_challenge
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer, answerable, mint
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
@@ -17,91 +17,109 @@ from shared.upstream.scope import Scope
 from shared.upstream.transport import UpstreamTransport
 
 
-@define(eq=False)
 class CheckLogin:
-    """Logs in once, telling of each step; the `Authorizer` of what is asked behind it."""
+    """The `Authorizer` of what a check asks: the one of a pull, with an ear at each step.
 
-    _transport: UpstreamTransport
-    _credential: BasicCredential | None
-    _report: CheckReport
-    _header: Secret | None = field(default=None, init=False)
+    Raises `StepFailedError` in place of an `UpstreamError`: the report has it then.
+    """
 
-    async def present(self, scope: Scope) -> Secret | None:  # noqa: ARG002 - the protocol's
-        """Return what the login gave; a provider's token is shown without being asked for."""
-        if self._header is None and self._credential and not self._is_static:
+    def __init__(
+        self, transport: UpstreamTransport, credential: BasicCredential | None, report: CheckReport
+    ) -> None:
+        self._transport = transport
+        self._credential = credential
+        self._report = report
+        self.client = RegistryClient(transport, self)
+        known = known_challenge(report.connection.document.provider)
+        self._shows_at_once = known is not None
+        self._broker = TokenBroker(Renewed(self._given), self._exchange, known, self.client.prove)
+
+    async def present(self, scope: Scope) -> Secret | None:
+        """Return what is sent with the first request; a provider's token without being asked."""
+        if self._shows_at_once:
             self._tell_challenge("basic", "whatever it asks, the token is shown as Basic")
-            self._header = self._credential.authorization()
-        return self._header
+        with self._report.failing_at(CheckStep.LOGIN):
+            return await self._broker.present(scope)
 
     async def answer(
         self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
     ) -> Secret | None:
-        """Log in where nothing was shown; a second refusal is final. Raises `StepFailedError`."""
-        if refused is not None or not challenges:
-            return None
-        self._header = await self._log_in(challenges, scope)
-        return self._header
+        """Log in as a pull does."""
+        step = self._tell_of(challenges) if challenges else CheckStep.LOGIN
+        with self._report.failing_at(step):
+            return await self._broker.answer(challenges, scope, refused)
 
     def worked(self, scope: Scope) -> None:
-        """Keep nothing of that."""
+        """Have the broker know it."""
+        self._broker.worked(scope)
 
     def ended(
         self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
     ) -> None:
-        """Keep nothing of that: nobody waits."""
+        """Have the broker know it."""
+        self._broker.ended(scope, is_open=is_open, unreadable=unreadable)
 
     def close(self) -> None:
-        """Hold nothing that would need an end."""
+        """End what is being minted."""
+        self._broker.close()
 
     def was_let_in(self) -> None:
-        """Tell, where it was so, that nobody asked for a login."""
-        if self._report.auth_scheme is None:
-            self._tell_challenge("none", "the registry lets anybody in")
+        """Tell, if it was so, that nobody asked for a login."""
+        self._tell_challenge("none", "the registry lets anybody in")
         if self._credential is None:
             self._report.skipped(CheckStep.LOGIN, "there is no credential to show")
 
     async def at_root(self, challenges: tuple[Challenge, ...] | None) -> None:
         """Log in for no repository, and try it; `challenges` None: the registry asks for none."""
-        header = await self.present(Scope.login())
+        scope = Scope.login()
+        header = await self.present(scope)
         if header is None and challenges is not None:
-            header = await self._log_in(challenges, Scope.login())
+            header = await self.answer(challenges, scope, None)
         self.was_let_in()
         if self._credential is not None:
             # To a registry that lets anybody in as well: it still judges a password.
             await self._show(header or self._credential.authorization())
 
-    @property
-    def _is_static(self) -> bool:
-        return self._report.connection.document.provider is Provider.STATIC
+    async def _given(self) -> Lasting[BasicCredential | None]:
+        return Lasting(self._credential, None)
 
-    async def _log_in(self, challenges: Sequence[Challenge], scope: Scope) -> Secret:
+    async def _exchange(
+        self, challenge: BearerChallenge, scope: Scope, credential: BasicCredential | None
+    ) -> Lasting[Secret]:
+        minted = await mint(self._transport, challenge, scope, credential)
+        if self._report.token_expires_in_seconds is None and minted.lifetime_seconds is not None:
+            self._report.minted(minted.lifetime_seconds, "the token endpoint")
+        return Lasting(minted.header, minted.lifetime_seconds)
+
+    def _tell_of(self, challenges: Sequence[Challenge]) -> CheckStep:
+        """Tell what the registry asks for; return the step at which that may fail."""
+        if self._shows_at_once:
+            return CheckStep.LOGIN
         with self._report.failing_at(CheckStep.CHALLENGE):
             challenge = answerable(challenges)
-        step = CheckStep.EXCHANGE
         match challenge:
             case BearerChallenge(realm=realm):
                 self._tell_challenge("bearer", "with a token, as Bearer")
                 self._tell_realm(realm)
+                return CheckStep.EXCHANGE
             case BasicChallenge():
                 self._tell_challenge("basic", "with user name and password, as Basic")
-                step = CheckStep.LOGIN
+                return CheckStep.LOGIN
             case _ as unreachable:
                 assert_never(unreachable)
-        with self._report.failing_at(step):
-            minted = await mint(self._transport, challenge, scope, self._credential)
-        if minted.lifetime_seconds is not None:
-            self._report.minted(minted.lifetime_seconds, "the token endpoint")
-        return minted.header
 
     def _tell_challenge(self, scheme: str, words: str) -> None:
-        self._report.auth_scheme = scheme
-        self._report.ok(CheckStep.CHALLENGE, words)
+        """Tell how to log in; the first answer is told, and what a pull does behind it is not."""
+        if self._report.auth_scheme is None:
+            self._report.auth_scheme = scheme
+            self._report.ok(CheckStep.CHALLENGE, words)
 
     def _tell_realm(self, realm: str) -> None:
         with self._report.failing_at(CheckStep.REALM):
             self._transport.target.require_realm(realm)
-        self._report.realm = realm
-        self._report.ok(CheckStep.REALM, f"{realm} may be shown the credential")
+        if self._report.realm is None:
+            self._report.realm = realm
+            self._report.ok(CheckStep.REALM, f"{realm} may be shown the credential")
 
     async def _show(self, header: Secret) -> None:
         client = RegistryClient(self._transport, OneShotAuthorizer(self._transport, None))

@@ -36,7 +36,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print the resul
 def check_command(target: str, *, as_json: bool) -> None:
     """Try a connection step by step, and say in words which one fails.
 
-    Without a digest, every approved connection of the host. The result is `passed` or `failed`.
+    A digest is pulled as for a device. Without one, the login of every approved connection of the
+    host is tried, and no repository is asked. The result is `passed` or `failed`.
     """
     asked = _parsed(parse_check_target, target)
     run_command(lambda means: _check(means, asked, as_json=as_json))
@@ -74,6 +75,8 @@ async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_j
             await check_connection(connection, check_means, digest, lambda step: say(str(step)))
         )
     passed = bool(reports) and all(report.has_passed for report in reports)
+    if reports and digest is None:
+        say("note: the login alone was tried; HOST/REPOSITORY@DIGEST tries a pull")
     _print(check_view(asked, reports) if as_json else "passed" if passed else "failed")
     return passed
 

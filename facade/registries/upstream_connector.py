@@ -74,11 +74,11 @@ class UpstreamConnector:
         async def prove(authorization: Secret) -> None:
             await client.prove(authorization)
 
-        known = _known_challenge(document.provider)
+        known = known_challenge(document.provider)
         client = RegistryClient(transport, TokenBroker(Renewed(credential), exchange, known, prove))
         return client
 
 
-def _known_challenge(provider: Provider) -> LoginChallenge | None:
+def known_challenge(provider: Provider) -> LoginChallenge | None:
     """Return what the provider's registries take without asking: their tokens as Basic."""
     return None if provider is Provider.STATIC else BasicChallenge(realm="")

@@ -51,6 +51,8 @@ async def test_a_check_passes_beside_a_facade_that_serves(
     assert (at_host.status, at_host.output) == (0, "passed\n")
     assert "ok:      the approval: verified, by bob" in at_host.words
     assert "ok:      logging in" in at_host.words
+    assert "note: the login alone was tried" in at_host.words
+    assert "the login alone" not in of_digest.words
     assert of_digest.status == 0
     assert of_digest.result["outcome"] == "passed"
     (connection,) = of_digest.result["connections"]

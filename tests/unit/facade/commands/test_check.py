@@ -13,8 +13,10 @@ from typing_extensions import override
 
 from deploy.dev.device_ca import CertificateAuthority
 from facade.commands.check import CheckMeans, check_connection
+from facade.commands.check_pull import MAX_READ_BYTES
 from facade.commands.check_report import CheckReport, CheckStep, StepOutcome, StepReport
 from facade.commands.typed_reference import TypedDigest
+from facade.content.held_back import PIECE_BYTES
 from facade.registries.opener import Opener
 from facade.registries.providers import Providers
 from shared.approved_connection import approved_connection
@@ -25,7 +27,15 @@ from shared.upstream.credentials.google import GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.proxy import OutboundProxy
 from tests.support.simulators.aws import AwsSimulator, ecr_error
-from tests.support.simulators.behaviour import Answers, RawBytes, RedirectsTo, WebPage
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    Honest,
+    OtherBytes,
+    RawBytes,
+    RedirectsTo,
+    WebPage,
+)
 from tests.support.simulators.google import INVALID_GRANT, GoogleSimulator, ServiceAccount
 from tests.support.simulators.login import BasicLogin, BearerLogin
 from tests.support.simulators.minted import ArtifactRegistry, EcrRegistry
@@ -129,7 +139,7 @@ async def test_every_step_of_a_basic_login_is_told(writer: StatementWriter) -> N
 async def test_a_digest_is_pulled_with_the_token_of_its_repository(
     writer: StatementWriter, kind: str
 ) -> None:
-    """By HEAD, whether it names a manifest or a blob; one token is minted."""
+    """By GET, whether it names a manifest or a blob; one token is minted."""
     async with RegistrySimulator(login=BearerLogin(USERNAME, PASSWORD)) as registry:
         digest = registry.manifest(b"{}") if kind == "manifest" else registry.blob(b"content")
         report = await check(writer, registry.host, asked=f"team/app@{digest}", **CREDENTIAL)
@@ -142,7 +152,85 @@ async def test_a_digest_is_pulled_with_the_token_of_its_repository(
         assert [("scope", "repository:team/app:pull") in each.query for each in token_requests] == [
             True
         ]
-        assert {each.method for each in registry.pulls} == {"HEAD"}
+        assert {each.method for each in registry.pulls} == {"GET"}
+
+
+MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
+BLOB = b"0123456789" * 50_000
+REFUSES_HEAD = Answers(405)
+
+
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+@pytest.mark.parametrize(
+    "get, words",
+    [
+        (Answers(403), "refuses our credential"),
+        (Answers(410), "no manifest and no blob"),
+        (Answers(412), "policy"),
+        (Answers(451), "policy"),
+        (Answers(500), "answered 500"),
+        (OtherBytes(), "not what the digest names"),
+        (WebPage(), ""),
+        (RedirectsTo("http://169.254.169.254/"), "may not be spoken to"),
+        (RedirectsTo("ftp://x/"), "redirects"),
+        (RawBytes(b"SSH-2.0-OpenSSH_9.2\r\n"), "not answer in HTTP"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_what_pulls_fail_at_fails_the_check(
+    writer: StatementWriter, kind: str, get: Behaviour, words: str
+) -> None:
+    """Its HEAD says that all is well."""
+    async with RegistrySimulator(login=BearerLogin(USERNAME, PASSWORD)) as registry:
+        put, content = (
+            (registry.manifest, MANIFEST) if kind == "manifest" else (registry.blob, BLOB)
+        )
+        digest = put(content, get=get, head=Honest())
+        report = await check(writer, registry.host, asked=f"team/app@{digest}", **CREDENTIAL)
+        step, text = failure(report)
+        assert step is CheckStep.PULL
+        assert words in text
+
+
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+async def test_what_pulls_do_without_does_not_fail_the_check(
+    writer: StatementWriter, kind: str
+) -> None:
+    """A HEAD, and the registry's root: it is asked for nothing but what a device asks for."""
+    login = BearerLogin(USERNAME, PASSWORD)
+    for ping in (Answers(404), Answers(503), WebPage(), RedirectsTo("ftp://x/")):
+        async with RegistrySimulator(login=login, ping=ping) as registry:
+            put, content = (
+                (registry.manifest, MANIFEST) if kind == "manifest" else (registry.blob, BLOB)
+            )
+            digest = put(content, head=REFUSES_HEAD)
+            registry.paths["/v2/"] = ping
+            registry.paths["/token"] = RedirectsTo("token2")
+            login.path, login.realm = "/token2", f"{registry.origin}/token"
+            report = await check(writer, registry.host, asked=f"team/app@{digest}", **CREDENTIAL)
+            assert report.has_passed, report.steps
+            assert f"{len(content)} bytes" in report.steps[-1].text
+
+
+async def test_a_password_that_the_root_refuses_fails_pulls_and_the_check(
+    writer: StatementWriter,
+) -> None:
+    """Before every device shows it, it is shown there once."""
+    async with RegistrySimulator(login=BasicLogin(USERNAME, PASSWORD)) as registry:
+        digest = registry.blob(b"content")
+        registry.paths["/v2/"] = Answers(401, (("WWW-Authenticate", 'Basic realm="x"'),))
+        report = await check(writer, registry.host, asked=f"team/app@{digest}", **CREDENTIAL)
+        assert failure(report)[0] is CheckStep.LOGIN
+
+
+async def test_a_large_blob_is_read_for_as_long_as_somebody_waits(writer: StatementWriter) -> None:
+    """That it begins to come is told as that, and nothing is said of its end."""
+    content = bytes(MAX_READ_BYTES + 2 * PIECE_BYTES)
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(content)
+        report = await check(writer, registry.host, asked=f"team/app@{digest}", plain_http=True)
+        assert report.has_passed
+        assert report.steps[-1].text.endswith(f"gives the first {MAX_READ_BYTES} bytes")
 
 
 async def test_a_digest_that_is_not_there_is_told(writer: StatementWriter) -> None:
