@@ -19,7 +19,7 @@ from control_plane.server_tls import CERTIFICATE, ENDS_SOON, KEY, ServerTls, Tls
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from shared.secret import Secret
+from shared.postgres.database_url import read_database_url
 
 AUTHORITY = CertificateAuthority.create("control plane tests CA")
 FIRST, SECOND = AUTHORITY.issue_server(), AUTHORITY.issue_server()
@@ -111,7 +111,7 @@ def loaded(certificate: Path) -> ReloadedTls:
     """Return the pair of a folder, as `serve` reads it."""
     tls = ReloadedTls.load(
         ServeSettings(
-            database_url=Secret(""),
+            database_url=read_database_url("postgresql://localhost/unused"),
             sealing_public_key_file=certificate,
             statement_private_key_file=certificate,
             tls_cert_file=certificate,
