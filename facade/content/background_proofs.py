@@ -22,7 +22,6 @@ from facade.store.index import Index, Membership
 from facade.store.layout import FlightKey
 from shared.jitter import jittered
 from shared.oci import Kind, RepositoryName
-from shared.sealed_secret import SealedSecretError
 from shared.structured_log import get_logger
 from shared.upstream.errors import (
     ConnectError,
@@ -130,7 +129,7 @@ class BackgroundProofs:
                 await self._note_refusal(right, refusal)
             else:  # about what we lack ourselves: an AWS identity
                 self._pause(right, refusal)
-        except (UpstreamError, SealedSecretError) as error:
+        except UpstreamError as error:
             self._pause(right, error)
         except ConnectionRevokedError:
             pass  # its memberships are ended as a whole

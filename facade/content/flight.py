@@ -25,7 +25,6 @@ from facade.store.layout import FlightKey
 from facade.thread_work import finish_in_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, RepositoryName
-from shared.sealed_secret import SealedSecretError
 from shared.structured_log import get_logger
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
@@ -43,7 +42,6 @@ _ENDS: Final = (
     WrongBytesError,
     ConnectionRevokedError,
     NoRoomError,
-    SealedSecretError,
 )
 _log = get_logger("facade.flight")
 

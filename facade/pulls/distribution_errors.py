@@ -101,6 +101,22 @@ CREDENTIAL_REFUSED: Final = ErrorAnswer(
 POLICY_DENIED: Final = ErrorAnswer(
     HTTPStatus.FORBIDDEN, "DENIED", "the registry's policy forbids to pull this"
 )
+ROLE_NOT_ASSUMED: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY,
+    "DENIED",
+    "this facade may not assume the connection's role; the registry was not asked",
+)
+SECRET_NOT_OPENED: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY,
+    "UNAVAILABLE",
+    "this facade cannot open the connection's credential; its own configuration is at fault,"
+    " and the registry was not asked",
+)
+SECRET_UNUSABLE: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY,
+    "DENIED",
+    "the credential that was stored for the connection is of no use; the registry was not asked",
+)
 EGRESS_REFUSED: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry points to where the facade may not go"
 )

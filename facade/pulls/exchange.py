@@ -47,22 +47,25 @@ class Exchanges:
     _log: Logger = field(factory=_log.bind, init=False)
 
     def tell(self, exchange: Exchange, status: int | None) -> None:
-        """Tell of a request that has ended; without a status there was no whole answer."""
+        """Tell of a request that has ended; without a status its answer was aborted."""
         pull = exchange.pull
         device = exchange.device.id if exchange.device else None
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
-        self._log.info(
-            "answered",
-            request_id=exchange.request_id,
-            status=status,
-            outcome="answered" if status else "aborted",
-            bytes=exchange.body_bytes,
-            duration_ms=seconds * 1000,
-            reason=exchange.reason,
-            rendered=_between(device, connection) + _what(exchange),
-        )
+        fields: dict[str, object] = {
+            "bytes": exchange.body_bytes,
+            "duration_ms": seconds * 1000,
+            "reason": exchange.reason,
+            "rendered": _between(device, connection) + _what(exchange),
+        }
+        request_id = exchange.request_id
+        if status is None:
+            self._log.info("aborted", request_id=request_id, outcome="aborted", **fields)
+        else:
+            self._log.info(
+                "answered", request_id=request_id, status=status, outcome="answered", **fields
+            )
 
 
 @lru_cache(REMEMBERED_PAIRS)

@@ -37,7 +37,6 @@ from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.upstream_answers import answer_to, why_not_asked
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from shared.oci import OCTET_STREAM, Kind
-from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import UpstreamError
 from shared.upstream.hosts import upstream_repository
 
@@ -124,7 +123,7 @@ class PullHandler:
             async with self._upstreams.lease(connection) as upstream:
                 asked = Asked(pull, connection, upstream, payer)
                 return await self._serve(request, exchange, asked)
-        except (UpstreamError, WrongBytesError, SealedSecretError, TooCostlyError) as failure:
+        except (UpstreamError, WrongBytesError, TooCostlyError) as failure:
             if reason := why_not_asked(failure):
                 self._metrics.not_asked.labels(reason).inc()
             raise PullRefusedError(answer_to(failure, pull.kind), str(failure)) from failure

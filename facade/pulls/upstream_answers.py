@@ -11,6 +11,9 @@ from facade.pulls.distribution_errors import (
     MANIFEST_UNKNOWN,
     ODD_STATUS,
     POLICY_DENIED,
+    ROLE_NOT_ASSUMED,
+    SECRET_NOT_OPENED,
+    SECRET_UNUSABLE,
     WRONG_ANSWER,
     ErrorAnswer,
     rate_limited,
@@ -21,9 +24,9 @@ from facade.pulls.distribution_errors import (
 )
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
-from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (
     BrokenBodyError,
     ChallengeError,
@@ -37,6 +40,7 @@ from shared.upstream.errors import (
     RealmNotAllowedError,
     RedirectRefusedError,
     ServerError,
+    Step,
     UnexpectedAnswerError,
     UnexpectedStatusError,
     UpstreamError,
@@ -47,6 +51,8 @@ from shared.upstream.errors import (
 _NOT_ASKED: Final = {
     CircuitOpenError: "circuit_open",
     RememberedAbsenceError: "missing",
+    SecretNotOpenedError: "sealed_secret",
+    SecretUnusableError: "sealed_secret",
     TooManyDownloadsError: "device_downloads",
     TooManyMissesError: "device_misses",
     WrongBytesLatelyError: "wrong_bytes",
@@ -65,10 +71,16 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
     match failure:
         case NotFoundError() | GoneError():
             return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
-        case CredentialRefusedError() | SealedSecretError():
+        case CredentialRefusedError(step=Step.ASSUME_ROLE):
+            return ROLE_NOT_ASSUMED
+        case CredentialRefusedError():
             return CREDENTIAL_REFUSED
         case PolicyDeniedError():
             return POLICY_DENIED
+        case SecretNotOpenedError():
+            return SECRET_NOT_OPENED
+        case SecretUnusableError():
+            return SECRET_UNUSABLE
         case EgressRefusedError() | RealmNotAllowedError() | RedirectRefusedError():
             return EGRESS_REFUSED
         case UnexpectedStatusError():

@@ -42,6 +42,7 @@ class CircuitBreaker:
     """The state of one connection's registry."""
 
     _clock: Callable[[], float]
+    _tell: Callable[[bool], None] = lambda _: None  # whether it is open: when it fails or closes
     _failures: int = field(default=0, init=False)
     _wait: float = field(default=FIRST_WAIT_SECONDS, init=False)
     _open_until: float | None = field(default=None, init=False)
@@ -91,7 +92,10 @@ class CircuitBreaker:
         return True
 
     def _note_answer(self) -> None:
+        was_open = self.is_open
         self._failures, self._wait, self._open_until = 0, FIRST_WAIT_SECONDS, None
+        if was_open:
+            self._tell(False)  # noqa: FBT003 - the one thing that is told
 
     def _note_failure(self) -> None:
         self._failures += 1
@@ -100,3 +104,4 @@ class CircuitBreaker:
         if self._trying:
             self._wait = min(self._wait * 2, MAX_WAIT_SECONDS)
         self._open_until = self._clock() + jittered(self._wait)
+        self._tell(True)  # noqa: FBT003 - the one thing that is told

@@ -16,7 +16,7 @@ from typing import Final
 from attrs import define, field
 
 from facade.registries.refusals import Refusals, Remembered, StillRefusedError
-from facade.registries.renewed import Lasting, Renewed
+from facade.registries.renewed import Lasting, Renewed, TellOfRenewal
 from shared.secret import Secret
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import CredentialRefusedError
@@ -35,13 +35,14 @@ class HostCredential:
     _prove: Prove | None
     _is_minted: bool
     _clock: Callable[[], float] = time.monotonic
+    _tell: TellOfRenewal = lambda _: None  # how a proof ended
     _proof: Renewed[bool] = field(init=False)
     _refusing_realms: Refusals[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
         self._refusing_realms = Refusals(self._clock)
-        self._proof = Renewed(self._prove_once, self._clock)
+        self._proof = Renewed(self._prove_once, self._clock, self._tell)
 
     async def basic(self) -> Secret:
         """Return the value for Basic, proven; raise `CredentialRefusedError` if there is none."""

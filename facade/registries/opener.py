@@ -14,6 +14,10 @@ from shared.sealed_secret import SUITE_NAME, SealedSecretError, open_sealed
 from shared.secret import Secret
 
 
+class NoSealingKeyError(SealedSecretError):
+    """The key that the secret is sealed to is not among the facade's; it may come."""
+
+
 @frozen
 class Opener:
     """Holds the sealing key's private half."""
@@ -29,7 +33,7 @@ class Opener:
         private_key = self._private_keys.get(reference.key_id)
         if private_key is None:
             message = f"no private key {reference.key_id} is configured"
-            raise SealedSecretError(message)
+            raise NoSealingKeyError(message)
         if reference.suite != SUITE_NAME:
             message = "sealed with an unknown suite"
             raise SealedSecretError(message)

@@ -22,6 +22,10 @@ from shared.upstream.credentials.short_lived import CredentialProvider, ShortLiv
 from shared.upstream.credentials.static import BasicCredential
 
 
+class WrongSecretError(SealedSecretError):
+    """The secret opens, and is not what the connection needs: whoever entered it was mistaken."""
+
+
 @asynccontextmanager
 async def open_providers(settings: UpstreamSettings, opener: Opener) -> AsyncIterator["Providers"]:
     """Make what connections' providers are made with; the block's end closes its sessions."""
@@ -72,7 +76,7 @@ class Providers:
         try:
             return StaticProvider(BasicCredential(username, token))
         except ValueError:
-            raise SealedSecretError("the user name cannot be sent as Basic") from None
+            raise WrongSecretError("the user name cannot be sent as Basic") from None
 
     def _google(
         self, connection: ApprovedConnection, account: GoogleServiceAccount
@@ -80,7 +84,7 @@ class Providers:
         try:
             key = GoogleServiceAccountKey.from_secret(self._opener.open(connection))
         except InvalidServiceAccountKeyError as error:
-            raise SealedSecretError(f"the sealed key cannot be used: {error}") from None
+            raise WrongSecretError(f"the sealed key cannot be used: {error}") from None
         if (key.client_email, key.project_id) != (account.client_email, account.project_id):
-            raise SealedSecretError("the sealed key is of another account than was approved")
+            raise WrongSecretError("the sealed key is of another account than was approved")
         return GoogleServiceAccountProvider(key, self._google_endpoint)

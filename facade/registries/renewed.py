@@ -20,7 +20,6 @@ from attrs import define, field, frozen
 
 from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
 from shared.jitter import jittered
-from shared.structured_log import get_logger
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotNowError,
@@ -41,7 +40,7 @@ AHEAD_PAUSE_SECONDS: Final = 10.0  # jittered; between failed renewals that nobo
 FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
 
 _Value = TypeVar("_Value")
-_log = get_logger("facade.renewed")
+TellOfRenewal = Callable[[BaseException | None], None]  # how each failed; None: it did not
 
 
 @frozen
@@ -65,6 +64,7 @@ class Renewed(Generic[_Value]):
 
     _renew: Callable[[], Awaitable[Lasting[_Value]]]
     _clock: Callable[[], float] = time.monotonic
+    _tell: TellOfRenewal = lambda _: None
     is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
     _held: _Held[_Value] | None = field(default=None, init=False)
     _refusals: Refusals[None] = field(init=False)
@@ -123,7 +123,7 @@ class Renewed(Generic[_Value]):
     def _start_renewal(self) -> asyncio.Task[_Value]:
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_once())
-            self._renewing.add_done_callback(_tell_of_failure)
+            self._renewing.add_done_callback(self._told)
         return self._renewing
 
     async def _renew_once(self) -> _Value:
@@ -140,6 +140,11 @@ class Renewed(Generic[_Value]):
         now, usable = self._clock(), _usable_seconds(lasting.lifetime_seconds)
         self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
         return lasting.value
+
+    def _told(self, renewal: asyncio.Task[_Value]) -> None:
+        """Take the exception, which nobody may be waiting for, and tell how it went."""
+        if not renewal.cancelled():
+            self._tell(renewal.exception())
 
     def _note_failure(self, error: UpstreamError) -> None:
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)
@@ -160,9 +165,3 @@ def _usable_seconds(lifetime: float | None) -> float:
     if lifetime is None:
         return float("inf")
     return lifetime - min(EXPIRY_MARGIN_SECONDS, lifetime * EXPIRY_MARGIN_SHARE)
-
-
-def _tell_of_failure(renewal: asyncio.Task[_Value]) -> None:
-    """Take the exception, which nobody may be waiting for, and tell of it."""
-    if not renewal.cancelled() and (error := renewal.exception()) is not None:
-        _log.info("renewal failed", reason=type(error).__name__)

@@ -15,6 +15,7 @@ every refusal needs no bare question: the refusal was its answer.
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, assert_never
 
 from attrs import define, field
@@ -38,6 +39,8 @@ UNAUTHORIZED: Final = 401
 FAILURES_THAT_HOLD: Final = 2
 
 LoginChallenge = BearerChallenge | BasicChallenge
+# What was minted for (None: the whole host), and how it failed, if it did.
+TellOfMinting = Callable[[Scope | None, BaseException | None], None]
 Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
 _BASIC: Final = BasicChallenge()
@@ -59,6 +62,7 @@ class TokenBroker:
     _known_challenge: LoginChallenge | None = None
     _prove: Prove | None = None
     _clock: Callable[[], float] = time.monotonic
+    _tell: TellOfMinting = lambda _scope, _failure: None
     _credential: HostCredential = field(init=False)
     _logins: OrderedDict[Scope, ScopeLogin] = field(factory=OrderedDict, init=False)
     _takes_basic: bool = field(default=False, init=False)  # Basic is the whole host's
@@ -71,7 +75,9 @@ class TokenBroker:
         """Remember everything by the same clock."""
         self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
         is_minted = self._known_challenge is not None
-        self._credential = HostCredential(self._credentials, self._prove, is_minted, self._clock)
+        self._credential = HostCredential(
+            self._credentials, self._prove, is_minted, self._clock, partial(self._tell, None)
+        )
 
     async def present(self, scope: Scope) -> Secret | None:
         """Return the value for the scope's login; None where the registry has to be asked bare.
@@ -275,7 +281,7 @@ class TokenBroker:
                     self._settle(scope, takes_basic=False)
                 return token
 
-            slot = TokenSlot(challenge, Renewed(mint, self._clock))
+            slot = TokenSlot(challenge, Renewed(mint, self._clock, partial(self._tell, scope)))
             return slot
 
         return login.slot(challenge, make)

@@ -1,11 +1,12 @@
 """One connection's registry, as a pull sees it: its client, and what keeps it from being asked.
 
-It is not asked while its circuit breaker is open, for what it lately said it does not have, and for
-what it lately sent wrong. All that belongs to the access key, as the upstream itself does.
+It is not asked while its circuit breaker is open or the connection's secret does not open, for what
+it lately said it does not have, and for what it lately sent wrong. All that belongs to the access
+key, as the upstream itself does.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -19,19 +20,25 @@ from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.open_questions import OpenQuestions
+from facade.registries.registry_troubles import RegistryTroubles
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.client import Method, RegistryClient
-from shared.upstream.errors import NotFoundError
+from shared.upstream.errors import NotFoundError, UpstreamError
 
 
 @frozen
 class Upstream:
-    """Fetches as `RegistryClient` does, and raises `CircuitOpenError` besides."""
+    """Fetches as `RegistryClient` does.
+
+    Raises `CircuitOpenError` besides, and what `require_secret` raises.
+    """
 
     _client: RegistryClient
     _breaker: CircuitBreaker
+    _troubles: RegistryTroubles | None = field(default=None, kw_only=True)  # None: nobody is told
+    _require_secret: Callable[[], object] = field(default=lambda: None, kw_only=True)
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
@@ -56,6 +63,7 @@ class Upstream:
         """
         absence = Absence.of(kind, repository, digest, method)
         self._absences.require_not(absence)
+        self._require_secret()
         async with AsyncExitStack() as stack:
             fetched = self._client.fetch(
                 kind,
@@ -77,9 +85,10 @@ class Upstream:
     ) -> None:
         """Raise what would be answered without asking, where it would be.
 
-        `NotFoundError`, `WrongBytesLatelyError` or `CircuitOpenError`.
+        `NotFoundError`, `SecretUnusableError`, `WrongBytesLatelyError` or `CircuitOpenError`.
         """
         self._absences.require_not(Absence.of(kind, repository, digest, method))
+        self._require_secret()
         self._wrong_bytes.require_over(kind, digest)
         self._breaker.require_willing()
 
@@ -104,8 +113,13 @@ class Upstream:
         try:
             with self._breaker.attempt():
                 answer = await stack.enter_async_context(fetched)
-        except NotFoundError:
-            self._absences.remember(absence)
+        except UpstreamError as error:
+            if isinstance(error, NotFoundError):
+                self._absences.remember(absence)
+            if self._troubles is not None:
+                self._troubles.failed(error, absence.repository)
             raise
         self._absences.forget(absence)
+        if self._troubles is not None:
+            self._troubles.answered(absence.repository)
         return answer

@@ -1,16 +1,21 @@
 """Makes a connection's upstream: session, secret, provider, token broker and breaker together."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 
-from attrs import frozen
+from attrs import field, frozen
 
 from facade.metrics import Metrics
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.providers import Providers
+from facade.registries.registry_troubles import RegistryTroubles, Trouble
 from facade.registries.renewed import Lasting, Renewed
-from facade.registries.token_broker import LoginChallenge, TokenBroker
+from facade.registries.sealed_provider import SealedProvider
+from facade.registries.secret_openings import SecretOpenings
+from facade.registries.token_broker import LoginChallenge, TellOfMinting, TokenBroker
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Provider
@@ -18,6 +23,7 @@ from shared.secret import Secret
 from shared.upstream.authorization import mint
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
+from shared.upstream.credentials.short_lived import CredentialProvider
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
@@ -36,28 +42,51 @@ class UpstreamConnector:
     _timeouts: Timeouts | None = None
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
     _remember_missing: float = ABSENCE_SECONDS
+    _openings: SecretOpenings = field(factory=SecretOpenings)
 
     async def connect(self, connection: ApprovedConnection) -> Upstream:
-        """Return the upstream; nothing is asked of the registry yet.
+        """Return the upstream; nothing is asked of the registry, and no secret is opened yet.
 
-        Raises `SealedSecretError` where the secret does not open, and `UpstreamError` where the
-        connection's CA cannot be read.
+        Raises `UpstreamError` where the connection's CA cannot be read.
         """
+        troubles = RegistryTroubles(connection.id, connection.document.host)
+        provider = SealedProvider(self._providers, connection, self._openings, troubles)
+
+        def tell_of_circuit(is_open: bool) -> None:  # noqa: FBT001 - the one thing that is told
+            if is_open:
+                troubles.begin(Trouble.CIRCUIT, "the registry failed several times in a row")
+            else:
+                troubles.end(Trouble.CIRCUIT)
+
         return Upstream(
-            await self.client(connection),
-            CircuitBreaker(time.monotonic),
+            await self._client(connection, provider.require, troubles.renewed),
+            CircuitBreaker(time.monotonic, tell_of_circuit),
+            troubles=troubles,
+            require_secret=provider.require,
             absences=Absences(time.monotonic, self._remember_missing),
             bandwidth=self._bandwidth,
         )
 
     async def client(self, connection: ApprovedConnection) -> RegistryClient:
-        """Return the client alone, for who asks once; raise as `connect` does."""
+        """Return the client alone, for who asks once.
+
+        Raises `SealedSecretError` where the secret does not open, and as `connect` does.
+        """
         provider = self._providers.provider_of(connection)
+        return await self._client(connection, lambda: provider, lambda _scope, _failure: None)
+
+    async def _client(
+        self,
+        connection: ApprovedConnection,
+        provider_of: Callable[[], CredentialProvider | None],
+        tell: TellOfMinting,
+    ) -> RegistryClient:
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(target, timeouts=self._timeouts, proxy=self._proxy)
 
         async def credential() -> Lasting[BasicCredential | None]:
+            provider = provider_of()
             if provider is None:
                 return Lasting(None, None)
             self._metrics.credentials_minted.inc()
@@ -74,8 +103,16 @@ class UpstreamConnector:
         async def prove(authorization: Secret) -> None:
             await client.prove(authorization)
 
-        known = known_challenge(document.provider)
-        client = RegistryClient(transport, TokenBroker(Renewed(credential), exchange, known, prove))
+        client = RegistryClient(
+            transport,
+            TokenBroker(
+                Renewed(credential, tell=partial(tell, None)),
+                exchange,
+                known_challenge(document.provider),
+                prove,
+                tell=tell,
+            ),
+        )
         return client
 
 

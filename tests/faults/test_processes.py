@@ -71,8 +71,8 @@ class Pair:
         await eventually(lambda: sizes(partials(self.cache)) > count, BEGIN_SECONDS)
 
     def answered(self, facade: Facade, digest: str) -> list[str]:
-        """Return how a facade's answers for a digest ended."""
-        lines = facade.log_lines(event="answered", digest=digest)
+        """Return how a facade's answers for a digest ended, whole or not."""
+        lines = facade.log_lines(logger="facade.pull", digest=digest)
         return [str(line.get("reason", "")) for line in lines]
 
     def fetched(self, digest: str) -> list[str | None]:

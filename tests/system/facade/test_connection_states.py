@@ -56,7 +56,7 @@ OUTSIDERS = {
 
 def digests_answered(facade: Facade, approval: ConnectionApproval) -> list[str]:
     """Return what was pulled through a connection, to the end or not."""
-    lines = facade.log_lines(event="answered", connection=str(approval.connection_id))
+    lines = facade.log_lines(connection=str(approval.connection_id), logger="facade.pull")
     return [line["digest"] for line in lines]
 
 
@@ -147,7 +147,7 @@ async def test_a_running_stream_of_a_revoked_connection_is_cut(
     assert len(received) < len(BLOB)
     await eventually(
         lambda: (
-            [line["reason"] for line in facade.log_lines(event="answered", digest=digest)]
+            [line["reason"] for line in facade.log_lines(event="aborted", digest=digest)]
             == ["the connection was revoked meanwhile"]
         )
     )

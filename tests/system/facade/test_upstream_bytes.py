@@ -147,7 +147,7 @@ async def test_a_large_blob_that_is_wrong_never_ends_cleanly(
                 (503, "UNAVAILABLE"),
             ), lie
     assert begun >= 5
-    told = {line["reason"] for line in facade.log_lines(event="answered", kind="blobs")}
+    told = {line["reason"] for line in facade.log_lines(event="aborted", kind="blobs")}
     assert any("aborted after" in reason for reason in told)
 
 

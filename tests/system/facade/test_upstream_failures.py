@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,18 @@ def device(facade: Facade, issued: IssuedCertificate) -> Device:
 async def pull_all(device: Device, upstream: RegistrySimulator, *digests: str) -> list[Answer]:
     """Pull blobs at once."""
     return await asyncio.gather(*(device.get(pull_path(upstream, each)) for each in digests))
+
+
+async def troubles_told(
+    facade: Facade, upstream: RegistrySimulator, count: int
+) -> list[tuple[str, str, str | None]]:
+    """Return level, event and reason of the lines about a registry, once there are so many."""
+
+    def lines() -> list[dict[str, Any]]:
+        return facade.log_lines(logger="facade.registry", host=str(upstream.host))
+
+    await eventually(lambda: len(lines()) >= count)
+    return [(line["level"], line["event"], line.get("reason")) for line in lines()]
 
 
 def is_soon(answer: Answer) -> bool:
@@ -70,6 +83,12 @@ async def test_a_registry_that_is_down_is_not_run_at_by_every_device(
             return (await device.get(path)).status == 200
 
         await eventually(is_served, seconds=30)
+    assert await troubles_told(facade, upstream, count=4) == [
+        ("warning", "registry does not answer", "the registry answered 503"),
+        ("warning", "circuit opened", "the registry failed several times in a row"),
+        ("warning", "circuit closed", None),
+        ("info", "registry answers again", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +191,9 @@ async def test_a_wrong_password_is_not_hammered_at_a_token_endpoint(
         for answer in answers:
             assert (answer.status, answer.error_code) == (502, "DENIED")
         assert _shown(upstream)["Basic"] <= 2
+    warned = await troubles_told(facade, upstream, count=2)
+    assert {level for level, _, _ in warned} == {"warning"}
+    assert [event for _, event, _ in warned] == ["renewal failed", "credential refused"]
     assert WRONG not in facade.log_text
 
 
@@ -189,6 +211,8 @@ async def test_a_right_password_outlives_an_invented_repository(
         for _ in range(10):
             assert (await device.get(path)).error_code == "DENIED"
             assert (await device.get(pull_path(upstream, digest))).status == 200
+        ((level, event, _),) = await troubles_told(facade, upstream, count=1)
+        assert (level, event) == ("warning", "credential refused")
         asked = [request for request in upstream.pulls if "invented" in request.path]
         assert len(asked) <= 4
 

@@ -117,10 +117,12 @@ def test_of_a_refused_request_the_names_are_said_that_could_be_read(
     assert (line["kind"], line["reference"], line["digest"]) == ("manifests", "latest", None)
 
 
-def test_an_answer_that_was_not_whole_has_no_status(told: list[dict[str, Any]]) -> None:
-    """In the log as in the metrics it is told apart from every answer."""
+def test_an_answer_that_was_not_whole_is_called_aborted(told: list[dict[str, Any]]) -> None:
+    """In the log as in the metrics it is told apart from every answer: it has no status."""
     line = line_of(told, "left")
-    assert (line["status"], line["outcome"]) == (None, "aborted")
+    assert (line["event"], line["outcome"]) == ("aborted", "aborted")
+    assert "status" not in line
+    assert line.keys() | {"status"} == line_of(told, "known").keys()
 
 
 def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> None:

@@ -7,9 +7,9 @@ from facade.pulls.device_allowance import TooManyDownloadsError, TooManyMissesEr
 from facade.pulls.upstream_answers import answer_to, why_not_asked
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
-from shared.sealed_secret import SealedSecretError
 from shared.upstream.errors import (
     BrokenBodyError,
     ChallengeError,
@@ -44,7 +44,8 @@ CANARY = "canary: what the log may say, and no device"
         (GoneError(CANARY), 404, "BLOB_UNKNOWN"),
         (CredentialRefusedError(CANARY), 502, "DENIED"),
         (CredentialRefusedError(CANARY, status=403, step=Step.EXCHANGE), 502, "DENIED"),
-        (SealedSecretError(CANARY), 502, "DENIED"),
+        (SecretNotOpenedError(CANARY), 502, "UNAVAILABLE"),
+        (SecretUnusableError(CANARY), 502, "DENIED"),
         (EgressRefusedError(CANARY), 502, "UNAVAILABLE"),
         (RealmNotAllowedError(f"https://evil.example/{CANARY}"), 502, "UNAVAILABLE"),
         (RedirectRefusedError(CANARY), 502, "UNAVAILABLE"),
@@ -95,7 +96,25 @@ def test_it_is_counted_why_a_registry_was_not_asked() -> None:
     """And what it answered itself is not."""
     assert why_not_asked(RememberedAbsenceError()) == "missing"
     assert why_not_asked(TooManyMissesError(1.0)) == "device_misses"
+    assert why_not_asked(SecretNotOpenedError("")) == "sealed_secret"
     assert why_not_asked(NotFoundError("")) is None
+
+
+def test_a_secret_that_does_not_open_is_not_blamed_on_the_registry() -> None:
+    """Nobody looks for the fault where it is not."""
+    ours = answer_to(SecretNotOpenedError(CANARY), Kind.BLOB)
+    theirs = answer_to(CredentialRefusedError(CANARY), Kind.BLOB)
+    assert ours.code != theirs.code
+    assert "facade" in ours.message
+    assert "its own configuration" in ours.message
+    assert "refuses" not in ours.message
+
+
+def test_a_role_that_is_not_assumed_is_not_blamed_on_the_registry() -> None:
+    """Neither where the facade has no identity of its own, nor where the role does not trust it."""
+    answer = answer_to(CredentialRefusedError(CANARY, step=Step.ASSUME_ROLE), Kind.BLOB)
+    assert (answer.status, answer.code) == (502, "DENIED")
+    assert "this facade may not assume" in answer.message
 
 
 def test_a_missing_manifest_is_called_one() -> None:

@@ -112,6 +112,20 @@ async def test_a_value_in_use_is_renewed_ahead_while_nobody_waits(
     assert mint.count == 2
 
 
+async def test_each_renewal_is_told_of_also_where_nobody_waits_for_it(
+    mint: Mint, clock: Clock
+) -> None:
+    """Else an endpoint that is away is found out about when the last token has expired."""
+    told = list[BaseException | None]()
+    renewed = Renewed(mint, clock, told.append)
+    await renewed.get()
+    clock.advance(HOUR * 0.8)
+    mint.error = ConnectError("away")
+    assert await renewed.get() == "value 1"
+    await settled(mint, 2)
+    assert told == [None, mint.error]
+
+
 async def test_what_nobody_asks_for_is_not_renewed(
     renewed: Renewed[str], mint: Mint, clock: Clock
 ) -> None:

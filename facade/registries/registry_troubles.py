@@ -1,0 +1,177 @@
+"""Tells of what goes wrong with one connection's registry: when it begins, and when it is over.
+
+In the log, with the connection and its host; not for every pull that meets it. What comes and goes
+is told twice a minute at most.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final, assert_never
+from uuid import UUID
+
+from attrs import define, field
+
+from shared.oci import RepositoryName
+from shared.registry_host import RegistryHost
+from shared.structured_log import get_logger
+from shared.upstream.errors import (
+    ChallengeError,
+    ConnectError,
+    CredentialRefusedError,
+    EgressRefusedError,
+    GoneError,
+    NotFoundError,
+    PolicyDeniedError,
+    RateLimitedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    ResolveError,
+    ServerError,
+    TlsError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from shared.upstream.scope import Scope
+
+TELL_AGAIN_SECONDS: Final = 30.0  # between two lines of one trouble's beginning
+MAX_CURRENT: Final = 256  # troubles of one connection, each repository's own; the oldest is dropped
+
+_AWAY: Final = (ConnectError, ResolveError, ServerError, TlsError, UpstreamTimeoutError)
+_UNUSABLE: Final = (
+    ChallengeError,
+    EgressRefusedError,
+    RealmNotAllowedError,
+    RedirectRefusedError,
+    UnexpectedAnswerError,
+)
+_UNTOLD: Final = ""
+_log = get_logger("facade.registry")
+
+
+class Trouble(Enum):
+    """What goes wrong."""
+
+    AWAY = auto()  # the registry does not answer, or with 5xx
+    CIRCUIT = auto()  # it is not asked, because it failed several times in a row
+    CREDENTIAL = auto()  # it refuses ours
+    LIMITED = auto()  # it answers 429
+    RENEWAL = auto()  # of a credential or a token, also where no pull waits for it
+    SECRET = auto()  # the sealed one does not open here, or is not what is needed
+    UNUSABLE = auto()  # it answers what we may not follow, or cannot understand
+
+
+_Key = tuple[Trouble, RepositoryName | None]
+
+
+@define(eq=False)
+class RegistryTroubles:
+    """The troubles of one connection."""
+
+    _connection: UUID
+    _host: RegistryHost
+    _clock: Callable[[], float] = time.monotonic
+    _current: OrderedDict[_Key, str] = field(factory=OrderedDict, init=False)  # what was told
+    _told_at: dict[Trouble, float] = field(factory=dict, init=False)
+
+    def failed(self, error: UpstreamError, repository: RepositoryName) -> None:
+        """Note how a question to the registry failed."""
+        match error:
+            case CredentialRefusedError():
+                self.begin(Trouble.CREDENTIAL, error.message, repository)
+            case RateLimitedError():
+                self.begin(Trouble.LIMITED, error.message)
+            case NotFoundError() | GoneError() | PolicyDeniedError():
+                self.end(Trouble.AWAY)
+            case _ if isinstance(error, _AWAY):
+                self.begin(Trouble.AWAY, error.message)
+            case _ if isinstance(error, _UNUSABLE):
+                self.begin(Trouble.UNUSABLE, error.message, repository)
+            case _:
+                pass  # about this one answer, or nobody was asked
+
+    def answered(self, repository: RepositoryName) -> None:
+        """Note that the registry gave what it was asked for."""
+        if self._current:
+            self.end(Trouble.AWAY)
+            self.end(Trouble.LIMITED)
+            self.end(Trouble.CREDENTIAL, repository)
+            self.end(Trouble.UNUSABLE, repository)
+
+    def renewed(self, scope: Scope | None, failure: BaseException | None) -> None:
+        """Note how a credential (`scope` None) or a token was renewed, also where nobody waits."""
+        repository = None if scope is None else scope.repository
+        if failure is None:
+            self.end(Trouble.RENEWAL, repository)
+        else:
+            self.begin(Trouble.RENEWAL, _reason_of(failure), repository)
+
+    def begin(
+        self, trouble: Trouble, reason: str, repository: RepositoryName | None = None
+    ) -> None:
+        """Tell of a trouble, unless it was told already, or another of the kind just now."""
+        key, now = (trouble, repository), self._clock()
+        told = self._current.setdefault(key, _UNTOLD)
+        if len(self._current) > MAX_CURRENT:
+            self._current.popitem(last=False)
+        since = now - self._told_at.get(trouble, float("-inf"))
+        if told == reason or since < TELL_AGAIN_SECONDS:
+            return
+        self._current[key], self._told_at[trouble] = reason, now
+        _tell_begun(trouble, **self._about(repository), reason=reason)
+
+    def end(self, trouble: Trouble, repository: RepositoryName | None = None) -> None:
+        """Tell that a trouble is over, if its beginning was told."""
+        if self._current.pop((trouble, repository), _UNTOLD) == _UNTOLD:
+            return
+        _tell_over(trouble, **self._about(repository))
+
+    def _about(self, repository: RepositoryName | None) -> dict[str, object]:
+        return {"connection": self._connection, "host": self._host, "repository": repository}
+
+
+def _tell_begun(trouble: Trouble, **fields: object) -> None:
+    match trouble:
+        case Trouble.AWAY:
+            _log.warning("registry does not answer", **fields)
+        case Trouble.CIRCUIT:
+            _log.warning("circuit opened", **fields)
+        case Trouble.CREDENTIAL:
+            _log.warning("credential refused", **fields)
+        case Trouble.LIMITED:
+            _log.warning("registry limits our requests", **fields)
+        case Trouble.RENEWAL:
+            _log.warning("renewal failed", **fields)
+        case Trouble.SECRET:
+            _log.warning("sealed secret cannot be used", **fields)
+        case Trouble.UNUSABLE:
+            _log.warning("registry's answer is of no use", **fields)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _tell_over(trouble: Trouble, **fields: object) -> None:
+    match trouble:
+        case Trouble.AWAY:
+            _log.info("registry answers again", **fields)
+        case Trouble.CIRCUIT:  # as loudly as its opening: they are read as a pair
+            _log.warning("circuit closed", **fields)
+        case Trouble.CREDENTIAL:
+            _log.info("credential accepted again", **fields)
+        case Trouble.LIMITED:
+            _log.info("registry limits our requests no more", **fields)
+        case Trouble.RENEWAL:
+            _log.info("renewed again", **fields)
+        case Trouble.SECRET:
+            _log.info("sealed secret can be used", **fields)
+        case Trouble.UNUSABLE:
+            _log.info("registry's answer is of use again", **fields)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _reason_of(failure: BaseException) -> str:
+    """Return our own words; of what is not ours the kind alone."""
+    return failure.message if isinstance(failure, UpstreamError) else type(failure).__name__

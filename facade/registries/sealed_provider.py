@@ -1,0 +1,61 @@
+"""A connection's provider of credentials, whose secret is opened when the registry is first asked.
+
+Not before: what is stored is served although the secret does not open. A secret that did not open
+is tried again by the next request, for the key may have come meanwhile.
+"""
+
+from attrs import define, field, frozen
+
+from facade.registries.opener import NoSealingKeyError
+from facade.registries.providers import Providers, WrongSecretError
+from facade.registries.registry_troubles import RegistryTroubles, Trouble
+from facade.registries.secret_openings import SecretOpenings
+from shared.approved_connection import ApprovedConnection
+from shared.sealed_secret import SealedSecretError
+from shared.upstream.credentials.short_lived import CredentialProvider
+from shared.upstream.errors import UpstreamError
+
+
+class SecretUnusableError(UpstreamError):
+    """The registry is not asked: the connection's secret is not what the connection needs."""
+
+
+class SecretNotOpenedError(SecretUnusableError):
+    """The registry is not asked: the connection's secret does not open with this facade's keys."""
+
+
+@frozen
+class _Opened:
+    provider: CredentialProvider | None  # None: an anonymous connection
+
+
+@define(eq=False)
+class SealedProvider:
+    """The provider of one connection as it is approved now."""
+
+    _providers: Providers
+    _connection: ApprovedConnection
+    _openings: SecretOpenings
+    _troubles: RegistryTroubles
+    _opened: _Opened | None = field(default=None, init=False, repr=False)
+
+    def require(self) -> CredentialProvider | None:
+        """Return the provider, None for an anonymous connection; raise `SecretUnusableError`."""
+        if self._opened is None:
+            self._opened = _Opened(self._open())
+        return self._opened.provider
+
+    def _open(self) -> CredentialProvider | None:
+        try:
+            provider = self._providers.provider_of(self._connection)
+        except SealedSecretError as error:
+            if not isinstance(error, NoSealingKeyError):
+                self._openings.note(self._connection, opened=False)
+            self._troubles.begin(Trouble.SECRET, str(error))
+            if isinstance(error, WrongSecretError):
+                raise SecretUnusableError(str(error)) from None
+            raise SecretNotOpenedError(str(error)) from None
+        if self._connection.document.secret is not None:
+            self._openings.note(self._connection, opened=True)
+        self._troubles.end(Trouble.SECRET)
+        return provider

@@ -1,0 +1,33 @@
+"""How opening each connection's sealed secret went last: for whoever tells operators of it."""
+
+from collections import OrderedDict
+from typing import Final
+
+from attrs import define, field
+
+from shared.approved_connection import ApprovedConnection
+from shared.statement import connection_subject
+
+# Of each kind, some 200 bytes each; the oldest is forgotten, and counts as never tried.
+MAX_REMEMBERED: Final = 100_000
+
+
+@define(eq=False)
+class SecretOpenings:
+    """Connections by subject, each with the access key that was opened for, or was not.
+
+    One whose key is not here is in neither: whoever has the keys knows that without trying.
+    """
+
+    opened: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
+    failed: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
+
+    def note(self, connection: ApprovedConnection, *, opened: bool) -> None:
+        """Note how it went for a connection as it is approved now."""
+        subject = connection_subject(connection.id)
+        into, out_of = (self.opened, self.failed) if opened else (self.failed, self.opened)
+        out_of.pop(subject, None)
+        into[subject] = connection.access_key
+        into.move_to_end(subject)
+        if len(into) > MAX_REMEMBERED:
+            into.popitem(last=False)
