@@ -4,7 +4,6 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_endpoint import serve_devices
 from facade.devices.device_identity import IdentityRule, compile_uri_pattern
 from facade.devices.device_server import DeviceServer
+from facade.devices.device_standing import device_problems
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.startup_files import StartupFiles
@@ -32,8 +32,10 @@ from facade.pulls.remembered_requests import RememberedRequests
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.opener import Opener
 from facade.registries.providers import open_providers
+from facade.registries.secret_openings import SecretOpenings
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
+from facade.servable import Servable
 from facade.start_error import StartError
 from facade.statements.remembering import Remembering
 from facade.statements.snapshot import Change, Outcome, Snapshot
@@ -53,7 +55,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     before the first device is let in.
     """
     files = await asyncio.to_thread(StartupFiles.read, settings)
-    opener = Opener(files.sealing_keys)
+    opener, openings = Opener(files.sealing_keys), SecretOpenings()
     snapshot, metrics = Snapshot(), Metrics.create()
     live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
     connections_changed = asyncio.Event()
@@ -67,6 +69,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             timeouts=settings.upstream_timeouts,
             bandwidth=Bandwidth.of(settings.upstream_bandwidth),
             remember_missing=settings.remember_missing,
+            openings=openings,
         )
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
@@ -74,17 +77,26 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             _feed(settings, files, snapshot, upstreams, metrics, live, connections_changed)
         )
         readiness = Readiness(
-            feed, settings.snapshot_max_age, lambda: live.trust.standing(datetime.now(UTC))
+            feed,
+            settings.snapshot_max_age,
+            Servable(snapshot, files.sealing_keys, openings),
+            lambda: device_problems(files, live),
         )
-        operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
+        operations = operations_app(
+            readiness, metrics, snapshot.refused_rows, stack.enter_context(LoopLag())
+        )
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         await feed.restore()  # takes as long as there is much to verify: alive, and not ready
         approvals = Approvals(
-            snapshot.access_keys, lambda: feed.problem is None, connections_changed
+            snapshot.access_keys,
+            # With a wrong statement key nothing is approved, and every right would end for good.
+            lambda: feed.problem is None and not snapshot.refused_rows.lacks_key,
+            connections_changed,
         )
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store)
         )
+        readiness.servable.stores_some = content.stores_some
         gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
         turns = PullTurns(settings.max_connections_per_device)
         remembered = RememberedRequests()
@@ -109,7 +121,9 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         # Also while running pulls are waited for: a revocation is no less one then.
         following = await stack.enter_async_context(_following(feed))
         reloading = await stack.enter_async_context(
-            serve_devices(devices, settings, files, readiness, metrics.devices, reload)
+            serve_devices(
+                devices, settings, files, readiness, metrics.devices, reload, feed.look_again
+            )
         )
         await _until_stopped(stop, following, reloading)
 

@@ -1,30 +1,39 @@
 """The operations address: alive, ready and counted. Plain HTTP, never the device address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain
 from typing import Final
 
 from aiohttp import web
-from attrs import define
+from attrs import define, field
 
-from facade.devices.device_trust import TrustStanding
 from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
-from facade.statements.snapshot import Snapshot
+from facade.problems import Part, Problem, Stops, ToldProblems
+from facade.servable import Servable
+from facade.statements.refused_rows import RefusedRows, WhyRefused
 from facade.statements.statement_feed import StatementFeed
 
 _NEVER_READ: Final = -1
+_TOLD_BY_THEMSELVES: Final = (Part.DATABASE, Part.STATE_FOLDER, Part.FILES)  # each in its own lines
+_FROM_DATABASE: Final = (Part.STATEMENTS, Part.SEALING_KEY)
 
 
 @define(eq=False)
 class Readiness:
-    """Whether the facade can do its work, and on what it stands."""
+    """Whether the facade can do its work, and on what it stands.
+
+    It is ready if it can serve anything at all; what is wrong with the rest it says.
+    """
 
     _feed: StatementFeed
     _max_age_seconds: float
-    _trust: Callable[[], TrustStanding]  # in devices
+    servable: Servable
+    _of_devices: Callable[[], Iterable[Problem]]  # what is wrong at the door
     listening: bool = False  # a restored snapshot is fresh before devices are let in
     draining: bool = False
+    _told: ToldProblems = field(factory=ToldProblems, init=False)
 
     def staleness(self) -> str | None:
         """Return why the snapshot may not be stood on, or None."""
@@ -41,38 +50,55 @@ class Readiness:
         return _NEVER_READ if age is None else age
 
     def problem(self) -> str | None:
-        """Return why the facade is not ready, or None."""
+        """Return why the facade is not ready, and what else is wrong; None where it is ready."""
         if self.draining:
             return "shutting down"
-        if (stale := self.staleness()) is not None:
-            return stale
+        problems = list(self.problems())
+        reasons = [each.words for each in problems if each.stops is Stops.ALL]
         if not self.listening:
-            return "not listening for devices yet"
-        trust = self._trust()
-        return None if trust.accepts_some else "; ".join(trust.problems)
+            reasons.append("not listening for devices yet")
+        if not reasons:
+            return None
+        return "; ".join(
+            [*reasons, *(each.words for each in problems if each.words not in reasons)]
+        )
 
     def standing(self) -> str:
-        """Return what the facade stands on, in words."""
+        """Return what the facade stands on, and what is wrong, in words."""
         age = self._feed.age_seconds() or 0.0
         words = f"following the database, compared {int(age)} s ago"
         if self._feed.problem is not None:
             words = f"serving the last snapshot, {int(age)} s old: {self._feed.problem}"
         elif not self._feed.is_notified:
             words += "; there is no LISTEN here, it is polled"
-        if self._feed.state_problem is not None:
-            words += f"; {self._feed.state_problem}, a restart would stand on older statements"
-        return "; ".join([words, *self._trust().problems])
+        others = (each.words for each in self.problems() if each.part is not Part.DATABASE)
+        return "; ".join([words, *others])
 
-    def parts(self) -> dict[str, bool]:
-        """Return the parts that metrics speak of, and whether each has a problem."""
-        return {
-            "database": self._feed.problem is not None,
-            "state_folder": self._feed.state_problem is not None,
-        }
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong, at most one problem of each part."""
+        stale = self.staleness()
+        if stale is not None:
+            yield Problem(Part.DATABASE, Stops.ALL, stale)
+        elif self._feed.problem is not None:
+            yield Problem(Part.DATABASE, Stops.SOME, self._feed.problem)
+        if (problem := self._feed.state_problem) is not None:
+            words = f"{problem}, a restart would stand on older statements"
+            yield Problem(Part.STATE_FOLDER, Stops.SOME, words)
+        yield from chain(self.servable.problems(), self._of_devices())
+
+    def tell(self) -> None:
+        """Log what is wrong with the parts that do not log it themselves, where that has changed.
+
+        While the database is read for the first time, nobody knows yet what it has.
+        """
+        untold = (
+            _TOLD_BY_THEMSELVES if self._feed.was_tried else _TOLD_BY_THEMSELVES + _FROM_DATABASE
+        )
+        self._told.tell(each for each in self.problems() if each.part not in untold)
 
 
 def operations_app(
-    readiness: Readiness, metrics: Metrics, snapshot: Snapshot, loop_lag: LoopLag
+    readiness: Readiness, metrics: Metrics, refused_rows: RefusedRows, loop_lag: LoopLag
 ) -> web.Application:
     """Return the application of `/healthz`, `/readyz` and `/metrics`."""
 
@@ -86,11 +112,18 @@ def operations_app(
         return web.Response(text=f"ready: {readiness.standing()}\n")
 
     async def exposition(_: web.Request) -> web.Response:
-        metrics.connections.set(snapshot.connection_count)
+        census = readiness.servable.census()
+        metrics.connections.set(census.serving)
+        metrics.ended_approvals.set(census.ended)
+        metrics.unusable_secrets.set(census.unusable)
+        for why in WhyRefused:
+            count = refused_rows.of_connections[why] + refused_rows.of_devices[why]
+            metrics.refused_rows.labels(why).set(count)
         metrics.snapshot_age.set(readiness.age_seconds())
         metrics.loop_lag.set(loop_lag.take_worst_seconds())
-        for part, has_problem in readiness.parts().items():
-            metrics.problem.labels(part).set(has_problem)
+        stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
+        for part in Part:
+            metrics.problem.labels(part).set(part in stopping)
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     app = web.Application()

@@ -22,6 +22,9 @@ class Metrics:
     _answers: Counter
     _durations: Histogram
     connections: Gauge
+    ended_approvals: Gauge
+    refused_rows: Gauge
+    unusable_secrets: Gauge
     snapshot_age: Gauge
     problem: Gauge
     loop_lag: Gauge
@@ -54,7 +57,23 @@ class Metrics:
             ),
             Gauge(
                 "facade_approved_connections",
-                "Connections that the snapshot serves",
+                "Connections that the snapshot serves now: their approval has not expired",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_expired_approvals",
+                "Connections whose approval has expired: they serve nobody until it is renewed",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_refused_rows",
+                "Rows of the database that are not believed now",
+                ["reason"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_unusable_secrets",
+                "Connections whose sealed secret does not open here, or is of no use",
                 registry=registry,
             ),
             Gauge(
@@ -64,7 +83,7 @@ class Metrics:
             ),
             Gauge(
                 "facade_problem",
-                "1 while the part cannot be used: the database, the state folder",
+                "1 while something is wrong with the part; /readyz says what",
                 ["part"],
                 registry=registry,
             ),

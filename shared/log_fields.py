@@ -142,9 +142,10 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "hop": number,
     "upstream_status": number,
     # The process itself.
+    "part": text,  # of what the process stands on
+    "stops": text,  # how much of the work a problem stops
     "step": text,
     "state": text,
-    "part": text,  # of what the process stands on
     "signal": text,
     "listen": text,
     "version": text,

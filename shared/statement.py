@@ -28,6 +28,18 @@ class StatementRefusedError(SafeMessage, ValueError):
     """The envelope is not believed; the message says why and quotes nothing of it."""
 
 
+class UnknownTypeError(StatementRefusedError):
+    """The reader does not know the type: perhaps the writer is newer."""
+
+
+class UnknownKeyError(StatementRefusedError):
+    """None of the reader's keys signed it."""
+
+
+class WrongSignatureError(StatementRefusedError):
+    """It says which key signed it, and that key did not sign these bytes."""
+
+
 @frozen(repr=False)
 class StoredStatement:
     """An envelope as it lies in a database or a file: not yet believed."""
@@ -253,16 +265,16 @@ def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey])
     cls = _TYPES.get(stored.type)
     if cls is None:
         message = "of an unknown type or version"
-        raise StatementRefusedError(message)
+        raise UnknownTypeError(message)
     public_key = public_keys.get(stored.key_id)
     if public_key is None:
         message = "signed with an unknown key"
-        raise StatementRefusedError(message)
+        raise UnknownKeyError(message)
     try:
         public_key.verify(stored.signature, signed_bytes(stored.type, stored.payload))
     except InvalidSignature:
         message = "the signature does not hold"
-        raise StatementRefusedError(message) from None
+        raise WrongSignatureError(message) from None
     try:
         return from_json(stored.payload, cls)
     except InvalidDocumentError as error:

@@ -2,8 +2,9 @@
 
 Rights hang on access keys, and an access key that no connection serves with ends them: at the time
 of the change, and at the start for what changed before. A new scope or description keeps the key.
-Nothing is ended before the database was read whole: until then nobody knows what serves, and what
-is remembered goes on.
+Nothing is ended before the database was read whole, and while its rows are signed with a key that
+this facade lacks: until then nobody knows what serves. Such a right gives nobody anything, because
+no connection serves with it.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ class EndedRights:
 
     _index: Index
     _serving: Callable[[], frozenset[str]]  # access keys
-    _is_known: Callable[[], bool]  # whether the database was read whole
+    _is_known: Callable[[], bool]  # whether the database was read whole, and can be verified
     _changed: asyncio.Event  # a connection did
 
     async def keep_ended(self) -> None:

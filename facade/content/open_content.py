@@ -29,7 +29,7 @@ class Approvals:
     """What the store asks about approvals."""
 
     access_keys: Callable[[], frozenset[str]]  # of what serves now
-    are_known: Callable[[], bool]  # whether the database was read whole
+    are_known: Callable[[], bool]  # whether the database was read whole, and can be verified
     changed: asyncio.Event  # set with each change of a connection
 
 

@@ -94,6 +94,9 @@ class Content(Protocol):
     def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
         """Return a verified manifest that the asker may read, if nothing has to be waited for."""
 
+    def stores_some(self) -> bool:
+        """Tell whether anything can be read for which upstream is not asked."""
+
     async def blob_length(self, asked: Asked) -> int:
         """Return a blob's length in bytes."""
 

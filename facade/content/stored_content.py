@@ -71,6 +71,10 @@ class StoredContent:
         """Return a stored manifest that is in memory."""
         return self._manifests.at_hand(asked)
 
+    def stores_some(self) -> bool:
+        """Ask the index."""
+        return self._store.index.gives_some()
+
     async def blob_length(self, asked: Asked) -> int:
         """Return a readable blob's length; ask upstream's HEAD for any other."""
         if self._right.membership(asked) is not None:

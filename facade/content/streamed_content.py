@@ -73,6 +73,10 @@ class StreamedContent:
     def manifest_at_hand(self, asked: Authorized) -> None:
         """Return nothing: nothing is kept."""
 
+    def stores_some(self) -> bool:
+        """Nothing is."""
+        return False
+
     async def blob_length(self, asked: Asked) -> int:
         """Ask upstream's HEAD."""
         await asked.pay_miss("HEAD")

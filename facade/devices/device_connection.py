@@ -149,10 +149,12 @@ class DeviceConnection(RequestHandler):
             self.device = identify(tls, self._identity_rule)
             if (problem := self.certificate_problem()) is not None:  # meanwhile, by new files
                 raise RefusedConnectionError(problem)
+            self._live.admissions.note(self.device)
             if not self._live.admit(self):
                 raise RefusedConnectionError("too many connections, and none is idle")
         except RefusedConnectionError as error:
             _log.warning("handshake refused", reason=str(error))
+            self._live.admissions.note_refused(str(error))
             abort(connection)
             return
         self.counts_as = self.device.counts_as

@@ -1,7 +1,7 @@
 """The device address from its opening to its end: listening, reloading its files, draining."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -28,10 +28,12 @@ async def serve_devices(
     readiness: Readiness,
     metrics: DeviceMetrics,
     reload: asyncio.Event,
+    look_again: Callable[[], None],
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Let devices in; on the way out serve those to the end that have a pull under way.
 
-    Gives the task that reads changed files; it never ends by itself.
+    Gives the task that reads changed files; it never ends by itself. `look_again` has all
+    statements compared, with other keys.
     """
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
@@ -43,11 +45,15 @@ async def serve_devices(
     def look_at_clock() -> None:
         devices.live.cut_refused()
         _show_lists(devices, metrics)
+        _show_certificate(files, metrics)
+        readiness.tell()
 
     look_at_clock()
     files.tell_of_unused_lists()
     reloading = asyncio.create_task(
-        keep_reloading(files.reloaded(listener, devices.live, metrics), reload, look_at_clock)
+        keep_reloading(
+            files.reloaded(listener, devices.live, metrics, look_again), reload, look_at_clock
+        )
     )
     listener.start()
     readiness.listening = True
@@ -91,3 +97,9 @@ def _show_lists(devices: DeviceServer, metrics: DeviceMetrics) -> None:
         metrics.crl_next_update.labels(issuer).set(next_update.timestamp() if next_update else 0)
         left = (next_update - now).total_seconds() if next_update else 0
         metrics.crl_expires_in.labels(issuer).set(left)
+
+
+def _show_certificate(files: StartupFiles, metrics: DeviceMetrics) -> None:
+    ends, now = files.tls.certificate.ends, datetime.now(UTC)
+    metrics.certificate_ends.set(ends.timestamp())
+    metrics.certificate_expires_in.set((ends - now).total_seconds())

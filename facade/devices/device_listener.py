@@ -100,6 +100,8 @@ class DeviceListener:
             self._metrics.handshakes_failed.inc()
             _log.debug("handshake failed", reason=type(error).__name__)
             if isinstance(error, HandshakeFailedError):
+                if error.is_about_certificate:
+                    self._devices.live.admissions.note_refused("its certificate does not verify")
                 self._take_leave(accepted, site)
             else:
                 accepted.close()

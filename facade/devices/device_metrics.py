@@ -21,6 +21,8 @@ class DeviceMetrics:
     file_refused: Gauge
     crl_next_update: Gauge
     crl_expires_in: Gauge
+    certificate_ends: Gauge
+    certificate_expires_in: Gauge
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "DeviceMetrics":
@@ -61,6 +63,16 @@ class DeviceMetrics:
                 "facade_crl_expires_in_seconds",
                 "Until a device CA's CRL expires and its devices are refused",
                 ["issuer"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_server_certificate_expiry_timestamp_seconds",
+                "When the facade's own certificate expires",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_server_certificate_expires_in_seconds",
+                "Until the facade's own certificate expires and devices refuse it",
                 registry=registry,
             ),
         )

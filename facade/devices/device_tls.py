@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.revocation_list import MALFORMED, InvalidRevocationListError, RevocationList
+from facade.devices.server_certificate import ServerCertificate
 from facade.devices.tls import TlsConfigurationError, server_context
 
 CERTIFICATE: Final = "FACADE_TLS_CERT_FILE"
@@ -45,6 +46,7 @@ class DeviceTls:
     files: TlsFiles
     context: SSL.Context = field(repr=False)
     trust: DeviceTrust
+    certificate: ServerCertificate  # the facade's own
 
     @classmethod
     def load(cls, files: TlsFiles, minimum: str) -> "DeviceTls":
@@ -57,7 +59,8 @@ class DeviceTls:
             crls=None if lists is None else [each.crl for each in lists],
             minimum=minimum,
         )
-        return cls(files, context, _trust(device_cas, lists))
+        own = ServerCertificate.parse(files.certificate)
+        return cls(files, context, _trust(device_cas, lists), own)
 
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.

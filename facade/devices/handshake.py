@@ -3,12 +3,21 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from OpenSSL import SSL
+
+_VERIFY_FAILED: Final = "certificate verify failed"  # OpenSSL's word for each way to do so
 
 
 class HandshakeFailedError(Exception):
     """No connection came of it; the message says what kind of end it was, and quotes nothing."""
+
+    @property
+    def is_about_certificate(self) -> bool:
+        """Whether the device presented a certificate that OpenSSL did not accept."""
+        queue = self.__cause__.args[:1] if isinstance(self.__cause__, SSL.Error) else ()
+        return any(_VERIFY_FAILED in error for errors in queue for error in errors)
 
 
 async def shake_hands(accepted: socket.socket, context: SSL.Context) -> SSL.Connection:

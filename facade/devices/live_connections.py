@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
+from facade.devices.admissions import Admissions
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
@@ -36,6 +37,7 @@ class LiveConnections:
     trust: DeviceTrust
     _metrics: DeviceMetrics
     limits: ConnectionLimits = field(factory=ConnectionLimits)
+    admissions: Admissions = field(factory=Admissions, init=False)
     _by_subject: dict[str, set[LiveConnection]] = field(factory=dict, init=False)
     _all: set[LiveConnection] = field(factory=set, init=False)
     _idle: dict[LiveConnection, int] = field(factory=dict, init=False)  # the longest idle first
@@ -114,8 +116,11 @@ class LiveConnections:
 
     def adopt(self, trust: DeviceTrust) -> None:
         """Hold every connection against other CAs and CRLs from now on."""
+        are_others = trust.authorities != self.trust.authorities
         self.trust = trust
         self.cut_refused()
+        if are_others and not self._all:
+            self.admissions.begin_anew()
 
     def cut_refused(self) -> None:
         """Cut what would not be let in anew: a CRL may have expired, too."""

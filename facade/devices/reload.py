@@ -32,6 +32,7 @@ class ReloadedFiles:
     _used: dict[str, bytes] = field(repr=False)
     _take: Take
     _metrics: DeviceMetrics
+    _refused: dict[str, str]  # by setting: why its newest content is not used
     _told: dict[str, bytes] = field(factory=dict, init=False)  # digests of what was complained of
 
     def __attrs_post_init__(self) -> None:
@@ -60,7 +61,9 @@ class ReloadedFiles:
             self._metrics.file_refused.labels(setting).set(reason is not None)
             if reason is None:
                 self._told.pop(setting, None)
+                self._refused.pop(setting, None)
                 continue
+            self._refused[setting] = reason
             digest = hashlib.sha256(found.contents.get(setting, b"")).digest()
             if self._told.get(setting) != digest:
                 self._told[setting] = digest

@@ -39,6 +39,7 @@ class StartupFiles:
     tls: DeviceTls
     sealing_keys: Replaceable[str, X25519PrivateKey] = field(repr=False)
     statement_keys: Replaceable[str, Ed25519PublicKey]
+    refused: dict[str, str] = field(factory=dict, init=False)  # by setting: why it is not reloaded
 
     @classmethod
     def read(cls, settings: FacadeSettings) -> "StartupFiles":
@@ -58,9 +59,16 @@ class StartupFiles:
         )
 
     def reloaded(
-        self, listener: DeviceListener, live: LiveConnections, metrics: DeviceMetrics
+        self,
+        listener: DeviceListener,
+        live: LiveConnections,
+        metrics: DeviceMetrics,
+        look_again: Callable[[], None],
     ) -> list[ReloadedFiles]:
-        """Return what is to be read again, and where it goes then."""
+        """Return what is to be read again, and where it goes then.
+
+        With other statement keys the statements are to be looked at again.
+        """
 
         async def take_tls(contents: Mapping[str, bytes]) -> Mapping[str, str]:
             self.tls, refused = await asyncio.to_thread(
@@ -72,7 +80,9 @@ class StartupFiles:
             return refused
 
         sealing = _key_taker(SEALING_KEY, load_sealing_private_keys, self.sealing_keys)
-        statement = _key_taker(STATEMENT_KEY, load_statement_public_keys, self.statement_keys)
+        statement = _key_taker(
+            STATEMENT_KEY, load_statement_public_keys, self.statement_keys, look_again
+        )
         return [
             self._part(self._paths.keys() - {SEALING_KEY, STATEMENT_KEY}, take_tls, metrics),
             self._part({SEALING_KEY}, sealing, metrics),
@@ -87,7 +97,8 @@ class StartupFiles:
 
     def _part(self, names: set[str], take: Take, metrics: DeviceMetrics) -> ReloadedFiles:
         files = WatchedFiles({name: self._paths[name] for name in names}, MAX_FILE_BYTES)
-        return ReloadedFiles(files, {name: self._contents[name] for name in names}, take, metrics)
+        used = {name: self._contents[name] for name in names}
+        return ReloadedFiles(files, used, take, metrics, self.refused)
 
 
 def _paths(settings: FacadeSettings) -> dict[str, Path]:
@@ -111,13 +122,17 @@ def _read(name: str, path: Path) -> bytes:
 
 
 def _key_taker(
-    setting: str, load: Callable[[bytes], Mapping[str, _Key]], keys: Replaceable[str, _Key]
+    setting: str,
+    load: Callable[[bytes], Mapping[str, _Key]],
+    keys: Replaceable[str, _Key],
+    taken: Callable[[], None] = lambda: None,
 ) -> Take:
     async def take(contents: Mapping[str, bytes]) -> Mapping[str, str]:
         try:
             keys.replace(load(contents[setting]))
         except InvalidKeyFileError as error:
             return {setting: str(error)}
+        taken()
         return {}
 
     return take

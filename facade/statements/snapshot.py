@@ -6,7 +6,6 @@ seen, or is gone without a statement withdraws its subject (for a device: it cou
 and touches no other. What was verified once stays remembered, so nothing older comes back.
 """
 
-import hashlib
 from collections.abc import Container, Iterable, Mapping
 from enum import Enum
 from typing import Final
@@ -15,7 +14,9 @@ from attrs import define, evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.devices.device_identity import DeviceIdentity
+from facade.statements.connection_census import ConnectionCensus
 from facade.statements.connection_index import ConnectionIndex
+from facade.statements.refused_rows import RefusedRows, WhyRefused
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
@@ -88,6 +89,7 @@ class RefusedRow:
 
     row: StatementRow
     reason: str
+    why: WhyRefused
 
 
 def verify_row(
@@ -97,14 +99,16 @@ def verify_row(
     try:
         statement = verify(row.stored, public_keys)
         if not isinstance(statement, FACADE_STATEMENTS):
-            return RefusedRow(row, "a statement of this type is not for the facade")
+            reason = "a statement of this type is not for the facade"
+            return RefusedRow(row, reason, WhyRefused.UNKNOWN_TYPE)
         if statement.subject != row.subject:
-            return RefusedRow(row, "the statement is about another subject")
+            reason = "the statement is about another subject"
+            return RefusedRow(row, reason, WhyRefused.OTHER_SUBJECT)
         connection = (
             approved_connection(statement) if isinstance(statement, ConnectionApproval) else None
         )
     except StatementRefusedError as error:
-        return RefusedRow(row, str(error))
+        return RefusedRow(row, str(error), WhyRefused.of(error))
     return VerifiedRow(row, statement, connection)
 
 
@@ -117,7 +121,8 @@ class Snapshot:
     _index: ConnectionIndex = field(factory=ConnectionIndex, init=False)
     _access_keys: set[str] = field(factory=set, init=False)  # a connection's own: it names it
     _revoked: set[str] = field(factory=set, init=False)
-    _refusals: dict[str, bytes] = field(factory=dict, init=False)  # so that each is told once
+    census: ConnectionCensus = field(factory=ConnectionCensus, init=False)  # of the connections
+    refused_rows: RefusedRows = field(factory=RefusedRows, init=False)  # as they were read last
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
         """Return all approved connections of a host, longest prefix first."""
@@ -147,29 +152,21 @@ class Snapshot:
             )
         )
 
-    @property
-    def connection_count(self) -> int:
-        """How many connections are served."""
-        return len(self._by_subject)
-
     def differs(self, subject: str, signature: bytes) -> bool:
         """Tell whether a row with this signature is another one than the one that is served."""
         known = self._remembered.get(subject)
         return known is None or known.withdrawn or known.stored.signature != signature
 
     def subjects(self) -> list[str]:
-        """Return every remembered subject, tombstones and what is withdrawn included."""
-        return list(self._remembered)
+        """Return every subject that is remembered, or whose row is refused.
+
+        Tombstones and what is withdrawn included.
+        """
+        return [*self._remembered, *(self.refused_rows.subjects() - self._remembered.keys())]
 
     def absent(self, subjects: Iterable[str], present: Container[str]) -> list[str]:
-        """Return those of the subjects that stand here and are not among those present."""
-        return [
-            subject
-            for subject in subjects
-            if subject not in present
-            and (known := self._remembered.get(subject)) is not None
-            and not known.withdrawn
-        ]
+        """Return those that are not among those present, and stand here or had a refused row."""
+        return [subject for subject in subjects if subject not in present and self._stands(subject)]
 
     def remembered(self, subject: str) -> Remembered | None:
         """Return what is remembered of a subject."""
@@ -178,18 +175,19 @@ class Snapshot:
     def apply(self, candidate: VerifiedRow | RefusedRow) -> Change:
         """Take in one row of the database."""
         if isinstance(candidate, RefusedRow):
-            return self._refuse(candidate.row, candidate.reason)
+            return self._refuse(candidate.row, candidate.reason, candidate.why)
         row, statement = candidate.row, candidate.statement
         known = self._remembered.get(row.subject)
         if known is not None and statement.generation < known.generation:
-            return self._refuse(row, "older than a statement that was seen before")
+            reason = "older than a statement that was seen before"
+            return self._refuse(row, reason, WhyRefused.OLDER)
         if known is not None and statement.generation == known.generation:
             if known.verified and known.stored.payload != row.stored.payload:
                 reason = "another statement of a generation that was seen before"
-                return self._refuse(row, reason)
+                return self._refuse(row, reason, WhyRefused.CONTRADICTION)
             if not known.withdrawn:
                 return Change(row.subject, Outcome.UNCHANGED)
-        self._refusals.pop(row.subject, None)
+        self.refused_rows.forget(row.subject)
         self._remembered[row.subject] = Remembered(row.stored, statement.generation)
         self._serve(row.subject, statement, candidate.connection)
         return Change(
@@ -208,23 +206,28 @@ class Snapshot:
         self._remembered[subject] = Remembered(candidate.row.stored, generation, verified=verified)
         if isinstance(candidate, VerifiedRow):
             self._serve(subject, candidate.statement, candidate.connection)
-        if withdrawn or isinstance(candidate, RefusedRow):
+        else:
+            self.refused_rows.note(subject, candidate.row.stored, candidate.why)
+        if withdrawn or not verified:
             self._withdraw(subject)
 
     def vanish(self, subject: str) -> Change:
         """Withdraw a subject whose row is gone: only a statement ends or changes anything."""
         known = self._remembered.get(subject)
+        self.refused_rows.forget(subject)
         if known is None or known.withdrawn:
             return Change(subject, Outcome.UNCHANGED)
         self._withdraw(subject)
         reason = "its row is gone without a statement"
         return Change(subject, Outcome.VANISHED, reason, generation=known.generation)
 
-    def _refuse(self, row: StatementRow, reason: str) -> Change:
-        identity = _identity(row.stored)
-        if self._refusals.get(row.subject) == identity:
+    def _stands(self, subject: str) -> bool:
+        known = self._remembered.get(subject)
+        return subject in self.refused_rows or (known is not None and not known.withdrawn)
+
+    def _refuse(self, row: StatementRow, reason: str, why: WhyRefused) -> Change:
+        if not self.refused_rows.is_news(row.subject, row.stored, why):
             return Change(row.subject, Outcome.UNCHANGED)
-        self._refusals[row.subject] = identity
         self._withdraw(row.subject)
         return Change(row.subject, Outcome.REFUSED, reason)
 
@@ -249,14 +252,10 @@ class Snapshot:
         previous = self._by_subject.pop(subject, None)
         if previous is not None:
             self._index.remove(previous)
+            self.census.remove(previous)
             self._access_keys.discard(previous.access_key)
         if connection is not None:
             self._by_subject[subject] = connection
             self._access_keys.add(connection.access_key)
             self._index.add(connection)
-
-
-def _identity(stored: StoredStatement) -> bytes:
-    return hashlib.sha256(
-        b"\0".join((stored.type.encode(), stored.key_id.encode(), stored.signature, stored.payload))
-    ).digest()
+            self.census.add(connection)

@@ -72,6 +72,7 @@ class StatementFeed:
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the state folder was not read yet", init=False)
+    was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where it never was."""
@@ -81,6 +82,11 @@ class StatementFeed:
     def state_problem(self) -> str | None:
         """Why a restart would stand on less than what is served, or None."""
         return self._remembering.problem
+
+    def look_again(self) -> None:
+        """Compare everything soon: what was not believed may be, with other keys."""
+        self._pending.add(EVERYTHING)
+        self._wake.set()
 
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked."""
@@ -195,6 +201,7 @@ class StatementFeed:
         await self._read_absent(connection, present)
         self._last_read, self._rest_until = started, 2 * _now() - started
         await self._remembering.keep([], started_milliseconds)
+        self.was_tried = True
         if self.problem is not None:
             self.problem = None
             _log.info("database read", count=len(present))
@@ -234,6 +241,7 @@ class StatementFeed:
             _log_change(change)
 
     def _note_problem(self, problem: str) -> None:
+        self.was_tried = True
         if self.problem != problem:
             _log.warning("database not read", reason=problem)
         self.problem = problem

@@ -108,6 +108,17 @@ class Index:
             return False
         return row is not None
 
+    def gives_some(self) -> bool:
+        """Tell whether anything is stored that somebody may read. Only on the loop."""
+        try:
+            row = self._file.reader.execute(
+                "SELECT 1 FROM memberships JOIN blobs USING (digest) LIMIT 1"
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            return False
+        return row is not None
+
     def prove(self, key: FlightKey, repository: RepositoryName, media_type: str) -> None:
         """Write a membership, or the time of its newest proof."""
         with self._noted():

@@ -105,6 +105,21 @@ class StatementWriter:
             sealed_secret=sealed,
         )
 
+    def with_secret_of(
+        self, approval: ConnectionApproval, other: ConnectionApproval
+    ) -> ConnectionApproval:
+        """Return the approval with another connection's sealed bytes, as a bug might make it."""
+        document, others = (
+            ConnectionDocument.from_bytes(each.document.encode()) for each in (approval, other)
+        )
+        stored = attrs.evolve(document, secret=others.secret).to_bytes()
+        return attrs.evolve(
+            approval,
+            document=stored.decode(),
+            fingerprint=fingerprint(stored),
+            sealed_secret=other.sealed_secret,
+        )
+
     def revocation(self, connection_id: UUID) -> ConnectionRevocation:
         """Return a revocation, not yet written."""
         return ConnectionRevocation(

@@ -1,6 +1,7 @@
 """Files of a running facade that are replaced, and when it has noticed."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.eventually import eventually
@@ -12,6 +13,15 @@ def put(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.write_bytes(content)
     unfinished.rename(path)
+
+
+async def swap(facade: Facade, contents: Mapping[str, bytes]) -> None:
+    """Replace these settings' files; return when it has taken them over."""
+    before = {each: len(_reloads(facade, each)) for each in contents}
+    for setting, content in contents.items():
+        put(Path(facade.environment[setting]), content)
+    facade.child.process.send_signal(signal.SIGHUP)
+    await eventually(lambda: all(len(_reloads(facade, each)) > before[each] for each in contents))
 
 
 async def reload(facade: Facade, *settings: str) -> None:

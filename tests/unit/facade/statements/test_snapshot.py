@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import attrs
-from attrs import define, frozen
+from attrs import define, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -105,6 +105,7 @@ class Model:
 
     genuine: dict[StatementRow, tuple[int, bool]]
     known: dict[str, Known]
+    refused: set[str] = field(factory=set)  # subjects whose row is not believed, as it was read
 
     def read(self, subject: str, row: StatementRow | None) -> bool:
         """Take in what the database has of a subject; tell whether it was news to be believed."""
@@ -112,6 +113,9 @@ class Model:
         generation, grants = self.genuine.get(row, (0, False)) if row else (0, False)
         contradicts = known is not None and generation == known.generation and row != known.row
         older = known is not None and generation < known.generation
+        self.refused.discard(subject)
+        if row is not None and (generation == 0 or contradicts or older):
+            self.refused.add(subject)
         if generation == 0 or contradicts or older:
             if known is not None:
                 self.known[subject] = attrs.evolve(known, withdrawn=True)
@@ -228,22 +232,21 @@ class SnapshotMachine(RuleBasedStateMachine):
             if not known.withdrawn
         }
         everything = {*self.model.known, *self.database}
-        assert set(self.snapshot.subjects()) == set(self.model.known)
+        assert set(self.snapshot.subjects()) == self.model.known.keys() | self.model.refused
         for subject, signature in signatures.items():
             assert not self.snapshot.differs(subject, signature)
         for subject in everything:
             assert self.snapshot.differs(subject, b"another signature")
-        expected = {
-            subject
-            for subject, known in self.model.known.items()
-            if not known.withdrawn and subject not in self.database
-        }
+        standing = signatures.keys() - self.database.keys()
+        expected = standing | (self.model.refused - self.database.keys())
         absent = self.snapshot.absent(self.snapshot.subjects(), self.database)
         assert set(absent) == expected
-        changes = [self.snapshot.vanish(subject) for subject in absent]
-        assert all(change.outcome is Outcome.VANISHED for change in changes)
+        changes = {subject: self.snapshot.vanish(subject) for subject in absent}
+        vanished = {each for each in absent if changes[each].outcome is Outcome.VANISHED}
+        assert vanished == standing
         for subject in expected:
             self.model.read(subject, None)
+        for subject in standing:
             self._keep(subject)
         for subject, row in self.database.items():
             differs = signatures.get(subject) != row.stored.signature
@@ -255,6 +258,7 @@ class SnapshotMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """Have the facade forget everything but its state folder."""
         self.snapshot = Snapshot()
+        self.model.refused.clear()  # until the database is read again
         for subject, remembered in self.on_disk.items():
             candidate = verify_row(StatementRow(subject, remembered.stored), PUBLIC_KEYS)
             assert isinstance(candidate, VerifiedRow)
@@ -269,8 +273,14 @@ class SnapshotMachine(RuleBasedStateMachine):
             SUBJECTS[: len(CONNECTIONS)]
         )
         assert {each for each in SUBJECTS if self.snapshot.serving(each)} == serving
-        assert self.snapshot.connection_count == len(serving)
+        assert sum(self.snapshot.census.serving(NOW).values()) == len(serving)
         assert len(self.snapshot.access_keys()) == len(serving)
+        rows = self.snapshot.refused_rows
+        assert set(rows.subjects()) == self.model.refused
+        of_connections = {each for each in self.model.refused if each.startswith("connection/")}
+        assert rows.of_connections.total() == len(of_connections)
+        assert rows.of_devices.total() == len(self.model.refused - of_connections)
+        assert 0 <= rows.would_serve <= len(of_connections)
         by_host = [each for host in HOSTS for each in self.snapshot.connections_of(host)]
         assert sorted(f"connection/{each.id}" for each in by_host) == sorted(serving)
         for host in HOSTS:

@@ -1,0 +1,78 @@
+"""What is wrong with a facade: part by part, in words, and with how much of its work that stops."""
+
+from collections.abc import Iterable
+from enum import Enum, StrEnum
+
+from attrs import define, field, frozen
+
+from shared.structured_log import get_logger
+
+_log = get_logger("facade.health")
+
+
+class Part(StrEnum):
+    """What a facade stands on: the label of `facade_problem`."""
+
+    DATABASE = "database"
+    STATE_FOLDER = "state_folder"
+    STATEMENTS = "statements"
+    SEALING_KEY = "sealing_key"
+    SERVER_CERTIFICATE = "server_certificate"
+    DEVICE_TRUST = "device_trust"
+    DEVICES = "devices"
+    FILES = "files"
+
+
+class Stops(Enum):
+    """What cannot be served because of a problem."""
+
+    NOTHING = "nothing yet"
+    SOME = "some"
+    ALL = "all"
+
+
+@frozen
+class Problem:
+    """What is wrong with a part, and what to do about it."""
+
+    part: Part
+    stops: Stops
+    words: str
+    kind: str = ""  # what of the words is told again when it changes; the numbers in them are not
+
+
+@frozen
+class Finding:
+    """One of several things that are wrong with a part."""
+
+    stops: Stops
+    words: str
+    kind: str
+
+
+def problem_of(part: Part, findings: Iterable[Finding]) -> Problem | None:
+    """Return the findings as one problem, which stops what the gravest of them stops."""
+    found = list(findings)
+    if not found:
+        return None
+    stops = max((each.stops for each in found), key=list(Stops).index)
+    words, kinds = (each.words for each in found), (each.kind for each in found)
+    return Problem(part, stops, "; ".join(words), kind=", ".join(kinds))
+
+
+@define(eq=False)
+class ToldProblems:
+    """Logs problems when they begin, when they change, and when they are over."""
+
+    _told: dict[Part, Problem] = field(factory=dict, init=False)
+
+    def tell(self, problems: Iterable[Problem]) -> None:
+        """Tell what is different from the last time; of each part there is one problem at most."""
+        current = {each.part: each for each in problems}
+        for part in self._told.keys() - current.keys():
+            _log.info("problem is over", part=part)
+        for part, problem in current.items():
+            told = self._told.get(part)
+            if told is None or (told.stops, told.kind) != (problem.stops, problem.kind):
+                _log.warning("problem", part=part, stops=problem.stops.value, reason=problem.words)
+        self._told = current

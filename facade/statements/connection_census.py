@@ -1,0 +1,61 @@
+"""How many approved connections there are now: counted by the key that opens their secrets.
+
+Pure. An approval ends without anybody noticing, so what is kept is when each of them ends. Adding,
+removing and counting cost next to nothing, however many there are.
+"""
+
+from bisect import bisect_right, insort
+from datetime import datetime
+from math import inf
+
+from attrs import define, field, frozen
+
+from shared.approved_connection import ApprovedConnection
+
+
+@frozen
+class SealedTo:
+    """What a connection's secret is sealed to."""
+
+    key_id: str
+    suite: str
+
+
+@define
+class ConnectionCensus:
+    """Approved connections, those whose approval has ended included."""
+
+    # When each ends, in Unix seconds, sorted; None: connections that need no secret.
+    _ends: dict[SealedTo | None, list[float]] = field(factory=dict, init=False)
+
+    def add(self, connection: ApprovedConnection) -> None:
+        """Count a connection."""
+        insort(self._ends.setdefault(sealed_to(connection), []), _end(connection))
+
+    def remove(self, connection: ApprovedConnection) -> None:
+        """Count a connection no more that was added."""
+        key = sealed_to(connection)
+        ends = self._ends[key]
+        del ends[bisect_right(ends, _end(connection)) - 1]
+        if not ends:
+            del self._ends[key]
+
+    def serving(self, now: datetime) -> dict[SealedTo | None, int]:
+        """Return how many have not ended, by what their secrets are sealed to."""
+        moment = now.timestamp()
+        return {key: len(ends) - bisect_right(ends, moment) for key, ends in self._ends.items()}
+
+    def ended(self, now: datetime) -> int:
+        """Return how many have ended by themselves, and were neither renewed nor revoked."""
+        moment = now.timestamp()
+        return sum(bisect_right(ends, moment) for ends in self._ends.values())
+
+
+def sealed_to(connection: ApprovedConnection) -> SealedTo | None:
+    """Return what its secret is sealed to; None: it has none."""
+    secret = connection.document.secret
+    return None if secret is None else SealedTo(secret.key_id, secret.suite)
+
+
+def _end(connection: ApprovedConnection) -> float:
+    return inf if connection.expires_at is None else connection.expires_at.timestamp()

@@ -1,0 +1,176 @@
+"""What can be served, and what is said of the rest."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from facade.problems import Part, Stops
+from facade.registries.secret_openings import SecretOpenings
+from facade.servable import Servable
+from facade.statements.snapshot import Snapshot, StatementRow, verify_row
+from shared.keys import key_id
+from shared.statement import ConnectionApproval, Statement, sign
+from tests.support.statement_writer import StatementWriter
+
+SECOND = dt.timedelta(seconds=1)
+WITH_SECRET: dict[str, Any] = {"username": "robot", "token": "canary"}
+
+
+@define
+class Scene:
+    """A snapshot, the pens of its own control plane and of another, and the facade's keys."""
+
+    writer: StatementWriter = field(factory=lambda: StatementWriter(""))
+    other: StatementWriter = field(factory=lambda: StatementWriter(""))
+    snapshot: Snapshot = field(factory=Snapshot)
+    keys: dict[str, X25519PrivateKey] = field(factory=dict)
+    openings: SecretOpenings = field(factory=SecretOpenings)
+    stored: bool = False
+
+    @property
+    def servable(self) -> Servable:
+        """What is asked."""
+        return Servable(self.snapshot, self.keys, self.openings, lambda: self.stored)
+
+    def say(self, statement: Statement, *, by: StatementWriter | None = None) -> None:
+        """Have the snapshot read a row."""
+        public_key: Ed25519PublicKey = self.writer.statement_key.public_key()
+        stored = sign(statement, (by or self.writer).statement_key)
+        row = StatementRow(statement.subject, stored)
+        self.snapshot.apply(verify_row(row, {key_id(public_key): public_key}))
+
+    def approve(self, **fields: Any) -> ConnectionApproval:
+        """Approve a connection."""
+        approval = self.writer.approval("registry.example", **fields)
+        self.say(approval)
+        return approval
+
+    def hold_key(self) -> None:
+        """Have the facade hold the key that secrets are sealed to."""
+        self.keys[key_id(self.writer.sealing_key.public_key())] = self.writer.sealing_key
+
+    def note(self, approval: ConnectionApproval, *, opened: bool) -> None:
+        """Note how opening its secret went."""
+        connection = self.snapshot.serving(approval.subject)
+        assert connection is not None
+        self.openings.note(connection, opened=opened)
+
+    def stops(self) -> dict[Part, Stops]:
+        """Return what each problem stops."""
+        return {each.part: each.stops for each in self.servable.problems()}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Nothing is approved yet."""
+    return Scene()
+
+
+def test_nothing_approved_is_no_problem(scene: Scene) -> None:
+    """Nor is what has expired, or was revoked."""
+    assert scene.stops() == {}
+    scene.approve(expires_in=-SECOND)
+    scene.approve(expires_in=-SECOND, **WITH_SECRET)
+    scene.say(scene.writer.revocation(scene.approve().connection_id))
+    assert scene.stops() == {}
+    census = scene.servable.census()
+    assert (census.serving, census.ended, census.unusable) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("served", [0, 1])
+def test_rows_that_are_not_believed_stop_all_where_nothing_else_serves(
+    scene: Scene, served: int
+) -> None:
+    """One bad row among good ones takes no facade out of service."""
+    scene.say(scene.other.approval("registry.example"), by=scene.other)
+    for _ in range(served):
+        scene.approve()
+    assert scene.stops() == {Part.STATEMENTS: Stops.SOME if served else Stops.ALL}
+
+
+def test_rows_that_would_serve_nothing_stop_nothing_else(scene: Scene) -> None:
+    """Revocations of connections and of devices: a facade with nothing to serve is well."""
+    gone = scene.other.approval("registry.example").connection_id
+    scene.say(scene.other.revocation(gone), by=scene.other)
+    scene.say(scene.other.device_revocation("press-7"), by=scene.other)
+    assert scene.stops() == {Part.STATEMENTS: Stops.SOME}
+
+
+def test_a_key_that_is_missing_stops_what_needs_it(scene: Scene) -> None:
+    """Anonymous connections and roles need none."""
+    scene.approve(**WITH_SECRET)
+    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    scene.approve()
+    assert scene.stops() == {Part.SEALING_KEY: Stops.SOME}
+    scene.hold_key()
+    assert scene.stops() == {}
+
+
+def test_the_key_is_named_by_its_id_and_nothing_secret_is(scene: Scene) -> None:
+    """Whoever reads that looks for the file with this key."""
+    for _ in range(5):
+        scene.writer.sealing_key = X25519PrivateKey.generate()
+        scene.approve(**WITH_SECRET)
+    (problem,) = scene.servable.problems()
+    missing = key_id(scene.writer.sealing_key.public_key())
+    assert missing in problem.kind
+    assert "5 of 5" in problem.words
+    assert "and 2 more" in problem.words
+    assert "canary" not in repr(problem)
+
+
+def test_what_is_stored_is_served_without_any_key(scene: Scene) -> None:
+    """But not for a connection that nobody approves now."""
+    scene.stored = True
+    scene.approve(expires_in=-SECOND, **WITH_SECRET)
+    scene.say(scene.other.approval("registry.example"), by=scene.other)
+    assert scene.stops() == {Part.STATEMENTS: Stops.ALL}
+    scene.approve(**WITH_SECRET)
+    assert scene.stops() == {Part.STATEMENTS: Stops.SOME, Part.SEALING_KEY: Stops.SOME}
+
+
+def test_a_secret_that_was_opened_needs_its_key_no_more(scene: Scene) -> None:
+    """Until its connection is approved with another one."""
+    approval = scene.approve(**WITH_SECRET)
+    scene.hold_key()
+    scene.note(approval, opened=True)
+    scene.keys.clear()
+    assert scene.stops() == {}
+    again = {"connection_id": approval.connection_id, "secret_version": 2}
+    scene.approve(**WITH_SECRET, **again)
+    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+
+
+def test_a_secret_that_did_not_open_counts_as_long_as_it_serves(scene: Scene) -> None:
+    """It is another one after a rotation, or after it opened."""
+    scene.hold_key()
+    approval = scene.approve(**WITH_SECRET)
+    scene.note(approval, opened=False)
+    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    assert scene.servable.census().unusable == 1
+    scene.note(approval, opened=True)
+    assert scene.stops() == {}
+    scene.note(approval, opened=False)
+    ended = scene.writer.approval(
+        "registry.example",
+        connection_id=approval.connection_id,
+        expires_in=-SECOND,
+        **WITH_SECRET,
+    )
+    scene.say(evolve(approval, generation=ended.generation, expires_at=ended.expires_at))
+    assert scene.stops() == {}
+    again = {"connection_id": approval.connection_id, "secret_version": 2}
+    scene.approve(**WITH_SECRET, **again)
+    assert scene.stops() == {}
+
+
+def test_a_failure_is_not_counted_twice_where_its_key_went_too(scene: Scene) -> None:
+    """One connection is one connection."""
+    scene.hold_key()
+    scene.note(scene.approve(**WITH_SECRET), opened=False)
+    scene.keys.clear()
+    assert scene.servable.census().unusable == 1
