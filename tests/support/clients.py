@@ -71,6 +71,18 @@ class ClientFolder:
         """The folder of the three files."""
         return self.path / "certificates"
 
+    def set_up(self, host: str, registries: str) -> None:
+        """Let podman and skopeo find the three files for a host, and registries, by themselves.
+
+        In the home, as containers-certs.d(5) and containers-registries.conf(5) say; podman is told
+        of the latter by the environment.
+        """
+        home = self.path / ".config" / "containers"
+        (home / "certs.d").mkdir(parents=True)
+        (home / "certs.d" / host).symlink_to(self.certificates)
+        for file in (home / "registries.conf", self.path / "registries.conf"):
+            file.write_text(registries)
+
     @property
     def policy(self) -> Path:
         """Which images may be pulled: any."""
@@ -89,8 +101,19 @@ class ClientFolder:
         }
 
 
-def skopeo_copy(folder: ClientFolder, image: str, to: Path, *, every_platform: bool) -> None:
-    """Copy an image, or an index with all its images, into an OCI layout."""
+def skopeo_copy(
+    folder: ClientFolder,
+    image: str,
+    to: Path,
+    *,
+    every_platform: bool = False,
+    is_set_up: bool = False,
+) -> None:
+    """Copy an image, or an index with all its images, into an OCI layout.
+
+    `is_set_up`: it finds the certificates by itself, as on a device.
+    """
+    certificates: list[str | Path] = ["--src-cert-dir", folder.certificates]
     _run(
         folder,
         [
@@ -100,16 +123,18 @@ def skopeo_copy(folder: ClientFolder, image: str, to: Path, *, every_platform: b
             "copy",
             *(["--all"] if every_platform else []),
             "--preserve-digests",
-            "--src-cert-dir",
-            folder.certificates,
+            *([] if is_set_up else certificates),
             f"docker://{image}",
             f"oci:{to}:pulled",
         ],
     )
 
 
-def podman_pull(folder: ClientFolder, image: str) -> Path:
-    """Pull and unpack an image; return the folder of the unpacked layers."""
+def podman_pull(folder: ClientFolder, image: str, *, is_set_up: bool = False) -> Path:
+    """Pull and unpack an image; return the folder of the unpacked layers.
+
+    `is_set_up`: it finds the certificates by itself, as on a device.
+    """
     root = folder.path / "podman"
     podman: list[str | Path] = [
         *_as_root(),
@@ -127,9 +152,9 @@ def podman_pull(folder: ClientFolder, image: str) -> Path:
         "--events-backend",
         "none",
     ]
+    certificates: list[str | Path] = ["--cert-dir", folder.certificates]
     verified: list[str | Path] = [
-        "--cert-dir",
-        folder.certificates,
+        *([] if is_set_up else certificates),
         "--signature-policy",
         folder.policy,
     ]
@@ -150,21 +175,24 @@ class Containerd:
         """Where its blobs are, as files named by their digests."""
         return self.folder.path / "root" / "io.containerd.content.v1.content" / "blobs" / "sha256"
 
-    def pull(self, image: str, *options: str) -> None:
-        """Pull and unpack an image by `ctr images pull`."""
+    def pull(self, image: str, *options: str, hosts_toml: str | None = None) -> None:
+        """Pull and unpack an image by `ctr images pull`; its host is the facade, or is set up."""
         host = image.partition("/")[0]
         hosts = self.folder.path / "hosts"
         (hosts / host).mkdir(parents=True, exist_ok=True)
+        (hosts / host / "hosts.toml").write_text(hosts_toml or self._facade_toml(host))
+        self._ctr(
+            "images", "pull", "--hosts-dir", hosts, "--snapshotter", "native", *options, image
+        )
+
+    def _facade_toml(self, host: str) -> str:
         certificates = self.folder.certificates
-        (hosts / host / "hosts.toml").write_text(
+        return (
             f'server = "https://{host}"\n'
             f'[host."https://{host}"]\n'
             'capabilities = ["pull", "resolve"]\n'
             f'ca = "{certificates / "ca.crt"}"\n'
             f'client = [["{certificates / "client.cert"}", "{certificates / "client.key"}"]]\n'
-        )
-        self._ctr(
-            "images", "pull", "--hosts-dir", hosts, "--snapshotter", "native", *options, image
         )
 
     def _ctr(self, *arguments: str | Path) -> None:
