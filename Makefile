@@ -80,6 +80,10 @@ wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/req
 COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write docs/settings.md anew, from what both programs know of their settings
+	@$(BIN)/python -m deploy.dev.settings_page > docs/settings.md
+
 .PHONY: lock
 lock: $(INSTALLED) ## Write both lock files in deploy/ again; UPGRADE=1 takes newer versions
 	$(COMPILE_LOCK) --all-extras $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml

@@ -7,7 +7,18 @@ from typing import Final
 
 import click
 
-_COMMANDS: Final = ("keys", "migrate", "operators", "serve", "connections", "devices", "audit")
+from shared.settings_command import DISTRIBUTION
+
+_COMMANDS: Final = (
+    "keys",
+    "migrate",
+    "operators",
+    "serve",
+    "connections",
+    "devices",
+    "audit",
+    "settings",
+)
 
 
 class LazyGroup(click.Group):
@@ -32,6 +43,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION)
 def cli() -> None:
     """Connect registries, approve them, and say who may.
 

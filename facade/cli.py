@@ -12,6 +12,7 @@ import uvloop
 
 from facade.app import serve
 from facade.commands.definitions import check_command, resolve_command, tags_command
+from facade.commands.settings import settings
 from facade.config import PREFIX, FacadeSettings
 from facade.devices.tls import TlsConfigurationError
 from facade.start_error import StartError
@@ -26,6 +27,7 @@ from shared.environment import (
     load,
 )
 from shared.keys import InvalidKeyFileError
+from shared.settings_command import DISTRIBUTION
 
 FAILED_EXIT_CODE: Final = 1
 
@@ -34,7 +36,8 @@ FAILED_EXIT_CODE: Final = 1
 COLLECT_AFTER_OBJECTS: Final = 50_000
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """Serve digests of approved registries to devices, over mutual TLS.
 
@@ -47,6 +50,7 @@ def main() -> None:
 main.add_command(check_command)
 main.add_command(resolve_command)
 main.add_command(tags_command)
+main.add_command(settings)
 
 
 @main.command("serve")

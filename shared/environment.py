@@ -190,7 +190,7 @@ class _Environment:
 
     def _given(self, option: OptionInfo) -> _Given | None:
         variable = self._variable(option.path)
-        form = _form(option)
+        form = form_of_option(option)
         text = self._environ.get(variable)
         file = None
         if not option.path.endswith("_file"):
@@ -234,7 +234,8 @@ class _UnreadableError(Exception):
     """A text is not of its form: said already, without the text."""
 
 
-def _form(option: OptionInfo) -> Form:
+def form_of_option(option: OptionInfo) -> Form:
+    """Return the form of a setting, with its own words for what is expected."""
     form = form_of(option.cls)
     expected = option.metadata.get("help")
     return attrs.evolve(form, expected=expected) if expected else form

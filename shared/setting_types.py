@@ -56,6 +56,7 @@ class Form:
     parse: Callable[..., object]
     expected: str  # completes the sentence "expected ..."
     reads: tuple[str, ...] = ()  # other variables, given to `parse` behind the text, as a mapping
+    written: Callable[[Any], str] = str  # the text of a value, as `parse` reads it
 
 
 class ListenAddress(NamedTuple):
@@ -141,6 +142,16 @@ def parse_byte_size(text: str) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration in the largest unit, hours at most, that it is a whole number of."""
+    milliseconds = round(seconds * 1000)
+    for unit in ("h", "m", "s"):
+        number, rest = divmod(milliseconds, round(_SECONDS[unit] * 1000))
+        if number and not rest:
+            return f"{number}{unit}"
+    return f"{milliseconds}ms" if milliseconds else "0s"
+
+
 def parse_listen_address(text: str) -> ListenAddress:
     """Return the address of `127.0.0.1:8080` or `[::1]:8080`; names are not resolved."""
     match = _matched(_LISTEN, text)
@@ -198,7 +209,8 @@ def require_readable_file(path: Path) -> None:
 
 
 def _choice(choices: dict[str, Any]) -> Form:
-    return Form(choices.__getitem__, f"one of {', '.join(choices)}")
+    texts = {value: text for text, value in choices.items()}
+    return Form(choices.__getitem__, f"one of {', '.join(choices)}", written=texts.__getitem__)
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
@@ -209,9 +221,16 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     return match
 
 
-Duration = Annotated[float, Form(parse_duration, "a duration such as 30s, 5m or 24h")]
+Duration = Annotated[
+    float, Form(parse_duration, "a duration such as 30s, 5m or 24h", written=duration_text)
+]
 PositiveDuration = Annotated[
-    float, Form(parse_positive_duration, "a duration such as 30s, 5m or 24h, and not zero")
+    float,
+    Form(
+        parse_positive_duration,
+        "a duration such as 30s, 5m or 24h, and not zero",
+        written=duration_text,
+    ),
 ]
 Count = Annotated[int, Form(parse_count, "a whole number, 0 or more")]
 PositiveCount = Annotated[int, Form(parse_positive_count, "a whole number above 0")]
@@ -228,7 +247,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 _FORMS: Final[dict[object, Form]] = {
     str: Form(str, "text"),
-    bool: Form(parse_bool, "true or false"),
+    bool: Form(parse_bool, "true or false", written=lambda value: str(value).lower()),
     int: Form(parse_int, "a whole number"),
     Path: Form(parse_path, "a path"),
     Secret: Form(Secret, "a secret text"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.setting_types import (
     ListenAddress,
+    duration_text,
     form_of,
     parse_bool,
     parse_byte_size,
@@ -174,3 +175,19 @@ def test_a_type_without_a_form_is_the_programmers_error() -> None:
     """Silence would read it as text."""
     with pytest.raises(TypeError):
         form_of(complex)
+
+
+@given(st.integers(0, 10**9))
+def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
+    """A default in a table can be pasted."""
+    seconds = milliseconds / 1000
+    assert parse_duration(duration_text(seconds)) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.0, "0s"), (0.25, "250ms"), (30.0, "30s"), (90.0, "90s"), (3600.0, "1h"), (86400.0, "24h")],
+)
+def test_a_duration_is_written_as_people_write_it(seconds: float, text: str) -> None:
+    """In the largest unit without a remainder."""
+    assert duration_text(seconds) == text

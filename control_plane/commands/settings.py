@@ -1,0 +1,28 @@
+"""`control-plane settings`: what every command reads."""
+
+from control_plane.config import (
+    PREFIX,
+    AuditSettings,
+    ClientSettings,
+    MigrateSettings,
+    OperatorsSettings,
+    ServeSettings,
+)
+from control_plane.setting_meanings import MEANINGS
+from shared.settings_command import settings_command
+from shared.settings_table import SettingRow, setting_rows
+
+
+def control_plane_settings() -> list[SettingRow]:
+    """Return a row for each CONTROL_PLANE_* variable."""
+    commands = {
+        "serve": ServeSettings,
+        "migrate": MigrateSettings,
+        "operators": OperatorsSettings,
+        "audit": AuditSettings,
+        "connections and devices": ClientSettings,
+    }
+    return setting_rows(PREFIX, commands, MEANINGS)
+
+
+settings = settings_command(control_plane_settings)

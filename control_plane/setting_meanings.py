@@ -1,0 +1,56 @@
+"""What each setting of the control-plane is for: the words that `control-plane settings` prints."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.settings_table import Meaning
+
+MEANINGS: Final[Mapping[str, Meaning]] = {
+    "database_url": Meaning("Postgres, as a login that is a member of registry_control_plane"),
+    "migration_database_url": Meaning(
+        "Postgres for `migrate`, as the owner of the schema", default="CONTROL_PLANE_DATABASE_URL"
+    ),
+    "sealing_public_key_file": Meaning("the public sealing key, for which secrets are sealed"),
+    "statement_private_key_file": Meaning(
+        "the private statement key, which signs approvals, operators and the audit log"
+    ),
+    "statement_public_key_file": Meaning(
+        "public statement keys of before, whose signatures go on holding",
+        default="the private key's own public half",
+    ),
+    "listen": Meaning("where the admin API is served"),
+    "tls_cert_file": Meaning(
+        "the API's certificate, with its chain; reloaded when it changes",
+        default="none: plain HTTP",
+    ),
+    "tls_key_file": Meaning(
+        "the private key of that certificate; reloaded with it", default="none: plain HTTP"
+    ),
+    "behind_tls_proxy": Meaning("plain HTTP on any address, because a proxy before it speaks TLS"),
+    "require_second_approver": Meaning("nobody approves a draft of their own"),
+    "check_networks": Meaning(
+        "networks that checks may reach beside public addresses", default="none"
+    ),
+    "aws_principal_arn": Meaning(
+        "the facade's AWS identity, which `grant` prints", default="none: a marked placeholder"
+    ),
+    "google_token_url": Meaning("Google's token endpoint, for checks", default="Google's own"),
+    "https_proxy": Meaning(
+        "the outbound proxy for checks and Google's token endpoint", default="none"
+    ),
+    "no_proxy": Meaning(
+        "hosts, suffixes and networks that are reached directly beside the outbound proxy",
+        default="none",
+    ),
+    "state_dir": Meaning(
+        "what was seen of the signed log, over restarts, so that a restored database shows",
+        default="none",
+    ),
+    "log_level": Meaning("the least level that is logged"),
+    "drain_timeout": Meaning("how long running requests may take after SIGTERM"),
+    "url": Meaning("the admin API, for commands in a shell"),
+    "token": Meaning("an operator's token, for commands in a shell"),
+    "ca_file": Meaning(
+        "the CA of the API's certificate, for commands in a shell", default="the system's CAs"
+    ),
+}

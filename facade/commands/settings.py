@@ -1,0 +1,15 @@
+"""`facade settings`: what `serve` and the commands beside it read."""
+
+from facade.config import PREFIX, FacadeSettings, UpstreamSettings
+from facade.setting_meanings import MEANINGS
+from shared.settings_command import settings_command
+from shared.settings_table import SettingRow, setting_rows
+
+
+def facade_settings() -> list[SettingRow]:
+    """Return a row for each FACADE_* variable."""
+    commands = {"serve": FacadeSettings, "check, tags and resolve": UpstreamSettings}
+    return setting_rows(PREFIX, commands, MEANINGS)
+
+
+settings = settings_command(facade_settings)

@@ -1,0 +1,83 @@
+"""What each setting of the facade is for: the words that `facade settings` prints."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.settings_table import Meaning
+
+MEANINGS: Final[Mapping[str, Meaning]] = {
+    "database_url": Meaning("Postgres, as a login that may only SELECT"),
+    "sealing_private_key_file": Meaning(
+        "the private sealing key, which opens connections' secrets; several while rotating"
+    ),
+    "statement_public_key_file": Meaning(
+        "the public statement key, whose signatures are believed; several while rotating"
+    ),
+    "tls_cert_file": Meaning(
+        "the certificate that devices are shown, with its chain; reloaded when it changes"
+    ),
+    "tls_key_file": Meaning("the private key of that certificate; reloaded with it"),
+    "device_ca_file": Meaning(
+        "the CAs whose device certificates are accepted; reloaded when it changes"
+    ),
+    "device_crl_file": Meaning(
+        "revoked device certificates, a CRL of each issuer in use; reloaded when it changes",
+        default="none",
+    ),
+    "device_identity": Meaning("which name in a certificate says who the device is"),
+    "device_uri_pattern": Meaning("the form of the URI SAN if the identity is spiffe"),
+    "state_dir": Meaning("what is believed, over restarts; a folder for each process, made 0700"),
+    "cache_dir": Meaning(
+        "the blob store; one folder for all processes of a machine, made 0700",
+        default="none; required unless FACADE_CACHE_MAX_BYTES is 0",
+    ),
+    "cache_max_bytes": Meaning("how much of the disk the store may use; 0 keeps nothing"),
+    "listen": Meaning("where devices connect"),
+    "reuse_port": Meaning("several processes may listen on the device address"),
+    "operations_listen": Meaning("where /healthz, /readyz and /metrics are, over plain HTTP"),
+    "tls_minimum": Meaning("the oldest version of TLS that devices may speak"),
+    "max_connections": Meaning(
+        "connections of all devices together; 0: as many as descriptors allow, 10,000 at most"
+    ),
+    "max_connections_per_device": Meaning("connections of one device"),
+    "max_connection_age": Meaning("an older connection is closed after its answer"),
+    "snapshot_max_age": Meaning("for how long approvals are served while Postgres cannot be read"),
+    "poll_interval": Meaning("how often Postgres is read when no notification comes"),
+    "unverified_ranges": Meaning(
+        "a far range of a blob that still arrives is passed on before the proof, marked"
+    ),
+    "device_misses_per_minute": Meaning(
+        "questions to registries that one device may cause in a minute; 0: no limit"
+    ),
+    "device_downloads": Meaning(
+        "downloads from registries that one device may have under way; 0: no limit"
+    ),
+    "remember_missing": Meaning(
+        "for how long a registry's 404 is repeated without asking it again"
+    ),
+    "upstream_bandwidth": Meaning(
+        "bytes a second that this process reads from registries; 0: no limit"
+    ),
+    "upstream_timeout": Meaning(
+        "for how long a registry may be silent, before its answer and within it"
+    ),
+    "https_proxy": Meaning(
+        "the outbound proxy for registries, redirects and token endpoints", default="none"
+    ),
+    "proxy_resolves": Meaning(
+        "the outbound proxy resolves names, so that this process judges no address"
+    ),
+    "no_proxy": Meaning(
+        "hosts, suffixes and networks that are reached directly beside the outbound proxy",
+        default="none",
+    ),
+    "allow_loopback": Meaning(
+        "registries on this machine's loopback may be asked; for development and tests"
+    ),
+    "aws_endpoint_url": Meaning(
+        "a private endpoint of STS and ECR's API, for all connections", default="AWS's own"
+    ),
+    "google_token_url": Meaning("Google's token endpoint"),
+    "log_level": Meaning("the least level that is logged"),
+    "drain_timeout": Meaning("how long running answers may take after SIGTERM"),
+}

@@ -1,0 +1,33 @@
+"""`settings`, of either process: every variable with its type, default and meaning."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import click
+
+from shared.settings_table import SettingRow, as_json, as_markdown, as_text
+
+DISTRIBUTION: Final = "registry-facade"  # what `--version` of either program is of
+
+
+def settings_command(rows: Callable[[], Sequence[SettingRow]]) -> click.Command:
+    """Return the command; it reads no setting itself."""
+
+    @click.command("settings")
+    @click.option("--json", "as_", flag_value="json", help="A JSON array.")
+    @click.option("--markdown", "as_", flag_value="markdown", help="A table of Markdown.")
+    def settings(as_: str | None) -> None:
+        """Print every environment variable: its default, its form, and what it is for.
+
+        Each may also be given as NAME_FILE, the path of a file that holds the value, unless its
+        name ends in _FILE already.
+        """
+        match as_:
+            case "json":
+                click.echo(as_json(rows()))
+            case "markdown":
+                click.echo("\n".join(as_markdown(rows())))
+            case _:
+                click.echo("\n".join(as_text(rows())))
+
+    return settings
