@@ -70,7 +70,7 @@ class UpstreamSettings:
 
 @frozen(kw_only=True)
 class FacadeSettings(UpstreamSettings):
-    """`facade serve`; `interface.md` of the operator's documentation lists them."""
+    """`facade serve`; `docs/settings.md` says what each is for."""
 
     tls_cert_file: CertificateFile
     tls_key_file: PrivateKeyFile
