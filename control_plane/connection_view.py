@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from control_plane.connection_notes import connection_notes
 from control_plane.connection_state import ConnectionState, Draft, place_of
 from control_plane.stored_connection import RecordedCheck, StoredConnection
 from shared.canonical_json import format_time
@@ -54,6 +55,7 @@ def document_view(document: ConnectionDocument | None) -> View:
         ),
         "ca_certificate": document.ca_certificate if document else None,
         "google": google and {"client_email": google.client_email, "project_id": google.project_id},
+        "notes": connection_notes(document) if document else [],
         "ecr": ecr and _ecr_view(ecr),
     }
 

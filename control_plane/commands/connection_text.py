@@ -114,6 +114,7 @@ def _groups(view: Json) -> dict[str, dict[str, Values]]:
             "certificates": _certificates(view["ca_certificate"]),
             "networks": view["allowed_networks"] or ["public addresses alone"],
             "token endpoints": view["auth_realms"] or ["the registry's own alone"],
+            **({"note": view["notes"]} if view.get("notes") else {}),
         },
         "Scope": {
             "repositories": view["repositories"] or ["all"],

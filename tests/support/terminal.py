@@ -1,12 +1,13 @@
 """`control-plane` commands at a terminal: a process whose streams are one, of 80 columns."""
 
-import contextlib
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Mapping
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from deploy.dev.product import PROGRAMS, whole_environment
 
 COLUMNS = 80
 READ_BYTES = 65536
+SECONDS = 60.0  # for the whole command, on a busy machine
 
 
 @frozen
@@ -25,11 +27,15 @@ class AtTerminal:
     screen: str
 
 
-def at_terminal(settings: Mapping[str, str], *arguments: str, typed: str = "") -> AtTerminal:
-    """Run `control-plane ARGUMENTS` at a terminal; `typed` is typed ahead. Blocks."""
+def at_terminal(
+    settings: Mapping[str, str], *arguments: str, answers: Mapping[str, str] | None = None
+) -> AtTerminal:
+    """Run `control-plane ARGUMENTS` at a terminal, and type an answer behind each question. Blocks.
+
+    Nothing is typed ahead: a question for a password throws that away.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    os.write(ours, typed.encode())
     with subprocess.Popen(
         [str(PROGRAMS / "control-plane"), *arguments],
         env=whole_environment(settings),
@@ -39,9 +45,24 @@ def at_terminal(settings: Mapping[str, str], *arguments: str, typed: str = "") -
         start_new_session=True,
     ) as process:
         os.close(theirs)
-        seen = b""
-        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
-            while piece := os.read(ours, READ_BYTES):
-                seen += piece
-        os.close(ours)
+        try:
+            seen = _seen(ours, [*(answers or {}).items()])
+        finally:
+            process.kill()  # of no effect on one that has ended
+            os.close(ours)
     return AtTerminal(process.returncode, seen.decode().replace("\r\n", "\n"))
+
+
+def _seen(terminal: int, unanswered: list[tuple[str, str]]) -> bytes:
+    """Return all that is printed until nobody has the terminal open any more."""
+    seen, unread, deadline = b"", b"", time.monotonic() + SECONDS
+    while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        try:
+            piece = os.read(terminal, READ_BYTES)
+        except OSError:  # EIO
+            return seen
+        seen, unread = seen + piece, unread + piece
+        if unanswered and unanswered[0][0].encode() in unread:
+            os.write(terminal, f"{unanswered.pop(0)[1]}\n".encode())
+            unread = b""
+    raise AssertionError(f"it waits for something else: {seen!r}")

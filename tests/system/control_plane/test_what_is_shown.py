@@ -58,15 +58,17 @@ async def test_an_approver_is_shown_a_draft_and_asked(plane: ControlPlane, host:
     """At a terminal the fingerprint is that of what was on the screen; no is no."""
     view = await drafted(plane, host)
     settings = plane.shell_settings("bob")
-    refused = at_terminal(settings, "connections", "approve", host, typed="n\n")
+    refused = at_terminal(settings, "connections", "approve", host, answers={"Approve this?": "n"})
     assert (refused.status, "nothing was approved" in refused.screen) == (1, True)
     assert "- fleets" in refused.screen
     assert (await plane.client("eve").show(view["id"]))["draft"] is not None
-    approved = at_terminal(settings, "connections", "approve", host, typed="y\n")
+    approved = at_terminal(settings, "connections", "approve", host, answers={"Approve this?": "y"})
     assert approved.status == 0, approved.screen
     assert view["draft"]["fingerprint"] in approved.screen
     assert (await plane.client("eve").show(view["id"]))["fleets"] == ["b", "c"]
-    renewed = at_terminal(settings, "connections", "approve", host, "--expires", "9d", typed="y\n")
+    renewed = at_terminal(
+        settings, "connections", "approve", host, "--expires", "9d", answers={"once more?": "y"}
+    )
     assert "Approve what serves once more?" in renewed.screen
     asks_for_end = at_terminal(settings, "connections", "approve", host)
     assert (asks_for_end.status, "--keep-expiry" in asks_for_end.screen) == (2, True)
