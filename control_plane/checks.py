@@ -18,6 +18,7 @@ from control_plane.rate_limit import RateLimit
 from control_plane.stored_connection import RecordedCheck
 from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.registry_host import RegistryHost
 from shared.upstream.check import (
     CheckProblem,
     LoginCheck,
@@ -30,12 +31,14 @@ from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.egress import LOOPBACK
 from shared.upstream.errors import UpstreamError
+from shared.upstream.hosts import nearest_known_host
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.target import UpstreamTarget
 
 CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
 
 NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
+NOT_RESOLVED: Final = "not_resolved"
 # The customer's role trusts the facade's identity, and this process has none.
 ROLE_NOT_ASSUMED: Final = LoginCheck(
     Outcome.SKIPPED,
@@ -97,7 +100,8 @@ class Checks:
             credential = await self._credential(request)
         except UpstreamError as error:
             return check_of_error(error)
-        return await check_login(_target(request, self.networks), credential, proxy=self.proxy)
+        check = await check_login(_target(request, self.networks), credential, proxy=self.proxy)
+        return _with_nearest_name(check, request.host)
 
     async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:
         """Return what the registry is shown; raise `UpstreamError` where none is to be had."""
@@ -111,6 +115,17 @@ class Checks:
                 return (await GoogleServiceAccountProvider(key, self.google).mint()).basic
             case _:
                 return None
+
+
+def _with_nearest_name(check: LoginCheck, host: RegistryHost) -> LoginCheck:
+    """Return the check; of a name that does not resolve it says which one is nearly that."""
+    problem = check.problem
+    if problem is None or problem.code != NOT_RESOLVED:
+        return check
+    if (nearest := nearest_known_host(str(host))) is None:
+        return check
+    text = f"{problem.text}; did you mean {nearest}?"
+    return evolve(check, problem=CheckProblem(NOT_RESOLVED, text))
 
 
 def recorded(check: LoginCheck) -> RecordedCheck:

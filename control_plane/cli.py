@@ -49,7 +49,8 @@ def cli() -> None:
 
     Settings come from the environment, as CONTROL_PLANE_*; each also as ..._FILE, a file that
     holds the value. Results go to standard output, words to standard error. Exit status: 0 done,
-    1 what was asked failed, 2 the call or the configuration is wrong.
+    1 what was asked failed, 2 the call or the configuration is wrong, 3 `connections check`
+    could not tell.
     """
 
 

@@ -1,10 +1,11 @@
 """`control-plane connections add|check|edit|rotate|discard`: what changes a connection."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from control_plane.api_client import ApiClient
+from control_plane.commands.check_words import why_not_told
 from control_plane.commands.connection_options import (
     as_json,
     check_first,
@@ -16,14 +17,17 @@ from control_plane.commands.connection_options import (
     request_body,
     request_options,
 )
-from control_plane.commands.connection_output import show_state
+from control_plane.commands.connection_output import show_made, show_state
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import show_view
-from control_plane.commands.running import command, fail
+from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.config import ClientSettings
 from control_plane.environment import settings
 from shared.upstream.check import Outcome
+from shared.upstream.hosts import registry_host_from_people
+
+NOT_TOLD_EXIT_CODE: Final = 3
 
 
 @click.command(cls=Command)
@@ -33,11 +37,14 @@ from shared.upstream.check import Outcome
 @as_json
 @command
 async def add(*, check: bool, as_json: bool, **options: Any) -> None:
-    """Connect a registry; it waits for an approver."""
-    body = request_body(options)
+    """Connect a registry; it waits for an approver.
+
+    At a terminal, the login is asked for if no option says it.
+    """
+    body = request_body(options, must_say_login=True)
     async with ApiClient.open(settings(ClientSettings)) as api:
         view = await api.call("POST", "connections", query=_query(check), body=body)
-    show_state(view, as_json=as_json)
+    show_made(view, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -45,13 +52,21 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
 @as_json
 @command
 async def check(*, as_json: bool, **options: Any) -> None:
-    """Ask a registry to log in, and store nothing; exits 1 if it refuses."""
+    """Ask a registry to log in, and store nothing.
+
+    Exits with 1 if it refuses, with 3 if that cannot be told from the control plane.
+    """
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         answer = await api.call("POST", "connection-checks", body=body)
     show_view(answer, as_json=as_json)
-    if answer["outcome"] == Outcome.FAILED:
-        fail("the registry did not accept this")
+    match answer["outcome"]:
+        case Outcome.FAILED:
+            fail("the registry did not accept this")
+        case Outcome.SKIPPED:
+            host = str(registry_host_from_people(body["host"]))
+            say(f"could not tell: {why_not_told(host, answer['problem'])}")
+            raise SystemExit(NOT_TOLD_EXIT_CODE)
 
 
 @click.command(cls=Command)
@@ -72,7 +87,7 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
-    show_state(view, as_json=as_json)
+    show_made(view, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -96,7 +111,7 @@ async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **opti
             query=_query(check),
             body=body | ({"approve": True} if approve else {}),
         )
-    show_state(view, as_json=as_json)
+    show_made(view, as_json=as_json)
 
 
 @click.command(cls=Command)

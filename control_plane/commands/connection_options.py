@@ -12,6 +12,7 @@ import click
 import orjson
 
 from control_plane.api_client import Json
+from control_plane.commands.connection_login import require_login
 from control_plane.commands.running import fail
 from control_plane.commands.usage import require_no_contradiction
 from shared.connection import Provider
@@ -48,6 +49,7 @@ _OPTIONS: Final = {
     "key_file": "--service-account-key-file",
     "anonymous": "--anonymous",
     "username": "--username",
+    "role_arn": "--role-arn",
     "external_id": "--external-id",
     "no_external_id": "--no-external-id",
     "ca_certificate": "--ca-certificate",
@@ -96,6 +98,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
             help="Default: what the other options are for, else static.",
         ),
         *_CREDENTIAL,
+        click.option("--anonymous", is_flag=True, help="Without a login: what is public."),
         *_ROLE,
         click.option("--pull-through-cache", is_flag=True, help=_PULL_THROUGH_CACHE),
         click.option("--prefix", "repository_prefix", help="Only repositories below this one."),
@@ -145,16 +148,35 @@ edit_options: Final[_Decorator[Any]] = _all_of(
 credential_options: Final[_Decorator[Any]] = _all_of(_CREDENTIAL)
 
 
-def request_body(options: dict[str, Any]) -> Json:
-    """Return the body of a new connection or a check out of its options."""
+def request_body(options: dict[str, Any], *, must_say_login: bool = False) -> Json:
+    """Return the body of a new connection or a check out of its options.
+
+    With `must_say_login`, nobody is logged in as anonymous who did not say so.
+    """
     require_no_contradiction(
-        (*_secret_contradictions(options), _both(options, "external_id", "no_external_id"))
+        (
+            *_secret_contradictions(options),
+            _both(options, "external_id", "no_external_id"),
+            _both(options, "anonymous", "role_arn"),
+        )
     )
+    if must_say_login:
+        require_login(options, _plain_fields(options))
+    options.pop("anonymous")
     provider = options.pop("provider") or _provider_of(options)
     secret = _secret(options, provider=provider, asks=bool(options.get("username")))
     external_id = _external_id(options)
     body: Json = {name: value for name, value in options.items() if value}
     return {"provider": provider, **_read_certificate(body), **external_id, **secret}
+
+
+def _plain_fields(options: dict[str, Any]) -> Json:
+    """Return the fields of a request whose values are options as they were typed."""
+    names = ("host", "repository_prefix", "plain_http", "description")
+    lists = (field for _, field, *_ in _LISTS)
+    return {name: options[name] for name in names if options.get(name)} | {
+        name: list(options[name]) for name in lists if options[name]
+    }
 
 
 def edit_body(options: dict[str, Any]) -> Json:

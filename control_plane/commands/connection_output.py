@@ -3,9 +3,11 @@
 import click
 
 from control_plane.api_client import Json
+from control_plane.commands.check_words import NOT_ASKED, why_not_told
 from control_plane.commands.connection_text import connection_lines, next_steps, state_line
 from control_plane.commands.printing import print_json
 from control_plane.commands.running import say
+from shared.upstream.check import Outcome
 
 
 def show_connection(view: Json, *, as_json: bool) -> None:
@@ -25,6 +27,17 @@ def show_state(view: Json, *, as_json: bool) -> None:
         return
     click.echo(state_line(view))
     _say_next(view)
+
+
+def show_made(view: Json, *, as_json: bool) -> None:
+    """Print what an act has made, and say what was not tried and what a facade will refuse."""
+    show_state(view, as_json=as_json)
+    made = view["draft"] or view
+    check = made["check"]
+    if check["outcome"] == Outcome.SKIPPED and check["problem"] != NOT_ASKED:
+        say(f"WARNING: {why_not_told(view['host'], check['problem'])}")
+    for note in made["notes"]:
+        say(f"WARNING: {note}.")
 
 
 def _say_next(view: Json) -> None:

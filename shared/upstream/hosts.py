@@ -7,6 +7,7 @@ the connection's `auth_realms`. What registries do otherwise (who answers HEAD h
 token's answer has) is met by whoever does it, for `login` and `client` treat all hosts alike.
 """
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -24,6 +25,7 @@ from shared.registry_host import (
 from shared.several_problems import SeveralProblemsError
 
 MAX_TYPED_HOST_CHARACTERS: Final = 2048  # a pasted URL; nobody types more
+NEARLY: Final = 0.8  # of difflib's ratio: two letters changed places in a name of seven
 
 
 @frozen
@@ -137,6 +139,17 @@ def registry_host_from_reference(text: str) -> RegistryHost:
         return registry_host_from_people(str(RegistryHost.parse_path_form(text)))
     except InvalidRegistryHostError:
         return registry_host_from_people(text)
+
+
+def nearest_known_host(host: str) -> RegistryHost | None:
+    """Return the known registry whose name is nearly this one; none where it is known itself."""
+    names = {str(known): known for known in HOSTS} | {
+        alias: row.host for alias, row in _ALIASES.items()
+    }
+    if host in names:
+        return None
+    nearest = difflib.get_close_matches(host, names, n=1, cutoff=NEARLY)
+    return names[nearest[0]] if nearest else None
 
 
 def endpoint(host: RegistryHost, *, plain_http: bool) -> URL:

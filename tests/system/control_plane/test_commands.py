@@ -15,6 +15,7 @@ from shared.keys import (
     load_statement_public_keys,
 )
 from tests.support.control_plane import ControlPlane, Json, approved_connection, make_keys
+from tests.support.shell import shell
 from tests.support.simulators.google import ServiceAccount
 
 CANARY = "canary-token-on-standard-input"
@@ -217,11 +218,9 @@ async def test_a_refusal_says_every_wrong_field(own_plane: ControlPlane) -> None
 
 
 async def test_a_check_from_a_shell(own_plane: ControlPlane) -> None:
-    """What was seen is the result."""
-    answer = own_plane.run(
-        "connections", "check", "no-such-name.invalid", "--json", operator="alice"
-    )
-    assert orjson.loads(answer)["problem"] == "not_resolved"
+    """What was seen is the result; that nothing was seen is no success."""
+    answer = await shell(own_plane, "connections", "check", "no-such-name.invalid", "--json")
+    assert (answer.status, answer.result["problem"]) == (3, "not_resolved")
 
 
 async def test_operators_from_a_shell(own_plane: ControlPlane) -> None:

@@ -31,7 +31,7 @@ async def test_a_taken_place_names_who_has_it(plane: ControlPlane, host: str, pr
         assert status in problem["detail"]
         assert "revoke it and connect again" in problem["detail"]
         prefixed = ("--prefix", prefix) if prefix else ()
-        refused = await shell(plane, "connections", "add", host, *prefixed, "--no-check")
+        refused = await shell(plane, "connections", "add", host, *prefixed, "--anonymous")
         assert refused.status == 1
         assert view["id"] in refused.words
         assert "/".join(part for part in (host, prefix) if part) in refused.words

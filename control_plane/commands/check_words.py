@@ -1,0 +1,25 @@
+"""What a check of a registry's login says, in words for whoever typed the host."""
+
+from typing import Final
+
+from shared.upstream.hosts import nearest_known_host
+
+# Why nothing can be told of the registry from where the control plane is, by the check's code.
+_NOT_TOLD: Final = {
+    "not_resolved": "its name does not resolve from the control plane: is it spelled right?",
+    "address_not_allowed": "its address is not one that checks may reach"
+    " (CONTROL_PLANE_CHECK_NETWORKS opens private ones to them)",
+    "not_reachable": "nothing answers there, from the control plane",
+    "timeout": "it did not answer in time",
+    "rate_limited": "it limits our requests; try again later",
+    "registry_error": "it answers with an error of its own; try again later",
+    "aws_not_asked": "the facade alone can assume the role: `facade check` tries it there",
+}
+NOT_ASKED: Final = "not_asked"  # nobody wanted it to be
+
+
+def why_not_told(host: str, problem: str | None) -> str:
+    """Return why a check of a host could not tell whether its login is right."""
+    why = _NOT_TOLD.get(problem or "", "it was not asked")
+    nearest = nearest_known_host(host) if problem == "not_resolved" else None
+    return f"{host} was not tried: {why}" + (f" Did you mean {nearest}?" if nearest else "")

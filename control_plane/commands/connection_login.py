@@ -1,0 +1,100 @@
+"""As whom a new connection asks its registry: said, asked for, never taken for nobody unsaid."""
+
+import sys
+from typing import Any, Final
+
+import click
+
+from control_plane.api_client import Json
+from control_plane.commands.running import say
+from control_plane.connection_request import parse_connection_request
+from control_plane.errors import InvalidRequestError
+from shared.connection import Provider
+from shared.ecr_host import EcrHost, InvalidEcrHostError
+from shared.google_host import InvalidGoogleHostError, require_google_host
+from shared.registry_host import RegistryHost
+from shared.upstream.hosts import UnusableHostError, registry_host_from_people
+
+_SAYING: Final = ("username", "token_stdin", "key_file", "role_arn", "anonymous")
+_SUGGESTED: Final = {
+    Provider.AWS_ECR: "this host is Amazon ECR's: --role-arn (provider aws_ecr) gets tokens that"
+    " renew themselves",
+    Provider.GOOGLE_SERVICE_ACCOUNT: "this host is Google's: --service-account-key-file (provider"
+    " google_service_account) gets tokens that renew themselves",
+}
+
+
+def suggested_provider(host: RegistryHost) -> Provider:
+    """Return the provider that a host's name speaks for."""
+    try:
+        EcrHost.parse(host)
+    except InvalidEcrHostError:
+        pass
+    else:
+        return Provider.AWS_ECR
+    try:
+        require_google_host(host)
+    except InvalidGoogleHostError:
+        return Provider.STATIC
+    return Provider.GOOGLE_SERVICE_ACCOUNT
+
+
+def require_login(options: dict[str, Any], rest: Json) -> None:
+    """Have it said as whom the registry is asked: by an option, or by whoever is at the terminal.
+
+    Raises `click.UsageError`, with what else is wrong with the `rest` of the request.
+    """
+    host = _host(options["host"])
+    suggested = suggested_provider(host) if host else Provider.STATIC
+    is_said = any(options[name] for name in _SAYING) or options["provider"] not in (
+        None,
+        Provider.STATIC,
+    )
+    if is_said:
+        if options["username"] or options["anonymous"]:
+            _note_suggestion(suggested)
+    elif sys.stdin.isatty():
+        _ask(options, suggested)
+    else:
+        problems = [
+            "say as whom the registry is asked: --username, or --anonymous",
+            *([_SUGGESTED[suggested]] if suggested in _SUGGESTED else []),
+            *_problems_of(rest),
+        ]
+        raise click.UsageError("\n".join(problems))
+
+
+def _ask(options: dict[str, Any], suggested: Provider) -> None:
+    _note_suggestion(suggested)
+    if suggested is Provider.AWS_ECR:
+        options["role_arn"] = _answer("ARN of the role (empty: another login)")
+    elif suggested is Provider.GOOGLE_SERVICE_ACCOUNT:
+        path = _answer("File of the service account's key (empty: another login)")
+        options["key_file"] = click.File("rb").convert(path, None, None) if path else None
+    if not (options["role_arn"] or options["key_file"]):
+        options["username"] = _answer("User name (empty: anonymous)")
+        options["anonymous"] = not options["username"]
+
+
+def _answer(question: str) -> str | None:
+    return str(click.prompt(question, default="", show_default=False, err=True)) or None
+
+
+def _note_suggestion(suggested: Provider) -> None:
+    if suggested in _SUGGESTED:
+        say(f"Note: {_SUGGESTED[suggested]}.")
+
+
+def _host(text: str) -> RegistryHost | None:
+    try:
+        return registry_host_from_people(text)
+    except UnusableHostError:
+        return None  # the API says what is wrong with it
+
+
+def _problems_of(rest: Json) -> list[str]:
+    try:
+        parse_connection_request({**rest, "provider": Provider.STATIC.value})
+    except InvalidRequestError as error:
+        return [f"{each.pointer}: {each.detail}" for each in error.errors]
+    return []
