@@ -13,7 +13,7 @@ from facade.config import FacadeSettings
 from facade.content.open_content import Approvals, open_content
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_endpoint import serve_devices
-from facade.devices.device_identity import IdentityRule, compile_uri_pattern
+from facade.devices.device_identity import IdentityRule
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_standing import device_problems
 from facade.devices.live_connections import LiveConnections
@@ -41,6 +41,7 @@ from facade.statements.remembering import Remembering
 from facade.statements.snapshot import Change, Outcome, Snapshot
 from facade.statements.state_file import StateFile
 from facade.statements.statement_feed import StatementFeed
+from shared.identity_form import compile_uri_pattern
 from shared.setting_types import ListenAddress
 
 _CONNECTION: Final = "connection"

@@ -8,7 +8,6 @@ from attrs import evolve, frozen
 from typing_extensions import override
 
 from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
-from facade.devices.device_identity import IdentityKind, InvalidUriPatternError, compile_uri_pattern
 from facade.pulls.device_allowance import CostLimits
 from facade.registries.absences import ABSENCE_SECONDS
 from facade.setting_files import (
@@ -18,6 +17,12 @@ from facade.setting_files import (
     SealingPrivateKeyFile,
     StatementPublicKeyFile,
     belong_together,
+)
+from shared.identity_form import (
+    DEFAULT_URI_PATTERN,
+    IdentityKind,
+    InvalidUriPatternError,
+    compile_uri_pattern,
 )
 from shared.postgres.setting import DatabaseUrl
 from shared.setting_types import (
@@ -36,7 +41,6 @@ from shared.upstream.proxy import OutboundProxy, ProxyUrl
 from shared.upstream.transport import Timeouts
 
 PREFIX: Final = "FACADE"
-DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
 
 
 @frozen(kw_only=True)

@@ -7,41 +7,17 @@ OpenSSL lets two URI SANs and a missing extended key usage pass; this does not.
 
 import re
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from shared.device_id import (
-    DNS_NAME,
-    MAX_DEVICE_ID_CHARACTERS,
-    SEGMENT,
-    SUBJECT_FIELD,
-    TRUST_DOMAIN,
-)
+from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
+from shared.identity_form import IdentityKind
 
-_PLACEHOLDERS: Final = {"trust_domain": TRUST_DOMAIN, "fleet": SEGMENT, "device": SEGMENT}
-_URI_PATTERN: Final = re.compile(
-    r"spiffe://(?:\{trust_domain\}|[a-z0-9._-]{1,255})"
-    r"(?:/(?:\{fleet\}|\{device\}|(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+))+",
-    re.ASCII,
-)
 # What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
 _MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-
-
-class IdentityKind(StrEnum):
-    """Which name of a certificate identifies a device."""
-
-    SPIFFE = "spiffe"
-    DNS = "dns"
-    SUBJECT = "subject"
-
-
-class InvalidUriPatternError(ValueError):
-    """The pattern is no SPIFFE id with `{device}` and known placeholders as whole segments."""
 
 
 class UnidentifiedDeviceError(ValueError):
@@ -97,28 +73,6 @@ class IdentityRule:
             message = "the URI SAN does not fit the configured pattern"
             raise UnidentifiedDeviceError(message)
         return uri, match.groupdict().get("fleet")
-
-
-def compile_uri_pattern(pattern: str) -> re.Pattern[str]:
-    """Return the expression of `spiffe://{trust_domain}/fleet/{fleet}/device/{device}` and such.
-
-    A placeholder is a whole segment, so that no id can be read in two ways.
-    """
-    once_each = pattern.count("{device}") == 1 and pattern.count("{fleet}") <= 1
-    if not (once_each and _URI_PATTERN.fullmatch(pattern)):
-        message = (
-            "a SPIFFE id with one segment {device}, at most one {fleet}, and a trust domain or "
-            "{trust_domain}"
-        )
-        raise InvalidUriPatternError(message)
-    pieces = re.split(r"\{([a-z_]+)\}", pattern)  # literals, with the placeholders between them
-    return re.compile(
-        "".join(
-            f"(?P<{piece}>{_PLACEHOLDERS[piece]})" if odd else re.escape(piece)
-            for odd, piece in ((index % 2, piece) for index, piece in enumerate(pieces))
-        ),
-        re.ASCII,
-    )
 
 
 def may_authenticate_clients(certificate: x509.Certificate) -> bool:

@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.device_revocation_request import RevocationTarget
-from facade.devices.device_identity import (
-    IdentityKind,
-    IdentityRule,
-    UnidentifiedDeviceError,
-    compile_uri_pattern,
-)
+from facade.devices.device_identity import IdentityRule, UnidentifiedDeviceError
+from shared.identity_form import IdentityKind, compile_uri_pattern
 
 KEY = Ed25519PrivateKey.generate()
 AT = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

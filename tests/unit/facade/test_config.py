@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from facade.config import PREFIX, FacadeSettings
-from facade.devices.device_identity import IdentityKind
 from facade.pulls.device_allowance import CostLimits
 from shared.environment import ConfigurationError, load
+from shared.identity_form import IdentityKind
 from shared.keys import private_pem, public_pem
 from shared.postgres.database_url import read_database_url
 from shared.upstream.transport import Timeouts

@@ -14,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.dev.device_ca import CLIENT_AUTH, SERVER_AUTH, CertificateAuthority
-from facade.config import DEFAULT_URI_PATTERN
 from facade.devices.device_identity import (
-    IdentityKind,
     IdentityRule,
-    InvalidUriPatternError,
     UnidentifiedDeviceError,
-    compile_uri_pattern,
     may_authenticate_clients,
 )
 from shared.device_id import is_device_id
+from shared.identity_form import (
+    DEFAULT_URI_PATTERN,
+    IdentityKind,
+    InvalidUriPatternError,
+    compile_uri_pattern,
+)
 
 CA = CertificateAuthority.create()
 KEY = ec.generate_private_key(ec.SECP256R1())

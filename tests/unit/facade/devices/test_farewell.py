@@ -14,14 +14,14 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from facade.config import DEFAULT_URI_PATTERN
-from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_identity import IdentityRule
 from facade.devices.device_listener import DeviceListener, TasksBySite, listening_socket
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.farewell import FAREWELL_BYTES, say_farewell
 from facade.devices.live_connections import LiveConnections
+from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from tests.support.device_socket import PATIENCE_SECONDS, Device, tcp_pair
 from tests.support.eventually import eventually

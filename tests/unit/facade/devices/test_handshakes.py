@@ -11,8 +11,7 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.config import DEFAULT_URI_PATTERN
-from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_identity import IdentityRule
 from facade.devices.device_listener import (
     DeviceListener,
     TasksBySite,
@@ -23,6 +22,7 @@ from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
+from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 
 

@@ -22,8 +22,7 @@ from deploy.dev.device_ca import (
     CertificateFiles,
     IssuedCertificate,
 )
-from facade.config import DEFAULT_URI_PATTERN
-from facade.devices.device_identity import IdentityKind, IdentityRule, compile_uri_pattern
+from facade.devices.device_identity import IdentityRule
 from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
@@ -32,6 +31,7 @@ from facade.devices.tls import (
     server_context,
     verified_chain,
 )
+from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 
 RECORDS = 1 << 20  # more than a handshake's
 

@@ -8,14 +8,8 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.config import DEFAULT_URI_PATTERN
 from facade.devices.device_connection import DeviceConnection
-from facade.devices.device_identity import (
-    DeviceIdentity,
-    IdentityKind,
-    IdentityRule,
-    compile_uri_pattern,
-)
+from facade.devices.device_identity import DeviceIdentity, IdentityRule
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
@@ -23,6 +17,7 @@ from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.pulls.gate import Gate
 from facade.statements.snapshot import Snapshot, StatementRow, verify_row
+from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, Statement
 from tests.support.statement_writer import StatementWriter
