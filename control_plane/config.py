@@ -8,6 +8,12 @@ import typed_settings as ts
 from attrs import evolve, frozen
 
 from control_plane.grant import parse_principal_arn
+from shared.identity_form import (
+    IdentityForm,
+    IdentityKind,
+    InvalidUriPatternError,
+    compile_uri_pattern,
+)
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.setting import DatabaseUrl
 from shared.secret import Secret
@@ -47,6 +53,8 @@ class ServeSettings:
     require_second_approver: bool = False
     check_networks: Networks = ()
     aws_principal_arn: AwsPrincipalArn | None = None
+    device_identity: IdentityKind | None = None
+    device_uri_pattern: str | None = None
     google_token_url: HttpUrl | None = None  # Google's own
     https_proxy: ProxyUrl | None = None
     no_proxy: NoProxyList = NO_EXCEPTIONS
@@ -59,8 +67,25 @@ class ServeSettings:
         """The proxy that registries and Google are reached through, but for its exceptions."""
         return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
 
+    @property
+    def identity_form(self) -> IdentityForm | None:
+        """How certificates say who a device is, as facades are told; None where nobody said."""
+        if self.device_uri_pattern is not None:
+            return IdentityForm(IdentityKind.SPIFFE, self.device_uri_pattern)
+        return IdentityForm(self.device_identity) if self.device_identity else None
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
+        if self.device_uri_pattern is not None:
+            try:
+                compile_uri_pattern(self.device_uri_pattern)
+            except InvalidUriPatternError as error:
+                yield "device_uri_pattern", str(error)
+            if self.device_identity not in (None, IdentityKind.SPIFFE):
+                yield (
+                    "device_uri_pattern",
+                    "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe",
+                )
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             missing = "tls_key_file" if self.tls_key_file is None else "tls_cert_file"
             yield missing, "a file too, for certificate and key belong together"

@@ -1,7 +1,7 @@
 """What of a connection a facade will refuse although it was approved: said when it is made. Pure.
 
 The control plane does not know how facades are configured; it knows what they refuse by default,
-and what they refuse whatever an approver says.
+what they refuse whatever an approver says, and the form of identities if that was configured.
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,22 @@ from typing import Final
 
 from shared.canonical_json import Network
 from shared.connection import ConnectionDocument
+from shared.identity_form import IdentityForm
 from shared.upstream.egress import LOOPBACK, NEVER, EgressRule
 from shared.upstream.errors import EgressRefusedError
 
 _ONLY_WITH_LOOPBACK: Final = "a facade speaks to them only where FACADE_ALLOW_LOOPBACK=true is set"
 
 
-def connection_notes(document: ConnectionDocument) -> list[str]:
+def connection_notes(document: ConnectionDocument, form: IdentityForm | None) -> list[str]:
     """Return a sentence for each part that a facade will refuse, or refuses by default."""
     networks = (note for network in document.allowed_networks for note in _of_network(network))
-    return [*_of_host(document), *networks]
+    fleets = (
+        f"no certificate here ({form}) names the fleet {fleet}"
+        for fleet in document.fleets
+        if form is not None and not form.says_fleet(fleet)
+    )
+    return [*_of_host(document), *networks, *fleets]
 
 
 def _of_host(document: ConnectionDocument) -> Iterator[str]:

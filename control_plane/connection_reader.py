@@ -17,6 +17,7 @@ from control_plane.history import OLDER, History
 from control_plane.query_reader import Place
 from control_plane.signer import Verifier
 from control_plane.stored_connection import StoredConnection
+from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
 from shared.structured_log import get_logger
 
@@ -40,6 +41,7 @@ class ConnectionReader:
     _highest: HighestGenerations
     _clock: Clock
     _history: History
+    _form: IdentityForm | None = None
 
     async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
         """Return a connection and what is believed of it, or raise `NotFoundError`."""
@@ -78,10 +80,11 @@ class ConnectionReader:
     async def view_within(self, act: Act, connection_id: UUID) -> View:
         """Return the view of what the act, not committed yet, has made of a connection."""
         stored = _found(await fetch_connection(act.connection, connection_id))
-        return connection_view(stored, connection_state(stored, self._verifier), self._clock())
+        state = connection_state(stored, self._verifier)
+        return connection_view(stored, state, self._clock(), self._form)
 
     def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
-        view = connection_view(stored, state, self._clock())
+        view = connection_view(stored, state, self._clock(), self._form)
         if view["problem"] is None and self._history.is_older(state.belief.subject):
             view["problem"] = OLDER
         return view

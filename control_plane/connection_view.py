@@ -7,11 +7,14 @@ from control_plane.connection_state import ConnectionState, Draft, place_of
 from control_plane.stored_connection import RecordedCheck, StoredConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.identity_form import IdentityForm
 
 View = dict[str, object]
 
 
-def connection_view(stored: StoredConnection, state: ConnectionState, at: datetime) -> View:
+def connection_view(
+    stored: StoredConnection, state: ConnectionState, at: datetime, form: IdentityForm | None
+) -> View:
     """Return the view; fields speak of the serving revision, or of the draft while alone."""
     serving = state.serving
     document, lone_draft = state.document, None if serving else state.draft
@@ -26,8 +29,8 @@ def connection_view(stored: StoredConnection, state: ConnectionState, at: dateti
         "generation": state.belief.statement.generation if state.belief.statement else None,
         "fingerprint": _fingerprint(state, lone_draft),
         "description": stored.description,
-        **document_view(document),
-        "draft": _draft_view(state.draft) if serving and state.draft else None,
+        **document_view(document, form),
+        "draft": _draft_view(state.draft, form) if serving and state.draft else None,
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),
@@ -35,7 +38,7 @@ def connection_view(stored: StoredConnection, state: ConnectionState, at: dateti
     }
 
 
-def document_view(document: ConnectionDocument | None) -> View:
+def document_view(document: ConnectionDocument | None, form: IdentityForm | None) -> View:
     """Return what an approver reads of a document."""
     credential = document.credential if document else None
     google = credential if isinstance(credential, GoogleServiceAccount) else None
@@ -55,7 +58,7 @@ def document_view(document: ConnectionDocument | None) -> View:
         ),
         "ca_certificate": document.ca_certificate if document else None,
         "google": google and {"client_email": google.client_email, "project_id": google.project_id},
-        "notes": connection_notes(document) if document else [],
+        "notes": connection_notes(document, form) if document else [],
         "ecr": ecr and _ecr_view(ecr),
     }
 
@@ -71,12 +74,12 @@ def _ecr_view(ecr: EcrRole) -> View:
     }
 
 
-def _draft_view(draft: Draft) -> View:
+def _draft_view(draft: Draft, form: IdentityForm | None) -> View:
     host, prefix = place_of(draft.document)
     return {
         "host": host,
         "repository_prefix": prefix,
-        **document_view(draft.document),
+        **document_view(draft.document, form),
         "fingerprint": draft.fingerprint,
         "by": draft.made_by,
         "at": format_time(draft.made_at),

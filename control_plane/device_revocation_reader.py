@@ -23,6 +23,7 @@ from control_plane.device_revocation_store import (
 from control_plane.errors import NotFoundError
 from control_plane.query_reader import Place
 from control_plane.signer import Verifier
+from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
 
 _log = get_logger(__name__)
@@ -35,6 +36,7 @@ class DeviceRevocationReader:
     _database: Database
     _verifier: Verifier
     _highest: HighestGenerations
+    _form: IdentityForm | None = None
 
     async def show(self, revocation_id: UUID) -> View:
         """Return the view of a revocation in force, or raise `NotFoundError`."""
@@ -82,4 +84,4 @@ class DeviceRevocationReader:
                 "device revocation not believed", subject=stored.subject, reason=state.problem
             )
             return unbelieved_view(stored, state.problem)
-        return revocation_view(state.revocation) if state.revocation else None
+        return revocation_view(state.revocation, self._form) if state.revocation else None

@@ -9,6 +9,7 @@ from control_plane.connection_fields import parse_reason
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.field_reader import FieldReader
 from control_plane.query_reader import QueryReader
+from shared.identity_form import IdentityForm
 from shared.statement import device_subject
 
 TARGET_FIELDS: Final = ("device", "serial", "issuer")
@@ -66,11 +67,27 @@ def read_target(query: QueryReader) -> RevocationTarget | None:
     return target if device or serial else None
 
 
-def parse_revocation_request(body: Mapping[str, object]) -> RevocationRequest:
-    """Return the request, or raise `InvalidRequestError` with every wrong field."""
+def parse_revocation_request(
+    body: Mapping[str, object], form: IdentityForm | None = None
+) -> RevocationRequest:
+    """Return the request, or raise `InvalidRequestError` with every wrong field.
+
+    With the `form` of the installation's identities, a device that no certificate of that form
+    can name is wrong: revoking it would revoke nobody.
+    """
     fields = FieldReader(body)
+
+    def parse_device(text: str) -> str:
+        device = parse_device_id(text)
+        if form is not None and not form.says_device(device):
+            message = (
+                f"no certificate of this installation says this of its device; expected {form}"
+            )
+            raise ValueError(message)
+        return device
+
     target = RevocationTarget(
-        device=fields.text("device", parse_device_id),
+        device=fields.text("device", parse_device),
         serial=fields.text("serial", parse_serial),
         issuer=fields.text("issuer", parse_issuer),
     )

@@ -11,6 +11,7 @@ from control_plane.http_call import Call, json_response
 from control_plane.http_route import Route
 from control_plane.permissions import Role
 from control_plane.query_reader import format_place
+from shared.identity_form import IdentityForm
 
 
 @frozen
@@ -19,6 +20,7 @@ class DeviceRevocationRoutes:
 
     revocations: DeviceRevocations
     reader: DeviceRevocationReader
+    form: IdentityForm | None = None
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -33,7 +35,7 @@ class DeviceRevocationRoutes:
     async def revoke(self, call: Call) -> web.Response:
         """Revoke a device or a certificate; 200 where it is revoked already."""
         with call.query().finishing_with_body():
-            request = parse_revocation_request(await call.body())
+            request = parse_revocation_request(await call.body(), self.form)
         revoked = await self.revocations.revoke(request, actor=call.operator)
         response = json_response(revoked.view, status=201 if revoked.is_new else 200)
         response.headers["Location"] = f"/v1/device-revocations/{revoked.view['id']}"

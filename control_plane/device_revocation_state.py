@@ -3,6 +3,7 @@
 In force is what the newest signed statement of the device or certificate says, never a column.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from control_plane.device_revocation_request import RevocationTarget
 from control_plane.errors import NotBelievedError, NotFoundError
 from control_plane.signer import Verifier
 from shared.canonical_json import format_time
+from shared.identity_form import IdentityForm
 from shared.statement import DeviceLifting, DeviceRevocation, StoredStatement
 
 View = dict[str, object]
@@ -74,8 +76,8 @@ def liftable(
     return state.revocation
 
 
-def revocation_view(revocation: DeviceRevocation) -> View:
-    """Return the view of a revocation in force."""
+def revocation_view(revocation: DeviceRevocation, form: IdentityForm | None) -> View:
+    """Return the view of a revocation in force; with `form`, of identities of this form."""
     return {
         "id": str(revocation.revocation_id),
         "device": revocation.device,
@@ -85,6 +87,7 @@ def revocation_view(revocation: DeviceRevocation) -> View:
         "revoked_by": revocation.revoked_by,
         "revoked_at": format_time(revocation.revoked_at),
         "generation": revocation.generation,
+        "notes": [*_notes(revocation.device, form)],
         "problem": None,
     }
 
@@ -98,5 +101,18 @@ def unbelieved_view(stored: StoredDeviceRevocation, problem: str) -> View:
         "revoked_by": None,
         "revoked_at": None,
         "generation": None,
+        "notes": [],
         "problem": problem,
     }
+
+
+def _notes(device: str | None, form: IdentityForm | None) -> Iterator[str]:
+    if device is None:
+        return
+    if form is None:
+        yield (
+            "whether any certificate says this of its device is not known here: a typing error"
+            " revokes nobody (CONTROL_PLANE_DEVICE_IDENTITY tells)"
+        )
+    elif not form.says_device(device):
+        yield f"no certificate here says this of its device: expected {form}"

@@ -18,6 +18,7 @@ from control_plane.device_revocation_store import (
 )
 from control_plane.errors import NotFoundError
 from control_plane.operators import AuthenticatedOperator
+from shared.identity_form import IdentityForm
 from shared.statement import DeviceLifting, DeviceRevocation
 
 
@@ -34,6 +35,7 @@ class DeviceRevocations:
     """The use cases of device revocations."""
 
     _acts: Acts
+    _form: IdentityForm | None = None
 
     async def revoke(self, request: RevocationRequest, *, actor: AuthenticatedOperator) -> Revoked:
         """Let a device, or a certificate, be served no longer.
@@ -54,7 +56,7 @@ class DeviceRevocations:
                 revocation_id=revocation.revocation_id,
                 revoked_at=revocation.revoked_at,
             )
-            return Revoked(revocation_view(revocation), is_new)
+            return Revoked(revocation_view(revocation, self._form), is_new)
 
     async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the device be served again; raise `NotFoundError` where this is not in force."""

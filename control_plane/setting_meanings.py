@@ -34,6 +34,15 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "aws_principal_arn": Meaning(
         "the facade's AWS identity, which `grant` prints", default="none: a marked placeholder"
     ),
+    "device_identity": Meaning(
+        "which name in a certificate says who the device is, as facades are told: devices that no"
+        " certificate can name are not revoked by mistake",
+        default="none: what is revoked is taken as it is",
+    ),
+    "device_uri_pattern": Meaning(
+        "the form of the URI SAN if the identity is spiffe, as facades are told",
+        default="the facade's own default",
+    ),
     "google_token_url": Meaning("Google's token endpoint, for checks", default="Google's own"),
     "https_proxy": Meaning(
         "the outbound proxy for checks and Google's token endpoint", default="none"

@@ -59,6 +59,8 @@ async def revoke(
         )
     )
     say("New requests are refused, and running streams are cut within a second.")
+    for note in view["notes"]:
+        say(f"WARNING: {note}.")
     lift_by = view["id"] if view["issuer"] else who
     say(f"To serve it again: control-plane devices lift {lift_by}")
 

@@ -96,7 +96,8 @@ async def _serve(
         acts = Acts(database, signer, highest, now)
         history = History(database, signer, highest)
         remembering = Remembering(highest, history, file)
-        reader = ConnectionReader(database, signer, highest, now, history)
+        form = configured.identity_form
+        reader = ConnectionReader(database, signer, highest, now, history, form)
         second = configured.require_second_approver
         connections = Connections(acts, reader, sealer, now, second_approver=second)
         edits = ConnectionEdits(acts, reader, sealer, now, second_approver=second)
@@ -112,7 +113,9 @@ async def _serve(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
             DeviceRevocationRoutes(
-                DeviceRevocations(acts), DeviceRevocationReader(database, signer, highest)
+                DeviceRevocations(acts, form),
+                DeviceRevocationReader(database, signer, highest, form),
+                form,
             ),
             database,
             signer,
@@ -129,6 +132,11 @@ async def _serve(
                 scheme="https" if tls else "http",
                 file_limit=_raise_file_limit(),
             )
+            if form is None:
+                _log.warning(
+                    "the form of devices' identities is not known",
+                    variable="CONTROL_PLANE_DEVICE_IDENTITY",
+                )
             told = ToldTroubles()
             beside = [
                 asyncio.create_task(work)

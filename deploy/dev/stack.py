@@ -207,6 +207,7 @@ def control_plane_environment(ports: Ports, database_url: str) -> dict[str, str]
         "CONTROL_PLANE_DATABASE_URL": database_url,
         "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE": str(KEYS / "sealing.public.pem"),
         "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(KEYS / "statement.private.pem"),
+        "CONTROL_PLANE_DEVICE_IDENTITY": "spiffe",
         "CONTROL_PLANE_DRAIN_TIMEOUT": DRAIN,
     }
 
