@@ -22,9 +22,14 @@ from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
-from tests.support.surroundings import leave_out, raise_descriptor_limit
+from tests.support.surroundings import (
+    leave_out,
+    raise_descriptor_limit,
+    use_executable_folder,
+)
 
 leave_out(os.environ)
+use_executable_folder(os.environ)
 raise_descriptor_limit()
 
 # A busy machine is slow, which no example is to blame for.

@@ -20,6 +20,7 @@ from deploy.dev.processes import Child
 from tests.support.facade_process import Device
 
 CLIENT_SECONDS = 120  # a pull takes less than one; this is for a loaded machine
+SHORT_PATH_CHARACTERS = 30  # of a temporary folder in which podman's run folder has its place
 ANY_IMAGE = {"default": [{"type": "insecureAcceptAnything"}]}  # no signatures: digests decide
 # What a containerd without root and without a kernel's help cannot do, and pulls do not need.
 UNNEEDED_PLUGINS = [
@@ -53,7 +54,9 @@ class ClientFolder:
 
         The path is short: a socket's has at most 107 characters, and podman's run folder 50.
         """
-        with tempfile.TemporaryDirectory(prefix="c-") as temporary:
+        base = tempfile.gettempdir()
+        base = base if len(base) <= SHORT_PATH_CHARACTERS else "/tmp"  # noqa: S108 - Linux's own
+        with tempfile.TemporaryDirectory(prefix="c-", dir=base) as temporary:
             path = Path(temporary)
             certificates = path / "certificates"
             certificates.mkdir()

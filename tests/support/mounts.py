@@ -31,6 +31,17 @@ def read_only(folder: Path) -> Iterator[None]:
         _unmount(folder)
 
 
+@contextmanager
+def without_programs(folder: Path) -> Iterator[None]:
+    """Have a folder, made for it, from which no program can be run."""
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", "noexec", "tmpfs", folder)
+    try:
+        yield
+    finally:
+        _unmount(folder)
+
+
 def _mount(*arguments: str | Path) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"tests that fill disks have to mount, as root: {done.stderr}"

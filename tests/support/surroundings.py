@@ -4,13 +4,20 @@ Libraries read the environment unasked: botocore a profile, libpq a host, httpx 
 reach this machine's own servers. Tests that are about such variables set them.
 """
 
+import os
 import resource
-from collections.abc import MutableMapping
+import tempfile
+from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 from typing import Final
+
+from deploy.dev.debian import DEV
 
 # Of AWS's libraries, of libpq, of the container clients, and of the product itself.
 _LEFT_OUT: Final = ("AWS_", "BOTO_", "PG", "CONTAINERS_", "DOCKER_", "FACADE_", "CONTROL_PLANE_")
 _LEFT_OUT_TOO: Final = frozenset({"REGISTRY_AUTH_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+# Where programs may be run from if the machine's own temporary folder is mounted `noexec`.
+_OTHER_FOLDERS: Final = (Path("/var/tmp"), DEV / "tmp")  # noqa: S108 - Linux's own
 _OURS: Final = "127.0.0.1,localhost,::1"  # what no proxy is asked for; apt and uv may need theirs
 
 
@@ -23,6 +30,22 @@ def leave_out(environment: MutableMapping[str, str]) -> None:
         for name in ("no_proxy", "NO_PROXY"):
             others = environment.get(name)
             environment[name] = f"{others},{_OURS}" if others else _OURS
+
+
+def use_executable_folder(environment: MutableMapping[str, str]) -> None:
+    """Have temporary files, pytest's too, where programs can be run from: tests install some."""
+    folder = executable_folder([Path(tempfile.gettempdir()), *_OTHER_FOLDERS])
+    environment["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def executable_folder(folders: Iterable[Path]) -> Path:
+    """Return the first of the folders, or make it, that is not mounted `noexec`."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            return folder
+    message = "programs can be run neither from the temporary folder nor from the checkout"
+    raise OSError(message)
 
 
 def raise_descriptor_limit() -> None:

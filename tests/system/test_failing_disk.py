@@ -60,9 +60,9 @@ except sqlite3.OperationalError as error:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[FailingDisk]:
+def disk() -> Iterator[FailingDisk]:
     """A disk that does not fail yet."""
-    with failing_disk(tmp_path) as disk:
+    with failing_disk() as disk:
         yield disk
 
 

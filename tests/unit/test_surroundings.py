@@ -1,8 +1,11 @@
 """What whoever runs the tests has set for other programs does not reach them."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.support.surroundings import leave_out
+from tests.support.mounts import without_programs
+from tests.support.surroundings import executable_folder, leave_out
 
 LOOPBACK = "127.0.0.1,localhost,::1"
 
@@ -34,3 +37,13 @@ def test_the_environment_holds_nothing_that_libraries_read_unasked(
     environment = dict(given)
     leave_out(environment)
     assert environment == (given if left is None else left)
+
+
+def test_temporary_files_are_where_programs_may_be_run(tmp_path: Path) -> None:
+    """A machine may forbid it in its own temporary folder."""
+    forbidden, other = tmp_path / "forbidden", tmp_path / "other" / "folder"
+    with without_programs(forbidden):
+        assert executable_folder([forbidden, other]) == other
+        with pytest.raises(OSError, match="neither"):
+            executable_folder([forbidden])
+    assert executable_folder([forbidden, other]) == forbidden

@@ -15,9 +15,9 @@ from tests.support.statement_writer import StatementWriter
 
 
 @pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingDisk]:
+def failing() -> Iterator[FailingDisk]:
     """A disk that fails when it is told to, for the module's facade: it takes its prefix."""
-    with failing_disk(tmp_path_factory.mktemp("disk")) as disk:
+    with failing_disk() as disk:
         yield disk
 
 

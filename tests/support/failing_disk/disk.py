@@ -6,15 +6,16 @@ import select
 import socket
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final
 
 from attrs import define, field
 
 from tests.support.failing_disk.calls import Call
+from tests.support.failing_disk.launcher import address_of
 from tests.support.failing_disk.notification import Notification
 
 _LAUNCHER: Final = "tests.support.failing_disk.launcher"
@@ -93,20 +94,20 @@ class FailingDisk:
 
 
 @contextmanager
-def failing_disk(folder: Path) -> Iterator[FailingDisk]:
-    """Give a disk that fails when it is told to. `folder` takes its socket."""
-    path = folder / "failing-disk"
+def failing_disk() -> Iterator[FailingDisk]:
+    """Give a disk that fails when it is told to."""
+    name = f"failing-disk-{uuid.uuid4().hex}"
     with socket.socket(socket.AF_UNIX) as launched:
-        launched.bind(str(path))
+        launched.bind(address_of(name))
         launched.listen()
-        disk = FailingDisk((sys.executable, "-m", _LAUNCHER, str(path)))
+        disk = FailingDisk((sys.executable, "-m", _LAUNCHER, name))
         thread = threading.Thread(target=_serve, args=(disk, launched))
         thread.start()
         try:
             yield disk
         finally:
             with socket.socket(socket.AF_UNIX) as ended:
-                ended.connect(str(path))  # and says nothing: no child
+                ended.connect(address_of(name))  # and says nothing: no child
             thread.join()
 
 
