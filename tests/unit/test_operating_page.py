@@ -6,8 +6,7 @@ import pytest
 
 from control_plane.permissions import Role
 from deploy.dev.debian import REPOSITORY
-from facade.config import DEFAULT_URI_PATTERN
-from facade.devices.device_identity import IdentityKind
+from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind
 from shared.oci import RepositoryName
 from shared.repository_pattern import RepositoryPattern
 from shared.upstream.hosts import registry_host_from_people
