@@ -83,9 +83,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             Servable(snapshot, files.sealing_keys, openings),
             lambda: device_problems(files, live),
         )
-        operations = operations_app(
-            readiness, metrics, snapshot.refused_rows, stack.enter_context(LoopLag())
-        )
+        operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         await feed.restore()  # takes as long as there is much to verify: alive, and not ready
         approvals = Approvals(

@@ -12,7 +12,8 @@ from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
 from facade.problems import Part, Problem, Stops, ToldProblems
 from facade.servable import Servable
-from facade.statements.refused_rows import RefusedRows, WhyRefused
+from facade.statements.refused_rows import WhyRefused
+from facade.statements.snapshot import Snapshot
 from facade.statements.statement_feed import StatementFeed
 
 _NEVER_READ: Final = -1
@@ -98,7 +99,7 @@ class Readiness:
 
 
 def operations_app(
-    readiness: Readiness, metrics: Metrics, refused_rows: RefusedRows, loop_lag: LoopLag
+    readiness: Readiness, metrics: Metrics, snapshot: Snapshot, loop_lag: LoopLag
 ) -> web.Application:
     """Return the application of `/healthz`, `/readyz` and `/metrics`."""
 
@@ -116,9 +117,11 @@ def operations_app(
         metrics.connections.set(census.serving)
         metrics.ended_approvals.set(census.ended)
         metrics.unusable_secrets.set(census.unusable)
+        refused_rows = snapshot.refused_rows
         for why in WhyRefused:
             count = refused_rows.of_connections[why] + refused_rows.of_devices[why]
             metrics.refused_rows.labels(why).set(count)
+        metrics.vanished_connections.set(snapshot.vanished_connections)
         metrics.snapshot_age.set(readiness.age_seconds())
         metrics.loop_lag.set(loop_lag.take_worst_seconds())
         stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}

@@ -24,6 +24,7 @@ class Metrics:
     connections: Gauge
     ended_approvals: Gauge
     refused_rows: Gauge
+    vanished_connections: Gauge
     unusable_secrets: Gauge
     snapshot_age: Gauge
     problem: Gauge
@@ -69,6 +70,11 @@ class Metrics:
                 "facade_refused_rows",
                 "Rows of the database that are not believed now",
                 ["reason"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_vanished_connections",
+                "Approved connections whose row is gone without a statement: they serve nobody",
                 registry=registry,
             ),
             Gauge(

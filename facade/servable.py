@@ -19,6 +19,7 @@ from facade.statements.refused_rows import WhyRefused
 from facade.statements.snapshot import Snapshot
 from shared.sealed_secret import SUITE_NAME
 
+_VANISHED: Final = "vanished"
 MAX_NAMED_KEYS: Final = 3  # in words; more of them are counted
 
 _WORDS: Final[Mapping[WhyRefused, str]] = {
@@ -91,7 +92,7 @@ class Servable:
         return census.serving > census.unusable or (census.serving > 0 and self.stores_some())
 
     def _statements(self, census: Census, stops: Stops) -> Iterator[Problem]:
-        rows = self._snapshot.refused_rows
+        rows, vanished = self._snapshot.refused_rows, self._snapshot.vanished_connections
         connections, devices = +rows.of_connections, +rows.of_devices
         said = []
         if connections:
@@ -104,11 +105,16 @@ class Servable:
                 f"{devices.total()} rows of revoked devices are not believed"
                 f" ({_why_refused(devices)})"
             )
+        if vanished:
+            said.append(
+                f"{vanished} approved connections are in the database no more, and count as revoked"
+                " (does FACADE_DATABASE_URL name another database, or was it restored?)"
+            )
         if said:
-            kinds = sorted({*connections, *devices})
+            kinds = sorted({*connections, *devices, *([_VANISHED] if vanished else [])})
             yield Problem(
                 Part.STATEMENTS,
-                stops if rows.would_serve else Stops.SOME,
+                stops if rows.would_serve or vanished else Stops.SOME,
                 "; ".join(said),
                 kind=",".join(kinds),
             )

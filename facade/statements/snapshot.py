@@ -123,6 +123,8 @@ class Snapshot:
     _revoked: set[str] = field(factory=set, init=False)
     census: ConnectionCensus = field(factory=ConnectionCensus, init=False)  # of the connections
     refused_rows: RefusedRows = field(factory=RefusedRows, init=False)  # as they were read last
+    _vanished: set[str] = field(factory=set, init=False)  # approved connections without a row
+    _unsought: set[str] = field(factory=set, init=False)  # restored as withdrawn, and not read yet
 
     def connections_of(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
         """Return all approved connections of a host, longest prefix first."""
@@ -152,6 +154,11 @@ class Snapshot:
             )
         )
 
+    @property
+    def vanished_connections(self) -> int:
+        """How many approved connections are in the database no more, without a statement."""
+        return len(self._vanished)
+
     def differs(self, subject: str, signature: bytes) -> bool:
         """Tell whether a row with this signature is another one than the one that is served."""
         known = self._remembered.get(subject)
@@ -165,7 +172,7 @@ class Snapshot:
         return [*self._remembered, *(self.refused_rows.subjects() - self._remembered.keys())]
 
     def absent(self, subjects: Iterable[str], present: Container[str]) -> list[str]:
-        """Return those that are not among those present, and stand here or had a refused row."""
+        """Return those that are not among those present, and are thought to have a row."""
         return [subject for subject in subjects if subject not in present and self._stands(subject)]
 
     def remembered(self, subject: str) -> Remembered | None:
@@ -174,6 +181,7 @@ class Snapshot:
 
     def apply(self, candidate: VerifiedRow | RefusedRow) -> Change:
         """Take in one row of the database."""
+        self._note_present(candidate.row.subject)
         if isinstance(candidate, RefusedRow):
             return self._refuse(candidate.row, candidate.reason, candidate.why)
         row, statement = candidate.row, candidate.statement
@@ -210,11 +218,15 @@ class Snapshot:
             self.refused_rows.note(subject, candidate.row.stored, candidate.why)
         if withdrawn or not verified:
             self._withdraw(subject)
+            self._unsought.add(subject)
 
     def vanish(self, subject: str) -> Change:
         """Withdraw a subject whose row is gone: only a statement ends or changes anything."""
         known = self._remembered.get(subject)
         self.refused_rows.forget(subject)
+        self._unsought.discard(subject)
+        if known is not None and known.stored.type == ConnectionApproval.TYPE:
+            self._vanished.add(subject)
         if known is None or known.withdrawn:
             return Change(subject, Outcome.UNCHANGED)
         self._withdraw(subject)
@@ -222,8 +234,15 @@ class Snapshot:
         return Change(subject, Outcome.VANISHED, reason, generation=known.generation)
 
     def _stands(self, subject: str) -> bool:
+        if subject in self.refused_rows or subject in self._unsought:
+            return True
         known = self._remembered.get(subject)
-        return subject in self.refused_rows or (known is not None and not known.withdrawn)
+        return known is not None and not known.withdrawn
+
+    def _note_present(self, subject: str) -> None:
+        """Note that a subject has a row, whatever is in it."""
+        self._vanished.discard(subject)
+        self._unsought.discard(subject)
 
     def _refuse(self, row: StatementRow, reason: str, why: WhyRefused) -> Change:
         if not self.refused_rows.is_news(row.subject, row.stored, why):

@@ -5,6 +5,7 @@ Each scene is a facade that starts with something wrong, and a file that mends i
 
 import datetime as dt
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,11 @@ async def test_with_the_wrong_statement_key_it_is_not_ready_until_the_right_one_
     assert metric(facade, 'facade_refused_rows{reason="other_subject"}') == 1
     await until_told(facade, "statements", "all", "over", "some")
     await own_writer.sql("DELETE FROM statements WHERE subject = $1", own[1].subject)
-    await until_ready(facade)  # a row that is gone is none that is not believed
+    await until_ready(facade, "1 approved connections are in the database no more")
+    assert metric(facade, 'facade_refused_rows{reason="other_subject"}') == 0
+    assert metric(facade, "facade_vanished_connections") == 1
+    await own_writer.write(own[1])
+    await until_ready(facade)
     await until_told(facade, "statements", "all", "over", "some", "over")
 
 
@@ -147,6 +152,28 @@ async def test_new_statement_keys_are_used_at_once_whenever_the_next_poll_comes(
     await swap(facade, {STATEMENT_KEY: keys})
     await until_ready(facade)
     await until_accepted(facade, revocation)
+
+
+async def test_a_database_that_has_lost_everything_is_told_from_an_empty_one(
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    new_database: Callable[[], FacadeDatabase],
+    start_facade: StartFacade,
+) -> None:
+    """Over a restart too, if the facade is given another database by mistake."""
+    facade = start_facade(own_writer, own_database.facade_url)
+    approval = own_writer.approval("one.example")
+    await write_and_wait(facade, own_writer, approval)
+    facade.stop()
+    facade.environment["FACADE_DATABASE_URL"] = new_database().facade_url
+    for _ in range(2):
+        facade.restart(wait=False)
+        await until_not_ready(facade, "1 approved connections", "FACADE_DATABASE_URL")
+        await eventually(lambda: problems(facade) == {"statements"})
+        facade.stop()
+    facade.environment["FACADE_DATABASE_URL"] = own_database.facade_url
+    facade.restart(wait=False)
+    await until_ready(facade)
 
 
 async def test_an_empty_database_is_no_problem(facade: Facade) -> None:

@@ -100,6 +100,19 @@ def test_rows_that_would_serve_nothing_stop_nothing_else(scene: Scene) -> None:
     assert scene.stops() == {Part.STATEMENTS: Stops.SOME}
 
 
+def test_approvals_whose_rows_are_gone_are_not_nothing(scene: Scene) -> None:
+    """What was revoked by a statement, or never approved, may be gone."""
+    gone = scene.approve()
+    scene.say(scene.writer.revocation(gone.connection_id))
+    scene.snapshot.vanish(gone.subject)
+    assert scene.stops() == {}
+    lost = scene.approve()
+    scene.snapshot.vanish(lost.subject)
+    assert scene.stops() == {Part.STATEMENTS: Stops.ALL}
+    scene.approve()
+    assert scene.stops() == {Part.STATEMENTS: Stops.SOME}
+
+
 def test_a_key_that_is_missing_stops_what_needs_it(scene: Scene) -> None:
     """Anonymous connections and roles need none."""
     scene.approve(**WITH_SECRET)

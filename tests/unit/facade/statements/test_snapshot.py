@@ -106,6 +106,8 @@ class Model:
     genuine: dict[StatementRow, tuple[int, bool]]
     known: dict[str, Known]
     refused: set[str] = field(factory=set)  # subjects whose row is not believed, as it was read
+    unsought: set[str] = field(factory=set)  # withdrawn before a restart, and not read since
+    vanished: set[str] = field(factory=set)  # approvals whose row is gone
 
     def read(self, subject: str, row: StatementRow | None) -> bool:
         """Take in what the database has of a subject; tell whether it was news to be believed."""
@@ -114,6 +116,10 @@ class Model:
         contradicts = known is not None and generation == known.generation and row != known.row
         older = known is not None and generation < known.generation
         self.refused.discard(subject)
+        self.unsought.discard(subject)
+        self.vanished.discard(subject)
+        if row is None and known is not None and known.grants and subject in SUBJECTS[:2]:
+            self.vanished.add(subject)
         if row is not None and (generation == 0 or contradicts or older):
             self.refused.add(subject)
         if generation == 0 or contradicts or older:
@@ -238,7 +244,8 @@ class SnapshotMachine(RuleBasedStateMachine):
         for subject in everything:
             assert self.snapshot.differs(subject, b"another signature")
         standing = signatures.keys() - self.database.keys()
-        expected = standing | (self.model.refused - self.database.keys())
+        waiting = self.model.refused | self.model.unsought
+        expected = standing | (waiting - self.database.keys())
         absent = self.snapshot.absent(self.snapshot.subjects(), self.database)
         assert set(absent) == expected
         changes = {subject: self.snapshot.vanish(subject) for subject in absent}
@@ -259,6 +266,10 @@ class SnapshotMachine(RuleBasedStateMachine):
         """Have the facade forget everything but its state folder."""
         self.snapshot = Snapshot()
         self.model.refused.clear()  # until the database is read again
+        self.model.vanished.clear()
+        self.model.unsought = {
+            subject for subject, remembered in self.on_disk.items() if remembered.withdrawn
+        }
         for subject, remembered in self.on_disk.items():
             candidate = verify_row(StatementRow(subject, remembered.stored), PUBLIC_KEYS)
             assert isinstance(candidate, VerifiedRow)
@@ -281,6 +292,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         assert rows.of_connections.total() == len(of_connections)
         assert rows.of_devices.total() == len(self.model.refused - of_connections)
         assert 0 <= rows.would_serve <= len(of_connections)
+        assert self.snapshot.vanished_connections == len(self.model.vanished)
         by_host = [each for host in HOSTS for each in self.snapshot.connections_of(host)]
         assert sorted(f"connection/{each.id}" for each in by_host) == sorted(serving)
         for host in HOSTS:
