@@ -26,10 +26,12 @@ from shared.upstream.answer import (
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import BearerChallenge, Challenge, preferred
 from shared.upstream.errors import (
+    ChallengeError,
     CredentialRefusedError,
     GoneError,
     NotFoundError,
     PolicyDeniedError,
+    RealmNotAllowedError,
     UnexpectedAnswerError,
 )
 from shared.upstream.hosts import upstream_repository
@@ -43,6 +45,7 @@ from shared.upstream.transport import (
     Timeouts,
     UpstreamTransport,
     close_response,
+    leave_connection,
     read_bounded,
     read_rest,
 )
@@ -184,6 +187,7 @@ class RegistryClient:
     ) -> _Hop:
         """Return an answer of success; log in once if the registry asks for it."""
         hop = await self._follow(method, url, headers, await login.authorization())
+        self._leave_a_bad_node(hop)
         try:
             probes = method == "HEAD" and kind is Kind.BLOB
             if not (probes and _is_doubtful(hop, login)) and await _may_log_in(hop, login):
@@ -201,6 +205,15 @@ class RegistryClient:
             close_response(hop.response)
             raise
         return hop
+
+    def _leave_a_bad_node(self, hop: _Hop) -> None:
+        """Keep no connection to a node whose login leads nowhere.
+
+        The next request makes another, which a load balancer may give to another node.
+        """
+        is_refusal = hop.is_registry and hop.response.status == HTTPStatus.UNAUTHORIZED
+        if is_refusal and not _leads_somewhere(hop.response, self._transport.target):
+            leave_connection(hop.response)
 
     async def _follow(
         self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
@@ -247,6 +260,17 @@ def _accept(kind: Kind) -> str:
 async def _may_log_in(hop: _Hop, login: Login) -> bool:
     """Tell whether this is the registry's first refusal, and one that a login may mend."""
     return not login.has_answered and hop.is_registry and await asks_for_login(hop.response)
+
+
+def _leads_somewhere(response: aiohttp.ClientResponse, target: UpstreamTarget) -> bool:
+    """Tell whether a 401 asks for a login that may be answered; HEAD may leave that out."""
+    try:
+        challenge = preferred(challenges_of(response))
+        if isinstance(challenge, BearerChallenge):
+            target.require_realm(challenge.realm)
+    except (ChallengeError, RealmNotAllowedError):
+        return False
+    return challenge is not None or response.method == "HEAD"
 
 
 def _is_doubtful(hop: _Hop, login: Login) -> bool:

@@ -67,6 +67,18 @@ class _CleanConnectionRequest(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
+class _CarriedResponse(aiohttp.ClientResponse):
+    """An answer that knows its connection, also when that is kept for other requests already."""
+
+    carrier: aiohttp.client_proto.ResponseHandler | None = None
+
+    @override
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Read the headers."""
+        self.carrier = connection.protocol
+        return await super().start(connection)
+
+
 class UpstreamTransport:
     """Sends single requests of one connection, to the registry and to where it points."""
 
@@ -109,6 +121,7 @@ class UpstreamTransport:
             ),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             request_class=_CleanConnectionRequest,
+            response_class=_CarriedResponse,
             auto_decompress=False,
             trust_env=False,
             requote_redirect_url=False,
@@ -193,6 +206,15 @@ def _sent(headers: Mapping[str, str], authorization: Secret | None) -> dict[str,
     if authorization is None:
         return dict(headers)
     return {**headers, "Authorization": authorization.reveal_text()}
+
+
+def leave_connection(response: aiohttp.ClientResponse) -> None:
+    """Have nobody else send a request over an answer's connection; whoever does now, may.
+
+    A load balancer of connections gives the next one to another node, perhaps.
+    """
+    if isinstance(response, _CarriedResponse) and response.carrier is not None:
+        response.carrier.force_close()
 
 
 def close_response(response: aiohttp.ClientResponse) -> None:

@@ -54,12 +54,15 @@ QUICK = Timeouts(connect_seconds=20, first_byte_seconds=1, stall_seconds=1)
 class ManyNodes(RegistrySimulator):
     """A load balancer: while `bad_answers` are left, a bad node gives them, as 401.
 
-    While `drops` are left, another closes the connection without an answer.
+    While `drops` are left, another closes the connection without an answer. `is_sticky`: a
+    connection is always of one node, and the first that is made is of the bad one.
     """
 
     def __init__(self, login: BearerLogin) -> None:
         super().__init__(login=login)
         self.bad_answers = self.drops = 0
+        self.is_sticky = False
+        self._first: Wire | None = None
         self.bad_challenges: tuple[str, ...] = ()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -72,8 +75,9 @@ class ManyNodes(RegistrySimulator):
                 self.drops -= 1
                 wire.close()
                 return
-            if self.bad_answers:
-                self.bad_answers -= 1
+            self._first = self._first or wire
+            if (self.is_sticky and wire is self._first) or self.bad_answers:
+                self.bad_answers = max(0, self.bad_answers - 1)
                 headers = [("WWW-Authenticate", value) for value in self.bad_challenges]
                 await self.answer(request, wire, 401, b"upstream text", *headers)
                 return

@@ -276,6 +276,16 @@ async def test_a_node_that_stays_bad_is_asked_once_in_a_while(world: LoginWorld,
     assert world.exchanges("/v2/") <= 1
 
 
+@pytest.mark.parametrize("bad", ["another host", "http", "malformed", "unknown", "nothing"])
+async def test_a_bad_node_is_left_for_another(world: LoginWorld, bad: str) -> None:
+    """A load balancer of connections gives every request of a kept one to the same node."""
+    world.registry.bad_challenges = BAD_ANSWERS[bad](world)
+    world.registry.is_sticky = True
+    assert await world.pull() == 502
+    world.clock.advance(NONSENSE_SECONDS)
+    assert await world.pull() == 200
+
+
 async def test_a_second_realm_that_refuses_the_anonymous_is_not_kept(
     anonymous: LoginWorld,
 ) -> None:
