@@ -12,16 +12,31 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from control_plane.api_trouble import not_the_api, why_no_answer
 from control_plane.config import PREFIX, ClientSettings
 from control_plane.errors import ControlPlaneError
 from shared.environment import ConfigurationError
-from shared.secret import Secret
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
 PAGE_ITEMS: Final = "200"  # what the API gives at once, at most
 
 Json = dict[str, Any]
+
+# What a shell says a field with, where that is not the field's own name.
+_OPTIONS: Final = {
+    "host": "HOST",
+    "repository_prefix": "--prefix",
+    "username": "--username",
+    "token": "--token-stdin",
+    "service_account_key": "--service-account-key-file",
+    "repositories": "--repository",
+    "fleets": "--fleet",
+    "allowed_networks": "--allow-network",
+    "auth_realms": "--auth-realm",
+    "expires_at": "--expires-at, --expires, --keep-expiry or --no-expiry",
+    "device": "DEVICE",
+}
 
 
 class ApiRefusedError(ControlPlaneError):
@@ -35,11 +50,12 @@ class ApiUnreachableError(ControlPlaneError):
 class ApiClient:
     """Calls the API as one operator."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: Secret) -> None:
-        """Hold the session, the API's address and the token."""
+    def __init__(self, session: aiohttp.ClientSession, configured: ClientSettings) -> None:
+        """Hold the session, and where the API is."""
         self._session = session
-        self._url = url.rstrip("/")
-        self._token = token
+        self._url = configured.url.rstrip("/")
+        self._token = configured.token
+        self._ca_file = configured.ca_file
 
     @classmethod
     @asynccontextmanager
@@ -51,7 +67,7 @@ class ApiClient:
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as session:
-            yield cls(session, configured.url, configured.token)
+            yield cls(session, configured)
 
     async def call(
         self,
@@ -77,10 +93,26 @@ class ApiClient:
                 headers=headers,
                 allow_redirects=False,  # the token is for this address alone
             ) as response:
-                return _answer(response.status, await _body(response))
+                body_of_answer = await _body(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            message = f"no answer from the control plane ({type(error).__name__})"
+            message = why_no_answer(error, self._url, self._ca_file)
             raise ApiUnreachableError(message) from None
+        return self._answer(response, body_of_answer)
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Json:
+        if response.status == HTTPStatus.NO_CONTENT:
+            return {}
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        is_problem = response.status >= HTTPStatus.MULTIPLE_CHOICES
+        if not isinstance(answer, dict) or (is_problem and "status" not in answer):
+            raise ApiUnreachableError(not_the_api(response.status, self._url))
+        if is_problem:
+            request_id = response.headers.get("X-Request-Id", "")
+            raise ApiRefusedError(_words(response.status, {"request_id": request_id} | answer))
+        return answer
 
     async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:
         """Return a list's items, of all its pages; raise as `call` does."""
@@ -88,8 +120,10 @@ class ApiClient:
         asked = {"limit": PAGE_ITEMS, **(query or {})}
         while True:
             page = await self.call("GET", *path, query=asked)
+            if not isinstance(page.get("items"), list):
+                raise ApiUnreachableError(not_the_api(HTTPStatus.OK, self._url))
             items += page["items"]
-            if page["next_cursor"] is None:
+            if page.get("next_cursor") is None:
                 return items
             asked["cursor"] = page["next_cursor"]
 
@@ -105,32 +139,21 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _answer(status: int, body: bytes) -> Json:
-    if status == HTTPStatus.NO_CONTENT:
-        return {}
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        answer = None
-    if not isinstance(answer, dict):
-        message = f"the answer ({status}) is not the control plane's"
-        raise ApiUnreachableError(message)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise ApiRefusedError(_words(status, answer))
-    return answer
-
-
 def _words(status: int, problem: Json) -> str:
     lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
     for error in problem.get("errors", []):
         where = error.get("pointer") or error.get("parameter") or "the whole"
-        lines.append(f"  {where}: {error.get('detail', '')}")
+        option = _OPTIONS.get(where.strip("/").partition("/")[0])
+        named = f"{option} ({where})" if option else where
+        lines.append(f"  {named}: {error.get('detail', '')}")
     conflict = problem.get("conflict")
     if isinstance(conflict, dict):
         lines.append(f"  in the way: {_conflict_words(conflict)}")
     check = problem.get("check")
     if isinstance(check, dict) and check.get("realm"):
         lines.append(f"  the registry's realm: {check['realm']}")
+    if problem.get("request_id"):
+        lines.append(f"  request id: {problem['request_id']}")
     return "\n".join(lines)
 
 

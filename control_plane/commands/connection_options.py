@@ -4,6 +4,7 @@ A secret comes from a prompt, standard input or a file, never from an argument: 
 by every process of the machine, and stay in a shell's history.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, Final, TypeVar
@@ -247,7 +248,20 @@ def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Jso
         return {"service_account_key": _key(key_file)}
     if from_stdin:
         return {"token": _token()}
-    return {"token": click.prompt("Token", hide_input=True, err=True)} if asks else {}
+    if not asks:
+        return {}
+    if not _can_ask():
+        raise click.UsageError("without a terminal nobody is asked for the token: --token-stdin")
+    return {"token": click.prompt("Token", hide_input=True, err=True)}
+
+
+def _can_ask() -> bool:
+    """Tell whether there is a terminal to type a password at, be standard input a pipe."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _token() -> str:

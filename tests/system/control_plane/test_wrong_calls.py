@@ -41,10 +41,10 @@ async def test_everything_wrong_with_a_call_is_said(arguments: str, words: list[
 
 async def test_everything_wrong_with_a_host_is_said(plane: ControlPlane) -> None:
     """As the API says it, a line for each."""
-    refused = await shell(
-        plane, "connections", "add", "http://foo_bar:99999/x?y", "--prefix", "/", "--no-check"
-    )
-    assert refused.status == 1
-    assert len([line for line in refused.words.splitlines() if "/host" in line]) == 5
-    for word in ("plain_http", "query", "1 to 65535", "'-'", "path", "/repository_prefix"):
-        assert word in refused.words
+    add = ("connections", "add", "http://foo_bar:99999/x?y", "--prefix", "/", "--no-check")
+    for login, status in (("--anonymous", 1), ("--plain-http", 2)):  # none, which is wrong as well
+        refused = await shell(plane, *add, login)
+        assert refused.status == status
+        assert len([line for line in refused.words.splitlines() if "/host" in line]) == 5
+        for word in ("plain_http", "query", "1 to 65535", "'-'", "path", "/repository_prefix"):
+            assert word in refused.words

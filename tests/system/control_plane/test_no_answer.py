@@ -1,0 +1,156 @@
+"""A shell that gets no answer says from where, why, and what mends it; a refusal has its id."""
+
+import asyncio
+import datetime as dt
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
+from deploy.dev.processes import free_port
+from deploy.dev.product import PROGRAMS, whole_environment
+from tests.support.control_plane import ControlPlane
+from tests.support.shell import Ran, ran, shell
+from tests.support.simulators.admin_api import TOKEN
+
+Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(answer: Stream, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Yield the port of a server that does this with each connection."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def saying(content: bytes) -> Stream:
+    """Return what sends this and closes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(content)
+        writer.close()
+
+    return answer
+
+
+async def listed(url: str, **settings: str) -> Ran:
+    """Return what a list says of this URL; it fails, with one line, and names no class."""
+    environment = {"CONTROL_PLANE_URL": url, "CONTROL_PLANE_TOKEN": TOKEN, **settings}
+    finished = await ran(environment, "connections", "list")
+    assert (finished.status, finished.output, len(finished.words.splitlines())) == (1, "", 1)
+    assert url in finished.words
+    for name in ("Error", "Client", "Exception", "Traceback", TOKEN):
+        assert name not in finished.words
+    return finished
+
+
+@pytest.mark.parametrize(
+    "name, days, ca, words",
+    [
+        ("localhost", 1, "", "CONTROL_PLANE_CA_FILE names the PEM file of the CA"),
+        ("localhost", 1, "other", "no CA in the file that CONTROL_PLANE_CA_FILE names"),
+        ("other.example", 1, "own", "of another host than CONTROL_PLANE_URL names"),
+        ("localhost", -1, "own", "has expired"),
+    ],
+)
+async def test_a_certificate_that_is_not_trusted(
+    tmp_path: Path, name: str, days: int, ca: str, words: str
+) -> None:
+    """Which setting mends it, where one does."""
+    authorities = {"own": CertificateAuthority.create(), "other": CertificateAuthority.create()}
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    since = until - dt.timedelta(days=9)
+    issued = authorities["own"].issue(
+        dns=[name], usages=(SERVER_AUTH,), not_before=since, not_after=until
+    )
+    files = issued.write(tmp_path, "server")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+    settings = {}
+    if ca:
+        (tmp_path / "ca.pem").write_bytes(authorities[ca].pem)
+        settings = {"CONTROL_PLANE_CA_FILE": str(tmp_path / "ca.pem")}
+    async with listening(saying(b""), tls) as port:
+        assert words in (await listed(f"https://localhost:{port}", **settings)).words
+
+
+async def test_what_is_no_control_plane_is_said() -> None:
+    """Nothing there, no TLS, TLS, no HTTP, a cut answer, another service, no such name."""
+    assert "does it run there?" in (await listed(f"http://127.0.0.1:{free_port()}")).words
+    assert "does not resolve" in (await listed("http://no-such-host.invalid:8080")).words
+    html = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"
+    for content, words in (
+        (html, "is not the control plane: is CONTROL_PLANE_URL right?"),
+        (html.replace(b"<html>", b'{"a":1'), "is not the control plane"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}', "is not the control plane"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "(302) is not"),
+        (html.replace(b"6", b"9"), "ended early"),
+        (b"SSH-2.0-OpenSSH\r\n", "speaks no HTTP"),
+        (b"", "the connection was closed; if it speaks TLS, CONTROL_PLANE_URL begins with https"),
+    ):
+        async with listening(saying(content)) as port:
+            assert words in (await listed(f"http://127.0.0.1:{port}")).words, content
+    async with listening(saying(html)) as port:
+        finished = await listed(f"https://127.0.0.1:{port}")
+    assert "it speaks no TLS; does CONTROL_PLANE_URL begin with http://" in finished.words
+
+
+async def test_every_refusal_has_its_request_id(plane: ControlPlane, host: str) -> None:
+    """By which the log is searched; and the option that a wrong field was said with."""
+    add = ("connections", "add", host, "--anonymous", "--no-check")
+    for operator, arguments in (
+        ("alice", (*add, "--prefix", "/")),
+        ("alice", ("connections", "show", "00000000-0000-4000-8000-000000000000")),
+        ("eve", ("connections", "revoke", "00000000-0000-4000-8000-000000000000")),
+        ("eve", add),
+    ):
+        refused = await shell(plane, *arguments, operator=operator)
+        assert refused.status == 1
+        (line,) = (line for line in refused.words.splitlines() if "request id: " in line)
+        assert line.rpartition(" ")[2] in {each.get("request_id") for each in plane.log_lines}
+        assert ("--prefix (/repository_prefix)" in refused.words) == ("--prefix" in arguments)
+    settings = plane.shell_settings("alice") | {"CONTROL_PLANE_TOKEN": TOKEN}
+    unknown = await ran(settings, "connections", "list")
+    assert (unknown.status, "401" in unknown.words) == (1, True)
+    assert "request id: " in unknown.words
+
+
+def test_without_a_terminal_nobody_is_asked_for_a_token(plane: ControlPlane, host: str) -> None:
+    """Python's own way would warn, and then show what is typed."""
+    finished = subprocess.run(
+        [PROGRAMS / "control-plane", "connections", "add", host, "--username", "robot"],
+        env=whole_environment(plane.shell_settings("alice")),
+        input="canary-token\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # a terminal of whoever runs the tests is none of its
+    )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "--token-stdin" in finished.stderr
+    assert "Warning" not in finished.stderr
+
+
+async def test_a_page_of_another_service_is_no_list() -> None:
+    """JSON of any other shape is no reason for a traceback."""
+    port = free_port()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"items": None})
+
+    app = web.Application()
+    app.router.add_get("/v1/connections", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        await listed(f"http://127.0.0.1:{port}")
+    finally:
+        await runner.cleanup()
