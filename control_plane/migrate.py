@@ -4,12 +4,16 @@ Everything after the roles happens in one transaction under one advisory lock, s
 migration at the same time waits, finds nothing to do, and states the grants once more.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as AlchemyConnection
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -18,28 +22,59 @@ from control_plane.migrations.sql_file import FOLDER, run_sql_file
 from shared.postgres.connect import DatabaseAwayError, connect
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
+from shared.safe_message import SafeMessage
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
+_INSUFFICIENT_PRIVILEGE: Final = asyncpg.InsufficientPrivilegeError.sqlstate
+
+_MAKING_ROLES: Final = (
+    "the login may not make the two group roles; an administrator grants it"
+    " `ALTER ROLE name CREATEROLE`, or makes them once:"
+    " `CREATE ROLE registry_control_plane NOLOGIN; CREATE ROLE registry_facade NOLOGIN`"
+)
+_CHANGING_THE_SCHEMA: Final = (
+    "the login may not change the schema `public` or what is in it; an administrator makes it the"
+    " owner of the database, `ALTER DATABASE name OWNER TO login`, and of the tables that are there"
+)
+
+
+class MissingRightError(SafeMessage, Exception):
+    """The login may not do what a migration needs; the message says what to grant."""
 
 
 async def migrate(owner: ConnectionParameters) -> list[str]:
     """Migrate as the schema's owner; return the rights of the facade's role that remain.
 
-    Raises `DatabaseUnavailableError` where there is no connection to be had, and
-    `asyncpg.PostgresError` where the owner may not do what a migration needs.
+    Raises `DatabaseUnavailableError` if there is no connection to be had, `MissingRightError` if
+    the login may not do what a migration needs, and otherwise what the drivers raise.
     """
-    await _make_roles(owner)
+    with _needing(_MAKING_ROLES):
+        await _make_roles(owner)
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: _connect(owner),
         poolclass=NullPool,
     )
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(_migrate)
+        with _needing(_CHANGING_THE_SCHEMA):
+            async with engine.begin() as connection:
+                return await connection.run_sync(_migrate)
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _needing(right: str) -> Iterator[None]:
+    """Say which right is missing if the server says that one is; its own text quotes names."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError:
+        raise MissingRightError(right) from None
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise MissingRightError(right) from None
 
 
 async def _make_roles(owner: ConnectionParameters) -> None:

@@ -8,6 +8,7 @@ from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.config import MigrateSettings
 from control_plane.environment import settings
+from control_plane.migrate import MissingRightError
 from control_plane.migrate import migrate as migrate_database
 from control_plane.migrations.newest import newest_revision
 
@@ -24,11 +25,14 @@ _ALWAYS = (
 async def migrate() -> None:
     """Bring the database to the current schema, and state the group roles' grants.
 
-    Safe twice, and from two places at once.
+    Safe twice, and from two places at once. The login owns the database. It needs CREATEROLE,
+    unless an administrator has made registry_control_plane and registry_facade.
     """
     owner_url = settings(MigrateSettings).owner_url
     try:
         remaining = await migrate_database(owner_url)
+    except MissingRightError as error:
+        fail(f"the migration changed nothing: {error}")
     except (asyncpg.PostgresError, SQLAlchemyError) as error:
         # the driver's text may quote the URL or a value; its code says enough
         code = getattr(getattr(error, "orig", error), "sqlstate", None)
