@@ -18,6 +18,7 @@ from shared.environment import ConfigurationError, load
 from shared.identity_form import IdentityKind
 from shared.keys import private_pem, public_pem
 from shared.postgres.database_url import read_database_url
+from shared.upstream.no_proxy import NoProxy
 from shared.upstream.transport import Timeouts
 from tests.support.facade_environment import REQUIRED, good_environment
 from tests.support.facade_process import FacadeFiles
@@ -218,6 +219,18 @@ def test_a_parameter_that_cannot_be_honoured_is_named(
     url = f"postgresql://u@h/d?{parameter.replace('{canary}', 'file')}&application_name={CANARY}"
     said = problems_of({**good, "FACADE_DATABASE_URL": url})["FACADE_DATABASE_URL"]
     assert said.startswith(problem)
+
+
+def test_what_is_reached_directly_belongs_to_the_proxy(good: Mapping[str, str]) -> None:
+    """Without a proxy it is true anyway, and no error: a template may always say it."""
+    listed = {**good, "FACADE_NO_PROXY": ".corp.example,10.0.0.0/8"}
+    assert load(FacadeSettings, PREFIX, listed).outbound_proxy is None
+    proxied = {**listed, "FACADE_HTTPS_PROXY": "http://proxy.example:3128"}
+    proxy = load(FacadeSettings, PREFIX, proxied).outbound_proxy
+    assert proxy is not None
+    assert proxy.no_proxy == NoProxy.parse(".corp.example,10.0.0.0/8")
+    wrong = {**proxied, "FACADE_NO_PROXY": f"ok.example,http://{CANARY}"}
+    assert problems_of(wrong)["FACADE_NO_PROXY"].startswith("entry 2 is none of the hosts")
 
 
 def encrypted_key(folder: Path) -> bytes:
