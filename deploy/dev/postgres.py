@@ -164,6 +164,7 @@ class Postgres:
         options = ["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"]
         child = Child.start(
             [
+                *_with_a_name(),
                 _program("initdb"),
                 *options,
                 f"--username={SUPERUSER}",
@@ -179,7 +180,8 @@ class Postgres:
         unfinished.rename(self._data)
 
     def _answers(self) -> bool:
-        command = [_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER]
+        command = [_program("pg_isready"), "-q", *where]
         return subprocess.run(command, check=False).returncode == 0
 
     def _signal_sessions(self, number: signal.Signals) -> None:
@@ -200,6 +202,20 @@ def _identity(folder: Path) -> Identity | None:
     nobody = pwd.getpwnam(UNPRIVILEGED)
     reachable = all(_open_to_all(place) for place in (folder.resolve(), _install()))
     return Identity(nobody.pw_uid, nobody.pw_gid, search=not reachable)
+
+
+def _with_a_name() -> list[str]:
+    """Return the prefix of a command that refuses to run as a user whom the machine does not know.
+
+    Containers are often run as such a user. In a user namespace he is `nobody`; what he makes is
+    his own all the same.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        nobody = pwd.getpwnam(UNPRIVILEGED)
+        return ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
+    return []
 
 
 def _open_to_all(folder: Path) -> bool:

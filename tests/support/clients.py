@@ -65,6 +65,11 @@ class ClientFolder:
             shutil.copy(device.files.key, certificates / "client.key")
             (path / "policy.json").write_bytes(orjson.dumps(ANY_IMAGE))
             (path / "registries.conf").write_text("")
+            # Else podman reads the machine's, which is root's alone: it takes itself for root.
+            signatures = path / ".config" / "containers" / "registries.d"
+            signatures.mkdir(parents=True)
+            lookaside = f"default-docker:\n  lookaside: file://{path}/signatures\n"
+            (signatures / "default.yaml").write_text(lookaside)
             # Locks in shared memory would outlive the test, and be another user's.
             (path / "containers.conf").write_text('[engine]\nlock_type = "file"\n')
             yield cls(path)
@@ -81,7 +86,7 @@ class ClientFolder:
         of the latter by the environment.
         """
         home = self.path / ".config" / "containers"
-        (home / "certs.d").mkdir(parents=True)
+        (home / "certs.d").mkdir()
         (home / "certs.d" / host).symlink_to(self.certificates)
         for file in (home / "registries.conf", self.path / "registries.conf"):
             file.write_text(registries)

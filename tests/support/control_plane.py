@@ -37,7 +37,7 @@ OPERATORS = {
 }
 LOGIN_ROLE = "admin_api"
 LOGIN_PASSWORD = "control plane's own password"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 Json = dict[str, Any]

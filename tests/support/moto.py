@@ -9,7 +9,7 @@ from attrs import frozen
 
 from deploy.dev.processes import Child, free_port
 
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 60.0
 
 
 @frozen

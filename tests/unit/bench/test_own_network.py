@@ -26,6 +26,7 @@ with socket.create_server(("127.0.0.1", 0)) as machines:
     where = "stayed" if reaches(before) else "left"
 print(where, network.congestion_control, network.problem, sep="\\n")
 """
+IS_ROOT = os.geteuid() == 0
 # A user who is nobody; he may read every folder that we may, for a checkout can lie anywhere.
 NOBODY = (
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
@@ -44,9 +45,10 @@ def enter(*prefix: str, asked: str | None = None) -> tuple[str, str, str]:
 
 
 def as_mounted(*mounts: str) -> tuple[str, ...]:
-    """Return a prefix that changes the mounts of a process."""
+    """Return a prefix that changes the mounts of a process; it is root, perhaps of a namespace."""
     script = "".join(f"mount {mount} && " for mount in mounts)
-    return ("unshare", "--mount", "/bin/sh", "-c", f'{script} exec "$@"', "sh")
+    root = [] if IS_ROOT else ["--map-root-user"]
+    return ("unshare", *root, "--mount", "/bin/sh", "-c", f'{script} exec "$@"', "sh")
 
 
 def allowed() -> list[str]:
@@ -58,7 +60,7 @@ def allowed() -> list[str]:
 
 
 @pytest.mark.parametrize("asked", [None, "cubic", "reno", "bbr", "no-such"])
-@pytest.mark.parametrize("user", [(), NOBODY] if os.geteuid() == 0 else [()])
+@pytest.mark.parametrize("user", [(), NOBODY] if IS_ROOT else [()])
 def test_every_kernel_gives_a_network_with_the_best_it_allows(
     user: tuple[str, ...], asked: str | None
 ) -> None:
@@ -87,7 +89,8 @@ def test_a_network_that_takes_no_congestion_control_keeps_what_it_began_with() -
 def test_a_user_who_cannot_be_mapped_stays_where_he_was() -> None:
     """The kernel has given him a namespace by then: he would have left, with no way back."""
     read_only = as_mounted("-o remount,bind,ro /proc")
-    where, congestion_control, problem = enter(*read_only, *NOBODY)
+    another_user = NOBODY if IS_ROOT else ("unshare", "--user")
+    where, congestion_control, problem = enter(*read_only, *another_user)
     assert (where, congestion_control) == ("stayed", in_use())
     assert problem.startswith(("the user cannot be mapped", "the kernel gives no network"))
 
