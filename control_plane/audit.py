@@ -7,6 +7,7 @@ import orjson
 from attrs import define, field, frozen
 
 from control_plane.acts import entry_hash, require_entry
+from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import Database, DatabaseConnection
 from control_plane.signer import Verifier
 from control_plane.statement_store import (
@@ -87,6 +88,10 @@ class ChainReport:
 
     _missing: int = 0
 
+    def fault(self, place: str, what: str) -> None:
+        """Note what is wrong at a place."""
+        self.faults.append(f"{place}: {what}")
+
     def compare(self, generations: dict[str, int | None]) -> None:
         """Look at the present statements: generation by subject, None for an unbelieved one."""
         for subject in sorted(generations.keys() | self._generations.keys()):
@@ -95,7 +100,7 @@ class ChainReport:
                 self.faults.append(f"{subject}: {_disagreement(generations, subject, audited)}")
 
     def _fault(self, sequence: int, what: str) -> None:
-        self.faults.append(f"entry {sequence}: {what}")
+        self.fault(f"entry {sequence}", what)
 
 
 def _disagreement(generations: dict[str, int | None], subject: str, audited: int | None) -> str:
@@ -115,20 +120,31 @@ def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> Aud
 
 
 async def read_page(
-    database: Database, verifier: Verifier, *, after: int, limit: int
-) -> list[AuditLine]:
-    """Return the entries after a place."""
+    database: Database,
+    verifier: Verifier,
+    wanted: AuditFilter = EVERY_ENTRY,
+    *,
+    after: int,
+    limit: int,
+) -> tuple[list[AuditLine], int | None]:
+    """Return what is wanted of the entries after a place, and the place to go on from, if any."""
     async with database.connection() as connection:
-        entries = await fetch_entries(connection, after=after, limit=limit)
-    return [read_line(sequence, stored, verifier) for sequence, stored in entries]
+        entries = await fetch_entries(connection, wanted, after=after, limit=limit + 1)
+    lines = [read_line(sequence, stored, verifier) for sequence, stored in entries[:limit]]
+    following = lines[-1].sequence if len(entries) > limit else None
+    return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
 
 
-async def walk(connection: DatabaseConnection, verifier: Verifier) -> AsyncIterator[AuditLine]:
-    """Yield every entry from the first."""
+async def walk(
+    connection: DatabaseConnection, verifier: Verifier, wanted: AuditFilter = EVERY_ENTRY
+) -> AsyncIterator[AuditLine]:
+    """Yield what is wanted of the entries, from the first."""
     after = 0
-    while entries := await fetch_entries(connection, after=after, limit=AUDIT_PAGE_ENTRIES):
+    while entries := await fetch_entries(connection, wanted, after=after, limit=AUDIT_PAGE_ENTRIES):
         for sequence, stored in entries:
-            yield read_line(sequence, stored, verifier)
+            line = read_line(sequence, stored, verifier)
+            if line.entry is None or wanted.fits(line.entry):
+                yield line
         after = entries[-1][0]
 
 

@@ -142,6 +142,36 @@ class AuditSettings:
 
 
 @frozen(kw_only=True)
+class AuditFileSettings:
+    """`control-plane audit verify FILE`: the statement key, and the database if it is named."""
+
+    database_url: DatabaseUrl | None = None
+    statement_public_key_file: ReadableFile | None = None
+    statement_private_key_file: ReadableFile | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.statement_public_key_file is None and self.statement_private_key_file is None:
+            yield "statement_public_key_file", "the statement key's public half"
+
+
+@frozen(kw_only=True)
+class AuditListSettings:
+    """`control-plane audit list`: the database if it is named, else the API."""
+
+    database_url: DatabaseUrl | None = None
+    token: Secret | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.database_url is None and self.token is None:
+            yield (
+                "token",
+                "an operator's token, or CONTROL_PLANE_DATABASE_URL and the statement key",
+            )
+
+
+@frozen(kw_only=True)
 class ClientSettings:
     """`control-plane connections`: the API from a shell."""
 
@@ -155,5 +185,7 @@ ALL_SETTINGS: Final = (
     MigrateSettings,
     OperatorsSettings,
     AuditSettings,
+    AuditFileSettings,
+    AuditListSettings,
     ClientSettings,
 )

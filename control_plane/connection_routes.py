@@ -1,8 +1,7 @@
 """The routes of connections: made, checked, listed, shown, approved, revoked."""
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
 
 from aiohttp import web
 from attrs import frozen
@@ -20,8 +19,7 @@ from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.permissions import Role
 from control_plane.query_reader import format_place
-
-MAX_TIME_CHARACTERS: Final = 40  # RFC 3339 with nanoseconds and an offset
+from control_plane.times import parse_time
 
 
 @frozen
@@ -106,22 +104,11 @@ class ConnectionRoutes:
         return json_response(view)
 
     def _parse_future(self, text: str) -> datetime:
-        try:
-            moment = datetime.fromisoformat(text[:MAX_TIME_CHARACTERS])
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None or "T" not in text:
-            message = "expected a time such as 2030-01-31T12:00:00Z (RFC 3339)"
-            raise ValueError(message)
-        try:
-            moment = moment.astimezone(UTC)
-        except OverflowError:
-            message = "expected a time of this era"
-            raise ValueError(message) from None
+        moment = parse_time(text)
         if moment <= self.clock():
             message = "expected a time to come"
             raise ValueError(message)
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+        return moment
 
 
 async def _request(call: Call) -> ConnectionRequest:

@@ -6,6 +6,7 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.audit import read_page
+from control_plane.audit_filter import read_audit_filter
 from control_plane.connection_routes import ConnectionRoutes
 from control_plane.database import Database
 from control_plane.device_revocation_routes import DeviceRevocationRoutes
@@ -56,15 +57,13 @@ class Api:
         """Show a page of the audit log."""
         query = call.query()
         after, limit = _read_sequence(query), query.limit()
+        wanted = read_audit_filter(query)
         query.finish()
-        lines = await read_page(self.database, self.verifier, after=after, limit=limit + 1)
-        page = lines[:limit]
-        return json_response(
-            {
-                "items": [line.view() for line in page],
-                "next_cursor": str(page[-1].sequence) if len(lines) > limit else None,
-            }
+        page, following = await read_page(
+            self.database, self.verifier, wanted, after=after, limit=limit
         )
+        next_cursor = str(following) if following is not None else None
+        return json_response({"items": [line.view() for line in page], "next_cursor": next_cursor})
 
     async def show_metrics(self, call: Call) -> web.Response:
         """Show what was counted."""

@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import DatabaseConnection
 from shared.statement import AuditEntry, Statement, StoredStatement
 
@@ -161,14 +162,26 @@ async def insert_entry(
 
 
 async def fetch_entries(
-    connection: DatabaseConnection, *, after: int, limit: int
+    connection: DatabaseConnection,
+    wanted: AuditFilter = EVERY_ENTRY,
+    *,
+    after: int,
+    limit: int,
 ) -> list[tuple[int, StoredStatement]]:
-    """Return entries by their place in the chain, from the one after `after`."""
+    """Return what is wanted of the entries, by their place in the chain, from the one after."""
     rows = await connection.fetch(
         "SELECT sequence, type, key_id, payload, signature FROM public.audit_entries"
-        " WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+        " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"
+        " AND starts_with(action, $4) AND starts_with(about, $5)"
+        " AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)"
+        " ORDER BY sequence LIMIT $2",
         after,
         limit,
+        wanted.actor,
+        wanted.action or "",
+        wanted.about or "",
+        wanted.since,
+        wanted.until,
     )
     return [(row["sequence"], _envelope(row)) for row in rows]
 

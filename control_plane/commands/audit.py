@@ -1,39 +1,102 @@
 """`control-plane audit`: the log, straight from the database and held against the key.
 
-Not through the API: whoever audits a control plane does not ask it for its word.
+Not through the API: an auditor should not have to trust the process that is audited. Only `list`
+asks the API, if no database is configured: for an operator who looks something up.
 """
 
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import IO, Final
 
 import click
 
-from control_plane.audit import MAX_REPORTED_FAULTS, verify_log, walk
+from control_plane.api_client import ApiClient, Json
+from control_plane.audit import MAX_REPORTED_FAULTS, ChainReport, verify_log, walk
+from control_plane.audit_export import verify_export, verify_export_against
+from control_plane.audit_filter import AuditFilter
+from control_plane.clock import now
+from control_plane.commands.columns import Column
+from control_plane.commands.connection_options import as_json
+from control_plane.commands.lifetime import LifetimeType
+from control_plane.commands.printing import print_json, print_list, wide
 from control_plane.commands.running import command, fail, load_key, say
 from control_plane.commands.usage import Group
-from control_plane.config import AuditSettings
+from control_plane.config import (
+    AuditFileSettings,
+    AuditListSettings,
+    AuditSettings,
+    ClientSettings,
+)
 from control_plane.database import Database
 from control_plane.environment import settings
 from control_plane.signer import Signer, Verifier
+from control_plane.times import parse_time
+from shared.canonical_json import format_time
+
+_NARROW: Final = (
+    Column("SEQ"),
+    Column("AT"),
+    Column("ACTOR", least=8),
+    Column("ACTION"),
+    Column("ABOUT", least=20),
+)
+_WIDE: Final = (*_NARROW, Column("DETAILS"))
+
+
+class MomentType(click.ParamType[datetime]):
+    """A time, or how long ago it was: `2030-01-31T12:00:00Z`, `7d`."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment."""
+        text = str(value)
+        if text[-1:] in "smhd":
+            ago: timedelta = LifetimeType().convert(text, param, ctx)
+            return now() - ago
+        try:
+            return parse_time(text)
+        except ValueError as error:
+            self.fail(f"{error}, or how long ago, such as 7d", param, ctx)
 
 
 @click.group(cls=Group)
 def audit() -> None:
-    """Verify and export the audit log, from the database and with the statement key."""
+    """Verify, export and list the audit log, from the database and with the statement key."""
 
 
 @audit.command()
+@click.argument("file", type=click.File("rb"), required=False)
 @command
-async def verify() -> None:
-    """Walk the chain and its signatures, and hold the present statements against it."""
-    async with _log() as (database, verifier):
-        report = await verify_log(database, verifier)
-    for fault in report.faults[:MAX_REPORTED_FAULTS]:
-        say(fault)
-    if report.faults:
-        fail(f"{report.entries} entries, {len(report.faults)} faults")
-    say(f"{report.entries} entries: signatures, chain and statements agree")
+async def verify(file: IO[bytes] | None) -> None:
+    """Walk the chain and its signatures, and hold the present statements against it.
+
+    Of a FILE that `audit export` wrote (- for standard input), this needs the statement key alone.
+    With CONTROL_PLANE_DATABASE_URL set, the present log must begin with all that is in the FILE:
+    so entries that were cut off or replaced since show.
+    """
+    if file is None:
+        async with _log() as (database, verifier):
+            report = await verify_log(database, verifier)
+        _tell(report, "signatures, chain and statements agree")
+        return
+    configured = settings(AuditFileSettings)
+    verifier = _verifier(configured)
+    agreement = "signatures and chain agree"
+    if configured.database_url is None:
+        report = verify_export(file, verifier)
+    else:
+        agreement += ", and the database has them all"
+        async with Database.open(configured.database_url) as database, database.connection() as log:
+            report = await verify_export_against(file, verifier, walk(log, verifier))
+    if not (report.entries or report.faults):
+        fail("the file is empty: it is no export of a log, which begins with its first act")
+    _tell(report, agreement)
 
 
 @audit.command()
@@ -50,9 +113,88 @@ async def export() -> None:
         fail(f"{unbelieved} entries are not believed; see `control-plane audit verify`")
 
 
+@audit.command("list")
+@click.option("--actor", help="Who did it: an operator, or shell:USER.")
+@click.option("--action", help="What was done, or how that begins: connection.approve, operator.")
+@click.option("--about", help="The subject, or how it begins: connection/ID, operator/NAME.")
+@click.option("--since", type=MomentType(), help="A time, or how long ago: 7d.")
+@click.option("--until", type=MomentType(), help="Before this time, or so long ago.")
+@click.option("--last", type=click.IntRange(min=1), help="Only so many, the newest.")
+@wide
+@as_json
+@command
+async def list_entries(
+    actor: str | None,
+    action: str | None,
+    about: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    last: int | None,
+    *,
+    wide: bool,
+    as_json: bool,
+) -> None:
+    """List who did what when; all of it, or what fits every option."""
+    wanted = AuditFilter(actor, action, about, since, until)
+    entries: deque[Json] = deque(maxlen=last)
+    async for entry in _entries(wanted):
+        entries.append(entry)
+    if as_json:
+        print_json(list(entries))
+        return
+    columns = _WIDE if wide else _NARROW
+    rows = [_cells(entry)[: len(columns)] for entry in entries]
+    print_list(columns, rows, nothing="There are no such entries.", wide=wide)
+    if doubted := [entry for entry in entries if entry["problem"]]:
+        fail(f"{len(doubted)} entries are not believed; see `control-plane audit verify`")
+
+
+async def _entries(wanted: AuditFilter) -> AsyncIterator[Json]:
+    """Yield the entries, from the database if it is configured, else through the API."""
+    if settings(AuditListSettings).database_url is not None:
+        async with _log() as (database, verifier), database.connection() as connection:
+            async for line in walk(connection, verifier, wanted):
+                yield line.view()
+        return
+    query = {
+        "actor": wanted.actor,
+        "action": wanted.action,
+        "about": wanted.about,
+        "since": wanted.since and format_time(wanted.since),
+        "until": wanted.until and format_time(wanted.until),
+    }
+    given = {name: value for name, value in query.items() if value}
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        for entry in await api.items("audit", query=given):
+            yield entry
+
+
+def _cells(entry: Json) -> list[object]:
+    if entry["problem"]:
+        return [entry["sequence"], None, None, None, entry["problem"], None]
+    details = " ".join(f"{name}={value}" for name, value in entry["details"].items())
+    second = f"{entry['at'][: len('2030-01-31T12:00:00')]}Z"
+    return [entry["sequence"], second, entry["actor"], entry["action"], entry["about"], details]
+
+
+def _tell(report: ChainReport, agreement: str) -> None:
+    """Say what a walk found; exit with 1 if anything is wrong."""
+    for fault in report.faults[:MAX_REPORTED_FAULTS]:
+        say(fault)
+    if report.faults:
+        fail(f"{report.entries} entries, {len(report.faults)} faults")
+    say(f"{report.entries} entries: {agreement}")
+
+
 @asynccontextmanager
 async def _log() -> AsyncIterator[tuple[Database, Verifier]]:
     configured = settings(AuditSettings)
+    verifier = _verifier(configured)
+    async with Database.open(configured.database_url) as database:
+        yield database, verifier
+
+
+def _verifier(configured: AuditSettings | AuditFileSettings) -> Verifier:
     files = (
         ("statement_public_key_file", configured.statement_public_key_file, Verifier.from_pem),
         (
@@ -61,8 +203,4 @@ async def _log() -> AsyncIterator[tuple[Database, Verifier]]:
             Signer.from_private_pem,
         ),
     )
-    verifier = Verifier.of_all(
-        *(load_key(field, path, load) for field, path, load in files if path)
-    )
-    async with Database.open(configured.database_url) as database:
-        yield database, verifier
+    return Verifier.of_all(*(load_key(field, path, load) for field, path, load in files if path))
