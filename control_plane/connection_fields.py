@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.canonical_json import Network
 from shared.connection import Provider
 from shared.ecr_host import is_external_id
 from shared.oci import RepositoryName
+from shared.pem import InvalidPemError, decoded, load_certificates
 from shared.registry_host import MAX_PORT, InvalidRegistryHostError, RegistryHost
 from shared.sealed_secret import MAX_SECRET_BYTES
 from shared.secret import Secret
 from shared.several_problems import require_none
 from shared.upstream.realm import MAX_REALM_CHARACTERS, InvalidRealmError, Realm
 
+_PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", re.ASCII)
+_NO_PRIVATE_KEY: Final = "this holds a private key; give the certificates alone"
 MAX_USERNAME_CHARACTERS: Final = 256
 MAX_FLEET_CHARACTERS: Final = 255
 MAX_DESCRIPTION_CHARACTERS: Final = 1000
@@ -133,16 +135,26 @@ def parse_ca_certificate(text: str) -> str:
     problems = []
     if len(text) > MAX_CA_CERTIFICATE_CHARACTERS:
         problems.append(f"expected at most {MAX_CA_CERTIFICATE_CHARACTERS} characters")
-    if "PRIVATE KEY" in text:
-        problems.append("this holds a private key; give the certificates alone")
+    if _PRIVATE_KEY.search(text):
+        problems.append(_NO_PRIVATE_KEY)
     require_none(problems)
+    return _certificates(text)
+
+
+def certificates_alone(file: bytes) -> str:
+    """Return the PEM of a file's certificates, without what people write between them."""
+    text = decoded(file)
+    if _PRIVATE_KEY.search(text):
+        raise ValueError(_NO_PRIVATE_KEY)
+    return _certificates(text)
+
+
+def _certificates(text: str) -> str:
     try:
-        certificates = x509.load_pem_x509_certificates(text.encode("ascii"))
-    except ValueError:
-        certificates = []
-    if not certificates:
-        message = "expected certificates in PEM"
-        raise ValueError(message)
+        certificates = load_certificates(text)
+    except InvalidPemError as error:
+        message = f"expected certificates in PEM: {error}"
+        raise ValueError(message) from None
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 

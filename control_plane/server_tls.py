@@ -8,11 +8,11 @@ from typing import Final, Self
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from control_plane.config import PREFIX
 from control_plane.troubles import Part, Trouble
+from shared.pem import InvalidPemError, load_certificates, private_key_block
 from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
 
@@ -69,10 +69,13 @@ def _trouble(words: str, kind: str, *, stops: bool) -> Trouble:
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm):  # the message may quote the file
+        return load_certificates(pem)
+    except InvalidPemError as error:
+        holds = what_it_holds(pem)
         belongs = "the server's certificate in PEM, with its chain behind it"
-        message = f"it holds {what_it_holds(pem)}; what belongs there: {belongs}"
+        message = f"it holds {holds}; what belongs there: {belongs}"
+        if "a certificate" in holds:  # which cannot be read
+            message = str(error)
         raise TlsFilesError(CERTIFICATE, message) from None
 
 
@@ -83,16 +86,16 @@ def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
     file = os.memfd_create("server-tls")
     try:
         with open(file, "wb", closefd=False) as writer:
-            writer.writelines([key, b"\n", *chain])
+            writer.writelines([private_key_block(key).pem, *chain])
         context.load_cert_chain(f"/proc/self/fd/{file}", password="")
-    except OSError as error:  # `SSLError` is one
+    except (OSError, InvalidPemError) as error:  # `SSLError` is an OSError
         raise _refused(key, error) from None
     finally:
         os.close(file)
     return context
 
 
-def _refused(key: bytes, error: OSError) -> TlsFilesError:
+def _refused(key: bytes, error: OSError | InvalidPemError) -> TlsFilesError:
     """Return why OpenSSL takes no such pair. Its reason is a constant, as EE_KEY_TOO_SMALL."""
     reason = getattr(error, "reason", None) or ""
     if reason.startswith(("EE_", "CA_")):

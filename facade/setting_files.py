@@ -3,21 +3,21 @@
 So a wrong one is named together with everything else that is wrong, and nothing of it is printed.
 """
 
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from facade.devices import own_certificate
 from facade.devices.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
 from facade.devices.revocation_list import RevocationList
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
+from shared.pem import load_certificates
 from shared.setting_types import Form, parse_readable_file
 
-MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle of some hundred CA certificates
+# A bundle of some hundred CA certificates, each with the 7 KiB of `openssl x509 -text` before it.
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 
 
 def _readable_by(
@@ -28,8 +28,7 @@ def _readable_by(
     def parse(text: str) -> Path:
         path = parse_readable_file(text)
         try:
-            with path.open("rb") as file:
-                load(file.read(max_bytes))
+            load(_content(path, max_bytes))
         except (OSError, TypeError, UnsupportedAlgorithm) as error:
             message = "cannot be loaded"
             raise ValueError(message) from error
@@ -40,16 +39,20 @@ def _readable_by(
 
 def belong_together(certificate: Path, key: Path) -> bool:
     """Tell whether a TLS server can use the certificate, its first one, with the private key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certificate, key, password="")
+        pair = _content(certificate, MAX_FILE_BYTES), _content(key, MAX_FILE_BYTES)
     except (OSError, ValueError):
         return False
-    return True
+    return own_certificate.belong_together(*pair)
 
 
-def _load_private_key(pem: bytes) -> object:
-    return load_pem_private_key(pem, password=None)
+def _content(path: Path, max_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        message = "too long"
+        raise ValueError(message)
+    return content
 
 
 RevocationListFile = Annotated[
@@ -76,14 +79,14 @@ StatementPublicKeyFile = Annotated[
 CertificateFile = Annotated[
     Path,
     Form(
-        _readable_by(x509.load_pem_x509_certificates),
+        _readable_by(load_certificates),
         "the path of a readable PEM file of certificates",
     ),
 ]
 PrivateKeyFile = Annotated[
     Path,
     Form(
-        _readable_by(_load_private_key),
+        _readable_by(own_certificate.load_private_key),
         "the path of a readable PEM file of a private key without a password",
     ),
 ]

@@ -5,7 +5,6 @@ halves of a pair have the same id. A PEM file may hold several keys while one is
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -21,14 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from shared.pem import InvalidPemError, PemBlock, pem_blocks
 from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
 
 KEY_ID_HEX_DIGITS: Final = 16
-
-_PEM_BLOCK: Final = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
-)
 
 # By the files' names as `control-plane keys` writes them.
 _WANTED: Final[dict[type, str]] = {
@@ -95,9 +91,9 @@ def _load_public(pem: bytes, kind: type[_Key]) -> list[_Key]:
 
 def _load_all(pem: bytes, kind: type[_Key], load: Callable[[bytes], object]) -> list[_Key]:
     keys = []
-    for block in _PEM_BLOCK.finditer(pem):
+    for block in _blocks(pem):
         try:
-            key = load(block[0])
+            key = load(block.pem)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None  # the library's message may quote the file
         if not isinstance(key, kind):
@@ -106,6 +102,13 @@ def _load_all(pem: bytes, kind: type[_Key], load: Callable[[bytes], object]) -> 
     if not keys:
         raise _wrong(pem, kind)
     return keys
+
+
+def _blocks(pem: bytes) -> list[PemBlock]:
+    try:
+        return pem_blocks(pem)
+    except InvalidPemError:  # which is said of the whole file
+        return []
 
 
 def _the_only(pem: bytes, keys: list[_Key]) -> _Key:

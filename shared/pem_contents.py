@@ -6,17 +6,17 @@ installation, a certificate and its key.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from shared.pem import InvalidPemError, pem_blocks
+
 MAX_NAMED_KINDS: Final = 3  # a bundle of everything is named by its beginning
 
-_BOUNDARY: Final = re.compile(rb"-----(?P<side>BEGIN|END) (?P<label>[A-Z0-9 ]{1,64})-----")
-_CUT_OFF: Final = re.compile(rb"-----BEGIN ")
 _OPENSSH_PUBLIC_KEY: Final = re.compile(rb"\s*(ssh-|ecdsa-sha2-|sk-)")
 _DER_SEQUENCE: Final = b"\x30"  # X.690: what every certificate and key begins with
 
@@ -44,22 +44,14 @@ _LABELS: Final = {
 
 def what_it_holds(content: bytes) -> str:
     """Return what a file holds, as `an Ed25519 public key`; completes the sentence "it holds"."""
-    blocks = list(_blocks(content))
-    kinds = dict.fromkeys(_of_block(label, pem) for label, pem in blocks)
+    try:
+        blocks = pem_blocks(content)
+    except InvalidPemError:
+        return "PEM that is cut off or damaged"
+    kinds = dict.fromkeys(_of_block(block.label, block.pem) for block in blocks)
     if len(blocks) > 1 and len(kinds) == 1:
         return f"{len(blocks)} times {next(iter(kinds))}"
     return _joined(kinds) if kinds else _without_blocks(content)
-
-
-def _blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the label and the bytes of each block, in time that grows with the length alone."""
-    begin: re.Match[bytes] | None = None
-    for boundary in _BOUNDARY.finditer(content):
-        if boundary["side"] == b"BEGIN":
-            begin = boundary
-        elif begin is not None and begin["label"] == boundary["label"]:
-            yield begin["label"].decode(), content[begin.start() : boundary.end()]
-            begin = None
 
 
 def _joined(kinds: Iterable[str]) -> str:
@@ -103,8 +95,6 @@ def _algorithm(key: object) -> str:
 def _without_blocks(content: bytes) -> str:
     if not content.strip():
         return "nothing: it is empty"
-    if _CUT_OFF.search(content):
-        return "PEM that is cut off or damaged"
     if _OPENSSH_PUBLIC_KEY.match(content):
         return "an OpenSSH public key"
     return "binary DER, not PEM" if content.startswith(_DER_SEQUENCE) else "no PEM"

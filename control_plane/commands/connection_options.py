@@ -16,10 +16,12 @@ from control_plane.api_client import Json
 from control_plane.commands.connection_login import require_login
 from control_plane.commands.running import fail
 from control_plane.commands.usage import require_no_contradiction
+from control_plane.connection_fields import certificates_alone
 from shared.connection import Provider
 from shared.sealed_secret import MAX_SECRET_BYTES
 
 MAX_KEY_FILE_BYTES: Final = 64 * 1024  # a key file is about 2.4 KiB
+MAX_CA_FILE_BYTES: Final = 1024 * 1024  # some twenty certificates, and what is written between
 STDIN: Final = "-"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -114,7 +116,9 @@ request_options: Final[_Decorator[Any]] = _all_of(
             for option, field, metavar, words, _, empty in _LISTS
         ),
         click.option("--plain-http", is_flag=True, help="The registry has no TLS."),
-        click.option("--ca-certificate", type=click.File("r"), help="PEM of the registry's CA."),
+        click.option(
+            "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
+        ),
     )
 )
 edit_options: Final[_Decorator[Any]] = _all_of(
@@ -141,7 +145,9 @@ edit_options: Final[_Decorator[Any]] = _all_of(
             )
         ),
         click.option("--plain-http/--no-plain-http", default=None, help="Without TLS, or with."),
-        click.option("--ca-certificate", type=click.File("r"), help="PEM of the registry's CA."),
+        click.option(
+            "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
+        ),
         click.option("--no-ca-certificate", is_flag=True, help="Only the system's authorities."),
         click.option("--description", help="For people; holds at once."),
     )
@@ -283,5 +289,14 @@ def _key(file: IO[bytes]) -> Json:
 
 
 def _read_certificate(body: Json) -> Json:
+    """Put the certificates of the file into the body; comments do not count towards its bound."""
     file = body.get("ca_certificate")
-    return body | {"ca_certificate": file.read()} if file is not None else body
+    if file is None:
+        return body
+    content = file.read(MAX_CA_FILE_BYTES + 1)
+    if len(content) > MAX_CA_FILE_BYTES:
+        fail(f"--ca-certificate: expected at most {MAX_CA_FILE_BYTES} bytes")
+    try:
+        return body | {"ca_certificate": certificates_alone(content)}
+    except ValueError as error:  # in our own words
+        fail(f"--ca-certificate: {error}")

@@ -14,6 +14,7 @@ from control_plane.api_client import Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import identity_of, place_of
 from shared.connection import Provider
+from shared.pem import InvalidPemError, load_certificates
 
 KEPT, GONE, NEW = "  ", "- ", "+ "
 _LABEL_WIDTH: Final = 20
@@ -146,8 +147,8 @@ def _certificates(pem: str | None) -> Values:
     if pem is None:
         return ["the system's authorities alone"]
     try:
-        return [_certificate(each) for each in x509.load_pem_x509_certificates(pem.encode())]
-    except ValueError:
+        return [_certificate(each) for each in load_certificates(pem)]
+    except InvalidPemError:
         return ["they cannot be read here"]
 
 

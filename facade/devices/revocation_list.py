@@ -4,13 +4,15 @@ Complete lists alone, one for each authority: a delta speaks of changes to a lis
 have, an indirect one of other authorities' certificates, one for some reasons leaves others out.
 """
 
-import re
 from datetime import datetime
 from typing import Final
 
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+
+from shared.pem import InvalidPemError, pem_blocks
+from shared.safe_message import SafeMessage
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # a million entries of 40 bytes, as PEM
 
@@ -23,10 +25,7 @@ MALFORMED: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-_PEM_BLOCK: Final = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----.*?-----END (?P=label)-----", re.DOTALL
-)
-_LABEL: Final = b"X509 CRL"
+_LABEL: Final = "X509 CRL"
 _UNDERSTOOD: Final = (
     x509.AuthorityKeyIdentifier,
     x509.CRLNumber,
@@ -37,7 +36,7 @@ _UNDERSTOOD: Final = (
 )
 
 
-class InvalidRevocationListError(ValueError):
+class InvalidRevocationListError(SafeMessage, ValueError):
     """The file holds no list that can be kept to; the message says why and quotes nothing."""
 
 
@@ -54,12 +53,15 @@ class RevocationList:
     @classmethod
     def parse_all(cls, pem: bytes) -> "tuple[RevocationList, ...]":
         """Return the lists of a PEM file, or raise `InvalidRevocationListError`."""
-        blocks = list(_PEM_BLOCK.finditer(pem))
+        try:
+            blocks = pem_blocks(pem)
+        except InvalidPemError as error:
+            raise InvalidRevocationListError(str(error)) from None
         if not blocks:
             raise InvalidRevocationListError("it holds no CRL in PEM form")
-        if any(block["label"] != _LABEL for block in blocks):
+        if any(block.label != _LABEL for block in blocks):
             raise InvalidRevocationListError("it holds something beside CRLs")
-        return tuple(cls._parse(block[0]) for block in blocks)
+        return tuple(cls._parse(block.pem) for block in blocks)
 
     @classmethod
     def _parse(cls, block: bytes) -> "RevocationList":

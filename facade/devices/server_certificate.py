@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from facade.devices.revocation_list import MALFORMED
 from facade.problems import Finding, Stops
+from shared.pem import load_certificates
 
 # Certificates that are renewed by a machine are renewed before that: at a third of 90 days.
 ENDS_SOON: Final = timedelta(days=7)
@@ -27,7 +28,7 @@ class ServerCertificate:
     @classmethod
     def parse(cls, pem: bytes) -> "ServerCertificate":
         """Return what a PEM file holds that a TLS context was made of."""
-        leaf, *others = x509.load_pem_x509_certificates(pem)
+        leaf, *others = load_certificates(pem)
         return cls(leaf, tuple(others))
 
     @property

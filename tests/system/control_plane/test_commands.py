@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
 from shared.keys import (
     load_sealing_private_keys,
@@ -74,6 +75,24 @@ async def test_a_connection_from_a_shell(own_plane: ControlPlane) -> None:
     assert revoked["status"] == "revoked"
     with pytest.raises(CommandFailedError, match="exit 1"):
         own_plane.run("connections", "revoke", view["id"], operator="bob")
+
+
+async def test_a_ca_file_with_comments_of_any_encoding_is_connected(
+    own_plane: ControlPlane, server_ca: CertificateAuthority
+) -> None:
+    """Its certificates alone are sent; what has none is named, and nothing is connected."""
+    path = own_plane.folder / "registry-ca.pem"
+    add = ("connections", "add", "registry.example", "--no-check", "--json", "--anonymous")
+    for content in (b"canary", server_ca.pem + b"-----BEGIN PRIVATE KEY-----\nx"):
+        path.write_bytes(content)
+        with pytest.raises(
+            CommandFailedError, match=r"--ca-certificate: (expected|this holds a private key)"
+        ) as refused:
+            own_plane.run(*add, "--ca-certificate", str(path), operator="alice")
+        assert "canary" not in str(refused.value).partition("--ca-certificate: ")[2]
+    path.write_bytes("# Größe\n".encode("latin-1") * 5000 + server_ca.pem)
+    view = orjson.loads(own_plane.run(*add, "--ca-certificate", str(path), operator="alice"))
+    assert view["ca_certificate"] == server_ca.pem.decode()
 
 
 async def test_an_edit_from_a_shell(own_plane: ControlPlane) -> None:

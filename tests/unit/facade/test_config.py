@@ -157,6 +157,41 @@ def test_a_crl_file_that_holds_none_is_refused(
     assert problems_of(environment).keys() == {"FACADE_DEVICE_CRL_FILE"}
 
 
+PEM_FILES = {
+    "FACADE_DEVICE_CA_FILE",
+    "FACADE_SEALING_PRIVATE_KEY_FILE",
+    "FACADE_STATEMENT_PUBLIC_KEY_FILE",
+    "FACADE_TLS_CERT_FILE",
+    "FACADE_TLS_KEY_FILE",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_every_pem_file_is_read_under_comments_of_any_encoding(
+    good: Mapping[str, str], tmp_path: Path, encoding: str
+) -> None:
+    """With line ends of Windows, too."""
+    commented = {
+        name: f"# Größe\r\n{Path(good[name]).read_text()}".replace("\n", "\r\n").encode(encoding)
+        for name in PEM_FILES
+    }
+    for name, content in commented.items():
+        (tmp_path / name).write_bytes(content)
+    settings = load(FacadeSettings, PREFIX, {**good, **{n: str(tmp_path / n) for n in PEM_FILES}})
+    assert settings.device_ca_file == tmp_path / "FACADE_DEVICE_CA_FILE"
+
+
+@pytest.mark.parametrize("name", sorted(PEM_FILES))
+def test_a_file_that_is_cut_off_is_refused_with_the_reason(
+    good: Mapping[str, str], tmp_path: Path, name: str
+) -> None:
+    """Half a bundle would be fewer CAs, which only the devices of the others would notice."""
+    content = Path(good[name]).read_bytes()
+    (tmp_path / name).write_bytes(content + content[:-20])
+    problems = problems_of({**good, name: str(tmp_path / name)})
+    assert "cut off" in problems[name]
+
+
 def test_a_slip_of_the_pen_is_answered_with_the_nearest_name(good: Mapping[str, str]) -> None:
     """The default of what was meant would be used silently."""
     assert (
