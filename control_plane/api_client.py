@@ -16,6 +16,8 @@ from control_plane.api_trouble import not_the_api, why_no_answer
 from control_plane.config import PREFIX, ClientSettings
 from control_plane.errors import ControlPlaneError
 from shared.environment import ConfigurationError
+from shared.pem import InvalidPemError, load_certificates
+from shared.upstream.tls import client_tls, client_tls_of
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
@@ -166,7 +168,13 @@ def _conflict_words(conflict: Json) -> str:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return whom the API's client believes: the system's authorities, or the file's alone."""
+    if ca_file is None:
+        return client_tls()
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return client_tls_of(load_certificates(ca_file.read_bytes()))
+    except InvalidPemError as error:
+        problem = f"expected certificates in PEM: {error}"
     except OSError:  # ssl.SSLError is one
-        raise ConfigurationError([f"{PREFIX}_CA_FILE: expected certificates in PEM"]) from None
+        problem = "expected certificates in PEM"
+    raise ConfigurationError([f"{PREFIX}_CA_FILE: {problem}"])

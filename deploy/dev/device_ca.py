@@ -95,19 +95,52 @@ class CertificateAuthority:
             raise TypeError(f"{key} holds no EC key")
         return cls(x509.load_pem_x509_certificate(certificate.read_bytes()), loaded)
 
-    def make_intermediate(self, name: str = "development intermediate CA") -> Self:
+    def make_intermediate(
+        self,
+        name: str = "development intermediate CA",
+        *,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+    ) -> Self:
         """An authority under this one; what it issues comes with its own certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = self.certificate.subject
-        certificate = _ca_certificate(subject, key.public_key(), issuer, self.key)
+        certificate = _ca_certificate(
+            subject, key.public_key(), issuer, self.key, not_before=not_before, not_after=not_after
+        )
         return type(self)(certificate, key, _pem(certificate) + self.chain_pem)
 
-    def renewed(self) -> Self:
-        """The same authority with a new certificate: its name and key are what they were."""
+    def renewed(
+        self,
+        *,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        path_length: int | None = None,
+    ) -> Self:
+        """The same root with a new certificate: its name and key are what they were."""
         subject = self.certificate.subject
-        certificate = _ca_certificate(subject, self.key.public_key(), subject, self.key)
+        certificate = _ca_certificate(
+            subject,
+            self.key.public_key(),
+            subject,
+            self.key,
+            not_before=not_before,
+            not_after=not_after,
+            path_length=path_length,
+        )
         return type(self)(certificate, self.key)
+
+    def cross_signed_by(self, other: Self, *, not_after: dt.datetime | None = None) -> Self:
+        """The same authority below another one: a second certificate of its name and key."""
+        certificate = _ca_certificate(
+            self.certificate.subject,
+            self.key.public_key(),
+            other.certificate.subject,
+            other.key,
+            not_after=not_after,
+        )
+        return type(self)(certificate, self.key, _pem(certificate) + other.chain_pem)
 
     @property
     def pem(self) -> bytes:
@@ -192,11 +225,17 @@ def _ca_certificate(
     public_key: ec.EllipticCurvePublicKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    not_before: dt.datetime | None = None,
+    not_after: dt.datetime | None = None,
+    path_length: int | None = None,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = _builder(subject, issuer, public_key, issuer_key)
-    builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + CA_VALID)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.not_valid_before(not_before or now - BACKDATED)
+    builder = builder.not_valid_after(not_after or now + CA_VALID)
+    constraints = x509.BasicConstraints(ca=True, path_length=path_length)
+    builder = builder.add_extension(constraints, critical=True)
     builder = builder.add_extension(_key_usage(ca=True), critical=True)
     return builder.sign(issuer_key, hashes.SHA256())
 

@@ -19,7 +19,7 @@ class UpstreamTarget:
 
     host: RegistryHost
     plain_http: bool = False
-    ca_certificate: str | None = None  # PEM, trusted beside the system's authorities
+    ca_certificate: str | None = None  # PEM of CAs or of the server's own; beside the system's
     allowed_networks: tuple[Network, ...] = ()
     auth_realms: tuple[str, ...] = ()
     allow_loopback: bool = False

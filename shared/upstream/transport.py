@@ -13,6 +13,7 @@ from attrs import frozen
 from typing_extensions import override
 from yarl import URL
 
+from shared.pem import load_certificates
 from shared.secret import Secret
 from shared.upstream.errors import (
     ConnectError,
@@ -25,6 +26,7 @@ from shared.upstream.errors import (
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
+from shared.upstream.tls import client_tls
 from shared.upstream.tls_failure import failed_handshake, unreadable_ca, untrusted_certificate
 from shared.upstream.tunnel import TunnelConnector
 
@@ -275,10 +277,7 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
 
 
 def _tls_context(ca_certificate: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_certificate is not None:
-        try:
-            context.load_verify_locations(cadata=ca_certificate)
-        except (ssl.SSLError, ValueError):
-            raise unreadable_ca() from None
-    return context
+    try:
+        return client_tls(load_certificates(ca_certificate) if ca_certificate is not None else ())
+    except (ssl.SSLError, ValueError):
+        raise unreadable_ca() from None

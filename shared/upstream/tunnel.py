@@ -30,6 +30,7 @@ from shared.upstream.proxy import (
     OutboundProxy,
     answered_status,
 )
+from shared.upstream.tls import client_tls
 
 MAX_PROXY_ADDRESSES: Final = 4  # tried one after the other
 DIRECT_DELAY_SECONDS: Final = 0.25  # before a direct host's next address is tried too (RFC 8305)
@@ -151,10 +152,10 @@ class TunnelConnector(aiohttp.BaseConnector):
 
 async def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnector:
     """Return a connector to hosts that the operator or we name, whose addresses nobody judges."""
-    if proxy is None:
-        return aiohttp.TCPConnector()
     # Reading the system's authorities takes tens of milliseconds: off the loop.
-    context = await asyncio.to_thread(ssl.create_default_context)
+    context = await asyncio.to_thread(client_tls)
+    if proxy is None:
+        return aiohttp.TCPConnector(ssl=context)
     return TunnelConnector(proxy, aiohttp.ThreadedResolver(), context)
 
 

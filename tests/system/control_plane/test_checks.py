@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 from control_plane.rate_limit import CHECK_BURST
-from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.processes import free_port
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
@@ -124,6 +124,19 @@ async def test_a_certificate_that_is_not_believed_fails(
     assert (answer["outcome"], answer["problem"]) == ("failed", "tls_failed")
     problem = await plane.client("alice").connect(token_registry.host, check=True, expect=422)
     assert "ca_certificate (--ca-certificate FILE)" in problem["errors"][0]["detail"]
+
+
+async def test_a_registrys_own_certificate_is_believed_under_any_comment(
+    plane: ControlPlane, token_registry: Registry, server_certificate: CertificateFiles
+) -> None:
+    """It goes into the connection as it lies about; what is kept is the certificate alone."""
+    own = server_certificate.certificate.read_text()
+    alice, host = plane.client("alice"), token_registry.host.replace("127.0.0.1", "localhost")
+    answer = await check(alice, host, ca_certificate=f"# Größe: 証明書\n{own}")
+    assert answer["problem"] == "realm_not_allowed"  # TLS was passed, and the next step refused
+    prefix = uuid.uuid4().hex
+    view = await alice.connect(host, repository_prefix=prefix, ca_certificate=f"\ufeff# ü\n{own}")
+    assert view["ca_certificate"] == own
 
 
 async def test_what_is_not_reachable_from_here_is_skipped(plane: ControlPlane) -> None:

@@ -269,9 +269,11 @@ async def test_https_where_a_certificate_is_configured(
         assert distrusting.returncode == 1
         assert own_plane.tokens["eve"] not in distrusting.stderr
         ca_file = own_plane.folder / "ca.pem"
-        ca_file.write_bytes(server_ca.pem)
-        trusting = run("connections list", client | {"CONTROL_PLANE_CA_FILE": str(ca_file)})
-        assert trusting.returncode == 0, trusting.stderr
+        comment = "# Größe\n".encode("latin-1")
+        for trusted in (server_ca.pem, comment + server_certificate.certificate.read_bytes()):
+            ca_file.write_bytes(trusted)  # the CA, or the server's own
+            trusting = run("connections list", client | {"CONTROL_PLANE_CA_FILE": str(ca_file)})
+            assert trusting.returncode == 0, trusting.stderr
     finally:
         child.kill()
 

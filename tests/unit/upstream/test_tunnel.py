@@ -142,6 +142,24 @@ async def test_tls_is_with_the_hosts_name_and_connect_with_its_address(
     assert not [target for target in proxy.targets if "localhost" in target]
 
 
+async def test_behind_a_proxy_an_intermediate_is_an_anchor_too(
+    proxy: ProxySimulator,
+    connect_through: ConnectThrough,
+    authority: CertificateAuthority,
+    tmp_path: Path,
+) -> None:
+    """It is the same TLS inside the tunnel."""
+    intermediate = authority.make_intermediate()
+    tls = server_side(intermediate, tmp_path, ("localhost",))
+    async with RegistrySimulator(tls=tls, name="localhost") as registry:
+        digest = registry.blob(b"content")
+        target = evolve(
+            target_of(registry, plain_http=False), ca_certificate=intermediate.pem.decode()
+        )
+        client = await connect_through(at(proxy), target)
+        assert await read(client, digest) == b"content"
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_a_proxy_vouches_for_nobody(
     proxy: ProxySimulator,
