@@ -10,10 +10,12 @@ from attrs import evolve, field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
+from facade.devices.device_authorities import is_authority, named
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.revocation_list import MALFORMED, InvalidRevocationListError, RevocationList
 from facade.devices.server_certificate import ServerCertificate
 from facade.devices.tls import TlsConfigurationError, server_context
+from shared.pem import InvalidPemError, load_certificates
 
 CERTIFICATE: Final = "FACADE_TLS_CERT_FILE"
 KEY: Final = "FACADE_TLS_KEY_FILE"
@@ -102,10 +104,17 @@ def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[st
 
 
 def _device_cas(pem: bytes) -> list[x509.Certificate]:
+    """Return the CAs; a leaf among them is refused, because it would be of no use unnoticed."""
     try:
-        return x509.load_pem_x509_certificates(pem)
+        certificates = load_certificates(pem)
+        leaf = next((each for each in certificates if not is_authority(each)), None)
+    except InvalidPemError as error:
+        raise TlsConfigurationError(f"{_NO_CAS}: {error}") from error
     except MALFORMED as error:
         raise TlsConfigurationError(_NO_CAS) from error
+    if leaf is not None:
+        raise TlsConfigurationError(f"{DEVICE_CA}: this is no CA's certificate: {named(leaf)}")
+    return certificates
 
 
 def _lists(pem: bytes | None) -> tuple[RevocationList, ...] | None:

@@ -2,7 +2,7 @@
 
 Pure. TLS asks OpenSSL the same at the handshake; this is asked again on every request, and of every
 open connection when a file has changed. Where CRLs are configured, what no valid CRL speaks of is
-refused.
+refused. OpenSSL does not look at the times of a trust anchor that is not self-signed: this does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,11 @@ from datetime import datetime
 from attrs import field, frozen
 from cryptography import x509
 
+from facade.devices.authority_lists import by_signer, revoked_authorities
+from facade.devices.certificate_problem import CertificateProblem
+from facade.devices.device_authorities import CertificateBundle, Period
 from facade.devices.presented_device import Authority, PresentedDevice
-from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
+from facade.devices.revocation_list import RevocationList
 
 
 @frozen
@@ -30,7 +33,8 @@ class DeviceTrust:
     authorities: frozenset[Authority]
     lists: Mapping[Authority, RevocationList] | None = field(default=None, repr=False)
     _issuing: frozenset[Authority] = frozenset()  # those that issue devices, as far as is known
-    _revoked: frozenset[Authority] = frozenset()  # by the list of the CA above
+    _periods: Mapping[Authority, list[Period]] = field(factory=dict, repr=False)
+    _revoked: frozenset[Authority] = frozenset()  # by the list of a CA above
     unused_lists: int = 0  # of authorities that are not in the bundle
 
     @classmethod
@@ -42,41 +46,41 @@ class DeviceTrust:
         Raises `InvalidRevocationListError` for a CRL that bears a CA's name and not its signature,
         and for two of one authority.
         """
-        certificates = list(authorities)
-        everybody = frozenset(Authority.of(each) for each in certificates)
-        issuing = (everybody - _issuers_of_authorities(certificates)) or everybody
-        if lists is None:
-            return cls(everybody, None, issuing)
-        known: dict[Authority, RevocationList] = {}
-        unused = 0
-        for each in lists:
-            authority = _signer(each, certificates)
-            if authority is None:
-                unused += 1
-            elif known.setdefault(authority, each) is not each:
-                raise InvalidRevocationListError("it holds two CRLs of one CA")
-        return cls(everybody, known, issuing, _revoked(certificates, known), unused)
+        bundle = CertificateBundle.of(authorities)
+        by_authority = _by_authority(bundle)
+        everybody = frozenset(by_authority)
+        known, unused = by_signer(bundle.certificates, lists)
+        return cls(
+            everybody,
+            known,
+            issuing=(everybody - _issuers_of_authorities(bundle)) or everybody,
+            periods={
+                authority: [period for each in renewed for period in bundle.periods_of(each)]
+                for authority, renewed in by_authority.items()
+            },
+            revoked=revoked_authorities(bundle, by_authority, known or {}),
+            unused_lists=unused,
+        )
 
-    def refusal(self, device: PresentedDevice, now: datetime) -> str | None:
+    def refusal(self, device: PresentedDevice, now: datetime) -> CertificateProblem | None:
         """Return why the certificate is not accepted now, or None."""
         if device.not_after <= now:
-            return "the certificate has expired"
+            return CertificateProblem.EXPIRED
         if device.anchored_in not in self.authorities:
-            return "the certificate's CA is no longer trusted"
-        if self.lists is None:
-            return None
-        if (problem := self._list_problem(device.issued_by, now)) is not None:
+            return CertificateProblem.NOT_TRUSTED
+        problem = self._time_problem(device.anchored_in, now)
+        if problem is None and device.issued_by is not device.anchored_in:
+            problem = self._time_problem(device.issued_by, now)
+        if problem is not None or self.lists is None:
             return problem
-        if device.serial in self.lists[device.issued_by].serials:
-            return "the certificate is in its CA's CRL"
-        return None
+        return self._list_problem(device.issued_by, now) or self._revocation(device)
 
     def standing(self, now: datetime) -> TrustStanding:
         """Return whose devices are refused as a whole, and why."""
         problems = {
             authority: problem
             for authority in sorted(self._issuing, key=lambda each: each.name)
-            if (problem := self._list_problem(authority, now)) is not None
+            if (problem := self._problem(authority, now)) is not None
         }
         return TrustStanding(
             tuple(
@@ -96,45 +100,58 @@ class DeviceTrust:
             ends[authority.name] = min(before, known.next_update) if before else known.next_update
         return ends
 
-    def _list_problem(self, authority: Authority, now: datetime) -> str | None:
+    def _problem(self, authority: Authority, now: datetime) -> CertificateProblem | None:
+        return self._time_problem(authority, now) or self._list_problem(authority, now)
+
+    def _time_problem(self, authority: Authority, now: datetime) -> CertificateProblem | None:
+        """Return what is wrong with the times of a CA of the bundle, and of all chains above it.
+
+        A device may bring other CAs, of which nothing is known here.
+        """
+        periods = self._periods.get(authority)
+        if periods is None:
+            return None
+        for begin, end in periods:
+            if begin <= now < end:
+                return None
+        if not periods:
+            return CertificateProblem.NOT_TRUSTED  # no chain ends
+        is_early = all(now < begin for begin, _ in periods)
+        return CertificateProblem.CA_NOT_YET_VALID if is_early else CertificateProblem.CA_EXPIRED
+
+    def _revocation(self, device: PresentedDevice) -> CertificateProblem | None:
+        if self.lists is None or device.serial not in self.lists[device.issued_by].serials:
+            return None
+        return CertificateProblem.REVOKED
+
+    def _list_problem(self, authority: Authority, now: datetime) -> CertificateProblem | None:
         if self.lists is None:
             return None
         if authority in self._revoked:
-            return "the certificate's CA is in the CRL of the CA above it"
+            return CertificateProblem.CA_REVOKED
         known = self.lists.get(authority)
         if known is None:
-            return "there is no CRL of the certificate's CA"
+            return CertificateProblem.NO_LIST
         if known.next_update <= now:
-            return "the CRL of the certificate's CA has expired"
+            return CertificateProblem.LIST_EXPIRED
         if known.this_update > now:
-            return "the CRL of the certificate's CA is not valid yet"
+            return CertificateProblem.LIST_NOT_YET_VALID
         return None
 
 
-def _signer(crl: RevocationList, authorities: list[x509.Certificate]) -> Authority | None:
-    """Return whose list it is, None for a stranger's; raise where it only claims to be a CA's."""
-    named = [each for each in authorities if each.subject == crl.issuer]
-    for each in named:
-        if crl.is_signed_by(each):
-            return Authority.of(each)
-    if named:
-        raise InvalidRevocationListError("a CRL is not signed by the CA that it names")
-    return None
+def _by_authority(bundle: CertificateBundle) -> dict[Authority, list[x509.Certificate]]:
+    """Return the certificates of each authority, which are several where one was renewed."""
+    found: dict[Authority, list[x509.Certificate]] = {}
+    for each in bundle.certificates:
+        found.setdefault(Authority.of(each), []).append(each)
+    return found
 
 
-def _revoked(
-    certificates: list[x509.Certificate], lists: Mapping[Authority, RevocationList]
-) -> frozenset[Authority]:
-    """Return the CAs of the bundle that the CA above has revoked."""
-    return frozenset(
-        Authority.of(each)
-        for each in certificates
-        for crl in lists.values()
-        if crl.issuer == each.issuer and each.serial_number in crl.serials
-    )
-
-
-def _issuers_of_authorities(certificates: list[x509.Certificate]) -> frozenset[Authority]:
+def _issuers_of_authorities(bundle: CertificateBundle) -> frozenset[Authority]:
     """Return those that issued others of the bundle: roots above, which need no CRL for devices."""
-    issuers = {each.issuer for each in certificates if each.issuer != each.subject}
-    return frozenset(Authority.of(each) for each in certificates if each.subject in issuers)
+    return frozenset(
+        Authority.of(issuer)
+        for each in bundle.certificates
+        for issuer in bundle.issuers_of(each)
+        if issuer.subject != each.subject  # a CA that changed its key is still a CA for devices
+    )

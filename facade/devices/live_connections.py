@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from attrs import define, field
 
 from facade.devices.admissions import Admissions
+from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
@@ -56,7 +57,7 @@ class LiveConnections:
         """Whether a new connection could only wait: the limit is reached and nobody is idle."""
         return len(self._all) >= self.limits.in_all and not self._idle
 
-    def refusal(self, device: PresentedDevice) -> str | None:
+    def refusal(self, device: PresentedDevice) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
         return self.trust.refusal(device, datetime.now(UTC))
 

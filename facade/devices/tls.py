@@ -8,18 +8,15 @@ that a distribution's Python is linked with, and is pinned and replaced with the
 """
 
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from facade.devices.device_identity import may_authenticate_clients
+from facade.devices.own_certificate import UNUSABLE, present
+from facade.devices.trust_store import believe
+from shared.pem import InvalidPemError
 
 # A handshake takes two round trips; a slow radio link has at most some seconds.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
@@ -43,8 +40,6 @@ _OPTIONS: Final = (
 )
 _ENABLE_PARTIAL_WRITE: Final = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE, ssl.h; pyOpenSSL's default
 _HTTP: Final = b"http/1.1"
-_SERVER_KEYS: Final = (RSAPrivateKey, EllipticCurvePrivateKey, Ed25519PrivateKey, Ed448PrivateKey)
-_MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, SSL.Error, crypto.Error)
 
 
 class TlsConfigurationError(Exception):
@@ -82,11 +77,16 @@ def server_context(
     # One call encrypts and sends all that the kernel takes, instead of a record of 16 KiB.
     context.clear_mode(_ENABLE_PARTIAL_WRITE)
     try:
-        _present(context, certificate, key)
-    except _MALFORMED as error:
+        present(context, certificate, key)
+    except UNUSABLE as error:
         message = "FACADE_TLS_CERT_FILE and FACADE_TLS_KEY_FILE: expected a certificate and its key"
+        reason = f": {error}" if isinstance(error, InvalidPemError) else ""
+        raise TlsConfigurationError(f"{message}{reason}") from error
+    try:
+        believe(context, device_cas, crls)
+    except (crypto.Error, OSError) as error:
+        message = "FACADE_DEVICE_CA_FILE: OpenSSL takes none of it"
         raise TlsConfigurationError(message) from error
-    _believe(context, device_cas, crls)
     return context
 
 
@@ -116,33 +116,6 @@ def verified_chain(connection: SSL.Connection) -> list[x509.Certificate]:
     except (ValueError, x509.InvalidVersion):
         message = "a CA's certificate does not parse"
         raise RefusedConnectionError(message) from None
-
-
-def _present(context: SSL.Context, certificate: bytes, key: bytes) -> None:
-    leaf, *chain = x509.load_pem_x509_certificates(certificate)
-    context.use_certificate(leaf)
-    for each in chain:
-        context.add_extra_chain_cert(each)
-    private_key = load_pem_private_key(key, password=None)
-    if not isinstance(private_key, _SERVER_KEYS):
-        raise TypeError("not a key that a server signs with")
-    context.use_privatekey(private_key)
-    context.check_privatekey()
-
-
-def _believe(
-    context: SSL.Context,
-    device_cas: Iterable[x509.Certificate],
-    crls: Iterable[x509.CertificateRevocationList] | None,
-) -> None:
-    store = cast(crypto.X509Store, context.get_cert_store())  # there is one from the beginning
-    for each in device_cas:
-        store.add_cert(crypto.X509.from_cryptography(each))
-    if crls is not None:
-        for crl in crls:
-            store.add_crl(crl)
-        # The leaf's issuer alone: CAs are taken out of use by taking them out of the bundle.
-        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
 
 
 def _http_only(

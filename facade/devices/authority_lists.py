@@ -1,0 +1,69 @@
+"""Whose each CRL is, and which CAs of the bundle CRLs have ended. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cryptography import x509
+
+from facade.devices.device_authorities import CertificateBundle
+from facade.devices.presented_device import Authority
+from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
+
+
+def by_signer(
+    authorities: Sequence[x509.Certificate], lists: Iterable[RevocationList] | None
+) -> tuple[dict[Authority, RevocationList] | None, int]:
+    """Return the list of each authority, None without CRLs; and how many are strangers'.
+
+    Raises `InvalidRevocationListError` for a list that bears a CA's name and not its signature, and
+    for two of one authority.
+    """
+    if lists is None:
+        return None, 0
+    known: dict[Authority, RevocationList] = {}
+    unused = 0
+    for each in lists:
+        authority = _signer(each, authorities)
+        if authority is None:
+            unused += 1
+        elif known.setdefault(authority, each) is not each:
+            raise InvalidRevocationListError("it holds two CRLs of one CA")
+    return known, unused
+
+
+def _signer(crl: RevocationList, authorities: Iterable[x509.Certificate]) -> Authority | None:
+    """Return whose list it is, None for a stranger's; raise where it only claims to be a CA's."""
+    named = [each for each in authorities if each.subject == crl.issuer]
+    for each in named:
+        if crl.is_signed_by(each):
+            return Authority.of(each)
+    if named:
+        raise InvalidRevocationListError("a CRL is not signed by the CA that it names")
+    return None
+
+
+def revoked_authorities(
+    bundle: CertificateBundle,
+    by_authority: Mapping[Authority, list[x509.Certificate]],
+    lists: Mapping[Authority, RevocationList],
+) -> frozenset[Authority]:
+    """Return the CAs of the bundle that a CA above has revoked, and those that hang on them alone.
+
+    OpenSSL asks the CRL of the device's own CA, and no other.
+    """
+    revoked = {
+        Authority.of(each)
+        for each in bundle.certificates
+        for crl in lists.values()
+        if crl.issuer == each.issuer and each.serial_number in crl.serials
+    }
+    issuers = {
+        each: {Authority.of(issuer) for issuer in bundle.issuers_of(each)}
+        for each in bundle.certificates
+    }
+    while below := {
+        authority
+        for authority in by_authority.keys() - revoked
+        if all(issuers[each] and issuers[each] <= revoked for each in by_authority[authority])
+    }:
+        revoked |= below
+    return frozenset(revoked)

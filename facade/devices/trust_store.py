@@ -1,0 +1,62 @@
+"""What OpenSSL verifies devices' certificates against: the CAs, which of them are anchors, CRLs."""
+
+import base64
+import os
+from collections.abc import Iterable
+from typing import Final, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+
+from facade.devices.device_authorities import CertificateBundle
+
+# What stands behind a certificate in a "TRUSTED CERTIFICATE" (X509_CERT_AUX, x_x509a.c): a list of
+# what it is trusted for, here id-kp-clientAuth alone.
+_TRUSTED_FOR_CLIENTS: Final = bytes.fromhex("300c 300a 0608 2b06010505070302")
+
+
+def believe(
+    context: SSL.Context,
+    device_cas: Iterable[x509.Certificate],
+    crls: Iterable[x509.CertificateRevocationList] | None,
+) -> None:
+    """Have the context verify devices against these CAs, and with CRLs their own CA's CRL."""
+    store = cast(crypto.X509Store, context.get_cert_store())  # there is one from the beginning
+    bundle = CertificateBundle.of(device_cas)
+    lone = bundle.lone_anchors
+    # First, because of two certificates of one CA OpenSSL takes the first that is valid.
+    if lone:
+        _add_anchors(store, lone)
+    for each in bundle.certificates:
+        if each not in lone:
+            store.add_cert(crypto.X509.from_cryptography(each))
+    if crls is not None:
+        for crl in crls:
+            store.add_crl(crl)
+        # The leaf's issuer alone: CAs are taken out of use by taking them out of the bundle.
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+
+
+def _add_anchors(store: crypto.X509Store, certificates: Iterable[x509.Certificate]) -> None:
+    """Have chains end at these certificates, though they are not self-signed.
+
+    Not by the flag X509_V_FLAG_PARTIAL_CHAIN, which ends a chain at the first certificate of the
+    bundle: a root that has expired, or that limits the path, would be asked no more. OpenSSL's own
+    setting says it of one certificate, and is read from files alone. With it OpenSSL passes over
+    the anchor's own times, which `DeviceTrust` looks at.
+    """
+    file = os.memfd_create("device-cas")
+    try:
+        with open(file, "wb", closefd=False) as writer:
+            writer.writelines(_trusted_pem(each) for each in certificates)
+        store.load_locations(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+
+
+def _trusted_pem(certificate: x509.Certificate) -> bytes:
+    """Return the certificate with OpenSSL's setting that it is trusted for clients."""
+    der = certificate.public_bytes(Encoding.DER) + _TRUSTED_FOR_CLIENTS
+    body = base64.encodebytes(der)
+    return b"-----BEGIN TRUSTED CERTIFICATE-----\n%b-----END TRUSTED CERTIFICATE-----\n" % body
