@@ -94,6 +94,13 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "fleet": text,
     "serial": text,
     "peer": text,  # the asker's network address
+    # What a certificate claims that was refused: escaped and bounded, and nobody's identity.
+    "presented_device": text,
+    "presented_serial": text,
+    "presented_subject": text,
+    "presented_issuer": text,
+    "presented_ca": text,
+    "unknown_ca": text,
     "actor": text,
     "role": text,
     # What is asked: parsed values, or our own words for a refusal.

@@ -22,7 +22,9 @@ from aiohttp.web_protocol import RequestHandler
 from OpenSSL import SSL
 from typing_extensions import override
 
+from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.device_identity import IdentityRule
+from facade.devices.handshake_end import TOO_MANY, ending_of_problem
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import PullsUnderWay
@@ -107,7 +109,7 @@ class DeviceConnection(RequestHandler):
         """Whether the next answer is the last one."""
         return self._loop.time() >= self._ends_at
 
-    def certificate_problem(self) -> str | None:
+    def certificate_problem(self) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
         return self._live.refusal(self.device)
 
@@ -142,21 +144,19 @@ class DeviceConnection(RequestHandler):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept the finished handshake and identify the device, or cut the connection."""
-        connection = self._whole_transport = cast(asyncio.Transport, transport)
-        tls: SSL.Connection = connection.get_extra_info("tls")
-        try:
-            self.device = identify(tls, self._identity_rule)
-            if (problem := self.certificate_problem()) is not None:  # meanwhile, by new files
-                raise RefusedConnectionError(problem)
-            self._live.admissions.note(self.device)
-            if not self._live.admit(self):
-                raise RefusedConnectionError("too many connections, and none is idle")
-        except RefusedConnectionError as error:
-            _log.warning("handshake refused", reason=str(error))
-            self._live.admissions.note_refused(str(error))
-            abort(connection)
-            return
+        """Accept the finished handshake and identify the device.
+
+        Raises `RefusedConnectionError`, at which the transport cuts the connection.
+        """
+        self._whole_transport = cast(asyncio.Transport, transport)
+        tls: SSL.Connection = transport.get_extra_info("tls")
+        self.device = identify(tls, self._identity_rule)
+        # New files meanwhile, and what OpenSSL does not look at: an anchor's times.
+        if (problem := self.certificate_problem()) is not None:
+            raise RefusedConnectionError(ending_of_problem(problem))
+        self._live.admissions.note(self.device)
+        if not self._live.admit(self):
+            raise RefusedConnectionError(TOO_MANY)
         self.counts_as = self.device.counts_as
         self._pulls.add(self)
         super().connection_made(transport)

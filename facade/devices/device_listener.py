@@ -20,8 +20,10 @@ from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
+from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, Ending
+from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.shared_address import another_listens
-from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS
+from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
 
@@ -44,6 +46,7 @@ class DeviceListener:
     context: SSL.Context  # of every handshake that begins from now on
     _handshakes: "TasksBySite" = field(init=False)
     _farewells: "TasksBySite" = field(init=False)
+    _refused: RefusedHandshakes = field(init=False)
     _pause: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,6 +54,7 @@ class DeviceListener:
         limits = self._devices.live.limits
         self._handshakes = TasksBySite(limits.handshakes)
         self._farewells = TasksBySite(limits.farewells)
+        self._refused = RefusedHandshakes(self._metrics, self._devices.identity_rule)
         self._metrics.handshakes.set_function(lambda: self._handshakes.count)
 
     def start(self) -> None:
@@ -73,6 +77,7 @@ class DeviceListener:
         self._socket.close()
         self._handshakes.give_up_all()
         self._farewells.give_up_all()
+        self._refused.close()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
@@ -88,25 +93,40 @@ class DeviceListener:
                 self._pause_for(OUT_OF_DESCRIPTORS_PAUSE_SECONDS)
                 return
             accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            site = site_of(address[0])
-            begun = self._handshakes.begin(self._shake_hands(accepted, site), site)
+            shaking = self._shake_hands(accepted, address[0])
+            begun = self._handshakes.begin(shaking, site_of(address[0]))
             begun.add_done_callback(partial(_close_unbegun, accepted))
 
-    async def _shake_hands(self, accepted: socket.socket, site: str) -> None:
+    async def _shake_hands(self, accepted: socket.socket, peer: str) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT_SECONDS):
                 tls = await shake_hands(accepted, self.context)
         except (HandshakeFailedError, TimeoutError, asyncio.CancelledError) as error:
             self._metrics.handshakes_failed.inc()
-            _log.debug("handshake failed", reason=type(error).__name__)
             if isinstance(error, HandshakeFailedError):
-                if error.is_about_certificate:
-                    self._devices.live.admissions.note_refused("its certificate does not verify")
-                self._take_leave(accepted, site)
+                self._take_leave(accepted, site_of(peer))
             else:
                 accepted.close()
+            self._tell_of(error, peer)
             return  # also where it was cancelled: given up, which is its end
-        DeviceTransport(accepted, tls, self._devices())
+        try:
+            DeviceTransport(accepted, tls, self._devices())
+        except RefusedConnectionError as error:
+            self._tell_of_refused(error.ending, peer, tls)
+
+    def _tell_of(self, error: BaseException, peer: str) -> None:
+        match error:
+            case HandshakeFailedError():
+                self._tell_of_refused(error.ending, peer, error.connection)
+            case TimeoutError():
+                self._refused.note(TIMED_OUT, peer)
+            case _:
+                self._refused.note(GIVEN_UP, peer)
+
+    def _tell_of_refused(self, ending: Ending, peer: str, tls: SSL.Connection) -> None:
+        if ending.is_about_certificate:
+            self._devices.live.admissions.note_refused(ending.words)
+        self._refused.note(ending, peer, tls)
 
     def _take_leave(self, refused: socket.socket, site: str) -> None:
         """Let a device that was refused read why, beside the handshakes of others."""

@@ -16,6 +16,7 @@ class DeviceMetrics:
     connections: Gauge
     handshakes: Gauge
     handshakes_failed: Counter
+    handshakes_refused: Counter
     connections_cut: Counter
     revocation_seconds: Histogram
     file_refused: Gauge
@@ -33,6 +34,12 @@ class DeviceMetrics:
             Counter(
                 "facade_device_handshakes_failed",
                 "Handshakes that did not come to an end, or were given up for newer ones",
+                registry=registry,
+            ),
+            Counter(
+                "facade_device_handshakes_refused",
+                "Handshakes that came to nothing, and finished ones that were not accepted",
+                ["reason"],
                 registry=registry,
             ),
             Counter(

@@ -41,7 +41,7 @@ class DeviceServer(web.Server):
         """Serve requests with this handler, but for those that can be answered at once."""
         super().__init__(self._handle, handler_cancellation=True)
         self._handler = handler
-        self._identity_rule = identity_rule
+        self.identity_rule = identity_rule
         self.live = live
         self.pulls = PullsUnderWay()
         self._at_once = answer_at_once
@@ -53,7 +53,7 @@ class DeviceServer(web.Server):
         """Return the protocol of a new connection."""
         return DeviceConnection(
             self,
-            self._identity_rule,
+            self.identity_rule,
             self.live,
             self.pulls,
             self._max_age_seconds,

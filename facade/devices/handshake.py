@@ -7,17 +7,30 @@ from typing import Final
 
 from OpenSSL import SSL
 
-_VERIFY_FAILED: Final = "certificate verify failed"  # OpenSSL's word for each way to do so
+from facade.devices.handshake_end import (
+    LEFT,
+    LEFT_SILENTLY,
+    Ending,
+    ending_of_certificate,
+    ending_of_tls,
+)
+from facade.devices.tls import notes_of
+
+# What OpenSSL's state machine is in until a ClientHello has come (statem.c).
+_NOTHING_HEARD: Final = b"before SSL initialization"
 
 
 class HandshakeFailedError(Exception):
-    """No connection came of it; the message says what kind of end it was, and quotes nothing."""
+    """No connection came of it; the message says why, and quotes nothing of what the device sent.
 
-    @property
-    def is_about_certificate(self) -> bool:
-        """Whether the device presented a certificate that OpenSSL did not accept."""
-        queue = self.__cause__.args[:1] if isinstance(self.__cause__, SSL.Error) else ()
-        return any(_VERIFY_FAILED in error for errors in queue for error in errors)
+    Of the chain that was presented, `connection` has what OpenSSL has built of it.
+    """
+
+    def __init__(self, ending: Ending, connection: SSL.Connection) -> None:
+        """Keep the reason, and the connection that failed."""
+        super().__init__(ending.words)
+        self.ending = ending
+        self.connection = connection
 
 
 async def shake_hands(accepted: socket.socket, context: SSL.Context) -> SSL.Connection:
@@ -25,17 +38,27 @@ async def shake_hands(accepted: socket.socket, context: SSL.Context) -> SSL.Conn
     connection = SSL.Connection(context, accepted)
     connection.set_accept_state()
     loop = asyncio.get_running_loop()
+    is_heard = False
     while True:
         try:
             connection.do_handshake()
         except SSL.WantReadError:
+            is_heard = connection.get_state_string() != _NOTHING_HEARD
             await _ready(accepted, loop.add_reader, loop.remove_reader)
         except SSL.WantWriteError:
             await _ready(accepted, loop.add_writer, loop.remove_writer)
-        except SSL.Error as error:  # the device's certificate, its versions, or it left
-            raise HandshakeFailedError(type(error).__name__) from error
+        except SSL.Error as error:
+            ending = _ending(error, connection, is_heard=is_heard)
+            raise HandshakeFailedError(ending, connection) from error
         else:
             return connection
+
+
+def _ending(error: SSL.Error, connection: SSL.Connection, *, is_heard: bool) -> Ending:
+    if isinstance(error, SSL.ZeroReturnError | SSL.SysCallError):
+        return LEFT if is_heard else LEFT_SILENTLY
+    refused = notes_of(connection).certificate_error
+    return ending_of_certificate(*refused) if refused else ending_of_tls(*error.args[:1])
 
 
 async def _ready(

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
 from facade.devices.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
+from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.tls import (
+    UNPARSED_CA,
     RefusedConnectionError,
     presented_certificate,
     verified_chain,
@@ -20,9 +22,10 @@ from facade.devices.tls import (
 from shared.statement import device_subject
 
 MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
+_NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not issued by a CA")
 
 
-@frozen
+@frozen(cache_hash=True)  # looked up at each request of its devices
 class Authority:
     """A certificate authority: a name with a key, whichever certificate says so.
 
@@ -99,13 +102,11 @@ def _authorities(tls: SSL.Connection) -> tuple[Authority, Authority]:
     """Return who issued the certificate and who is trusted, of the chain that OpenSSL verified."""
     chain = verified_chain(tls)
     if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
-        message = "the certificate was not issued by a CA"
-        raise RefusedConnectionError(message)
+        raise RefusedConnectionError(_NOT_ISSUED)
     try:
         return _authority(chain[1]), _authority(chain[-1])
     except (ValueError, UnsupportedAlgorithm):
-        message = "a CA's certificate does not parse"
-        raise RefusedConnectionError(message) from None
+        raise RefusedConnectionError(UNPARSED_CA) from None
 
 
 @lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)

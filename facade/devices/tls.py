@@ -10,10 +10,12 @@ that a distribution's Python is linked with, and is pinned and replaced with the
 from collections.abc import Iterable
 from typing import Final
 
+from attrs import define
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from facade.devices.device_identity import may_authenticate_clients
+from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.own_certificate import UNUSABLE, present
 from facade.devices.trust_store import believe
 from shared.pem import InvalidPemError
@@ -40,6 +42,16 @@ _OPTIONS: Final = (
 )
 _ENABLE_PARTIAL_WRITE: Final = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE, ssl.h; pyOpenSSL's default
 _HTTP: Final = b"http/1.1"
+UNPARSED_CA: Final = Ending(
+    HandshakeEnd.INVALID_CERTIFICATE, "a CA's certificate does not parse", depth=1
+)
+_UNPARSED: Final = Ending(
+    HandshakeEnd.INVALID_CERTIFICATE, "the certificate does not parse", depth=0
+)
+_NONE: Final = Ending(HandshakeEnd.NO_CERTIFICATE, "no certificate was presented")
+_NO_CLIENT: Final = Ending(
+    HandshakeEnd.WRONG_PURPOSE, "the certificate is not for client authentication", depth=0
+)
 
 
 class TlsConfigurationError(Exception):
@@ -48,6 +60,28 @@ class TlsConfigurationError(Exception):
 
 class RefusedConnectionError(Exception):
     """A finished handshake that is not accepted; the message says why."""
+
+    def __init__(self, ending: Ending) -> None:
+        """Keep the reason beside the words."""
+        super().__init__(ending.words)
+        self.ending = ending
+
+
+@define(eq=False)
+class HandshakeNotes:
+    """What is known of a connection's handshake while it goes on, and if it fails."""
+
+    steps: int = 0  # of OpenSSL's state machine
+    certificate_error: tuple[int, int] | None = None  # X509_V_ERR_*, and the depth in the chain
+
+
+def notes_of(connection: SSL.Connection) -> HandshakeNotes:
+    """Return the notes of a connection."""
+    notes = connection.get_app_data()
+    if not isinstance(notes, HandshakeNotes):
+        notes = HandshakeNotes()
+        connection.set_app_data(notes)
+    return notes
 
 
 def server_context(
@@ -66,7 +100,7 @@ def server_context(
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_VERSIONS[minimum])
     context.set_cipher_list(_TLS_1_2_CIPHERS)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verification)
     # A resumed session was seen to accept an expired certificate and to skip the CRL.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(_OPTIONS)
@@ -95,14 +129,11 @@ def presented_certificate(connection: SSL.Connection) -> x509.Certificate:
     try:
         certificate = connection.get_peer_certificate(as_cryptography=True)
     except (ValueError, x509.InvalidVersion):
-        message = "the certificate does not parse"
-        raise RefusedConnectionError(message) from None
+        raise RefusedConnectionError(_UNPARSED) from None
     if certificate is None:
-        message = "no certificate was presented"
-        raise RefusedConnectionError(message)
+        raise RefusedConnectionError(_NONE)
     if not may_authenticate_clients(certificate):
-        message = "the certificate is not for client authentication"
-        raise RefusedConnectionError(message)
+        raise RefusedConnectionError(_NO_CLIENT)
     return certificate
 
 
@@ -114,8 +145,7 @@ def verified_chain(connection: SSL.Connection) -> list[x509.Certificate]:
     try:
         return connection.get_verified_chain(as_cryptography=True) or []
     except (ValueError, x509.InvalidVersion):
-        message = "a CA's certificate does not parse"
-        raise RefusedConnectionError(message) from None
+        raise RefusedConnectionError(UNPARSED_CA) from None
 
 
 def _http_only(
@@ -132,7 +162,20 @@ def _count_handshake_step(
     result: int,  # noqa: ARG001 - pyOpenSSL's signature
 ) -> None:
     """Hear nothing more of a device that has had its steps."""
-    steps = (connection.get_app_data() or 0) + 1
-    connection.set_app_data(steps)
-    if steps > MAX_HANDSHAKE_STEPS:
+    notes = notes_of(connection)
+    notes.steps += 1
+    if notes.steps > MAX_HANDSHAKE_STEPS:
         connection.set_shutdown(SSL.RECEIVED_SHUTDOWN)
+
+
+def _note_verification(
+    connection: SSL.Connection,
+    certificate: crypto.X509,  # noqa: ARG001 - pyOpenSSL's signature
+    error: int,
+    depth: int,
+    is_good: int,
+) -> bool:
+    """Note what OpenSSL finds wrong with a chain; it is asked for the log, and decides nothing."""
+    if not is_good:
+        notes_of(connection).certificate_error = (error, depth)
+    return bool(is_good)

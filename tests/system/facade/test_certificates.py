@@ -88,29 +88,34 @@ def self_signed(_ours: CertificateAuthority) -> IssuedCertificate:
     return IssuedCertificate(root.certificate, root.key, root.pem)
 
 
-REFUSED = (
-    other_ca,
-    intermediate_of_another_ca,
-    below_a_device,
-    expired,
-    not_yet_valid,
-    without_usage,
-    server_usage,
-    any_usage,
-    self_signed,
-)
+REFUSED: dict[Callable[[CertificateAuthority], IssuedCertificate], str] = {
+    other_ca: "unknown_ca",
+    intermediate_of_another_ca: "unknown_ca",
+    below_a_device: "not_a_ca",
+    expired: "expired",
+    not_yet_valid: "not_yet_valid",
+    without_usage: "wrong_purpose",
+    server_usage: "wrong_purpose",
+    any_usage: "wrong_purpose",
+    self_signed: "unknown_ca",
+}
 
 
 @pytest.mark.parametrize("issue", REFUSED)
 async def test_a_wrong_certificate_fails_the_handshake(
     facade: Facade, issue: Callable[[CertificateAuthority], IssuedCertificate]
 ) -> None:
-    """Nothing of HTTP happens: no byte of an answer, no request in the log."""
-    device = facade.device(issue(facade.files.device_ca))
-    before = len(facade.log_lines(event="answered"))
+    """Nothing of HTTP happens: no byte of an answer, no request in the log, but the reason."""
+    issued = issue(facade.files.device_ca)
+    device, reason = facade.device(issued), REFUSED[issue]
+    before, refused = len(facade.log_lines(event="answered")), refusals(facade, reason)
     assert await bytes_before_the_end(facade, device.tls()) == b""
     assert (await facade.device().get("/v2/")).status == 200  # the log is in order
     assert len(facade.log_lines(event="answered")) == before + 1
+    assert refusals(facade, reason) == refused + 1
+    (line,) = facade.log_lines(event="handshake refused", presented_serial=f"{issued.serial:x}")
+    assert (line["code"], line["peer"]) == (reason, "127.0.0.1")
+    assert line["presented_issuer"] == issued.certificate.issuer.rfc4514_string()
 
 
 async def test_no_certificate_fails_the_handshake(facade: Facade) -> None:
@@ -135,6 +140,14 @@ async def test_a_refused_device_is_told_why_each_time_it_tries(
             raw.settimeout(PATIENCE_SECONDS)
             device = SocketDevice(raw, tls)
             assert "ALERT" in await asyncio.to_thread(device.refusal_after_writing, PING)
+
+
+def refusals(facade: Facade, reason: str) -> float:
+    """Return how many handshakes were refused for a reason, as the metric says."""
+    series = f'facade_device_handshakes_refused_total{{reason="{reason}"}} '
+    metrics = facade.operations("/metrics")[1].splitlines()
+    (line,) = (each for each in metrics if each.startswith(series))
+    return float(line.removeprefix(series))
 
 
 async def test_a_certificate_without_its_usage_is_refused_in_the_log_too(facade: Facade) -> None:

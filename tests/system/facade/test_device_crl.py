@@ -156,6 +156,54 @@ async def test_a_crl_that_expires_meanwhile_cuts_what_it_spoke_for(
     assert not facade.is_ready()
 
 
+async def test_an_intermediate_alone_is_trusted_until_its_root_is_there_to_revoke_it(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """An anchor with its own CRL, in files as they lie about; the root's CRL ends it."""
+    root = CertificateAuthority.create("corporate root")
+    line = root.make_intermediate("line CA")
+    facade = start_with_crl(lambda ca: ca.crl())
+    bundle, comment = facade.files.folder / "device-ca.pem", "# Größe\r\n".encode("latin-1")
+    put(bundle, comment + line.pem.replace(b"\n", b"\r\n"))
+    put(crl_file(facade), f"# Größe\n{line.crl().decode()}".encode("utf-16"))
+    await reload(facade, "FACADE_DEVICE_CA_FILE", CRL)
+    assert "refused" not in await until_ready(facade)
+    device, sibling = line.issue_device(), root.make_intermediate("sibling CA").issue_device()
+    assert await is_served(facade.device(device))
+    assert not await is_served(facade.device(sibling))
+    (refused,) = facade.log_lines(event="handshake refused")
+    assert (refused["code"], refused["unknown_ca"]) == ("unknown_ca", "CN=corporate root")
+    async with raw_connection(facade.device(device)) as connection:
+        await connection.send(PING)
+        assert (await connection.answer()).status == 200
+        put(bundle, line.pem + root.pem)
+        put(crl_file(facade), line.crl() + root.crl([line.certificate.serial_number]))
+        await reload(facade, "FACADE_DEVICE_CA_FILE", CRL)
+        assert await connection.until_reset() == b""
+    assert not await is_served(facade.device(device))
+    standing = facade.operations("/readyz")
+    assert standing[0] == 503
+    assert "devices of CN=line CA are refused: the certificate's CA is in the CRL" in standing[1]
+
+
+async def test_a_leaf_in_the_ca_bundle_is_named_and_the_old_bundle_used(
+    start_with_crl: StartWithCrl,
+) -> None:
+    """It is no CA: alone it would refuse everybody, and beside a CA be of no use."""
+    facade = start_with_crl(lambda ca: ca.crl())
+    await until_ready(facade)
+    leaf = facade.files.device_ca.issue_device()
+    put(facade.files.folder / "device-ca.pem", facade.files.device_ca.pem + leaf.chain_pem)
+    reason = await until_refused(facade, "FACADE_DEVICE_CA_FILE")
+    assert reason == f"this is no CA's certificate: serial {leaf.serial:x}, CN=device"
+    assert await is_served(facade.device())
+    assert facade.stop() == 0
+    with pytest.raises(ChildFailedError) as failed:
+        facade.restart()
+    assert "ended with 2" in str(failed.value)
+    assert f"FACADE_DEVICE_CA_FILE: {reason}" in str(failed.value)
+
+
 async def test_of_two_cas_the_one_without_a_crl_is_refused_alone(
     start_with_crl: StartWithCrl,
 ) -> None:

@@ -79,6 +79,9 @@ async def test_more_stalled_handshakes_than_are_kept_give_way_to_new_ones(facade
         await eventually(
             lambda: metric(facade, "facade_device_handshakes_failed_total") >= before + BEYOND
         )
+        given_up = 'facade_device_handshakes_refused_total{reason="given_up"}'
+        assert metric(facade, given_up) >= BEYOND
+        assert len(facade.log_lines(event="handshake refused", code="given_up")) == 1
         assert metric(facade, "facade_device_handshakes") <= HANDSHAKES
         async with asyncio.timeout(GOOD_SECONDS):
             assert (await facade.device().get("/v2/")).status == 200
