@@ -177,7 +177,7 @@ class RegistryClient:
             return  # a 403 is about rights
         wants_a_token = isinstance(preferred(ping.challenges), BearerChallenge)
         if not ping.is_open and not wants_a_token:
-            raise CredentialRefusedError("the registry refuses our credential", status=401)
+            raise CredentialRefusedError("the registry refuses the credential", status=401)
 
     def _url(self, path: str) -> URL:
         return self._transport.target.endpoint.with_path(path, encoded=True)
