@@ -1,5 +1,6 @@
 """The benchmark itself: it must not rot until somebody wants its figures."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import orjson
 
 from deploy.dev.debian import REPOSITORY
+from deploy.dev.device_ca import CertificateFiles
+from tests.bench.contenders.nginx import nginx
 
 MEASURE_SECONDS = 120.0  # on a loaded machine
 
@@ -40,6 +43,25 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
         "nginx": 1,
         "distribution": 1,
     }
+
+
+def test_nginx_runs_from_a_checkout_whose_path_has_a_space(
+    tmp_path: Path, server_certificate: CertificateFiles
+) -> None:
+    """Its configuration takes a space for the end of a value."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    files = CertificateFiles(folder / "server.pem", folder / "server.key")
+    shutil.copy(server_certificate.certificate, files.certificate)
+    shutil.copy(server_certificate.key, files.key)
+    with nginx(
+        folder / "nginx",
+        upstream="127.0.0.1:1",
+        authorization="Basic none",
+        server=files,
+        device_ca=files.certificate,
+    ) as contender:
+        contender.require_running()
 
 
 def test_what_is_no_measure_is_a_wrong_call() -> None:

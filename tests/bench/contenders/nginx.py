@@ -23,11 +23,11 @@ daemon off;
 {user}
 worker_processes 1;
 worker_rlimit_nofile {descriptors};
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
+pid "{folder}/nginx.pid";
+error_log "{folder}/error.log" warn;
 events {{ worker_connections 16384; }}
 http {{
-  access_log {folder}/access.log combined buffer=64k flush=1s;
+  access_log "{folder}/access.log" combined buffer=64k flush=1s;
   sendfile on;
   tcp_nopush on;
   tcp_nodelay on;
@@ -38,12 +38,12 @@ http {{
   open_file_cache_valid 1h;
   types {{ }}
   default_type application/octet-stream;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  scgi_temp_path {folder}/scgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  proxy_cache_path {folder}/cache levels=2:2 keys_zone=blobs:64m max_size=64g inactive=30d
+  client_body_temp_path "{folder}/body";
+  proxy_temp_path "{folder}/proxy";
+  fastcgi_temp_path "{folder}/fastcgi";
+  scgi_temp_path "{folder}/scgi";
+  uwsgi_temp_path "{folder}/uwsgi";
+  proxy_cache_path "{folder}/cache" levels=2:2 keys_zone=blobs:64m max_size=64g inactive=30d
     use_temp_path=off;
   upstream registry {{
     server {upstream};
@@ -53,9 +53,9 @@ http {{
   server {{
     listen 127.0.0.1:{port} ssl reuseport backlog=1024;
     server_name localhost;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    ssl_client_certificate {device_ca};
+    ssl_certificate "{certificate}";
+    ssl_certificate_key "{key}";
+    ssl_client_certificate "{device_ca}";
     ssl_verify_client on;
     ssl_protocols TLSv1.3;
     ssl_session_tickets off;

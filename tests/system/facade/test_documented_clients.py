@@ -29,16 +29,16 @@ from tests.system.facade.test_real_clients import contents_of, verified_files
 
 NGINX = """\
 daemon off;
-pid {folder}/nginx.pid;
+pid "{folder}/nginx.pid";
 error_log stderr;
 events {{ }}
 http {{
   access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  scgi_temp_path {folder}/scgi;
-  uwsgi_temp_path {folder}/uwsgi;
+  client_body_temp_path "{folder}/body";
+  proxy_temp_path "{folder}/proxy";
+  fastcgi_temp_path "{folder}/fastcgi";
+  scgi_temp_path "{folder}/scgi";
+  uwsgi_temp_path "{folder}/uwsgi";
   {documented}
 }}
 """
