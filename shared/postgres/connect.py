@@ -31,6 +31,7 @@ from shared.postgres.tls import ServerContext, tls_context
 from shared.safe_message import SafeMessage
 
 MAX_ADDRESSES: Final = 16  # of one server; a headless service has one for each pod
+MIN_ADDRESS_SECONDS: Final = 1.0  # TCP, TLS and a login over a long line
 _OUR_OWN_DEADLINE_HOLDS: Final = 24 * 3600.0
 
 # ValueError: a host that no resolver takes. RuntimeError: a login that asyncpg has no library for.
@@ -118,8 +119,9 @@ class _Connecting:
         failure: Exception = TimeoutError()
         for position, address in enumerate(addresses):
             left = deadline - asyncio.get_running_loop().time()
+            share = max(left / (len(addresses) - position), MIN_ADDRESS_SECONDS)
             try:
-                async with asyncio.timeout(left / (len(addresses) - position)):
+                async with asyncio.timeout(min(share, left)):
                     return await self._connect_to(address)
             except _FAILURES as error:
                 failure = error
@@ -210,6 +212,8 @@ def _refuses_way(error: Exception) -> bool:
             return False
         case asyncpg.InvalidAuthorizationSpecificationError():
             return True  # `pg_hba.conf` has no line for it
+        case asyncpg.ConnectionDoesNotExistError():
+            return True  # it hung up in the middle of the login
         case _:
             return not isinstance(error, asyncpg.PostgresError)
 

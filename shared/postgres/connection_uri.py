@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from attrs import frozen
+from attrs import field, frozen
 
 from shared.setting_types import InvalidSettingError
 
@@ -34,7 +34,7 @@ _JDBC: Final = ("ssl", "true")
 class ConnectionUri:
     """The keywords of a URI with their values, in the order in which they were first named."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)  # one of them is the password
     has_loose_at: bool  # an `@` behind the host: perhaps a password was not percent-encoded
 
     def shown(self, keyword: str) -> str:

@@ -12,6 +12,7 @@ everything behind it to the real server.
 - `is_direct`: TLS from the first byte on.
 - `breaks_tls`: answers `S` and closes.
 - `refuses_tls_logins`: ends what comes over TLS, as `hostnossl` in `pg_hba.conf` does.
+- `hangs_up_on_tls`: closes what comes over TLS in the middle of the login.
 - `path`: a socket's folder to listen in, in place of a port.
 - `links`: what each connection was: `plain` or `tls`; `names`: what TLS was asked for by name.
 """
@@ -41,6 +42,7 @@ class PostgresFront:
         is_direct: bool = False,
         breaks_tls: bool = False,
         refuses_tls_logins: bool = False,
+        hangs_up_on_tls: bool = False,
         path: Path | None = None,
     ) -> None:
         self._server_port = server_port
@@ -48,6 +50,7 @@ class PostgresFront:
         self._is_direct = is_direct
         self._breaks_tls = breaks_tls
         self._refuses_tls_logins = refuses_tls_logins
+        self._hangs_up_on_tls = hangs_up_on_tls
         self._path = path
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +113,8 @@ class PostgresFront:
                 first = await reader.readexactly(len(SSL_REQUEST))
         is_tls = writer.get_extra_info("ssl_object") is not None
         self.links.append("tls" if is_tls else "plain")
+        if is_tls and self._hangs_up_on_tls:
+            return
         if is_tls and self._refuses_tls_logins:
             writer.write(b"E" + struct.pack("!i", len(REJECTED) + 4) + REJECTED)
             await writer.drain()

@@ -209,6 +209,7 @@ async def test_the_machines_authorities_are_believed(
         ({}, "prefer", ["plain"]),  # a server without TLS
         ({"breaks_tls": True}, "prefer", ["plain"]),
         ({"has_tls": True, "refuses_tls_logins": True}, "prefer", ["tls", "plain"]),
+        ({"has_tls": True, "hangs_up_on_tls": True}, "prefer", ["tls", "plain"]),
         ({"has_tls": True}, "allow", ["plain"]),
     ],
 )

@@ -23,6 +23,7 @@ from shared.postgres.connection_parameters import (
     TargetSession,
     TlsParameters,
 )
+from shared.postgres.connection_uri import parse_connection_uri
 from shared.postgres.database_url import read_database_url
 from shared.postgres.libpq import VARIABLES
 from shared.secret import Secret
@@ -229,6 +230,11 @@ def test_a_url_is_read_whole() -> None:
         ),
         server_settings=(("application_name", "a b"), ("options", "-c geqo=off")),
     )
+
+
+def test_what_is_read_on_the_way_shows_no_secret() -> None:
+    """Where it stands as a local variable of something that fails."""
+    assert CANARY not in repr(parse_connection_uri(f"{URL}?sslpassword={CANARY}"))
 
 
 def test_the_least_is_a_host() -> None:
