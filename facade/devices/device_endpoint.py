@@ -44,7 +44,7 @@ async def serve_devices(
 
     def look_at_clock() -> None:
         devices.live.cut_refused()
-        _show_lists(devices, metrics)
+        _show_trust(devices, metrics)
         _show_certificate(files, metrics)
         readiness.tell()
 
@@ -88,9 +88,12 @@ async def _drain(listener: DeviceListener, devices: DeviceServer, settings: Faca
     await devices.shutdown(max(LOOK_SECONDS, ends_at - loop.time()))
 
 
-def _show_lists(devices: DeviceServer, metrics: DeviceMetrics) -> None:
-    """Show when the CRLs end: days before they do is the time to look at it."""
+def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:
+    """Show when CRLs and CAs end: days before they do is the time to look at it."""
     now = datetime.now(UTC)
+    metrics.ca_expires_in.clear()
+    for issuer, end in devices.live.trust.ends().items():
+        metrics.ca_expires_in.labels(issuer).set((end - now).total_seconds())
     metrics.crl_next_update.clear()
     metrics.crl_expires_in.clear()
     for issuer, next_update in devices.live.trust.next_updates().items():

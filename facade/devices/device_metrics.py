@@ -22,6 +22,7 @@ class DeviceMetrics:
     file_refused: Gauge
     crl_next_update: Gauge
     crl_expires_in: Gauge
+    ca_expires_in: Gauge
     certificate_ends: Gauge
     certificate_expires_in: Gauge
 
@@ -69,6 +70,12 @@ class DeviceMetrics:
             Gauge(
                 "facade_crl_expires_in_seconds",
                 "Until a device CA's CRL expires and its devices are refused",
+                ["issuer"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_device_ca_expires_in_seconds",
+                "Until a device CA expires and its devices are refused",
                 ["issuer"],
                 registry=registry,
             ),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
+from facade.devices.server_certificate import ENDS_SOON
 from facade.devices.startup_files import StartupFiles
 from facade.problems import Finding, Part, Problem, Stops, problem_of
 
@@ -25,6 +26,10 @@ def _untrusted(trust: DeviceTrust, now: datetime) -> Iterator[Finding]:
     standing = trust.standing(now)
     stops = Stops.SOME if standing.accepts_some else Stops.ALL
     yield from (Finding(stops, words, words) for words in standing.problems)
+    for name, end in sorted(trust.ends().items()):
+        if end - ENDS_SOON <= now < end:
+            words = f"devices of {name} are refused from {end} on, when that CA expires"
+            yield Finding(Stops.NOTHING, f"FACADE_DEVICE_CA_FILE: {words}", name)
 
 
 def _refused(files: StartupFiles) -> Iterator[Finding]:

@@ -100,6 +100,15 @@ class DeviceTrust:
             ends[authority.name] = min(before, known.next_update) if before else known.next_update
         return ends
 
+    def ends(self) -> dict[str, datetime]:
+        """Return by name when each CA that issues devices expires, or all chains above it have."""
+        ends = dict[str, datetime]()
+        for authority in self._issuing:
+            if periods := self._periods.get(authority):
+                end = max(end for _, end in periods)
+                ends[authority.name] = min(end, ends.get(authority.name, end))
+        return ends
+
     def _problem(self, authority: Authority, now: datetime) -> CertificateProblem | None:
         return self._time_problem(authority, now) or self._list_problem(authority, now)
 
