@@ -78,6 +78,11 @@ class Digest:
         """Tell whether what the hasher took in is what this digest names."""
         return hasher.hexdigest() == self.hex
 
+    @property
+    def is_of_nothing(self) -> bool:
+        """Tell whether it names the content of no bytes."""
+        return self.names(self.hasher())
+
     def __str__(self) -> str:
         """Return the canonical text."""
         return f"{self.algorithm}:{self.hex}"

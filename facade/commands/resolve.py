@@ -11,10 +11,9 @@ import orjson
 from attrs import evolve, frozen
 
 from facade.content.held_back import WrongBytesError
-from facade.content.manifest import VerifiedManifest, verify_manifest
+from facade.content.manifest import VerifiedManifest, read_content, verify_answer
 from shared.oci import (
     INDEX_MEDIA_TYPES,
-    MAX_MANIFEST_BYTES,
     Digest,
     InvalidDigestError,
     Kind,
@@ -92,15 +91,10 @@ def platforms_of(index: Mapping[str, Any]) -> list[PlatformManifest]:
 async def _manifest(
     client: RegistryClient, repository: RepositoryName, reference: str | Digest
 ) -> VerifiedManifest:
-    content = bytearray()
     async with client.fetch(Kind.MANIFEST, repository, reference) as answer:
-        async for chunk in answer.chunks():
-            content += chunk
-            if len(content) > MAX_MANIFEST_BYTES:
-                raise WrongBytesError(f"a manifest has at most {MAX_MANIFEST_BYTES} bytes")
-        claimed, media_type = answer.digest_header, answer.content_type
-    named = reference if isinstance(reference, Digest) else _claimed_digest(claimed)
-    return verify_manifest(bytes(content), media_type, named or Digest.of(bytes(content)))
+        content = await read_content(answer)
+    named = reference if isinstance(reference, Digest) else _claimed_digest(answer.digest_header)
+    return verify_answer(answer, content, named or Digest.of(content))
 
 
 async def _with_size(

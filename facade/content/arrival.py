@@ -38,11 +38,11 @@ class StoreGaveUpError(ArrivalEndedError):
 
 
 class Arrival(Protocol):
-    """An arriving blob of a known length."""
+    """An arriving blob."""
 
     @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
+    def length(self) -> int | None:
+        """Bytes of the whole blob; None until the proof, if the registry does not tell."""
 
     @property
     def reached(self) -> int:
@@ -59,7 +59,7 @@ class Arrival(Protocol):
     async def readable_beyond(self, offset: int) -> int:
         """Wait until bytes behind `offset` may be sent; return up to where.
 
-        Raises `ArrivalEndedError` where they will not come, or were wrong.
+        Raises `ArrivalEndedError` where they will not come, or were wrong, and `OSError`.
         """
 
     def read_now(self, offset: int, count: int) -> Piece | None:
@@ -89,7 +89,7 @@ class Progress:
         self.reached = self.file.checked
 
     @property
-    def length(self) -> int:
+    def length(self) -> int | None:
         """Bytes of the whole blob."""
         return self.file.length
 
@@ -104,7 +104,8 @@ class Progress:
         self._tell()
 
     def prove(self) -> None:
-        """Let readers through to the end."""
+        """Let readers through to the end, which is known by now."""
+        self.file.end()
         self.proven = True
         self._tell()
 
@@ -116,7 +117,7 @@ class Progress:
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""
         while True:
-            limit = self.length if self.proven else min(self.reached, self.length - PIECE_BYTES)
+            limit = _limit(self.reached, self.length, is_proven=self.proven)
             if limit > offset or self.proven:
                 return limit
             if isinstance(self.failure, StoreGaveUpError):
@@ -158,9 +159,9 @@ class FollowedArrival:
     _blob: Path
 
     @property
-    def length(self) -> int:
+    def length(self) -> int | None:
         """Bytes of the whole blob."""
-        return self._ingest.announced.length
+        return self._ingest.file.length
 
     @property
     def reached(self) -> int:
@@ -181,15 +182,16 @@ class FollowedArrival:
         """Wait as `Arrival` says."""
         while True:
             # In this order: what was proven first cannot have been discarded since.
-            if self._ingest.is_proven(self._blob):
-                return self.length
-            limit = min(self._ingest.file.checked, self.length - PIECE_BYTES)
-            if limit > offset:
+            file = self._ingest.file
+            if is_proven := self._ingest.is_proven(self._blob):
+                file.end()
+            limit = _limit(file.checked, file.length, is_proven=is_proven)
+            if is_proven or limit > offset:
                 return limit
-            if self._ingest.file.is_unlinked:
+            if file.is_unlinked:
                 # For a full disk or for wrong bytes: whoever goes on with upstream's hashes all.
                 raise StoreGaveUpError
-            if not self._ingest.file.has_owner and not self._ingest.is_proven(self._blob):
+            if not file.has_owner and not self._ingest.is_proven(self._blob):
                 raise OwnerDiedError
             await asyncio.sleep(POLL_SECONDS)
 
@@ -204,3 +206,9 @@ class FollowedArrival:
     def close(self) -> None:
         """Close the file."""
         self._ingest.file.close()
+
+
+def _limit(reached: int, length: int | None, *, is_proven: bool) -> int:
+    """Return up to where bytes may be sent: all but the last piece, as far as that is known."""
+    end = reached if length is None else length
+    return end if is_proven else min(reached, end - PIECE_BYTES)

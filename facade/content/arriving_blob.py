@@ -37,9 +37,13 @@ class ArrivingBlob:
     _stack: AsyncExitStack  # of the answer
 
     @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
+    def length(self) -> int | None:
+        """Bytes of the whole blob; None as long as nobody knows."""
         return self._arrival.length
+
+    async def whole(self) -> Part:
+        """Return all bytes as they come."""
+        return Part(ArrivingPieces(self._arrival, None, self._going_on))
 
     async def part(self, span: Span) -> Part:
         """Return the bytes of a span as they come, or unverified where they are far."""
@@ -50,7 +54,7 @@ class ArrivingBlob:
                 return Part(far, is_verified=False)
         return Part(ArrivingPieces(self._arrival, span, self._going_on))
 
-    def _going_on(self, failure: Failure, offset: int, end: int) -> AsyncIterator[Piece]:
+    def _going_on(self, failure: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Return what the store will not have, or not give, of a span."""
         is_readable = isinstance(failure, StoreGaveUpError)
         left = min(offset, self._arrival.reached) if is_readable else 0
@@ -62,7 +66,7 @@ class ArrivingBlob:
         )
         return self._from_upstream(left, offset, end)
 
-    async def _from_upstream(self, left: int, offset: int, end: int) -> AsyncIterator[Piece]:
+    async def _from_upstream(self, left: int, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Yield a span's bytes from upstream, its last piece only where the whole blob is right.
 
         `left`: so many bytes of the beginning are hashed as the file has them.

@@ -16,7 +16,7 @@ from facade.store.cached_read import READ_BYTES
 
 Failure = StoreGaveUpError | OSError  # the latter only before the first piece
 # Gives what is left of a span, from an offset to its end, where the store fails.
-GoOn = Callable[[Failure, int, int], AsyncIterator[Piece]]
+GoOn = Callable[[Failure, int, int | None], AsyncIterator[Piece]]
 
 
 @define(eq=False)
@@ -24,15 +24,19 @@ class ArrivingPieces:
     """Follows the growing file, and goes on without it where the store gives up."""
 
     _arrival: Arrival
-    _span: Span
+    _span: Span | None  # None: all of a blob, however long it turns out to be
     _go_on: GoOn
+    _first: int = field(init=False)
+    _end: int | None = field(init=False)  # None: the blob's own, as long as nobody knows it
     _offset: int = field(init=False)
     _limit: int = field(init=False)  # up to here they may be sent, as far as was asked
     _rest: AsyncIterator[Piece] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin at the beginning; nothing may be sent yet."""
-        self._offset = self._limit = self._span.first
+        self._first = self._span.first if self._span else 0
+        self._end = self._span.end if self._span else self._arrival.length
+        self._offset = self._limit = self._first
 
     def __aiter__(self) -> Self:
         """Return what is asked for one piece after the other."""
@@ -57,11 +61,11 @@ class ArrivingPieces:
             try:
                 return await self._arrived()
             except StoreGaveUpError as given_up:
-                self._rest = self._go_on(given_up, self._offset, self._span.end)
+                self._rest = self._go_on(given_up, self._offset, self._end)
             except OSError as error:
-                if self._offset > self._span.first:  # what was sent can be hashed no more
+                if self._offset > self._first:  # what was sent can be hashed no more
                     raise ArrivalEndedError("the store's file cannot be read") from error
-                self._rest = self._go_on(error, self._offset, self._span.end)
+                self._rest = self._go_on(error, self._offset, self._end)
         return await anext(self._rest)
 
     async def _arrived(self) -> Piece:
@@ -69,7 +73,7 @@ class ArrivingPieces:
             self._limit = await self._sendable_beyond()
         if (piece := self.next_now()) is not None:
             return piece
-        if self._offset >= self._span.end:
+        if self._end is not None and self._offset >= self._end:
             raise StopAsyncIteration
         # To a multiple, as what is at hand: so those who read beside each other share the pieces.
         count = min(self._limit - self._offset, READ_BYTES - self._offset % READ_BYTES)
@@ -79,11 +83,19 @@ class ArrivingPieces:
 
     async def _sendable_beyond(self) -> int:
         """Wait for more of the span; return up to where it may be sent."""
-        offset, end, length = self._offset, self._span.end, self._arrival.length
+        offset, end = self._offset, self._end
+        if end is None:
+            limit = await self._arrival.readable_beyond(offset)
+            self._end = self._arrival.length  # known with the proof
+            return limit
+        return await self._sendable_of_span(offset, end)
+
+    async def _sendable_of_span(self, offset: int, end: int) -> int:
+        length = self._arrival.length
         if offset >= end and length:
             return end
         held_back = end - PIECE_BYTES
         limit = await self._arrival.readable_beyond(offset)
-        if limit < length and held_back <= offset:
+        if length is not None and limit < length and held_back <= offset:
             limit = await self._arrival.readable_beyond(max(offset, length - PIECE_BYTES))
         return end if limit == length else min(limit, held_back)

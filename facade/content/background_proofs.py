@@ -29,6 +29,7 @@ from shared.upstream.errors import (
     GoneError,
     NotFoundError,
     PolicyDeniedError,
+    RangeRefusedError,
     RateLimitedError,
     ResolveError,
     ServerError,
@@ -189,8 +190,13 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
                 return True
     last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
     try:
-        async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=last_byte):
+        async with upstream.fetch(
+            pull.kind, pull.repository, pull.digest, last_byte=last_byte
+        ) as answer:
+            answer.require_claim()  # the body, which would prove it, is not read
             return True
+    except RangeRefusedError:  # it has the blob, but no first byte of it alone
+        return True
     except _NOT_THERE:
         return False
     except CredentialRefusedError as error:

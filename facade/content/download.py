@@ -1,26 +1,33 @@
 """A blob's bytes from upstream: resumed after a break, verified before the end.
 
-What `verified_pieces` yields may be sent on; where it ends without an error, everything it
-yielded was right. Memory is constant: what is held is one piece and what one read gave.
+What `verified_pieces` yields may be sent on; if it ends without an error, everything it yielded
+was right. Memory is constant: what is held is one piece and what one read gave.
+
+The digest decides. A length that the answer itself does not name is a claim of the registry's; if
+it names none at all, the blob is at its end when the digest says so.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from facade.content.held_back import HeldBackVerifier, WrongBytesError
+from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.content.unknown_length import Beginning, BrokenBody, told_length
 from facade.registries.circuit_breaker import CircuitOpenError
 from facade.registries.upstream import Upstream
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.structured_log import get_logger
+from shared.upstream.answer import ContentRange
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
     NotNowError,
+    PolicyDeniedError,
+    RangeRefusedError,
     RateLimitedError,
     ServerError,
     UnexpectedAnswerError,
@@ -31,8 +38,12 @@ from shared.upstream.errors import (
 MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
 FIRST_RESUME_DELAY_SECONDS: Final = 0.1
 MAX_RESUME_DELAY_SECONDS: Final = 5.0
+# A registry may give less of a range than was asked for. Of less than this, it is asked for the
+# next part only after the pause of a break: it could be one byte each time.
+MIN_PART_BYTES: Final = PIECE_BYTES
+# Then the blob goes on without a length: a registry that hangs at one question may answer others.
+TOLD_LENGTH_SECONDS: Final = 10.0
 
-# Worth another try from the byte reached; everything else is an answer.
 _BREAKS: Final = (
     BrokenBodyError,
     CircuitOpenError,
@@ -52,19 +63,34 @@ async def _settled() -> None:
     """Return at once: the verifier takes each chunk before the next one is asked for."""
 
 
+@frozen
+class _Body:
+    """One answer's bytes, from the byte reached on."""
+
+    chunks: AsyncIterator[bytes]
+    part: ContentRange | None = None  # of a 206
+
+
+async def _body_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
 @define(eq=False)
 class Download:
     """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
 
-    length: int
+    length: int | None  # None: the registry does not tell
     verifier: HeldBackVerifier
     _upstream: Upstream
     _repository: RepositoryName
     _stack: AsyncExitStack
-    _chunks: AsyncIterator[bytes]
+    _body: _Body
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _reached: int = 0  # what the verifier took, or was handed and takes in time
     _failures: int = field(default=0, init=False)
+    _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
+    _knows_ranges: bool = field(default=True, init=False)  # else it is asked for the whole again
     settle: Settle = _settled  # awaited where the verifier has to have taken everything
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
@@ -88,36 +114,76 @@ class Download:
         self.verifier.finish()
 
     async def _resumed_chunks(self) -> AsyncIterator[bytes]:
-        while self._reached < self.length:
+        while self._reached != self.length:
             try:
-                async for chunk in self._chunks:
+                async for chunk in self._body.chunks:
                     self._failures = 0
                     self._reached += len(chunk)
-                    if self._reached > self.length:
+                    if self.length is not None and self._reached > self.length:
                         message = "more bytes than the announced length"
                         raise WrongBytesError(message)
                     yield chunk
-                if self._reached == self.length:
+                if await self._is_at_the_end():
                     break
-                message = "the body ended early"
-                raise BrokenBodyError(message)
-            except _BREAKS as error:
-                if self._reached == self.length:
-                    break  # only the framing's end is missing; the digest tells
+                await self._ask_for_the_next_part()
+            except UpstreamError as error:
+                if not _is_break(error):
+                    raise
+                if await self._has_all():
+                    break  # only the framing's end is missing
                 await self._before_resuming(error)
-                try:
-                    self._chunks = await self._resume(self._reached)
-                except _BREAKS as again:
-                    self._chunks = _Broken(again)
+                await self._try_to_resume()
+
+    async def _is_at_the_end(self) -> bool:
+        """Tell whether the blob ends where a body has ended, as far as that can be told."""
+        if await self._has_all():
+            if self.length not in (None, self._reached):
+                message = "another length than the registry told"  # it was believed, and passed on
+                raise WrongBytesError(message)
+            return True
+        # Where two bodies end there is no more.
+        has_ended_here = self.length is None and self._ended_at == self._reached
+        self._ended_at = self._reached
+        return has_ended_here
+
+    async def _has_all(self) -> bool:
+        if self.length is not None and self._reached == self.length:
+            return True  # the digest is looked at when everything was taken
+        await self.settle()
+        return self.verifier.has_all()
+
+    async def _ask_for_the_next_part(self) -> None:
+        """Go on behind a 206 that had less than was asked for (RFC 9110 section 14.4)."""
+        part = self._body.part
+        if part is None or self._reached != part.last + 1 or part.length < MIN_PART_BYTES:
+            message = "the body ended early"
+            raise BrokenBodyError(message)
+        await self._resume()
+
+    async def _try_to_resume(self) -> None:
+        try:
+            await self._resume()
+        except UpstreamError as again:
+            if not _is_break(again):
+                raise
+            self._body = _Body(BrokenBody(again))
 
     async def resume_behind(self, left: int) -> None:
         """Ask for what follows the beginning that is there already.
 
         The verifier has to take that beginning before anything more. Raises `UpstreamError`
-        where upstream does not begin to answer.
+        if upstream does not begin to answer.
         """
         self._reached = left
-        self._chunks = await self._resume(left)
+        while True:
+            try:
+                await self._resume()
+            except UpstreamError as error:
+                if not _says_nothing(error):
+                    raise
+                await self._before_resuming(error)
+            else:
+                return
 
     async def close(self) -> None:
         """Let upstream's answer go; whoever reads on asks again."""
@@ -139,20 +205,50 @@ class Download:
         asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
 
-    async def _resume(self, reached: int) -> AsyncIterator[bytes]:
-        """Return the bytes from the one reached on."""
+    async def _resume(self) -> None:
+        """Ask for the bytes from the one reached on: the registry, so that the link is a new one.
+
+        A range with its end, if that is known: some registries refuse open ones.
+        """
         await self._stack.aclose()
-        answer = await self._stack.enter_async_context(
-            self._upstream.fetch(
-                Kind.BLOB, self._repository, self.verifier.digest, first_byte=reached
+        reached = self._reached if self._knows_ranges else 0
+        is_open = self.length is None or not reached
+        try:
+            answer = await self._stack.enter_async_context(
+                self._upstream.fetch(
+                    Kind.BLOB,
+                    self._repository,
+                    self.verifier.digest,
+                    first_byte=reached,
+                    last_byte=None if is_open else (self.length or 0) - 1,
+                )
             )
-        )
+        except RangeRefusedError as refused:
+            self._body = self._without_ranges(refused)
+            return
         span = answer.content_range
-        total = span.total if span else answer.content_length
-        if total not in (None, self.length):
+        self._require_same_length(span.total if span else answer.content_length)
+        if span is not None:
+            self._body = _Body(answer.chunks(), span)
+        else:
+            self._body = _Body(self._after_same_beginning(answer.chunks(), self._reached))
+
+    def _without_ranges(self, refused: RangeRefusedError) -> _Body:
+        """Return nothing if the registry says that there is nothing more.
+
+        Else note that it has to be asked for the whole, and raise the refusal.
+        """
+        self._require_same_length(refused.total)
+        if self.length is None and refused.total == self._reached:
+            self._ended_at = self._reached
+            return _Body(_body_of())
+        self._knows_ranges = False
+        raise refused
+
+    def _require_same_length(self, total: int | None) -> None:
+        if None not in (total, self.length) and total != self.length:
             message = "a resumed answer has another total length"
             raise UnexpectedAnswerError(message)
-        return answer.chunks() if span else self._after_same_beginning(answer.chunks(), reached)
 
     async def _after_same_beginning(
         self, chunks: AsyncIterator[bytes], reached: int
@@ -173,14 +269,18 @@ class Download:
                 yield rest
 
 
-class _Broken(AsyncIterator[bytes]):
-    """A body that breaks at once: an answer that did not begin."""
+def _is_break(error: UpstreamError) -> bool:
+    """Tell whether it is worth another try from the byte reached; all else is an answer."""
+    return isinstance(error, _BREAKS) or _says_nothing(error)
 
-    def __init__(self, error: UpstreamError) -> None:
-        self._error = error
 
-    async def __anext__(self) -> bytes:
-        raise self._error
+def _says_nothing(error: UpstreamError) -> bool:
+    """Tell whether the registry itself has not said no.
+
+    A store behind a redirect refuses a link that has expired, and the registry gives a new one.
+    """
+    is_about_the_link = error.at_store and not isinstance(error, PolicyDeniedError)
+    return is_about_the_link or isinstance(error, RangeRefusedError)
 
 
 @asynccontextmanager
@@ -191,16 +291,40 @@ async def open_download(
     *,
     first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS,
 ) -> AsyncIterator[Download]:
-    """Ask upstream for a blob; raise `UpstreamError` where it does not begin to answer."""
+    """Ask upstream for a blob; raise `UpstreamError` if it does not begin to answer.
+
+    If the answer does not say how long it is, up to a piece of it is read first.
+    """
     async with AsyncExitStack() as stack:
         answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
-        length = answer.content_length
+        length, chunks = answer.content_length, answer.chunks()
         if length is None:
-            length = await blob_length(upstream, repository, digest)
+            beginning = await Beginning.read(chunks, digest)
+            length = await _length_behind(beginning, upstream, repository, digest)
+            chunks = beginning.chunks()
         verifier = HeldBackVerifier(digest, length)
         yield Download(
-            length, verifier, upstream, repository, stack, answer.chunks(), first_resume_delay
+            length, verifier, upstream, repository, stack, _Body(chunks), first_resume_delay
         )
+
+
+async def _length_behind(
+    beginning: Beginning, upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    """Return the length of a blob whose answer begins so and names none; None if nobody knows it.
+
+    What the registry says elsewhere is not believed if it cannot be true, nor if what came before
+    was wrong: perhaps that was only the length.
+    """
+    if beginning.is_all:
+        return beginning.size
+    if upstream.has_come_wrong(Kind.BLOB, digest):
+        return None
+    told = None
+    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes all the same
+        async with asyncio.timeout(TOLD_LENGTH_SECONDS):
+            told = await told_length(upstream, repository, digest)
+    return told if told is not None and told >= beginning.size else None
 
 
 @asynccontextmanager
@@ -210,24 +334,33 @@ async def continue_download(
     """Ask upstream for what follows a beginning of `left` bytes, even where that is nothing.
 
     The verifier has to take the beginning before the download is read on. Raises `UpstreamError`
-    where upstream does not begin to answer, or denies the blob.
+    if upstream does not begin to answer, or denies the blob.
     """
     async with AsyncExitStack() as stack:
-        nothing = _Broken(BrokenBodyError(""))
+        nothing = _Body(BrokenBody(BrokenBodyError("")))
         download = Download(
             verifier.length, verifier, upstream, repository, stack, nothing, reached=left
         )
         if left == verifier.length:
-            await blob_length(upstream, repository, verifier.digest)  # the right is asked for
+            await require_there(upstream, repository, verifier.digest)
         else:
             await download.resume_behind(left)
         yield download
 
 
+async def require_there(upstream: Upstream, repository: RepositoryName, digest: Digest) -> None:
+    """Return if upstream's HEAD says that the blob is there, or raise `UpstreamError`."""
+    async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD"):
+        pass
+
+
 async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
-    """Return the length in bytes that upstream's HEAD announces, or raise `UpstreamError`."""
-    async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
-        if answer.content_length is None:
-            message = "no length, neither on GET nor on HEAD"
-            raise UnexpectedAnswerError(message)
-        return answer.content_length
+    """Return the length in bytes that upstream tells, or raise `UpstreamError`.
+
+    Raises `WrongBytesError` if it turned out that it has other bytes.
+    """
+    told = await told_length(upstream, repository, digest)
+    if told is None:
+        message = "no length that can be true, neither on GET nor on HEAD"
+        raise UnexpectedAnswerError(message)
+    return told

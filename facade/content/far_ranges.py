@@ -7,14 +7,16 @@ for each digest: the blob arrives from its beginning meanwhile, and the others w
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from facade.content.source import Asked
 from facade.pulls.byte_range import Span
 from shared.oci import Digest
+from shared.upstream.answer import ContentRange
+from shared.upstream.errors import UnexpectedAnswerError
 
 NEAR_BYTES: Final = 16 * 1024 * 1024  # behind what has come: it is there within a second or two
 MAX_RELAYS: Final = 2  # per digest; each costs upstream bytes that arrive anyhow
@@ -34,26 +36,36 @@ class FarRanges:
 
     @asynccontextmanager
     async def relay(self, asked: Asked, span: Span) -> AsyncIterator[AsyncIterator[bytes] | None]:
-        """Give upstream's bytes of a span, None where it would give others.
+        """Give upstream's bytes of a span; None if it would give others, fewer, or no range.
 
-        They break with `UpstreamError` rather than end early. Raises `UpstreamError` too where
+        They break with `UpstreamError` rather than end early. Raises `UpstreamError` too if
         upstream does not begin to answer, and `TooCostlyError`.
         """
         pull, paid = asked.pull, await asked.pay_download()
         self._relayed[pull.digest] += 1
         try:
-            async with asked.upstream.fetch(
-                pull.kind,
-                pull.repository,
-                pull.digest,
-                first_byte=span.first,
-                last_byte=span.end - 1,
-            ) as answer:
-                given = answer.content_range
-                is_exact = given is not None and given.total == span.length
-                yield answer.chunks() if is_exact else None
+            async with AsyncExitStack() as stack:
+                yield await _spanned(asked, span, stack)
         finally:
             paid.end()
             self._relayed[pull.digest] -= 1
             if not self._relayed[pull.digest]:
                 del self._relayed[pull.digest]
+
+
+async def _spanned(asked: Asked, span: Span, stack: AsyncExitStack) -> AsyncIterator[bytes] | None:
+    pull = asked.pull
+    fetched = asked.upstream.fetch(
+        pull.kind,
+        pull.repository,
+        pull.digest,
+        first_byte=span.first,
+        last_byte=span.end - 1,
+    )
+    try:
+        answer = await stack.enter_async_context(fetched)
+    except UnexpectedAnswerError:
+        return None  # the blob arrives from its beginning all the same
+    whole = ContentRange(span.first, span.end - 1, span.length)
+    is_exact = answer.content_range in (whole, evolve(whole, total=None))
+    return answer.chunks() if is_exact else None

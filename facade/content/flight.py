@@ -8,7 +8,8 @@ import asyncio
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 from attrs import define, field
@@ -34,6 +35,9 @@ GRACE_BYTES: Final = 64 * 1024 * 1024
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
+# The quota makes room for a blob of unknown length as it comes: for twice what is there, and at
+# most for so much more, so that a short one does not evict what it does not need.
+MAX_ROOM_AHEAD_BYTES: Final = 64 * 1024 * 1024
 
 _NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
 # What ends a flight and is told to its readers as it is.
@@ -42,6 +46,7 @@ _ENDS: Final = (
     WrongBytesError,
     ConnectionRevokedError,
     NoRoomError,
+    StoreGaveUpError,
 )
 _log = get_logger("facade.flight")
 
@@ -66,6 +71,7 @@ class Flight:
     _readers: int = field(default=0, init=False)
     _joined: int = field(default=0, init=False)
     _kept: bool = field(default=False, init=False)
+    _room: int | None = field(default=None, init=False)  # claimed for what has no known length
     is_landing: bool = field(default=False, init=False)  # nobody may join any more
     ended: asyncio.Event = field(factory=asyncio.Event, init=False)
     _grace: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -128,7 +134,7 @@ class Flight:
                         progress = await self._begin(download.length, left)
                         await self._receive(download, progress)
                 await self._prove(progress)
-            await finish_in_thread(self._keep, progress.length)
+            await finish_in_thread(self._keep, download.verifier.taken)
         except _ENDS as error:
             failure = error
         except (OSError, sqlite3.Error) as error:
@@ -151,14 +157,13 @@ class Flight:
             _log.info("partial taken over", digest=self.key.digest, bytes=left)
             yield download, left
 
-    async def _begin(self, length: int, left: int) -> Progress:
+    async def _begin(self, length: int | None, left: int) -> Progress:
         """Make room and let readers in: now upstream has said that they may read."""
-
-        def announce() -> None:
-            self._ingest.announce(length, self.repository)
-
-        # What was left counts as long as it is, and from now on as long as it will be.
-        await self._store.make_room(0 if left else length, announce)
+        # What was left counts as long as it is, and from now on as long as it will be; of what is
+        # of unknown length nothing has come yet.
+        self._room = left if length is None else None
+        announce = partial(self._ingest.announce, length, self.repository, room=self._room)
+        await self._store.make_room(0 if left else length or 0, announce)
         file = self._ingest.reader(length)
         progress = Progress(file, self.repository, self._store.new_readers())
         self._progress.set_result(progress)
@@ -186,6 +191,7 @@ class Flight:
 
     def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
         size = self._ingest.size
+        self._make_room_for(size + sum(map(len, chunks)))
         try:
             self._ingest.append(chunks)
         except OSError as error:
@@ -195,6 +201,25 @@ class Flight:
             self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
+
+    def _make_room_for(self, size: int) -> None:
+        """Have the quota count what comes of a blob whose length it was not told.
+
+        Raises `StoreGaveUpError` if there is no room for so many bytes.
+        """
+        if self._room is None or size <= self._room:
+            return
+        with suppress(NoRoomError):
+            self._claim(self._room, size + min(size, MAX_ROOM_AHEAD_BYTES))
+            return
+        try:
+            self._claim(self._room, size)
+        except NoRoomError as error:
+            raise StoreGaveUpError from error
+
+    def _claim(self, claimed: int, room: int) -> None:
+        self._store.make_more_room(room - claimed, lambda: self._ingest.claim(room))
+        self._room = room
 
     def _relieve_disk(self, error: OSError, count: int) -> None:
         try:
@@ -215,7 +240,8 @@ class Flight:
     def _end(self, failure: Exception) -> None:
         """Let go of the file, and tell readers if there will be no more."""
         if not self._kept:
-            self._let_go(keep_partial=not isinstance(failure, _NOTHING_TO_KEEP))
+            at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
+            self._let_go(keep_partial=at_store or not isinstance(failure, _NOTHING_TO_KEEP))
         progress = self._begun
         if progress is not None:
             progress.fail(failure)

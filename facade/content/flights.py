@@ -46,7 +46,7 @@ class _RejoiningArrival:
     _join: Callable[[], Awaitable[Arrival]]
 
     @property
-    def length(self) -> int:
+    def length(self) -> int | None:
         """Bytes of the whole blob."""
         return self._arrival.length
 

@@ -14,6 +14,8 @@ from shared.oci import Digest, Hasher
 
 # The unit of everything that is verified before it is sent.
 PIECE_BYTES: Final = 256 * 1024
+# Nobody has a layer so long: a body of unknown length that does not end is ended here.
+MAX_UNKNOWN_LENGTH_BYTES: Final = 2**40
 
 
 class WrongBytesError(Exception):
@@ -25,7 +27,7 @@ class HeldBackVerifier:
     """Takes a blob's bytes in order, and lets all go on but the last `PIECE_BYTES`."""
 
     digest: Digest
-    length: int
+    length: int | None  # None: only the digest tells whether it is all there
     taken: int = field(default=0, init=False)
     _hasher: Hasher = field(init=False)
     _held: deque[bytes] = field(factory=deque, init=False)
@@ -40,11 +42,7 @@ class HeldBackVerifier:
 
         Raises `WrongBytesError` as soon as there are more than `length`.
         """
-        self.taken += len(chunk)
-        if self.taken > self.length:
-            message = "more bytes than the announced length"
-            raise WrongBytesError(message)
-        self._hasher.update(chunk)
+        self.take_verbatim(chunk)
         self._held.append(chunk)
         self._held_bytes += len(chunk)
         released = []
@@ -55,21 +53,28 @@ class HeldBackVerifier:
 
     def finish(self) -> bytes:
         """Return the held-back end; raise `WrongBytesError` unless all that came was right."""
-        if self.taken != self.length:
+        if self.length is not None and self.taken != self.length:
             message = "fewer bytes than the announced length"
             raise WrongBytesError(message)
-        if not self.digest.names(self._hasher):
+        if not self.has_all():
             message = "the bytes are not those of the digest"
             raise WrongBytesError(message)
         return b"".join(self._held)
 
     def take_verbatim(self, beginning: bytes | memoryview) -> None:
-        """Take in bytes that are kept elsewhere: they are hashed and counted alone."""
+        """Take in bytes that are kept elsewhere: they are hashed and counted alone.
+
+        Raises `WrongBytesError` as soon as there are more than `length`.
+        """
         self.taken += len(beginning)
-        if self.taken > self.length:
+        if self.taken > (MAX_UNKNOWN_LENGTH_BYTES if self.length is None else self.length):
             message = "more bytes than the announced length"
             raise WrongBytesError(message)
         self._hasher.update(beginning)
+
+    def has_all(self) -> bool:
+        """Tell whether what was taken so far is the whole blob: the digest names it."""
+        return self.digest.names(self._hasher)
 
     def prefix_hash(self) -> str:
         """Return the hash of what was taken so far, to compare another attempt's beginning."""
@@ -77,16 +82,17 @@ class HeldBackVerifier:
 
 
 async def within(
-    pieces: AsyncIterator[bytes], position: int, first: int, end: int
+    pieces: AsyncIterator[bytes], position: int, first: int, end: int | None
 ) -> AsyncIterator[bytes]:
-    """Yield the bytes of a span out of pieces that begin at a position.
+    """Yield the bytes of a span out of pieces that begin at a position; no `end` is their own.
 
-    They are read to their end, and the last of what is wanted comes only then: it is right where
+    They are read to their end, and the last of what is wanted comes only then: it is right if
     they all were.
     """
     held = b""
     async for piece in pieces:
-        wanted = piece[max(0, first - position) : max(0, end - position)]
+        wanted_end = None if end is None else max(0, end - position)
+        wanted = piece[max(0, first - position) : wanted_end]
         position += len(piece)
         if wanted:
             if held:

@@ -1,5 +1,6 @@
 """A manifest: small enough to be whole and verified before its first header is sent."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,12 +17,15 @@ from shared.oci import (
     Kind,
     RepositoryName,
 )
-from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.answer import UpstreamAnswer
 
 # Names of fields, case-folded.
 _MEDIA_TYPE_FIELD: Final = "mediatype"
 _INDEX_FIELDS: Final = frozenset({"manifests"})
 _IMAGE_FIELDS: Final = frozenset({"layers", "config", "fslayers", "blobs"})
+
+# What somebody calls a manifest, served here or not: schema 1, say, or another vendor's.
+_NAMED_MANIFEST: Final = re.compile(r"application/vnd\..*\b(?:manifest|index)\b.*", re.ASCII)
 
 
 @frozen
@@ -37,37 +41,49 @@ async def fetch_manifest(
 ) -> VerifiedManifest:
     """Return the manifest of a digest.
 
-    Raises `WrongBytesError` where the bytes or the media type lie, `UpstreamError` otherwise.
+    Raises `WrongBytesError` if the bytes or the media type lie, `UpstreamError` otherwise.
     """
     async with upstream.fetch(Kind.MANIFEST, repository, digest) as answer:
-        length = answer.content_length
-        if length is None:
-            length = await _announced_length(upstream, repository, digest)
-        if length > MAX_MANIFEST_BYTES:
-            message = f"a manifest has at most {MAX_MANIFEST_BYTES} bytes"
-            raise WrongBytesError(message)
-        content = bytearray()
-        async for chunk in answer.chunks():
-            content += chunk
-            if len(content) > length:
-                message = "more bytes than the announced length"
-                raise WrongBytesError(message)
-        media_type = answer.content_type
-    if len(content) != length:
-        message = "fewer bytes than the announced length"
+        return verify_answer(answer, await read_content(answer), digest)
+
+
+async def read_content(answer: UpstreamAnswer) -> bytes:
+    """Return the unverified body of a manifest's answer, whether or not it names its length.
+
+    Raises `WrongBytesError` if it is too long, `UpstreamError` if it breaks.
+    """
+    _require_short(answer.content_length or 0)
+    content = bytearray()
+    async for chunk in answer.chunks():
+        content += chunk
+        _require_short(len(content))
+    return bytes(content)
+
+
+def verify_answer(answer: UpstreamAnswer, content: bytes, digest: Digest) -> VerifiedManifest:
+    """Return the verified manifest of an answer; raise `WrongBytesError`. Pure.
+
+    Content-Type lines that differ name no type, so the body has to; and none of them may name
+    another manifest type.
+    """
+    manifest = verify_manifest(content, answer.content_type, digest)
+    others = answer.content_types - {manifest.media_type}
+    if any(map(_names_manifest, others)):
+        message = "the Content-Type lines name several manifest types"
         raise WrongBytesError(message)
-    return verify_manifest(bytes(content), media_type, digest)
+    return manifest
 
 
 def verify_manifest(content: bytes, media_type: str | None, digest: Digest) -> VerifiedManifest:
-    """Return the verified manifest; raise `WrongBytesError`. Pure."""
+    """Return the verified manifest; raise `WrongBytesError`. Pure.
+
+    `media_type` is the header's. If that is no manifest type (`text/plain`, or None), the body's
+    own `mediaType` is the manifest's; if both name one, they have to agree.
+    """
     hasher = digest.hasher()
     hasher.update(content)
     if not digest.names(hasher):
         message = "the bytes are not those of the digest"
-        raise WrongBytesError(message)
-    if media_type not in MANIFEST_MEDIA_TYPES:
-        message = "the Content-Type is not that of a manifest"
         raise WrongBytesError(message)
     try:
         manifest = orjson.loads(content)
@@ -77,8 +93,23 @@ def verify_manifest(content: bytes, media_type: str | None, digest: Digest) -> V
     if not isinstance(manifest, dict):
         message = "the manifest is not a JSON object"
         raise WrongBytesError(message)
+    if media_type is None or not _names_manifest(media_type):
+        media_type = manifest.get("mediaType")
+    if media_type not in MANIFEST_MEDIA_TYPES:
+        message = "neither the Content-Type nor the body names a manifest type that is served"
+        raise WrongBytesError(message)
     _require_one_meaning(manifest, media_type)
     return VerifiedManifest(content, media_type)
+
+
+def _names_manifest(media_type: str) -> bool:
+    return _NAMED_MANIFEST.fullmatch(media_type) is not None
+
+
+def _require_short(length: int) -> None:
+    if length > MAX_MANIFEST_BYTES:
+        message = f"a manifest has at most {MAX_MANIFEST_BYTES} bytes"
+        raise WrongBytesError(message)
 
 
 def _require_one_meaning(manifest: Mapping[str, object], media_type: str) -> None:
@@ -97,11 +128,3 @@ def _require_one_meaning(manifest: Mapping[str, object], media_type: str) -> Non
     if fields & foreign:
         message = "the manifest's fields are those of another media type"
         raise WrongBytesError(message)
-
-
-async def _announced_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
-    async with upstream.fetch(Kind.MANIFEST, repository, digest, method="HEAD") as answer:
-        if answer.content_length is None:
-            message = "no length, neither on GET nor on HEAD"
-            raise UnexpectedAnswerError(message)
-        return answer.content_length

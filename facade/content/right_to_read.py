@@ -20,6 +20,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey
 from shared.oci import OCTET_STREAM, RepositoryName
+from shared.upstream.errors import UnexpectedAnswerError
 
 
 def flight_key(asked: Authorized) -> FlightKey:
@@ -52,15 +53,18 @@ class RightToRead:
     async def is_proven(self, asked: Asked) -> bool:
         """Tell whether the asker may read the digest, proving it by HEAD if need be.
 
-        False where this connection never brought it: its own download will prove it. Raises
-        `UpstreamError` where upstream denies it.
+        False if this connection never brought it, or if the HEAD says nothing that can be
+        believed: its own download will prove it. Raises `UpstreamError` if upstream denies it.
         """
         if self.membership(asked) is not None:
             return True
         right = right_of(asked)
         if not self._store.index.is_member(right.key):
             return False
-        await self._ask(asked, right)
+        try:
+            await self._ask(asked, right)
+        except UnexpectedAnswerError:
+            return False
         await asyncio.to_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
         return True
 

@@ -39,11 +39,14 @@ class Blob(Protocol):
     """A blob that may be sent."""
 
     @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
+    def length(self) -> int | None:
+        """Bytes of the whole blob; None as long as nobody knows."""
+
+    async def whole(self) -> Part:
+        """Return all bytes, however many; the last of them come only if all was right."""
 
     async def part(self, span: Span) -> Part:
-        """Return the bytes of a span; the last of them come only where all was right."""
+        """Return the bytes of a span, where the length is known; the last as for the whole."""
 
 
 @frozen

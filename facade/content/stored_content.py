@@ -25,6 +25,7 @@ from facade.content.warm_blob import WarmBlob
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from shared.structured_log import get_logger
+from shared.upstream.errors import UnexpectedAnswerError
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
 
@@ -76,13 +77,19 @@ class StoredContent:
         return self._store.index.gives_some()
 
     async def blob_length(self, asked: Asked) -> int:
-        """Return a readable blob's length; ask upstream's HEAD for any other."""
-        if self._right.membership(asked) is not None:
+        """Return a readable blob's length, which is proven; ask upstream for any other's."""
+        if await self._is_readable(asked):
             blob = self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
                 return blob.length
         return await self._streamed.blob_length(asked)
+
+    async def _is_readable(self, asked: Asked) -> bool:
+        """Tell whether the asker may read what is stored; another repository is proven first."""
+        if self._right.membership(asked) is not None:
+            return True
+        return self._store.has(asked.pull.digest) and await self._right.is_proven(asked)
 
     @asynccontextmanager
     async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
@@ -117,5 +124,10 @@ class StoredContent:
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
             return await stack.enter_async_context(self._streamed.blob(asked))
-        await self._right.require_while_arriving(asked, arrival.repository)
+        try:
+            await self._right.require_while_arriving(asked, arrival.repository)
+        except (
+            UnexpectedAnswerError
+        ):  # the HEAD proves nothing; the bytes through this repository do
+            return await stack.enter_async_context(self._streamed.blob(asked))
         return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -28,9 +28,13 @@ class StreamedBlob:
     _stack: AsyncExitStack  # of the answer
 
     @property
-    def length(self) -> int:
-        """Bytes of the whole blob."""
+    def length(self) -> int | None:
+        """Bytes of the whole blob; None if the registry does not tell."""
         return self._download.length
+
+    async def whole(self) -> Part:
+        """Return all bytes, held back as `Download` says."""
+        return Part(self._pieces())
 
     async def part(self, span: Span) -> Part:
         """Return the bytes of a span, held back as `Download` says, or unverified if far."""
@@ -40,7 +44,7 @@ class StreamedBlob:
             far = await self._stack.enter_async_context(relay)
             if far is not None:
                 return Part(far, is_verified=False)
-        if span == Span.whole(self.length):
+        if (span.first, span.end) == (0, self.length):
             return Part(self._pieces())
         return Part(within(self._pieces(), 0, span.first, span.end))
 

@@ -91,6 +91,10 @@ class WarmBlob:
         """Bytes of the whole blob."""
         return self._blob.length
 
+    async def whole(self) -> Part:
+        """Return all pieces, as `part` does."""
+        return await self.part(Span.whole(self.length))
+
     async def part(self, span: Span) -> Part:
         """Return checked pieces; the beginning is read here, while there is another way."""
         pieces = StoredPieces(self._store, self._blob, span.first, span.end)

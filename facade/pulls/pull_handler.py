@@ -12,7 +12,7 @@ from attrs import define
 
 from facade.content.arrival import ArrivalEndedError
 from facade.content.held_back import WrongBytesError
-from facade.content.source import Asked, Content, Piece
+from facade.content.source import Asked, Blob, Content, Part, Piece
 from facade.devices.device_connection import (
     SERVER_NAME,
     DeviceConnection,
@@ -178,17 +178,10 @@ class PullHandler:
         if request.version < HttpVersion11:
             raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0")
         async with self._content.blob(asked) as blob:
-            span = Span.whole(blob.length)
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, exchange.request_id)
             )
-            response.headers["Accept-Ranges"] = "bytes"
-            if byte_range := _asked_range(request, pull):
-                span = _span(byte_range, blob.length)
-                response.set_status(HTTPStatus.PARTIAL_CONTENT)
-                response.headers["Content-Range"] = span.content_range
-            response.content_length = span.count
-            part = await blob.part(span)
+            part = await _part(request, response, pull, blob)
             if not part.is_verified:
                 _mark_unverified(response)
                 exchange.reason = "a far range of a cold blob, relayed unverified"
@@ -228,6 +221,27 @@ def _asked_range(request: web.BaseRequest, pull: Pull) -> ByteRange | None:
         return None
     header = request.headers.get("Range")
     return ByteRange.parse(header) if header is not None else None
+
+
+async def _part(
+    request: web.BaseRequest, response: web.StreamResponse, pull: Pull, blob: Blob
+) -> Part:
+    """Return the bytes that are asked for, and say in the answer's head which those are.
+
+    A range of a blob whose length nobody knows is ignored (RFC 9110 section 14.2), for nobody can
+    say whether there is such a range; the answer has no Content-Length then, and ends by itself.
+    """
+    if blob.length is None:
+        response.enable_chunked_encoding()
+        return await blob.whole()
+    span = Span.whole(blob.length)
+    response.headers["Accept-Ranges"] = "bytes"
+    if byte_range := _asked_range(request, pull):
+        span = _span(byte_range, blob.length)
+        response.set_status(HTTPStatus.PARTIAL_CONTENT)
+        response.headers["Content-Range"] = span.content_range
+    response.content_length = span.count
+    return await blob.part(span)
 
 
 def _span(byte_range: ByteRange, length: int) -> Span:

@@ -55,17 +55,17 @@ async def relay(
     at_hand = pieces.next_now if isinstance(pieces, PiecesAtHand) else _nothing_at_hand
     piece: Piece | None = await anext(pieces, None)
     watch = _ProgressWatch(request, window_seconds)
-    given = 0
+    given, is_framed = 0, response.chunked
     try:
         writer = cast(StreamWriter, await response.prepare(request))
         while piece is not None:
             rest = memoryview(piece)[WRITE_BYTES:] if len(piece) > WRITE_BYTES else None
             if rest is not None:
                 piece = memoryview(piece)[:WRITE_BYTES]
-            if given:
+            if given and not is_framed:
                 _write(request, piece)
-            else:
-                await writer.write(piece, drain=False)  # the headers with it
+            else:  # the headers with the first one; aiohttp frames each of a chunked answer
+                await writer.write(piece, drain=False)
             given += len(piece)
             on_given(len(piece))
             piece = rest  # nothing of what was written is kept while the device takes it

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from typing_extensions import override
 
 from facade.pace import Pace
@@ -42,15 +42,8 @@ class Bandwidth:
 
     def paced(self, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Return an answer whose body comes within the limit."""
-        return _PacedAnswer(
-            status=answer.status,
-            content_length=answer.content_length,
-            content_type=answer.content_type,
-            content_range=answer.content_range,
-            digest_header=answer.digest_header,
-            response=answer._response,  # noqa: SLF001 - the same answer, of the same class
-            bandwidth=self,
-        )
+        same = {str(each.alias): getattr(answer, each.name) for each in fields(UpstreamAnswer)}
+        return _PacedAnswer(**same, bandwidth=self)
 
 
 @frozen

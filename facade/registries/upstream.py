@@ -44,7 +44,9 @@ class Upstream:
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), init=False
     )
-    _questions: OpenQuestions[tuple[Absence, Method]] = field(factory=OpenQuestions, init=False)
+    _questions: OpenQuestions[tuple[Absence, Method, int | None]] = field(
+        factory=OpenQuestions, init=False
+    )
 
     @asynccontextmanager
     async def fetch(
@@ -73,10 +75,10 @@ class Upstream:
                 first_byte=first_byte,
                 last_byte=last_byte,
             )
-            if first_byte or last_byte is not None:
-                answer = await self._answered(fetched, absence, stack)
+            if first_byte:  # a resumed download, or a span of a device's own
+                answer = await self._answered(fetched, absence, stack, is_resumed=True)
             else:
-                async with self._questions.ask((absence, method)):
+                async with self._questions.ask((absence, method, last_byte)):
                     answer = await self._answered(fetched, absence, stack)
             yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
@@ -99,6 +101,10 @@ class Upstream:
         """
         return self._wrong_bytes.attempt(kind, digest)
 
+    def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
+        """Tell whether a digest's bytes were wrong, or not as many as told, the last time."""
+        return self._wrong_bytes.has_come_wrong(kind, digest)
+
     async def close(self) -> None:
         """Close the client's session; bodies that are being read break."""
         await self._client.close()
@@ -108,13 +114,18 @@ class Upstream:
         fetched: AbstractAsyncContextManager[UpstreamAnswer],
         absence: Absence,
         stack: AsyncExitStack,
+        *,
+        is_resumed: bool = False,
     ) -> UpstreamAnswer:
-        """Return the answer, open as long as the stack; note whether it is there."""
+        """Return the answer, open as long as the stack; note whether it is there.
+
+        What was there is not gone because a store does not know the link to it any more.
+        """
         try:
             with self._breaker.attempt():
                 answer = await stack.enter_async_context(fetched)
         except UpstreamError as error:
-            if isinstance(error, NotFoundError):
+            if isinstance(error, NotFoundError) and not (is_resumed and error.at_store):
                 self._absences.remember(absence)
             if self._troubles is not None:
                 self._troubles.failed(error, absence.repository)

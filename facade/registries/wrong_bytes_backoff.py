@@ -66,6 +66,10 @@ class WrongBytesBackoff:
         if backoff is not None and (left := backoff.until - self._clock()) > 0:
             raise WrongBytesLatelyError(left)
 
+    def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
+        """Tell whether the digest came wrong the last time, however long ago that is."""
+        return (kind, digest) in self._backoffs
+
     @property
     def count(self) -> int:
         """How many are remembered."""

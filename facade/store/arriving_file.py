@@ -15,10 +15,12 @@ from facade.store.cached_read import read_at, read_now
 from facade.store.file_lock import is_locked
 from facade.store.inode import Inode, inode_of, is_file_at
 from facade.store.piece_checksums import (
+    LENGTH_BYTES,
     checked_bytes,
     checked_span,
     checksums_span,
     have_checksums,
+    length_header,
 )
 
 DATA: Final = "data"
@@ -34,14 +36,14 @@ class RottenArrivalError(OSError):
 
 @define(eq=False)
 class ArrivingFile:
-    """The bytes of a blob of this length, as far as they have come, and their checksums."""
+    """The bytes of a blob, as far as they have come, and their checksums."""
 
-    length: int
+    length: int | None  # of the whole blob; None as long as nobody knows
     _data: int
     _checksums: int
 
     @classmethod
-    def open(cls, folder: Path, length: int) -> Self:
+    def open(cls, folder: Path, length: int | None) -> Self:
         """Open both; raises `OSError`."""
         data = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -79,6 +81,18 @@ class ArrivingFile:
     def has_owner(self) -> bool:
         """Tell whether somebody still writes it."""
         return is_locked(self._data)
+
+    def end(self) -> None:
+        """Note that it was proven: it is as long as it is now.
+
+        Raises `RottenArrivalError` if that is not what its writer said.
+        """
+        if self.length is not None:
+            return
+        size = self.size
+        if os.pread(self._checksums, LENGTH_BYTES, 0) != length_header(size):
+            raise RottenArrivalError("the file is not as long as it was")
+        self.length = size
 
     def lies_at(self, path: Path) -> bool:
         """Tell whether it is the file there; raise `OSError`."""

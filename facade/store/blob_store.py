@@ -201,6 +201,10 @@ class BlobStore:
         while not await finish_in_thread(self._evictor.try_make_room, length, claim):  # noqa: ASYNC110 - another process evicts, and tells nobody
             await asyncio.sleep(EVICTOR_WAIT_SECONDS)
 
+    def make_more_room(self, length: int, claim: Callable[[], None]) -> None:
+        """Do as `make_room` does, for what has begun to arrive. Blocks."""
+        self._evictor.make_room(length, claim)
+
     def relieve_disk(self, length: int) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows. Blocks.
 

@@ -52,6 +52,10 @@ class Evictor:
         """
         return self._is_done_alone(lambda: self._make_room(length, claim))
 
+    def make_room(self, length: int, claim: Callable[[], None]) -> None:
+        """Do as `try_make_room` does, and wait for another process that evicts."""
+        self.as_only_one(lambda: self._make_room(length, claim))
+
     def relieve_disk(self, length: int) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows.
 

@@ -26,11 +26,11 @@ class GrowingChecksums:
         """How many bytes of the blob were taken in."""
         return self._hasher.taken
 
-    def begin(self, length: int) -> None:
-        """Say how long the blob will be."""
+    def begin(self, length: int | None) -> None:
+        """Say how long the blob will be; None if that is not known."""
         write_all(self.descriptor, length_header(length), 0)
 
-    def is_of(self, length: int) -> bool:
+    def is_of(self, length: int | None) -> bool:
         """Tell whether that was said of a blob of this length."""
         return os.pread(self.descriptor, LENGTH_BYTES, 0) == length_header(length)
 
@@ -52,9 +52,11 @@ class GrowingChecksums:
         self._unwritten.clear()
 
     def finish(self) -> None:
-        """Write all there are: nothing more comes."""
+        """Write all there are: nothing more comes, so the length is known now."""
         self._hasher.end()
         self.write()
+        if self.is_of(None):
+            self.begin(self.hashed)
 
 
 def write_all(descriptor: int, content: bytes | bytearray | memoryview, offset: int) -> int:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
-from attrs import define, frozen
+from attrs import define, evolve, field, frozen
 
 from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
@@ -23,24 +23,43 @@ from facade.store.layout import DIRECTORY_MODE, FILE_MODE
 from shared.oci import RepositoryName
 
 ANNOUNCEMENT, PROOF = "announcement", "proof"
+UNKNOWN: Final = "?"
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
 
 
 @frozen
 class Announcement:
-    """What is said of an arriving blob before its first byte."""
+    """What is said of an arriving blob before its first byte: `5002 team/app`.
 
-    length: int  # bytes of the whole blob
+    `?300000 team/app`: nobody knows how long it will be; it has room for so many bytes, and may
+    ask for more.
+    """
+
+    length: int | None  # bytes of the whole blob; None: not known before the proof
     repository: RepositoryName  # through which upstream gives it
+    room: int = field()  # bytes that the quota counts for it
+
+    @room.default
+    def _room_of_length(self) -> int:
+        return self.length or 0
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """Return what was announced in a folder; None where nothing was."""
         try:
-            length, _, repository = (folder / ANNOUNCEMENT).read_text().partition(" ")
-            return cls(int(length), RepositoryName.parse(repository))
+            room, _, repository = (folder / ANNOUNCEMENT).read_text().partition(" ")
+            count = int(room.removeprefix(UNKNOWN))
+            length = None if room.startswith(UNKNOWN) else count
+            return cls(length, RepositoryName.parse(repository), count)
         except (FileNotFoundError, ValueError):  # or not one of ours: as good as none
             return None
+
+    def write(self, folder: Path) -> None:
+        """Put it in place of what was announced before."""
+        temporary = folder / f"{ANNOUNCEMENT}.new"
+        mark = UNKNOWN if self.length is None else ""
+        temporary.write_text(f"{mark}{self.room} {self.repository}")
+        temporary.rename(folder / ANNOUNCEMENT)
 
 
 @define(eq=False)
@@ -85,7 +104,11 @@ class OwnedIngest:
     @property
     def _is_known(self) -> bool:
         announced = self.announced
-        return announced is not None and self._checksums.is_of(announced.length)
+        if announced is None:
+            return False
+        # A proven one, of which the proof or its place is missing, knows its length.
+        may_be_proven = announced.length is None and self._checksums.is_of(self.size)
+        return self._checksums.is_of(announced.length) or may_be_proven
 
     @property
     def size(self) -> int:
@@ -97,14 +120,24 @@ class OwnedIngest:
         """What an earlier owner announced of what it left."""
         return Announcement.read(self.folder)
 
-    def announce(self, length: int, repository: RepositoryName) -> None:
-        """Say how long it will be and where it comes from, before the first byte."""
-        self._checksums.begin(length)
-        temporary = self.folder / f"{ANNOUNCEMENT}.new"
-        temporary.write_text(f"{length} {repository}")
-        temporary.rename(self.folder / ANNOUNCEMENT)
+    def announce(
+        self, length: int | None, repository: RepositoryName, *, room: int | None = None
+    ) -> None:
+        """Say how long it will be and where it comes from, before the first byte.
 
-    def reader(self, length: int) -> ArrivingFile:
+        `room`: for how many bytes the quota has made room; of a known length, for all of them.
+        """
+        self._checksums.begin(length)
+        claimed = (length or 0) if room is None else room
+        Announcement(length, repository, claimed).write(self.folder)
+
+    def claim(self, room: int) -> None:
+        """Say that the quota has made room for so many bytes by now."""
+        announced = self.announced
+        if announced is not None:
+            evolve(announced, room=room).write(self.folder)
+
+    def reader(self, length: int | None) -> ArrivingFile:
         """Return it open for reading; as long as that is, the store does not evict it."""
         data = os.dup(self.descriptor)
         try:

@@ -89,7 +89,7 @@ def _claim(folder: Path) -> int:
         announced = Announcement.read(folder) if is_locked(descriptor) else None
     finally:
         os.close(descriptor)
-    return max(size, announced.length if announced else 0)
+    return max(size, announced.room if announced else 0)
 
 
 def _mtime(path: Path) -> float:

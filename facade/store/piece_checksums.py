@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 CHECKED_BYTES: Final = 32 * 1024  # the least that is read for a device
 CHECKSUM_BYTES: Final = 8
 LENGTH_BYTES: Final = 8  # before the checksums: a file that lost its end is noticed when opened
+UNKNOWN_LENGTH: Final = b"\xff" * LENGTH_BYTES  # until the blob has come whole
 
 
 @define
@@ -73,22 +74,26 @@ class PieceChecksums:
         return have_checksums(content, self._file[first : first + count])
 
 
-def length_header(length: int) -> bytes:
+def length_header(length: int | None) -> bytes:
     """Return what the file of checksums begins with."""
-    return length.to_bytes(LENGTH_BYTES)
+    return UNKNOWN_LENGTH if length is None else length.to_bytes(LENGTH_BYTES)
 
 
-def checked_bytes(file_size: int, length: int) -> int:
+def checked_bytes(file_size: int, length: int | None) -> int:
     """Return how many bytes of a blob of this length a file of so many bytes has checksums of."""
     pieces = max(0, file_size - LENGTH_BYTES) // CHECKSUM_BYTES
-    return min(pieces * CHECKED_BYTES, length)
+    checked = pieces * CHECKED_BYTES
+    return checked if length is None else min(checked, length)
 
 
-def checked_span(offset: int, count: int, length: int) -> tuple[int, int]:
-    """Return where the pieces around so many bytes of a blob begin, and how many bytes they are."""
+def checked_span(offset: int, count: int, length: int | None) -> tuple[int, int]:
+    """Return where the pieces around so many bytes of a blob begin, and how many bytes they are.
+
+    Of a blob of unknown length, only whole pieces have their checksums.
+    """
     start, end = offset - offset % CHECKED_BYTES, offset + count
     end += -end % CHECKED_BYTES
-    return start, min(end, length) - start
+    return start, (end if length is None else min(end, length)) - start
 
 
 def checksums_span(start: int, count: int) -> tuple[int, int]:

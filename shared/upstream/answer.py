@@ -8,14 +8,20 @@ import aiohttp
 from attrs import field, frozen
 from multidict import CIMultiDictProxy
 
-from shared.upstream.errors import BrokenBodyError, UnexpectedAnswerError, UpstreamTimeoutError
+from shared.upstream.errors import (
+    BrokenBodyError,
+    RangeRefusedError,
+    UnexpectedAnswerError,
+    UpstreamTimeoutError,
+)
+from shared.upstream.transport import STALL_SECONDS, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 
 _CONTENT_RANGE: Final = re.compile(
-    r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})", re.ASCII | re.IGNORECASE
+    r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII | re.IGNORECASE
 )
-_EMPTY_RANGE: Final = re.compile(r"bytes \*/0", re.ASCII | re.IGNORECASE)
+_UNSATISFIED_RANGE: Final = re.compile(r"bytes \*/([0-9]{1,18})", re.ASCII | re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 _DIGEST_LIKE: Final = re.compile(r"[A-Za-z0-9_+.:=-]+", re.ASCII)
@@ -23,20 +29,25 @@ _DIGEST_LIKE: Final = re.compile(r"[A-Za-z0-9_+.:=-]+", re.ASCII)
 
 @frozen
 class ContentRange:
-    """`bytes first-last/total` (RFC 9110 section 14.4); every number is known and fits."""
+    """`bytes first-last/total` (RFC 9110 section 14.4); the numbers fit each other."""
 
     first: int
     last: int
-    total: int
+    total: int | None  # None: `*`, the registry does not know it yet
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the range; raise `UnexpectedAnswerError` for an unknown or impossible one."""
+        """Return the range.
+
+        Raises `RangeRefusedError` if the text names none, `UnexpectedAnswerError` if it names an
+        impossible one.
+        """
         match = _CONTENT_RANGE.fullmatch(text.strip())
-        if match is None or match[1] is None:
-            raise UnexpectedAnswerError("the registry answers without a usable Content-Range")
-        first, last, total = int(match[1]), int(match[2]), int(match[3])
-        if not first <= last < total:
+        if match is None:
+            raise RangeRefusedError("the registry answers without a usable Content-Range")
+        first, last = int(match[1]), int(match[2])
+        total = int(match[3]) if match[3] else None
+        if not first <= last or (total is not None and last >= total):
             raise UnexpectedAnswerError("the registry answers with an impossible Content-Range")
         return cls(first, last, total)
 
@@ -48,14 +59,32 @@ class ContentRange:
 
 @frozen
 class UpstreamAnswer:
-    """A 200, or a 206 of exactly what was asked for."""
+    """A 200, or a 206 of what was asked for or of its beginning.
+
+    Nothing that the headers say is proven: only a body that has the right digest is.
+    """
 
     status: int
     content_length: int | None  # of this answer's body; of the whole content for HEAD
-    content_type: str | None  # lower case, without parameters
+    content_types: frozenset[str]  # lower case, without parameters; "" for one that is unreadable
     content_range: ContentRange | None
     digest_header: str | None  # Docker-Content-Digest: a claim
+    is_plain: bool  # no web page and not encoded: else its headers are about something else
     _response: aiohttp.ClientResponse | None = field(repr=False)
+    _stall_seconds: float = field(default=STALL_SECONDS, kw_only=True)
+
+    @property
+    def content_type(self) -> str | None:
+        """The one media type that all Content-Type lines name; None if there is not exactly one."""
+        return min(self.content_types) or None if len(self.content_types) == 1 else None
+
+    def require_claim(self) -> None:
+        """Return if the headers may be believed without the body.
+
+        Raises `UnexpectedAnswerError`: a login page has a length, too, and a gzipped body another.
+        """
+        if not self.is_plain:
+            raise UnexpectedAnswerError("the registry answers with a web page or an encoded body")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body as it arrives, in pieces of any size; nothing for HEAD.
@@ -66,10 +95,9 @@ class UpstreamAnswer:
         """
         if self._response is None:
             return
-        read = self._response.content.readany
-        received = 0
+        content, received = self._response.content, 0
         try:
-            while chunk := await read():
+            while chunk := await next_chunk(content, self._stall_seconds):
                 received += len(chunk)
                 yield chunk
         except TimeoutError:
@@ -89,13 +117,14 @@ def whole_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> Upstre
 def partial_answer(
     response: aiohttp.ClientResponse, first_byte: int, last_byte: int | None
 ) -> UpstreamAnswer:
-    """Return the answer of a 206; it has what was asked for, no `last_byte` being the end.
+    """Return the answer of a 206: from `first_byte` on, not behind `last_byte`, perhaps fewer.
 
-    Raises `UnexpectedAnswerError`.
+    Raises `RangeRefusedError` if the answer does not say which bytes it has, and
+    `UnexpectedAnswerError` if they are others.
     """
-    content_range = ContentRange.parse(response.headers.get("Content-Range", ""))
-    end = content_range.total if last_byte is None else min(last_byte + 1, content_range.total)
-    if content_range.first != first_byte or content_range.last != end - 1:
+    content_range = _content_range(response.headers)
+    is_behind = last_byte is not None and content_range.last > last_byte
+    if content_range.first != first_byte or is_behind:
         raise UnexpectedAnswerError("the registry answers with another range than was asked for")
     length = _content_length(response.headers)
     if length not in (None, content_range.length):
@@ -107,33 +136,59 @@ def probed_answer(response: aiohttp.ClientResponse) -> UpstreamAnswer:
     """Return what a HEAD would have, from the answer to a GET of the first byte alone."""
     match response.status:
         case 206:
-            content_range = ContentRange.parse(response.headers.get("Content-Range", ""))
-            return _answer(response, None, content_range.total, with_body=False)
-        case 416:  # an empty blob has no first byte: `bytes */0`
-            empty = _EMPTY_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if empty is None:
-                raise UnexpectedAnswerError("the registry refuses the first byte")
+            total = _content_range(response.headers).total
+            return _answer(response, None, total, with_body=False)
+        case 416 if refused_range(response).total == 0:  # an empty blob has no first byte
             return _answer(response, None, 0, with_body=False)
+        case 416:
+            raise UnexpectedAnswerError("the registry refuses the first byte")
         case _:
             return whole_answer(response, with_body=False)
 
 
+def refused_range(response: aiohttp.ClientResponse) -> RangeRefusedError:
+    """Return the error of a 416, with the total if the registry names it (`bytes */total`)."""
+    match = _UNSATISFIED_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    message = "the registry refuses the range"
+    return RangeRefusedError(message, total=int(match[1]) if match else None)
+
+
+def is_identity(headers: CIMultiDictProxy[str]) -> bool:
+    """Tell whether the headers say that the body's bytes are the content's own."""
+    content, transfer = (
+        _codings(headers, "Content-Encoding"),
+        _codings(headers, "Transfer-Encoding"),
+    )
+    return not content - {"", "identity"} and not transfer - {"", "identity", "chunked"}
+
+
 def require_identity(headers: CIMultiDictProxy[str]) -> None:
     """Raise `UnexpectedAnswerError` if the body's bytes are not the content's own."""
-    for name, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
-        values = [value.strip().lower() for value in headers.getall(name, ())]
-        if any(value not in ("", plain) for value in values):
-            raise UnexpectedAnswerError("the registry answers with an encoded body")
+    if not is_identity(headers):
+        raise UnexpectedAnswerError("the registry answers with an encoded body")
 
 
-def media_type(headers: CIMultiDictProxy[str]) -> str | None:
-    """Return the one media type of an answer, lower case and without parameters."""
-    values = headers.getall("Content-Type", ())
-    if len(values) != 1:
-        return None
-    bare = values[0].partition(";")[0].strip().lower()
+def media_types(headers: CIMultiDictProxy[str]) -> frozenset[str]:
+    """Return every media type of an answer, lower case and without parameters.
+
+    "" for one that cannot be read. A proxy may have joined equal lines with commas.
+    """
+    return frozenset(
+        _media_type(value)
+        for line in headers.getall("Content-Type", ())
+        for value in ([line] if '"' in line else line.split(","))
+    )
+
+
+def _media_type(value: str) -> str:
+    bare = value.partition(";")[0].strip().lower()
     readable = len(bare) <= MAX_HEADER_CHARACTERS and _MEDIA_TYPE.fullmatch(bare)
-    return bare if readable else None
+    return bare if readable else ""
+
+
+def _codings(headers: CIMultiDictProxy[str], name: str) -> set[str]:
+    lines = headers.getall(name, ())
+    return {coding.strip().lower() for line in lines for coding in line.split(",")}
 
 
 def _answer(
@@ -143,17 +198,24 @@ def _answer(
     *,
     with_body: bool,
 ) -> UpstreamAnswer:
-    content_type = media_type(response.headers)
-    if content_type == "text/html":
-        raise UnexpectedAnswerError("the registry answers with a web page")
+    content_types = media_types(response.headers)
     return UpstreamAnswer(
         status=206 if content_range else 200,
         content_length=content_length,
-        content_type=content_type,
+        content_types=content_types,
         content_range=content_range,
         digest_header=_digest_header(response.headers),
+        is_plain="text/html" not in content_types and is_identity(response.headers),
         response=response if with_body else None,
     )
+
+
+def _content_range(headers: CIMultiDictProxy[str]) -> ContentRange:
+    """Return the one range of a 206; several lines, or several parts, name none that is usable."""
+    lines = set(headers.getall("Content-Range", ()))
+    if len(lines) != 1 or "multipart/byteranges" in media_types(headers):
+        raise RangeRefusedError("the registry answers without a usable Content-Range")
+    return ContentRange.parse(lines.pop())
 
 
 def _content_length(headers: CIMultiDictProxy[str]) -> int | None:

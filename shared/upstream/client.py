@@ -10,16 +10,17 @@ from http import HTTPStatus
 from typing import Final, Literal, Self, assert_never
 
 import aiohttp
-from attrs import frozen
+from attrs import evolve, frozen
 from yarl import URL
 
 from shared.oci import MANIFEST_MEDIA_TYPES, TAG, Digest, Kind, RepositoryName
 from shared.secret import Secret
 from shared.upstream.answer import (
     UpstreamAnswer,
-    media_type,
+    media_types,
     partial_answer,
     probed_answer,
+    refused_range,
     require_identity,
     whole_answer,
 )
@@ -113,8 +114,9 @@ class RegistryClient:
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the answer for a manifest or blob, from `first_byte` to `last_byte` or the end.
 
-        Asked for less than the whole, a registry may still answer 200 with the whole. On leaving,
-        a body that was not read to its end closes its connection. Raises `UpstreamError`.
+        Asked for less than the whole, a registry may still answer 200 with the whole, or give only
+        the beginning of the range. On leaving, a body that was not read to its end closes its
+        connection. Raises `UpstreamError`; `RangeRefusedError` if only the range is in the way.
         """
         name = upstream_repository(self._transport.target.host, repository)
         url = self._url(f"/v2/{name}/{kind.value}/{_reference(reference)}")
@@ -124,8 +126,10 @@ class RegistryClient:
         with Login(self._authorizer, Scope.pull(name)) as login:
             hop = await self._send(method, url, headers, login, kind)
         try:
-            require_identity(hop.response.headers)
-            yield _read_answer(hop.response, method, first_byte, last_byte)
+            answer = _read_answer(hop.response, method, first_byte, last_byte)
+            if method == "HEAD":
+                answer.require_claim()
+            yield evolve(answer, stall_seconds=self._transport.stall_seconds)
         finally:
             close_response(hop.response)
 
@@ -199,7 +203,9 @@ class RegistryClient:
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
             if not _is_success(hop.response.status, headers.get("Range")):
                 await read_rest(hop.response)
-                raise error_of_status(hop.response, is_registry=hop.is_registry)
+                error = error_of_status(hop.response, is_registry=hop.is_registry)
+                error.at_store = not hop.is_registry
+                raise error
             login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
             close_response(hop.response)
@@ -293,10 +299,8 @@ def _is_success(status: int, byte_range: str | None) -> bool:
     match status:
         case 200:
             return True
-        case 206:
+        case 206 | 416:  # the latter is an answer, too: it is there, but not that range of it
             return byte_range is not None
-        case 416:
-            return byte_range == FIRST_BYTE["Range"]
         case _:
             return False
 
@@ -306,9 +310,13 @@ def _read_answer(
 ) -> UpstreamAnswer:
     if method == "HEAD" and response.method == "GET":
         return probed_answer(response)
-    if response.status == HTTPStatus.PARTIAL_CONTENT:
-        return partial_answer(response, first_byte, last_byte)
-    return whole_answer(response, with_body=method == "GET")
+    match response.status:
+        case HTTPStatus.PARTIAL_CONTENT:
+            return partial_answer(response, first_byte, last_byte)
+        case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise refused_range(response)
+        case _:
+            return whole_answer(response, with_body=method == "GET")
 
 
 def _read_ping(hop: _Hop) -> PingAnswer:
@@ -322,7 +330,7 @@ def _read_ping(hop: _Hop) -> PingAnswer:
         raise error_of_status(response, is_registry=True)
     # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
     if (
-        media_type(response.headers) == "text/html"
+        "text/html" in media_types(response.headers)
         and "Docker-Distribution-API-Version" not in response.headers
     ):
         raise UnexpectedAnswerError("the host answers with a web page, not as a registry")

@@ -36,6 +36,7 @@ class UpstreamError(Exception):
         self.message = message
         self.step = step or self.default_step
         self.advice = advice
+        self.at_store = False  # answered by where the registry redirected to, not by itself
 
     @property
     def words(self) -> str:
@@ -205,7 +206,19 @@ class NotNowError(UpstreamError):
 
 
 class UnexpectedAnswerError(UpstreamError):
-    """An answer that a registry does not give: encoded, HTML, of another range, not HTTP."""
+    """An answer that a registry does not give: of another range or length, not HTTP."""
+
+
+class RangeRefusedError(UnexpectedAnswerError):
+    """No range that can be used: a 416, or a 206 that does not say which bytes it has.
+
+    `total`: the bytes of the whole, if the registry named them.
+    """
+
+    def __init__(self, message: str, *, total: int | None = None) -> None:
+        """Keep what the registry said of the whole."""
+        super().__init__(message)
+        self.total = total
 
 
 class UnexpectedStatusError(UnexpectedAnswerError):

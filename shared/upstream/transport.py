@@ -39,6 +39,7 @@ MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
 REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
 CLEAN_CONNECTION_TRIES: Final = 16  # of two kept connections that have something left on them
 USER_AGENT: Final = "registry-facade"
+STALL_SECONDS: Final = 60.0  # some registries fetch a blob from elsewhere before they go on
 
 
 @frozen
@@ -47,7 +48,9 @@ class Timeouts:
 
     connect_seconds: float = 10.0  # for the name, and again for TCP and TLS to one address
     first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
-    stall_seconds: float = 60.0  # of silence, before the headers (so it bounds them too) and after
+    stall_seconds: float = (
+        STALL_SECONDS  # of silence, before the headers (so it bounds them too) and after
+    )
 
 
 class _LeftoverError(aiohttp.ServerDisconnectedError):
@@ -133,6 +136,11 @@ class UpstreamTransport:
             max_headers=MAX_HEADERS,
         )
         return cls(target, session, resolver, timeouts)
+
+    @property
+    def stall_seconds(self) -> float:
+        """For how long a body may say nothing."""
+        return self._timeouts.stall_seconds
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
@@ -227,11 +235,23 @@ def close_response(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
+async def next_chunk(content: aiohttp.StreamReader, stall_seconds: float) -> bytes:
+    """Return the next bytes of a body; none at its end. Raises what aiohttp does.
+
+    aiohttp's own limit on silence is not enough: where it cannot read a body's framing it closes
+    the connection, forgets that limit, and leaves whoever reads the body waiting for ever.
+    """
+    if chunk := content.read_nowait():  # most often; a timeout costs more than the read
+        return chunk
+    async with asyncio.timeout(stall_seconds):
+        return await content.readany()
+
+
 async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read."""
     body = bytearray()
     try:
-        while chunk := await response.content.readany():
+        while chunk := await next_chunk(response.content, STALL_SECONDS):
             body += chunk
             if len(body) > limit:
                 return None

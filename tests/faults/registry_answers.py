@@ -15,7 +15,9 @@ from tests.support.simulators.behaviour import (
     BreaksAt,
     Honest,
     MoreBytes,
+    NoLength,
     OtherBytes,
+    Ranged,
 )
 
 _random = random.Random(4)  # noqa: S311 - any bytes will do
@@ -81,6 +83,17 @@ _OF_BLOBS: Final[Mapping[str, Callable[[int], Entry]]] = {
     "breaks, knows no ranges": lambda byte: Entry(BreaksAt(byte, ranges="ignored")),
     "breaks, then lies": lambda byte: Entry(
         BreaksAt(byte, ranges="other_beginning"), is_honest=False
+    ),
+    "of unknown length": lambda _: Entry(NoLength(head_length=False)),
+    "of unknown length, breaks": lambda byte: Entry(
+        Ranged(breaks_at=byte, names_length=False, names_total=False)
+    ),
+    "of unknown length, ends early": lambda byte: Entry(
+        Ranged(breaks_at=byte, then="end", names_length=False, at_most=PIECE_BYTES)
+    ),
+    "HEAD lies": lambda byte: Entry(NoLength(), Answers(200, body=b"x" * (byte % 3))),
+    "breaks, has closed ranges alone, in parts": lambda byte: Entry(
+        Ranged(breaks_at=byte, refuses="open", at_most=PIECE_BYTES // 2, names_total=False)
     ),
 }
 ANSWERS: Final = (*["honest"] * 6, *_ANY, *_OF_BYTES, *_OF_BLOBS)

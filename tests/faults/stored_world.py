@@ -22,7 +22,7 @@ from facade.content.arrival import ArrivalEndedError
 from facade.content.far_ranges import FarRanges
 from facade.content.flights import Flights
 from facade.content.held_back import WrongBytesError
-from facade.content.source import Asked
+from facade.content.source import Asked, Part
 from facade.content.stored_content import StoredContent
 from facade.pulls.byte_range import ByteRange, Span
 from facade.pulls.payer import Payer
@@ -166,17 +166,23 @@ class Process:
 
     async def _blob(self, asked: Asked, span: tuple[int, int] | None) -> bytes:
         async with self.content.blob(asked) as blob:
-            first, end = span or (0, blob.length)
-            if end > blob.length:  # the whole is answered
-                wanted, cut = Span.whole(blob.length), slice(first, end)
+            length = blob.length
+            if length is None:  # the whole is answered, and ends by itself
+                return (await _body(await blob.whole()))[slice(*span) if span else slice(None)]
+            first, end = span or (0, length)
+            if end > length:  # the whole is answered
+                wanted, cut = Span.whole(length), slice(first, end)
             else:
-                wanted = ByteRange(first, end - 1).span(blob.length) if span else Span.whole(end)
+                wanted = ByteRange(first, end - 1).span(length) if span else Span.whole(end)
                 cut = slice(None)
-            part = await blob.part(wanted)
-            assert part.is_verified
-            body = b"".join([bytes(piece) async for piece in part.pieces])
+            body = await _body(await blob.part(wanted))
             assert len(body) == wanted.end - wanted.first, "a clean end, but not all of it"
             return body[cut]
+
+
+async def _body(part: Part) -> bytes:
+    assert part.is_verified
+    return b"".join([bytes(piece) async for piece in part.pieces])
 
 
 @define

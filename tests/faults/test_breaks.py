@@ -87,6 +87,6 @@ async def _pull_breaking(
         if request.path.endswith(digest) and request.header("Authorization")
     ]
     # A reset may overtake bytes that a busy facade has not read yet.
-    resumed_at = int(asked[1].removeprefix("bytes=").removesuffix("-"))
+    resumed_at = int(asked[1].removeprefix("bytes=").partition("-")[0])
     assert len(asked) == 2, byte
     assert resumed_at <= byte

@@ -166,7 +166,8 @@ class Rounds:
         for left in list(self._left):
             gets = self._gets(left.digest)
             if gets and 0 < left.partial_bytes < left.length:
-                assert gets[0].header("Range") == f"bytes={left.partial_bytes}-"
+                rest = f"bytes={left.partial_bytes}-{left.length - 1}"
+                assert gets[0].header("Range") == rest
                 self.resumed += 1
             if gets:
                 self._left.remove(left)

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from typing_extensions import override
 
 from facade.content.held_back import PIECE_BYTES
+from facade.store.ingest_file import Announcement
 from shared.oci import Kind
 from tests.faults.extent import extent
 from tests.faults.registry_answers import ANSWERS, CONTENTS, LONG_BLOBS, Entry, entry_of
@@ -243,7 +244,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _pull(self, name: str, asker: Asker) -> None:
         must_end, alone = self._must_end(name, [asker]), self._needs_nobody(name, asker)
-        resumes_at = self._partial(name, asker)
+        resumes_at, knows_length = self._partial(name, asker)
         [body] = self._run(self._together([(name, asker)]))
         self._judge(name, asker, body, must_end=must_end)
         requests = self._host(asker.host).simulator.requests
@@ -251,8 +252,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert not requests, "a registry was asked for what is stored"
         elif resumes_at and must_end:
             gets = [request.header("Range") for request in requests if request.method == "GET"]
-            is_whole = resumes_at == len(CONTENTS[name].content)
-            assert gets[:1] == ([] if is_whole else [f"bytes={resumes_at}-"])
+            length = len(CONTENTS[name].content)
+            rest = f"bytes={resumes_at}-{length - 1 if knows_length else ''}"
+            assert gets[:1] == ([] if knows_length and resumes_at == length else [rest])
 
     def _run(self, step: Coroutine[Any, Any, Result]) -> Result:
         return self._runner.run(step)
@@ -287,7 +289,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         It goes on arriving soon after that, where it still does.
         """
-        holds = Holds(byte % len(CONTENTS[name].content))
+        content = CONTENTS[name].content
+        holds = Holds(byte % len(content), names_length=byte < len(content))
         self._say(herd[0].host, herd[0].repository, name, Entry(holds))
         self._must_end(name, [*herd, *late])
         pulls = [asyncio.create_task(self._one(name, asker)) for asker in herd]
@@ -352,11 +355,16 @@ class StoreMachine(RuleBasedStateMachine):
     def _stored(self) -> list[str]:
         return [name for name in CONTENTS if self.world.is_stored(CONTENTS[name])]
 
-    def _partial(self, name: str, asker: Asker) -> int:
-        """Return how much has come of what this pull has to bring itself; 0 if it need not."""
+    def _partial(self, name: str, asker: Asker) -> tuple[int, bool]:
+        """Return how much has come of what this pull has to bring itself; 0 if it need not.
+
+        And whether the length of the whole was known.
+        """
         path = self.world.partial(self._host(asker.host), CONTENTS[name])
+        announced = Announcement.read(path.parent)
         is_needed = name not in self._stored() and path.exists()
-        return path.stat().st_size if is_needed else 0
+        knows_length = announced is not None and announced.length is not None
+        return path.stat().st_size if is_needed else 0, knows_length
 
     def _entry(self, name: str, asker: Asker) -> Entry:
         return self._entries[asker.host, asker.repository, name]

@@ -26,7 +26,7 @@ END_SECONDS = 60.0  # for a loaded machine; an answer that hangs fails the test
 class End(Enum):
     """How an answer ended."""
 
-    WHOLE = "whole"  # as many bytes as Content-Length
+    WHOLE = "whole"  # as many bytes as Content-Length, or the last chunk of a chunked answer
     RESET = "reset"  # fewer, and the connection was reset
     CLOSED = "closed"  # fewer, and the connection was closed as after a whole answer
 
@@ -40,6 +40,13 @@ class DeviceStream:
     headers: Mapping[str, str]  # names in lower case
     received: int = 0
     _hasher: "hashlib._Hash" = field(factory=hashlib.sha256, repr=False)
+    _chunk_left: int = 0  # of a chunked answer: bytes of the chunk that is being read
+    _has_ended: bool = False  # its last chunk came
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the answer promises no length, and ends by itself."""
+        return self.headers.get("transfer-encoding") == "chunked"
 
     @property
     def length(self) -> int:
@@ -47,27 +54,52 @@ class DeviceStream:
         return int(self.headers["content-length"])
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all has come."""
+        return self._has_ended if self.is_chunked else self.received == self.length
+
+    @property
     def digest(self) -> str:
         """`sha256:<hex>` of what was read."""
         return f"sha256:{self._hasher.hexdigest()}"
 
     async def take(self, count: int) -> bytes:
-        """Return the next bytes, at most `count`; raise `ConnectionError` where it is cut."""
+        """Return the next bytes, at most `count`; raise `ConnectionError` where it is cut.
+
+        None of a chunked answer that has just ended.
+        """
         try:
-            chunk = await self._reader.read(min(count, self.length - self.received))
+            left = await self._left()
+            chunk = await self._reader.read(min(count, left))
         except ssl.SSLError as error:
             raise ConnectionResetError from error
-        if not chunk:
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionAbortedError from error
+        if not chunk and left:
             raise ConnectionAbortedError
         self.received += len(chunk)
+        self._chunk_left -= len(chunk)
         self._hasher.update(chunk)
         return chunk
+
+    async def _left(self) -> int:
+        """Return how many bytes may be read at once."""
+        if not self.is_chunked:
+            return self.length - self.received
+        if not self._chunk_left:
+            if self.received:
+                await self._reader.readuntil(b"\r\n")  # behind the one before
+            self._chunk_left = int(await self._reader.readuntil(b"\r\n"), 16)
+            if not self._chunk_left:
+                await self._reader.readuntil(b"\r\n")
+                self._has_ended = True
+        return self._chunk_left
 
     async def end(self) -> End:
         """Read to the end, however it ends."""
         async with asyncio.timeout(END_SECONDS):
             try:
-                while self.received < self.length:
+                while not self.is_whole:
                     await self.take(READ_BYTES)
             except ConnectionResetError:
                 return End.RESET
@@ -78,7 +110,7 @@ class DeviceStream:
     async def body(self) -> bytes:
         """Return the whole of a small answer."""
         parts = []
-        while self.received < self.length:
+        while not self.is_whole:
             parts.append(await self.take(READ_BYTES))
         return b"".join(parts)
 

@@ -88,6 +88,31 @@ class BreaksAt:
 
 
 @frozen
+class Ranged:
+    """The right bytes, and ranges as this registry can do them.
+
+    Answers that reach `breaks_at` (an absolute offset) are cut there, `times` times: by a reset, by
+    closing, by a clean end of their framing, or by silence. `names_length` False: neither a whole
+    answer nor HEAD says how long it is (chunked, or ended by closing). `names_total` False:
+    `bytes a-b/*`. `at_most`: a range is no longer, whatever was asked. `refuses`: open ranges, or
+    all, are answered with 416, which names the total or does not. `described`: what a 206 says of
+    itself.
+    """
+
+    breaks_at: int | None = None
+    times: int = 1
+    then: Literal["reset", "close", "end", "stay"] = "reset"
+    names_length: bool = True
+    names_total: bool = True
+    framing: Literal["chunked", "close"] = "chunked"
+    at_most: int | None = None
+    refuses: Literal["none", "open", "all"] = "none"
+    refusal_names_total: bool = True
+    described: Literal["range", "nothing", "multipart"] = "range"
+    etags: bool = False  # another one with each answer
+
+
+@frozen
 class BreaksEvery:
     """Honours ranges, and resets behind every `step` bytes as long as there are more."""
 
@@ -113,10 +138,14 @@ class Answers:
 
 @frozen
 class RawBytes:
-    """Writes exactly these bytes and closes, or `stays` silent: whatever HTTP does not allow."""
+    """Writes exactly these bytes and closes, or `stays` silent: whatever HTTP does not allow.
+
+    `late` bytes come a moment later, when the client has the first ones.
+    """
 
     answer: bytes
     stays: bool = False
+    late: bytes = b""
 
 
 @frozen
@@ -129,10 +158,14 @@ class Slow:
 
 @frozen
 class Holds:
-    """As `Honest`, but keeps what lies behind `byte` to itself until `gate` is open."""
+    """As `Honest`, but keeps what lies behind `byte` to itself until `gate` is open.
+
+    `names_length` False: it is chunked, HEAD names no length, and ranges are ignored.
+    """
 
     byte: int
     gate: asyncio.Event = field(factory=asyncio.Event, eq=False)
+    names_length: bool = True
 
 
 @frozen
@@ -142,8 +175,16 @@ class Stalls:
     after: int | None = None
 
 
+@frozen
+class InTurn:
+    """Answers each GET in another way, in this order, and in the last one from then on."""
+
+    turns: tuple["Behaviour", ...]
+
+
 Behaviour = (
     Honest
+    | InTurn
     | FewerBytes
     | MoreBytes
     | OtherBytes
@@ -152,6 +193,7 @@ Behaviour = (
     | NoLength
     | TypedAs
     | BreaksAt
+    | Ranged
     | BreaksEvery
     | RedirectsTo
     | Answers

@@ -2,10 +2,7 @@
 
 import asyncio
 import gzip
-import re
 from typing import assert_never
-
-from attrs import define
 
 from tests.support.simulators.behaviour import (
     Answers,
@@ -16,9 +13,11 @@ from tests.support.simulators.behaviour import (
     FewerBytes,
     Holds,
     Honest,
+    InTurn,
     MoreBytes,
     NoLength,
     OtherBytes,
+    Ranged,
     RawBytes,
     RedirectsTo,
     Slow,
@@ -26,46 +25,24 @@ from tests.support.simulators.behaviour import (
     TypedAs,
     WebPage,
 )
+from tests.support.simulators.ranged_body import write_ranged
+from tests.support.simulators.stored_content import (
+    RANGE,
+    StoredContent,
+    end_answer,
+    write_plain,
+)
 from tests.support.simulators.wire import RecordedRequest, Wire
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-
-
-@define
-class StoredContent:
-    """A content with its type, and how it is answered. `head` None: HEAD behaves as GET does."""
-
-    content: bytes
-    media_type: str
-    digest: str
-    get: Behaviour
-    head: Behaviour | None
-    breaks_left: int = 0
+__all__ = ["StoredContent", "write_content", "write_plain"]
 
 
 async def write_content(stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
     """Answer a GET or HEAD of the content."""
-    is_head = request.method == "HEAD"
-    behaviour = stored.head if is_head and stored.head is not None else stored.get
-    if is_head:
-        await _write_head_answer(stored, behaviour, request, wire)
+    if request.method == "HEAD":
+        await _write_head_answer(stored, stored.head or stored.get, request, wire)
     else:
-        await _write_get_answer(stored, behaviour, request, wire)
-
-
-async def write_plain(
-    wire: Wire, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
-) -> None:
-    """Answer with a status, headers and a body of known length."""
-    await wire.head(status, (*headers, ("Content-Length", str(len(body)))))
-    await wire.write(body)
-
-
-def _headers(
-    stored: StoredContent, length: int | None, *more: tuple[str, str]
-) -> list[tuple[str, str]]:
-    headers = [("Content-Type", stored.media_type), ("Docker-Content-Digest", stored.digest), *more]
-    return headers if length is None else [*headers, ("Content-Length", str(length))]
+        await _write_get_answer(stored, stored.next_get(), request, wire)
 
 
 async def _write_head_answer(
@@ -77,11 +54,11 @@ async def _write_head_answer(
             await _write_fixed(behaviour, request, wire)
         case Stalls(after=None):
             await wire.until_peer_left()
-        case NoLength(head_length=False):
-            await wire.head(200, [*_headers(stored, None), ("Connection", "close")])
+        case NoLength(head_length=False) | Ranged(names_length=False) | Holds(names_length=False):
+            await wire.head(200, [*stored.headers(None), ("Connection", "close")])
             wire.close()
         case Encoded(header=header):
-            await wire.head(200, _headers(stored, length, (header, "gzip")))
+            await wire.head(200, stored.headers(length, (header, "gzip")))
         case TypedAs(content_types=content_types):
             await wire.head(200, _typed_headers(stored, content_types))
         case WebPage(page=page):
@@ -89,7 +66,7 @@ async def _write_head_answer(
                 200, [("Content-Type", "text/html"), ("Content-Length", str(len(page)))]
             )
         case _:
-            await wire.head(200, _headers(stored, length))
+            await wire.head(200, stored.headers(length))
 
 
 def _typed_headers(stored: StoredContent, content_types: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -112,14 +89,17 @@ async def _write_fixed(
             await wire.head(status, (("Location", location), ("Content-Length", str(len(page)))))
             if request.method != "HEAD":
                 await wire.write(page)
-        case RawBytes(answer=answer, stays=stays):
+        case RawBytes(answer=answer, stays=stays, late=late):
             await wire.write(answer)
-            await _end(wire, "stay" if stays else "close")
+            if late:
+                await asyncio.sleep(0.05)
+                await wire.write(late)
+            await end_answer(wire, "stay" if stays else "close")
         case _ as unreachable:
             assert_never(unreachable)
 
 
-async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each behaviour
+async def _write_get_answer(  # noqa: C901, PLR0912, PLR0915 - a table: one case for each behaviour
     stored: StoredContent, behaviour: Behaviour, request: RecordedRequest, wire: Wire
 ) -> None:
     content = stored.content
@@ -127,11 +107,11 @@ async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each
         case Honest():
             await _write_range(stored, request, wire)
         case FewerBytes(missing=missing, then=then):
-            await wire.head(200, _headers(stored, len(content)))
+            await wire.head(200, stored.headers(len(content)))
             await wire.write(content[: len(content) - missing])
-            await _end(wire, then)
+            await end_answer(wire, then)
         case MoreBytes(extra=extra, counted=counted, pause_seconds=pause):
-            await wire.head(200, _headers(stored, len(content) + (len(extra) if counted else 0)))
+            await wire.head(200, stored.headers(len(content) + (len(extra) if counted else 0)))
             if pause:
                 await wire.write(content)
                 await asyncio.sleep(pause)
@@ -139,12 +119,12 @@ async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each
             else:
                 await wire.write(content + extra)
         case OtherBytes():
-            await wire.head(200, _headers(stored, len(content)))
+            await wire.head(200, stored.headers(len(content)))
             await wire.write(content[:-1] + bytes([content[-1] ^ 1]))
         case Encoded(declared=declared, header=header):
             body = gzip.compress(content)
             coding = ((header, "gzip"),) if declared else ()
-            await wire.head(200, _headers(stored, len(body), *coding))
+            await wire.head(200, stored.headers(len(body), *coding))
             await wire.write(body)
         case WebPage(page=page):
             await write_plain(wire, 200, page, (("Content-Type", "text/html; charset=utf-8"),))
@@ -155,29 +135,25 @@ async def _write_get_answer(  # noqa: C901, PLR0912 - a table: one case for each
             await wire.write(content)
         case BreaksAt():
             await _write_breaking(stored, behaviour, request, wire)
+        case Ranged():
+            await write_ranged(stored, behaviour, request, wire)
         case BreaksEvery(step=step):
             await _write_step(stored, step, request, wire)
         case Answers() | RedirectsTo() | RawBytes():
             await _write_fixed(behaviour, request, wire)
+        case Holds(names_length=False):
+            await _write_held_chunks(stored, behaviour, wire)
         case Slow() | Holds():
             await _write_paced(stored, behaviour, request, wire)
         case Stalls(after=after):
             if after is not None:
-                await wire.head(200, _headers(stored, len(content)))
+                await wire.head(200, stored.headers(len(content)))
                 await wire.write(content[:after])
             await wire.until_peer_left()
+        case InTurn():
+            raise AssertionError("turns are not nested")
         case _ as unreachable:
             assert_never(unreachable)
-
-
-async def _end(wire: Wire, then: str) -> None:
-    match then:
-        case "close":
-            wire.close()
-        case "reset":
-            wire.reset()
-        case _:
-            await wire.until_peer_left()
 
 
 async def _write_range(stored: StoredContent, request: RecordedRequest, wire: Wire) -> None:
@@ -190,9 +166,9 @@ async def _write_range_head(
 ) -> tuple[int, bytes]:
     """Write an honest head; return the first byte's offset and the body that belongs to it."""
     total = len(stored.content)
-    match = _RANGE.fullmatch(request.header("Range") or "")
+    match = RANGE.fullmatch(request.header("Range") or "")
     if match is None:
-        await wire.head(200, _headers(stored, total))
+        await wire.head(200, stored.headers(total))
         return 0, stored.content
     first = int(match[1])
     last = min(int(match[2]), total - 1) if match[2] else total - 1
@@ -200,7 +176,7 @@ async def _write_range_head(
         await write_plain(wire, 416, b"", (("Content-Range", f"bytes */{total}"),))
         return first, b""
     span = ("Content-Range", f"bytes {first}-{last}/{total}")
-    await wire.head(206, _headers(stored, last - first + 1, span))
+    await wire.head(206, stored.headers(last - first + 1, span))
     return first, stored.content[first : last + 1]
 
 
@@ -220,14 +196,22 @@ async def _write_paced(
             await wire.write(body[given:])
 
 
+async def _write_held_chunks(stored: StoredContent, behaviour: Holds, wire: Wire) -> None:
+    await wire.head(200, stored.headers(None, ("Transfer-Encoding", "chunked")))
+    given, held = stored.content[: behaviour.byte], stored.content[behaviour.byte :]
+    await wire.write(b"%x\r\n%b\r\n" % (len(given), given))
+    await behaviour.gate.wait()
+    await wire.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(held), held))
+
+
 async def _write_without_length(stored: StoredContent, behaviour: NoLength, wire: Wire) -> None:
     body = stored.content[: len(stored.content) - behaviour.missing]
     if behaviour.framing == "close":
-        await wire.head(200, [*_headers(stored, None), ("Connection", "close")])
+        await wire.head(200, [*stored.headers(None), ("Connection", "close")])
         await wire.write(body)
         wire.close()
         return
-    await wire.head(200, _headers(stored, None, ("Transfer-Encoding", "chunked")))
+    await wire.head(200, stored.headers(None, ("Transfer-Encoding", "chunked")))
     await wire.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n")
 
 
@@ -236,7 +220,7 @@ async def _write_breaking(
 ) -> None:
     """Break while there are breaks left; then, or for what follows, treat ranges as told."""
     content, total = stored.content, len(stored.content)
-    match = _RANGE.fullmatch(request.header("Range") or "")
+    match = RANGE.fullmatch(request.header("Range") or "")
     asked = int(match[1]) if match else 0
     match behaviour.ranges if asked else "ignored":
         case "ignored":
@@ -253,9 +237,9 @@ async def _write_breaking(
             first = asked
     if asked and behaviour.ranges in ("honoured", "wrong", "other_total"):
         span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
-        await wire.head(206, _headers(stored, total - first, span))
+        await wire.head(206, stored.headers(total - first, span))
     else:
-        await wire.head(200, _headers(stored, total))
+        await wire.head(200, stored.headers(total))
     if stored.breaks_left > 0 and behaviour.byte >= first:
         stored.breaks_left -= 1
         await _write_and_reset(content[first : behaviour.byte], wire)
@@ -267,17 +251,16 @@ async def _write_step(
     stored: StoredContent, step: int, request: RecordedRequest, wire: Wire
 ) -> None:
     """Answer honestly up to the step's end."""
-    match = _RANGE.fullmatch(request.header("Range") or "")
+    match = RANGE.fullmatch(request.header("Range") or "")
     first, total = int(match[1]) if match else 0, len(stored.content)
     if match:
         span = ("Content-Range", f"bytes {first}-{total - 1}/{total}")
-        await wire.head(206, _headers(stored, total - first, span))
+        await wire.head(206, stored.headers(total - first, span))
     else:
-        await wire.head(200, _headers(stored, total))
+        await wire.head(200, stored.headers(total))
     await _write_and_reset(stored.content[first : first + step], wire)
 
 
 async def _write_and_reset(content: bytes, wire: Wire) -> None:
     await wire.write(content)
-    await asyncio.sleep(0.05)  # let it arrive: a reset may overtake what was written
-    wire.reset()
+    await end_answer(wire, "reset")

@@ -31,9 +31,10 @@ from typing_extensions import override
 
 from shared.oci import OCI_MANIFEST, OCTET_STREAM
 from shared.registry_host import RegistryHost
-from tests.support.simulators.behaviour import Behaviour, BreaksAt, Honest
-from tests.support.simulators.body import StoredContent, write_content, write_plain
+from tests.support.simulators.behaviour import Behaviour, Honest
+from tests.support.simulators.body import write_content
 from tests.support.simulators.login import BasicLogin, BearerLogin, Login
+from tests.support.simulators.stored_content import StoredContent, write_plain
 from tests.support.simulators.wire import RecordedRequest, Wire, WireServer
 
 DEFAULT_REPOSITORY: Final = "team/app"
@@ -114,10 +115,8 @@ class RegistrySimulator(WireServer):
         digest: str | None,
     ) -> str:
         digest = digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
-        behaviour = get or Honest()
-        breaks = behaviour.times if isinstance(behaviour, BreaksAt) else 0
         self._contents[prefix + digest] = StoredContent(
-            content, media_type, digest, behaviour, head, breaks
+            content, media_type, digest, get or Honest(), head
         )
         return digest
 
@@ -217,9 +216,7 @@ class StoreSimulator(WireServer):
         """Keep an object; return its URL, whose query stands for a signature."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         path = f"/objects/{digest.removeprefix('sha256:')}"
-        behaviour = get or Honest()
-        breaks = behaviour.times if isinstance(behaviour, BreaksAt) else 0
-        self._objects[path] = StoredContent(content, OCTET_STREAM, digest, behaviour, head, breaks)
+        self._objects[path] = StoredContent(content, OCTET_STREAM, digest, get or Honest(), head)
         return f"{self.origin}{path}?X-Signature=a%2Fb%2bc%3D&X-Expires=300"
 
     @override

@@ -18,18 +18,19 @@ class Outcome:
     status: int
     end: End
     received: int
-    length: int
+    length: int | None  # that the answer promises; None: chunked
     digest: str  # of what was received
     error_code: str = ""
 
 
-async def outcome_of(device: Device, path: str) -> Outcome:
+async def outcome_of(device: Device, path: str, **headers: str) -> Outcome:
     """Pull a path to its end, whatever that is."""
-    async with device_stream(device.facade.port, device.tls(), path) as stream:
+    async with device_stream(
+        device.facade.port, device.tls(), path, request_headers=headers
+    ) as stream:
         error_code = ""
         if stream.status >= 400:
             error_code = orjson.loads(await stream.body())["errors"][0]["code"]
         end = await stream.end()
-        return Outcome(
-            stream.status, end, stream.received, stream.length, stream.digest, error_code
-        )
+        length = None if stream.is_chunked else stream.length
+        return Outcome(stream.status, end, stream.received, length, stream.digest, error_code)

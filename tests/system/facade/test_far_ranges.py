@@ -13,7 +13,7 @@ from facade.content.held_back import PIECE_BYTES
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
-from tests.support.simulators.behaviour import Behaviour, BreaksAt, BreaksEvery, Slow
+from tests.support.simulators.behaviour import Behaviour, BreaksAt, BreaksEvery, Ranged, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
@@ -95,6 +95,28 @@ async def test_whoever_forbids_unverified_ranges_waits(
     assert (answer.status, answer.body) == (206, BIG[FAR:])
     assert answer.headers["Docker-Content-Digest"] == digest
     assert len(asked_ranges(upstream)) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Ranged(at_most=1000),
+        Ranged(refuses="all", refusal_names_total=False),
+        Ranged(described="multipart"),
+    ],
+)
+async def test_a_range_that_upstream_cannot_give_is_waited_for(
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    behaviour: Behaviour,
+) -> None:
+    """The blob arrives all the same: its bytes are those, and verified."""
+    digest = upstream.blob(BIG, get=behaviour)
+    await connect(facade, writer, upstream)
+    answer = await facade.device().get(pull_path(upstream, digest), Range=f"bytes={FAR}-")
+    assert (answer.status, answer.body) == (206, BIG[FAR:])
+    assert answer.headers["Docker-Content-Digest"] == digest
 
 
 @pytest.mark.parametrize(

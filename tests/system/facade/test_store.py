@@ -17,7 +17,15 @@ from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Facade
 from tests.support.facade_states import connect, pull_path, write_and_wait
 from tests.support.rot import rot
-from tests.support.simulators.behaviour import Answers, BreaksAt, Honest, OtherBytes, Slow
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    Honest,
+    OtherBytes,
+    Ranged,
+    Slow,
+)
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest
 from tests.support.statement_writer import StatementWriter
@@ -268,15 +276,23 @@ async def test_a_rotten_beginning_is_noticed_by_nobody(
         await eventually(lambda: file.exists() and file.read_bytes() == content)
 
 
+SILENT = Ranged(breaks_at=12 * PIECE_BYTES, then="stay", names_length=False, names_total=False)
+
+
+@pytest.mark.parametrize("behaviour, last", [(SLOW, str(len(LARGE) - 1)), (SILENT, "")])
 async def test_a_killed_facade_resumes_its_partial(
+    behaviour: Behaviour,
+    last: str,
     own_writer: StatementWriter,
     own_database: FacadeDatabase,
     start_facade: StartFacade,
     upstream: RegistrySimulator,
     tmp_path: Path,
 ) -> None:
-    """What had come is hashed again, and only the rest is asked for."""
-    digest = upstream.blob(LARGE, get=SLOW)
+    """What had come is hashed again, and only the rest is asked for, whether or not its end is
+    known.
+    """
+    digest = upstream.blob(LARGE, get=behaviour)
     settings = store_settings(tmp_path / "cache")
     facade = start_facade(own_writer, own_database.facade_url, settings)
     await connect(facade, own_writer, upstream)
@@ -292,7 +308,8 @@ async def test_a_killed_facade_resumes_its_partial(
     ranges = [request.header("Range") for request in successful_gets(upstream)]
     assert len(ranges) == 1
     assert ranges[0] is not None
-    assert int(ranges[0].removeprefix("bytes=").removesuffix("-")) > PIECE_BYTES
+    first, _, end = ranges[0].removeprefix("bytes=").partition("-")
+    assert (int(first) > PIECE_BYTES, end) == (True, last)
 
 
 async def test_two_processes_fetch_once_and_either_may_die(

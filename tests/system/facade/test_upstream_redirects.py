@@ -84,8 +84,9 @@ async def test_a_resumed_body_is_asked_of_the_store_by_way_of_the_registry(
     await connect(facade, writer, upstream)
     outcome = await outcome_of(device, pull_path(upstream, digest))
     assert (outcome.end, outcome.digest) == (End.WHOLE, digest)
-    assert [request.header("Range") for request in store.requests] == [None, "bytes=300000-"]
-    assert [request.header("Range") for request in upstream.pulls][-1] == "bytes=300000-"
+    rest = f"bytes=300000-{len(CONTENT) - 1}"
+    assert [request.header("Range") for request in store.requests] == [None, rest]
+    assert [request.header("Range") for request in upstream.pulls][-1] == rest
 
 
 async def test_the_registry_s_own_origin_keeps_the_credential(

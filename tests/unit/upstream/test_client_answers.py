@@ -11,16 +11,19 @@ from shared.oci import (
     Digest,
     Kind,
 )
+from shared.upstream.answer import ContentRange
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
     NotFoundError,
+    RangeRefusedError,
     RateLimitedError,
     ServerError,
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
 )
+from shared.upstream.transport import Timeouts
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import (
     Answers,
@@ -32,14 +35,14 @@ from tests.support.simulators.behaviour import (
     MoreBytes,
     NoLength,
     OtherBytes,
+    Ranged,
     RawBytes,
     RedirectsTo,
     Slow,
     Stalls,
     TypedAs,
-    WebPage,
 )
-from tests.support.simulators.registry import RegistrySimulator
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.unit.upstream.conftest import QUICK, Connect
 from tests.unit.upstream.reading import APP, UPSTREAM_TEXT, everything_said, read, read_into
 
@@ -244,21 +247,25 @@ async def test_leaving_a_body_early_closes_its_connection(connect: Connect) -> N
         assert registry.connections_made == 2
 
 
+BOTH_LENGTHS = b"HTTP/1.1 200 OK\r\n%b\r\n%b\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
-        Encoded(),
         Encoded(header="Transfer-Encoding"),
-        WebPage(),
         Answers(204),
         Answers(206),
         Answers(304),
         Answers(400),
         Answers(416),
         Answers(299),
-        TypedAs(("text/html",)),
         RawBytes(b"not HTTP at all\r\n\r\n"),
         RawBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        RawBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd"),
+        RawBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 4, 4\r\n\r\nabcd"),
+        RawBytes(BOTH_LENGTHS % (b"Content-Length: 4", b"Transfer-Encoding: chunked")),
+        RawBytes(BOTH_LENGTHS % (b"Transfer-Encoding: chunked", b"Content-Length: 4")),
         RawBytes(b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc"),
         RawBytes(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"),
         RawBytes(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"),
@@ -267,7 +274,11 @@ async def test_leaving_a_body_early_closes_its_connection(connect: Connect) -> N
 async def test_what_a_registry_does_not_answer_is_refused(
     connect: Connect, behaviour: Behaviour
 ) -> None:
-    """Encoded, a web page, an odd status, or not HTTP: no body, and no upstream text."""
+    """An odd status, or not HTTP: no body, and no upstream text.
+
+    Two lengths, equal or not, and a length beside chunks are how an answer is smuggled into another
+    (RFC 9112 section 6.3): the HTTP parser refuses them, and the connection is not used again.
+    """
     async with RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=behaviour)
         client = await connect(registry)
@@ -283,7 +294,14 @@ async def test_what_a_registry_does_not_answer_is_refused(
         (("application/vnd.oci.image.manifest.v1+json; charset=utf-8",), OCI_MANIFEST),
         (("Application/Vnd.OCI.image.manifest.v1+JSON",), OCI_MANIFEST),
         ((), None),
+        ((OCI_MANIFEST, OCI_MANIFEST), OCI_MANIFEST),
+        ((OCI_MANIFEST, f"{OCI_MANIFEST}; charset=utf-8", OCI_MANIFEST.upper()), OCI_MANIFEST),
+        ((f"{OCI_MANIFEST}, {OCI_MANIFEST}",), OCI_MANIFEST),
+        ((f'{OCI_MANIFEST}; x="a, b"',), OCI_MANIFEST),
         ((OCI_MANIFEST, DOCKER_MANIFEST), None),
+        ((f"{OCI_MANIFEST}, {DOCKER_MANIFEST}",), None),
+        ((OCI_MANIFEST, "nonsense"), None),
+        (("",), None),
         (("ä/ö",), None),
         (("a" * 300 + "/b",), None),
         (("nonsense",), None),
@@ -298,6 +316,61 @@ async def test_a_content_type_is_bare_and_readable_or_none(
         client = await connect(registry)
         async with client.fetch(Kind.MANIFEST, APP, Digest.parse(digest)) as answer:
             assert answer.content_type == seen
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("Content-Type", "text/html; charset=utf-8"),),
+        (("Content-Encoding", "gzip"),),
+        (("Content-Encoding", "br"),),
+        (("Content-Encoding", "aws-chunked"),),
+        (("Content-Encoding", "aws-chunked, gzip"), ("Content-Type", "text/plain")),
+        (("Content-Encoding", "identity"), ("Content-Encoding", "zstd")),
+    ],
+)
+async def test_a_body_comes_as_it_is_whatever_headers_say_of_it(
+    connect: Connect, headers: tuple[tuple[str, str], ...]
+) -> None:
+    """Its digest tells whether it is right. Headers alone are believed only if they are plain."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(CONTENT, get=Answers(200, headers, CONTENT))
+        client = await connect(registry)
+        assert await read(client, digest) == CONTENT
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
+            with pytest.raises(UnexpectedAnswerError):
+                answer.require_claim()
+        with pytest.raises(UnexpectedAnswerError):
+            async with client.fetch(Kind.BLOB, APP, Digest.parse(digest), method="HEAD"):
+                pass
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "identity"])
+async def test_a_transfer_coding_that_changes_nothing_is_plain(
+    connect: Connect, coding: str
+) -> None:
+    """`identity` was one once."""
+    body = b"c\r\na small blob\r\n0\r\n\r\n" if coding != "identity" else b"a small blob"
+    head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n"
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(CONTENT, get=RawBytes(head.encode() + body))
+        client = await connect(registry)
+        assert await read(client, digest) == b"a small blob"
+        async with client.fetch(Kind.BLOB, APP, Digest.parse(digest)) as answer:
+            answer.require_claim()
+
+
+@pytest.mark.parametrize("late", [b"5\r\nhello+\r\n0\r\n\r\n", b"5\r\nhello\r\nzz\r\n"])
+async def test_a_chunk_that_cannot_be_read_is_not_waited_for_for_ever(
+    connect: Connect, late: bytes
+) -> None:
+    """Aiohttp closes the connection then, and tells nobody who reads the body."""
+    async with RegistrySimulator() as registry:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        digest = registry.blob(CONTENT, get=RawBytes(head, late=late))
+        client = await connect(registry, timeouts=Timeouts(stall_seconds=0.3))
+        with pytest.raises((BrokenBodyError, UpstreamTimeoutError)):
+            await read(client, digest)
 
 
 @pytest.mark.parametrize(
@@ -375,9 +448,10 @@ SPAN = "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: {}\
     "length, content_range",
     [
         (6, "bytes 3-8/10"),
+        (5, "bytes 5-9/10"),
         (6, "bytes 4-8/10"),
-        (6, "bytes 4-9/*"),
         (6, "bytes 4-9/9"),
+        (6, "bytes 9-4/*"),
         (6, "bytes 9-4/10"),
         (6, "bytes */10"),
         (6, "items 4-9/10"),
@@ -398,6 +472,78 @@ async def test_a_range_that_was_not_asked_for_is_refused(
         client = await connect(registry)
         with pytest.raises(UnexpectedAnswerError):
             await read(client, digest, first_byte=4)
+
+
+async def test_a_range_that_is_longer_than_asked_is_refused(connect: Connect) -> None:
+    """Whoever asked for a part has no place for more."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(b"0123456789", get=RawBytes(SPAN.format(6, "bytes 4-9/10").encode()))
+        client, parsed = await connect(registry), Digest.parse(digest)
+        with pytest.raises(UnexpectedAnswerError):
+            async with client.fetch(Kind.BLOB, APP, parsed, first_byte=4, last_byte=8):
+                pass
+
+
+@pytest.mark.parametrize(
+    "content_range, last_byte, span",
+    [
+        ("bytes 4-9/10", None, (4, 9, 10)),
+        ("bytes 4-9/*", None, (4, 9, None)),
+        ("BYTES 4-9/10 ", 9, (4, 9, 10)),
+        ("bytes 4-9/100", 99, (4, 9, 100)),
+        ("bytes 4-9/*", 99, (4, 9, None)),
+    ],
+)
+async def test_a_range_may_be_shorter_than_asked_and_of_unknown_total(
+    connect: Connect,
+    content_range: str,
+    last_byte: int | None,
+    span: tuple[int, int, int | None],
+) -> None:
+    """RFC 9110 section 14.4."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(CONTENT, get=RawBytes(SPAN.format(6, content_range).encode()))
+        client, parsed = await connect(registry), Digest.parse(digest)
+        async with client.fetch(
+            Kind.BLOB, APP, parsed, first_byte=4, last_byte=last_byte
+        ) as answer:
+            assert answer.content_range == ContentRange(*span)
+            assert b"".join([chunk async for chunk in answer.chunks()]) == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    "get, total",
+    [
+        (Ranged(refuses="all"), len(CONTENT)),
+        (Ranged(refuses="all", refusal_names_total=False), None),
+        (Ranged(described="nothing"), None),
+        (Ranged(described="multipart"), None),
+    ],
+)
+async def test_a_range_that_cannot_be_used_is_an_error_of_its_own(
+    connect: Connect, get: Behaviour, total: int | None
+) -> None:
+    """Only the range is in the way: the whole may be had."""
+    async with RegistrySimulator() as registry:
+        digest = Digest.parse(registry.blob(CONTENT, get=get))
+        client = await connect(registry)
+        with pytest.raises(RangeRefusedError) as refusal:
+            async with client.fetch(Kind.BLOB, APP, digest, first_byte=4, last_byte=9):
+                pass
+        assert refusal.value.total == total
+        assert len(await read(client, str(digest))) == len(CONTENT)
+
+
+async def test_a_refusal_says_whose_it_is(connect: Connect) -> None:
+    """A store's is about the link that the registry gave; another link may do."""
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        link = store.put(CONTENT, get=Answers(403))
+        client = await connect(registry)
+        for get, at_store in ((RedirectsTo(link), True), (Answers(403), False)):
+            digest = registry.blob(CONTENT, get=get)
+            with pytest.raises(UpstreamError) as refusal:
+                await read(client, digest)
+            assert refusal.value.at_store is at_store
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])

@@ -164,7 +164,9 @@ async def test_a_header_of_another_algorithm_is_held_to(registry: RegistrySimula
     [
         (b"[]", None),
         (b"not json", None),
-        (image(1), TypedAs(("application/json",))),
+        (image(1), TypedAs((OCI_INDEX,))),
+        (image(1), TypedAs((OCI_MANIFEST, OCI_INDEX))),
+        (b'{"layers":[],"config":{}}', TypedAs(("application/json",))),
         (image(1), NoLength(framing="close", missing=20)),
         (b'{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}', None),
         (orjson.dumps({"layers": [], "manifests": []}), None),

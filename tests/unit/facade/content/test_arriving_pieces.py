@@ -74,7 +74,7 @@ def blob(tmp_path: Path) -> Iterator[ArrivingBlob]:
     blob.end()
 
 
-def never(_: Failure, _offset: int, _end: int) -> AsyncIterator[Piece]:
+def never(_: Failure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
     """Fail: the store did not."""
     raise AssertionError
 
@@ -162,9 +162,9 @@ async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob, tmp_p
 class Elsewhere:
     """Gives what the store does not, and remembers what that was."""
 
-    asked: list[tuple[int, int]] = field(factory=list)
+    asked: list[tuple[int, int | None]] = field(factory=list)
 
-    async def rest(self, _: Failure, offset: int, end: int) -> AsyncIterator[Piece]:
+    async def rest(self, _: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Give the rest of a span."""
         self.asked.append((offset, end))
         yield CONTENT[offset:end]

@@ -25,6 +25,7 @@ from shared.oci import (
 )
 from shared.upstream.errors import UpstreamError
 from tests.support.simulators.behaviour import (
+    Answers,
     Behaviour,
     Encoded,
     FewerBytes,
@@ -40,6 +41,9 @@ from tests.unit.facade.conftest import Connect
 
 IMAGE = {"schemaVersion": 2, "config": {}, "layers": []}
 INDEX = {"schemaVersion": 2, "manifests": []}
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
+PLAIN_TYPES = ("text/plain", "application/json", "application/octet-stream", "text/html", None)
+TYPED_IMAGE = orjson.dumps(IMAGE | {"mediaType": OCI_MANIFEST})
 REPOSITORY = RepositoryName("team/app")
 
 
@@ -85,8 +89,19 @@ def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: 
         (INDEX, OCI_MANIFEST),
         (IMAGE, "application/json"),
         (IMAGE, "application/octet-stream"),
+        (IMAGE, "text/plain"),
         (IMAGE, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
         (IMAGE, None),
+        (IMAGE | {"mediaType": OCI_MANIFEST}, SCHEMA_1),
+        (IMAGE | {"mediaType": SCHEMA_1}, SCHEMA_1),
+        (IMAGE | {"mediaType": SCHEMA_1}, None),
+        (IMAGE | {"mediaType": "application/json"}, "application/json"),
+        (IMAGE | {"mediaType": OCI_INDEX}, None),
+        (IMAGE | {"mediaType": None}, None),
+        (IMAGE | {"mediaType": [OCI_MANIFEST]}, "text/plain"),
+        (IMAGE | {"MediaType": OCI_MANIFEST}, None),
+        (IMAGE | {"mediaType": OCI_MANIFEST, "MediaType": OCI_INDEX}, "text/plain"),
+        (IMAGE | INDEX | {"mediaType": OCI_INDEX}, None),
         (IMAGE | {"MediaType": OCI_INDEX}, OCI_MANIFEST),
         (IMAGE | {"mediaType": OCI_MANIFEST, "MediaType": OCI_INDEX}, OCI_MANIFEST),
         (IMAGE | {"Manifests": []}, OCI_MANIFEST),
@@ -104,6 +119,24 @@ def test_a_media_type_that_lies_is_refused(document: object, media_type: str | N
     """
     with pytest.raises(WrongBytesError):
         verified(document, media_type)
+
+
+@pytest.mark.parametrize("header", PLAIN_TYPES)
+@pytest.mark.parametrize(
+    "document",
+    [
+        IMAGE | {"mediaType": OCI_MANIFEST},
+        IMAGE | {"mediaType": DOCKER_MANIFEST},
+        INDEX | {"mediaType": OCI_INDEX},
+        INDEX | {"mediaType": DOCKER_MANIFEST_LIST},
+        {"mediaType": OCI_ARTIFACT_MANIFEST, "blobs": []},
+    ],
+)
+def test_a_header_that_names_no_manifest_leaves_it_to_the_verified_body(
+    document: dict[str, Any], header: str | None
+) -> None:
+    """Some registries know JSON alone."""
+    assert verified(document, header).media_type == document["mediaType"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +196,7 @@ def test_what_is_served_means_one_thing_to_every_reader(
         return
     assert manifest.media_type in MANIFEST_MEDIA_TYPES
     assert document.get("mediaType", media_type) == manifest.media_type
+    assert media_type in (manifest.media_type, "application/json", "text/html", "", None)
     is_index = manifest.media_type in INDEX_MEDIA_TYPES
     assert not (document.keys() & (set(FIELDS[1:]) if is_index else {"manifests"}))
 
@@ -187,11 +221,13 @@ def test_arbitrary_bytes_are_a_manifest_or_refused(content: bytes) -> None:
         Encoded(),
         Encoded(declared=False),
         WebPage(),
-        NoLength(head_length=False),
         NoLength(missing=1),
+        NoLength(head_length=False, missing=1),
         NoLength(framing="close", missing=1),
         TypedAs((OCI_INDEX,)),
         TypedAs((OCI_MANIFEST, OCI_INDEX)),
+        TypedAs((OCI_MANIFEST, "text/plain")),
+        TypedAs((f"{OCI_INDEX}, {OCI_MANIFEST}",)),
         TypedAs(("application/json",)),
         TypedAs(()),
     ],
@@ -207,22 +243,63 @@ async def test_a_registry_that_lies_gives_no_manifest(
             await fetch_manifest(client, REPOSITORY, Digest.parse(digest))
 
 
+def headed(*headers: tuple[str, str]) -> Behaviour:
+    """Answer with the image that names its type, and these headers."""
+    return Answers(200, headers, TYPED_IMAGE)
+
+
 @pytest.mark.parametrize(
     "behaviour",
-    [Honest(), NoLength(), NoLength(framing="close"), TypedAs((f"{OCI_MANIFEST}; charset=utf-8",))],
+    [
+        Honest(),
+        NoLength(),
+        NoLength(framing="close"),
+        NoLength(head_length=False),
+        NoLength(framing="close", head_length=False),
+        TypedAs((f"{OCI_MANIFEST}; charset=utf-8",)),
+        TypedAs((OCI_MANIFEST.upper(),)),
+        TypedAs((OCI_MANIFEST, OCI_MANIFEST)),
+        TypedAs((OCI_MANIFEST, f"{OCI_MANIFEST};charset=utf-8")),
+        TypedAs((f"{OCI_MANIFEST}, {OCI_MANIFEST}",)),
+        TypedAs((OCI_MANIFEST, "text/plain")),
+        TypedAs(("text/plain", "text/html")),
+        TypedAs(("text/plain",)),
+        TypedAs(("text/html; charset=utf-8",)),
+        TypedAs(("nonsense",)),
+        TypedAs(()),
+        headed(("Content-Encoding", "gzip"), ("Content-Type", OCI_MANIFEST)),
+        headed(("Content-Encoding", "aws-chunked")),
+        headed(("Docker-Content-Digest", "sha256:" + "0" * 64), ("Content-Type", OCI_MANIFEST)),
+    ],
 )
+@pytest.mark.parametrize("head", [None, Answers(405)])
 async def test_a_registry_that_is_odd_but_right_gives_it(
-    behaviour: Behaviour, connect: Connect
+    behaviour: Behaviour, head: Behaviour | None, connect: Connect
 ) -> None:
-    """Chunked with a length on HEAD, and a media type with a parameter, are seen in the field."""
+    """Its bytes are the digest's: no length, no type, two, or an encoding that is none."""
     async with RegistrySimulator() as registry:
-        digest = registry.manifest(orjson.dumps(IMAGE), get=behaviour)
+        digest = registry.manifest(TYPED_IMAGE, get=behaviour, head=head)
         client = await connect(registry)
         manifest = await fetch_manifest(client, REPOSITORY, Digest.parse(digest))
-    assert manifest == VerifiedManifest(orjson.dumps(IMAGE), OCI_MANIFEST)
+    assert manifest == VerifiedManifest(TYPED_IMAGE, OCI_MANIFEST)
+    assert len(registry.requests) == 1
 
 
-@pytest.mark.parametrize("behaviour", [Honest(), NoLength(), NoLength(framing="close")])
+@pytest.mark.parametrize("named", [(SCHEMA_1,), (OCI_INDEX,), (OCI_MANIFEST, SCHEMA_1)])
+async def test_a_header_of_another_manifest_type_is_refused(
+    named: tuple[str, ...], connect: Connect
+) -> None:
+    """CVE-2021-41190: the body's own type does not decide over it."""
+    async with RegistrySimulator() as registry:
+        digest = registry.manifest(TYPED_IMAGE, get=TypedAs(named))
+        client = await connect(registry)
+        with pytest.raises(WrongBytesError):
+            await fetch_manifest(client, REPOSITORY, Digest.parse(digest))
+
+
+@pytest.mark.parametrize(
+    "behaviour", [Honest(), NoLength(head_length=False), NoLength("close", head_length=False)]
+)
 async def test_more_than_four_mebibytes_are_no_manifest(
     behaviour: Behaviour, connect: Connect
 ) -> None:

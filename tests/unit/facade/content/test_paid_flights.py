@@ -16,24 +16,14 @@ from facade.content.flights import Flights, Pay
 from facade.content.held_back import PIECE_BYTES
 from facade.pulls.device_allowance import CostLimits, TooManyDownloadsError
 from facade.pulls.payer import PaidDownload, Payer, Payers
-from facade.registries.upstream import Upstream
-from facade.registries.upstreams import Upstreams
-from facade.store.blob_store import BlobStore
 from facade.store.layout import FlightKey
-from shared.approved_connection import ApprovedConnection
-from shared.connection import Anonymous, ConnectionDocument
-from shared.oci import Digest, Kind, RepositoryName
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
-from tests.unit.facade.strategies import HOST, NOW, approved
+from tests.unit.facade.content.machine import APP, CONNECTION, Machine, flight_key
 
-APP = RepositoryName.parse("team/app")
 CONTENT = random.Random(17).randbytes(2 * PIECE_BYTES)  # noqa: S311 - any bytes will do
-CONNECTION = approved(
-    ConnectionDocument(host=HOST, credential=Anonymous(), connected_by="alice", connected_at=NOW)
-)
 
 
 @define
@@ -50,42 +40,21 @@ class Counted:
 
 
 @define
-class Machine:
-    """Processes on one cache folder, and a registry that holds back a blob's end."""
+class PayingMachine(Machine):
+    """A machine whose registry holds back a blob's end."""
 
-    registry: RegistrySimulator
-    connect: Connect
-    folder: Path
-    held: Holds = field(factory=lambda: Holds(PIECE_BYTES))
-    _processes: list[tuple[BlobStore, Flights]] = field(factory=list)
+    held: Holds = field(factory=lambda: Holds(PIECE_BYTES), kw_only=True)
 
     def key(self) -> FlightKey:
         """Serve the blob; return what its download serves."""
-        digest = Digest.parse(self.registry.blob(CONTENT, get=self.held))
-        return FlightKey(CONNECTION.access_key, Kind.BLOB, digest)
-
-    def process(self) -> Flights:
-        """Return the flights of another process."""
-
-        async def make(_: ApprovedConnection) -> Upstream:
-            return await self.connect(self.registry)
-
-        store = BlobStore.open(self.folder, 2**30)
-        self._processes.append((store, Flights(store, Upstreams(make))))
-        return self._processes[-1][1]
-
-    async def stop(self) -> None:
-        """Stop them all."""
-        for store, flights in self._processes:
-            await flights.land()
-            store.close()
+        return flight_key(self.registry.blob(CONTENT, get=self.held))
 
 
 @pytest.fixture
-async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
+async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[PayingMachine]:
     """A machine that runs nothing yet."""
     async with RegistrySimulator() as registry:
-        machine = Machine(registry, connect, tmp_path)
+        machine = PayingMachine(registry, connect, tmp_path)
         yield machine
         await machine.stop()
 
@@ -100,22 +69,22 @@ def one_download() -> Callable[[], Counted]:
 async def read(flights: Flights, key: FlightKey, pay: Pay) -> bytes:
     """Read a blob to its end."""
     async with flights.join(CONNECTION, key, APP, pay) as arrival:
-        await whole(arrival)
-        return bytes(await arrival.read(0, arrival.length))
+        return bytes(await arrival.read(0, await whole(arrival)))
 
 
-async def whole(arrival: Arrival) -> None:
-    """Return once all of it may be read."""
-    reached = 0
-    while reached < arrival.length:
+async def whole(arrival: Arrival) -> int:
+    """Return the length once all of it may be read."""
+    reached, length = 0, arrival.length or 0
+    while reached < length:
         reached = await arrival.readable_beyond(reached)
+    return length
 
 
 async def test_the_one_that_starts_it_pays_while_it_runs(
-    machine: Machine, one_download: Callable[[], Counted]
+    machine: PayingMachine, one_download: Callable[[], Counted]
 ) -> None:
     """And may start another when it has ended, however many read along."""
-    key, flights = machine.key(), machine.process()
+    key, flights = machine.key(), machine.process().flights
     starter, reader = one_download(), Counted(Payer.without_limits())
     reading = [asyncio.create_task(read(flights, key, starter))]
     await eventually(lambda: len(machine.registry.requests) == 1)
@@ -130,10 +99,10 @@ async def test_the_one_that_starts_it_pays_while_it_runs(
 
 
 async def test_reading_along_with_another_process_is_free(
-    machine: Machine, one_download: Callable[[], Counted]
+    machine: PayingMachine, one_download: Callable[[], Counted]
 ) -> None:
     """Also for a device that may start nothing any more."""
-    key, one, other = machine.key(), machine.process(), machine.process()
+    key, one, other = machine.key(), machine.process().flights, machine.process().flights
     starter = Counted(Payer.without_limits())
     first = asyncio.create_task(read(one, key, starter))
     files = machine.folder.glob
@@ -150,10 +119,10 @@ async def test_reading_along_with_another_process_is_free(
 
 
 async def test_what_does_not_begin_is_paid_back(
-    machine: Machine, one_download: Callable[[], Counted]
+    machine: PayingMachine, one_download: Callable[[], Counted]
 ) -> None:
     """Whoever waits to pay finds that another has begun it, and reads along."""
-    key, flights = machine.key(), machine.process()
+    key, flights = machine.key(), machine.process().flights
     waiting = Counted(Payer.without_limits())
     blocked = asyncio.Event()
 

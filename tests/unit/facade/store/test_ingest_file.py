@@ -78,6 +78,62 @@ def test_a_follower_sees_length_progress_and_owner(folder: Path, tmp_path: Path)
     reader.file.close()
 
 
+def test_a_length_that_nobody_knows_is_the_file_s_own_once_it_is_proven(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Only whole checked pieces may be read before."""
+    content = bytes(3 * CHECKED_BYTES + 5)
+    ingest = owned(folder)
+    ingest.announce(None, REPOSITORY, room=10)
+    ingest.append([content])
+    ingest.claim(len(content))
+    assert ingest.announced == Announcement(None, REPOSITORY, len(content))
+    reader = followed(folder)
+    assert (reader.file.length, reader.file.checked) == (None, 3 * CHECKED_BYTES)
+    ingest.prove()
+    assert reader.is_proven(tmp_path / "nowhere")
+    reader.file.end()
+    assert (reader.file.length, reader.file.checked) == (len(content), len(content))
+    assert read(reader.file, 0, len(content)) == content
+    reader.file.close()
+    ingest.release()
+    owned(folder).release()  # a proven one of a dead owner is known, too
+
+
+def test_a_file_that_is_not_as_long_as_it_was_has_no_end(folder: Path) -> None:
+    """Its writer said how long it is: a shorter one would look whole."""
+    ingest = owned(folder)
+    ingest.announce(None, REPOSITORY, room=0)
+    ingest.append([b"content"])
+    reader = followed(folder)
+    with pytest.raises(RottenArrivalError):
+        reader.file.end()  # it was not proven
+    ingest.prove()
+    os.truncate(folder / DATA, 3)
+    with pytest.raises(RottenArrivalError):
+        reader.file.end()
+    reader.file.close()
+    ingest.discard()
+
+
+@given(
+    length=st.none() | st.integers(0, 2**62),
+    room=st.integers(0, 2**62),
+    foreign=st.text(max_size=20),
+)
+def test_an_announcement_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, length: int | None, room: int, foreign: str
+) -> None:
+    """And what is none of ours is none, or reads as one."""
+    folder = tmp_path_factory.mktemp("flight")
+    announced = Announcement(length, REPOSITORY, room if length is None else length)
+    announced.write(folder)
+    assert Announcement.read(folder) == announced
+    (folder / ANNOUNCEMENT).write_text(foreign)
+    other = Announcement.read(folder)
+    assert other is None or other.length in (None, other.room)
+
+
 def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:
     """A killed process's lock is gone with it."""
     program = (

@@ -1,0 +1,129 @@
+"""How long a blob is whose answer does not say so: a short one is proven, else the registry asked.
+
+What the registry says is a claim. One that the digest rules out is not believed: only the digest of
+nothing is 0 bytes long, and nothing else is.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Self
+
+from attrs import field, frozen
+from typing_extensions import override
+
+from facade.content.held_back import PIECE_BYTES, WrongBytesError
+from facade.registries.upstream import Upstream
+from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    GoneError,
+    NotFoundError,
+    PolicyDeniedError,
+    RangeRefusedError,
+    UnexpectedAnswerError,
+    UpstreamError,
+)
+
+
+@frozen
+class Beginning:
+    """What came first of a body: more than a piece of it, or all that there is."""
+
+    _chunks: list[bytes] = field(repr=False)
+    _rest: AsyncIterator[bytes] = field(repr=False)
+    size: int  # bytes
+    is_all: bool  # the body ended, and the digest names these bytes
+
+    @classmethod
+    async def read(cls, body: AsyncIterator[bytes], digest: Digest) -> Self:
+        """Read until there is more than `PIECE_BYTES`, or no more.
+
+        A body that breaks breaks again for whoever reads `chunks`.
+        """
+        chunks, size, hasher = list[bytes](), 0, digest.hasher()
+        try:
+            async for chunk in body:
+                chunks.append(chunk)
+                hasher.update(chunk)
+                size += len(chunk)
+                if size > PIECE_BYTES:
+                    return cls(chunks, body, size, is_all=False)
+        except UpstreamError as error:
+            return cls(chunks, BrokenBody(error), size, is_all=False)
+        return cls(chunks, body, size, is_all=digest.names(hasher))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the whole body."""
+        for chunk in self._chunks:
+            yield chunk
+        self._chunks.clear()
+        async for chunk in self._rest:
+            yield chunk
+
+
+class BrokenBody(AsyncIterator[bytes]):
+    """A body that breaks at once."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        self._error = error
+
+    @override
+    async def __anext__(self) -> bytes:
+        raise self._error
+
+
+async def told_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int | None:
+    """Return the length in bytes that the registry tells; None if it tells none, or a wrong one.
+
+    The answer to a GET of the first byte is asked first: it comes the way that the bytes come.
+    Raises `UpstreamError` if the registry does not give the blob, and `WrongBytesError` if it gives
+    a short one that is wrong.
+    """
+    told = await _told_by_range(upstream, repository, digest)
+    if not _may_be(told, digest):
+        told = await _told_by_head(upstream, repository, digest)
+    return told if _may_be(told, digest) else None
+
+
+def _may_be(length: int | None, digest: Digest) -> bool:
+    return length is not None and (length == 0) == digest.is_of_nothing
+
+
+async def _told_by_range(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    try:
+        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+            if answer.content_range is None and (answer.content_length or 0) <= PIECE_BYTES:
+                return await _proven_length(answer, digest)
+            answer.require_claim()
+            span = answer.content_range
+            return answer.content_length if span is None else span.total
+    except RangeRefusedError as refused:
+        return refused.total
+    except UnexpectedAnswerError:
+        return None
+
+
+async def _proven_length(answer: UpstreamAnswer, digest: Digest) -> int | None:
+    """Return the length of a whole answer that is at most a piece long; None if it is longer."""
+    beginning = await Beginning.read(answer.chunks(), digest)
+    if beginning.is_all:
+        return beginning.size
+    if beginning.size == answer.content_length:
+        message = "the bytes are not those of the digest"
+        raise WrongBytesError(message)
+    return None
+
+
+async def _told_by_head(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    # A registry that gives the blob and refuses its HEAD tells no length.
+    with suppress(
+        CredentialRefusedError, GoneError, NotFoundError, PolicyDeniedError, UnexpectedAnswerError
+    ):
+        async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
+            return answer.content_length
+    return None

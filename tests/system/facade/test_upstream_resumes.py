@@ -1,0 +1,154 @@
+"""A pull whose registry breaks goes on with what that registry can do, and the device sees nothing.
+
+3 MiB, cut at 2 MiB: all kinds are pulled at once, since each waits a moment before it resumes.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+
+from deploy.dev.device_ca import IssuedCertificate
+from facade.content.held_back import PIECE_BYTES
+from tests.support.device_stream import End
+from tests.support.facade_process import Device, Facade
+from tests.support.facade_states import connect, pull_path
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    Honest,
+    InTurn,
+    NoLength,
+    Ranged,
+    RedirectsTo,
+)
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.pulls import outcome_of
+
+MIB: Final = 1024 * 1024
+BLOB: Final = random.Random(31).randbytes(3 * MIB)  # noqa: S311 - any bytes will do
+CUT: Final = 2 * MIB
+
+KINDS: Final[Mapping[str, Behaviour]] = {
+    # closed and not reset: that may overtake what was not read yet
+    "open ranges are refused": Ranged(breaks_at=CUT, refuses="open", then="close"),
+    "ranges are refused": Ranged(breaks_at=CUT, refuses="all"),
+    "ranges are refused, without the total": Ranged(
+        breaks_at=CUT, refuses="all", refusal_names_total=False
+    ),
+    "a 206 without Content-Range": Ranged(breaks_at=CUT, described="nothing"),
+    "multipart/byteranges": Ranged(breaks_at=CUT, described="multipart"),
+    "parts": Ranged(breaks_at=CUT, at_most=PIECE_BYTES + 1),
+    "parts of an unknown total": Ranged(breaks_at=CUT, at_most=MIB // 2, names_total=False),
+    "small parts": Ranged(breaks_at=3 * MIB - 1000, at_most=300),
+    "an unknown total": Ranged(breaks_at=CUT, names_total=False),
+    "another ETag": Ranged(breaks_at=CUT, times=2, etags=True),
+    "closed": Ranged(breaks_at=CUT, then="close"),
+    "silent": Ranged(breaks_at=CUT, then="stay"),
+    "at the first byte": Ranged(breaks_at=0),
+    "behind the first byte": Ranged(breaks_at=1),
+    "at the last byte": Ranged(breaks_at=3 * MIB - 1),
+    "again and again": Ranged(breaks_at=CUT, times=3),
+    "of unknown length, reset": Ranged(breaks_at=CUT, names_length=False, names_total=False),
+    "of unknown length, ends early": Ranged(
+        breaks_at=CUT, then="end", names_length=False, names_total=False
+    ),
+    "of unknown length, closed early": Ranged(
+        breaks_at=CUT, then="close", framing="close", names_length=False, names_total=False
+    ),
+    "of unknown length, no ranges": Ranged(
+        breaks_at=CUT, names_length=False, refuses="all", refusal_names_total=False
+    ),
+    "of unknown length, parts": Ranged(
+        breaks_at=CUT, names_length=False, names_total=False, at_most=MIB // 2
+    ),
+    "of a length that ranges tell": Ranged(breaks_at=CUT, names_length=False, then="end"),
+    "chunked again": InTurn(
+        (Ranged(breaks_at=CUT, names_length=False), NoLength(head_length=False))
+    ),
+    "patience is asked for": InTurn((BreaksAt(CUT), Answers(503), Answers(429), Honest())),
+    "a request was too slow, or too early": InTurn(
+        (BreaksAt(CUT), Answers(408), Answers(425), Honest())
+    ),
+}
+STORES: Final[Mapping[str, Behaviour]] = {
+    **{
+        f"the store answers {status}": InTurn(
+            (BreaksAt(CUT), Answers(status), Answers(status), Honest())
+        )
+        for status in (400, 401, 403, 404, 410, 500)
+    },
+    "the store has closed ranges alone": Ranged(breaks_at=CUT, refuses="open"),
+    "the store gives parts": Ranged(breaks_at=CUT, at_most=MIB // 2, names_total=False),
+    "the store is chunked": Ranged(breaks_at=CUT, names_length=False, names_total=False),
+}
+
+
+@pytest.fixture(scope="module", params=["streamed", "stored"])
+def facade_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """Once without a store, once with one; a silent registry is left soon."""
+    settings = {"FACADE_UPSTREAM_TIMEOUT": "2s"}
+    if request.param == "streamed":
+        return settings
+    cache = tmp_path_factory.mktemp("cache")
+    return settings | {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
+
+
+@pytest.fixture
+async def device(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, issued: IssuedCertificate
+) -> Device:
+    """A device that may pull everything of `upstream`."""
+    await connect(facade, writer, upstream)
+    return facade.device(issued)
+
+
+async def pulled_whole(
+    device: Device, upstream: RegistrySimulator, digests: Mapping[str, str]
+) -> None:
+    """Pull every kind at once: each is whole, and right."""
+    pulls = [outcome_of(device, pull_path(upstream, digest)) for digest in digests.values()]
+    for kind, outcome in zip(digests, await asyncio.gather(*pulls), strict=True):
+        assert (outcome.status, outcome.end) == (200, End.WHOLE), kind
+        assert outcome.digest == digests[kind], kind
+
+
+async def test_a_break_is_mended_by_what_the_registry_can_do(
+    device: Device, upstream: RegistrySimulator
+) -> None:
+    """Whatever ranges it knows, whatever it says of them, wherever it breaks."""
+    digests = {
+        kind: upstream.blob(number.to_bytes() + BLOB[1:], get=get, head=head_of(get))
+        for number, (kind, get) in enumerate(KINDS.items())
+    }
+    await pulled_whole(device, upstream, digests)
+    closed = [
+        request.header("Range")
+        for request in upstream.pulls
+        if request.path.endswith(digests["open ranges are refused"])
+    ]
+    assert closed[-1] == f"bytes={CUT}-{3 * MIB - 1}"
+
+
+def head_of(get: Behaviour) -> Behaviour | None:
+    """Return how HEAD is answered where nobody is to know a length."""
+    return None if isinstance(get, Ranged) and get.names_length else Answers(405)
+
+
+async def test_a_break_behind_a_redirect_is_mended_by_another_link(
+    device: Device, upstream: RegistrySimulator
+) -> None:
+    """A store's refusal is about a link, which has expired."""
+    async with StoreSimulator() as store:
+        digests = {}
+        for number, (kind, get) in enumerate(STORES.items()):
+            content = bytes([0, number]) + BLOB[2:]
+            link = RedirectsTo(store.put(content, get=get))
+            digests[kind] = upstream.blob(content, get=link)
+        await pulled_whole(device, upstream, digests)

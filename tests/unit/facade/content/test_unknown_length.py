@@ -1,0 +1,209 @@
+"""Blobs whose answer does not say how long they are: right or not at all, as any other."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facade.content.download import blob_length
+from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from shared.oci import Digest
+from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
+from shared.upstream.transport import Timeouts
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    Encoded,
+    Honest,
+    NoLength,
+    OtherBytes,
+    Ranged,
+    RawBytes,
+    Stalls,
+    WebPage,
+)
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.conftest import Connect
+from tests.unit.facade.content.downloads import LARGE, REPOSITORY, SMALL, received, refused
+
+UNTOLD = Ranged(names_length=False, names_total=False)
+TOLD_BY_RANGE = Ranged(names_length=False)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+
+
+def says(length: int) -> Behaviour:
+    """Answer a HEAD with a length."""
+    return Answers(200, body=b"x" * length)
+
+
+SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES, len(LARGE)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+async def test_right_bytes_arrive_though_nobody_tells_how_many(
+    size: int, framing: str, connect: Connect
+) -> None:
+    """What fits a piece is proven by its digest, and its length with it."""
+    get = NoLength(framing, head_length=False)  # type: ignore[arg-type] # parametrized Literal
+    async with RegistrySimulator() as registry:
+        got = await received(await connect(registry), registry.blob(LARGE[:size], get=get))
+    assert got.body == LARGE[:size]
+    assert got.announced == (size if size <= PIECE_BYTES else None)
+
+
+async def test_a_short_blob_costs_one_request(connect: Connect) -> None:
+    """Its end proves its length, so nobody is asked for that."""
+    async with RegistrySimulator() as registry:
+        await received(await connect(registry), registry.blob(SMALL, get=NoLength()))
+    assert [(each.method, each.header("Range")) for each in registry.requests] == [("GET", None)]
+
+
+@pytest.mark.parametrize(
+    "get, head, length",
+    [
+        (TOLD_BY_RANGE, None, len(LARGE)),
+        (TOLD_BY_RANGE, Answers(405), len(LARGE)),
+        (TOLD_BY_RANGE, says(0), len(LARGE)),
+        (TOLD_BY_RANGE, says(len(LARGE) + 1), len(LARGE)),
+        (TOLD_BY_RANGE, says(4711), len(LARGE)),
+        (Ranged(names_length=False, framing="close"), None, len(LARGE)),
+        (Ranged(names_length=False, refuses="all"), None, len(LARGE)),  # `bytes */total`
+        (UNTOLD, Honest(), len(LARGE)),
+        (UNTOLD, None, None),
+        (UNTOLD, Answers(405), None),
+        (UNTOLD, Answers(500), None),
+        (UNTOLD, WebPage(), None),
+        (UNTOLD, says(0), None),
+        (UNTOLD, says(4711), None),  # fewer than have come
+        (NoLength(), None, len(LARGE)),
+        (NoLength(), says(0), None),
+        (NoLength(head_length=False), Answers(401), None),
+        (Ranged(names_length=False, described="nothing"), None, None),
+        (Ranged(names_length=False, described="multipart"), Honest(), len(LARGE)),
+        (Ranged(names_length=False, refuses="all", refusal_names_total=False), None, None),
+    ],
+)
+async def test_a_length_is_announced_where_it_may_be_true(
+    get: Behaviour, head: Behaviour | None, length: int | None, connect: Connect
+) -> None:
+    """The way that the bytes come is asked first, then HEAD; what cannot be is not passed on."""
+    async with RegistrySimulator() as registry:
+        got = await received(await connect(registry), registry.blob(LARGE, get=get, head=head))
+    assert (got.body, got.announced) == (LARGE, length)
+
+
+@pytest.mark.parametrize("lie", [-1, 1])
+async def test_a_length_that_was_no_lie_to_be_seen_is_not_believed_twice(
+    lie: int, connect: Connect
+) -> None:
+    """Who was told it is cut; whoever comes then is told none, and gets the blob."""
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        digest = registry.blob(LARGE, get=NoLength(), head=says(len(LARGE) + lie))
+        got = await refused(upstream, digest, WrongBytesError)
+        assert len(got.body) <= len(LARGE) - PIECE_BYTES
+        await eventually(lambda: is_over(upstream, digest))
+        again = await received(upstream, digest)
+    assert (again.body, again.announced) == (LARGE, None)
+
+
+def is_over(upstream: object, digest: str) -> bool:
+    """Tell whether a digest that came wrong may be asked for again."""
+    try:
+        with upstream.verifying("blobs", Digest.parse(digest)):  # type: ignore[attr-defined]
+            raise KeyError
+    except WrongBytesLatelyError:
+        return False
+    except KeyError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        NoLength(head_length=False, missing=1),
+        NoLength("close", head_length=False, missing=1),
+        NoLength("close", head_length=False, missing=len(LARGE)),
+        RawBytes(CHUNKED % (len(LARGE), LARGE[:-1] + b"+")),
+        RawBytes(CHUNKED % (len(LARGE) + 1, LARGE + b"+")),
+        RawBytes(CHUNKED % (len(LARGE) - 1, LARGE)),  # no end of the chunk
+    ],
+)
+async def test_wrong_bytes_of_unknown_length_never_end(get: Behaviour, connect: Connect) -> None:
+    """The last piece of what has come is kept back until the digest names it all."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(LARGE, get=get, head=Answers(405))
+        upstream = await connect(registry, timeouts=Timeouts(stall_seconds=0.2))
+        got = await refused(upstream, digest, (WrongBytesError, UpstreamError))
+    assert got.announced is None
+    assert len(got.body) <= len(LARGE) + 1 - PIECE_BYTES
+
+
+async def test_a_registry_that_hangs_at_the_question_for_the_length_gives_the_blob(
+    connect: Connect,
+) -> None:
+    """The bytes are on their way; nobody waits for a header."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(LARGE, get=NoLength(), head=Stalls())
+        quick = Timeouts(connect_seconds=0.5, first_byte_seconds=0.2, stall_seconds=5)
+        got = await received(await connect(registry, timeouts=quick), digest)
+    assert (got.body, got.announced) == (LARGE, None)
+
+
+@pytest.mark.parametrize("head", [Honest(), Answers(404), Answers(405), Answers(403), says(0)])
+@pytest.mark.parametrize("content", [LARGE, SMALL, b""])
+async def test_the_length_is_the_registry_s(
+    content: bytes, head: Behaviour, connect: Connect
+) -> None:
+    """It is what a GET would be answered with, whatever HEAD says."""
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(content, head=head)
+        length = await blob_length(await connect(registry), REPOSITORY, Digest.parse(digest))
+    assert length == len(content)
+
+
+@pytest.mark.parametrize(
+    "content, get, head, length",
+    [
+        (SMALL, NoLength(head_length=False), None, len(SMALL)),  # proven
+        (SMALL, NoLength(), says(4711), len(SMALL)),
+        (SMALL, Encoded(), None, None),
+        (SMALL, WebPage(), None, None),
+        (SMALL, OtherBytes(), None, None),
+        (b"", NoLength(head_length=False), says(1), 0),
+        (LARGE, NoLength(), None, len(LARGE)),
+        (LARGE, NoLength(head_length=False), None, None),
+        (LARGE, NoLength(), says(0), None),
+        (LARGE, UNTOLD, Honest(), len(LARGE)),
+        (LARGE, WebPage(LARGE), None, None),
+        (LARGE, Answers(200, (("Content-Encoding", "gzip"),), LARGE), None, None),
+        (LARGE, Answers(206), None, None),
+    ],
+)
+async def test_a_length_that_nobody_names_is_an_error(
+    content: bytes, get: Behaviour, head: Behaviour | None, length: int | None, connect: Connect
+) -> None:
+    """A HEAD carries no proof: it is not answered with a guess, nor with what cannot be."""
+    async with RegistrySimulator() as registry:
+        digest, upstream = registry.blob(content, get=get, head=head), await connect(registry)
+        if length is not None:
+            assert await blob_length(upstream, REPOSITORY, Digest.parse(digest)) == length
+            return
+        with pytest.raises((UnexpectedAnswerError, WrongBytesError)):
+            await blob_length(upstream, REPOSITORY, Digest.parse(digest))
+
+
+@given(chunks=st.lists(st.binary(max_size=PIECE_BYTES // 2), max_size=8))
+def test_of_what_has_no_length_all_but_the_last_piece_goes_on(chunks: list[bytes]) -> None:
+    """And the rest where the digest names everything."""
+    content = b"".join(chunks)
+    verifier, sent = HeldBackVerifier(Digest.of(content), None), b""
+    for chunk in chunks:
+        sent += b"".join(verifier.take(chunk))
+        assert len(sent) <= max(0, verifier.taken - PIECE_BYTES)
+    assert sent + verifier.finish() == content
+    verifier.take(b"+")
+    with pytest.raises(WrongBytesError):
+        verifier.finish()
