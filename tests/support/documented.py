@@ -11,12 +11,15 @@ from deploy.dev.debian import REPOSITORY
 
 README: Final = REPOSITORY / "facade" / "README.md"
 _BLOCK: Final = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECTION: Final = re.compile(r"^## Clients\n(?P<text>.*?)^## ", re.MULTILINE | re.DOTALL)
 _NAME: Final = re.compile(r"# (?P<name>/\S+)\n")
 
 
 def blocks(language: str) -> list[str]:
-    """Return all blocks of a language, such as `toml`."""
-    found = _BLOCK.finditer(README.read_text("utf-8"))
+    """Return all blocks of the section on clients in a language, such as `toml`."""
+    section = _SECTION.search(README.read_text("utf-8"))
+    assert section is not None
+    found = _BLOCK.finditer(section["text"])
     return [block["text"] for block in found if block["language"] == language]
 
 
