@@ -20,6 +20,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 TEST_CLIENTS := skopeo podman containerd
 
 export ONCE UPSTREAM
+# Files are UTF-8 here, whatever the machine's locale is.
+export PYTHONUTF8 := 1
 
 .PHONY: help
 help:
