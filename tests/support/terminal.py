@@ -37,12 +37,12 @@ def at_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     with subprocess.Popen(
-        [str(PROGRAMS / "control-plane"), *arguments],
+        # The terminal is the session's own: passwords are asked for at /dev/tty.
+        ["setsid", "--ctty", str(PROGRAMS / "control-plane"), *arguments],
         env=whole_environment(settings),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
     ) as process:
         os.close(theirs)
         try:
