@@ -262,7 +262,9 @@ def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Jso
 
 
 def _can_ask() -> bool:
-    """Tell whether there is a terminal to type a password at, be standard input a pipe."""
+    """Tell whether there is a terminal to type a password at, even if standard input is a pipe."""
+    if sys.stdin.isatty():
+        return True
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
