@@ -24,10 +24,17 @@ from control_plane.permissions import Role
 from control_plane.signer import Signer
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
-from deploy.dev.product import PROGRAMS, is_ready, run_control_plane, whole_environment
+from deploy.dev.product import (
+    PROGRAMS,
+    CommandFailedError,
+    is_ready,
+    run_control_plane,
+    whole_environment,
+)
 from shared.keys import load_statement_public_keys
 from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval, StoredStatement, verify
+from tests.support.commands import run_command
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -294,8 +301,11 @@ class ControlPlane:
 
     def run(self, *arguments: str, operator: str | None = None, given: str = "") -> str:
         """Return the standard output of a `control-plane` command as a deployer, or an operator."""
-        environment = self.shell_settings(operator)
-        return run_control_plane(*arguments, environment=environment, given=given)
+        ran = run_command(self.shell_settings(operator), *arguments, given=given)
+        if ran.status != 0:
+            words = f"control-plane {' '.join(arguments)}: exit {ran.status}\n{ran.words}"
+            raise CommandFailedError(words)
+        return ran.output
 
     def shell_settings(self, operator: str | None = None) -> dict[str, str]:
         """Return what a command has in its environment, as a deployer or an operator."""

@@ -1,32 +1,10 @@
-"""`control-plane` commands without a process each: the same program, its settings, its streams.
-
-What depends on a process (a terminal, how it starts, what a signal does) is tested with one.
-"""
+"""`control-plane` commands of an operator, beside a control plane that runs."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
-import orjson
-from attrs import field, frozen
-from click.testing import CliRunner
-
-from control_plane.cli import cli
+from tests.support.commands import Ran, run_command
 from tests.support.control_plane import ControlPlane
-
-
-@frozen
-class Ran:
-    """How a command ended, and what it said."""
-
-    status: int
-    output: str = field(repr=False)
-    words: str
-
-    @property
-    def result(self) -> Any:
-        """The output as JSON."""
-        return orjson.loads(self.output)
 
 
 async def shell(
@@ -41,12 +19,5 @@ async def shell(
 
 
 async def ran(settings: Mapping[str, str], *arguments: str, given: str = "") -> Ran:
-    """Run `control-plane ARGUMENTS` with these settings."""
-    environment = {"COLUMNS": None, **settings}
-    runner = CliRunner()
-    answer = await asyncio.to_thread(
-        runner.invoke, cli, arguments, input=given, env=environment, prog_name="control-plane"
-    )
-    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
-        raise answer.exception
-    return Ran(answer.exit_code, answer.stdout, answer.stderr)
+    """Run `control-plane ARGUMENTS` with these settings; the event loop goes on meanwhile."""
+    return await asyncio.to_thread(run_command, settings, *arguments, given=given)

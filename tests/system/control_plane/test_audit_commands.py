@@ -5,9 +5,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection
 from tests.support.database import Database
-from tests.support.shell import Ran, ran, shell
+from tests.support.shell import ran, shell
 from tests.system.control_plane.test_openapi import require_documented
 
 

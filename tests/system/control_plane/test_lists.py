@@ -4,8 +4,9 @@ import uuid
 
 from rich.cells import cell_len
 
+from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection
-from tests.support.shell import Ran, ran, shell
+from tests.support.shell import ran, shell
 from tests.support.simulators.admin_api import AdminApi, Json
 from tests.support.terminal import at_terminal
 

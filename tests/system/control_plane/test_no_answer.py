@@ -14,8 +14,9 @@ from aiohttp import web
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
 from deploy.dev.processes import free_port
 from deploy.dev.product import PROGRAMS, whole_environment
+from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane
-from tests.support.shell import Ran, ran, shell
+from tests.support.shell import ran, shell
 from tests.support.simulators.admin_api import TOKEN
 
 Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -104,9 +104,6 @@ async def test_at_a_terminal_the_login_is_asked_for(
     ecr, prefix = "797979797979.dkr.ecr.eu-central-1.amazonaws.com", uuid.uuid4().hex
     for arguments, answers, expected in (
         ((host,), {"User name": "robot", "Token": "token-of-robot"}, {"username": "robot"}),
-        ((f"other.{host}",), {"User name": ""}, {"username": None, "anonymous": True}),
-        ((ecr,), {"ARN of the role": "arn:aws:iam::797979797979:role/pull"},
-         {"provider": "aws_ecr"}),
         ((ecr, "--prefix", prefix), {"ARN of the role": "", "User name": ""},
          {"provider": "static", "anonymous": True}),
         (("gcr.io", "--prefix", prefix), {"service account's key": str(key)},
