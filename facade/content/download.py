@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.unknown_length import Beginning, BrokenBody, told_length
 from facade.registries.circuit_breaker import CircuitOpenError
 from facade.registries.upstream import Upstream
@@ -38,9 +38,9 @@ from shared.upstream.errors import (
 MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
 FIRST_RESUME_DELAY_SECONDS: Final = 0.1
 MAX_RESUME_DELAY_SECONDS: Final = 5.0
-# A registry may give less of a range than was asked for. Of less than this, it is asked for the
-# next part only after the pause of a break: it could be one byte each time.
-MIN_PART_BYTES: Final = PIECE_BYTES
+# A registry may give less of a range than was asked for. If it gives less than this, it is asked
+# for the next part only after the pause of a break: it could give one byte each time.
+MIN_PART_BYTES: Final = 64 * 1024
 # Then the blob goes on without a length: a registry that hangs at one question may answer others.
 TOLD_LENGTH_SECONDS: Final = 10.0
 

@@ -34,7 +34,7 @@ BLOB: Final = random.Random(31).randbytes(3 * MIB)  # noqa: S311 - any bytes wil
 CUT: Final = 2 * MIB
 
 KINDS: Final[Mapping[str, Behaviour]] = {
-    # closed and not reset: that may overtake what was not read yet
+    # closed and not reset, where it counts how far it came: a reset may overtake bytes
     "open ranges are refused": Ranged(breaks_at=CUT, refuses="open", then="close"),
     "ranges are refused": Ranged(breaks_at=CUT, refuses="all"),
     "ranges are refused, without the total": Ranged(
@@ -44,7 +44,7 @@ KINDS: Final[Mapping[str, Behaviour]] = {
     "multipart/byteranges": Ranged(breaks_at=CUT, described="multipart"),
     "parts": Ranged(breaks_at=CUT, at_most=PIECE_BYTES + 1),
     "parts of an unknown total": Ranged(breaks_at=CUT, at_most=MIB // 2, names_total=False),
-    "small parts": Ranged(breaks_at=3 * MIB - 1000, at_most=300),
+    "small parts": Ranged(breaks_at=3 * MIB - 1000, at_most=300, then="close"),
     "an unknown total": Ranged(breaks_at=CUT, names_total=False),
     "another ETag": Ranged(breaks_at=CUT, times=2, etags=True),
     "closed": Ranged(breaks_at=CUT, then="close"),
