@@ -13,6 +13,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.content.held_back import WrongBytesError
+from facade.content.manifest import fetch_manifest
 from facade.content.source import Authorized
 from facade.pulls.pull_path import Pull
 from facade.registries.circuit_breaker import CircuitOpenError
@@ -188,18 +190,29 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
         with suppress(CredentialRefusedError, *_NOT_THERE, UnexpectedAnswerError):
             async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                 return True
-    last_byte = 0 if pull.kind is Kind.BLOB else None  # a manifest is small, and has no ranges
     try:
-        async with upstream.fetch(
-            pull.kind, pull.repository, pull.digest, last_byte=last_byte
-        ) as answer:
-            answer.require_claim()  # the body, which would prove it, is not read
-            return True
-    except RangeRefusedError:  # it has the blob, but no first byte of it alone
-        return True
+        await _require_given(upstream, pull)
     except _NOT_THERE:
         return False
     except CredentialRefusedError as error:
         if error.status in _DENIALS or error.step is Step.EXCHANGE:
             return False
         raise
+    return True
+
+
+async def _require_given(upstream: Upstream, pull: Pull) -> None:
+    """Return if a GET is answered with the manifest, or with a blob's first byte.
+
+    Raises `UpstreamError`, also for what any web server answers: a login page says nothing.
+    """
+    if pull.kind is Kind.MANIFEST:  # small, and without ranges; its digest tells
+        try:
+            await fetch_manifest(upstream, pull.repository, pull.digest)
+        except WrongBytesError as error:
+            raise UnexpectedAnswerError("the registry gives another manifest") from error
+        return
+    with suppress(RangeRefusedError):  # it has the blob, but no first byte of it alone
+        async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=0) as answer:
+            if answer.content_range is None:
+                answer.require_claim()

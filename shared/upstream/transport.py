@@ -48,9 +48,7 @@ class Timeouts:
 
     connect_seconds: float = 10.0  # for the name, and again for TCP and TLS to one address
     first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
-    stall_seconds: float = (
-        STALL_SECONDS  # of silence, before the headers (so it bounds them too) and after
-    )
+    stall_seconds: float = STALL_SECONDS  # of silence: before the headers, which it bounds too
 
 
 class _LeftoverError(aiohttp.ServerDisconnectedError):

@@ -33,7 +33,15 @@ from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from tests.support.clock import Clock
 from tests.support.eventually import eventually
-from tests.support.simulators.behaviour import Answers, Behaviour, Stalls
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    NoLength,
+    OtherBytes,
+    Ranged,
+    RawBytes,
+    Stalls,
+)
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
@@ -235,6 +243,40 @@ async def test_an_answer_that_says_nothing_holds_up_no_other_right(
     scene.use(odd)
     await idle(scene)
     assert len(scene.registry.pulls) > asked
+
+
+HTML = b"HTTP/1.1 206 Partial Content\r\nContent-Type: text/html\r\nContent-Range: %b\r\n\r\n{"
+ENCODED = (("Content-Type", OCI_MANIFEST), ("Content-Encoding", "aws-chunked"))
+
+
+@pytest.mark.parametrize(
+    "kind, answer",
+    [
+        (Kind.BLOB, RawBytes(HTML % b"bytes 0-0/26")),
+        (Kind.BLOB, RawBytes(HTML % b"bytes 0-0/*")),
+        (Kind.BLOB, Ranged(refuses="all", refusal_names_total=False)),
+        (Kind.BLOB, NoLength(head_length=False)),
+        (Kind.MANIFEST, NoLength(head_length=False)),
+        (Kind.MANIFEST, Answers(200, ENCODED, b'{"layers":[],"of":"used"}')),
+    ],
+)
+async def test_what_is_given_renews_a_right_whatever_headers_say_of_it(
+    scene: Scene, kind: Kind, answer: Behaviour
+) -> None:
+    """A manifest by its digest; a blob by its first byte, which no login page has."""
+    used = scene.right("used", kind, get=answer, head=Answers(405))
+    scene.use(used)
+    await idle(scene)
+    assert scene.is_young(used)
+
+
+async def test_another_manifest_renews_no_right(scene: Scene) -> None:
+    """Nor does it end one: it is tried again later."""
+    used = scene.right("used", Kind.MANIFEST, get=OtherBytes(), head=Answers(405))
+    scene.use(used)
+    await idle(scene)
+    assert scene.membership(used) is not None
+    assert not scene.is_young(used)
 
 
 async def test_a_login_that_is_refused_again_and_again_is_a_denial(scene: Scene) -> None:
