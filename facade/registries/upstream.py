@@ -102,7 +102,7 @@ class Upstream:
         return self._wrong_bytes.attempt(kind, digest)
 
     def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
-        """Tell whether a digest's bytes were wrong, or not as many as told, the last time."""
+        """Tell whether a digest's bytes ever were wrong, or not as many as was told."""
         return self._wrong_bytes.has_come_wrong(kind, digest)
 
     async def close(self) -> None:

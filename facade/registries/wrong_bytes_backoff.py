@@ -44,6 +44,7 @@ class WrongBytesBackoff:
 
     _clock: Callable[[], float]
     _backoffs: OrderedDict[tuple[Kind, Digest], _Backoff] = field(factory=OrderedDict, init=False)
+    _came_wrong: OrderedDict[tuple[Kind, Digest], None] = field(factory=OrderedDict, init=False)
 
     @contextmanager
     def attempt(self, kind: Kind, digest: Digest) -> Iterator[None]:
@@ -67,8 +68,8 @@ class WrongBytesBackoff:
             raise WrongBytesLatelyError(left)
 
     def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
-        """Tell whether the digest came wrong the last time, however long ago that is."""
-        return (kind, digest) in self._backoffs
+        """Tell whether the digest ever came wrong, also if its bytes were right since then."""
+        return (kind, digest) in self._came_wrong
 
     @property
     def count(self) -> int:
@@ -82,5 +83,7 @@ class WrongBytesBackoff:
             wait = jittered(min(FIRST_WAIT_SECONDS * 2**doublings, MAX_WAIT_SECONDS))
             before = _Backoff(min(doublings, MAX_DOUBLINGS), now + wait)
         self._backoffs[key] = before  # of attempts that went wrong together, the first counts
-        while len(self._backoffs) > MAX_BACKOFFS:
-            self._backoffs.popitem(last=False)
+        self._came_wrong[key] = None
+        for remembered in (self._backoffs, self._came_wrong):
+            while len(remembered) > MAX_BACKOFFS:
+                remembered.popitem(last=False)

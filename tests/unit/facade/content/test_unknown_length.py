@@ -105,8 +105,9 @@ async def test_a_length_that_was_no_lie_to_be_seen_is_not_believed_twice(
         got = await refused(upstream, digest, WrongBytesError)
         assert len(got.body) <= len(LARGE) - PIECE_BYTES
         await eventually(lambda: is_over(upstream, digest))
-        again = await received(upstream, digest)
-    assert (again.body, again.announced) == (LARGE, None)
+        for _ in range(2):  # right bytes since then do not make the length right
+            again = await received(upstream, digest)
+            assert (again.body, again.announced) == (LARGE, None)
 
 
 def is_over(upstream: object, digest: str) -> bool:

@@ -139,6 +139,20 @@ def test_it_is_no_wrong_bytes_error_itself(backoff: WrongBytesBackoff) -> None:
     assert not isinstance(refused.value, WrongBytesError)
 
 
+def test_what_ever_came_wrong_is_known(backoff: WrongBytesBackoff, clock: Clock) -> None:
+    """Right bytes end the wait; perhaps only the length that was told was wrong, and still is."""
+    assert not backoff.has_come_wrong(Kind.BLOB, DIGEST)
+    go_wrong(backoff)
+    clock.advance(FIRST_WAIT_SECONDS)
+    with backoff.attempt(Kind.BLOB, DIGEST):
+        pass
+    assert backoff.has_come_wrong(Kind.BLOB, DIGEST)
+    assert not backoff.has_come_wrong(Kind.MANIFEST, DIGEST)
+    for number in range(MAX_BACKOFFS):
+        go_wrong(backoff, Digest.of(b"%d" % number))
+    assert not backoff.has_come_wrong(Kind.BLOB, DIGEST)
+
+
 def test_memory_is_bounded_and_the_oldest_goes(backoff: WrongBytesBackoff) -> None:
     """A registry that corrupts everything fills nothing."""
     digests = [Digest.of(str(number).encode()) for number in range(MAX_BACKOFFS + 1)]
