@@ -39,7 +39,9 @@ from tests.support.clients import (
     skopeo_copy,
 )
 from tests.support.facade_process import Facade
-from tests.support.facade_states import write_and_wait
+from tests.support.facade_states import connect, write_and_wait
+from tests.support.simulators.behaviour import Answers, NoLength, TypedAs
+from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 
 OWN_ARCHITECTURE = ARCHITECTURES[platform.machine()]
@@ -183,3 +185,34 @@ async def test_containerd_pulls_its_own_platform_of_an_index(
         assert not landed & names(*other.blobs)
         await asyncio.to_thread(Containerd.pull, daemon, name, "--all-metadata")
         assert verified_files(daemon.content) > landed
+
+
+@pytest.mark.parametrize("client", ["skopeo", "podman", "containerd"])
+async def test_clients_pull_from_a_registry_that_tells_no_length_and_no_type(
+    client: str,
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    folder: ClientFolder,
+    image: Image,
+) -> None:
+    """The layer comes chunked, too; the manifest has the type that it names itself."""
+    manifest = image.manifest.body
+    upstream.manifest(manifest, get=TypedAs(("text/plain",)), head=Answers(405))
+    for blob in image.blobs:
+        upstream.blob(blob.body, get=NoLength(head_length=False), head=Answers(405))
+    await connect(facade, writer, upstream)
+    path = Reference(str(upstream.host), "team/app", image.manifest.digest).facade_path
+    name = f"localhost:{facade.port}/{path}@{image.manifest.digest}"
+    match client:
+        case "skopeo":
+            layout = folder.path / "layout"
+            await asyncio.to_thread(skopeo_copy, folder, name, layout, every_platform=False)
+            assert verified_files(layout / "blobs" / "sha256") == contents_of(image)
+        case "podman":
+            [unpacked] = (await asyncio.to_thread(podman_pull, folder, name)).iterdir()
+            assert (unpacked / "bin" / "busybox").exists()
+        case _:
+            with containerd(folder) as daemon:
+                await asyncio.to_thread(daemon.pull, name)
+                assert verified_files(daemon.content) == contents_of(image)

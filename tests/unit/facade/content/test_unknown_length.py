@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.content.download import blob_length
-from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.content.held_back import (
+    MAX_UNKNOWN_LENGTH_BYTES,
+    PIECE_BYTES,
+    HeldBackVerifier,
+    WrongBytesError,
+)
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Digest
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
@@ -208,3 +213,12 @@ def test_of_what_has_no_length_all_but_the_last_piece_goes_on(chunks: list[bytes
     verifier.take(b"+")
     with pytest.raises(WrongBytesError):
         verifier.finish()
+
+
+def test_a_blob_that_does_not_end_is_ended() -> None:
+    """A registry may send for ever; nobody has a layer of a TiB."""
+    verifier = HeldBackVerifier(Digest.of(LARGE), None)
+    verifier.taken = MAX_UNKNOWN_LENGTH_BYTES - 1
+    verifier.take(b"1")
+    with pytest.raises(WrongBytesError):
+        verifier.take(b"2")
