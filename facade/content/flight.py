@@ -100,6 +100,13 @@ class Flight:
             if self._readers == 0:
                 self._last_one_left()
 
+    def proven_length(self, repository: RepositoryName) -> int | None:
+        """Return the blob's length if it was proven through this repository."""
+        progress = self._begun
+        if progress is None or not progress.proven or repository != self.repository:
+            return None
+        return progress.length
+
     async def land(self) -> None:
         """Stop, keeping what has come, and wait for the end."""
         self._cancel()

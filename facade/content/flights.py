@@ -182,6 +182,14 @@ class Flights:
         folder = self._store.layout.flight(key)
         return Announcement.read(folder) is not None and is_owned(folder)
 
+    def proven_length(self, key: FlightKey, repository: RepositoryName) -> int | None:
+        """Return the length of a blob that has just been proven through a repository.
+
+        None of any other: what is stored by now, too.
+        """
+        flight = self._flights.get(key)
+        return None if flight is None else flight.proven_length(repository)
+
     async def land(self) -> None:
         """Stop every flight, keeping what has come."""
         await asyncio.gather(*(flight.land() for flight in list(self._flights.values())))

@@ -83,6 +83,9 @@ class StoredContent:
             if blob is not None:
                 blob.close()
                 return blob.length
+        key, repository = flight_key(asked), asked.pull.repository
+        if (length := self._flights.proven_length(key, repository)) is not None:
+            return length  # it is being kept just now
         return await self._streamed.blob_length(asked)
 
     async def _is_readable(self, asked: Asked) -> bool:

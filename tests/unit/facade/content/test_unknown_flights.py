@@ -17,7 +17,7 @@ from facade.pulls.payer import Payer
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest
 from facade.store.layout import FlightKey
-from shared.oci import Digest
+from shared.oci import Digest, RepositoryName
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Answers, Behaviour, Holds, NoLength, Ranged
 from tests.support.simulators.registry import RegistrySimulator
@@ -98,6 +98,21 @@ async def test_it_is_kept_once_it_is_proven(machine: Machine) -> None:
     await eventually(lambda: process.store.has(key.digest))
     assert await kept(process, key) == LARGE
     assert process.store.may_read(key, APP) is not None
+
+
+async def test_its_length_is_known_with_its_proof(machine: Machine) -> None:
+    """Also while it is on its way to its place; for the repository that it came through."""
+    holds = Holds(MIDDLE, names_length=False)
+    key, process = served(machine, holds), machine.process()
+    reader = Reader(process, key)
+    reading = asyncio.create_task(reader.read())
+    await eventually(lambda: bool(reader.body))
+    assert process.flights.proven_length(key, APP) is None
+    holds.gate.set()
+    assert await reading == LARGE
+    length = process.flights.proven_length(key, APP)
+    assert length == len(LARGE) or process.store.has(key.digest)
+    assert process.flights.proven_length(key, RepositoryName("team/other")) is None
 
 
 async def test_everybody_reads_along_with_one_download(machine: Machine) -> None:
