@@ -80,10 +80,10 @@ async def told_length(upstream: Upstream, repository: RepositoryName, digest: Di
     Raises `UpstreamError` if the registry does not give the blob, and `WrongBytesError` if it gives
     a short one that is wrong.
     """
-    told = await _told_by_range(upstream, repository, digest)
+    told, seen = await _told_by_range(upstream, repository, digest)
     if not _may_be(told, digest):
         told = await _told_by_head(upstream, repository, digest)
-    return told if _may_be(told, digest) else None
+    return told if told is not None and told >= seen and _may_be(told, digest) else None
 
 
 def _may_be(length: int | None, digest: Digest) -> bool:
@@ -92,29 +92,33 @@ def _may_be(length: int | None, digest: Digest) -> bool:
 
 async def _told_by_range(
     upstream: Upstream, repository: RepositoryName, digest: Digest
-) -> int | None:
+) -> tuple[int | None, int]:
+    """Return the length that is told, and how many bytes have been seen: it has no fewer."""
     try:
         async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
             if answer.content_range is None and (answer.content_length or 0) <= PIECE_BYTES:
                 return await _proven_length(answer, digest)
             answer.require_claim()
             span = answer.content_range
-            return answer.content_length if span is None else span.total
+            return (answer.content_length if span is None else span.total), 0
     except RangeRefusedError as refused:
-        return refused.total
+        return refused.total, 0
     except UnexpectedAnswerError:
-        return None
+        return None, 0
 
 
-async def _proven_length(answer: UpstreamAnswer, digest: Digest) -> int | None:
-    """Return the length of a whole answer that is at most a piece long; None if it is longer."""
+async def _proven_length(answer: UpstreamAnswer, digest: Digest) -> tuple[int | None, int]:
+    """Return the length of a whole answer that is at most a piece long; None if it is longer.
+
+    And how many of its bytes have been seen.
+    """
     beginning = await Beginning.read(answer.chunks(), digest)
     if beginning.is_all:
-        return beginning.size
+        return beginning.size, beginning.size
     if beginning.size == answer.content_length:
         message = "the bytes are not those of the digest"
         raise WrongBytesError(message)
-    return None
+    return None, beginning.size
 
 
 async def _told_by_head(

@@ -99,6 +99,14 @@ async def test_a_length_is_announced_where_it_may_be_true(
     assert (got.body, got.announced) == (LARGE, length)
 
 
+async def test_a_head_is_told_no_length_that_the_first_bytes_rule_out(connect: Connect) -> None:
+    """More has come than the registry's own HEAD says that there is."""
+    async with RegistrySimulator() as registry:
+        digest = Digest.parse(registry.blob(LARGE, get=NoLength(), head=says(5)))
+        with pytest.raises(UnexpectedAnswerError):
+            await blob_length(await connect(registry), REPOSITORY, digest)
+
+
 @pytest.mark.parametrize("lie", [-1, 1])
 async def test_a_length_that_was_no_lie_to_be_seen_is_not_believed_twice(
     lie: int, connect: Connect
