@@ -123,8 +123,12 @@ class DeviceConnection(RequestHandler):
         self.is_pulling = True
 
     def end_pull(self) -> None:
-        """Note that it was given, if there was one."""
-        if self.is_pulling:
+        """Note that it was given, if there was one.
+
+        One that the device broke off is under way until the connection is gone, and some time more:
+        a write that fails may end the answer before the loop knows that.
+        """
+        if self.is_pulling and not _is_ending(self._whole_transport):
             self.is_pulling, self.pulled_at = False, self._loop.time()
 
     def finish(self) -> None:
@@ -315,3 +319,7 @@ def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
     if answer.closes:
         response.force_close()
     return response
+
+
+def _is_ending(transport: asyncio.BaseTransport | None) -> bool:
+    return transport is None or transport.is_closing()

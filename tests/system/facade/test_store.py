@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -300,7 +301,8 @@ async def test_a_killed_facade_resumes_its_partial(
     pull = asyncio.create_task(outcome_of(device, pull_path(upstream, digest)))
     await eventually(lambda: partial_bytes(tmp_path / "cache") > 2 * PIECE_BYTES)
     facade.child.kill()
-    assert (await pull).end is not End.WHOLE
+    with suppress(asyncio.IncompleteReadError, ConnectionError):  # perhaps before its head
+        assert (await pull).end is not End.WHOLE
     upstream.requests.clear()
     facade.restart()
     whole = await outcome_of(device, pull_path(upstream, digest))
