@@ -1,0 +1,189 @@
+"""A memory of what a peer names: bounded, each entry with an end, the ends spread.
+
+If a peer chooses the keys of a dictionary, it chooses how much memory is spent. This is the one
+dictionary for such keys:
+
+- When it is full it forgets what is over, then what was not used for longest.
+- One owner (a device, an address) may be held to a share. What it brings beyond its share pushes
+  out its own entries, the least used first, and nobody else's.
+- An entry ends after its time. The time may be jittered down to half, so that what was remembered
+  together is not forgotten together.
+- Sizes are numbers of entries, or bytes if `size_of` says how many an entry takes.
+
+A `TLRUCache` of cachetools holds the entries. For one event loop.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Final, Generic, TypeVar
+
+from attrs import define, field, frozen
+from cachetools import TLRUCache
+from typing_extensions import override
+
+from shared.jitter import jittered
+
+WITHOUT_END: Final = math.inf  # seconds: the entry stays until its room is needed
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+@frozen(eq=False)
+class _Entry(Generic[_Value]):
+    value: _Value
+    until: float  # on the map's clock
+    size: int
+    owner: Hashable  # None: nobody in particular
+
+
+@define(eq=False)
+class _Owned(Generic[_Key]):
+    keys: OrderedDict[_Key, None] = field(factory=OrderedDict)  # the least recently used first
+    size: int = 0
+
+
+@define(eq=False)
+class _Owners(Generic[_Key]):
+    """What each owner has."""
+
+    _owned: dict[Hashable, _Owned[_Key]] = field(factory=dict)
+
+    def size_of(self, owner: Hashable) -> int:
+        return self._owned[owner].size if owner in self._owned else 0
+
+    def least_used_of(self, owner: Hashable) -> _Key:
+        return next(iter(self._owned[owner].keys))
+
+    def touch(self, key: _Key, entry: _Entry[_Value]) -> None:
+        if entry.owner is not None:
+            self._owned[entry.owner].keys.move_to_end(key)
+
+    def add(self, key: _Key, entry: _Entry[_Value]) -> None:
+        if entry.owner is None:
+            return
+        owned = self._owned.setdefault(entry.owner, _Owned())
+        owned.keys[key] = None
+        owned.size += entry.size
+
+    def remove(self, key: _Key, entry: _Entry[_Value]) -> None:
+        if entry.owner is None:
+            return
+        owned = self._owned[entry.owner]
+        del owned.keys[key]
+        owned.size -= entry.size
+        if not owned.keys:
+            del self._owned[entry.owner]
+
+
+class _Entries(TLRUCache[_Key, _Entry[_Value], float]):
+    """The cache, which tells the owners what it lets go when its time is over."""
+
+    def __init__(self, max_size: int, clock: Callable[[], float], owners: _Owners[_Key]) -> None:
+        super().__init__(max_size, lambda _key, entry, _now: entry.until, clock, _size)
+        self._owners = owners
+
+    @override
+    def expire(self, time: float | None = None) -> list[tuple[_Key, _Entry[_Value]]]:
+        expired = super().expire(time)
+        for key, entry in expired:
+            self._owners.remove(key, entry)
+        return expired
+
+
+def _size(entry: _Entry[_Value]) -> int:
+    return entry.size
+
+
+@define(eq=False)
+class BoundedMap(Generic[_Key, _Value]):
+    """Values by key. `max_size` and `max_share` (of one owner) are in entries, or in bytes."""
+
+    max_size: int
+    _seconds: float = field(default=WITHOUT_END, kw_only=True)  # of an entry that names no time
+    _is_jittered: bool = field(default=False, kw_only=True)
+    _max_share: int | None = field(default=None, kw_only=True)
+    _size_of: Callable[[_Key, _Value], int] = field(default=lambda *_: 1, kw_only=True)
+    _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    _now: float = field(default=-math.inf, init=False)  # one time for all that one call does
+    _entries: _Entries[_Key, _Value] = field(init=False)
+    _owners: _Owners[_Key] = field(factory=_Owners, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the empty cache."""
+        self._entries = _Entries(self.max_size, lambda: self._now, self._owners)
+
+    def get(self, key: _Key) -> _Value | None:
+        """Return the value of a key whose time is not over; this is a use of it."""
+        self._now = self._clock()
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._owners.touch(key, entry)
+        return entry.value
+
+    def set(
+        self, key: _Key, value: _Value, *, seconds: float | None = None, owner: Hashable = None
+    ) -> None:
+        """Remember a value, in place of the key's earlier one, and forget what it displaces.
+
+        `seconds` from now, jittered if this map's are; None: the map's own. A value that is larger
+        than the map, or than its owner's share, is not kept.
+        """
+        lasting = self._seconds if seconds is None else seconds
+        if self._is_jittered and lasting != WITHOUT_END:
+            lasting = jittered(lasting)
+        self.set_until(key, value, self._clock() + lasting, owner=owner)
+
+    def set_until(self, key: _Key, value: _Value, until: float, *, owner: Hashable = None) -> None:
+        """Remember a value as `set` does, but until a time of the map's clock."""
+        self.pop(key)
+        entry = _Entry(value, until, self._size_of(key, value), owner)
+        share = self.max_size if owner is None or self._max_share is None else self._max_share
+        if entry.size > min(share, self.max_size) or until <= self._now:
+            return
+        while owner is not None and self._owners.size_of(owner) + entry.size > share:
+            self._remove(self._owners.least_used_of(owner))
+        while self._entries.currsize + entry.size > self.max_size:
+            self._owners.remove(*self._entries.popitem())
+        self._entries[key] = entry
+        self._owners.add(key, entry)
+
+    def pop(self, key: _Key) -> _Value | None:
+        """Forget a key, and return what was remembered."""
+        self._forget_what_is_over()
+        return self._remove(key) if key in self._entries else None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for key in list(self):
+            self.pop(key)
+
+    @property
+    def size(self) -> int:
+        """The entries, or the bytes, that are remembered now."""
+        self._forget_what_is_over()
+        return int(self._entries.currsize)
+
+    def __contains__(self, key: _Key) -> bool:
+        self._now = self._clock()
+        return key in self._entries
+
+    def __len__(self) -> int:
+        self._forget_what_is_over()
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[_Key]:
+        self._forget_what_is_over()
+        return iter(list(self._entries))
+
+    def _forget_what_is_over(self) -> None:
+        self._now = self._clock()
+        self._entries.expire()
+
+    def _remove(self, key: _Key) -> _Value:
+        entry = self._entries.pop(key)
+        self._owners.remove(key, entry)
+        return entry.value
