@@ -74,6 +74,10 @@ bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some
 	@FAULTS=all $(BIN)/python -m pytest tests/faults $(TESTS)
 
+.PHONY: adversary
+adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and what memory they take; TESTS="-k registry" runs some
+	@ADVERSARY=all $(BIN)/python -m pytest tests/adversary $(TESTS)
+
 .PHONY: wheel
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \

@@ -1,0 +1,49 @@
+"""Marks what reads bytes that somebody outside wrote, so that nobody forgets to attack it.
+
+A test holds that each marked function has a property test and an attack (`tests/adversary`). What
+libraries read for us (HTTP, TLS, PostgreSQL's protocol, X.509, JSON) stands in a list there.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, TypeVar
+
+_MARK: Final = "__outside_bytes_of__"
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+class Party(Enum):
+    """Who wrote the bytes."""
+
+    DEVICE = "a device with a good certificate"
+    REGISTRY = "a registry, a token endpoint, a blob store, a proxy"
+    DATABASE = "whoever writes in Postgres, or stands before it"
+    OPERATOR = "an operator of any role, also at the command line"
+    STRANGER = "somebody without certificate or token"
+    FILE = "a file that we did not write, or a disk that failed"
+
+
+def reads_bytes_of(*parties: Party) -> Callable[[_Function], _Function]:
+    """Mark a function; it stays as it is.
+
+    What it promises: any input is read within a bound of bytes and time, or refused with an error
+    that its docstring names.
+    """
+
+    def mark(function: _Function) -> _Function:
+        setattr(function, _MARK, frozenset(parties))
+        return function
+
+    return mark
+
+
+def readers_of(namespace: object) -> dict[str, frozenset[Party]]:
+    """Return the marked functions of a module or class by their qualified names."""
+    found: dict[str, frozenset[Party]] = {}
+    for value in list(vars(namespace).values()):
+        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if parties := getattr(function, _MARK, None):
+            found[f"{function.__module__}.{function.__qualname__}"] = parties
+        elif isinstance(value, type) and value.__module__ == getattr(namespace, "__name__", None):
+            found |= readers_of(value)
+    return found

@@ -1,0 +1,82 @@
+"""Who reads bytes from outside, and which tests attack each reader.
+
+`OWN_READERS`: each function that bears `shared.outside_bytes.reads_bytes_of`, with the property
+test that gives it anything, and the attack in which a running process reads such bytes.
+`LIBRARY_READERS`: what libraries read for us, with what bounds them.
+"""
+
+from typing import Final
+
+from attrs import frozen
+
+from shared.outside_bytes import Party
+
+
+@frozen
+class Tested:
+    """Where a reader is attacked: `path::test` below `tests/`."""
+
+    property_test: str
+    attack: str
+
+
+@frozen
+class LibraryReader:
+    """A parser of a library, whose bytes it reads, and which constant or setting bounds them."""
+
+    parser: str
+    parties: tuple[Party, ...]
+    bounded_by: tuple[str, ...]
+
+
+OWN_READERS: Final[dict[str, Tested]] = {}
+
+LIBRARY_READERS: Final = (
+    LibraryReader(
+        "aiohttp's HTTP request parser",
+        (Party.DEVICE,),
+        (
+            "facade.devices.device_server.MAX_REQUEST_LINE_BYTES",
+            "facade.devices.device_server.MAX_HEADER_FIELD_BYTES",
+            "facade.devices.device_server.MAX_HEADER_FIELDS",
+            "facade.devices.device_connection.REQUEST_HEADERS_SECONDS",
+        ),
+    ),
+    LibraryReader(
+        "aiohttp's HTTP response parser",
+        (Party.REGISTRY,),
+        (
+            "shared.upstream.transport.MAX_HEADER_BYTES",
+            "shared.upstream.transport.MAX_HEADERS",
+            "shared.upstream.transport.STALL_SECONDS",
+        ),
+    ),
+    LibraryReader(
+        "OpenSSL, through pyOpenSSL, for devices",
+        (Party.DEVICE, Party.STRANGER),
+        (
+            "facade.devices.tls.HANDSHAKE_TIMEOUT_SECONDS",
+            "facade.devices.tls.MAX_HANDSHAKE_STEPS",
+        ),
+    ),
+    LibraryReader(
+        "OpenSSL, through ssl, for the admin API",
+        (Party.OPERATOR, Party.STRANGER),
+        ("control_plane.server.HANDSHAKE_SECONDS",),
+    ),
+    LibraryReader(
+        "asyncpg, PostgreSQL's protocol",
+        (Party.DATABASE,),
+        ("facade.statements.database.QUERY_TIMEOUT_SECONDS",),
+    ),
+    LibraryReader(
+        "cryptography, X.509 certificates and lists",
+        (Party.DEVICE, Party.FILE, Party.OPERATOR),
+        ("facade.devices.revocation_list.MAX_FILE_BYTES",),
+    ),
+    LibraryReader(
+        "botocore, the answers of STS and ECR",
+        (Party.REGISTRY,),
+        ("shared.upstream.credentials.aws_session.MAX_ANSWER_BYTES",),
+    ),
+)

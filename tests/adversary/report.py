@@ -1,0 +1,70 @@
+"""The table of `make adversary`: a row for each attack."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import pytest
+from attrs import asdict, frozen
+
+_PROPERTY: Final = "attack"
+_TITLES: Final = (
+    "row", "attack", "by", "quiet ms", "p50 ms", "p99 ms", "failed", "peak MiB", "kept MiB", "held",
+)  # fmt: skip
+_MIB: Final = 1024 * 1024
+
+
+@frozen
+class Row:
+    """What one attack cost."""
+
+    row: str  # V1, W4, or a name of its own
+    attack: str
+    party: str
+    quiet_p50: float  # seconds that the victim waited before the attack
+    p50: float
+    p99: float
+    failed: int  # of the victim's questions
+    asked: int
+    growth_bytes: int
+    kept_bytes: int
+
+
+@frozen
+class AdversaryReport:
+    """Takes the rows of one test."""
+
+    _node: pytest.Item
+
+    def add(self, row: Row) -> None:
+        """Keep a row for the table; it travels in the test's report."""
+        self._node.user_properties.append((_PROPERTY, asdict(row)))
+
+
+def table_of(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """Return the table's lines, of what passed and what failed; none if nothing ran."""
+    rows = [_TITLES, *_cells(reports)]
+    if len(rows) == 1:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _cells(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, ...]]:
+    for report in reports:
+        held = "FAILED" if report.failed else "yes"
+        found = [value for name, value in report.user_properties if name == _PROPERTY]
+        for row in found:
+            yield (*_shown(row), held)
+        if report.failed and not found:
+            yield (report.nodeid.rpartition("::")[2], *[""] * (len(_TITLES) - 2), held)
+
+
+def _shown(row: Any) -> tuple[str, ...]:
+    return (
+        row["row"],
+        row["attack"],
+        row["party"],
+        *(f"{row[name] * 1000:.1f}" for name in ("quiet_p50", "p50", "p99")),
+        f"{row['failed']} of {row['asked']}",
+        *(f"{row[name] / _MIB:.0f}" for name in ("growth_bytes", "kept_bytes")),
+    )
