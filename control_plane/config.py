@@ -60,6 +60,7 @@ class ServeSettings:
     no_proxy: NoProxyList = NO_EXCEPTIONS
     state_dir: Path | None = None  # what was seen, over restarts: a restored database shows
     log_level: LogLevel = "info"
+    allow_core_dumps: bool = False
     drain_timeout: Duration = 30.0
 
     @property

@@ -56,6 +56,9 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         default="none",
     ),
     "log_level": Meaning("the least level that is logged"),
+    "allow_core_dumps": Meaning(
+        "a crash may write a core, with passwords and keys in it, and a debugger may attach"
+    ),
     "drain_timeout": Meaning("how long running requests may take after SIGTERM"),
     "url": Meaning("the admin API, for commands in a shell"),
     "token": Meaning("an operator's token, for commands in a shell"),

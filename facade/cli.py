@@ -19,6 +19,7 @@ from facade.start_error import StartError
 from facade.statements.state_file import StateFileError
 from facade.store.blob_store import StoreError
 from shared import structured_log
+from shared.core_dumps import allow_core_dumps, forbid_core_dumps
 from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,
     ConfigurationError,
@@ -44,6 +45,7 @@ def main() -> None:
     Configured by FACADE_* environment variables. Results go to standard output, words for people
     to standard error.
     """
+    forbid_core_dumps()
     forget_proxies()
 
 
@@ -61,6 +63,8 @@ def serve_command() -> None:
     """
     settings = _settings()
     structured_log.configure(settings.log_level)
+    if settings.allow_core_dumps:
+        allow_core_dumps()
     _raise_descriptor_limit()
     _collect_seldom()
     try:

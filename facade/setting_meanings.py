@@ -79,5 +79,8 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "google_token_url": Meaning("Google's token endpoint"),
     "log_level": Meaning("the least level that is logged"),
+    "allow_core_dumps": Meaning(
+        "a crash may write a core, with passwords and keys in it, and a debugger may attach"
+    ),
     "drain_timeout": Meaning("how long running answers may take after SIGTERM"),
 }

@@ -40,6 +40,7 @@ from control_plane.server_tls import TlsFilesError
 from control_plane.signer import Signer
 from control_plane.tls_reload import ReloadedTls, keep_reloading
 from control_plane.troubles import ToldTroubles
+from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.structured_log import configure, get_logger
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
@@ -67,6 +68,8 @@ def serve() -> None:
         exit_with_configuration_error(ConfigurationError([f"{error.setting}: {error}"]))
     except ConfigurationError as error:
         exit_with_configuration_error(error)
+    if configured.allow_core_dumps:
+        allow_core_dumps()
     configure(configured.log_level)
     try:
         uvloop.run(_serve(configured, signer, sealer, tls, (file, HighestGenerations(seen))))

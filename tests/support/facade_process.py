@@ -62,6 +62,7 @@ class FacadeFiles:
             "FACADE_CACHE_MAX_BYTES": "0",
             "FACADE_ALLOW_LOOPBACK": "true",
             "FACADE_LOG_LEVEL": "debug",
+            "FACADE_ALLOW_CORE_DUMPS": "true",  # tests read what /proc says of it
             "FACADE_DRAIN_TIMEOUT": "10s",
             # Many devices of a test are often one certificate.
             "FACADE_MAX_CONNECTIONS_PER_DEVICE": "5000",

@@ -195,8 +195,10 @@ def test_both_programs_run_as_another_user(installation: Installation, database:
         )
         assert listed.strip() == "[]"
         if installation.identity is not None:
-            runs_as = {Path(f"/proc/{child.pid}").stat().st_uid for child in children}
-            assert runs_as == {installation.identity.user}
+            assert {_user_of(child) for child in children} == {installation.identity.user}
+            # Who cannot be dumped is root's in /proc, whoever it runs as (proc(5)).
+            owners = {Path(f"/proc/{child.pid}/mem").stat().st_uid for child in children}
+            assert installation.identity.user not in owners
     finally:
         ended = [child.stop() for child in children]
     assert ended == [0, 0]
@@ -215,4 +217,11 @@ def facade_settings(installation: Installation, database: Database) -> dict[str,
     return files.environment(database.url("installed_facade", PASSWORD)) | {
         "FACADE_LISTEN": f"127.0.0.1:{free_port()}",
         "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{free_port()}",
+        "FACADE_ALLOW_CORE_DUMPS": "false",
     }
+
+
+def _user_of(child: Child) -> int:
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("Uid:"))
+    return int(line.split()[1])
