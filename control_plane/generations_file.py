@@ -13,11 +13,10 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
+from shared.own_files import make_own_database, prepare_own_folder
 from shared.safe_message import SafeMessage
 
 FILE_NAME: Final = "generations.sqlite3"
-DIRECTORY_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
 LOCK_WAIT_SECONDS: Final = 2.0  # a process that is being replaced has let go by then
 
 _TABLE: Final = """
@@ -42,10 +41,9 @@ class GenerationsFile:
     def open(cls, directory: Path) -> Self:
         """Open or make the file in a folder of mode 0700, or raise `GenerationsFileError`."""
         try:
-            directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-            directory.chmod(DIRECTORY_MODE)
+            prepare_own_folder(directory)
             path = directory / FILE_NAME
-            path.touch(mode=FILE_MODE)
+            make_own_database(path)
         except OSError as error:
             message = f"the folder cannot be used: {error.strerror}"
             raise GenerationsFileError(message) from None

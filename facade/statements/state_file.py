@@ -13,11 +13,10 @@ from typing import Final, Self
 from attrs import frozen
 
 from facade.statements.snapshot import Remembered, StatementRow
+from shared.own_files import make_own_database, prepare_own_folder
 from shared.statement import StoredStatement
 
 STATE_FILE_NAME: Final = "statements.sqlite3"
-STATE_DIRECTORY_MODE: Final = 0o700
-STATE_FILE_MODE: Final = 0o600
 LOCK_WAIT_SECONDS: Final = 2.0  # a facade that is being replaced has let go by then
 
 _SCHEMA: Final = """
@@ -54,10 +53,9 @@ class StateFile:
     def open(cls, directory: Path) -> Self:
         """Open or make the state file in a folder of mode 0700, or raise `StateFileError`."""
         try:
-            directory.mkdir(mode=STATE_DIRECTORY_MODE, parents=True, exist_ok=True)
-            directory.chmod(STATE_DIRECTORY_MODE)
+            prepare_own_folder(directory)
             path = directory / STATE_FILE_NAME
-            path.touch(mode=STATE_FILE_MODE)
+            make_own_database(path)
         except OSError as error:
             message = f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
             raise StateFileError(message) from error

@@ -22,6 +22,7 @@ from facade.store.piece_checksums import (
     have_checksums,
     length_header,
 )
+from shared.own_files import open_own
 
 DATA: Final = "data"
 CHECKSUMS: Final = "checksums"
@@ -45,9 +46,9 @@ class ArrivingFile:
     @classmethod
     def open(cls, folder: Path, length: int | None) -> Self:
         """Open both; raises `OSError`."""
-        data = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+        data = open_own(folder / DATA, os.O_RDONLY)
         try:
-            return cls(length, data, os.open(folder / CHECKSUMS, os.O_RDONLY | os.O_CLOEXEC))
+            return cls(length, data, open_own(folder / CHECKSUMS, os.O_RDONLY))
         except BaseException:
             os.close(data)
             raise

@@ -1,17 +1,18 @@
-"""A place of the disk that fails: one file of many, which the others do not wait for."""
+"""A file that the disk fails at, or that is not ours: one of many, which others do not wait for."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.own_files import NotOwnError
 from shared.structured_log import get_logger
 
 _log = get_logger("facade.store")
 
 
 def is_bad_place(error: OSError) -> bool:
-    """Tell whether it is the disk's failure to give or take one file's bytes, not the store's."""
-    return error.errno == errno.EIO
+    """Tell whether one file fails and not the store: the disk does, or it is somebody else's."""
+    return error.errno == errno.EIO or isinstance(error, NotOwnError)
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from facade.store.file_lock import lock_exclusively
 from facade.store.index import Index
 from facade.store.index_file import size_of
 from facade.store.inode import is_file_at
-from facade.store.layout import FILE_MODE, Layout
+from facade.store.layout import Layout
 from facade.store.partials import RESUMED_WITHIN_SECONDS, Partials
 from facade.store.quarantine import Quarantine
 from shared.oci import Digest
+from shared.own_files import open_own
 from shared.structured_log import get_logger
 
 EVICTION_BATCH: Final = 64
@@ -69,9 +70,7 @@ class Evictor:
             time.sleep(EVICTOR_WAIT_SECONDS)
 
     def _is_done_alone(self, act: Callable[[], None]) -> bool:
-        descriptor = os.open(
-            self._layout.evictor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE
-        )
+        descriptor = open_own(self._layout.evictor_lock, os.O_RDWR | os.O_CREAT)
         try:
             if not lock_exclusively(descriptor):
                 return False
@@ -136,7 +135,7 @@ class Evictor:
         """Remove a blob, unless somebody has it open, or is just keeping it again."""
         path = self._layout.blob(digest)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = open_own(path, os.O_RDWR)
         except FileNotFoundError:
             self._index.removed(digest)  # what a crash left noted: nobody moves one there now
             return True

@@ -15,7 +15,7 @@ from typing import Final, Self
 from attrs import frozen
 
 from facade.store.file_lock import lock_exclusively, lock_shared, unlock
-from facade.store.layout import FILE_MODE
+from shared.own_files import make_own_database, open_own
 from shared.structured_log import get_logger
 
 WRITER_WAIT_SECONDS: Final = 10.0  # another process is writing; its writes are short
@@ -68,7 +68,7 @@ class IndexFile:
         `wait_seconds`: for another process that does the same.
         Raises `IndexInUseError`, `sqlite3.Error` and `OSError`.
         """
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        lock = open_own(f"{path}.lock", os.O_RDWR | os.O_CREAT)
         try:
             writer = _opened(path, aside, lock, time.monotonic() + wait_seconds)
             try:
@@ -125,7 +125,7 @@ def _checked_or_new(path: Path, aside: Path) -> sqlite3.Connection:
 
 def _checked(path: Path) -> sqlite3.Connection:
     """Return a connection to a sound file, made where there is none."""
-    path.touch(mode=FILE_MODE)
+    make_own_database(path)
     with _damage_told():
         database = _connect(path, WRITER_WAIT_SECONDS)
         try:

@@ -19,8 +19,8 @@ from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArri
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
 from facade.store.inode import inode_of, is_file_at
-from facade.store.layout import DIRECTORY_MODE, FILE_MODE
 from shared.oci import RepositoryName
+from shared.own_files import DIRECTORY_MODE, open_own
 
 ANNOUNCEMENT, PROOF = "announcement", "proof"
 UNKNOWN: Final = "?"
@@ -246,7 +246,7 @@ class FollowedIngest:
 
 
 def _open_to_write(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    return open_own(path, os.O_RDWR | os.O_CREAT)
 
 
 def _behind(count: int, chunks: Iterable[bytes]) -> Iterator[memoryview]:
@@ -266,7 +266,7 @@ def _forget(folder: Path) -> None:
 def is_owned(folder: Path) -> bool:
     """Tell whether somebody writes an arriving blob now."""
     try:
-        descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_own(folder / DATA, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

@@ -9,15 +9,13 @@ index.sqlite3                          who may read what, and what was used when
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from attrs import frozen
 
 from shared.oci import Digest, Kind
-
-DIRECTORY_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
+from shared.own_files import DIRECTORY_MODE, prepare_own_folder, require_own_folder
 
 
 @frozen(cache_hash=True)
@@ -42,10 +40,20 @@ class Layout:
     root: Path
 
     def prepare(self) -> None:
-        """Make the folders, mode 0700."""
-        for folder in (self.root, self.blobs, self.ingest, self.quarantine):
-            folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        self.root.chmod(DIRECTORY_MODE)
+        """Make the folders, mode 0700; raise `OSError`, also if somebody else made one of them."""
+        prepare_own_folder(self.root)
+        for folder in (self.blobs, self.ingest, self.quarantine):
+            folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        for folder in self._folders():
+            require_own_folder(folder)
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield each folder there is: later ones are ours, because nobody else can make them."""
+        yield from (self.blobs, self.ingest, self.quarantine)
+        yield from self.ingest.iterdir()
+        for algorithm in self.blobs.iterdir():
+            yield algorithm
+            yield from algorithm.iterdir()
 
     @property
     def blobs(self) -> Path:

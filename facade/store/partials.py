@@ -12,6 +12,7 @@ from facade.store.arriving_file import DATA
 from facade.store.bad_place import passing_over_bad_places
 from facade.store.file_lock import is_locked
 from facade.store.ingest_file import Announcement, OwnedIngest
+from shared.own_files import open_own
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
 ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day
@@ -83,7 +84,7 @@ def _claimed_bytes(folder: Path) -> int:
 
 
 def _claim(folder: Path) -> int:
-    descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_own(folder / DATA, os.O_RDONLY)
     try:
         size = os.fstat(descriptor).st_size
         announced = Announcement.read(folder) if is_locked(descriptor) else None

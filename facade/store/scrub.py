@@ -16,10 +16,10 @@ from facade.store.bad_place import is_bad_place
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import lock_exclusively
 from facade.store.inode import is_file_at
-from facade.store.layout import FILE_MODE
 from facade.store.store_metrics import FOUND_BY_SCRUB
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest, Hasher
+from shared.own_files import open_own
 from shared.structured_log import get_logger
 
 SCRUB_BYTES_PER_SECOND: Final = 8 * 1024 * 1024  # half a percent of a core; 1 TiB in 36 hours
@@ -84,7 +84,7 @@ class Scrubber:
         for ever, and read again and again.
         """
         try:
-            descriptor = os.open(self._store.layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_own(self._store.layout.blob(digest), os.O_RDONLY)
         except FileNotFoundError:
             await finish_in_thread(self._store.index.removed, digest)
             return False
@@ -146,7 +146,7 @@ class Scrubber:
         if self._lock is not None:
             return True
         path = self._store.layout.scrub_lock
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        lock = open_own(path, os.O_RDWR | os.O_CREAT)
         if lock_exclusively(lock):
             self._lock = lock
             return True

@@ -13,6 +13,7 @@ from facade.store.inode import is_file_at
 from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.recent_reads import BlobReaders
 from shared.oci import Digest
+from shared.own_files import open_own, read_own
 
 
 class RottenBlobError(Exception):
@@ -35,7 +36,7 @@ class StoredBlob:
     ) -> Self | None:
         """Open a blob; None where it is not stored. Raises `RottenBlobError`, `OSError`."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_own(path, os.O_RDONLY)
         except FileNotFoundError:
             return None
         try:
@@ -43,7 +44,7 @@ class StoredBlob:
                 os.close(descriptor)  # the evictor has it, or had: as good as gone
                 return None
             length = os.fstat(descriptor).st_size
-            checksums = PieceChecksums.of_length(checksums_path.read_bytes(), length)
+            checksums = PieceChecksums.of_length(read_own(checksums_path), length)
             if checksums is None:
                 raise RottenBlobError("the checksums are not those of the file")
         except FileNotFoundError:

@@ -139,6 +139,21 @@ def test_a_cache_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_p
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize("setting", ["FACADE_STATE_DIR", "FACADE_CACHE_DIR"])
+def test_a_folder_that_somebody_else_may_write_is_refused(
+    good: dict[str, str], tmp_path: Path, setting: str
+) -> None:
+    """What is in it would be believed, and served."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    folder.chmod(0o777)
+    store = {"FACADE_CACHE_DIR": str(tmp_path / "cache"), "FACADE_CACHE_MAX_BYTES": "1GiB"}
+    ended = serve({**good, **store, setting: str(folder)})
+    assert ended.returncode == 2
+    assert setting in ended.stderr
+    assert "every user of the machine may write theirs" in ended.stderr
+
+
 async def test_a_state_folder_belongs_to_one_facade(
     own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
 ) -> None:

@@ -1,0 +1,94 @@
+"""Folders and files that hold what is believed or served: nobody else may have written them.
+
+Ours are those of this process's user, and root's. What every user of the machine may write is
+refused; what a group may write only if it is not our group (Kubernetes' `fsGroup` makes it so). A
+configured folder may itself be a link, as systemd makes it; below it no link is followed.
+"""
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+_BESIDE_DATABASE: Final = ("-wal", "-shm", "-journal")
+
+
+class NotOwnError(PermissionError):
+    """A folder or file is not ours alone to write; the message says why."""
+
+    def __init__(self, words: str) -> None:
+        """Say what is wrong with it."""
+        super().__init__(errno.EPERM, words)
+
+
+def prepare_own_folder(folder: Path) -> None:
+    """Make a configured folder, or take it if it is ours; then only we can enter it.
+
+    Raises `NotOwnError` and other `OSError`.
+    """
+    folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    found = folder.stat()  # the folder that a link leads to
+    _require_own(found, folder.name)
+    if found.st_uid == os.geteuid():  # root's, made for us, is as root made it
+        folder.chmod(DIRECTORY_MODE)
+
+
+def require_own_folder(folder: Path) -> None:
+    """Raise `NotOwnError` if a folder below a configured one is a link, or not ours."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotOwnError(f"{folder.name} is no folder")
+    _require_own(found, folder.name)
+
+
+def open_own(path: Path | str, flags: int, mode: int = FILE_MODE) -> int:
+    """Open a file below a configured folder, or make it with `os.O_CREAT`; return its descriptor.
+
+    Raises `NotOwnError` if it is a link or not ours, and other `OSError`.
+    """
+    try:
+        # O_NONBLOCK: nobody waits for a named pipe in a file's place; a file is opened as ever
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotOwnError(f"{Path(path).name} is a link") from None
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotOwnError(f"{Path(path).name} is no file")
+        _require_own(found, Path(path).name)
+    except BaseException:  # whatever it is, the file is closed
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_own(path: Path) -> bytes:
+    """Return what a file below a configured folder holds; raises as `open_own`."""
+    with open(open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def make_own_database(path: Path) -> None:
+    """Make an empty file for SQLite below a configured folder, or take the one there.
+
+    Raises as `open_own`, also for one of the files that SQLite keeps beside it.
+    """
+    os.close(open_own(path, os.O_RDWR | os.O_CREAT))
+    for suffix in _BESIDE_DATABASE:
+        with suppress(FileNotFoundError):
+            os.close(open_own(path.with_name(path.name + suffix), os.O_RDONLY))
+
+
+def _require_own(found: os.stat_result, name: str) -> None:
+    if found.st_uid not in (0, os.geteuid()):
+        raise NotOwnError(f"{name} belongs to another user ({found.st_uid})")
+    if found.st_mode & stat.S_IWOTH:
+        raise NotOwnError(f"every user of the machine may write {name}")
+    if found.st_mode & stat.S_IWGRP and found.st_gid not in {os.getegid(), *os.getgroups()}:
+        raise NotOwnError(f"a group that is not ours ({found.st_gid}) may write {name}")
