@@ -12,7 +12,7 @@ from aiohttp import web
 from facade.config import FacadeSettings
 from facade.content.open_content import Approvals, open_content
 from facade.devices.connection_limits import ConnectionLimits
-from facade.devices.device_endpoint import serve_devices
+from facade.devices.device_endpoint import Reloading, serve_devices
 from facade.devices.device_identity import IdentityRule
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_standing import device_problems
@@ -40,9 +40,10 @@ from facade.start_error import StartError
 from facade.statements.remembering import Remembering
 from facade.statements.snapshot import Change, Outcome, Snapshot
 from facade.statements.state_file import StateFile
-from facade.statements.statement_feed import StatementFeed
+from facade.statements.statement_feed import STATEMENTS, StatementFeed
 from shared.identity_form import compile_uri_pattern
 from shared.setting_types import ListenAddress
+from shared.supervised import Supervisor
 
 _CONNECTION: Final = "connection"
 
@@ -58,6 +59,8 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     files = await asyncio.to_thread(StartupFiles.read, settings)
     opener, openings = Opener(files.sealing_keys), SecretOpenings()
     snapshot, metrics = Snapshot(), Metrics.create()
+    supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
+    supervisor.watch(asyncio.get_running_loop())
     live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
     connections_changed = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -75,13 +78,16 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(
-            _feed(settings, files, snapshot, upstreams, metrics, live, connections_changed)
+            _feed(
+                settings, files, snapshot, upstreams, metrics, live, connections_changed, supervisor
+            )
         )
         readiness = Readiness(
             feed,
             settings.snapshot_max_age,
             Servable(snapshot, files.sealing_keys, openings),
             lambda: device_problems(files, live),
+            supervisor,
         )
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
@@ -93,7 +99,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             connections_changed,
         )
         content = await stack.enter_async_context(
-            open_content(settings, upstreams, approvals, metrics.store)
+            open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
         readiness.servable.stores_some = content.stores_some
         gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
@@ -118,13 +124,12 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             max_age_seconds=settings.max_connection_age,
         )
         # Also while running pulls are waited for: a revocation is no less one then.
-        following = await stack.enter_async_context(_following(feed))
-        reloading = await stack.enter_async_context(
-            serve_devices(
-                devices, settings, files, readiness, metrics.devices, reload, feed.look_again
-            )
+        await stack.enter_async_context(_following(feed, supervisor))
+        reloading = Reloading(reload, feed.look_again, supervisor)
+        await stack.enter_async_context(
+            serve_devices(devices, settings, files, readiness, metrics.devices, reloading)
         )
-        await _until_stopped(stop, following, reloading)
+        await stop.wait()
 
 
 @asynccontextmanager
@@ -136,6 +141,7 @@ async def _feed(
     metrics: Metrics,
     live: LiveConnections,
     connections_changed: asyncio.Event,
+    supervisor: Supervisor,
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
         if change.outcome is not Outcome.ACCEPTED:
@@ -156,6 +162,7 @@ async def _feed(
             Remembering(state_file, snapshot),
             settings.poll_interval,
             on_change,
+            supervisor,
         )
         yield feed
     finally:
@@ -163,10 +170,10 @@ async def _feed(
 
 
 @asynccontextmanager
-async def _following(feed: StatementFeed) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(feed.run())
+async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterator[None]:
+    task = supervisor.keep(STATEMENTS, feed.run)
     try:
-        yield task
+        yield
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -202,19 +209,6 @@ def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
     return ConnectionLimits.of_descriptors(
         descriptors, settings.max_connections, settings.max_connections_per_device
     )
-
-
-async def _until_stopped(stop: asyncio.Event, *endless: asyncio.Task[None]) -> None:
-    """Return when told to stop; raise what ended one of the tasks.
-
-    Without the feed nothing is known, and without the reloading no revocation by CRL.
-    """
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopping, *endless], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    for task in endless:
-        if task.done():
-            task.result()
 
 
 def _is_uuid(text: str) -> bool:

@@ -10,14 +10,16 @@ from attrs import define, field
 
 from facade.loop_lag import LoopLag
 from facade.metrics import CONTENT_TYPE, Metrics
-from facade.problems import Part, Problem, Stops, ToldProblems
+from facade.problems import Finding, Part, Problem, Stops, ToldProblems, problem_of
 from facade.servable import Servable
 from facade.statements.refused_rows import WhyRefused
 from facade.statements.snapshot import Snapshot
 from facade.statements.statement_feed import StatementFeed
+from shared.supervised import Supervisor
 
 _NEVER_READ: Final = -1
-_TOLD_BY_THEMSELVES: Final = (Part.DATABASE, Part.STATE_FOLDER, Part.FILES)  # each in its own lines
+# Each in its own lines.
+_TOLD_BY_THEMSELVES: Final = (Part.DATABASE, Part.STATE_FOLDER, Part.FILES, Part.BACKGROUND)
 _FROM_DATABASE: Final = (Part.STATEMENTS, Part.SEALING_KEY)
 
 
@@ -32,6 +34,7 @@ class Readiness:
     _max_age_seconds: float
     servable: Servable
     _of_devices: Callable[[], Iterable[Problem]]  # what is wrong at the door
+    _supervisor: Supervisor
     listening: bool = False  # a restored snapshot is fresh before devices are let in
     draining: bool = False
     _told: ToldProblems = field(factory=ToldProblems, init=False)
@@ -86,6 +89,9 @@ class Readiness:
             words = f"{problem}, a restart would stand on older statements"
             yield Problem(Part.STATE_FOLDER, Stops.SOME, words)
         yield from chain(self.servable.problems(), self._of_devices())
+        failing = (Finding(Stops.SOME, words, words) for words in self._supervisor.problems())
+        if (beside := problem_of(Part.BACKGROUND, failing)) is not None:
+            yield beside
 
     def tell(self) -> None:
         """Log what is wrong with the parts that do not log it themselves, where that has changed.

@@ -27,6 +27,7 @@ class Metrics:
     vanished_connections: Gauge
     unusable_secrets: Gauge
     snapshot_age: Gauge
+    background_failures: Counter
     problem: Gauge
     loop_lag: Gauge
     statements_refused: Counter
@@ -85,6 +86,12 @@ class Metrics:
             Gauge(
                 "facade_snapshot_age_seconds",
                 "Since the database was last read whole; -1 where it never was",
+                registry=registry,
+            ),
+            Counter(
+                "facade_background_failures",
+                "Failures that nobody foresaw of work beside the pulls; it was started again",
+                ["work"],
                 registry=registry,
             ),
             Gauge(

@@ -21,6 +21,7 @@ class Part(StrEnum):
     DEVICE_TRUST = "device_trust"
     DEVICES = "devices"
     FILES = "files"
+    BACKGROUND = "background"  # work beside the pulls, which failed and is tried again
 
 
 class Stops(Enum):

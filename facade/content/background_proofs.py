@@ -25,6 +25,7 @@ from facade.store.layout import FlightKey
 from shared.jitter import jittered
 from shared.oci import Kind, RepositoryName
 from shared.structured_log import get_logger
+from shared.supervised import report
 from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
@@ -136,6 +137,9 @@ class BackgroundProofs:
             self._pause(right, error)
         except ConnectionRevokedError:
             pass  # its memberships are ended as a whole
+        except Exception as error:  # noqa: BLE001 - nobody waits for it, and the next use must not try at once
+            report(error)
+            self._pause(right, error)
         finally:
             del self._running[right]
 

@@ -27,6 +27,7 @@ from facade.thread_work import finish_in_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, RepositoryName
 from shared.structured_log import get_logger
+from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
 GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
@@ -80,6 +81,7 @@ class Flight:
         """Take off."""
         self._progress = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(tell_of_failure)
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[Progress]:

@@ -1,10 +1,9 @@
 """Opens the store of one facade process, with what it does beside the pulls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 
@@ -19,9 +18,7 @@ from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.scrub import Scrubber
 from facade.store.store_metrics import StoreMetrics
-from shared.structured_log import get_logger
-
-_log = get_logger("facade.store")
+from shared.supervised import Endless, Supervisor
 
 
 @frozen
@@ -35,7 +32,11 @@ class Approvals:
 
 @asynccontextmanager
 async def open_content(
-    settings: FacadeSettings, upstreams: Upstreams, approvals: Approvals, metrics: StoreMetrics
+    settings: FacadeSettings,
+    upstreams: Upstreams,
+    approvals: Approvals,
+    metrics: StoreMetrics,
+    supervisor: Supervisor,
 ) -> AsyncIterator[Content]:
     """Give the store's content, or where nothing may be kept, upstream's alone.
 
@@ -52,12 +53,13 @@ async def open_content(
         store.index, approvals.access_keys, approvals.are_known, approvals.changed
     )
     try:
-        async with _beside(
-            store.keep_uses(),
-            store.keep_tidy(),
-            ended_rights.keep_ended(),
-            Scrubber(store).scrub(),
-        ):
+        beside = {
+            "uses": store.keep_uses,
+            "tidying": store.keep_tidy,
+            "ended_rights": ended_rights.keep_ended,
+            "scrub": Scrubber(store).scrub,
+        }
+        async with _beside(beside, supervisor):
             yield content
     finally:
         await content.close()
@@ -70,19 +72,12 @@ def _open(folder: Path, max_bytes: int, metrics: StoreMetrics) -> BlobStore:
 
 
 @asynccontextmanager
-async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _beside(work: Mapping[str, Endless], supervisor: Supervisor) -> AsyncIterator[None]:
     """Run what goes on for ever beside the block."""
-    tasks = [asyncio.create_task(each) for each in work]
-    for task in tasks:
-        task.add_done_callback(_tell_of_failure)
+    tasks = [supervisor.keep(name, each) for name, each in work.items()]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-def _tell_of_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("work beside the pulls ended", error=type(error).__name__, exc_info=error)

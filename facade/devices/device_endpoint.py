@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from attrs import frozen
+
 from facade.config import FacadeSettings
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_metrics import DeviceMetrics
@@ -15,9 +17,20 @@ from facade.devices.startup_files import StartupFiles
 from facade.health import Readiness
 from facade.start_error import StartError
 from shared.structured_log import get_logger
+from shared.supervised import Supervisor
 
+FILES: Final = "files"  # the work of reading them again, for its owner
 LOOK_SECONDS: Final = 0.1  # between two looks whether pulls have ended; a restart waits for it
 _log = get_logger("facade")
+
+
+@frozen
+class Reloading:
+    """How files are read again while devices are served."""
+
+    at_once: asyncio.Event
+    look_again: Callable[[], None]  # has all statements compared, with other keys
+    supervisor: Supervisor
 
 
 @asynccontextmanager
@@ -27,14 +40,9 @@ async def serve_devices(
     files: StartupFiles,
     readiness: Readiness,
     metrics: DeviceMetrics,
-    reload: asyncio.Event,
-    look_again: Callable[[], None],
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Let devices in; on the way out serve those to the end that have a pull under way.
-
-    Gives the task that reads changed files; it never ends by itself. `look_again` has all
-    statements compared, with other keys.
-    """
+    reloading: Reloading,
+) -> AsyncIterator[None]:
+    """Let devices in; on the way out serve those to the end that have a pull under way."""
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
@@ -50,20 +58,19 @@ async def serve_devices(
 
     look_at_clock()
     files.tell_of_unused_lists()
-    reloading = asyncio.create_task(
-        keep_reloading(
-            files.reloaded(listener, devices.live, metrics, look_again), reload, look_at_clock
-        )
+    reloaded = files.reloaded(listener, devices.live, metrics, reloading.look_again)
+    task = reloading.supervisor.keep(
+        FILES, lambda: keep_reloading(reloaded, reloading.at_once, look_at_clock)
     )
     listener.start()
     readiness.listening = True
     _log.info("listening", listen=settings.listen)
     try:
-        yield reloading
+        yield
     finally:
         readiness.draining = True
         await _drain(listener, devices, settings)
-        reloading.cancel()
+        task.cancel()
         _log.info("stopped")
 
 

@@ -26,6 +26,7 @@ from facade.devices.shared_address import another_listens
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
+from shared.supervised import tell_of_failure
 
 LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps it at somaxconn
 ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
@@ -155,6 +156,7 @@ class TasksBySite:
         self._by_site.setdefault(site, {})[task] = None
         self.count += 1
         task.add_done_callback(lambda done: self._forget(done, site))
+        task.add_done_callback(tell_of_failure)
         return task
 
     def give_up_all(self) -> None:
@@ -179,8 +181,9 @@ class TasksBySite:
 
 
 def _close_unbegun(accepted: socket.socket, task: asyncio.Task[None]) -> None:
-    """Close the socket of a task that was given up before its first step."""
-    if task.cancelled():  # one that has begun closes its own, and ends as usual
+    """Close the socket of a task that was given up before its first step, or failed."""
+    # One that has begun closes its own, and ends as usual.
+    if task.cancelled() or task.exception() is not None:
         accepted.close()
 
 

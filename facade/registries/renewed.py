@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 
 from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
 from shared.jitter import jittered
+from shared.supervised import tell_of_failure
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotNowError,
@@ -143,8 +144,12 @@ class Renewed(Generic[_Value]):
 
     def _told(self, renewal: asyncio.Task[_Value]) -> None:
         """Take the exception, which nobody may be waiting for, and tell how it went."""
-        if not renewal.cancelled():
-            self._tell(renewal.exception())
+        if renewal.cancelled():
+            return
+        error = renewal.exception()
+        if error is not None and not isinstance(error, UpstreamError):
+            tell_of_failure(renewal)  # one that was begun ahead is awaited by nobody
+        self._tell(error)
 
     def _note_failure(self, error: UpstreamError) -> None:
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)

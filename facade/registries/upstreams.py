@@ -13,6 +13,7 @@ from attrs import define, field
 
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
+from shared.supervised import tell_of_failure
 
 MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
@@ -80,7 +81,7 @@ class Upstreams:
         for entry in self._entries.values():
             self._close(entry)
         self._entries.clear()
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._closing, return_exceptions=True)  # which are told of
 
     def _entry_of(self, connection: ApprovedConnection) -> _Entry:
         """Return what is lent; for who still stands on an older revision, one of its own."""
@@ -125,6 +126,7 @@ class Upstreams:
         task = asyncio.ensure_future(_close_upstream(entry.upstream))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        task.add_done_callback(tell_of_failure)
 
 
 def _current_task() -> asyncio.Task[object]:

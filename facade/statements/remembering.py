@@ -6,7 +6,6 @@ so that no restart stands on a statement that was already replaced.
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable
 from itertools import islice
@@ -91,6 +90,4 @@ def _problem_of(saving: asyncio.Task[None]) -> str | None:
     error = saving.exception()
     if error is None:
         return None
-    if isinstance(error, sqlite3.Error):
-        return f"the state folder cannot be written: {type(error).__name__}"
-    raise error
+    return f"the state folder cannot be written: {type(error).__name__}"

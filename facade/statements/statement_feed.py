@@ -39,7 +39,9 @@ from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.statement import StoredStatement
 from shared.structured_log import get_logger
+from shared.supervised import Supervisor
 
+STATEMENTS: Final = "statements"  # the work of following them, for its owner
 CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
@@ -66,6 +68,7 @@ class StatementFeed:
     _remembering: Remembering
     _poll_interval: float
     _on_change: OnChange
+    _supervisor: Supervisor = field(factory=Supervisor)
     _pending: set[str] = field(factory=set, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
@@ -132,6 +135,9 @@ class StatementFeed:
             self._note_problem("the database closed the connection")
         except DATABASE_FAILURES as error:
             self._note_problem(f"the database cannot be read: {reason_of(error)}")
+        except Exception as error:  # noqa: BLE001 - whatever stands at the database's place may answer what nobody foresaw: what is believed goes on being served
+            self._supervisor.failed(STATEMENTS, error)
+            self._note_problem(f"the database cannot be read: {type(error).__name__}")
         finally:
             self.is_notified = False
             if connection is not None:
@@ -219,9 +225,13 @@ class StatementFeed:
             wanted,
         )
         rows = [StatementRow(record[0], StoredStatement(*record[1:])) for record in records]
-        changes = [self._snapshot.apply(candidate) for candidate in await self._verify(rows)]
-        absent = set(wanted) - {row.subject for row in rows}
-        await self._keep(changes + [self._snapshot.vanish(subject) for subject in absent])
+        verified, absent = await self._verify(rows), set(wanted) - {row.subject for row in rows}
+        changes = list[Change]()
+        try:
+            changes.extend(self._snapshot.apply(candidate) for candidate in verified)
+            changes.extend(self._snapshot.vanish(subject) for subject in absent)
+        finally:  # what was taken in takes effect, whatever became of the rest
+            await self._keep(changes)
 
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
         return await asyncio.to_thread(lambda: [verify_row(row, self._public_keys) for row in rows])
@@ -234,11 +244,18 @@ class StatementFeed:
         """
         changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
         for change in changed:
-            self._on_change(change)
+            self._have_effect(change)
         if changed:
             await self._remembering.keep([change.subject for change in changed], None)
         for change in changed:
             _log_change(change)
+
+    def _have_effect(self, change: Change) -> None:
+        """Tell of a change; if its effect fails, the others have theirs."""
+        try:
+            self._on_change(change)
+        except Exception as error:  # noqa: BLE001 - one connection that does not close must not keep the next revocation from cutting
+            self._supervisor.failed(STATEMENTS, error)
 
     def _note_problem(self, problem: str) -> None:
         self.was_tried = True

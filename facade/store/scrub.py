@@ -59,6 +59,7 @@ class Scrubber:
         finally:
             if self._lock is not None:
                 os.close(self._lock)
+                self._lock = None
 
     async def scrub_due(self) -> bool:
         """Verify the blobs that were verified the longest ago; False where none is due.

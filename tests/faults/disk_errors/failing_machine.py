@@ -93,7 +93,7 @@ class FailingMachine(Machine):
         await eventually(lambda: not self.held() and not list(self.cache.glob("ingest/*")))
         require_right_files(self.cache)
         assert not self.facade.log_lines(status=500)
-        assert not self.facade.log_lines(event="work beside the pulls ended")
+        assert not self.facade.log_lines(event="background work failed, it goes on")
 
     async def _is_served_from_the_store(self, digest: str) -> bool:
         """Pull, which is right in any case; tell whether upstream was left alone.
