@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from shared.core_dumps import forbid_core_dumps
+from shared.hangup import ignore_hangups_of_serve
 from shared.settings_command import DISTRIBUTION
 
 _COMMANDS: Final = (
@@ -58,6 +59,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command of this process's arguments."""
     forbid_core_dumps()
+    ignore_hangups_of_serve()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not every letter
     cli.main(prog_name="control-plane")

@@ -14,8 +14,9 @@ from control_plane.remembering import Remembering
 from control_plane.signer import Verifier
 from control_plane.statement_store import fetch_newest_entry
 from control_plane.tls_reload import ReloadedTls
-from control_plane.troubles import Trouble
+from control_plane.troubles import Part, Trouble
 from shared.statement import StatementRefusedError
+from shared.supervised import Supervisor
 
 
 @frozen
@@ -28,6 +29,7 @@ class Health:
     _remembering: Remembering
     _highest: HighestGenerations
     _clock: Clock
+    _supervisor: Supervisor
 
     async def why_not_ready(self) -> str | None:
         """Return what is missing, in words, or nothing."""
@@ -39,7 +41,10 @@ class Health:
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
         of_tls = [] if self._tls is None else self._tls.troubles(self._clock())
-        return [*of_tls, *self._remembering.troubles()]
+        found = [*of_tls, *self._remembering.troubles()]
+        if failing := "; ".join(self._supervisor.problems()):
+            found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
+        return found
 
     def refused_files(self) -> frozenset[str]:
         """Return the settings whose file is not used as it is now."""

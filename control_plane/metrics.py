@@ -50,7 +50,12 @@ class Metrics:
             "Whether the last look at readiness found everything in place",
             registry=self._registry,
         )
-
+        self.background_failures = Counter(
+            "control_plane_background_failures",
+            "Failures that nobody foresaw of work beside the calls; it was started again",
+            ("work",),
+            registry=self._registry,
+        )
         self._problem = Gauge(
             "control_plane_problem",
             "Whether a part has a problem; `/readyz` says which",

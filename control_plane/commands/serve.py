@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import time
+from typing import Final
 
 import click
 import uvloop
@@ -43,8 +44,10 @@ from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.structured_log import configure, get_logger
+from shared.supervised import Endless, Supervisor
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
 
+REMEMBERING: Final = "remembering"
 _log = get_logger(__name__)
 
 
@@ -88,6 +91,8 @@ async def _serve(
 ) -> None:
     reload = reload_signal()
     (file, highest), metrics = memory, Metrics()
+    supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
+    supervisor.watch(asyncio.get_running_loop())
     if tls is not None:
         metrics.watch_certificate(tls)
     async with (
@@ -111,7 +116,7 @@ async def _serve(
             networks=configured.check_networks,
             proxy=configured.outbound_proxy,
         )
-        health = Health(database, signer, tls, remembering, highest, now)
+        health = Health(database, signer, tls, remembering, highest, now, supervisor)
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
@@ -141,19 +146,20 @@ async def _serve(
                     variable="CONTROL_PLANE_DEVICE_IDENTITY",
                 )
             told = ToldTroubles()
-            beside = [
-                asyncio.create_task(work)
-                for work in (
-                    remembering.run(),
-                    keep_reloading(
-                        tls, reload, listener.listen, lambda: told.tell(health.troubles())
-                    ),
-                )
-            ]
+            work: dict[str, Endless] = {
+                REMEMBERING: remembering.run,
+                "files": lambda: keep_reloading(
+                    tls, reload, listener.listen, lambda: told.tell(health.troubles())
+                ),
+            }
+            beside = [supervisor.keep(name, each) for name, each in work.items()]
             _log.info("stopping", signal=await wait_for_stop())
             for task in beside:
                 task.cancel()
-        await remembering.keep()
+        try:
+            await remembering.keep()
+        except Exception as error:  # noqa: BLE001 - it stops all the same, and in order
+            supervisor.failed(REMEMBERING, error)
     _log.info("stopped")
 
 

@@ -1,0 +1,46 @@
+"""What the control plane does beside its calls has an owner, and fails without ending anything."""
+
+from pathlib import Path
+
+from tests.support.control_plane import ControlPlane, KeyFiles
+from tests.support.database import Database
+from tests.support.database_writer import DatabaseWriter
+from tests.support.eventually import eventually
+
+FAILURES = 'control_plane_background_failures_total{work="remembering"}'
+
+
+async def failures(plane: ControlPlane) -> float:
+    """Return how often the comparison with what was seen has failed, as the metric says."""
+    text = (await plane.client("eve").call("GET", "/metrics")).body.decode()
+    found = [line for line in text.splitlines() if line.startswith(FAILURES)]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+async def test_a_column_that_became_another_type_ends_no_work(
+    database: Database, keys: KeyFiles, tmp_path: Path
+) -> None:
+    """Who owns the tables changes one; the comparison stopped for ever, and nothing said so."""
+    plane = await ControlPlane.start(
+        tmp_path, owner_url=database.superuser_url, url=database.superuser_url, keys=keys
+    )
+    try:
+        owner = DatabaseWriter(database.superuser_url)
+        await owner.sql("ALTER TABLE statements ALTER generation TYPE text")
+        await plane.restart()
+        await eventually(lambda: at_least(plane, 2))
+        answer = await plane.client("eve").call("GET", "/readyz")
+        assert (answer.status, "remembering failed" in answer.body.decode()) == (200, True)
+        metrics = (await plane.client("eve").call("GET", "/metrics")).body.decode()
+        assert 'control_plane_problem{part="background"} 1.0' in metrics
+        lines = [each for each in plane.log_lines if each.get("part") == "remembering"]
+        assert {line["level"] for line in lines} == {"error"}
+        assert lines[0]["exception"][0]["sqlstate"]
+        assert plane.child.running
+    finally:
+        assert plane.stop() == 0
+
+
+async def at_least(plane: ControlPlane, count: int) -> bool:
+    """Tell whether it failed so often: it is tried again."""
+    return await failures(plane) >= count
