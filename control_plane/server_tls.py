@@ -46,6 +46,16 @@ class ServerTls:
     @classmethod
     def of(cls, contents: Mapping[str, bytes]) -> Self:
         """Return the pair of the two settings' contents, or raise `TlsFilesError`."""
+        try:
+            return cls._made(contents)
+        except TlsFilesError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what the library raises depends on which byte is wrong
+            reason = f"it cannot be used ({type(error).__name__})"
+            raise TlsFilesError(CERTIFICATE, reason) from None
+
+    @classmethod
+    def _made(cls, contents: Mapping[str, bytes]) -> Self:
         chain = _certificates(contents[CERTIFICATE])
         context = _context([each.public_bytes(Encoding.PEM) for each in chain], contents[KEY])
         return cls(context, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc)

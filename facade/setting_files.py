@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from facade.devices import own_certificate
 from facade.devices.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
 from facade.devices.revocation_list import RevocationList
@@ -29,7 +27,9 @@ def _readable_by(
         path = parse_readable_file(text)
         try:
             load(_content(path, max_bytes))
-        except (OSError, TypeError, UnsupportedAlgorithm) as error:
+        except ValueError:
+            raise
+        except Exception as error:  # what the library raises depends on which byte is wrong
             message = "cannot be loaded"
             raise ValueError(message) from error
         return path

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
@@ -75,7 +74,7 @@ def _of_private_key(pem: bytes) -> str:
         key: object = load_pem_private_key(pem, password=None)
     except TypeError:  # the library's way to ask for a password
         return "a private key with a password"
-    except (ValueError, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - what the library raises depends on which byte is wrong
         return "a private key that cannot be read"
     return f"{_algorithm(key)} private key"
 
@@ -83,7 +82,7 @@ def _of_private_key(pem: bytes) -> str:
 def _of_public_key(pem: bytes) -> str:
     try:
         key: object = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - what the library raises depends on which byte is wrong
         return "a public key that cannot be read"
     return f"{_algorithm(key)} public key"
 

@@ -56,6 +56,10 @@ class WatchedFiles:
         stamps = self._stamps()
         return self.read() if stamps != self._seen or _any_is_young(stamps) else None
 
+    def forget(self) -> None:
+        """Have everything read the next time, whether it has changed or not."""
+        self._seen = None
+
     def _stamps(self) -> dict[str, _Stamp]:
         return {name: _stamp(path) for name, path in self._paths.items()}
 

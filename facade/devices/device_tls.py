@@ -3,7 +3,8 @@
 A file is parsed once, so that the handshake and what is asked of open connections cannot differ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -53,16 +54,22 @@ class DeviceTls:
     @classmethod
     def load(cls, files: TlsFiles, minimum: str) -> "DeviceTls":
         """Return what the files say, or raise `TlsConfigurationError`. Blocks: for a thread."""
-        device_cas, lists = _device_cas(files.device_ca), _lists(files.device_crl)
-        context = server_context(
-            certificate=files.certificate,
-            key=files.key,
-            device_cas=device_cas,
-            crls=None if lists is None else [each.crl for each in lists],
-            minimum=minimum,
-        )
-        own = ServerCertificate.parse(files.certificate)
-        return cls(files, context, _trust(device_cas, lists), own)
+        with _named(DEVICE_CA):
+            device_cas = _device_cas(files.device_ca)
+        with _named(DEVICE_CRL):
+            lists = _lists(files.device_crl)
+        with _named(DEVICE_CA):
+            trust = _trust(device_cas, lists)
+        with _named(CERTIFICATE):
+            context = server_context(
+                certificate=files.certificate,
+                key=files.key,
+                device_cas=device_cas,
+                crls=None if lists is None else [each.crl for each in lists],
+                minimum=minimum,
+            )
+            own = ServerCertificate.parse(files.certificate)
+        return cls(files, context, trust, own)
 
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.
@@ -87,6 +94,18 @@ class DeviceTls:
                 settings, _, reason = str(error).partition(": ")
                 refused[settings.split(" ")[0]] = reason
         return used, _unused(used.files, found, refused)
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Have whatever a parser raises say whose file it is."""
+    try:
+        yield
+    except TlsConfigurationError:
+        raise
+    except Exception as error:  # what the library raises depends on which byte is wrong
+        reason = f"it cannot be used ({type(error).__name__})"
+        raise TlsConfigurationError(f"{setting}: {reason}") from error
 
 
 def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[str, str]:

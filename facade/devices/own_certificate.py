@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +15,14 @@ from shared.pem import load_certificates, private_key_block
 
 _SERVER_KEYS: Final = (RSAPrivateKey, EllipticCurvePrivateKey, Ed25519PrivateKey, Ed448PrivateKey)
 # What `present` raises of files that do not serve.
-UNUSABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, SSL.Error, crypto.Error)
+UNUSABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InternalError,
+    SSL.Error,
+    crypto.Error,
+)
 
 
 def load_private_key(pem: bytes) -> PrivateKeyTypes:
@@ -40,6 +47,6 @@ def belong_together(certificate: bytes, key: bytes) -> bool:
     """Tell whether a TLS server can use the certificate with the private key."""
     try:
         present(SSL.Context(SSL.TLS_SERVER_METHOD), certificate, key)
-    except UNUSABLE:
+    except Exception:  # noqa: BLE001 - what the library raises depends on which byte is wrong
         return False
     return True

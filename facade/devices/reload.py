@@ -6,7 +6,7 @@ and one line in the log for each content say so.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -14,6 +14,7 @@ from attrs import define, field
 
 from facade.devices.device_metrics import DeviceMetrics
 from shared.structured_log import get_logger
+from shared.supervised import report
 from shared.watched_files import FoundFiles, WatchedFiles
 
 RELOAD_SECONDS: Final = 2.0  # looking is a stat of each file; a revoked device is out this soon
@@ -48,12 +49,23 @@ class ReloadedFiles:
         refused = dict.fromkeys(found.unreadable, _UNREADABLE)
         wanted = {**self._used, **found.contents}
         if wanted != self._used:
-            refused.update(await self._take(wanted))
             changed = {name for name, content in wanted.items() if content != self._used[name]}
+            refused.update(await self._taken(wanted, changed))
             for name in sorted(changed - refused.keys()):
                 _log.info("file reloaded", variable=name)
                 self._used[name] = wanted[name]
         self._tell(found, refused)
+
+    async def _taken(
+        self, wanted: Mapping[str, bytes], changed: Collection[str]
+    ) -> Mapping[str, str]:
+        """Have the contents taken; return which were not, and why."""
+        try:
+            return await self._take(wanted)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the old content is in use, and this is tried again
+            report(error)
+            self._files.forget()
+            return dict.fromkeys(changed, f"it cannot be used ({type(error).__name__})")
 
     def _tell(self, found: FoundFiles, refused: Mapping[str, str]) -> None:
         for setting in self._used:
@@ -75,11 +87,14 @@ class ReloadedFiles:
 async def keep_reloading(
     parts: list[ReloadedFiles], at_once: asyncio.Event, after_each: Callable[[], None]
 ) -> None:
-    """Look for changes until cancelled."""
+    """Look for changes until cancelled; what fails keeps none of the rest from its turn."""
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(at_once.wait(), RELOAD_SECONDS)
         at_once.clear()
         for part in parts:
-            await part.look()
+            try:
+                await part.look()
+            except Exception as error:  # noqa: BLE001 - a file of another part may be a revocation
+                report(error)
         after_each()

@@ -118,7 +118,7 @@ def server_context(
         raise TlsConfigurationError(f"{message}{reason}") from error
     try:
         believe(context, device_cas, crls)
-    except (crypto.Error, OSError) as error:
+    except Exception as error:
         message = "FACADE_DEVICE_CA_FILE: OpenSSL takes none of it"
         raise TlsConfigurationError(message) from error
     return context

@@ -1,6 +1,7 @@
 """Certificates, CAs and keys are taken over while pulls run; what is broken is not."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.processes import ChildFailedError
 from shared.keys import private_pem, public_pem
 from tests.support.device_stream import End, device_stream
 from tests.support.eventually import eventually
@@ -187,6 +189,35 @@ async def test_a_broken_ca_bundle_keeps_the_old_one(own_facade: Facade) -> None:
     assert refused_files(own_facade) == {DEVICE_CA}
     assert await server_serial(device) == renewed.serial
     assert await is_served(device)
+
+
+def with_one_wrong_byte(pem: bytes) -> bytes:
+    """Return a file of certificates whose first one claims a version that there is not."""
+    before, label, body, *behind = pem.decode().split("-----")
+    der = base64.b64decode(body).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+    text = base64.encodebytes(der).decode()
+    return "-----".join((before, label, f"\n{text}", *behind)).encode()
+
+
+async def test_one_wrong_byte_keeps_the_old_content_and_is_named_at_the_start(
+    own_facade: Facade,
+) -> None:
+    """It ended the process while it served, and each start with a traceback."""
+    folder, device = own_facade.files.folder, own_facade.device()
+    for name, setting in (("device-ca.pem", DEVICE_CA), ("server.pem", CERTIFICATE)):
+        put(folder / name, with_one_wrong_byte((folder / name).read_bytes()))
+        await until_refused(own_facade, setting)
+        assert await is_served(device)
+        assert setting in own_facade.operations("/readyz")[1]
+    assert refused_files(own_facade) == {DEVICE_CA, CERTIFICATE}
+    assert own_facade.stop() == 0
+    logged = len(own_facade.log_text)
+    with pytest.raises(ChildFailedError, match="ended with 2"):
+        own_facade.restart()
+    said = own_facade.log_text[logged:]
+    assert DEVICE_CA in said
+    assert CERTIFICATE in said
+    assert "Traceback" not in said
 
 
 async def test_a_new_sealing_key_opens_what_is_sealed_to_it(
