@@ -194,9 +194,5 @@ def envelope(row: asyncpg.Record | None, prefix: str = "") -> StoredStatement | 
 
 
 def _envelope(row: asyncpg.Record, prefix: str = "") -> StoredStatement:
-    return StoredStatement(
-        type=row[f"{prefix}type"],
-        key_id=row[f"{prefix}key_id"],
-        payload=row[f"{prefix}payload"],
-        signature=row[f"{prefix}signature"],
-    )
+    columns = ("type", "key_id", "payload", "signature")
+    return StoredStatement.of_columns(*(row[f"{prefix}{column}"] for column in columns))

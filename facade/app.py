@@ -146,6 +146,8 @@ async def _feed(
     def on_change(change: Change) -> None:
         if change.outcome is not Outcome.ACCEPTED:
             metrics.statements_refused.inc()
+        if change.is_strangers:
+            return
         kind, _, identifier = change.subject.partition("/")
         if kind == _CONNECTION and _is_uuid(identifier):
             upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))

@@ -125,8 +125,8 @@ def operations_app(
         metrics.unusable_secrets.set(census.unusable)
         refused_rows = snapshot.refused_rows
         for why in WhyRefused:
-            count = refused_rows.of_connections[why] + refused_rows.of_devices[why]
-            metrics.refused_rows.labels(why).set(count)
+            counts = (refused_rows.of_connections, refused_rows.of_devices, refused_rows.beyond)
+            metrics.refused_rows.labels(why).set(sum(each[why] for each in counts))
         metrics.vanished_connections.set(snapshot.vanished_connections)
         metrics.snapshot_age.set(readiness.age_seconds())
         metrics.loop_lag.set(loop_lag.take_worst_seconds())

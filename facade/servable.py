@@ -26,7 +26,7 @@ _WORDS: Final[Mapping[WhyRefused, str]] = {
     WhyRefused.UNKNOWN_KEY: "signed with a key that is not in FACADE_STATEMENT_PUBLIC_KEY_FILE",
     WhyRefused.WRONG_SIGNATURE: "changed behind the control plane's back",
     WhyRefused.UNKNOWN_TYPE: "of a type that is not known here (is the control plane newer?)",
-    WhyRefused.MALFORMED: "signed, but malformed",
+    WhyRefused.MALFORMED: "malformed",
     WhyRefused.OTHER_SUBJECT: "copied from another row",
     WhyRefused.OLDER: "older than what was seen before (was the database restored?)",
     WhyRefused.CONTRADICTION: "other than what was seen under the same number",
@@ -105,6 +105,8 @@ class Servable:
                 f"{devices.total()} rows of revoked devices are not believed"
                 f" ({_why_refused(devices)})"
             )
+        if more := rows.beyond.total():
+            said.append(f"{more} more rows are not believed, of subjects that nobody knows")
         if vanished:
             said.append(
                 f"{vanished} approved connections are in the database no more, and count as revoked"

@@ -8,7 +8,7 @@ generation; of one subject the highest generation holds.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
 from attrs import field, frozen, validators
@@ -48,6 +48,19 @@ class StoredStatement:
     key_id: str
     payload: bytes
     signature: bytes
+
+    @classmethod
+    def of_columns(cls, kind: object, key_id: object, payload: object, signature: object) -> Self:
+        """Return the envelope of a row, whatever whoever writes in the database has put there.
+
+        NULL, or a value of another type, counts as empty, and an empty part verifies nowhere.
+        """
+        return cls(
+            kind if isinstance(kind, str) else "",
+            key_id if isinstance(key_id, str) else "",
+            payload if isinstance(payload, bytes) else b"",
+            signature if isinstance(signature, bytes) else b"",
+        )
 
     def __repr__(self) -> str:
         """Name the type and key alone."""

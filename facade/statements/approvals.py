@@ -7,23 +7,31 @@ registry than an approver saw beside it, for the seal binds that.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Final
 
+import asyncpg
 from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from facade.statements.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
-from facade.statements.snapshot import RefusedRow, Snapshot, StatementRow, VerifiedRow, verify_row
+from facade.statements.snapshot import RefusedRow, Snapshot, VerifiedRow, verify_row
+from facade.statements.statement_rows import (
+    BATCH_ROWS,
+    FoundRows,
+    UnreadableRowsError,
+    found_rows,
+    signature_pages,
+)
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.safe_message import SafeMessage
-from shared.statement import StoredStatement
 
-_QUERY: Final = (
-    "SELECT subject, type, key_id, payload, signature FROM facade_statements"
-    " WHERE subject LIKE 'connection/%'"
-)
+MAX_CONNECTIONS: Final = 1_000_000  # a command reads all of them, some 100 bytes each at first
+MAX_TOLD_REFUSALS: Final = 100  # a command tells of so many rows
+_CONNECTION: Final = "connection/"
+_SUBJECT_CHARACTERS: Final = 47  # with a UUID behind it
 
 
 class DatabaseUnreadableError(SafeMessage, Exception):
@@ -42,23 +50,48 @@ async def read_approvals(
     database: ConnectionParameters, public_keys: Mapping[str, Ed25519PublicKey]
 ) -> Approvals:
     """Return the approvals; raise `DatabaseUnreadableError`."""
-    rows = await _read_rows(database)
-    candidates = await asyncio.to_thread(lambda: [verify_row(row, public_keys) for row in rows])
-    snapshot = Snapshot()
-    for candidate in candidates:
-        if isinstance(candidate, VerifiedRow):
-            snapshot.apply(candidate)
-    return Approvals(snapshot, tuple(each for each in candidates if isinstance(each, RefusedRow)))
+    snapshot, refused = Snapshot(), list[RefusedRow]()
+    async for found in _found(database):
+        candidates = await asyncio.to_thread(_verified, found, public_keys)
+        for candidate in candidates:
+            if isinstance(candidate, VerifiedRow):
+                snapshot.apply(candidate)
+            elif len(refused) < MAX_TOLD_REFUSALS:
+                refused.append(candidate)
+    return Approvals(snapshot, tuple(refused))
 
 
-async def _read_rows(database: ConnectionParameters) -> list[StatementRow]:
+def _verified(
+    found: FoundRows, public_keys: Mapping[str, Ed25519PublicKey]
+) -> list[VerifiedRow | RefusedRow]:
+    return [*(verify_row(row, public_keys) for row in found.rows), *found.refused]
+
+
+async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:
     try:
         connection = await connect_database(database)
         try:
-            records = await connection.fetch(_QUERY)
+            subjects = await _subjects(connection)
+            for start in range(0, len(subjects), BATCH_ROWS):
+                async for found in found_rows(connection, subjects[start : start + BATCH_ROWS]):
+                    yield found
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
     except DATABASE_FAILURES as error:
         message = f"the database cannot be read: {reason_of(error)}"
         raise DatabaseUnreadableError(message) from None
-    return [StatementRow(record[0], StoredStatement(*record[1:])) for record in records]
+
+
+async def _subjects(connection: asyncpg.Connection) -> list[str]:
+    """Return the subjects of connections; raise one of `DATABASE_FAILURES`."""
+    subjects = list[str]()
+    async with aclosing(signature_pages(connection)) as pages:
+        async for page in pages:
+            subjects += [subject for subject, _ in page.signatures if _is_connections(subject)]
+            if len(subjects) > MAX_CONNECTIONS:
+                raise UnreadableRowsError("the database has more rows than a command reads")
+    return subjects
+
+
+def _is_connections(subject: str) -> bool:
+    return subject.startswith(_CONNECTION) and len(subject) == _SUBJECT_CHARACTERS

@@ -1,6 +1,9 @@
-"""The rows of the database that are not believed now, and why. Pure."""
+"""The rows of the database that are not believed now, and why. Pure.
 
-import hashlib
+Of a subject that was believed once, the row that was read last is known. Of other subjects, which
+whoever writes in the database can invent, so many are known; the rest is counted.
+"""
+
 from collections import Counter
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
@@ -18,6 +21,8 @@ from shared.statement import (
 )
 
 CONNECTION: Final = "connection/"  # what the subjects of connections begin with
+MAX_STRANGERS: Final = 10_000  # subjects that were never believed; some 400 bytes each
+MAX_STRANGERS_BYTES: Final = 4 * 1024 * 1024  # of their names
 
 
 class WhyRefused(StrEnum):
@@ -50,6 +55,7 @@ class _Refused:
     why: WhyRefused
     would_serve: bool
     identity: bytes  # of the row's content; empty if it was not told of
+    is_stranger: bool  # its subject was never believed
 
 
 @define
@@ -60,6 +66,11 @@ class RefusedRows:
     of_connections: Counter[WhyRefused] = field(factory=Counter, init=False)
     of_devices: Counter[WhyRefused] = field(factory=Counter, init=False)  # and of certificates
     would_serve: int = field(default=0, init=False)  # rows that might have served something
+    _strangers: int = field(default=0, init=False)
+    _strangers_bytes: int = field(default=0, init=False)
+    # What there is beside them, as the last whole comparison found, and as this one has so far.
+    beyond: Counter[WhyRefused] = field(factory=Counter, init=False)
+    _beyond_yet: Counter[WhyRefused] = field(factory=Counter, init=False)
 
     def __contains__(self, subject: object) -> bool:
         """Tell whether the subject's row is not believed."""
@@ -68,23 +79,49 @@ class RefusedRows:
     @property
     def lacks_key(self) -> bool:
         """Whether rows of connections may be right, and cannot be verified here."""
-        return self.of_connections[WhyRefused.UNKNOWN_KEY] > 0
+        counts = (self.of_connections, self.beyond, self._beyond_yet)
+        return any(each[WhyRefused.UNKNOWN_KEY] > 0 for each in counts)
+
+    def begin_comparison(self) -> None:
+        """Count anew what is beyond the bound: every row is about to be read."""
+        self._beyond_yet = Counter()
+
+    def end_comparison(self, nameless: int) -> None:
+        """Take what the comparison found beyond the bound, and how many rows have no subject."""
+        self._beyond_yet[WhyRefused.MALFORMED] += nameless
+        self.beyond = self._beyond_yet
 
     def subjects(self) -> AbstractSet[str]:
         """Return the subjects whose rows are not believed."""
         return self._by_subject.keys()
 
-    def is_news(self, subject: str, stored: StoredStatement, why: WhyRefused) -> bool:
-        """Note a row of the database; tell whether this very one was not noted before."""
-        known, identity = self._by_subject.get(subject), _identity(stored)
+    def is_news(
+        self,
+        subject: str,
+        stored: StoredStatement,
+        why: WhyRefused,
+        identity: bytes,
+        *,
+        is_stranger: bool,
+    ) -> bool:
+        """Note a row of the database; tell whether this very one was not noted before.
+
+        A stranger for whom there is no room is counted, and is no news.
+        """
+        known = self._by_subject.get(subject)
         if known is not None and known.identity == identity:
             return False
-        self._put(subject, _Refused(why, _would_serve(subject, stored), identity))
+        if known is None and is_stranger and not self._has_room_for(subject):
+            self._beyond_yet[why] += 1
+            return False
+        self._put(
+            subject, _Refused(why, _would_serve(subject, stored), identity, is_stranger=is_stranger)
+        )
         return True
 
     def note(self, subject: str, stored: StoredStatement, why: WhyRefused) -> None:
         """Note a row of the state folder, which will be news if the database has it too."""
-        self._put(subject, _Refused(why, _would_serve(subject, stored), b""))
+        self._put(subject, _Refused(why, _would_serve(subject, stored), b"", is_stranger=False))
 
     def forget(self, subject: str) -> None:
         """Forget a subject whose row is believed, or gone."""
@@ -92,12 +129,20 @@ class RefusedRows:
         if known is not None:
             self._count(subject)[known.why] -= 1
             self.would_serve -= known.would_serve
+            self._strangers -= known.is_stranger
+            self._strangers_bytes -= known.is_stranger * len(subject.encode())
+
+    def _has_room_for(self, subject: str) -> bool:
+        size = self._strangers_bytes + len(subject.encode())
+        return self._strangers < MAX_STRANGERS and size <= MAX_STRANGERS_BYTES
 
     def _put(self, subject: str, refused: _Refused) -> None:
         self.forget(subject)
         self._by_subject[subject] = refused
         self._count(subject)[refused.why] += 1
         self.would_serve += refused.would_serve
+        self._strangers += refused.is_stranger
+        self._strangers_bytes += refused.is_stranger * len(subject.encode())
 
     def _count(self, subject: str) -> Counter[WhyRefused]:
         return self.of_connections if subject.startswith(CONNECTION) else self.of_devices
@@ -106,9 +151,3 @@ class RefusedRows:
 def _would_serve(subject: str, stored: StoredStatement) -> bool:
     """Tell whether the row stands where an approval might, and does not claim to be its end."""
     return subject.startswith(CONNECTION) and stored.type != ConnectionRevocation.TYPE
-
-
-def _identity(stored: StoredStatement) -> bytes:
-    return hashlib.sha256(
-        b"\0".join((stored.type.encode(), stored.key_id.encode(), stored.signature, stored.payload))
-    ).digest()

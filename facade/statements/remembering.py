@@ -15,9 +15,9 @@ from attrs import define, field
 
 from facade.statements.snapshot import Snapshot
 from facade.statements.state_file import StateFile, StateRow
+from facade.statements.statement_rows import BATCH_ROWS
 from shared.structured_log import get_logger
 
-BATCH_ROWS: Final = 200  # one batch verifies in about 40 ms of a thread
 SAVE_SECONDS: Final = 5.0  # a disk that hangs must not keep a revocation from being heard
 # A clock that is corrected steps back by less; more says nothing about how long ago something was.
 MAX_CLOCK_STEP_BACK_SECONDS: Final = 300.0

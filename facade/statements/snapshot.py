@@ -6,6 +6,7 @@ seen, or is gone without a statement withdraws its subject (for a device: it cou
 and touches no other. What was verified once stays remembered, so nothing older comes back.
 """
 
+import hashlib
 from collections.abc import Container, Iterable, Mapping
 from enum import Enum
 from typing import Final
@@ -72,6 +73,7 @@ class Change:
     reason: str = ""
     statement_type: str = ""
     generation: int | None = None
+    is_strangers: bool = False  # nothing of the subject was ever believed: nothing rests on it
 
 
 @frozen
@@ -81,6 +83,7 @@ class VerifiedRow:
     row: StatementRow
     statement: Statement
     connection: ApprovedConnection | None
+    identity: bytes = b""  # of the row's content
 
 
 @frozen
@@ -90,26 +93,31 @@ class RefusedRow:
     row: StatementRow
     reason: str
     why: WhyRefused
+    identity: bytes = b"not read"  # of the row's content
 
 
 def verify_row(
     row: StatementRow, public_keys: Mapping[str, Ed25519PublicKey]
 ) -> VerifiedRow | RefusedRow:
-    """Return the verified row, or why it is refused. Safe in a thread."""
+    """Return the verified row, or why it is refused. Safe in a thread, and for one."""
+    identity = _identity(row.stored)
     try:
         statement = verify(row.stored, public_keys)
         if not isinstance(statement, FACADE_STATEMENTS):
             reason = "a statement of this type is not for the facade"
-            return RefusedRow(row, reason, WhyRefused.UNKNOWN_TYPE)
+            return RefusedRow(row, reason, WhyRefused.UNKNOWN_TYPE, identity)
         if statement.subject != row.subject:
             reason = "the statement is about another subject"
-            return RefusedRow(row, reason, WhyRefused.OTHER_SUBJECT)
+            return RefusedRow(row, reason, WhyRefused.OTHER_SUBJECT, identity)
         connection = (
             approved_connection(statement) if isinstance(statement, ConnectionApproval) else None
         )
     except StatementRefusedError as error:
-        return RefusedRow(row, str(error), WhyRefused.of(error))
-    return VerifiedRow(row, statement, connection)
+        return RefusedRow(row, str(error), WhyRefused.of(error), identity)
+    except Exception as error:  # noqa: BLE001 - of one row, and no other row's failure
+        reason = f"it cannot be verified ({type(error).__name__})"
+        return RefusedRow(row, reason, WhyRefused.MALFORMED, identity)
+    return VerifiedRow(row, statement, connection, identity)
 
 
 @define
@@ -159,10 +167,14 @@ class Snapshot:
         """How many approved connections are in the database no more, without a statement."""
         return len(self._vanished)
 
-    def differs(self, subject: str, signature: bytes) -> bool:
+    def differs(self, subject: str, signature: bytes | None) -> bool:
         """Tell whether a row with this signature is another one than the one that is served."""
         known = self._remembered.get(subject)
         return known is None or known.withdrawn or known.stored.signature != signature
+
+    def knows(self, subject: str) -> bool:
+        """Tell whether a subject is remembered, or its row is refused."""
+        return subject in self._remembered or subject in self.refused_rows
 
     def subjects(self) -> list[str]:
         """Return every subject that is remembered, or whose row is refused.
@@ -183,16 +195,16 @@ class Snapshot:
         """Take in one row of the database."""
         self._note_present(candidate.row.subject)
         if isinstance(candidate, RefusedRow):
-            return self._refuse(candidate.row, candidate.reason, candidate.why)
+            return self._refuse(candidate, candidate.reason, candidate.why)
         row, statement = candidate.row, candidate.statement
         known = self._remembered.get(row.subject)
         if known is not None and statement.generation < known.generation:
             reason = "older than a statement that was seen before"
-            return self._refuse(row, reason, WhyRefused.OLDER)
+            return self._refuse(candidate, reason, WhyRefused.OLDER)
         if known is not None and statement.generation == known.generation:
             if known.verified and known.stored.payload != row.stored.payload:
                 reason = "another statement of a generation that was seen before"
-                return self._refuse(row, reason, WhyRefused.CONTRADICTION)
+                return self._refuse(candidate, reason, WhyRefused.CONTRADICTION)
             if not known.withdrawn:
                 return Change(row.subject, Outcome.UNCHANGED)
         self.refused_rows.forget(row.subject)
@@ -244,11 +256,14 @@ class Snapshot:
         self._vanished.discard(subject)
         self._unsought.discard(subject)
 
-    def _refuse(self, row: StatementRow, reason: str, why: WhyRefused) -> Change:
-        if not self.refused_rows.is_news(row.subject, row.stored, why):
+    def _refuse(self, candidate: VerifiedRow | RefusedRow, reason: str, why: WhyRefused) -> Change:
+        row, is_stranger = candidate.row, candidate.row.subject not in self._remembered
+        if not self.refused_rows.is_news(
+            row.subject, row.stored, why, candidate.identity, is_stranger=is_stranger
+        ):
             return Change(row.subject, Outcome.UNCHANGED)
         self._withdraw(row.subject)
-        return Change(row.subject, Outcome.REFUSED, reason)
+        return Change(row.subject, Outcome.REFUSED, reason, is_strangers=is_stranger)
 
     def _withdraw(self, subject: str) -> None:
         known = self._remembered.get(subject)
@@ -278,3 +293,9 @@ class Snapshot:
             self._access_keys.add(connection.access_key)
             self._index.add(connection)
             self.census.add(connection)
+
+
+def _identity(stored: StoredStatement) -> bytes:
+    return hashlib.sha256(
+        b"\0".join((stored.type.encode(), stored.key_id.encode(), stored.signature, stored.payload))
+    ).digest()

@@ -22,9 +22,10 @@ from facade.statements.database import (
     HEARTBEAT_SECONDS,
     connect_database,
     require_alive,
-    signature_pages,
 )
-from facade.statements.remembering import BATCH_ROWS, Remembering
+from facade.statements.noted_subjects import EVERYTHING, NotedSubjects
+from facade.statements.refusal_lines import RefusalLines
+from facade.statements.remembering import Remembering
 from facade.statements.snapshot import (
     Change,
     Outcome,
@@ -34,10 +35,16 @@ from facade.statements.snapshot import (
     VerifiedRow,
     verify_row,
 )
+from facade.statements.statement_rows import (
+    BATCH_ROWS,
+    FoundRows,
+    SignaturePage,
+    found_rows,
+    signature_pages,
+)
 from shared.jitter import jittered
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
-from shared.statement import StoredStatement
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
@@ -45,13 +52,12 @@ STATEMENTS: Final = "statements"  # the work of following them, for its owner
 CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
-MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
-MAX_NOTED_SUBJECTS: Final = 100_000  # some MiB; whoever may notify may invent names
-EVERYTHING: Final = ""  # what is notified of a TRUNCATE
-DEVICES: Final = ("device/", "certificate/")
+# What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
+MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
+DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, beside the name's characters
+MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
-_COLUMNS: Final = "subject, type, key_id, payload, signature"
 _log = get_logger("facade.statement_feed")
 
 OnChange = Callable[[Change], None]
@@ -69,7 +75,8 @@ class StatementFeed:
     _poll_interval: float
     _on_change: OnChange
     _supervisor: Supervisor = field(factory=Supervisor)
-    _pending: set[str] = field(factory=set, init=False)
+    _noted: NotedSubjects = field(factory=NotedSubjects, init=False)
+    _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
@@ -88,7 +95,7 @@ class StatementFeed:
 
     def look_again(self) -> None:
         """Compare everything soon: what was not believed may be, with other keys."""
-        self._pending.add(EVERYTHING)
+        self._noted.note(EVERYTHING)
         self._wake.set()
 
     async def restore(self) -> None:
@@ -129,7 +136,8 @@ class StatementFeed:
             connection.add_termination_listener(lambda _: self._wake.set())
             while not connection.is_closed():
                 await self._listen(connection)  # each time: a standby may have been promoted
-                await self._compare_all(connection)
+                async with asyncio.timeout(MAX_COMPARISON_SECONDS):
+                    await self._compare_all(connection)
                 was_read = True
                 await self._read_pending_until_next_poll(connection)
             self._note_problem("the database closed the connection")
@@ -155,9 +163,7 @@ class StatementFeed:
             self.is_notified = True
 
     def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
-        if len(self._pending) >= MAX_NOTED_SUBJECTS:
-            self._pending = {EVERYTHING}
-        self._pending.add(str(subject))
+        self._noted.note(subject)
         self._wake.set()
 
     async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
@@ -177,40 +183,52 @@ class StatementFeed:
 
         Of what is too much for that, devices are read: a revocation does not wait for the rest.
         """
-        is_too_much = len(self._pending) > MAX_PENDING_SUBJECTS or EVERYTHING in self._pending
-        subjects = self._pending
-        if is_too_much:
-            subjects = {each for each in self._pending if each.startswith(DEVICES)}
-            if len(subjects) > MAX_PENDING_SUBJECTS:
-                return False
-        else:
+        is_too_much, subjects = self._noted.is_too_much, self._noted.take()
+        if subjects is None:
+            return False
+        if not is_too_much:
             self._wake.clear()
-        self._pending = self._pending - subjects
-        for batch in _batched(list(subjects), BATCH_ROWS):
+        for batch in _batched(subjects, BATCH_ROWS):
             await self._read(connection, batch)
         return not is_too_much
 
     async def _compare_all(self, connection: asyncpg.Connection) -> None:
         """Read every subject's signature, and the rows of those that differ."""
         started, started_milliseconds = _now(), int(time.time() * 1000)
-        self._pending.clear()
-        present, differing = set[str](), list[str]()
-        async with aclosing(signature_pages(connection)) as pages:
-            async for page in pages:
-                present.update(subject for subject, _ in page)
-                differing += [row[0] for row in page if self._snapshot.differs(*row)]
-        for batch in _batched(differing, BATCH_ROWS):
-            await self._read(connection, batch)
-            if self._last_read is None:  # the first load: what it makes will stay
-                gc.freeze()
-            await self._read_pending(connection)
-        await self._read_absent(connection, present)
+        self._noted.clear()
+        self._snapshot.refused_rows.begin_comparison()
+        still_differing = 0
+        while True:
+            part = await self._compare_signatures(connection, still_differing)
+            for batch in _batched(part.differing, BATCH_ROWS):
+                await self._read(connection, [subject for subject, _ in batch])
+                still_differing += sum(self._snapshot.differs(*row) for row in batch)
+                if self._last_read is None:  # the first load: what it makes will stay
+                    gc.freeze()
+                await self._read_pending(connection)
+            if part.is_whole:
+                break
+        self._snapshot.refused_rows.end_comparison(part.nameless)
+        await self._read_absent(connection, part.present)
         self._last_read, self._rest_until = started, 2 * _now() - started
         await self._remembering.keep([], started_milliseconds)
         self.was_tried = True
         if self.problem is not None:
             self.problem = None
-            _log.info("database read", count=len(present))
+            _log.info("database read", count=part.rows)
+        if untold := self._refusal_lines.take_untold():
+            _log.warning("more statements refused", count=untold)
+
+    async def _compare_signatures(self, connection: asyncpg.Connection, skip: int) -> "_Compared":
+        """Return which rows differ from what is served, without the first so many of these."""
+        compared = _Compared(self._snapshot, skip)
+        async with aclosing(signature_pages(connection)) as pages:
+            async for page in pages:
+                compared.take(page)
+                if not compared.is_whole:
+                    break
+                await asyncio.sleep(0)  # a page that was there at once lets others go first
+        return compared
 
     async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
         """Read once more what no page had: it is gone, or was written meanwhile."""
@@ -220,16 +238,16 @@ class StatementFeed:
             await asyncio.sleep(0)
 
     async def _read(self, connection: asyncpg.Connection, wanted: Sequence[str]) -> None:
-        records = await connection.fetch(
-            f"SELECT {_COLUMNS} FROM facade_statements WHERE subject = ANY($1)",  # noqa: S608 - constants
-            wanted,
-        )
-        rows = [StatementRow(record[0], StoredStatement(*record[1:])) for record in records]
-        verified, absent = await self._verify(rows), set(wanted) - {row.subject for row in rows}
+        async with aclosing(found_rows(connection, wanted)) as batches:
+            async for found in batches:
+                await self._take_in(found)
+
+    async def _take_in(self, found: FoundRows) -> None:
+        candidates = [*await self._verify(found.rows), *found.refused]
         changes = list[Change]()
         try:
-            changes.extend(self._snapshot.apply(candidate) for candidate in verified)
-            changes.extend(self._snapshot.vanish(subject) for subject in absent)
+            changes.extend(self._snapshot.apply(candidate) for candidate in candidates)
+            changes.extend(self._snapshot.vanish(subject) for subject in found.absent)
         finally:  # what was taken in takes effect, whatever became of the rest
             await self._keep(changes)
 
@@ -248,7 +266,8 @@ class StatementFeed:
         if changed:
             await self._remembering.keep([change.subject for change in changed], None)
         for change in changed:
-            _log_change(change)
+            if change.outcome is Outcome.ACCEPTED or self._refusal_lines.may_tell():
+                _log_change(change)
 
     def _have_effect(self, change: Change) -> None:
         """Tell of a change; if its effect fails, the others have theirs."""
@@ -262,6 +281,38 @@ class StatementFeed:
         if self.problem != problem:
             _log.warning("database not read", reason=problem)
         self.problem = problem
+
+
+@define(eq=False)
+class _Compared:
+    """What a scan of the signatures has found so far, bounded in bytes."""
+
+    _snapshot: Snapshot
+    _skip: int  # so many rows that differ were read already, and differ still
+    present: set[str] = field(factory=set, init=False)  # of what is known
+    differing: list[tuple[str, bytes | None]] = field(factory=list, init=False)
+    rows: int = field(default=0, init=False)
+    nameless: int = field(default=0, init=False)
+    is_whole: bool = field(default=True, init=False)  # else there is more that differs
+    _bytes: int = field(default=0, init=False)
+
+    def take(self, page: SignaturePage) -> None:
+        """Compare a page."""
+        self.rows += len(page.signatures) + page.nameless
+        self.nameless += page.nameless
+        for row in page.signatures:
+            if self._snapshot.knows(row[0]):
+                self.present.add(row[0])
+            if not self._snapshot.differs(*row):
+                continue
+            if self._skip:
+                self._skip -= 1
+                continue
+            self._bytes += len(row[0].encode()) + DIFFERING_COST_BYTES
+            self.is_whole = self._bytes <= MAX_DIFFERING_BYTES
+            if not self.is_whole:
+                return
+            self.differing.append(row)
 
 
 def _now() -> float:

@@ -41,6 +41,26 @@ async def test_a_column_that_became_another_type_ends_no_work(
         assert plane.stop() == 0
 
 
+async def test_an_operator_without_a_payload_is_nobody(
+    database: Database, keys: KeyFiles, tmp_path: Path
+) -> None:
+    """Who owns the tables takes a column away; it is an unbelieved row, and no 500."""
+    plane = await ControlPlane.start(
+        tmp_path, owner_url=database.superuser_url, url=database.superuser_url, keys=keys
+    )
+    try:
+        owner = DatabaseWriter(database.superuser_url)
+        for column in ("payload", "signature", "type", "key_id"):
+            await owner.sql(f"ALTER TABLE statements ALTER {column} DROP NOT NULL")
+            await owner.sql(
+                f"UPDATE statements SET {column} = NULL WHERE subject = 'operator/alice'"
+            )
+            assert (await plane.client("alice").call("GET", "/v1/connections")).status == 401
+        assert (await plane.client("eve").call("GET", "/v1/connections")).status == 200
+    finally:
+        assert plane.stop() == 0
+
+
 async def at_least(plane: ControlPlane, count: int) -> bool:
     """Tell whether it failed so often: it is tried again."""
     return await failures(plane) >= count

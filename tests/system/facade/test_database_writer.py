@@ -35,6 +35,7 @@ from tests.system.facade.tampering import GONE, NO_SIGNATURE, OLDER, Scene, refu
 UNKNOWN_TYPE = "of an unknown type or version"
 UNKNOWN_KEY = "signed with an unknown key"
 OTHER_SUBJECT = "the statement is about another subject"
+TOO_LONG = "a part of it is longer than that of any statement"
 NOT_OURS = "a statement of this type is not for the facade"
 
 
@@ -89,7 +90,7 @@ TAMPERED: dict[str, tuple[Callable[[Row], Row], str]] = {
     ),
     "signature, longer": (
         lambda row: attrs.evolve(row, signature=row.signature + b"\0"),
-        NO_SIGNATURE,
+        TOO_LONG,
     ),
     "signature, empty": (lambda row: attrs.evolve(row, signature=b""), NO_SIGNATURE),
     "signature, zeros": (lambda row: attrs.evolve(row, signature=bytes(64)), NO_SIGNATURE),
