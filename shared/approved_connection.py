@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 from attrs import field, frozen
@@ -14,6 +15,7 @@ from shared.connection import (
     fingerprint,
     seal_context,
 )
+from shared.repository_pattern import RepositoryPatterns
 from shared.statement import ConnectionApproval, StatementRefusedError
 
 
@@ -30,6 +32,11 @@ class ApprovedConnection:
     approved_at: datetime
     expires_at: datetime | None
     sealed_secret: bytes | None = field(repr=False)
+
+    @cached_property
+    def patterns(self) -> RepositoryPatterns:
+        """The document's patterns, ready to be tried; there may be none, which is no limit."""
+        return RepositoryPatterns.of(self.document.repositories)
 
     @property
     def seal_context(self) -> SealContext:

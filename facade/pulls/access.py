@@ -67,8 +67,7 @@ def serving_connection(
         return Denied(DenialReason.NOT_CONNECTED)
     if connection.expires_at is not None and connection.expires_at <= now:
         return Denied(DenialReason.EXPIRED)
-    patterns = connection.document.repositories
-    if patterns and not any(each.matches(repository) for each in patterns):
+    if connection.document.repositories and not connection.patterns.match(repository):
         return Denied(DenialReason.REPOSITORY)
     return Allowed(connection)
 
