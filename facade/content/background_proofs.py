@@ -17,7 +17,7 @@ from facade.content.held_back import WrongBytesError
 from facade.content.manifest import fetch_manifest
 from facade.content.source import Authorized
 from facade.pulls.pull_path import Pull
-from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.index import Index, Membership
@@ -27,6 +27,7 @@ from shared.oci import Kind, RepositoryName
 from shared.structured_log import get_logger
 from shared.supervised import report
 from shared.upstream.errors import (
+    ClosedUnansweredError,
     ConnectError,
     CredentialRefusedError,
     GoneError,
@@ -35,12 +36,10 @@ from shared.upstream.errors import (
     RangeRefusedError,
     RateLimitedError,
     ResolveError,
-    ServerError,
     Step,
     TlsError,
     UnexpectedAnswerError,
     UpstreamError,
-    UpstreamTimeoutError,
 )
 
 PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # who lost a right upstream reads on no longer than this
@@ -54,16 +53,11 @@ REFUSALS_THAT_END: Final = 3
 _DENIALS: Final = (401, 403)  # of the login; beside them, for whoever asks:
 _NOT_THERE: Final = (GoneError, NotFoundError, PolicyDeniedError)
 
-# The registry as a whole is away, or wants to be left alone.
-_AWAY: Final = (
-    CircuitOpenError,
-    ConnectError,
-    RateLimitedError,
-    ResolveError,
-    ServerError,
-    TlsError,
-    UpstreamTimeoutError,
-)
+# The registry as a whole is away, or wants to be left alone. Silence and 5xx are not among them:
+# one right that is answered so would keep all others of the connection from ending.
+_AWAY: Final = (CircuitOpenError, ConnectError, RateLimitedError, ResolveError, TlsError)
+# Of these, what is about one path all the same.
+_OF_ONE_PATH: Final = (ClosedUnansweredError, DigestFailingError)
 _log = get_logger("facade.background_proofs")
 
 
@@ -168,7 +162,8 @@ class BackgroundProofs:
         await asyncio.to_thread(self._index.end, right.key, right.repository)
 
     def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
-        paused: Hashable = right.key.access_key if isinstance(error, _AWAY) else right
+        is_away = isinstance(error, _AWAY) and not isinstance(error, _OF_ONE_PATH)
+        paused: Hashable = right.key.access_key if is_away else right
         self._pauses[paused] = _Pause(self._clock() + jittered(PAUSE_SECONDS), refusals)
         self._pauses.move_to_end(paused)
         if len(self._pauses) > MAX_PAUSES:

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.unknown_length import Beginning, BrokenBody, told_length
-from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.upstream import Upstream
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName

@@ -66,6 +66,7 @@ class Flight:
     _ingest: OwnedIngest
     _store: BlobStore
     _upstreams: Upstreams
+    _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
     _progress: asyncio.Future[Progress] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
@@ -137,7 +138,8 @@ class Flight:
     async def _run(self) -> None:
         failure: Exception = FlightLandedError("the flight was stopped")
         try:
-            async with self._upstreams.lease(self._connection) as upstream:
+            async with self._upstreams.lease(self._connection) as leased:
+                upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.key.digest):
                     async with self._download(upstream) as (download, left):
                         progress = await self._begin(download.length, left)

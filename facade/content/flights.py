@@ -173,7 +173,14 @@ class Flights:
             paid.end()
 
         flight = self._flights[key] = Flight(
-            key, repository, connection, owned, self._store, self._upstreams, ended
+            key,
+            repository,
+            connection,
+            owned,
+            self._store,
+            self._upstreams,
+            paid.device,
+            ended,
         )
         return flight
 

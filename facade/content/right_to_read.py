@@ -86,7 +86,7 @@ class RightToRead:
         """Ask upstream once for everybody who asks now; who asks first pays for it."""
         if not self._asking.is_under_way(right):
             await asked.pay_miss("HEAD")
-        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
         await self._asking.share(right, lambda: self._asked(paid))
 
     async def _asked(self, asked: Asked) -> None:

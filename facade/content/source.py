@@ -61,8 +61,13 @@ class Authorized:
 class Asked(Authorized):
     """One that may ask upstream: through which, at whose cost."""
 
-    upstream: Upstream
+    _upstream: Upstream
     payer: Payer
+
+    @property
+    def upstream(self) -> Upstream:
+        """The connection's registry, asked on behalf of the payer."""
+        return self._upstream.asked_by(self.payer.device)
 
     async def pay_miss(self, method: Method = "GET") -> None:
         """Pay for a question to upstream, unless what is known is answer enough.

@@ -22,7 +22,6 @@ from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
-from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -65,7 +64,7 @@ class StoredManifests:
         right = right_of(asked)
         if not self._fetching.is_under_way(right):
             await asked.pay_miss()
-        paid = attrs.evolve(asked, payer=Payer.without_limits())
+        paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
         return await self._fetching.share(right, lambda: self._fetched(paid))
 
     def at_hand(self, asked: Authorized) -> VerifiedManifest | None:
@@ -108,13 +107,14 @@ class StoredManifests:
     async def _fetched(self, asked: Asked) -> VerifiedManifest:
         """Fetch on behalf of everybody who waits, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
-            if (proven := await self._proven_by_head(asked, upstream)) is not None:
+            asked = attrs.evolve(asked, upstream=upstream)
+            if (proven := await self._proven_by_head(asked)) is not None:
                 return proven
             ingest = await self._turn(asked)
             try:
                 if (stored := await self._stored(asked)) is not None:
                     return stored  # another process has brought it meanwhile
-                manifest = await self._streamed.manifest(attrs.evolve(asked, upstream=upstream))
+                manifest = await self._streamed.manifest(asked)
                 if ingest is not None and await self._has_room(ingest, asked, manifest):
                     kept, ingest = ingest, None  # the thread's own: it ends, whoever is cancelled
                     await finish_in_thread(self._keep, kept, asked, manifest)
@@ -123,7 +123,7 @@ class StoredManifests:
                     _discard(ingest, asked)
         return manifest
 
-    async def _proven_by_head(self, asked: Asked, upstream: Upstream) -> VerifiedManifest | None:
+    async def _proven_by_head(self, asked: Asked) -> VerifiedManifest | None:
         """Return what another repository of the connection has brought, where this one has it too.
 
         None where a HEAD does not say so: some registries have none, and what GET is answered
@@ -142,7 +142,7 @@ class StoredManifests:
             UnexpectedAnswerError,
             WrongBytesError,
         ):
-            async with upstream.fetch(
+            async with asked.upstream.fetch(
                 pull.kind, pull.repository, pull.digest, method="HEAD"
             ) as answer:
                 manifest = verify_answer(answer, content, pull.digest)

@@ -84,20 +84,20 @@ class Payer:
     """One device."""
 
     _payers: Payers
-    _device: str
+    device: str  # its id; empty: nobody in particular
 
     @classmethod
-    def without_limits(cls) -> "Payer":
-        """Return one whose downloads are nobody's: what goes on for those who follow already."""
-        return Payers.within(NO_LIMITS).payer("")
+    def without_limits(cls, device: str = "") -> "Payer":
+        """Return one that pays nothing more: what goes on for those who follow already."""
+        return Payers.within(NO_LIMITS).payer(device)
 
     async def pay_miss(self) -> None:
         """Pay for a question to upstream; raise `TooCostlyError`."""
-        await self._payers.pay_miss(self._device)
+        await self._payers.pay_miss(self.device)
 
     async def pay_download(self) -> "PaidDownload":
         """Pay for a download; raise `TooCostlyError`."""
-        return await self._payers.pay_download(self._device)
+        return await self._payers.pay_download(self.device)
 
 
 @frozen(eq=False)
@@ -105,13 +105,13 @@ class PaidDownload:
     """A download that is paid for. Exactly one of the two is called, once."""
 
     _payers: Payers
-    _device: str
+    device: str  # whose it is
 
     def end(self) -> None:
         """The download has ended, however."""
-        self._payers.end_download(self._device)
+        self._payers.end_download(self.device)
 
     def give_back(self) -> None:
         """It did not begin: somebody else had begun it meanwhile."""
         self.end()
-        self._payers.give_back_miss(self._device)
+        self._payers.give_back_miss(self.device)

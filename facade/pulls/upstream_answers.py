@@ -23,7 +23,11 @@ from facade.pulls.distribution_errors import (
     wrong_answer_lately,
 )
 from facade.registries.absences import RememberedAbsenceError
-from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.failing_paths import (
+    CircuitOpenError,
+    DeviceFailingError,
+    DigestFailingError,
+)
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Kind
@@ -50,6 +54,8 @@ from shared.upstream.errors import (
 # What is answered without asking the registry, and how the metrics call it.
 _NOT_ASKED: Final = {
     CircuitOpenError: "circuit_open",
+    DeviceFailingError: "device_failing",
+    DigestFailingError: "digest_failing",
     RememberedAbsenceError: "missing",
     SecretNotOpenedError: "sealed_secret",
     SecretUnusableError: "sealed_secret",

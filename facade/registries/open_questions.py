@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
+from facade.registries.failing_paths import CircuitOpenError
 from shared.upstream.errors import UpstreamError
 
 _Question = TypeVar("_Question", bound=Hashable)
@@ -27,7 +28,8 @@ class OpenQuestions(Generic[_Question]):
         """Guard a request up to its answer's headers.
 
         Where the same is being asked, wait, and raise the `UpstreamError` that the other one got.
-        One that left without an answer is no failure: the next one asks.
+        One that left without an answer is no failure: the next one asks. Nor is one that was not
+        let through: another device perhaps is.
         """
         while (other := self._open.get(question)) is not None:
             await asyncio.wait([other])
@@ -43,6 +45,8 @@ class OpenQuestions(Generic[_Question]):
         try:
             yield
             outcome.set_result(None)
+        except CircuitOpenError:
+            raise
         except UpstreamError as error:
             outcome.set_result(error)
             raise

@@ -13,12 +13,15 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
+from typing import Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.counted_failures import is_answer_to_probe
+from facade.registries.failing_paths import CircuitOpenError, Question
 from facade.registries.open_questions import OpenQuestions
 from facade.registries.registry_troubles import RegistryTroubles
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
@@ -42,11 +45,16 @@ class Upstream:
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
-        factory=lambda: WrongBytesBackoff(time.monotonic), init=False
+        factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
     )
     _questions: OpenQuestions[tuple[Absence, Method, int | None]] = field(
-        factory=OpenQuestions, init=False
+        factory=OpenQuestions, kw_only=True
     )
+    device: str = field(default="", kw_only=True)  # on whose behalf; empty: nobody in particular
+
+    def asked_by(self, device: str) -> Self:
+        """Return the same upstream, as one device asks it: what fails is told apart by device."""
+        return evolve(self, device=device)
 
     @asynccontextmanager
     async def fetch(
@@ -64,6 +72,7 @@ class Upstream:
         Who asks for the same as another who has no answer yet waits for that, and shares a failure.
         """
         absence = Absence.of(kind, repository, digest, method)
+        question = Question(kind, repository, digest, method, self.device)
         self._absences.require_not(absence)
         self._require_secret()
         async with AsyncExitStack() as stack:
@@ -76,10 +85,10 @@ class Upstream:
                 last_byte=last_byte,
             )
             if first_byte:  # a resumed download, or a span of a device's own
-                answer = await self._answered(fetched, absence, stack, is_resumed=True)
+                answer = await self._answered(fetched, question, stack, is_resumed=True)
             else:
                 async with self._questions.ask((absence, method, last_byte)):
-                    answer = await self._answered(fetched, absence, stack)
+                    answer = await self._answered(fetched, question, stack)
             yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
     def require_worth_asking(
@@ -92,7 +101,7 @@ class Upstream:
         self._absences.require_not(Absence.of(kind, repository, digest, method))
         self._require_secret()
         self._wrong_bytes.require_over(kind, digest)
-        self._breaker.require_willing()
+        self._breaker.require_willing(Question(kind, repository, digest, method, self.device))
 
     def verifying(self, kind: Kind, digest: Digest) -> AbstractContextManager[None]:
         """Guard bringing the bytes of a digest to their end: whether they are right is noted.
@@ -112,7 +121,7 @@ class Upstream:
     async def _answered(
         self,
         fetched: AbstractAsyncContextManager[UpstreamAnswer],
-        absence: Absence,
+        question: Question,
         stack: AsyncExitStack,
         *,
         is_resumed: bool = False,
@@ -121,8 +130,11 @@ class Upstream:
 
         What was there is not gone because a store does not know the link to it any more.
         """
+        absence = Absence.of(question.kind, question.repository, question.digest, question.method)
         try:
-            with self._breaker.attempt():
+            if self._breaker.needs_probe:
+                await self._probe()
+            with self._breaker.attempt(question):
                 answer = await stack.enter_async_context(fetched)
         except UpstreamError as error:
             if isinstance(error, NotFoundError) and not (is_resumed and error.at_store):
@@ -134,3 +146,12 @@ class Upstream:
         if self._troubles is not None:
             self._troubles.answered(absence.repository)
         return answer
+
+    async def _probe(self) -> None:
+        """Find out whether the registry can be reached again; raise what keeps it from that."""
+        try:
+            with self._breaker.probe():
+                await self._client.ping()
+        except UpstreamError as error:
+            if isinstance(error, CircuitOpenError) or not is_answer_to_probe(error):
+                raise

@@ -52,11 +52,11 @@ class UpstreamConnector:
         troubles = RegistryTroubles(connection.id, connection.document.host)
         provider = SealedProvider(self._providers, connection, self._openings, troubles)
 
-        def tell_of_circuit(is_open: bool) -> None:  # noqa: FBT001 - the one thing that is told
-            if is_open:
-                troubles.begin(Trouble.CIRCUIT, "the registry failed several times in a row")
-            else:
+        def tell_of_circuit(reason: str | None) -> None:
+            if reason is None:
                 troubles.end(Trouble.CIRCUIT)
+            else:
+                troubles.begin(Trouble.CIRCUIT, reason)
 
         return Upstream(
             await self._client(connection, provider.require, troubles.renewed),

@@ -34,6 +34,7 @@ from shared.upstream.errors import (
     PolicyDeniedError,
     RealmNotAllowedError,
     UnexpectedAnswerError,
+    UpstreamError,
 )
 from shared.upstream.hosts import upstream_repository
 from shared.upstream.login import Login, asks_for_login, challenges_of
@@ -204,7 +205,7 @@ class RegistryClient:
             if not _is_success(hop.response.status, headers.get("Range")):
                 await read_rest(hop.response)
                 error = error_of_status(hop.response, is_registry=hop.is_registry)
-                error.at_store = not hop.is_registry
+                error.at_store, error.at_registry = not hop.is_registry, hop.is_registry
                 raise error
             login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
@@ -229,9 +230,16 @@ class RegistryClient:
         is_registry = True
         followed = 0
         while True:
-            response = await self._transport.send(
-                method, url, headers=headers, authorization=authorization if is_registry else None
-            )
+            try:
+                response = await self._transport.send(
+                    method,
+                    url,
+                    headers=headers,
+                    authorization=authorization if is_registry else None,
+                )
+            except UpstreamError as error:
+                error.at_registry = is_registry
+                raise
             if response.status not in REDIRECT_STATUSES:
                 return _Hop(response, is_registry)
             await read_rest(response)
@@ -327,7 +335,9 @@ def _read_ping(hop: _Hop) -> PingAnswer:
     if response.status == HTTPStatus.UNAUTHORIZED:
         return PingAnswer(is_open=False, challenges=challenges_of(response))
     if response.status != HTTPStatus.OK:
-        raise error_of_status(response, is_registry=True)
+        error = error_of_status(response, is_registry=True)
+        error.at_registry = True
+        raise error
     # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
     if (
         "text/html" in media_types(response.headers)

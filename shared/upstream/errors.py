@@ -37,6 +37,7 @@ class UpstreamError(Exception):
         self.step = step or self.default_step
         self.advice = advice
         self.at_store = False  # answered by where the registry redirected to, not by itself
+        self.at_registry = False  # the registry itself answered so, or could not be reached
 
     @property
     def words(self) -> str:
@@ -54,6 +55,10 @@ class ConnectError(UpstreamError):
     """No connection, or one that was closed before an answer began."""
 
     default_step = Step.CONNECT
+
+
+class ClosedUnansweredError(ConnectError):
+    """There was a connection, and it was closed before an answer began: at this path, perhaps."""
 
 
 class TlsError(UpstreamError):

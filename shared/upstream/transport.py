@@ -16,6 +16,7 @@ from yarl import URL
 from shared.pem import load_certificates
 from shared.secret import Secret
 from shared.upstream.errors import (
+    ClosedUnansweredError,
     ConnectError,
     ResolveError,
     Step,
@@ -291,7 +292,7 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
         case aiohttp.ClientResponseError() | aiohttp.InvalidURL() | aiohttp.ClientPayloadError():
             return UnexpectedAnswerError("the host does not answer in HTTP")
         case _:
-            return ConnectError("the host closed the connection before it answered")
+            return ClosedUnansweredError("the host closed the connection before it answered")
 
 
 def _tls_context(ca_certificate: str | None) -> ssl.SSLContext:

@@ -189,11 +189,11 @@ async def test_a_denied_get_ends_a_right(scene: Scene, kind: Kind, status: int) 
     assert scene.membership(other) is not None
 
 
-@pytest.mark.parametrize("answer", [Answers(500), Answers(429), Answers(503)])
+@pytest.mark.parametrize("answer", [Answers(429)])
 async def test_an_upstream_that_is_away_is_left_alone_for_a_while(
     scene: Scene, answer: Answers
 ) -> None:
-    """For every right of the connection: it is the registry that is away."""
+    """For every right of the connection: it is the registry that wants to be left alone."""
     used, other = scene.right("used", get=answer), scene.right("other")
     scene.use(used)
     await idle(scene)
@@ -223,6 +223,8 @@ async def test_a_policy_that_refuses_the_head_alone_ends_nothing(scene: Scene, s
         Answers(418),
         Answers(421),
         Answers(425),
+        Answers(500),
+        Answers(503),
         Answers(200, (("Content-Type", "text/html"),)),
     ],
 )

@@ -12,12 +12,12 @@ from facade.content.download import (
     open_download,
 )
 from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
-from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
-from shared.oci import Digest
+from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, Question
+from shared.oci import Digest, Kind
 from shared.upstream.errors import (
     BrokenBodyError,
+    ConnectError,
     NotFoundError,
-    ServerError,
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -50,6 +50,7 @@ from tests.unit.facade.content.downloads import (
     downloaded,
     refused,
 )
+from tests.unit.facade.registries.failures import unreached
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 10**6])
@@ -280,9 +281,13 @@ async def test_an_open_circuit_is_waited_for(connect: Connect) -> None:
         upstream = await connect(registry, breaker=breaker)
         download = asyncio.create_task(downloaded(upstream, digest, delay=0.1))
         await eventually(lambda: bool(registry.requests))
+        question = Question(Kind.BLOB, REPOSITORY, Digest.parse(digest))
         for _ in range(FAILURES_TO_OPEN):
-            with pytest.raises(ServerError), breaker.attempt():
-                raise ServerError(503)
+            with (
+                pytest.raises(ConnectError),
+                breaker.attempt(question),
+            ):
+                raise unreached()
         assert await download == LARGE
 
 

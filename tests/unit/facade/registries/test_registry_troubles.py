@@ -7,14 +7,19 @@ from uuid import UUID
 import orjson
 import pytest
 
-from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, CircuitOpenError
+from facade.registries.circuit_breaker import (
+    FAILURES_TO_OPEN,
+    CircuitBreaker,
+    CircuitOpenError,
+    Question,
+)
 from facade.registries.registry_troubles import (
     MAX_CURRENT,
     TELL_AGAIN_SECONDS,
     RegistryTroubles,
     Trouble,
 )
-from shared.oci import RepositoryName
+from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
 from shared.upstream.errors import (
     ChallengeError,
@@ -34,6 +39,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.scope import Scope
 from tests.support.clock import Clock
+from tests.unit.facade.registries.failures import unreached
 
 CONNECTION = UUID(int=7)
 HOST = RegistryHost.parse("registry.example")
@@ -162,21 +168,27 @@ def test_a_circuit_is_told_when_it_opens_and_when_it_closes(
 ) -> None:
     """Not when a trial fails."""
 
-    def tell(is_open: bool) -> None:  # noqa: FBT001 - the breaker's signature
-        if is_open:
-            troubles.begin(Trouble.CIRCUIT, "it failed")
+    def tell(reason: str | None) -> None:
+        if reason is not None:
+            troubles.begin(Trouble.CIRCUIT, reason)
         else:
             troubles.end(Trouble.CIRCUIT)
 
     breaker = CircuitBreaker(clock, tell)
-    for _ in range(FAILURES_TO_OPEN + 3):
-        with pytest.raises(ConnectError), breaker.attempt():
-            raise ConnectError("down")
-        clock.advance(60 if breaker.is_open else 0)
+    question = Question(Kind.BLOB, APP, Digest.of(b"content"))
+    for _ in range(FAILURES_TO_OPEN):
+        with pytest.raises(ConnectError), breaker.attempt(question):
+            raise unreached()
+    for _ in range(3):
+        clock.advance(60)
+        with pytest.raises(ConnectError), breaker.probe():
+            raise unreached()
     assert [line["event"] for line in told()] == ["circuit opened"]
-    for _ in range(2):
-        with breaker.attempt():
-            pass
+    clock.advance(60)
+    with breaker.probe():
+        pass
+    with breaker.attempt(question):
+        pass
     assert [line["event"] for line in told()] == ["circuit closed"]
 
 

@@ -6,17 +6,26 @@ import pytest
 
 from facade.content.held_back import WrongBytesError
 from facade.registries.absences import ABSENCE_SECONDS, Absences
-from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitOpenError
+from facade.registries.circuit import FIRST_WAIT_SECONDS
+from facade.registries.circuit_breaker import (
+    FAILURES_TO_OPEN,
+    CircuitBreaker,
+    CircuitOpenError,
+    Question,
+)
+from facade.registries.failing_paths import FAILURES_OF_A_DIGEST, DeviceFailingError
+from facade.registries.open_questions import OpenQuestions
 from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from shared.upstream.client import Method
-from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
+from shared.upstream.errors import ConnectError, NotFoundError, ServerError, UpstreamError
 from shared.upstream.transport import Timeouts
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers, Honest, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
+from tests.unit.facade.registries.failures import unreached
 
 APP = RepositoryName.parse("team/app")
 MISSING = Digest.of(b"missing")
@@ -132,17 +141,74 @@ async def test_a_herd_that_asks_for_what_is_there_is_answered(connect: Connect) 
         assert len(registry.requests) == 20
 
 
-async def test_a_registry_that_is_away_is_not_worth_asking(connect: Connect) -> None:
-    """So that nobody pays for what is not asked."""
+async def test_a_path_that_fails_is_not_worth_asking_and_others_are(connect: Connect) -> None:
+    """So that nobody pays for what is not asked, and one path is not the whole registry."""
     async with RegistrySimulator() as registry:
         registry.blob(CONTENT, get=Answers(503))
         upstream = await connect(registry)
-        for _ in range(FAILURES_TO_OPEN):
+        for _ in range(FAILURES_OF_A_DIGEST):
             upstream.require_worth_asking(Kind.BLOB, APP, DIGEST)
             with pytest.raises(ServerError):
                 await ask(upstream, digest=DIGEST)
         with pytest.raises(CircuitOpenError):
             upstream.require_worth_asking(Kind.BLOB, APP, DIGEST)
+        upstream.require_worth_asking(Kind.BLOB, APP, MISSING)
+
+
+async def test_a_registry_that_can_be_reached_again_is_found_by_its_ping(connect: Connect) -> None:
+    """The next pull's own path may be one that hangs, or that answers 500 for ever."""
+    clock = Clock()
+    breaker = CircuitBreaker(clock)
+    async with RegistrySimulator() as registry:
+        registry.blob(CONTENT, get=Answers(500))
+        upstream = await connect(registry, breaker=breaker)
+        for _ in range(FAILURES_TO_OPEN):
+            with pytest.raises(UpstreamError), breaker.attempt(Question(Kind.BLOB, APP, DIGEST)):
+                raise unreached()
+        with pytest.raises(CircuitOpenError):
+            await ask(upstream)
+        assert not registry.requests
+        clock.advance(FIRST_WAIT_SECONDS)
+        with pytest.raises(ServerError):
+            await ask(upstream, digest=DIGEST)
+        assert [each.path for each in registry.requests] == ["/v2/", registry.pulls[0].path]
+        assert not breaker.is_open
+
+
+async def test_a_registry_that_accepts_no_connection_is_asked_by_nobody(connect: Connect) -> None:
+    """Five times, then by `GET /v2/` alone."""
+    clock = Clock()
+    breaker = CircuitBreaker(clock)
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry, breaker=breaker)
+    for _ in range(FAILURES_TO_OPEN):
+        with pytest.raises(ConnectError):
+            await ask(upstream)
+    with pytest.raises(CircuitOpenError):
+        await ask(upstream.asked_by("another"), digest=DIGEST)
+    clock.advance(FIRST_WAIT_SECONDS)
+    with pytest.raises(ConnectError):
+        await ask(upstream)
+    with pytest.raises(CircuitOpenError):
+        await ask(upstream)
+
+
+async def test_what_keeps_one_device_from_asking_is_not_told_to_others() -> None:
+    """They wait for the same question, and may be let through."""
+    questions = OpenQuestions[str]()
+
+    async def ask_in_vain() -> None:
+        async with questions.ask("the same"):
+            await asyncio.sleep(0)
+            raise DeviceFailingError(1.0)
+
+    async def ask_too() -> None:
+        await asyncio.sleep(0)
+        async with questions.ask("the same"):
+            pass
+
+    outcomes = await asyncio.gather(ask_in_vain(), ask_too(), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [DeviceFailingError, type(None)]
 
 
 async def test_wrong_bytes_are_not_brought_again_at_once(connect: Connect) -> None:

@@ -1,0 +1,68 @@
+"""Which failures say that a registry is away, or unwell: the one list, for the circuit breaker.
+
+4xx, wrong bytes and broken bodies are not in it: those are answers.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from shared.upstream.errors import (
+    ClosedUnansweredError,
+    ConnectError,
+    ResolveError,
+    ServerError,
+    Step,
+    TlsError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+
+class Failure(Enum):
+    """What a failure says of the registry."""
+
+    UNREACHED = auto()  # no connection to the registry itself: whatever was asked for
+    UNWELL = auto()  # silence and 5xx, also of its store or token endpoint: this path, perhaps
+
+
+_NO_CONNECTION: Final = (ConnectError, ResolveError, TlsError)
+# Of a path as much as of the registry: it was there, or somebody else was asked.
+_UNWELL: Final = (ClosedUnansweredError, ServerError, UpstreamTimeoutError)
+COUNTED: Final = (*_NO_CONNECTION, *_UNWELL)
+_SILENT: Final = (*_NO_CONNECTION, UpstreamTimeoutError)
+
+
+def failure_of(error: BaseException | None) -> Failure | None:
+    """Return what an error says of the registry; None if it does not count."""
+    match error:
+        case UpstreamTimeoutError(step=Step.RESOLVE | Step.CONNECT, at_registry=True):
+            return Failure.UNREACHED
+        case ClosedUnansweredError():
+            return Failure.UNWELL
+        case UpstreamError(at_registry=True) if isinstance(error, _NO_CONNECTION):
+            return Failure.UNREACHED
+        case _ if isinstance(error, COUNTED):
+            return Failure.UNWELL
+        case _:
+            return None
+
+
+def is_answer(error: BaseException | None) -> bool:
+    """Tell whether the registry itself answered in HTTP: None is an answer of success."""
+    match error:
+        case None:
+            return True
+        case UpstreamError(at_registry=True):
+            return not isinstance(error, _SILENT)
+        case _:  # by its store or token endpoint, or from memory
+            return False
+
+
+def is_answer_to_probe(error: BaseException | None) -> bool:
+    """Tell whether a `GET /v2/` was answered in HTTP, however.
+
+    No token endpoint is asked for it: what is not about the registry is about what it answered.
+    """
+    if isinstance(error, UpstreamError) and not error.at_registry:
+        return True
+    return is_answer(error)
