@@ -23,6 +23,7 @@ from facade.health import Readiness, operations_app
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
 from facade.pulls.answers_at_once import AnswersAtOnce
+from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.exchange import Exchanges
 from facade.pulls.gate import Gate
 from facade.pulls.payer import Payers
@@ -105,6 +106,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
         turns = PullTurns(settings.max_connections_per_device)
         remembered = RememberedRequests()
+        requests = DeviceRequests(settings.device_requests_per_second)
         devices = DeviceServer(
             PullHandler(
                 gate,
@@ -115,12 +117,15 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
                 metrics,
                 exchanges,
                 remembered,
+                requests,
             ),
             IdentityRule(
                 settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
             ),
             live,
-            answer_at_once=AnswersAtOnce(remembered, gate, turns, content, exchanges, metrics),
+            answer_at_once=AnswersAtOnce(
+                remembered, gate, turns, content, exchanges, metrics, requests
+            ),
             max_age_seconds=settings.max_connection_age,
         )
         # Also while running pulls are waited for: a revocation is no less one then.

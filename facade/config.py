@@ -95,6 +95,8 @@ class FacadeSettings(UpstreamSettings):
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
     unverified_ranges: bool = True
+    # With a burst of a minute's worth: see `device_requests`. A warm site needs some hundred.
+    device_requests_per_second: Count = 500
     # An image of 100 layers is 200 misses (HEAD and GET of each); two at once are still not slowed.
     device_misses_per_minute: Count = 600
     device_downloads: Count = 64  # containerd begins 3 at once, podman 6; some are told to do more

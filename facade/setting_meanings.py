@@ -46,6 +46,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "unverified_ranges": Meaning(
         "a far range of a blob that still arrives is passed on before the proof, marked"
     ),
+    "device_requests_per_second": Meaning(
+        "requests that one device is answered in a second, a minute's worth at once after a rest;"
+        " 0: no limit"
+    ),
     "device_misses_per_minute": Meaning(
         "questions to registries that one device may cause in a minute; 0: no limit"
     ),

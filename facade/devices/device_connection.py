@@ -29,6 +29,7 @@ from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
+from facade.pace import Pace
 from facade.pulls.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
 from shared.structured_log import get_logger
 
@@ -71,12 +72,14 @@ class DeviceConnection(RequestHandler):
         "is_pulling",
         "lone_head",
         "pulled_at",
+        "request_pace",
     )
 
     device: PresentedDevice
     counts_as: str  # whose it is, among the pulls under way
     is_pulling: bool
     pulled_at: float | None
+    request_pace: Pace | None  # that its device shares; None: not asked for yet, or no limit
     lone_head: bytes | None  # of the request in progress, where nothing else came with it or since
 
     def __init__(
@@ -98,6 +101,7 @@ class DeviceConnection(RequestHandler):
         self._live = live
         self._pulls = pulls
         self.counts_as, self.is_pulling, self.pulled_at = "", False, None
+        self.request_pace = None
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
         self._ends_at = self._loop.time() + share * max_age_seconds
         self._headers_timer: asyncio.TimerHandle | None = None

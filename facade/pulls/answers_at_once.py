@@ -14,6 +14,7 @@ from facade.content.source import Authorized, Content
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics import Metrics
 from facade.pulls.answer_headers import manifest_head
+from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.distribution_errors import PullRefusedError
 from facade.pulls.exchange import Exchange, Exchanges
 from facade.pulls.gate import Gate
@@ -32,6 +33,7 @@ class AnswersAtOnce:
     _content: Content
     _exchanges: Exchanges
     _metrics: Metrics
+    _device_requests: DeviceRequests
 
     def __call__(self, connection: DeviceConnection, head: bytes) -> bytes | None:
         """Return the whole answer to a request's head; None: it is to be answered as any other."""
@@ -52,7 +54,10 @@ class AnswersAtOnce:
         if not self._turns.is_free(device.id):
             return None
         exchange.connection = approved = self._gate.authorize(pull, device)
-        return self._content.manifest_at_hand(Authorized(pull, approved))
+        manifest = self._content.manifest_at_hand(Authorized(pull, approved))
+        if manifest is None or not self._device_requests.may_ask(connection, device.id):
+            return None
+        return manifest
 
     def _answer(self, exchange: Exchange, pull: Pull, manifest: VerifiedManifest) -> bytes:
         content = manifest.content

@@ -162,6 +162,16 @@ def rate_limited(retry_after_seconds: float | None) -> ErrorAnswer:
     )
 
 
+def too_many_requests(retry_after_seconds: float) -> ErrorAnswer:
+    """Return the answer to a device that asks faster than it may."""
+    return ErrorAnswer(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "TOOMANYREQUESTS",
+        "the device sends too many requests",
+        _retry_after(retry_after_seconds),
+    )
+
+
 def too_costly(retry_after_seconds: float) -> ErrorAnswer:
     """Return the answer to a device that costs upstream more than it may."""
     return ErrorAnswer(

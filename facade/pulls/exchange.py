@@ -12,9 +12,11 @@ from facade.devices.device_identity import DeviceIdentity
 from facade.metrics import Metrics
 from facade.pulls.named import Named
 from facade.pulls.pull_path import Pull
+from facade.pulls.repeated_refusals import RefusalKind, RepeatedRefusals
 from shared.approved_connection import ApprovedConnection
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
 
+FIRST_REFUSAL: Final = 400  # of the statuses
 REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
 _log = get_logger("facade.pull")
@@ -45,6 +47,11 @@ class Exchanges:
 
     _metrics: Metrics
     _log: Logger = field(factory=_log.bind, init=False)
+    _refusals: RepeatedRefusals = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Put together what is repeated."""
+        self._refusals = RepeatedRefusals(self._tell_together)
 
     def tell(self, exchange: Exchange, status: int | None) -> None:
         """Tell of a request that has ended; without a status its answer was aborted."""
@@ -53,6 +60,10 @@ class Exchanges:
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
+        if status is not None and status >= FIRST_REFUSAL and device is not None:
+            refusal = RefusalKind(device, status, exchange.reason)
+            if not self._refusals.is_told(refusal):
+                return
         fields: dict[str, object] = {
             "bytes": exchange.body_bytes,
             "duration_ms": seconds * 1000,
@@ -66,6 +77,16 @@ class Exchanges:
             self._log.info(
                 "answered", request_id=request_id, status=status, outcome="answered", **fields
             )
+
+    def _tell_together(self, kind: RefusalKind, count: int) -> None:
+        self._log.info(
+            "refused again",
+            device=kind.device,
+            status=kind.status,
+            reason=kind.reason,
+            count=count,
+            outcome="answered",
+        )
 
 
 @lru_cache(REMEMBERED_PAIRS)

@@ -1,5 +1,6 @@
 """The way of one pull, from the raw request to the last byte; reads down the page."""
 
+import asyncio
 from asyncio import CancelledError
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -25,6 +26,7 @@ from facade.pulls import distribution_errors as errors
 from facade.pulls.answer_headers import answer_headers
 from facade.pulls.byte_range import ByteRange, Span, UnsatisfiableRangeError
 from facade.pulls.device_allowance import TooCostlyError
+from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyRequestsError
 from facade.pulls.distribution_errors import PullRefusedError
 from facade.pulls.exchange import Exchange, Exchanges
 from facade.pulls.gate import Gate
@@ -67,6 +69,7 @@ class PullHandler:
     _metrics: Metrics
     _exchanges: Exchanges
     _remembered: RememberedRequests  # for `AnswersAtOnce`
+    _device_requests: DeviceRequests
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; whatever it is, one line in the log tells of it."""
@@ -101,6 +104,7 @@ class PullHandler:
         elif isinstance(asked, Refusal):
             exchange.named = read_names(request.raw_path)
         device = self._gate.identify_device(connection)
+        await self._require_pace(connection, device)
         if request.version not in HTTP_VERSIONS:
             raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
         if isinstance(asked, Refusal):
@@ -112,6 +116,15 @@ class PullHandler:
                 return await self._pull(request, exchange, asked, device)
         except TooManyPullsError as error:
             raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+
+    async def _require_pace(self, connection: DeviceConnection, device: DeviceIdentity) -> None:
+        """Count the request; refuse it, after a pause, if the device asks too fast."""
+        try:
+            self._device_requests.require_pace(connection, device.id)
+        except TooManyRequestsError as error:
+            await asyncio.sleep(PAUSE_SECONDS)
+            answer = errors.too_many_requests(error.retry_after)
+            raise PullRefusedError(answer, str(error)) from None
 
     async def _pull(
         self, request: web.BaseRequest, exchange: Exchange, pull: Pull, device: DeviceIdentity

@@ -16,6 +16,7 @@ from tests.support.statement_writer import StatementWriter
 
 SETTINGS = {
     "FACADE_CACHE_MAX_BYTES": "64GiB",  # as nginx has: nothing is evicted
+    "FACADE_DEVICE_REQUESTS_PER_SECOND": "0",  # as the others have none
     "FACADE_LOG_LEVEL": "info",
     "FACADE_REUSE_PORT": "true",
 }

@@ -87,3 +87,17 @@ def test_a_pace_rests_once_everything_is_earned(pace: Pace, clock: Clock) -> Non
     clock.advance(0.125)
     rested.append(pace.is_rested)
     assert rested == [True, False, True]
+
+
+@given(steps=st.lists(st.tuples(pauses, amounts), max_size=30))
+def test_what_can_be_had_at_once_is_taken_and_nothing_else(
+    steps: list[tuple[float, float]],
+) -> None:
+    """As of the same bucket, by those who would not wait."""
+    clock = Clock()
+    pace, tokens = Pace(RATE, BURST, clock), BURST
+    for pause, amount in steps:
+        clock.advance(pause)
+        tokens = min(BURST, tokens + pause * RATE)
+        assert pace.take_now(amount) == (amount <= tokens)
+        tokens -= amount if amount <= tokens else 0

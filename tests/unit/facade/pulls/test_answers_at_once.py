@@ -16,16 +16,19 @@ from facade.content.streamed_content import StreamedContent
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics import Metrics
 from facade.pulls.answers_at_once import AnswersAtOnce
+from facade.pulls.device_requests import BURST_SECONDS, DeviceRequests
 from facade.pulls.exchange import Exchanges
 from facade.pulls.pull_path import Pull, parse_request
 from facade.pulls.pull_turns import PullTurns
 from facade.pulls.remembered_requests import RememberedRequests
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import DeviceRevocation
+from tests.support.clock import Clock
 from tests.support.parsed_requests import parsed_request
 from tests.support.raw_http import request_bytes
 from tests.unit.facade.pulls.at_the_door import HOST, Door
 
+PER_SECOND = 1
 CONTENT = b'{"schemaVersion":2}'
 PATH = f"/v2/{HOST}/team/app/manifests/{Digest.of(CONTENT)}".encode()
 GET, HEAD = request_bytes(PATH), request_bytes(PATH, method="HEAD")
@@ -81,7 +84,15 @@ async def scene() -> Scene:
         pull = parse_request(request.method, request.raw_path)
         assert isinstance(pull, Pull)
         requests.remember(head, request, pull, "press-1")
-    answers = AnswersAtOnce(requests, door.gate, turns, content, Exchanges(metrics), metrics)
+    answers = AnswersAtOnce(
+        requests,
+        door.gate,
+        turns,
+        content,
+        Exchanges(metrics),
+        metrics,
+        DeviceRequests(PER_SECOND, Clock()),
+    )
     return Scene(door, turns, metrics, content, answers)
 
 
@@ -100,6 +111,18 @@ async def test_a_remembered_request_of_a_manifest_at_hand_is_answered(scene: Sce
     assert all(each.count(length) == 1 for each in (got, again, head))
     assert len({id_of(each) for each in (got, again, head)}) == 3
     assert scene.counted == 3
+
+
+async def test_a_device_that_asks_too_fast_is_left_to_be_refused_and_no_other_is(
+    scene: Scene,
+) -> None:
+    """On whichever of its connections."""
+    scene.approve()
+    connections = [scene.door.connection() for _ in range(3)]
+    for number in range(int(PER_SECOND * BURST_SECONDS)):
+        assert scene.answers(connections[number % 3], GET) is not None
+    assert [scene.answers(each, GET) for each in connections] == [None] * 3
+    assert scene.answers(scene.door.connection("press-8"), GET) is not None
 
 
 async def test_a_request_that_is_not_remembered_is_left(scene: Scene) -> None:

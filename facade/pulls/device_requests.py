@@ -1,0 +1,62 @@
+"""How many requests a second one device is answered: a burst after a rest, then a steady pace.
+
+What is more is answered 429 after a pause, in which nothing else of that connection is answered.
+So a device that asks as fast as it can costs one cheap answer a second for each connection.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, field
+
+from facade.devices.device_connection import DeviceConnection
+from facade.pace import Pace
+from shared.bounded_map import BoundedMap
+
+# A site that comes back after a power cut asks for everything at once: 500 containers are some
+# 10,000 requests, and each range of a chunked pull is one more.
+BURST_SECONDS: Final = 60.0  # of the pace
+PAUSE_SECONDS: Final = 1.0  # before a refusal: as long as whoever reads it is to wait, at the least
+MAX_DEVICES: Final = 65_536  # remembered, some 700 bytes each; the longest silent one is forgotten
+
+
+class TooManyRequestsError(Exception):
+    """The device asks faster than it may."""
+
+    def __init__(self, retry_after: float) -> None:
+        """Say in how many seconds it may ask again."""
+        super().__init__("the device sends too many requests")
+        self.retry_after = max(1, math.ceil(retry_after))
+
+
+@define(eq=False)
+class DeviceRequests:
+    """The paces of all devices; 0 a second is no limit. For one event loop."""
+
+    _per_second: int
+    _clock: Callable[[], float] = time.monotonic
+    _paces: BoundedMap[str, Pace] = field(factory=lambda: BoundedMap(MAX_DEVICES), init=False)
+
+    def require_pace(self, connection: DeviceConnection, device: str) -> None:
+        """Count a request; raise `TooManyRequestsError`, and count nothing, if it is too much."""
+        if not self.may_ask(connection, device) and connection.request_pace is not None:
+            raise TooManyRequestsError(connection.request_pace.wait_for(1))
+
+    def may_ask(self, connection: DeviceConnection, device: str) -> bool:
+        """Count a request; return False, and count nothing, if it is too much."""
+        if not self._per_second:
+            return True
+        pace = connection.request_pace
+        if pace is None:
+            pace = connection.request_pace = self._pace_of(device)
+        return pace.take_now(1)
+
+    def _pace_of(self, device: str) -> Pace:
+        """Return what all connections of a device share."""
+        pace = self._paces.get(device)
+        if pace is None:
+            pace = Pace(self._per_second, self._per_second * BURST_SECONDS, self._clock)
+            self._paces.set(device, pace)
+        return pace

@@ -1,0 +1,57 @@
+"""What a device has itself refused again and again does not fill the log, and is counted."""
+
+from attrs import define, field
+
+from facade.pulls.repeated_refusals import (
+    MAX_KINDS_OF_ONE_DEVICE,
+    TOLD_SINGLY,
+    RefusalKind,
+    RepeatedRefusals,
+)
+from tests.support.eventually import eventually
+
+
+@define
+class Told:
+    """What was told in one line."""
+
+    lines: list[tuple[RefusalKind, int]] = field(factory=list)
+
+    def __call__(self, kind: RefusalKind, count: int) -> None:
+        """Take a line."""
+        self.lines.append((kind, count))
+
+
+REFUSAL = RefusalKind("press-7", 404, "tag")
+
+
+async def test_the_first_are_told_and_the_rest_in_one_line_with_their_number() -> None:
+    """20,000 a second were 33 GB an hour."""
+    told = Told()
+    refusals = RepeatedRefusals(told, window_seconds=0.2)
+    singly = sum(refusals.is_told(REFUSAL) for _ in range(TOLD_SINGLY + 1000))
+    assert singly == TOLD_SINGLY
+    await eventually(lambda: told.lines == [(REFUSAL, 1000)])
+
+
+async def test_each_device_status_and_reason_is_told_by_itself() -> None:
+    """One device does not hide another's refusals, nor other ones of its own."""
+    refusals = RepeatedRefusals(Told())
+    for _ in range(TOLD_SINGLY + 1):
+        refusals.is_told(REFUSAL)
+    assert not refusals.is_told(REFUSAL)
+    assert refusals.is_told(RefusalKind("press-8", 404, "tag"))
+    assert refusals.is_told(RefusalKind("press-7", 429, "tag"))
+    assert refusals.is_told(RefusalKind("press-7", 404, "digest"))
+
+
+async def test_what_is_forgotten_is_counted_all_the_same() -> None:
+    """The memory is bounded; a device pushes out its own."""
+    told = Told()
+    refusals = RepeatedRefusals(told, window_seconds=0.2)
+    for _ in range(TOLD_SINGLY + 5):
+        refusals.is_told(REFUSAL)
+    for number in range(2 * MAX_KINDS_OF_ONE_DEVICE):
+        refusals.is_told(RefusalKind("press-7", 404, f"reason {number}"))
+    assert len(refusals._counted) == MAX_KINDS_OF_ONE_DEVICE  # noqa: SLF001 - the bound
+    await eventually(lambda: told.lines == [(REFUSAL, 5)])
