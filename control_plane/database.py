@@ -7,7 +7,11 @@ from typing import Final, Self
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.errors import (
+    DatabaseUnavailableError,
+    NotificationQueueFullError,
+    SchemaOutdatedError,
+)
 from shared.postgres.connect import attempts, connect
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
@@ -89,9 +93,21 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[DatabaseConnection]:
-        """Yield a connection in a transaction, which commits unless something is raised."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        """Yield a connection in a transaction, which commits unless something is raised.
+
+        Raises `NotificationQueueFullError` if the commit cannot notify, and what `connection` does.
+        """
+        async with self.connection() as connection:
+            is_complete = False
+            try:
+                async with connection.transaction():
+                    yield connection
+                    is_complete = True
+            except asyncpg.ProgramLimitExceededError:
+                if not is_complete:
+                    raise
+                # Of what a commit does, notifying alone has a limit of the program's.
+                raise NotificationQueueFullError from None
 
 
 def patience_seconds(parameters: ConnectionParameters) -> float:

@@ -116,5 +116,16 @@ class DatabaseUnavailableError(ControlPlaneError):
         self.reason = reason_of(cause)
 
 
+class NotificationQueueFullError(ControlPlaneError):
+    """PostgreSQL took nothing because its notification queue is full; the act did not happen."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "the database took nothing, because its notification queue is full: end the session"
+            " that PostgreSQL's log names, and come again"
+        )
+
+
 class SchemaOutdatedError(ControlPlaneError):
     """The database is not at the schema revision that this program works with."""

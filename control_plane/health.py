@@ -10,6 +10,7 @@ from control_plane.clock import Clock
 from control_plane.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.migrations.newest import newest_revision
+from control_plane.notification_queue import NotificationQueue
 from control_plane.remembering import Remembering
 from control_plane.signer import Verifier
 from control_plane.statement_store import fetch_newest_entry
@@ -27,12 +28,14 @@ class Health:
     _verifier: Verifier
     _tls: ReloadedTls | None
     _remembering: Remembering
+    _notifications: NotificationQueue
     _highest: HighestGenerations
     _clock: Clock
     _supervisor: Supervisor
 
     async def why_not_ready(self) -> str | None:
         """Return what is missing, in words, or nothing."""
+        await self._notifications.look()
         stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
         seen = self._highest.of(AUDIT_SUBJECT)  # before reading: what is read is not older
         found = await why_not_ready(self._database, self._verifier, newest_seen=seen)
@@ -41,7 +44,7 @@ class Health:
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
         of_tls = [] if self._tls is None else self._tls.troubles(self._clock())
-        found = [*of_tls, *self._remembering.troubles()]
+        found = [*of_tls, *self._remembering.troubles(), *self._notifications.troubles()]
         if failing := "; ".join(self._supervisor.problems()):
             found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
         return found

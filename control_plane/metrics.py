@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from control_plane.notification_queue import NotificationQueue
 from control_plane.server_tls import CERTIFICATE, KEY
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
@@ -96,6 +97,14 @@ class Metrics:
             registry=self._registry,
         )
         self._file_refused = {name: refused.labels(name) for name in (CERTIFICATE, KEY)}
+
+    def watch_notifications(self, queue: NotificationQueue) -> None:
+        """Show from now on how full PostgreSQL's notification queue is."""
+        Gauge(
+            "control_plane_notification_queue_usage_ratio",
+            "How much of PostgreSQL's notification queue is in use: 0 to 1",
+            registry=self._registry,
+        ).set_function(lambda: queue.usage)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

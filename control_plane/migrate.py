@@ -25,6 +25,8 @@ from shared.postgres.link import Connection
 from shared.safe_message import SafeMessage
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+FACADE_CONNECTIONS: Final = 5  # of one login: it uses one, `facade check` another; dead ones count
+CONTROL_PLANE_CONNECTIONS: Final = 20  # its pool has 10; commands and dead ones beside it
 _MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
 _INSUFFICIENT_PRIVILEGE: Final = asyncpg.InsufficientPrivilegeError.sqlstate
 
@@ -62,6 +64,24 @@ async def migrate(owner: ConnectionParameters) -> list[str]:
                 return await connection.run_sync(_migrate)
     finally:
         await engine.dispose()
+
+
+async def unlimited_logins(owner: ConnectionParameters) -> dict[str, int]:
+    """Return the logins of both processes that may take every connection, and what is enough.
+
+    Their names are quoted as SQL wants it.
+
+    Raises `DatabaseUnavailableError`.
+    """
+    connection = await _connect(owner)
+    try:
+        query = (FOLDER / "unlimited.sql").read_text(encoding="utf-8")
+        return {
+            row["login"]: CONTROL_PLANE_CONNECTIONS if row["writes"] else FACADE_CONNECTIONS
+            for row in await connection.fetch(query)
+        }
+    finally:
+        await connection.close()
 
 
 @contextmanager

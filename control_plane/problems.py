@@ -18,6 +18,7 @@ from control_plane.errors import (
     InvalidRequestError,
     NotAuthenticatedError,
     NotFoundError,
+    NotificationQueueFullError,
     NotPermittedError,
     SchemaOutdatedError,
     TooManyRequestsError,
@@ -40,6 +41,7 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (AuditDamagedError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NotificationQueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SchemaOutdatedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
@@ -93,7 +95,7 @@ def problem_of(error: ControlPlaneError) -> Problem:
             headers["WWW-Authenticate"] = f'Bearer realm="control-plane"{wrong}'
         case TooManyRequestsError():
             headers["Retry-After"] = str(error.retry_after_seconds)
-        case DatabaseUnavailableError():
+        case DatabaseUnavailableError() | NotificationQueueFullError():
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         case ConflictError() if error.conflict:
             members["conflict"] = error.conflict

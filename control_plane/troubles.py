@@ -22,6 +22,7 @@ class Part(StrEnum):
     STATE_FOLDER = "state_folder"
     HISTORY = "history"
     BACKGROUND = "background"  # work beside the calls, which failed and is tried again
+    NOTIFICATIONS = "notifications"
 
 
 @frozen

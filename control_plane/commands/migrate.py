@@ -8,15 +8,29 @@ from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.config import MigrateSettings
 from control_plane.environment import settings
-from control_plane.migrate import MissingRightError
+from control_plane.migrate import (
+    CONTROL_PLANE_CONNECTIONS,
+    FACADE_CONNECTIONS,
+    MissingRightError,
+    unlimited_logins,
+)
 from control_plane.migrate import migrate as migrate_database
 from control_plane.migrations.newest import newest_revision
 
+_LOGINS = (
+    "Now make the login roles: one for the control plane, and one for each facade, so that a stolen"
+    " one can be taken away alone. For example:\n"
+    "  CREATE ROLE control_plane LOGIN PASSWORD '...'"
+    f" CONNECTION LIMIT {CONTROL_PLANE_CONNECTIONS} IN ROLE registry_control_plane\n"
+    "  CREATE ROLE facade_1 LOGIN PASSWORD '...'"
+    f" CONNECTION LIMIT {FACADE_CONNECTIONS} IN ROLE registry_facade"
+)
 # What no migration can take from a role that may log in at all.
 _ALWAYS = (
     "Every role that may log in can also LISTEN and NOTIFY, take advisory locks, read the system"
-    " catalogs and connect to databases whose CONNECT is PUBLIC's. Of a facade, a false NOTIFY"
-    " costs one look at the view."
+    " catalogs and connect to databases whose CONNECT is PUBLIC's. A false NOTIFY"
+    " costs a facade one look at the view. A full notification queue makes facades wait for their"
+    " poll, and stops no act."
 )
 
 
@@ -31,6 +45,7 @@ async def migrate() -> None:
     owner_url = settings(MigrateSettings).owner_url
     try:
         remaining = await migrate_database(owner_url)
+        unlimited = await unlimited_logins(owner_url)
     except MissingRightError as error:
         fail(f"the migration changed nothing: {error}")
     except (asyncpg.PostgresError, SQLAlchemyError) as error:
@@ -43,7 +58,8 @@ async def migrate() -> None:
     for right in remaining:
         say(f"  {right}")
     say(_ALWAYS)
-    say(
-        "Now make the login roles, as members of registry_control_plane and registry_facade, for"
-        " example: CREATE ROLE facade LOGIN PASSWORD '...' IN ROLE registry_facade"
-    )
+    if unlimited:
+        say("These logins may take every connection of the server. Limit each:")
+    for login, enough in unlimited.items():
+        say(f"  ALTER ROLE {login} CONNECTION LIMIT {enough}")
+    say(_LOGINS)

@@ -31,6 +31,7 @@ from control_plane.generations_file import GenerationsFile, GenerationsFileError
 from control_plane.health import Health
 from control_plane.history import History
 from control_plane.metrics import Metrics
+from control_plane.notification_queue import NotificationQueue
 from control_plane.operators import Authenticator
 from control_plane.rate_limit import RateLimit
 from control_plane.remembering import STATE_DIR, Remembering
@@ -116,7 +117,11 @@ async def _serve(
             networks=configured.check_networks,
             proxy=configured.outbound_proxy,
         )
-        health = Health(database, signer, tls, remembering, highest, now, supervisor)
+        notifications = NotificationQueue(database)
+        metrics.watch_notifications(notifications)
+        health = Health(
+            database, signer, tls, remembering, notifications, highest, now, supervisor
+        )
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
@@ -148,6 +153,7 @@ async def _serve(
             told = ToldTroubles()
             work: dict[str, Endless] = {
                 REMEMBERING: remembering.run,
+                "notifications": notifications.run,
                 "files": lambda: keep_reloading(
                     tls, reload, listener.listen, lambda: told.tell(health.troubles())
                 ),

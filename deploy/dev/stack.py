@@ -38,6 +38,7 @@ OPERATOR = "developer"
 ROBOT = "robot"
 REPOSITORY = "tools/busybox"
 CACHE_MAX_BYTES = "2GiB"  # some images; a developer's disk has that
+CONNECTIONS = 20  # of each login: no process takes the whole server
 DRAIN = "5s"  # Ctrl-C should not take long
 KEYS = RUN / "keys"
 CERTIFICATES = RUN / "certificates"
@@ -166,7 +167,7 @@ def prepare_database(postgres: Postgres, passwords: Passwords) -> None:
     migration = {"CONTROL_PLANE_MIGRATION_DATABASE_URL": owner_url}
     run_control_plane("migrate", environment=migration)
     for login, password in _logins(passwords):
-        make_role(postgres, login, password)
+        make_role(postgres, login, password, f"CONNECTION LIMIT {CONNECTIONS}")
     postgres.sql(f"GRANT registry_control_plane TO {CONTROL_PLANE_LOGIN}")
     postgres.sql(f"GRANT registry_facade TO {FACADE_LOGIN}")
 

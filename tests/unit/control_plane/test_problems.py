@@ -28,6 +28,7 @@ def every_error() -> list[ControlPlaneError]:
         errors.AuditDamagedError("damaged"),
         DatabaseUnavailableError(OSError(CANARY)),
         errors.SchemaOutdatedError("migrate"),
+        errors.NotificationQueueFullError(),
     ]
 
 
