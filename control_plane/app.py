@@ -9,17 +9,19 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from control_plane.errors import ControlPlaneError, NotAuthenticatedError
+from control_plane.errors import ControlPlaneError, NotAuthenticatedError, TooManyRequestsError
 from control_plane.http_call import MAX_BODY_BYTES, Call, bearer_token
 from control_plane.http_route import Route
+from control_plane.login_gate import LoginGate
 from control_plane.metrics import Metrics
-from control_plane.operators import Authenticator
 from control_plane.permissions import require
 from control_plane.problems import INTERNAL, problem_of, problem_of_http
 from control_plane.routes import Api
+from control_plane.stranger_lines import StrangerLines
 from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"
+_IS_TOLD: Final = web.RequestKey("is_told", bool)  # whether the request has lines in the log
 _HEADERS: Final = {
     "Server": "control-plane",  # not which versions of which libraries
     "Cache-Control": "no-store",
@@ -30,34 +32,29 @@ _HEADERS: Final = {
 _log = get_logger(__name__)
 
 
-def make_app(api: Api, authenticator: Authenticator, metrics: Metrics) -> web.Application:
+def make_app(api: Api, gate: LoginGate, metrics: Metrics, lines: StrangerLines) -> web.Application:
     """Return the application."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answering(metrics)])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answering(metrics, lines)])
     for path, handler in api.open_routes():
         app.router.add_route("GET", path, handler)
     for route in api.routes():
-        app.router.add_route(
-            route.method, route.path, _for_operators(route, authenticator, metrics)
-        )
+        answer = _for_operators(route, gate, metrics, lines)
+        app.router.add_route(route.method, route.path, answer)
     return app
 
 
 def _for_operators(
-    route: Route, authenticator: Authenticator, metrics: Metrics
+    route: Route, gate: LoginGate, metrics: Metrics, lines: StrangerLines
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
-            operator = await authenticator.authenticate(bearer_token(request))
-        except NotAuthenticatedError as error:
+            operator = await gate.let_in(bearer_token(request), request.remote or "")
+        except (NotAuthenticatedError, TooManyRequestsError) as error:
             metrics.denied_logins.inc()
-            _log.warning(
-                "login denied",
-                reason=error.reason,
-                actor=error.claimed_name,
-                peer=request.remote,
-                route=route.path,
-            )
+            if _is_told(request, lines):
+                _tell_of_denial(error, request, route)
             raise
+        request[_IS_TOLD] = True
         with log_context(actor=operator.name, role=operator.role):
             require(operator.role, route.role)
             response = await route.handler(Call(request, operator))
@@ -68,22 +65,34 @@ def _for_operators(
     return answer
 
 
-def _answering(metrics: Metrics) -> Middleware:
+def _tell_of_denial(
+    error: NotAuthenticatedError | TooManyRequestsError, request: web.Request, route: Route
+) -> None:
+    reason, claimed_name = str(error), None
+    if isinstance(error, NotAuthenticatedError):
+        reason, claimed_name = error.reason, error.claimed_name
+    _log.warning(
+        "login denied", reason=reason, actor=claimed_name, peer=request.remote, route=route.path
+    )
+
+
+def _answering(metrics: Metrics, lines: StrangerLines) -> Middleware:
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id, began = uuid4().hex, time.monotonic()
         with log_context(request_id=request_id):
-            response = await _answer(request, handler, request_id)
+            response = await _answer(request, handler, request_id, lines)
             seconds = time.monotonic() - began
             route = _route(request)
-            _log.info(
-                "answered",
-                method=request.method if route != NO_ROUTE else None,
-                route=route,
-                status=response.status,
-                duration_ms=round(seconds * 1000, 3),
-                peer=request.remote,
-            )
+            if _is_told(request, lines):
+                _log.info(
+                    "answered",
+                    method=request.method if route != NO_ROUTE else None,
+                    route=route,
+                    status=response.status,
+                    duration_ms=round(seconds * 1000, 3),
+                    peer=request.remote,
+                )
         method = request.method if route != NO_ROUTE else NO_ROUTE
         metrics.requests.labels(method, route, str(response.status)).inc()
         metrics.request_seconds.labels(route).observe(seconds)
@@ -94,12 +103,21 @@ def _answering(metrics: Metrics) -> Middleware:
     return answering
 
 
-async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+def _is_told(request: web.Request, lines: StrangerLines) -> bool:
+    """Tell whether the request has lines in the log: an operator's has, a stranger's may have."""
+    if _IS_TOLD not in request:
+        request[_IS_TOLD] = lines.may_tell(request.remote)
+    return request[_IS_TOLD]
+
+
+async def _answer(
+    request: web.Request, handler: Handler, request_id: str, lines: StrangerLines
+) -> web.StreamResponse:
     try:
         return await handler(request)
     except ControlPlaneError as error:
         problem = problem_of(error)
-        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and _is_told(request, lines):
             _log.error("cannot answer", reason=str(error), exc_info=error)
     except web.HTTPException as error:
         problem = problem_of_http(error)

@@ -79,6 +79,8 @@ class HighestGenerations:
 
     def remember(self, subject: str, generation: int) -> None:
         """Take note of a verified generation."""
+        if generation <= 0:
+            return  # nothing was seen: a name that somebody made up leaves nothing behind
         if generation > self.ever(subject):
             self._changed.add(subject)
         self._highest[subject] = max(generation, self.of(subject))

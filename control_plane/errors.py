@@ -97,9 +97,9 @@ class NotBelievedError(ConflictError):
 class TooManyRequestsError(ControlPlaneError):
     """A bound on how often has been reached."""
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        """Hold when to come again."""
-        super().__init__("too many checks; come again later")
+    def __init__(self, retry_after_seconds: int, what: str = "checks") -> None:
+        """Hold when to come again, and what there was too much of."""
+        super().__init__(f"too many {what}; come again later")
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -2,7 +2,9 @@
 what is wrong with it that does not keep it from working yet.
 """
 
-from attrs import frozen
+import asyncio
+
+from attrs import define, field
 
 from control_plane.acts import AUDIT_SUBJECT, VANISHED, require_entry
 from control_plane.belief import HighestGenerations
@@ -20,7 +22,7 @@ from shared.statement import StatementRefusedError
 from shared.supervised import Supervisor
 
 
-@frozen
+@define(eq=False)
 class Health:
     """How this process stands."""
 
@@ -32,9 +34,22 @@ class Health:
     _highest: HighestGenerations
     _clock: Clock
     _supervisor: Supervisor
+    _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
 
     async def why_not_ready(self) -> str | None:
-        """Return what is missing, in words, or nothing."""
+        """Return what is missing, in words, or nothing.
+
+        Anybody may ask; those who ask while it is being looked share one look.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(self._has_looked)
+        return await asyncio.shield(self._looking)
+
+    def _has_looked(self, _: object) -> None:
+        self._looking = None
+
+    async def _look(self) -> str | None:
         await self._notifications.look()
         stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
         seen = self._highest.of(AUDIT_SUBJECT)  # before reading: what is read is not older

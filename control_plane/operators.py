@@ -87,12 +87,7 @@ class Authenticator:
         reason = belief.problem or "no such operator"
         if isinstance(operator, Operator):
             reason = "a token that was never the operator's, as far as is known"
-        raise NotAuthenticatedError(
-            "no operator has this token: it is of an operator that was removed, or of another"
-            " control plane; `control-plane operators list` shows who there is",
-            reason=reason,
-            claimed_name=token.name.value,
-        )
+        raise unknown_token(token, reason)
 
     async def _belief(self, subject: str) -> Belief:
         highest_seen = self._highest.of(subject)  # before reading: what is read is not older
@@ -118,6 +113,16 @@ class Authenticator:
         if entry is None or (entry.about, entry.action) != (subject, ROTATE):
             return None
         return entry if entry.details.get(REPLACED_TOKEN) == token.sha256 else None
+
+
+def unknown_token(token: OperatorToken, reason: str) -> NotAuthenticatedError:
+    """Return the refusal of a token that nobody has; the reason is for the log."""
+    return NotAuthenticatedError(
+        "no operator has this token: it is of an operator that was removed, or of another"
+        " control plane; `control-plane operators list` shows who there is",
+        reason=reason,
+        claimed_name=token.name.value,
+    )
 
 
 def _is_token_of(operator: Operator, token: OperatorToken) -> bool:

@@ -1,17 +1,19 @@
-"""A token bucket for each operator: how often the registries of others may be asked to log in."""
+"""A token bucket for each name: how often somebody may do what costs others."""
 
 import math
 from collections.abc import Callable
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from control_plane.errors import TooManyRequestsError
+from shared.bounded_map import BoundedMap
 
 CHECK_BURST: Final = 30  # a rollout's worth of connections at once
 CHECKS_PER_SECOND: Final = (
     0.5  # then one in two seconds: too slow to guess passwords or map networks
 )
+MAX_NAMES: Final = 4096  # of those that are not full; one that is forgotten is full again
 
 
 @define
@@ -20,28 +22,52 @@ class _Bucket:
     filled_at: float
 
 
+@define(eq=False)
 class RateLimit:
-    """Takes one token for each call, or refuses."""
+    """Takes one token for each call, or refuses. `what` completes the sentence "too many ..."."""
 
-    def __init__(
-        self,
-        monotonic: Callable[[], float],
-        *,
-        burst: int = CHECK_BURST,
-        per_second: float = CHECKS_PER_SECOND,
-    ) -> None:
-        """Hold the clock and the bounds."""
-        self._monotonic = monotonic
-        self._burst = burst
-        self._per_second = per_second
-        self._buckets: dict[str, _Bucket] = {}  # one for each operator who ever asked
+    _monotonic: Callable[[], float]
+    _burst: int = field(default=CHECK_BURST, kw_only=True)
+    _per_second: float = field(default=CHECKS_PER_SECOND, kw_only=True)
+    _what: str = field(default="checks", kw_only=True)
+    _buckets: BoundedMap[str, _Bucket] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember each bucket until it is full again."""
+        seconds = self._burst / self._per_second
+        self._buckets = BoundedMap(MAX_NAMES, seconds=seconds, clock=self._monotonic)
 
     def take(self, name: str) -> None:
         """Take a token of this name, or raise `TooManyRequestsError`."""
+        bucket = self._filled(name)
+        if bucket.tokens < 1:
+            seconds = math.ceil((1 - bucket.tokens) / self._per_second)
+            raise TooManyRequestsError(seconds, self._what)
+        bucket.tokens -= 1
+        self._buckets.set(name, bucket)
+
+    def may_take(self, name: str) -> bool:
+        """Take a token of this name; tell whether there was one."""
+        try:
+            self.take(name)
+        except TooManyRequestsError:
+            return False
+        return True
+
+    def give_back(self, name: str) -> None:
+        """Undo a `take`."""
+        bucket = self._filled(name)
+        bucket.tokens = min(self._burst, bucket.tokens + 1)
+        if bucket.tokens == self._burst:
+            self._buckets.pop(name)
+
+    def __len__(self) -> int:
+        """Return how many names are remembered."""
+        return len(self._buckets)
+
+    def _filled(self, name: str) -> _Bucket:
         now = self._monotonic()
-        bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
+        bucket = self._buckets.get(name) or _Bucket(self._burst, now)
         gained = (now - bucket.filled_at) * self._per_second
         bucket.tokens, bucket.filled_at = min(self._burst, bucket.tokens + gained), now
-        if bucket.tokens < 1:
-            raise TooManyRequestsError(math.ceil((1 - bucket.tokens) / self._per_second))
-        bucket.tokens -= 1
+        return bucket

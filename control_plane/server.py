@@ -7,13 +7,14 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from aiohttp import web
 from attrs import define, field
 
 from control_plane.problems import INTERNAL, Problem
+from control_plane.stranger_lines import StrangerLines
 from shared.setting_types import ListenAddress
 from shared.structured_log import get_logger
 
@@ -31,6 +32,13 @@ class QuietRequestHandler(web.RequestHandler):
     mistyped `Authorization : Bearer ...` would be in the log.
     """
 
+    __slots__ = ("_lines",)
+
+    def __init__(self, manager: web.Server, lines: StrangerLines, **settings: Any) -> None:
+        """Take whom to ask whether a refusal has a line in the log."""
+        super().__init__(manager, **settings)
+        self._lines = lines
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -40,12 +48,13 @@ class QuietRequestHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         """Return a problem that quotes nothing."""
         request_id = uuid4().hex
-        _log.info(
-            "request refused by the parser",
-            request_id=request_id,
-            status=status,
-            error=type(exc).__name__,
-        )
+        if self._lines.may_tell(request.remote):
+            _log.info(
+                "request refused by the parser",
+                request_id=request_id,
+                status=status,
+                error=type(exc).__name__,
+            )
         if request.writer.output_size > 0:
             raise ConnectionError("a part of another answer was sent already")
         problem = INTERNAL
@@ -93,6 +102,7 @@ async def serving(
     app: web.Application,
     address: ListenAddress,
     tls: ssl.SSLContext | None,
+    lines: StrangerLines,
     *,
     drain_seconds: float,
 ) -> AsyncIterator[Listener]:
@@ -110,8 +120,9 @@ async def serving(
     def answering() -> QuietRequestHandler:
         return QuietRequestHandler(
             manager,
+            lines,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # documented: it turns the log off
+            access_log=None,  # documented: it turns the log off
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
 

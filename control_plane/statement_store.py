@@ -1,6 +1,6 @@
 """The SQL of statements and audit entries: rows in, rows out, nothing believed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -20,6 +20,24 @@ async def fetch_statement(
     if lock:
         query += " FOR UPDATE"
     return envelope(await connection.fetchrow(query, subject))
+
+
+async def fetch_subjects_that_say(
+    connection: DatabaseConnection, wanted: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return those of the subjects and texts where the subject's row has the text in its payload.
+
+    The row may be anybody's: nothing is verified.
+    """
+    rows = await connection.fetch(
+        "SELECT wanted.subject, wanted.text"
+        " FROM unnest($1::text[], $2::text[]) AS wanted (subject, text)"
+        " JOIN public.statements AS present USING (subject)"
+        " WHERE position(convert_to(wanted.text, 'UTF8') IN present.payload) > 0",
+        [subject for subject, _ in wanted],
+        [text for _, text in wanted],
+    )
+    return {(row["subject"], row["text"]) for row in rows}
 
 
 async def fetch_statements_within(

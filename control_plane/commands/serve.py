@@ -30,7 +30,9 @@ from control_plane.errors import ControlPlaneError
 from control_plane.generations_file import GenerationsFile, GenerationsFileError
 from control_plane.health import Health
 from control_plane.history import History
+from control_plane.login_gate import LoginGate
 from control_plane.metrics import Metrics
+from control_plane.named_tokens import NamedTokens
 from control_plane.notification_queue import NotificationQueue
 from control_plane.operators import Authenticator
 from control_plane.rate_limit import RateLimit
@@ -40,6 +42,7 @@ from control_plane.sealer import Sealer
 from control_plane.server import reload_signal, serving, wait_for_stop
 from control_plane.server_tls import TlsFilesError
 from control_plane.signer import Signer
+from control_plane.stranger_lines import StrangerLines
 from control_plane.tls_reload import ReloadedTls, keep_reloading
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
@@ -122,6 +125,13 @@ async def _serve(
         health = Health(
             database, signer, tls, remembering, notifications, highest, now, supervisor
         )
+        gate = LoginGate.of(
+            Authenticator(database, signer, highest, now),
+            NamedTokens(database),
+            time.monotonic,
+            behind_proxy=configured.behind_tls_proxy,
+        )
+        lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         api = Api(
             ConnectionRoutes(connections, reader, checks, metrics, now),
             EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
@@ -135,10 +145,10 @@ async def _serve(
             metrics,
             health,
         )
-        app = make_app(api, Authenticator(database, signer, highest, now), metrics)
+        app = make_app(api, gate, metrics, lines)
         context = tls.current.context if tls else None
         drain = configured.drain_timeout
-        async with serving(app, configured.listen, context, drain_seconds=drain) as listener:
+        async with serving(app, configured.listen, context, lines, drain_seconds=drain) as listener:
             _log.info(
                 "serving",
                 listen=configured.listen,
@@ -154,6 +164,7 @@ async def _serve(
             work: dict[str, Endless] = {
                 REMEMBERING: remembering.run,
                 "notifications": notifications.run,
+                "refused calls": lines.run,
                 "files": lambda: keep_reloading(
                     tls, reload, listener.listen, lambda: told.tell(health.troubles())
                 ),
@@ -162,6 +173,7 @@ async def _serve(
             _log.info("stopping", signal=await wait_for_stop())
             for task in beside:
                 task.cancel()
+        lines.tell()
         try:
             await remembering.keep()
         except Exception as error:  # noqa: BLE001 - it stops all the same, and in order

@@ -6,7 +6,6 @@ given up for a newer one. Where no connection can be taken, devices wait in the 
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Coroutine
 from functools import partial
@@ -25,6 +24,7 @@ from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.shared_address import another_listens
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
 from shared.setting_types import ListenAddress
+from shared.site import site_of
 from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
 
@@ -32,7 +32,6 @@ LISTEN_BACKLOG: Final = 1024  # a fleet that reconnects at once; the kernel caps
 ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
 FULL_PAUSE_SECONDS: Final = 0.1  # until it is looked again whether a connection has ended
 OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
-IPV6_SITE_BITS: Final = 64  # one machine has all of these addresses
 _CLOSED: Final = -1  # the descriptor of a closed socket
 _log = get_logger("facade.device_listener")
 
@@ -197,11 +196,3 @@ def listening_socket(listen: ListenAddress, *, reuse_port: bool) -> socket.socke
     )
     made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return made
-
-
-def site_of(address: str) -> str:
-    """Return whom an address belongs to: itself, or its IPv6 network."""
-    if ":" not in address:
-        return address
-    network = ipaddress.ip_network((address.partition("%")[0], IPV6_SITE_BITS), strict=False)
-    return str(network.network_address)

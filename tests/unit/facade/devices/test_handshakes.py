@@ -5,7 +5,6 @@ import gc
 import socket
 import warnings
 
-import pytest
 from aiohttp import web
 from OpenSSL import SSL
 from prometheus_client import CollectorRegistry
@@ -16,7 +15,6 @@ from facade.devices.device_listener import (
     DeviceListener,
     TasksBySite,
     listening_socket,
-    site_of,
 )
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
@@ -57,19 +55,6 @@ async def test_a_handshake_that_ends_makes_room() -> None:
         _ = handshakes.begin(asyncio.sleep(0), "192.0.2.1")
         await asyncio.sleep(0.001)
     assert handshakes.count == 0
-
-
-@pytest.mark.parametrize(
-    "address, site",
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("fe80::1%eth0", "fe80::"),
-    ],
-)
-def test_a_site_is_an_address_or_an_ipv6_network(address: str, site: str) -> None:
-    """One machine has all the addresses of its network."""
-    assert site_of(address) == site
 
 
 async def test_who_is_accepted_while_the_listener_stops_is_left_no_socket(

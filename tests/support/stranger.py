@@ -1,0 +1,30 @@
+"""A stranger at the control plane, with well-formed tokens of invented names."""
+
+import asyncio
+import uuid
+from collections import Counter
+
+import aiohttp
+
+from control_plane.operator_token import OperatorName, OperatorToken
+
+AT_ONCE = 32
+
+
+async def invented_logins(url: str, count: int, *, path: str = "/v1/connections") -> Counter[int]:
+    """Send so many requests, each with the token of another name; return the answers' statuses."""
+    statuses: Counter[int] = Counter()
+    names = iter(range(count))
+    connector = aiohttp.TCPConnector(limit=AT_ONCE)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def send_some() -> None:
+            for _ in names:
+                token = OperatorToken.mint(OperatorName(f"n{uuid.uuid4().hex}"))
+                headers = {"Authorization": f"Bearer {token.secret.reveal_text()}"}
+                async with session.get(f"{url}{path}", headers=headers) as response:
+                    await response.read()
+                    statuses[response.status] += 1
+
+        await asyncio.gather(*(send_some() for _ in range(AT_ONCE)))
+    return statuses

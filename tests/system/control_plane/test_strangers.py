@@ -1,0 +1,108 @@
+"""Strangers with invented tokens: refused at a bounded cost, and in nobody's way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from control_plane.belief import HighestGenerations
+from control_plane.clock import now
+from control_plane.database import Database
+from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
+from control_plane.login_gate import REFUSED_LOGINS, REFUSED_LOGINS_IN_ALL, LoginGate
+from control_plane.named_tokens import NamedTokens
+from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators import Authenticator
+from control_plane.signer import Signer
+from control_plane.stranger_lines import REQUESTS_TOLD
+from shared.postgres.database_url import read_database_url
+from tests.support.control_plane import ControlPlane
+from tests.support.stranger import invented_logins
+
+HERE = "192.0.2.7"
+
+
+@pytest.fixture
+async def opened(plane: ControlPlane) -> AsyncIterator[Database]:
+    """The control plane's database."""
+    async with Database.open(read_database_url(plane.database_url)) as its:
+        yield its
+
+
+def gate_of(
+    plane: ControlPlane, database: Database, memory: HighestGenerations, *, behind_proxy: bool
+) -> LoginGate:
+    """Return a gate whose buckets never fill again."""
+    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
+    authenticator = Authenticator(database, signer, memory, now)
+    return LoginGate.of(
+        authenticator, NamedTokens(database), lambda: 0.0, behind_proxy=behind_proxy
+    )
+
+
+async def refusals(gate: LoginGate, count: int) -> Counter[type[Exception]]:
+    """Return how so many tokens of invented names are refused, all at the same time."""
+    tokens = [OperatorToken.mint(OperatorName(f"n{number}")) for number in range(count)]
+    answers = await asyncio.gather(
+        *(gate.let_in(token, HERE) for token in tokens), return_exceptions=True
+    )
+    return Counter(type(answer) for answer in answers if isinstance(answer, Exception))
+
+
+async def test_an_address_has_so_many_logins_refused_and_then_429(
+    plane: ControlPlane, opened: Database
+) -> None:
+    """A valid token is let in from there all the same, and nobody invented is remembered."""
+    memory = HighestGenerations()
+    gate = gate_of(plane, opened, memory, behind_proxy=False)
+    many = REFUSED_LOGINS + 200
+    assert await refusals(gate, many) == {
+        NotAuthenticatedError: REFUSED_LOGINS,
+        TooManyRequestsError: many - REFUSED_LOGINS,
+    }
+    alice = OperatorToken.parse(plane.tokens["alice"])
+    for _ in range(3):
+        assert (await gate.let_in(alice, HERE)).name == "alice"
+    assert memory.everything().keys() == {"operator/alice"}
+
+
+async def test_behind_a_proxy_nothing_is_shared_out_by_address(
+    plane: ControlPlane, opened: Database
+) -> None:
+    """All come from the proxy: nobody is told that the address did too much."""
+    gate = gate_of(plane, opened, HighestGenerations(), behind_proxy=True)
+    many = REFUSED_LOGINS_IN_ALL + 100
+    assert await refusals(gate, many) == {NotAuthenticatedError: many}
+    alice = OperatorToken.parse(plane.tokens["alice"])
+    assert (await gate.let_in(alice, HERE)).name == "alice"
+
+
+async def test_logins_that_succeed_use_nothing_up(plane: ControlPlane, opened: Database) -> None:
+    """However many scripts an operator runs."""
+    gate = gate_of(plane, opened, HighestGenerations(), behind_proxy=False)
+    alice = OperatorToken.parse(plane.tokens["alice"])
+    for _ in range(REFUSED_LOGINS // 10 + 1):
+        await asyncio.gather(*(gate.let_in(alice, HERE) for _ in range(10)))
+    assert (await refusals(gate, REFUSED_LOGINS)).keys() == {NotAuthenticatedError}
+
+
+async def test_a_stranger_writes_a_bounded_log_and_keeps_nobody_out(
+    own_plane: ControlPlane,
+) -> None:
+    """Also an operator whom another process adds meanwhile gets in from the same address."""
+    logins, others = 600, 400
+    statuses = await invented_logins(own_plane.url, logins)
+    assert statuses.keys() == {401, 429}
+    assert statuses[401] >= REFUSED_LOGINS
+    assert (await own_plane.client("alice").call("GET", "/v1/connections")).status == 200
+    added = own_plane.run("operators", "add", "late", "--role", "viewer").strip()
+    late = own_plane.client(None, token=added)
+    assert (await late.call("GET", "/v1/connections")).status == 200
+    statuses = await invented_logins(own_plane.url, others, path="/no/such/path")
+    assert statuses == {404: others}
+    lines = Counter(line["event"] for line in own_plane.log_lines)
+    assert lines["login denied"] < logins // 2
+    assert REQUESTS_TOLD <= lines["answered"] < (logins + others) // 2
+    metrics = (await own_plane.client("eve").call("GET", "/metrics")).body.decode()
+    assert f"control_plane_denied_logins_total {float(logins)}" in metrics
