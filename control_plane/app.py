@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from control_plane.errors import ControlPlaneError, NotAuthenticatedError, TooManyRequestsError
 from control_plane.http_call import MAX_BODY_BYTES, Call, bearer_token
+from control_plane.http_connection import HttpConnection
 from control_plane.http_route import Route
 from control_plane.login_gate import LoginGate
 from control_plane.metrics import Metrics
@@ -55,6 +56,8 @@ def _for_operators(
                 _tell_of_denial(error, request, route)
             raise
         request[_IS_TOLD] = True
+        if isinstance(request.protocol, HttpConnection):
+            request.protocol.note_operator()
         with log_context(actor=operator.name, role=operator.role):
             require(operator.role, route.role)
             response = await route.handler(Call(request, operator))

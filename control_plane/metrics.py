@@ -57,6 +57,11 @@ class Metrics:
             ("work",),
             registry=self._registry,
         )
+        self.connections = Gauge(
+            "control_plane_open_connections",
+            "Open connections, handshakes among them",
+            registry=self._registry,
+        )
         self._problem = Gauge(
             "control_plane_problem",
             "Whether a part has a problem; `/readyz` says which",

@@ -34,6 +34,7 @@ from control_plane.login_gate import LoginGate
 from control_plane.metrics import Metrics
 from control_plane.named_tokens import NamedTokens
 from control_plane.notification_queue import NotificationQueue
+from control_plane.open_connections import OpenConnections
 from control_plane.operators import Authenticator
 from control_plane.rate_limit import RateLimit
 from control_plane.remembering import STATE_DIR, Remembering
@@ -148,12 +149,19 @@ async def _serve(
         app = make_app(api, gate, metrics, lines)
         context = tls.current.context if tls else None
         drain = configured.drain_timeout
-        async with serving(app, configured.listen, context, lines, drain_seconds=drain) as listener:
+        descriptors = _raise_file_limit()
+        accepted = OpenConnections.of_descriptors(
+            descriptors, behind_proxy=configured.behind_tls_proxy
+        )
+        metrics.connections.set_function(lambda: accepted.count)
+        async with serving(
+            app, configured.listen, context, accepted, lines, drain_seconds=drain
+        ) as listener:
             _log.info(
                 "serving",
                 listen=configured.listen,
                 scheme="https" if tls else "http",
-                file_limit=_raise_file_limit(),
+                file_limit=descriptors,
             )
             if form is None:
                 _log.warning(
@@ -166,7 +174,7 @@ async def _serve(
                 "notifications": notifications.run,
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(
-                    tls, reload, listener.listen, lambda: told.tell(health.troubles())
+                    tls, reload, listener.present, lambda: told.tell(health.troubles())
                 ),
             }
             beside = [supervisor.keep(name, each) for name, each in work.items()]

@@ -62,7 +62,7 @@ LIBRARY_READERS: Final = (
     LibraryReader(
         "OpenSSL, through ssl, for the admin API",
         (Party.OPERATOR, Party.STRANGER),
-        ("control_plane.server.HANDSHAKE_SECONDS",),
+        ("control_plane.listener.HANDSHAKE_SECONDS",),
     ),
     LibraryReader(
         "asyncpg, PostgreSQL's protocol",

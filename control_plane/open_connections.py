@@ -1,0 +1,134 @@
+"""Every connection that was accepted: how many there may be, whose gives way, which is too slow.
+
+- Of one address there is a share, and in all a bound. Beyond either, the oldest connection on which
+  nothing is being answered gives way: of that address, or of the address that has most. Those on
+  which an operator was let in give way last.
+- A request's head is to be whole in time, and an answer is to be read.
+- Behind a TLS proxy everybody has one address: there is no share.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import define, field
+
+MAX_CONNECTIONS: Final = 512  # some ten operators, their scripts, and probes; 40 KiB each with TLS
+MAX_CONNECTIONS_OF_SITE: Final = 128
+DESCRIPTORS_PER_CONNECTION: Final = 4  # where a process may have few, the others need some
+HEAD_SECONDS: Final = 15.0  # from a connection's begin, or a later request's first byte
+UNREAD_SECONDS: Final = 60.0  # in which somebody reads at least the bytes of below
+MIN_READ_BYTES: Final = 4096
+
+
+def _nothing() -> bool:
+    return False
+
+
+@define(eq=False)
+class OpenConnection:
+    """One accepted connection; a handshake is one, too."""
+
+    site: str
+    head_awaited_since: float | None  # None: between requests, or while one is answered
+    transport: asyncio.Transport | None = field(default=None, init=False)  # None: a handshake
+    handshake: asyncio.Task[None] | None = field(default=None, init=False)
+    is_operators: bool = field(default=False, init=False)  # a valid token came on it
+    is_answering: Callable[[], bool] = field(default=_nothing, init=False)
+    _unread: int = field(default=0, init=False)
+    _unread_since: float = field(default=0.0, init=False)
+
+    def begin(
+        self, transport: asyncio.Transport, is_answering: Callable[[], bool], now: float
+    ) -> None:
+        """Await the first head; the handshake is over."""
+        self.transport, self.is_answering, self.head_awaited_since = transport, is_answering, now
+
+    def end(self) -> None:
+        """Let go what it was."""
+        self.transport, self.is_answering = None, _nothing
+
+    def is_too_slow(self, now: float, head_seconds: float, unread_seconds: float) -> bool:
+        """Tell whether a head does not come, or an answer is not read."""
+        if self.transport is None:
+            return False  # a handshake has a deadline of its own
+        if self.head_awaited_since is not None and now - self.head_awaited_since > head_seconds:
+            return True
+        unread = self.transport.get_write_buffer_size()
+        if (
+            unread == 0
+            or self._unread == 0
+            or unread > self._unread
+            or (self._unread - unread >= MIN_READ_BYTES)
+        ):
+            self._unread, self._unread_since = unread, now
+        return unread > 0 and now - self._unread_since > unread_seconds
+
+    def cut(self) -> None:
+        """End it now; what was not sent is dropped."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
+
+
+@define(eq=False)
+class OpenConnections:
+    """All of one process."""
+
+    _in_all: int = MAX_CONNECTIONS
+    _of_site: int | None = MAX_CONNECTIONS_OF_SITE  # None: behind a TLS proxy
+    _head_seconds: float = field(default=HEAD_SECONDS, kw_only=True)
+    _unread_seconds: float = field(default=UNREAD_SECONDS, kw_only=True)
+    _by_site: dict[str, dict[OpenConnection, None]] = field(factory=dict, init=False)
+    count: int = field(default=0, init=False)
+
+    @classmethod
+    def of_descriptors(cls, descriptors: int, *, behind_proxy: bool) -> "OpenConnections":
+        """Return none yet, bounded by what the process may open."""
+        possible = max(1, min(MAX_CONNECTIONS, descriptors // DESCRIPTORS_PER_CONNECTION))
+        share = max(1, possible * MAX_CONNECTIONS_OF_SITE // MAX_CONNECTIONS)
+        return cls(possible, None if behind_proxy else share)
+
+    def __iter__(self) -> Iterator[OpenConnection]:
+        """Return all of them, the oldest of each address first."""
+        return iter([each for those in self._by_site.values() for each in those])
+
+    def admit(self, site: str, now: float) -> OpenConnection | None:
+        """Return a new connection of an address; None if there is no room for it."""
+        theirs = self._by_site.get(site, {})
+        if self._of_site is not None and len(theirs) >= self._of_site:
+            if not self._give_way(theirs):
+                return None
+        elif self.count >= self._in_all and not self._give_way(self._most()):
+            return None
+        connection = OpenConnection(site, head_awaited_since=now)
+        self._by_site.setdefault(site, {})[connection] = None
+        self.count += 1
+        return connection
+
+    def release(self, connection: OpenConnection) -> None:
+        """Forget a connection that has ended. Safe to call twice."""
+        theirs = self._by_site.get(connection.site, {})
+        if connection in theirs:
+            del theirs[connection]
+            self.count -= 1
+            if not theirs:
+                del self._by_site[connection.site]
+
+    def too_slow(self, now: float) -> list[OpenConnection]:
+        """Return those whose time is over."""
+        bounds = self._head_seconds, self._unread_seconds
+        return [each for each in self if each.is_too_slow(now, *bounds)]
+
+    def _most(self) -> dict[OpenConnection, None]:
+        return max(self._by_site.values(), key=len)
+
+    def _give_way(self, theirs: dict[OpenConnection, None]) -> bool:
+        idle = [each for each in theirs if not each.is_answering()]
+        if not idle:
+            return False
+        oldest = next((each for each in idle if not each.is_operators), idle[0])
+        self.release(oldest)
+        oldest.cut()
+        return True

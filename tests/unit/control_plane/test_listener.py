@@ -1,0 +1,123 @@
+"""The admin API's sockets: who is too slow is cut, and a handshake takes a place."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from control_plane.open_connections import OpenConnections
+from control_plane.server import serving
+from control_plane.stranger_lines import StrangerLines
+from deploy.dev.processes import free_port
+from shared.setting_types import ListenAddress
+from tests.support.eventually import eventually
+from tests.support.held_sockets import held, held_sockets
+
+LARGE = b"x" * (32 * 1024 * 1024)  # more than the kernel keeps for a reader that stopped
+REQUEST = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENT = 3600.0
+HASTY = 0.2
+
+
+@asynccontextmanager
+async def listening(
+    connections: OpenConnections, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Serve something small and something large; yield the port."""
+
+    async def small(_: web.Request) -> web.Response:
+        return web.Response(text="small")
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=LARGE)
+
+    app = web.Application()
+    app.router.add_get("/small", small)
+    app.router.add_get("/large", large)
+    address = ListenAddress("127.0.0.1", free_port())
+    lines = StrangerLines.of(behind_proxy=False)
+    async with serving(app, address, tls, connections, lines, drain_seconds=0):
+        yield address.port
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """Send a byte now and then, for ever."""
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST], ids=["a first request", "a later request"])
+async def test_a_head_that_does_not_come_is_cut(before: bytes) -> None:
+    """Whatever is sent meanwhile: the head is to be whole."""
+    async with listening(OpenConnections(head_seconds=HASTY)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(before)
+        if before:
+            assert await reader.readuntil(b"small")
+        writer.write(b"GET /small HTTP/1.1\r\nX-Half: ")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await drip(writer)
+
+
+async def test_an_answer_that_nobody_reads_is_cut() -> None:
+    """It would be kept for ever, and its socket with it."""
+    connections = OpenConnections(unread_seconds=HASTY)
+    async with listening(connections) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(REQUEST.replace(b"small", b"large"))
+        await eventually(lambda: connections.count == 1)
+        await eventually(lambda: connections.count == 0)
+        writer.transport.abort()
+
+
+async def test_an_idle_connection_between_requests_awaits_no_head() -> None:
+    """It has the time of a kept connection."""
+    connections = OpenConnections(head_seconds=HASTY)
+    async with listening(connections) as port:
+        kept, keeping = await asyncio.open_connection("127.0.0.1", port)
+        keeping.write(REQUEST)
+        assert await kept.readuntil(b"small")
+        async with held_sockets(port, 1) as half:
+            await eventually(lambda: held(half) == 0)  # this one was cut meanwhile
+        keeping.write(REQUEST)
+        assert await kept.readuntil(b"small")
+        keeping.transport.abort()
+
+
+async def test_half_a_handshake_takes_a_place_and_gives_way(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """Whoever comes is let in, and no place is lost."""
+    connections = OpenConnections(8, 4)
+    async with listening(connections, server_tls) as port:
+        async with held_sockets(port, 20, b"\x16\x03\x01") as readers:
+            await eventually(lambda: held(readers) == 4)
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=client_tls)
+            writer.write(REQUEST)
+            assert await reader.readuntil(b"small")
+            assert connections.count == 4
+            writer.transport.abort()
+        await eventually(lambda: connections.count == 0)
+
+
+async def test_what_is_no_handshake_leaves_no_place_taken(server_tls: ssl.SSLContext) -> None:
+    """Plain HTTP at an HTTPS port."""
+    connections = OpenConnections(8, 4)
+    async with listening(connections, server_tls) as port, held_sockets(port, 3, REQUEST) as ended:
+        await eventually(lambda: held(ended) == 0)
+        await eventually(lambda: connections.count == 0)
+
+
+async def test_handshakes_are_given_up_at_the_end(server_tls: ssl.SSLContext) -> None:
+    """A stop waits for nobody who says nothing."""
+    connections = OpenConnections()
+    async with listening(connections, server_tls) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await eventually(lambda: connections.count == 1)
+    await eventually(lambda: connections.count == 0)
+    writer.transport.abort()
