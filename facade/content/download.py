@@ -14,8 +14,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.held_back import HeldBackVerifier, WrongBytesError
-from facade.content.unknown_length import Beginning, BrokenBody, told_length
+from facade.content.held_back import HeldBackVerifier, MistoldLengthError, WrongBytesError
+from facade.content.unknown_length import Beginning, BrokenBody, length_by_range, told_length
 from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.upstream import Upstream
 from shared.jitter import jittered
@@ -87,6 +87,7 @@ class Download:
     _stack: AsyncExitStack
     _body: _Body
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
+    _is_told: bool = False  # the length, by another answer than the one with the bytes
     _reached: int = 0  # what the verifier took, or was handed and takes in time
     _failures: int = field(default=0, init=False)
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
@@ -101,7 +102,7 @@ class Download:
         async for chunk in self._resumed_chunks():
             for piece in self.verifier.take(chunk):
                 yield piece
-        yield self.verifier.finish()
+        yield self._finish()
 
     async def unverified_chunks(self) -> AsyncIterator[bytes]:
         """Yield everything as it comes: only where this ends without an error was it right.
@@ -111,7 +112,13 @@ class Download:
         async for chunk in self._resumed_chunks():
             yield chunk
         await self.settle()
-        self.verifier.finish()
+        self._finish()
+
+    def _finish(self) -> bytes:
+        end = self.verifier.finish()
+        if self.length is None:
+            self._upstream.lengths.prove(self.verifier.digest, self.verifier.taken)
+        return end
 
     async def _resumed_chunks(self) -> AsyncIterator[bytes]:
         while self._reached != self.length:
@@ -120,8 +127,7 @@ class Download:
                     self._failures = 0
                     self._reached += len(chunk)
                     if self.length is not None and self._reached > self.length:
-                        message = "more bytes than the announced length"
-                        raise WrongBytesError(message)
+                        raise self._wrong_length("more bytes than the announced length")
                     yield chunk
                 if await self._is_at_the_end():
                     break
@@ -137,9 +143,6 @@ class Download:
     async def _is_at_the_end(self) -> bool:
         """Tell whether the blob ends where a body has ended, as far as that can be told."""
         if await self._has_all():
-            if self.length not in (None, self._reached):
-                message = "another length than the registry told"  # it was believed, and passed on
-                raise WrongBytesError(message)
             return True
         # Where two bodies end there is no more.
         has_ended_here = self.length is None and self._ended_at == self._reached
@@ -150,7 +153,19 @@ class Download:
         if self.length is not None and self._reached == self.length:
             return True  # the digest is looked at when everything was taken
         await self.settle()
-        return self.verifier.has_all()
+        if not self.verifier.has_all():
+            return False
+        if self.length is not None:  # it was believed, and passed on
+            self._upstream.lengths.prove(self.verifier.digest, self._reached)
+            raise self._wrong_length("another length than the registry told")
+        return True
+
+    def _wrong_length(self, message: str) -> WrongBytesError:
+        """Return the error for a length that was announced and is not that of the bytes."""
+        if not self._is_told:
+            return WrongBytesError(message)
+        self._upstream.lengths.distrust(self.verifier.digest, self._reached)
+        return MistoldLengthError(message)
 
     async def _ask_for_the_next_part(self) -> None:
         """Go on behind a 206 that had less than was asked for (RFC 9110 section 14.4)."""
@@ -246,9 +261,10 @@ class Download:
         raise refused
 
     def _require_same_length(self, total: int | None) -> None:
-        if None not in (total, self.length) and total != self.length:
-            message = "a resumed answer has another total length"
-            raise UnexpectedAnswerError(message)
+        if None in (total, self.length) or total == self.length:
+            return
+        message = "a resumed answer has another total length"
+        raise self._wrong_length(message) if self._is_told else UnexpectedAnswerError(message)
 
     async def _after_same_beginning(
         self, chunks: AsyncIterator[bytes], reached: int
@@ -298,13 +314,21 @@ async def open_download(
     async with AsyncExitStack() as stack:
         answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
         length, chunks = answer.content_length, answer.chunks()
+        is_told = length is None
         if length is None:
             beginning = await Beginning.read(chunks, digest)
             length = await _length_behind(beginning, upstream, repository, digest)
             chunks = beginning.chunks()
         verifier = HeldBackVerifier(digest, length)
         yield Download(
-            length, verifier, upstream, repository, stack, _Body(chunks), first_resume_delay
+            length,
+            verifier,
+            upstream,
+            repository,
+            stack,
+            _Body(chunks),
+            first_resume_delay,
+            is_told,
         )
 
 
@@ -313,17 +337,18 @@ async def _length_behind(
 ) -> int | None:
     """Return the length of a blob whose answer begins so and names none; None if nobody knows it.
 
-    What the registry says elsewhere is not believed if it cannot be true, nor if what came before
-    was wrong: perhaps that was only the length.
+    Who is told a wrong length has to be cut off, though the bytes are right. So only an answer to a
+    range is believed, which comes the way that the bytes come; if it was wrong once, never again.
+    A HEAD is not: often a proxy answers it, or a database that says something else.
     """
     if beginning.is_all:
         return beginning.size
-    if upstream.has_come_wrong(Kind.BLOB, digest):
+    if upstream.lengths.was_mistold(digest):
         return None
     told = None
     with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes all the same
         async with asyncio.timeout(TOLD_LENGTH_SECONDS):
-            told = await told_length(upstream, repository, digest)
+            told = await length_by_range(upstream, repository, digest)
     return told if told is not None and told >= beginning.size else None
 
 

@@ -22,6 +22,13 @@ class WrongBytesError(Exception):
     """What came is not what the digest and the length name."""
 
 
+class MistoldLengthError(WrongBytesError):
+    """Another answer than the one with the bytes told a length that they do not have.
+
+    The bytes may be right all the same.
+    """
+
+
 @define
 class HeldBackVerifier:
     """Takes a blob's bytes in order, and lets all go on but the last `PIECE_BYTES`."""

@@ -1,7 +1,7 @@
 """How long a blob is whose answer does not say so: a short one is proven, else the registry asked.
 
 What the registry says is a claim. One that the digest rules out is not believed: only the digest of
-nothing is 0 bytes long, and nothing else is.
+nothing is 0 bytes long, and nothing else is; and what its bytes have shown before holds.
 """
 
 from collections.abc import AsyncIterator
@@ -80,14 +80,24 @@ async def told_length(upstream: Upstream, repository: RepositoryName, digest: Di
     Raises `UpstreamError` if the registry does not give the blob, and `WrongBytesError` if it gives
     a short one that is wrong.
     """
+    lengths = upstream.lengths
     told, seen = await _told_by_range(upstream, repository, digest)
-    if not _may_be(told, digest):
+    if told is None or not lengths.may_be(digest, told):
         told = await _told_by_head(upstream, repository, digest)
-    return told if told is not None and told >= seen and _may_be(told, digest) else None
+    if (proven := lengths.proven(digest)) is not None:
+        return proven
+    return told if told is not None and told >= seen and lengths.may_be(digest, told) else None
 
 
-def _may_be(length: int | None, digest: Digest) -> bool:
-    return length is not None and (length == 0) == digest.is_of_nothing
+async def length_by_range(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    """Return the length that the answer to a GET of the first byte tells; None as `told_length`.
+
+    Raises as `told_length`.
+    """
+    told, _ = await _told_by_range(upstream, repository, digest)
+    return told if told is not None and upstream.lengths.may_be(digest, told) else None
 
 
 async def _told_by_range(

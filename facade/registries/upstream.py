@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
+from facade.registries.blob_lengths import BlobLengths
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.counted_failures import is_answer_to_probe
 from facade.registries.failing_paths import CircuitOpenError, Question
@@ -44,6 +45,7 @@ class Upstream:
     _require_secret: Callable[[], object] = field(default=lambda: None, kw_only=True)
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
+    lengths: BlobLengths = field(factory=BlobLengths, init=False)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
     )
@@ -109,10 +111,6 @@ class Upstream:
         Raises `WrongBytesLatelyError` where they lately were not.
         """
         return self._wrong_bytes.attempt(kind, digest)
-
-    def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
-        """Tell whether a digest's bytes ever were wrong, or not as many as was told."""
-        return self._wrong_bytes.has_come_wrong(kind, digest)
 
     async def close(self) -> None:
         """Close the client's session; bodies that are being read break."""

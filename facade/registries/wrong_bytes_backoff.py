@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.held_back import WrongBytesError
+from facade.content.held_back import MistoldLengthError, WrongBytesError
 from shared.jitter import jittered
 from shared.oci import Digest, Kind
 from shared.upstream.errors import UpstreamError
@@ -44,18 +44,20 @@ class WrongBytesBackoff:
 
     _clock: Callable[[], float]
     _backoffs: OrderedDict[tuple[Kind, Digest], _Backoff] = field(factory=OrderedDict, init=False)
-    _came_wrong: OrderedDict[tuple[Kind, Digest], None] = field(factory=OrderedDict, init=False)
 
     @contextmanager
     def attempt(self, kind: Kind, digest: Digest) -> Iterator[None]:
         """Guard bringing the bytes of a digest, to their end.
 
         Raises `WrongBytesLatelyError` where it may not begin. A `WrongBytesError` on its way out is
-        noted, a clean end forgets; whatever else ends it says nothing about the bytes.
+        noted, a clean end forgets; whatever else ends it says nothing about the bytes, and neither
+        does a length that another answer told.
         """
         self.require_over(kind, digest)
         try:
             yield
+        except MistoldLengthError:
+            raise
         except WrongBytesError:
             self._note_wrong((kind, digest))
             raise
@@ -66,10 +68,6 @@ class WrongBytesBackoff:
         backoff = self._backoffs.get((kind, digest))
         if backoff is not None and (left := backoff.until - self._clock()) > 0:
             raise WrongBytesLatelyError(left)
-
-    def has_come_wrong(self, kind: Kind, digest: Digest) -> bool:
-        """Tell whether the digest ever came wrong, also if its bytes were right since then."""
-        return (kind, digest) in self._came_wrong
 
     @property
     def count(self) -> int:
@@ -83,7 +81,5 @@ class WrongBytesBackoff:
             wait = jittered(min(FIRST_WAIT_SECONDS * 2**doublings, MAX_WAIT_SECONDS))
             before = _Backoff(min(doublings, MAX_DOUBLINGS), now + wait)
         self._backoffs[key] = before  # of attempts that went wrong together, the first counts
-        self._came_wrong[key] = None
-        for remembered in (self._backoffs, self._came_wrong):
-            while len(remembered) > MAX_BACKOFFS:
-                remembered.popitem(last=False)
+        while len(self._backoffs) > MAX_BACKOFFS:
+            self._backoffs.popitem(last=False)

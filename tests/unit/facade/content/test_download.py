@@ -48,6 +48,7 @@ from tests.unit.facade.content.downloads import (
     REPOSITORY,
     SMALL,
     downloaded,
+    received,
     refused,
 )
 from tests.unit.facade.registries.failures import unreached
@@ -56,12 +57,11 @@ from tests.unit.facade.registries.failures import unreached
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 10**6])
 @pytest.mark.parametrize("behaviour", [Honest(), NoLength(), NoLength(framing="close")])
 async def test_right_bytes_arrive(size: int, behaviour: Behaviour, connect: Connect) -> None:
-    """Of every size, also where only HEAD knows the length."""
+    """Of every size, also if the answer does not say how long it is."""
     async with RegistrySimulator() as registry:
         upstream = await connect(registry)
-        assert (
-            await downloaded(upstream, registry.blob(LARGE[:size], get=behaviour)) == LARGE[:size]
-        )
+        got = await received(upstream, registry.blob(LARGE[:size], get=behaviour))
+        assert got.body == LARGE[:size]
 
 
 LIES = [
@@ -206,7 +206,8 @@ async def test_a_blob_that_is_whole_needs_no_end_of_its_framing(connect: Connect
     unfinished = head + b"%x\r\n%b\r\n" % (len(LARGE), LARGE)
     async with RegistrySimulator() as registry:
         digest = registry.blob(LARGE, get=RawBytes(unfinished), head=Honest())
-        assert await downloaded(await connect(registry), digest) == LARGE
+        got = await received(await connect(registry), digest)
+        assert got.body == LARGE
 
 
 async def test_surplus_bytes_are_not_the_next_answer(connect: Connect) -> None:

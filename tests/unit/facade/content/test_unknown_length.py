@@ -9,18 +9,19 @@ from facade.content.held_back import (
     MAX_UNKNOWN_LENGTH_BYTES,
     PIECE_BYTES,
     HeldBackVerifier,
+    MistoldLengthError,
     WrongBytesError,
 )
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from shared.oci import Digest
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 from shared.upstream.transport import Timeouts
-from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
     Encoded,
     Honest,
+    InTurn,
     NoLength,
     OtherBytes,
     Ranged,
@@ -41,6 +42,24 @@ def says(length: int) -> Behaviour:
     """Answer a HEAD with a length."""
     return Answers(200, body=b"x" * length)
 
+
+def says_only(length: int) -> Behaviour:
+    """Answer a HEAD with a length of any size."""
+    return RawBytes(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % length)
+
+
+def lies_by_range(lie: int, *, whole: bytes = LARGE) -> Behaviour:
+    """Answer with right bytes of no length, and a range with a wrong total."""
+    total = len(whole) + lie
+    told = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nConnection: close\r\n"
+    told += b"Content-Range: bytes 0-0/%d\r\n\r\n" % total
+    return InTurn((NoLength(head_length=False), RawBytes(told + whole[:1])) * 8)
+
+
+MISTOLD = [
+    *(0, 1, PIECE_BYTES, PIECE_BYTES + 1, len(LARGE) - PIECE_BYTES, len(LARGE) - 1),
+    *(len(LARGE) + 1, len(LARGE) + PIECE_BYTES, 2**40, 10**18 - 1, 10**18, 2**64),
+]
 
 SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES, len(LARGE)]
 
@@ -75,25 +94,31 @@ async def test_a_short_blob_costs_one_request(connect: Connect) -> None:
         (TOLD_BY_RANGE, says(4711), len(LARGE)),
         (Ranged(names_length=False, framing="close"), None, len(LARGE)),
         (Ranged(names_length=False, refuses="all"), None, len(LARGE)),  # `bytes */total`
-        (UNTOLD, Honest(), len(LARGE)),
+        (UNTOLD, Honest(), None),
         (UNTOLD, None, None),
         (UNTOLD, Answers(405), None),
         (UNTOLD, Answers(500), None),
         (UNTOLD, WebPage(), None),
         (UNTOLD, says(0), None),
-        (UNTOLD, says(4711), None),  # fewer than have come
-        (NoLength(), None, len(LARGE)),
-        (NoLength(), says(0), None),
+        (UNTOLD, says(4711), None),
+        (UNTOLD, says(len(LARGE) - 1), None),
+        (UNTOLD, says(len(LARGE) + 1), None),
+        (NoLength(), None, None),
+        (NoLength("close"), None, None),
+        *((NoLength(), says_only(length), None) for length in MISTOLD),
+        *((NoLength("close"), says_only(length), None) for length in MISTOLD),
+        (Ranged(names_length=False, refuses="all", refusal_names_total=False), says(1), None),
         (NoLength(head_length=False), Answers(401), None),
         (Ranged(names_length=False, described="nothing"), None, None),
-        (Ranged(names_length=False, described="multipart"), Honest(), len(LARGE)),
+        (Ranged(names_length=False, described="multipart"), Honest(), None),
+        (Ranged(names_length=False, described="nothing"), says_only(2**40), None),
         (Ranged(names_length=False, refuses="all", refusal_names_total=False), None, None),
     ],
 )
 async def test_a_length_is_announced_where_it_may_be_true(
     get: Behaviour, head: Behaviour | None, length: int | None, connect: Connect
 ) -> None:
-    """The way that the bytes come is asked first, then HEAD; what cannot be is not passed on."""
+    """The way that the bytes come is asked, never HEAD: who was told wrong would be cut off."""
     async with RegistrySimulator() as registry:
         got = await received(await connect(registry), registry.blob(LARGE, get=get, head=head))
     assert (got.body, got.announced) == (LARGE, length)
@@ -107,31 +132,65 @@ async def test_a_head_is_told_no_length_that_the_first_bytes_rule_out(connect: C
             await blob_length(await connect(registry), REPOSITORY, digest)
 
 
-@pytest.mark.parametrize("lie", [-1, 1])
-async def test_a_length_that_was_no_lie_to_be_seen_is_not_believed_twice(
-    lie: int, connect: Connect
+@pytest.mark.parametrize("length", MISTOLD)
+async def test_a_length_that_the_bytes_have_ruled_out_is_told_to_nobody(
+    length: int, connect: Connect
 ) -> None:
-    """Who was told it is cut; whoever comes then is told none, and gets the blob."""
+    """A HEAD that lies in a way that cannot be seen lies no more once the blob has come."""
     async with RegistrySimulator() as registry:
         upstream = await connect(registry)
-        digest = registry.blob(LARGE, get=NoLength(), head=says(len(LARGE) + lie))
-        got = await refused(upstream, digest, WrongBytesError)
+        digest = registry.blob(LARGE, get=NoLength(), head=says_only(length))
+        for _ in range(2):
+            got = await received(upstream, digest)
+            assert (got.body, got.announced) == (LARGE, None)
+            assert await blob_length(upstream, REPOSITORY, Digest.parse(digest)) == len(LARGE)
+
+
+@pytest.mark.parametrize("lie", [-PIECE_BYTES, -1, 1, 2**40])
+async def test_a_length_that_a_range_mistold_is_not_believed_twice(
+    lie: int, connect: Connect
+) -> None:
+    """Who was told it is cut; whoever comes then is told none, and gets the blob at once."""
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        digest = registry.blob(LARGE, get=lies_by_range(lie), head=Answers(405))
+        got = await refused(upstream, digest, MistoldLengthError)
+        assert got.announced == len(LARGE) + lie
         assert len(got.body) <= len(LARGE) - PIECE_BYTES
-        await eventually(lambda: is_over(upstream, digest))
+        registry.blob(LARGE, get=NoLength(), head=says_only(len(LARGE) + lie))
         for _ in range(2):  # right bytes since then do not make the length right
             again = await received(upstream, digest)
             assert (again.body, again.announced) == (LARGE, None)
 
 
-def is_over(upstream: object, digest: str) -> bool:
-    """Tell whether a digest that came wrong may be asked for again."""
-    try:
-        with upstream.verifying("blobs", Digest.parse(digest)):  # type: ignore[attr-defined]
-            raise KeyError
-    except WrongBytesLatelyError:
-        return False
-    except KeyError:
-        return True
+async def test_a_resumed_answer_may_disprove_a_length_that_was_told(connect: Connect) -> None:
+    """The bytes go on being right: the next device is told no length."""
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        told = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nConnection: close\r\n"
+        told += b"Content-Range: bytes 0-0/%d\r\n\r\n" % (len(LARGE) + 1)
+        breaks = Ranged(3 * PIECE_BYTES, names_length=False)
+        get = InTurn((breaks, RawBytes(told + LARGE[:1]), breaks))
+        digest = registry.blob(LARGE, get=get, head=Answers(405))
+        await refused(upstream, digest, MistoldLengthError)
+        again = await received(upstream, digest)
+        assert (again.body, again.announced) == (LARGE, None)
+
+
+async def test_a_liar_of_lengths_and_bytes_is_left_alone(connect: Connect) -> None:
+    """A wrong length is forgiven once; wrong bytes are wrong."""
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        wrong = LARGE + b"+"
+        body = RawBytes(CHUNKED % (len(wrong), wrong))
+        told = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nConnection: close\r\n"
+        told += b"Content-Range: bytes 0-0/%d\r\n\r\n" % len(LARGE)
+        get = InTurn((body, RawBytes(told + LARGE[:1]), body))
+        digest = registry.blob(LARGE, get=get, head=Answers(405))
+        await refused(upstream, digest, MistoldLengthError)
+        got = await refused(upstream, digest, WrongBytesError)
+        assert got.announced is None
+        await refused(upstream, digest, WrongBytesLatelyError)
 
 
 @pytest.mark.parametrize(

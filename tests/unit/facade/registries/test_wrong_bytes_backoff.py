@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from facade.content.held_back import WrongBytesError
+from facade.content.held_back import MistoldLengthError, WrongBytesError
 from facade.registries.wrong_bytes_backoff import (
     FIRST_WAIT_SECONDS,
     MAX_BACKOFFS,
@@ -94,7 +94,13 @@ def test_right_bytes_make_it_forget(backoff: WrongBytesBackoff, clock: Clock) ->
 
 @pytest.mark.parametrize(
     "error",
-    [BrokenBodyError("x"), NotFoundError("x"), ConnectionError(), KeyboardInterrupt()],
+    [
+        BrokenBodyError("x"),
+        NotFoundError("x"),
+        MistoldLengthError(),
+        ConnectionError(),
+        KeyboardInterrupt(),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_what_breaks_says_nothing_of_the_bytes(
@@ -137,20 +143,6 @@ def test_it_is_no_wrong_bytes_error_itself(backoff: WrongBytesBackoff) -> None:
     with pytest.raises(UpstreamError) as refused, backoff.attempt(Kind.BLOB, DIGEST):
         pytest.fail("began too early")
     assert not isinstance(refused.value, WrongBytesError)
-
-
-def test_what_ever_came_wrong_is_known(backoff: WrongBytesBackoff, clock: Clock) -> None:
-    """Right bytes end the wait; perhaps only the length that was told was wrong, and still is."""
-    assert not backoff.has_come_wrong(Kind.BLOB, DIGEST)
-    go_wrong(backoff)
-    clock.advance(FIRST_WAIT_SECONDS)
-    with backoff.attempt(Kind.BLOB, DIGEST):
-        pass
-    assert backoff.has_come_wrong(Kind.BLOB, DIGEST)
-    assert not backoff.has_come_wrong(Kind.MANIFEST, DIGEST)
-    for number in range(MAX_BACKOFFS):
-        go_wrong(backoff, Digest.of(b"%d" % number))
-    assert not backoff.has_come_wrong(Kind.BLOB, DIGEST)
 
 
 def test_memory_is_bounded_and_the_oldest_goes(backoff: WrongBytesBackoff) -> None:
