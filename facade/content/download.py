@@ -236,6 +236,7 @@ class Download:
                     self.verifier.digest,
                     first_byte=reached,
                     last_byte=None if is_open else (self.length or 0) - 1,
+                    is_resumed=True,
                 )
             )
         except RangeRefusedError as refused:

@@ -6,14 +6,15 @@ key, as the upstream itself does.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
 )
-from typing import Self
+from functools import partial
+from typing import Final, Self
 
 from attrs import evolve, field, frozen
 
@@ -29,7 +30,18 @@ from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.client import Method, RegistryClient
-from shared.upstream.errors import NotFoundError, UpstreamError
+from shared.upstream.errors import (
+    GoneError,
+    NotFoundError,
+    NotNowError,
+    UnexpectedStatusError,
+    UpstreamError,
+)
+
+LINKS: Final = 2  # to a store that are tried for one request: the first one may have expired
+CLIENT_ERRORS: Final = range(400, 500)
+
+_Fetch = Callable[[], AbstractAsyncContextManager[UpstreamAnswer]]
 
 
 @frozen
@@ -45,7 +57,7 @@ class Upstream:
     _require_secret: Callable[[], object] = field(default=lambda: None, kw_only=True)
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
-    lengths: BlobLengths = field(factory=BlobLengths, init=False)
+    lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
     )
@@ -68,17 +80,22 @@ class Upstream:
         method: Method = "GET",
         first_byte: int = 0,
         last_byte: int | None = None,
+        is_resumed: bool = False,
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the registry's answer; what breaks after its headers is not the breaker's matter.
 
+        If the store that it points to refuses the link, the registry is asked for one other link;
+        `is_resumed`: not here, because a download that resumes asks again by itself.
         Who asks for the same as another who has no answer yet waits for that, and shares a failure.
         """
         absence = Absence.of(kind, repository, digest, method)
         question = Question(kind, repository, digest, method, self.device)
         self._absences.require_not(absence)
         self._require_secret()
+        links = 1 if is_resumed else LINKS
         async with AsyncExitStack() as stack:
-            fetched = self._client.fetch(
+            fetch = partial(
+                self._client.fetch,
                 kind,
                 repository,
                 digest,
@@ -87,10 +104,10 @@ class Upstream:
                 last_byte=last_byte,
             )
             if first_byte:  # a resumed download, or a span of a device's own
-                answer = await self._answered(fetched, question, stack, is_resumed=True)
+                answer = await self._answered(fetch, question, stack, links=links)
             else:
                 async with self._questions.ask((absence, method, last_byte)):
-                    answer = await self._answered(fetched, question, stack)
+                    answer = await self._answered(fetch, question, stack, links=links)
             yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
     def require_worth_asking(
@@ -118,32 +135,31 @@ class Upstream:
 
     async def _answered(
         self,
-        fetched: AbstractAsyncContextManager[UpstreamAnswer],
+        fetch: _Fetch,
         question: Question,
         stack: AsyncExitStack,
         *,
-        is_resumed: bool = False,
+        links: int,
     ) -> UpstreamAnswer:
-        """Return the answer, open as long as the stack; note whether it is there.
-
-        What was there is not gone because a store does not know the link to it any more.
-        """
+        """Return the answer, open as long as the stack; note whether it is there."""
         absence = Absence.of(question.kind, question.repository, question.digest, question.method)
-        try:
-            if self._breaker.needs_probe:
-                await self._probe()
-            with self._breaker.attempt(question):
-                answer = await stack.enter_async_context(fetched)
-        except UpstreamError as error:
-            if isinstance(error, NotFoundError) and not (is_resumed and error.at_store):
-                self._absences.remember(absence)
-            if self._troubles is not None:
-                self._troubles.failed(error, absence.repository)
-            raise
-        self._absences.forget(absence)
-        if self._troubles is not None:
-            self._troubles.answered(absence.repository)
-        return answer
+        refused: list[type[UpstreamError]] = []
+        while True:
+            try:
+                if self._breaker.needs_probe:
+                    await self._probe()
+                with self._breaker.attempt(question):
+                    answer = await stack.enter_async_context(fetch())
+            except UpstreamError as error:
+                refused.append(type(error))
+                if len(refused) == links or not refuses_link(error):
+                    self._note_failure(error, absence, refused)
+                    raise
+            else:
+                self._absences.forget(absence)
+                if self._troubles is not None:
+                    self._troubles.answered(absence.repository)
+                return answer
 
     async def _probe(self) -> None:
         """Find out whether the registry can be reached again; raise what keeps it from that."""
@@ -153,3 +169,19 @@ class Upstream:
         except UpstreamError as error:
             if isinstance(error, CircuitOpenError) or not is_answer_to_probe(error):
                 raise
+
+    def _note_failure(
+        self, error: UpstreamError, absence: Absence, refused: Sequence[type[UpstreamError]]
+    ) -> None:
+        """Note it; nothing is missing because a store does not know one link to it."""
+        if isinstance(error, NotFoundError) and (
+            not error.at_store or refused == [NotFoundError] * LINKS
+        ):
+            self._absences.remember(absence)
+        if self._troubles is not None:
+            self._troubles.failed(error, absence.repository)
+
+
+def refuses_link(error: UpstreamError) -> bool:
+    """Tell whether a store refuses the link that the registry gave: another one may do.
+

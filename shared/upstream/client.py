@@ -74,6 +74,7 @@ class _Hop:
 
     response: aiohttp.ClientResponse
     is_registry: bool  # of the registry's own origin, so that its refusals are about our credential
+    is_store: bool  # of another origin; neither, where a store sent us back without a credential
 
 
 class RegistryClient:
@@ -205,7 +206,7 @@ class RegistryClient:
             if not _is_success(hop.response.status, headers.get("Range")):
                 await read_rest(hop.response)
                 error = error_of_status(hop.response, is_registry=hop.is_registry)
-                error.at_store, error.at_registry = not hop.is_registry, hop.is_registry
+                error.at_store, error.at_registry = hop.is_store, hop.is_registry
                 raise error
             login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
@@ -241,7 +242,7 @@ class RegistryClient:
                 error.at_registry = is_registry
                 raise
             if response.status not in REDIRECT_STATUSES:
-                return _Hop(response, is_registry)
+                return _Hop(response, is_registry, is_store=origin(url) != registry)
             await read_rest(response)
             close_response(response)
             url = next_hop(

@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
+from facade.registries.upstream import LINKS
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
-from tests.support.simulators.behaviour import Answers, Behaviour, BreaksAt, RedirectsTo
+from tests.support.simulators.behaviour import (
+    Answers,
+    Behaviour,
+    BreaksAt,
+    Honest,
+    InTurn,
+    RedirectsTo,
+)
 from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
@@ -151,8 +159,26 @@ async def test_a_store_s_refusal_is_not_our_credential_s(
     good = upstream.blob(b"good")
     await connect(facade, writer, upstream)
     assert_refused(await device.get(pull_path(upstream, digest)))
-    assert len(store.requests) == 1
+    assert len(store.requests) == LINKS
     assert (await device.get(pull_path(upstream, good))).status == 200
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_link_that_a_store_refuses_once_is_no_answer(
+    status: int,
+    device: Device,
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    store: StoreSimulator,
+) -> None:
+    """It has expired, or a node lags behind: the registry gives another one."""
+    content = b"%d %b" % (status, CONTENT)
+    link = store.put(content, get=InTurn((Answers(status), Honest())))
+    digest = upstream.blob(content, get=RedirectsTo(link))
+    await connect(facade, writer, upstream)
+    outcome = await outcome_of(device, pull_path(upstream, digest))
+    assert (outcome.status, outcome.end, outcome.digest) == (200, End.WHOLE, digest)
 
 
 async def test_redirects_that_go_round_are_left(

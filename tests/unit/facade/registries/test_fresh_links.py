@@ -1,0 +1,120 @@
+"""A registry is asked for one other link where a store refuses the first one it gave."""
+
+import pytest
+
+from facade.content.background_proofs import may_still_read
+from facade.content.download import blob_length, open_download
+from facade.content.manifest import fetch_manifest
+from facade.pulls.pull_path import Pull
+from facade.registries.absences import Absences, RememberedAbsenceError
+from facade.registries.upstream import Upstream
+from shared.oci import OCI_MANIFEST, Digest, Kind
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    NotFoundError,
+    PolicyDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedStatusError,
+    UpstreamError,
+)
+from tests.support.clock import Clock
+from tests.support.simulators.behaviour import Answers, Behaviour, Honest, InTurn, RedirectsTo
+from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
+from tests.unit.facade.conftest import Connect
+from tests.unit.facade.content.downloads import LARGE, REPOSITORY, SMALL, received
+
+OF_A_LINK = [400, 401, 403, 404, 408, 410, 418, 421]
+MANIFEST = b'{"schemaVersion":2,"mediaType":"%b"}' % OCI_MANIFEST.encode()
+
+
+def in_turn(*behaviours: Behaviour | int) -> Behaviour:
+    """Answer in these ways, one after the other; a number is a status."""
+    return InTurn(tuple(Answers(each) if isinstance(each, int) else each for each in behaviours))
+
+
+@pytest.mark.parametrize("status", OF_A_LINK)
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_blob_comes_by_the_second_link(
+    status: int, content: bytes, connect: Connect
+) -> None:
+    """The first one has expired, or leads to a node that lags behind."""
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        link = RedirectsTo(store.put(content, get=in_turn(status, Honest())))
+        got = await received(await connect(registry), registry.blob(content, get=link))
+    assert got.body == content
+    assert (len(registry.requests), len(store.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_whatever_is_asked_has_a_second_link(status: int, connect: Connect) -> None:
+    """A manifest, a length, a range, and a right that is proven again."""
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        store_once = in_turn(status, Honest())
+        manifest = Digest.parse(
+            registry.manifest(MANIFEST, get=RedirectsTo(store.put(MANIFEST, get=store_once)))
+        )
+        fetched = await fetch_manifest(upstream, REPOSITORY, manifest)
+        assert fetched.content == MANIFEST
+        link = RedirectsTo(store.put(LARGE, get=store_once))
+        blob = Digest.parse(registry.blob(LARGE, get=link))
+        assert await blob_length(upstream, REPOSITORY, blob) == len(LARGE)
+        registry.blob(LARGE, get=RedirectsTo(store.put(LARGE, get=store_once)))
+        pull = Pull(registry.host, REPOSITORY, Kind.BLOB, blob)
+        assert await may_still_read(upstream, pull, with_head=False)
+        registry.blob(LARGE, get=RedirectsTo(store.put(LARGE, get=store_once)))
+        span = upstream.fetch(Kind.BLOB, REPOSITORY, blob, first_byte=7, last_byte=9)
+        async with span as answer:
+            assert b"".join([chunk async for chunk in answer.chunks()]) == LARGE[7:10]
+
+
+async def failure(upstream: Upstream, digest: Digest) -> UpstreamError:
+    """Return what a GET of a blob fails with."""
+    with pytest.raises(UpstreamError) as failed:
+        async with open_download(upstream, REPOSITORY, digest):
+            pass
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    "statuses, error, remembered",
+    [
+        ((403, 403), UnexpectedStatusError, 0),
+        ((404, 404), NotFoundError, 1),
+        ((403, 404), NotFoundError, 0),  # one 404 alone
+        ((404, 403), UnexpectedStatusError, 0),
+        ((404, 503), ServerError, 0),
+        ((503,), ServerError, 0),
+        ((429,), RateLimitedError, 0),
+        ((451,), PolicyDeniedError, 0),
+        ((302,), UpstreamError, 0),
+    ],
+)
+async def test_two_links_are_the_end(
+    statuses: tuple[int, ...], error: type[Exception], remembered: int, connect: Connect
+) -> None:
+    """And what is not about the link is not tried again."""
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        absences = Absences(Clock())
+        upstream = await connect(registry, absences=absences)
+        link = RedirectsTo(store.put(LARGE, get=in_turn(*statuses, Honest())))
+        digest = Digest.parse(registry.blob(LARGE, get=link))
+        assert isinstance(await failure(upstream, digest), error)
+        assert len(store.requests) == len(statuses)
+        assert absences.count == remembered
+        if remembered:
+            assert isinstance(await failure(upstream, digest), RememberedAbsenceError)
+        else:
+            assert (await received(upstream, str(digest))).body == LARGE
+
+
+@pytest.mark.parametrize("status, error", [(403, CredentialRefusedError), (404, NotFoundError)])
+async def test_what_the_registry_itself_refuses_is_asked_once(
+    status: int, error: type[Exception], connect: Connect
+) -> None:
+    """It is the one who knows."""
+    async with RegistrySimulator() as registry:
+        digest = Digest.parse(registry.blob(LARGE, get=Answers(status)))
+        assert isinstance(await failure(await connect(registry), digest), error)
+    assert len(registry.requests) == 1
