@@ -58,7 +58,7 @@ async def resolve_tag(client: RegistryClient, repository: RepositoryName, tag: s
     """
     found = await _manifest(client, repository, tag)
     digest = Digest.of(found.content)
-    document = orjson.loads(found.content)
+    document = _read(found)
     if found.media_type not in INDEX_MEDIA_TYPES:
         return ResolvedTag(digest, found.media_type, image_size(document))
     listed = platforms_of(document)
@@ -102,9 +102,17 @@ async def _with_size(
 ) -> PlatformManifest:
     try:
         manifest = await _manifest(client, repository, listed.digest)
+        return evolve(listed, size=image_size(_read(manifest)))
     except (UpstreamError, WrongBytesError):
         return listed  # the tag's own digest holds all the same
-    return evolve(listed, size=image_size(orjson.loads(manifest.content)))
+
+
+def _read(manifest: VerifiedManifest) -> dict[str, Any]:
+    try:
+        return dict(orjson.loads(manifest.content))
+    except orjson.JSONDecodeError:  # of a large one the top level alone is verified
+        message = "the manifest is not JSON"
+        raise WrongBytesError(message) from None
 
 
 def _claimed_digest(header: str | None) -> Digest | None:

@@ -252,10 +252,13 @@ class Download:
     def _without_ranges(self, refused: RangeRefusedError) -> _Body:
         """Return nothing if the registry says that there is nothing more.
 
-        Else note that it has to be asked for the whole, and raise the refusal.
+        Else note that it has to be asked for the whole, and raise the refusal. One that names more
+        bytes than were left out contradicts itself, and names none.
         """
-        self._require_same_length(refused.total)
-        if self.length is None and refused.total == self._reached:
+        total = refused.total
+        if total is not None and total <= self._reached:
+            self._require_same_length(total)
+        if self.length is None and total == self._reached:
             self._ended_at = self._reached
             return _Body(_body_of())
         self._knows_ranges = False

@@ -112,7 +112,8 @@ async def _told_by_range(
             span = answer.content_range
             return (answer.content_length if span is None else span.total), 0
     except RangeRefusedError as refused:
-        return refused.total, 0
+        # There is a first byte of everything but nothing: if it names more, it contradicts itself.
+        return (0 if refused.total == 0 else None), 0
     except UnexpectedAnswerError:
         return None, 0
 

@@ -63,6 +63,9 @@ LIES: Mapping[str, Behaviour] = {
     "two lengths": RawBytes(
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Length: 5\r\n\r\na small blob"
     ),
+    "two equal lengths": RawBytes(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Length: 12\r\n\r\na small blob"
+    ),
     "a length and chunks": RawBytes(
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"c\r\na small blob\r\n0\r\n\r\n"

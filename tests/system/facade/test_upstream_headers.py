@@ -295,6 +295,40 @@ MANIFESTS: Final[Mapping[str, Behaviour]] = {
 }
 
 
+UNTYPED_MANIFESTS: Final[Mapping[str, tuple[dict[str, object], tuple[str, ...]]]] = {
+    "null": (MANIFEST | {"mediaType": None}, (OCI_MANIFEST,)),
+    "empty": (MANIFEST | {"mediaType": ""}, (OCI_MANIFEST,)),
+    "none, two lines": (dict(MANIFEST), ("text/plain", OCI_MANIFEST)),
+    "none, one line": (dict(MANIFEST), (f"{OCI_MANIFEST}, application/json",)),
+    "null, two lines": (MANIFEST | {"mediaType": None}, (OCI_MANIFEST, "text/plain")),
+}
+
+
+@pytest.mark.parametrize("kind", UNTYPED_MANIFESTS)
+async def test_a_manifest_that_names_no_type_has_the_only_one_of_its_header(
+    kind: str, device: Device, upstream: RegistrySimulator
+) -> None:
+    """`null` and "" name none, as for every client's JSON."""
+    document, types = UNTYPED_MANIFESTS[kind]
+    content = orjson.dumps(document)
+    digest = upstream.manifest(content, get=TypedAs(types))
+    for _ in range(2):
+        answer = await device.get(pull_path(upstream, digest, kind="manifests"))
+        assert (answer.status, answer.body) == (200, content)
+        assert answer.headers["Content-Type"] == OCI_MANIFEST
+
+
+@pytest.mark.parametrize("fields", ['"mediaType":"%s"', '"mediaType":null', '"layers":[{}]'])
+async def test_a_manifest_that_has_a_field_twice_is_refused(
+    fields: str, device: Device, upstream: RegistrySimulator
+) -> None:
+    """One client takes the first of them, another the last."""
+    content = orjson.dumps(TYPED)[:-1] + b"," + fields.replace("%s", OCI_MANIFEST).encode() + b"}"
+    digest = upstream.manifest(content)
+    answer = await device.get(pull_path(upstream, digest, kind="manifests"))
+    assert (answer.status, answer.error_code) == (502, "UNAVAILABLE")
+
+
 @pytest.mark.parametrize("head", [None, Answers(405), says(0)], ids=["as GET", "405", "0"])
 async def test_a_manifest_is_served_whatever_is_said_of_it(
     head: Behaviour | None, device: Device, upstream: RegistrySimulator
@@ -320,7 +354,7 @@ async def test_a_manifest_is_served_whatever_is_said_of_it(
     [
         (MANIFEST, ()),
         (MANIFEST, ("text/plain",)),
-        (MANIFEST, (OCI_MANIFEST, "text/plain")),
+        (MANIFEST | {"mediaType": None}, ("text/plain",)),
         (TYPED, (OCI_INDEX,)),
         (TYPED, (OCI_MANIFEST, OCI_INDEX)),
         (TYPED, (f"{OCI_INDEX}, {OCI_MANIFEST}",)),

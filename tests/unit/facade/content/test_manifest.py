@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.content.held_back import WrongBytesError
-from facade.content.manifest import VerifiedManifest, fetch_manifest, verify_manifest
+from facade.content.manifest import (
+    WHOLLY_READ_BYTES,
+    VerifiedManifest,
+    fetch_manifest,
+    verify_manifest,
+)
 from shared.oci import (
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,
@@ -43,6 +48,18 @@ IMAGE = {"schemaVersion": 2, "config": {}, "layers": []}
 INDEX = {"schemaVersion": 2, "manifests": []}
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
 PLAIN_TYPES = ("text/plain", "application/json", "application/octet-stream", "text/html", None)
+ODD_VALUES: tuple[object, ...] = (
+    False,
+    0,
+    0.0,
+    True,
+    [],
+    {},
+    [OCI_MANIFEST],
+    " ",
+    "x" * 2000,
+    {"": OCI_MANIFEST},
+)
 TYPED_IMAGE = orjson.dumps(IMAGE | {"mediaType": OCI_MANIFEST})
 REPOSITORY = RepositoryName("team/app")
 
@@ -64,6 +81,11 @@ def verified(document: object, media_type: str | None) -> VerifiedManifest:
         (INDEX | {"mediaType": DOCKER_MANIFEST_LIST}, DOCKER_MANIFEST_LIST),
         ({"mediaType": OCI_ARTIFACT_MANIFEST, "blobs": []}, OCI_ARTIFACT_MANIFEST),
         ({}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": None}, OCI_MANIFEST),
+        (IMAGE | {"mediaType": ""}, OCI_MANIFEST),
+        (INDEX | {"mediaType": None}, OCI_INDEX),
+        (INDEX | {"MediaType": ""}, OCI_INDEX),
+        (IMAGE | {"MediaType": OCI_MANIFEST}, OCI_MANIFEST),
     ],
 )
 def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: str) -> None:
@@ -78,8 +100,9 @@ def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: 
         (IMAGE | {"mediaType": OCI_MANIFEST}, OCI_INDEX),
         (IMAGE | {"mediaType": OCI_MANIFEST}, DOCKER_MANIFEST),
         (INDEX | {"mediaType": OCI_INDEX}, OCI_MANIFEST),
-        (IMAGE | {"mediaType": None}, OCI_MANIFEST),
-        (IMAGE | {"mediaType": [OCI_MANIFEST]}, OCI_MANIFEST),
+        *((IMAGE | {"mediaType": odd}, OCI_MANIFEST) for odd in ODD_VALUES),
+        (IMAGE | INDEX | {"mediaType": None}, OCI_MANIFEST),
+        (INDEX | {"mediaType": ""}, OCI_MANIFEST),
         (IMAGE | INDEX, OCI_MANIFEST),
         (IMAGE | INDEX, OCI_INDEX),
         ({"manifests": [], "layers": []}, OCI_INDEX),
@@ -98,6 +121,7 @@ def test_what_bytes_and_header_agree_on_is_served(document: object, media_type: 
         (IMAGE | {"mediaType": "application/json"}, "application/json"),
         (IMAGE | {"mediaType": OCI_INDEX}, None),
         (IMAGE | {"mediaType": None}, None),
+        (IMAGE | {"mediaType": ""}, "text/plain"),
         (IMAGE | {"mediaType": [OCI_MANIFEST]}, "text/plain"),
         (IMAGE | {"MediaType": OCI_MANIFEST}, None),
         (IMAGE | {"mediaType": OCI_MANIFEST, "MediaType": OCI_INDEX}, "text/plain"),
@@ -148,6 +172,7 @@ def test_a_header_that_names_no_manifest_leaves_it_to_the_verified_body(
         b'{"layers": NaN}',
         b"\xff\xfe{}",
         b"[" * 100_000,
+        b'{"a": [' + b"1," * 100 + b"}",
     ],
 )
 def test_what_is_not_one_json_object_is_refused(content: bytes) -> None:
@@ -164,6 +189,78 @@ def test_the_digest_decides_before_anything_is_parsed() -> None:
     for digest in (Digest.of(content), sha512):
         with pytest.raises(WrongBytesError, match="digest"):
             verify_manifest(content + b" ", OCI_MANIFEST, digest)
+
+
+IMAGE_FIELDS = b'"schemaVersion":2,"config":{},"layers":[]'
+OWN = b'"mediaType":"%b"' % OCI_MANIFEST.encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (OWN, OWN),
+        (OWN, b'"mediaType":"%b"' % OCI_INDEX.encode()),
+        (b'"mediaType":"%b"' % OCI_INDEX.encode(), OWN),
+        (OWN, b'"mediaType":null'),
+        (b'"mediaType":""', OWN),
+        (OWN, b'"MediaType":"%b"' % OCI_MANIFEST.encode()),
+        (OWN, b'"media\\u0054ype":"%b"' % OCI_INDEX.encode()),
+        (b'"layers":[{}]',),
+        (b'"LAYERS":[{}]',),
+        (b'"con\\u017fig":1', b'"CONFIG":{}'),
+    ],
+)
+@pytest.mark.parametrize("header", [OCI_MANIFEST, "text/plain", None])
+def test_a_field_that_is_there_twice_is_refused(
+    fields: tuple[bytes, ...], header: str | None
+) -> None:
+    """One reader takes the first, another the last."""
+    content = b"{" + b",".join((IMAGE_FIELDS, *fields)) + b"}"
+    with pytest.raises(WrongBytesError):
+        verify_manifest(content, header, Digest.of(content))
+
+
+def test_a_field_that_decides_nothing_may_be_there_twice() -> None:
+    """Right bytes are served: it makes no other manifest of it."""
+    content = b"{" + IMAGE_FIELDS + b',"annotations":{},"annotations":{"a":"b"}}'
+    assert verify_manifest(content, OCI_MANIFEST, Digest.of(content)).content == content
+
+
+def test_a_large_manifest_is_read_at_its_top_alone() -> None:
+    """With the same answer, whatever is below."""
+    annotations = {"annotations": {str(number): "text" * 10 for number in range(5000)}}
+    for document in (IMAGE | {"mediaType": OCI_MANIFEST}, INDEX, IMAGE | INDEX):
+        large = document | annotations
+        assert len(orjson.dumps(large)) > WHOLLY_READ_BYTES
+        for header in (OCI_MANIFEST, OCI_INDEX, "text/plain"):
+            assert outcome(large, header) == outcome(document, header)
+    cut = orjson.dumps(annotations)[:-1]
+    with pytest.raises(WrongBytesError):
+        verify_manifest(cut, OCI_MANIFEST, Digest.of(cut))
+
+
+def outcome(document: object, header: str) -> str | None:
+    """Return the type that a document is served with; None if it is not."""
+    try:
+        return verified(document, header).media_type
+    except WrongBytesError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{" + b",".join(b'"k%d":1' % number for number in range(350_000)) + b"}",
+        b'{"a":{' + b",".join(b'"k%d":1' % number for number in range(350_000)) + b"}}",
+        b'{"a":[' + b"[]," * 1_000_000 + b"[]]}",
+        b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}",
+    ],
+    ids=["fields", "names", "lists", "depth"],
+)
+def test_what_would_cost_much_to_read_is_refused(content: bytes) -> None:
+    """A registry chooses what a manifest of 4 MiB is made of."""
+    with pytest.raises(WrongBytesError, match="than a manifest has"):
+        verify_manifest(content, OCI_MANIFEST, Digest.of(content))
 
 
 JSON = st.recursive(
@@ -195,7 +292,7 @@ def test_what_is_served_means_one_thing_to_every_reader(
     except WrongBytesError:
         return
     assert manifest.media_type in MANIFEST_MEDIA_TYPES
-    assert document.get("mediaType", media_type) == manifest.media_type
+    assert (document.get("mediaType") or media_type) == manifest.media_type
     assert media_type in (manifest.media_type, "application/json", "text/html", "", None)
     is_index = manifest.media_type in INDEX_MEDIA_TYPES
     assert not (document.keys() & (set(FIELDS[1:]) if is_index else {"manifests"}))
@@ -226,7 +323,7 @@ def test_arbitrary_bytes_are_a_manifest_or_refused(content: bytes) -> None:
         NoLength(framing="close", missing=1),
         TypedAs((OCI_INDEX,)),
         TypedAs((OCI_MANIFEST, OCI_INDEX)),
-        TypedAs((OCI_MANIFEST, "text/plain")),
+        TypedAs(("application/json", "text/plain")),
         TypedAs((f"{OCI_INDEX}, {OCI_MANIFEST}",)),
         TypedAs(("application/json",)),
         TypedAs(()),

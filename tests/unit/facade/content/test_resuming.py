@@ -52,6 +52,11 @@ async def test_the_range_that_is_asked_for_says_its_end(
     assert ranges_of(registry) == [None, f"bytes={byte}-{LAST}" if byte else None]
 
 
+def refusal_of(total: int) -> Behaviour:
+    """Refuse a range, and name a total."""
+    return Answers(416, (("Content-Range", f"bytes */{total}"),), b"")
+
+
 @pytest.mark.parametrize(
     "get",
     [
@@ -59,6 +64,10 @@ async def test_the_range_that_is_asked_for_says_its_end(
         Ranged(breaks_at=MIDDLE, refuses="all", refusal_names_total=False),
         Ranged(breaks_at=MIDDLE, described="nothing"),
         Ranged(breaks_at=MIDDLE, described="multipart"),
+        InTurn(
+            (BreaksAt(MIDDLE), refusal_of(LAST), Honest())
+        ),  # contradictory: behind what is asked
+        InTurn((BreaksAt(MIDDLE), refusal_of(2**40), Honest())),
     ],
 )
 async def test_a_registry_that_has_no_usable_ranges_is_asked_for_the_whole(

@@ -56,6 +56,11 @@ def lies_by_range(lie: int, *, whole: bytes = LARGE) -> Behaviour:
     return InTurn((NoLength(head_length=False), RawBytes(told + whole[:1])) * 8)
 
 
+def refuses_first_byte(total: int) -> Behaviour:
+    """Answer that there is no first byte, and how many there are."""
+    return Answers(416, (("Content-Range", f"bytes */{total}"),), b"")
+
+
 MISTOLD = [
     *(0, 1, PIECE_BYTES, PIECE_BYTES + 1, len(LARGE) - PIECE_BYTES, len(LARGE) - 1),
     *(len(LARGE) + 1, len(LARGE) + PIECE_BYTES, 2**40, 10**18 - 1, 10**18, 2**64),
@@ -93,7 +98,7 @@ async def test_a_short_blob_costs_one_request(connect: Connect) -> None:
         (TOLD_BY_RANGE, says(len(LARGE) + 1), len(LARGE)),
         (TOLD_BY_RANGE, says(4711), len(LARGE)),
         (Ranged(names_length=False, framing="close"), None, len(LARGE)),
-        (Ranged(names_length=False, refuses="all"), None, len(LARGE)),  # `bytes */total`
+        (Ranged(names_length=False, refuses="all"), None, None),  # `bytes */total` contradicts
         (UNTOLD, Honest(), None),
         (UNTOLD, None, None),
         (UNTOLD, Answers(405), None),
@@ -253,6 +258,12 @@ async def test_the_length_is_the_registry_s(
         (LARGE, WebPage(LARGE), None, None),
         (LARGE, Answers(200, (("Content-Encoding", "gzip"),), LARGE), None, None),
         (LARGE, Answers(206), None, None),
+        (LARGE, refuses_first_byte(PIECE_BYTES), Answers(405), None),
+        (LARGE, refuses_first_byte(len(LARGE)), Answers(405), None),
+        (LARGE, refuses_first_byte(PIECE_BYTES), says(len(LARGE)), len(LARGE)),
+        (LARGE, refuses_first_byte(0), Answers(405), None),
+        (b"", refuses_first_byte(0), Answers(405), 0),
+        (b"", refuses_first_byte(1), Answers(405), None),
     ],
 )
 async def test_a_length_that_nobody_names_is_an_error(

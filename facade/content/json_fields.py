@@ -1,0 +1,168 @@
+"""The fields of a JSON object, read without making anything of what lies below them. Pure.
+
+A registry chooses what a manifest of 4 MiB is made of. To make an object for each of a million
+empty arrays takes most of a second, in which nobody else is served. So the strings and containers
+are passed over, and counted; a document beyond the bounds is refused.
+
+What lies below the top level is not checked beyond its strings and brackets.
+"""
+
+import re
+from typing import Final
+
+import orjson
+from attrs import define, field, frozen
+
+# A manifest has some eight fields.
+MAX_FIELDS: Final = 1024
+# Names and values, of everything; some 15 a layer or platform, so that 17,000 of these may be.
+MAX_STRINGS: Final = 256 * 1024
+MAX_CONTAINERS: Final = 64 * 1024  # three for a platform
+MAX_DEPTH: Final = 64  # an index has five
+MAX_READ_VALUE_BYTES: Final = 1024  # of a field, a media type above all
+
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_SCALAR: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+# What may stand between the strings and brackets of a container, a bracket or a string without an
+# escape, and a part of any string. Each takes 10 ms at most, because no other thread goes on then.
+_BETWEEN: Final = re.compile(rb"[ \t\r\n,:0-9eE.+\-truefalsn]{0,1048576}")
+_SIMPLE: Final = re.compile(rb'[{}\[\]]|"[^"\\]{0,4096}"')
+_OF_STRING: Final = re.compile(rb'(?:[^"\\]{1,4096}|\\.){0,256}', re.DOTALL)
+_CLOSING: Final = {b"{": b"}", b"[": b"]"}
+
+
+class UnreadableJsonError(Exception):
+    """It is no JSON object, or beyond the bounds of one."""
+
+
+@frozen
+class JsonField:
+    """One field: its name, and its value's bytes; None if they are too many to be of interest."""
+
+    name: str
+    value: bytes | None
+
+
+def fields_of(document: bytes) -> list[JsonField]:
+    """Return all fields of an object, in their order, those of the same name too.
+
+    Raises `UnreadableJsonError`.
+    """
+    return _Reader(document).read()
+
+
+@define
+class _Reader:
+    _document: bytes
+    _at: int = field(default=0, init=False)
+    _strings: int = field(default=0, init=False)
+    _containers: int = field(default=0, init=False)
+
+    def read(self) -> list[JsonField]:
+        fields: list[JsonField] = []
+        self._take(b"{")
+        mark = b"}" if self._next() == b"}" else b","
+        while mark == b",":
+            fields.append(self._field())
+            if len(fields) > MAX_FIELDS:
+                message = "more fields than a manifest has"
+                raise UnreadableJsonError(message)
+            mark = self._next()
+            if mark == b",":
+                self._at += 1
+        self._take(b"}")
+        if self._next():
+            raise _malformed()
+        return fields
+
+    def _field(self) -> JsonField:
+        self._next()
+        start = self._at
+        self._string()
+        name = self._document[start : self._at]
+        self._take(b":")
+        self._next()
+        start = self._at
+        self._value()
+        is_short = self._at - start <= MAX_READ_VALUE_BYTES
+        value = self._document[start : self._at] if is_short else None
+        try:
+            return JsonField(orjson.loads(name), value)
+        except orjson.JSONDecodeError:
+            raise _malformed() from None
+
+    def _value(self) -> None:
+        match self._next():
+            case b'"':
+                self._string()
+            case b"{" | b"[":
+                self._container()
+            case _:
+                scalar = _SCALAR.match(self._document, self._at)
+                if scalar is None:
+                    raise _malformed()
+                self._at = scalar.end()
+
+    def _container(self) -> None:
+        """Pass over a container and all that is in it."""
+        closing: list[bytes] = []
+        while True:
+            between = _BETWEEN.match(self._document, self._at)
+            self._at = between.end() if between is not None else self._at
+            simple = _SIMPLE.match(self._document, self._at)
+            mark = simple[0] if simple is not None else b""
+            self._at += len(mark)
+            if mark in _CLOSING:
+                closing.append(_CLOSING[mark])
+                self._count_container(len(closing))
+            elif mark in _CLOSING.values():
+                if mark != closing.pop():
+                    raise _malformed()
+                if not closing:
+                    return
+            elif mark:
+                self._count_string()
+            elif between is None or between.end() == between.start():
+                self._string()
+
+    def _count_container(self, depth: int) -> None:
+        self._containers += 1
+        if self._containers > MAX_CONTAINERS or depth > MAX_DEPTH:
+            message = "more objects and lists than a manifest has"
+            raise UnreadableJsonError(message)
+
+    def _string(self) -> None:
+        """Pass over a string."""
+        self._count_string()
+        self._take(b'"')
+        while self._pass_over(_OF_STRING):
+            pass
+        if self._document[self._at : self._at + 1] != b'"':
+            raise _malformed()
+        self._at += 1
+
+    def _count_string(self) -> None:
+        self._strings += 1
+        if self._strings > MAX_STRINGS:
+            message = "more names and texts than a manifest has"
+            raise UnreadableJsonError(message)
+
+    def _next(self) -> bytes:
+        """Go behind white space; return the next byte, none at the end."""
+        self._pass_over(_SPACE)
+        return self._document[self._at : self._at + 1]
+
+    def _pass_over(self, what: re.Pattern[bytes]) -> bool:
+        """Go behind what may be empty; tell whether it was not."""
+        before, found = self._at, what.match(self._document, self._at)
+        self._at = found.end() if found is not None else before
+        return self._at > before
+
+    def _take(self, mark: bytes) -> None:
+        if self._next() != mark:
+            raise _malformed()
+        self._at += 1
+
+
+def _malformed() -> UnreadableJsonError:
+    return UnreadableJsonError("the manifest is not a JSON object")

@@ -1,0 +1,91 @@
+"""What a manifest is: the one media type that its header and its own fields agree on. Pure.
+
+Readers differ: some go by the Content-Type, some by `mediaType`, some by the fields, and of a field
+that is there twice some take the first and some the last. What two of them would take for two
+things is refused (CVE-2021-41190).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import orjson
+
+from facade.content.held_back import WrongBytesError
+from facade.content.json_fields import JsonField
+from shared.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES
+
+# Names of fields, case-folded: Go's JSON, and so every client's, takes `MediaType` and `LAYERS` for
+# the fields that they fold to.
+_MEDIA_TYPE_FIELD: Final = "mediatype"
+_INDEX_FIELDS: Final = frozenset({"manifests"})
+_IMAGE_FIELDS: Final = frozenset({"layers", "config", "fslayers", "blobs"})
+_DECIDING_FIELDS: Final = _INDEX_FIELDS | _IMAGE_FIELDS | {_MEDIA_TYPE_FIELD}
+
+# What somebody calls a manifest, served here or not: schema 1, say, or another vendor's.
+_NAMED_MANIFEST: Final = re.compile(r"application/vnd\..*\b(?:manifest|index)\b.*", re.ASCII)
+
+
+def header_media_type(content_types: Iterable[str]) -> str | None:
+    """Return the manifest type that Content-Type names; None if it names none.
+
+    Beside it other types may stand, which are no manifest's. Raises `WrongBytesError` if it names
+    several.
+    """
+    named = {each for each in content_types if _NAMED_MANIFEST.fullmatch(each)}
+    if len(named) > 1:
+        message = "the Content-Type lines name several manifest types"
+        raise WrongBytesError(message)
+    return named.pop() if named else None
+
+
+def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
+    """Return the media type of a manifest with these fields.
+
+    `header` is the manifest type that the Content-Type names. If it is None the manifest's own
+    `mediaType` counts; if there are both, they agree. `null` and "" are as no `mediaType` at all.
+    Raises `WrongBytesError`.
+    """
+    names = Counter(each.name.casefold() for each in fields)
+    if any(names[deciding] > 1 for deciding in _DECIDING_FIELDS):
+        message = "the manifest has a field twice"
+        raise WrongBytesError(message)
+    own = next((each for each in fields if each.name.casefold() == _MEDIA_TYPE_FIELD), None)
+    named = _value(own) if own is not None else None
+    # another spelling is not read by everybody
+    media_type = header or (named if own is not None and own.name == "mediaType" else None)
+    if not isinstance(media_type, str) or media_type not in MANIFEST_MEDIA_TYPES:
+        message = "neither the Content-Type nor the body names a manifest type that is served"
+        raise WrongBytesError(message)
+    if named not in (None, media_type):
+        message = "mediaType disagrees with the Content-Type"
+        raise WrongBytesError(message)
+    _require_one_kind(names.keys(), media_type)
+    return media_type
+
+
+def _value(media_type: JsonField) -> object:
+    """Return a field's value; None for what names nothing (`null`, ""), as no field at all."""
+    if media_type.value is None:
+        message = "mediaType is no media type"
+        raise WrongBytesError(message)
+    try:
+        value = orjson.loads(media_type.value)
+    except orjson.JSONDecodeError:
+        message = "mediaType cannot be read"
+        raise WrongBytesError(message) from None
+    return None if value is None or value == "" else value
+
+
+def _require_one_kind(fields: AbstractSet[str], media_type: str) -> None:
+    """Refuse what one reader would take for an index and another for an image."""
+    # CVE-2021-41190: with both, the Content-Type alone would decide what is pulled
+    if fields & _INDEX_FIELDS and fields & _IMAGE_FIELDS:
+        message = "the manifest is an index and an image at once"
+        raise WrongBytesError(message)
+    foreign = _IMAGE_FIELDS if media_type in INDEX_MEDIA_TYPES else _INDEX_FIELDS
+    if fields & foreign:
+        message = "the manifest's fields are those of another media type"
+        raise WrongBytesError(message)
