@@ -13,6 +13,8 @@ from typing import Final
 import orjson
 from attrs import define, field, frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
+
 # A manifest has some eight fields.
 MAX_FIELDS: Final = 1024
 # Names and values, of everything; some 15 a layer or platform, so that 17,000 of these may be.
@@ -43,6 +45,7 @@ class JsonField:
     value: bytes | None
 
 
+@reads_bytes_of(Party.REGISTRY)
 def fields_of(document: bytes) -> list[JsonField]:
     """Return all fields of an object, in their order, those of the same name too.
 

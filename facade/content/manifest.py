@@ -12,8 +12,8 @@ from facade.registries.upstream import Upstream
 from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
 
-# What is so short is read whole: it is JSON from beginning to end. Of what is longer the top level
-# is, because a registry could have it cost most of a second.
+# What is so short is read whole, on the loop: it is JSON from beginning to end. Of what is longer
+# the top level is read, in a thread, because a registry could have it cost most of a second.
 WHOLLY_READ_BYTES: Final = 64 * 1024
 
 
@@ -33,7 +33,8 @@ async def fetch_manifest(
     Raises `WrongBytesError` if the bytes or the media type lie, `UpstreamError` otherwise.
     """
     async with upstream.fetch(Kind.MANIFEST, repository, digest) as answer:
-        return verify_answer(answer, await read_content(answer), digest)
+        content = await read_content(answer)
+    return await verified(upstream, answer, content, digest)
 
 
 async def read_content(answer: UpstreamAnswer) -> bytes:
@@ -42,11 +43,21 @@ async def read_content(answer: UpstreamAnswer) -> bytes:
     Raises `WrongBytesError` if it is too long, `UpstreamError` if it breaks.
     """
     _require_short(answer.content_length or 0)
-    content = bytearray()
+    chunks, size = list[bytes](), 0
     async for chunk in answer.chunks():
-        content += chunk
-        _require_short(len(content))
-    return bytes(content)
+        chunks.append(chunk)
+        size += len(chunk)
+        _require_short(size)
+    return b"".join(chunks)
+
+
+async def verified(
+    upstream: Upstream, answer: UpstreamAnswer, content: bytes, digest: Digest
+) -> VerifiedManifest:
+    """Return what `verify_answer` does; nobody else has to wait for it."""
+    if len(content) <= WHOLLY_READ_BYTES:
+        return verify_answer(answer, content, digest)
+    return await upstream.large_manifests.run(verify_answer, answer, content, digest)
 
 
 def verify_answer(answer: UpstreamAnswer, content: bytes, digest: Digest) -> VerifiedManifest:

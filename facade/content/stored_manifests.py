@@ -16,7 +16,7 @@ from facade.content.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.content.background_proofs import Right
 from facade.content.held_back import WrongBytesError
 from facade.content.hot_manifests import HotManifests
-from facade.content.manifest import VerifiedManifest, verify_answer
+from facade.content.manifest import VerifiedManifest, verified
 from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
@@ -145,7 +145,7 @@ class StoredManifests:
             async with asked.upstream.fetch(
                 pull.kind, pull.repository, pull.digest, method="HEAD"
             ) as answer:
-                manifest = verify_answer(answer, content, pull.digest)
+                manifest = await verified(upstream, answer, content, pull.digest)
             await asyncio.to_thread(
                 self._store.index.prove, right.key, right.repository, manifest.media_type
             )

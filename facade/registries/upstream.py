@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from attrs import evolve, field, frozen
 
+from facade.one_at_a_time import OneAtATime
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.blob_lengths import BlobLengths
@@ -57,6 +58,7 @@ class Upstream:
     _require_secret: Callable[[], object] = field(default=lambda: None, kw_only=True)
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
+    large_manifests: OneAtATime = field(factory=OneAtATime, kw_only=True)  # to read them
     lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True

@@ -7,6 +7,7 @@ from functools import partial
 from attrs import field, frozen
 
 from facade.metrics import Metrics
+from facade.one_at_a_time import OneAtATime
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
@@ -43,6 +44,7 @@ class UpstreamConnector:
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
     _remember_missing: float = ABSENCE_SECONDS
     _openings: SecretOpenings = field(factory=SecretOpenings)
+    _large_manifests: OneAtATime = field(factory=OneAtATime, init=False)  # of all together, too
 
     async def connect(self, connection: ApprovedConnection) -> Upstream:
         """Return the upstream; nothing is asked of the registry, and no secret is opened yet.
@@ -65,6 +67,7 @@ class UpstreamConnector:
             require_secret=provider.require,
             absences=Absences(time.monotonic, self._remember_missing),
             bandwidth=self._bandwidth,
+            large_manifests=self._large_manifests,
         )
 
     async def client(self, connection: ApprovedConnection) -> RegistryClient:

@@ -29,9 +29,23 @@ class LibraryReader:
     bounded_by: tuple[str, ...]
 
 
-OWN_READERS: Final[dict[str, Tested]] = {}
+OWN_READERS: Final[dict[str, Tested]] = {
+    "facade.content.json_fields.fields_of": Tested(
+        "unit/facade/content/test_json_fields.py::test_arbitrary_bytes_are_an_object_or_unreadable",
+        "adversary/facade/test_manifests.py::test_manifests_with_as_much_in_them_as_there_may_be",
+    ),
+}
 
 LIBRARY_READERS: Final = (
+    LibraryReader(
+        "orjson",
+        (Party.REGISTRY,),
+        (
+            "facade.content.manifest.WHOLLY_READ_BYTES",
+            "shared.upstream.token_exchange.MAX_TOKEN_RESPONSE_BYTES",
+            "shared.upstream.tags.MAX_TAG_PAGE_BYTES",
+        ),
+    ),
     LibraryReader(
         "aiohttp's HTTP request parser",
         (Party.DEVICE,),

@@ -105,6 +105,11 @@ class RegistrySimulator(WireServer):
             f"/v2/{repository}/manifests/", content, media_type, get, head, digest
         )
 
+    def forget(self) -> None:
+        """Let go of every content, and of what was asked."""
+        self._contents.clear()
+        self.requests.clear()
+
     def _serve_at(
         self,
         prefix: str,

@@ -1,5 +1,6 @@
 """A manifest is whole, right and of one meaning before a device sees its first header."""
 
+import asyncio
 import hashlib
 import json
 from typing import Any
@@ -29,6 +30,7 @@ from shared.oci import (
     RepositoryName,
 )
 from shared.upstream.errors import UpstreamError
+from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import (
     Answers,
     Behaviour,
@@ -410,3 +412,19 @@ async def test_more_than_four_mebibytes_are_no_manifest(
         too_long = registry.manifest(largest + b" ", get=behaviour)
         with pytest.raises(WrongBytesError, match="at most"):
             await fetch_manifest(client, REPOSITORY, Digest.parse(too_long))
+
+
+async def test_a_large_manifest_is_not_read_on_the_loop(connect: Connect) -> None:
+    """It is counted in a thread, after its connection was given back; a small one is not."""
+    large = orjson.dumps(IMAGE | {"annotations": {"a": "b" * WHOLLY_READ_BYTES}})
+    async with RegistrySimulator() as registry:
+        upstream = await connect(registry)
+        small = Digest.parse(registry.manifest(TYPED_IMAGE))
+        digest = Digest.parse(registry.manifest(large))
+        async with upstream.large_manifests.taken():
+            assert (await fetch_manifest(upstream, REPOSITORY, small)).content == TYPED_IMAGE
+            waiting = asyncio.create_task(fetch_manifest(upstream, REPOSITORY, digest))
+            await eventually(lambda: len(registry.requests) == 2)
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done  # it waits for its turn
+        assert (await waiting).content == large
