@@ -8,22 +8,23 @@ import asyncio
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
 from typing import Final
 
 from attrs import define, field
 
 from facade.content.arrival import Progress, StoreGaveUpError
+from facade.content.claim_watch import ClaimWatch, WatchTimes
+from facade.content.claimed_room import ClaimedRoom
 from facade.content.download import Download, continue_download, open_download
 from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.ingest_writer import IngestWriter
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
-from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
-from facade.thread_work import finish_in_thread
+from facade.thread_work import finish_in_thread, until_done
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCTET_STREAM, RepositoryName
 from shared.structured_log import get_logger
@@ -36,9 +37,6 @@ GRACE_BYTES: Final = 64 * 1024 * 1024
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
-# The quota makes room for a blob of unknown length as it comes: for twice what is there, and at
-# most for so much more, so that a short one does not evict what it does not need.
-MAX_ROOM_AHEAD_BYTES: Final = 64 * 1024 * 1024
 
 _NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
 # What ends a flight and is told to its readers as it is.
@@ -68,18 +66,21 @@ class Flight:
     _upstreams: Upstreams
     _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
+    _watch_times: WatchTimes
     _progress: asyncio.Future[Progress] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _readers: int = field(default=0, init=False)
     _joined: int = field(default=0, init=False)
     _kept: bool = field(default=False, init=False)
-    _room: int | None = field(default=None, init=False)  # claimed for what has no known length
+    _room: ClaimedRoom = field(init=False)
+    _makes_way: bool = field(default=False, init=False)
     is_landing: bool = field(default=False, init=False)  # nobody may join any more
     ended: asyncio.Event = field(factory=asyncio.Event, init=False)
     _grace: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take off."""
+        self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
         self._progress = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(tell_of_failure)
@@ -153,6 +154,8 @@ class Flight:
             failure = StoreGaveUpError()
             failure.__cause__ = error
         finally:
+            if self._makes_way and isinstance(failure, FlightLandedError):
+                failure = StoreGaveUpError()
             self._end(failure)
 
     @asynccontextmanager
@@ -170,11 +173,7 @@ class Flight:
 
     async def _begin(self, length: int | None, left: int) -> Progress:
         """Make room and let readers in: now upstream has said that they may read."""
-        # What was left counts as long as it is, and from now on as long as it will be; of what is
-        # of unknown length nothing has come yet.
-        self._room = left if length is None else None
-        announce = partial(self._ingest.announce, length, self.repository, room=self._room)
-        await self._store.make_room(0 if left else length or 0, announce)
+        await self._room.begin(length, left, self.repository)
         file = self._ingest.reader(length)
         progress = Progress(file, self.repository, self._store.new_readers())
         self._progress.set_result(progress)
@@ -191,50 +190,43 @@ class Flight:
         """
         await finish_in_thread(self._rehash, download)
         writer = IngestWriter(
-            lambda chunks: self._append(chunks, download.verifier), progress.advance
+            lambda chunks: self._append(chunks, download.verifier),
+            progress.advance,
         )
         download.settle = writer.settle
+        watching = asyncio.create_task(self._make_way_when_asked())
         try:
             async for chunk in download.unverified_chunks():
                 await writer.put(chunk)
         finally:
+            watching.cancel()
             await writer.stop()
+            await until_done(watching)  # it looks at the file
+
+    async def _make_way_when_asked(self) -> None:
+        watch = ClaimWatch(self.key.digest, self._ingest, self._room, self._watch_times)
+        if not await watch.is_asked_to_make_way():
+            return
+        _log.warning("arrival makes way, its readers go on from upstream", digest=self.key.digest)
+        self._makes_way = True
+        self._cancel()
 
     def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
-        size = self._ingest.size
-        self._make_room_for(size + sum(map(len, chunks)))
-        try:
-            self._ingest.append(chunks)
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            self._relieve_disk(error, max(RELIEF_BYTES, sum(map(len, chunks))))
-            self._ingest.append(chunks, from_size=size)
+        size, count = self._ingest.size, sum(map(len, chunks))
+        with self._room.made_for(size + count):
+            try:
+                self._ingest.append(chunks)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                self._relieve_disk(error, max(RELIEF_BYTES, count))
+                self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
 
-    def _make_room_for(self, size: int) -> None:
-        """Have the quota count what comes of a blob whose length it was not told.
-
-        Raises `StoreGaveUpError` if there is no room for so many bytes.
-        """
-        if self._room is None or size <= self._room:
-            return
-        with suppress(NoRoomError):
-            self._claim(self._room, size + min(size, MAX_ROOM_AHEAD_BYTES))
-            return
-        try:
-            self._claim(self._room, size)
-        except NoRoomError as error:
-            raise StoreGaveUpError from error
-
-    def _claim(self, claimed: int, room: int) -> None:
-        self._store.make_more_room(room - claimed, lambda: self._ingest.claim(room))
-        self._room = room
-
     def _relieve_disk(self, error: OSError, count: int) -> None:
         try:
-            self._store.relieve_disk(count)
+            self._store.relieve_disk(count, Asker(self.key.access_key))
         except NoRoomError:
             raise error from None
 

@@ -14,6 +14,7 @@ from facade.content.arrival import (
     OwnerDiedError,
     StoreGaveUpError,
 )
+from facade.content.claim_watch import WatchTimes
 from facade.content.flight import Flight
 from facade.content.source import Piece
 from facade.pulls.payer import PaidDownload, Payer
@@ -97,6 +98,7 @@ class Flights:
 
     _store: BlobStore
     _upstreams: Upstreams
+    _watch_times: WatchTimes = field(factory=WatchTimes)
     _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
 
     @asynccontextmanager
@@ -181,6 +183,7 @@ class Flights:
             self._upstreams,
             paid.device,
             ended,
+            self._watch_times,
         )
         return flight
 

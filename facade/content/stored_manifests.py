@@ -24,7 +24,7 @@ from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
 from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
-from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.thread_work import finish_in_thread
 from shared.oci import Digest
@@ -175,9 +175,13 @@ class StoredManifests:
     async def _has_room(
         self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest
     ) -> bool:
-        size = len(manifest.content)
+        size, access_key = len(manifest.content), asked.connection.access_key
         try:
-            await self._store.make_room(size, lambda: ingest.announce(size, asked.pull.repository))
+            await self._store.make_room(
+                size,
+                lambda: ingest.announce(size, asked.pull.repository, access_key=access_key),
+                Asker(access_key),
+            )
         except (NoRoomError, OSError) as error:
             _tell_not_kept(asked, error)
             return False

@@ -17,7 +17,13 @@ from weakref import WeakValueDictionary
 from attrs import define, field
 
 from facade.store.bad_place import is_bad_place
-from facade.store.evictor import EVICTOR_WAIT_SECONDS, Evictor, NoRoomError
+from facade.store.evictor import (
+    EVICTOR_WAIT_SECONDS,
+    NOBODY_IN_PARTICULAR,
+    Asker,
+    Evictor,
+    NoRoomError,
+)
 from facade.store.index import Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
@@ -29,12 +35,13 @@ from facade.store.recent_reads import BlobReaders, RecentReads
 from facade.store.reconcile import reconcile
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob
+from facade.store.uses import Uses
 from facade.thread_work import finish_in_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
 
-__all__ = ["BlobStore", "NoRoomError", "StoreError"]
+__all__ = ["Asker", "BlobStore", "NoRoomError", "StoreError"]
 
 USES_WRITTEN_EVERY_SECONDS: Final = 5.0
 TIDIED_EVERY_SECONDS: Final = 6 * 3600.0  # jittered; reads every folder of the store
@@ -57,7 +64,7 @@ class BlobStore:
     _evictor: Evictor
     _partials: Partials
     _quarantine: Quarantine
-    _uses: dict[Digest, int] = field(factory=dict, init=False)
+    _uses: Uses
     _checksums: WeakValueDictionary[Digest, PieceChecksums] = field(
         factory=WeakValueDictionary, init=False
     )
@@ -74,8 +81,9 @@ class BlobStore:
         try:
             layout.prepare()
             index = Index.open(layout.index, layout.quarantine, metrics)
-            evictor = Evictor(layout, index, partials, quarantine, max_bytes)
-            store = cls(layout, index, metrics, evictor, partials, quarantine)
+            uses = Uses(index)
+            evictor = Evictor(layout, index, partials, quarantine, uses, max_bytes)
+            store = cls(layout, index, metrics, evictor, partials, quarantine, uses)
             store.tidy()
         except (IndexFailedError, IndexInUseError) as error:
             raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
@@ -125,7 +133,7 @@ class BlobStore:
 
     def note_use(self, digest: Digest) -> None:
         """Count a use: what is used least is evicted first."""
-        self._uses[digest] = self._uses.get(digest, 0) + 1
+        self._uses.note(digest)
 
     def has(self, digest: Digest) -> bool:
         """Tell whether a complete blob is stored, as far as the disk says."""
@@ -193,24 +201,38 @@ class BlobStore:
             raise
         self.index.found(digest, length)
 
-    async def make_room(self, length: int, claim: Callable[[], None]) -> None:
+    async def admit(
+        self, whole: int, first: int, claim: Callable[[int], None], asker: Asker
+    ) -> None:
+        """Claim room for the first bytes of what begins to arrive, as far as it is free.
+
+        Nothing is evicted. Raises `NoRoomError` where `whole` bytes cannot fit, and `OSError`.
+        """
+        while not await finish_in_thread(self._evictor.try_admit, whole, first, claim, asker):  # noqa: ASYNC110 - as below
+            await asyncio.sleep(EVICTOR_WAIT_SECONDS)
+
+    async def make_room(
+        self, length: int, claim: Callable[[], None], asker: Asker = NOBODY_IN_PARTICULAR
+    ) -> None:
         """Evict until so many bytes more fit, and claim them before anybody else can.
 
         Raises `NoRoomError` where they cannot fit, and `OSError`.
         """
-        while not await finish_in_thread(self._evictor.try_make_room, length, claim):  # noqa: ASYNC110 - another process evicts, and tells nobody
+        while not await finish_in_thread(self._evictor.try_make_room, length, claim, asker):  # noqa: ASYNC110 - another process evicts, and tells nobody
             await asyncio.sleep(EVICTOR_WAIT_SECONDS)
 
-    def make_more_room(self, length: int, claim: Callable[[], None]) -> None:
+    def make_more_room(
+        self, length: int, claim: Callable[[], None], asker: Asker = NOBODY_IN_PARTICULAR
+    ) -> None:
         """Do as `make_room` does, for what has begun to arrive. Blocks."""
-        self._evictor.make_room(length, claim)
+        self._evictor.make_room(length, claim, asker)
 
-    def relieve_disk(self, length: int) -> None:
+    def relieve_disk(self, length: int, asker: Asker = NOBODY_IN_PARTICULAR) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows. Blocks.
 
         Raises `NoRoomError` where there is nothing to free, and `OSError`.
         """
-        self._evictor.relieve_disk(length)
+        self._evictor.relieve_disk(length, asker)
 
     async def keep_uses(self) -> None:
         """Write what is used, every few seconds, until cancelled."""
@@ -220,9 +242,7 @@ class BlobStore:
 
     def write_uses(self) -> None:
         """Write what was used since the last time. Blocks."""
-        uses, self._uses = self._uses, {}
-        if uses:
-            self.index.used(uses)
+        self._uses.write()
         self.index.write_ends()
 
     async def keep_tidy(self) -> None:

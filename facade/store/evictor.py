@@ -1,25 +1,28 @@
 """Makes room: one evictor at a time on a machine, least recently used first, nothing that is open.
 
-What counts toward the quota: complete blobs, what arrives as long as it will be, what dead owners
-left, what rotted, and an index that has grown beyond what a quota is rounded to.
+What counts toward the quota: complete blobs, what arrives with the room that was made for it so
+far, what dead owners left, what rotted, and an index that has grown beyond what a quota is rounded
+to. What a connection may not displace, `shares` says.
 """
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from attrs import frozen
 
 from facade.store.bad_place import is_bad_place
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import Index
+from facade.store.index import Index, InUseByOthers
 from facade.store.index_file import size_of
 from facade.store.inode import is_file_at
 from facade.store.layout import Layout
-from facade.store.partials import RESUMED_WITHIN_SECONDS, Partials
+from facade.store.partials import RESUMED_WITHIN_SECONDS, Claim, Partials
 from facade.store.quarantine import Quarantine
+from facade.store.shares import Shares, arriving_bytes
+from facade.store.uses import Uses
 from shared.oci import Digest
 from shared.own_files import open_own
 from shared.structured_log import get_logger
@@ -37,6 +40,17 @@ class NoRoomError(Exception):
 
 
 @frozen
+class Asker:
+    """For whom room is made."""
+
+    access_key: str | None = None  # of a connection; None: no share is looked at
+    can_do_without: bool = False  # nobody is asked to make way
+
+
+NOBODY_IN_PARTICULAR: Final = Asker()
+
+
+@frozen
 class Evictor:
     """Keeps the store within its quota. Everything blocks."""
 
@@ -44,25 +58,34 @@ class Evictor:
     _index: Index
     _partials: Partials
     _quarantine: Quarantine
+    _uses: Uses
     _max_bytes: int
 
-    def try_make_room(self, length: int, claim: Callable[[], None]) -> bool:
+    def try_make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> bool:
         """Evict until so many bytes more fit, and claim them; False where another process evicts.
 
         Raises `NoRoomError` where they cannot fit, and `OSError`.
         """
-        return self._is_done_alone(lambda: self._make_room(length, claim))
+        return self._is_done_alone(lambda: self._make_room(length, claim, asker))
 
-    def make_room(self, length: int, claim: Callable[[], None]) -> None:
+    def make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> None:
         """Do as `try_make_room` does, and wait for another process that evicts."""
-        self.as_only_one(lambda: self._make_room(length, claim))
+        self.as_only_one(lambda: self._make_room(length, claim, asker))
 
-    def relieve_disk(self, length: int) -> None:
+    def try_admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> bool:
+        """Claim room for what begins to arrive; False where another process evicts.
+
+        Nothing is evicted yet: `claim` is told how much of `first` is free. Raises `NoRoomError`
+        where `whole` bytes cannot fit whatever is evicted, and `OSError`.
+        """
+        return self._is_done_alone(lambda: self._admit(whole, first, claim, asker))
+
+    def relieve_disk(self, length: int, asker: Asker) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows.
 
         Raises `NoRoomError` where there is nothing to free, and `OSError`.
         """
-        self.as_only_one(lambda: self._relieve(length))
+        self.as_only_one(lambda: self._relieve(length, asker))
 
     def as_only_one(self, act: Callable[[], None]) -> None:
         """Do something while nobody makes room, in any process. Raises what it raises."""
@@ -79,40 +102,86 @@ class Evictor:
             os.close(descriptor)
         return True
 
-    def _make_room(self, length: int, claim: Callable[[], None]) -> None:
-        fixed = self._fixed_bytes()
-        stored = self._index.stored_bytes()
+    def _admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
+        self._uses.write()
+        claims = self._partials.claims()
+        fixed = self._fixed_bytes(claims)
+        with self._told_to_make_way(whole, asker, claims):
+            self._require_possible(whole, asker, claims, fixed)
+        free = self._max_bytes - fixed - self._index.stored_bytes()
+        claim(max(0, min(first, free)))
+
+    def _require_possible(
+        self, whole: int, asker: Asker, claims: Sequence[Claim], fixed: int
+    ) -> None:
+        left = sum(each.size for each in claims if not each.is_owned)  # would go
+        most = self._shares.most(asker.access_key, self._max_bytes)
+        if (
+            fixed - left + whole > self._max_bytes
+            or arriving_bytes(claims, asker.access_key) + whole > most
+        ):
+            raise NoRoomError
+
+    def _make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> None:
+        claims = self._partials.claims()
+        fixed, stored = self._fixed_bytes(claims), self._index.stored_bytes()
         excess = fixed + stored + length - self._max_bytes
         if excess > 0:
             excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
-        if excess > stored:
-            excess -= self._partials.drop_left(excess - stored, older_than=0.0)
-        if excess > stored:
-            raise NoRoomError  # before anything is evicted in vain
-        if self._free(excess) < excess:
-            raise NoRoomError
+        if excess > 0:
+            with self._told_to_make_way(length, asker, claims):
+                self._evict_for(asker, length, excess, claims, stored)
         claim()
 
-    def _relieve(self, length: int) -> None:
+    @contextmanager
+    def _told_to_make_way(
+        self, length: int, asker: Asker, claims: Sequence[Claim]
+    ) -> Iterator[None]:
+        """If there is no room, have arrivals make way that may be asked to."""
+        try:
+            yield
+        except NoRoomError:
+            if not asker.can_do_without:
+                self._shares.ask_to_make_way(length, asker.access_key, claims, self._max_bytes)
+            raise
+
+    def _evict_for(
+        self, asker: Asker, length: int, excess: int, claims: Sequence[Claim], stored: int
+    ) -> None:
+        self._uses.write()
+        spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
+        evictable = stored - (self._index.bytes_in_use_by_others(spared) if spared else 0)
+        if excess > evictable:
+            excess -= self._partials.drop_left(excess - evictable, older_than=0.0)
+        if excess > evictable:
+            raise NoRoomError  # before anything is evicted in vain
+        if self._free(excess, spared) < excess:
+            raise NoRoomError
+
+    def _relieve(self, length: int, asker: Asker) -> None:
         freed = self._quarantine.clear()
-        freed += self._free(length - freed)
+        claims, stored = self._partials.claims(), self._index.stored_bytes()
+        self._uses.write()
+        capacity = stored + self._fixed_bytes(claims)  # the disk has no more
+        spared = self._shares.spared(asker.access_key, 0, claims, capacity)
+        freed += self._free(length - freed, spared)
         if not freed:
             raise NoRoomError
 
-    def _free(self, excess: int) -> int:
+    def _free(self, excess: int, spared: InUseByOthers | None) -> int:
         """Free so many bytes, or as many as may go; return how many."""
-        freed = self._evict(excess)
+        freed = self._evict(excess, spared)
         if freed < excess:
             freed += self._partials.drop_left(excess - freed, older_than=0.0)
         return freed
 
-    def _evict(self, excess: int) -> int:
+    def _evict(self, excess: int, spared: InUseByOthers | None) -> int:
         """Evict until so many bytes are free, or nothing is left that may go; return how many."""
-        candidates = self._index.least_used(EVICTION_BATCH) if excess > 0 else []
+        candidates = self._index.least_used(EVICTION_BATCH, spared) if excess > 0 else []
         freed = skipped = bad = 0
         while freed < excess:
             if skipped == len(candidates):
-                candidates = self._index.least_used(skipped + EVICTION_BATCH)
+                candidates = self._index.least_used(skipped + EVICTION_BATCH, spared)
                 if skipped == len(candidates):
                     break
             candidate = candidates[skipped]
@@ -155,7 +224,11 @@ class Evictor:
         _log.info("blob evicted", digest=digest)
         return True
 
-    def _fixed_bytes(self) -> int:
+    def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
         """Return what counts besides complete blobs."""
         index = max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
-        return self._partials.arriving_bytes() + self._quarantine.stored_bytes() + index
+        return sum(each.size for each in claims) + self._quarantine.stored_bytes() + index
+
+    @property
+    def _shares(self) -> Shares:
+        return Shares(self._index)

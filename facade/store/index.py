@@ -30,6 +30,9 @@ MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not 
 
 _log = get_logger("facade.store")
 _Right = tuple[FlightKey, RepositoryName]
+_IN_USE_BY_OTHERS: Final = (
+    "uses > 1 AND used_at > ? AND digest IN (SELECT digest FROM memberships WHERE access_key != ?)"
+)
 _OF_RIGHT: Final = "access_key = ? AND kind = ? AND digest = ? AND repository = ?"
 
 
@@ -51,6 +54,14 @@ class StoredSize:
 
     digest: Digest
     size: int
+
+
+@frozen
+class InUseByOthers:
+    """Blobs that another connection may read, and that were used more than once, lately."""
+
+    access_key: str  # of the connection that is not one of the others
+    since: float  # Unix seconds: used then or later
 
 
 @define(eq=False)
@@ -216,15 +227,52 @@ class Index:
         with self._raised():
             return int(self._rows("SELECT total(size) FROM blobs")[0][0])
 
-    def least_used(self, limit: int) -> list[StoredSize]:
+    def held_bytes(self, access_key: str) -> int:
+        """Return the bytes of blobs that a connection may read. Raises `IndexFailedError`."""
+        with self._raised():
+            return int(
+                self._rows(
+                    "SELECT total(size) FROM blobs WHERE digest IN"
+                    " (SELECT digest FROM memberships WHERE access_key = ?)",
+                    access_key,
+                )[0][0]
+            )
+
+    def has_others(self, access_key: str) -> bool:
+        """Tell whether another connection may read anything. Raises `IndexFailedError`."""
+        with self._raised():
+            [(has_others,)] = self._rows(
+                "SELECT EXISTS (SELECT 1 FROM memberships WHERE access_key < ?)"
+                " OR EXISTS (SELECT 1 FROM memberships WHERE access_key > ?)",
+                access_key,
+                access_key,
+            )
+            return bool(has_others)
+
+    def bytes_in_use_by_others(self, others: InUseByOthers) -> int:
+        """Return the bytes of these blobs. Raises `IndexFailedError`."""
+        with self._raised():
+            return int(
+                self._rows(
+                    f"SELECT total(size) FROM blobs WHERE {_IN_USE_BY_OTHERS}",  # noqa: S608 - a constant
+                    others.since,
+                    others.access_key,
+                )[0][0]
+            )
+
+    def least_used(self, limit: int, sparing: InUseByOthers | None = None) -> list[StoredSize]:
         """Return what to evict first: what is on probation, then the rest, least recent first.
 
-        Raises `IndexFailedError`.
+        `sparing`: all but these. Raises `IndexFailedError`.
         """
+        spared = f"WHERE NOT ({_IN_USE_BY_OTHERS})" if sparing else ""
+        values = (sparing.since, sparing.access_key) if sparing else ()
         with self._raised():
             return _sizes(
                 self._rows(
-                    "SELECT digest, size FROM blobs ORDER BY uses > 1, used_at LIMIT ?", limit
+                    f"SELECT digest, size FROM blobs {spared} ORDER BY uses > 1, used_at LIMIT ?",  # noqa: S608 - constants
+                    *values,
+                    limit,
                 )
             )
 

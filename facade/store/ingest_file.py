@@ -4,7 +4,8 @@ State lives in the file system, so that every process of the machine sees it: th
 file's inode names the owner, its size the progress, `checksums` what it holds, `proof` that digest
 and length agreed. Bytes are appended only; a new attempt is a new file, and those who read the old
 one see that it was unlinked. A dead owner's lock is gone: anybody may take over at the size
-reached.
+reached. The owner of one that comes slowly says so (`slow`); whoever finds no room may ask it to
+make way (`way`).
 """
 
 import os
@@ -23,21 +24,27 @@ from shared.oci import RepositoryName
 from shared.own_files import DIRECTORY_MODE, open_own
 
 ANNOUNCEMENT, PROOF = "announcement", "proof"
+SLOW, WAY = "slow", "way"
 UNKNOWN: Final = "?"
+NOBODY: Final = "-"
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what a dead owner left, at a time
 
 
 @frozen
 class Announcement:
-    """What is said of an arriving blob before its first byte: `5002 team/app`.
+    """What is said of an arriving blob: `5002 team/app 1024 3f0a`.
 
-    `?300000 team/app`: nobody knows how long it will be; it has room for so many bytes, and may
-    ask for more.
+    It will have 5,002 bytes and comes through `team/app`. The quota has made room for 1,024 of them
+    by now, at the request of the connection with the access key `3f0a`. `? team/app 1024 3f0a`:
+    nobody knows how long it will be.
+
+    Earlier versions wrote two words: `5002 team/app` with room for all of it, or `?1024 team/app`.
     """
 
     length: int | None  # bytes of the whole blob; None: not known before the proof
     repository: RepositoryName  # through which upstream gives it
     room: int = field()  # bytes that the quota counts for it
+    access_key: str | None = None  # None: no connection's, or not known
 
     @room.default
     def _room_of_length(self) -> int:
@@ -46,19 +53,25 @@ class Announcement:
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """Return what was announced in a folder; None where nothing was."""
-        try:
-            room, _, repository = (folder / ANNOUNCEMENT).read_text().partition(" ")
-            count = int(room.removeprefix(UNKNOWN))
-            length = None if room.startswith(UNKNOWN) else count
-            return cls(length, RepositoryName.parse(repository), count)
-        except (FileNotFoundError, ValueError):  # or not one of ours: as good as none
-            return None
+        with suppress(FileNotFoundError, ValueError):  # or not one of ours: as good as none
+            match (folder / ANNOUNCEMENT).read_text().split(" "):
+                case [length, repository, room, key]:
+                    access_key = None if key == NOBODY else key
+                    name = RepositoryName.parse(repository)
+                    return cls(_length(length), name, int(room), access_key)
+                case [length, repository]:
+                    name = RepositoryName.parse(repository)
+                    return cls(_length(length), name, int(length.removeprefix(UNKNOWN)))
+                case _:
+                    pass
+        return None
 
     def write(self, folder: Path) -> None:
         """Put it in place of what was announced before."""
         temporary = folder / f"{ANNOUNCEMENT}.new"
-        mark = UNKNOWN if self.length is None else ""
-        temporary.write_text(f"{mark}{self.room} {self.repository}")
+        length = UNKNOWN if self.length is None else self.length
+        key = self.access_key or NOBODY
+        temporary.write_text(f"{length} {self.repository} {self.room} {key}")
         temporary.rename(folder / ANNOUNCEMENT)
 
 
@@ -90,6 +103,7 @@ class OwnedIngest:
             is_new = os.fstat(descriptor).st_size == 0
             if is_new:
                 _forget(folder)  # what a crash left of another attempt
+            _unmark(folder)
             checksums = _open_to_write(folder / CHECKSUMS)
             stack.callback(os.close, checksums)
             ingest = cls(folder, descriptor, GrowingChecksums(checksums))
@@ -121,21 +135,39 @@ class OwnedIngest:
         return Announcement.read(self.folder)
 
     def announce(
-        self, length: int | None, repository: RepositoryName, *, room: int | None = None
+        self,
+        length: int | None,
+        repository: RepositoryName,
+        *,
+        room: int | None = None,
+        access_key: str | None = None,
     ) -> None:
         """Say how long it will be and where it comes from, before the first byte.
 
-        `room`: for how many bytes the quota has made room; of a known length, for all of them.
+        `room`: for how many bytes the quota has made room; None: for all of a known length.
+        `access_key`: of the connection that it is brought through.
         """
         self._checksums.begin(length)
         claimed = (length or 0) if room is None else room
-        Announcement(length, repository, claimed).write(self.folder)
+        Announcement(length, repository, claimed, access_key).write(self.folder)
 
     def claim(self, room: int) -> None:
         """Say that the quota has made room for so many bytes by now."""
         announced = self.announced
         if announced is not None:
             evolve(announced, room=room).write(self.folder)
+
+    def mark_slow(self, *, is_slow: bool) -> None:
+        """Say whether it comes slowly: then it may be asked to make way. Raises `OSError`."""
+        if is_slow:
+            (self.folder / SLOW).touch(mode=FILE_MODE)
+        else:
+            (self.folder / SLOW).unlink(missing_ok=True)
+
+    @property
+    def is_asked_to_make_way(self) -> bool:
+        """Whether somebody found no room, and this arrival is to give its own back."""
+        return (self.folder / WAY).exists()
 
     def reader(self, length: int | None) -> ArrivingFile:
         """Return it open for reading; as long as that is, the store does not evict it."""
@@ -207,6 +239,7 @@ class OwnedIngest:
     def release(self) -> None:
         """Let go of the file as it is; of an empty one, nothing is left."""
         with suppress(OSError):  # gone, or the disk fails: an empty one is the next owner's
+            _unmark(self.folder)
             if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
                 _forget(self.folder)
                 (self.folder / DATA).unlink()
@@ -258,9 +291,27 @@ def _behind(count: int, chunks: Iterable[bytes]) -> Iterator[memoryview]:
         count = max(0, count - len(chunk))
 
 
+def _length(text: str) -> int | None:
+    return None if text.startswith(UNKNOWN) else int(text)
+
+
 def _forget(folder: Path) -> None:
-    for name in (PROOF, ANNOUNCEMENT, CHECKSUMS):
+    _unlink(folder, PROOF, ANNOUNCEMENT, CHECKSUMS)
+    _unmark(folder)
+
+
+def _unmark(folder: Path) -> None:
+    _unlink(folder, SLOW, WAY)
+
+
+def _unlink(folder: Path, *names: str) -> None:
+    for name in names:
         (folder / name).unlink(missing_ok=True)
+
+
+def ask_to_make_way(folder: Path) -> None:
+    """Have the owner of an arriving blob give its room back. Raises `OSError`."""
+    (folder / WAY).touch(mode=FILE_MODE)
 
 
 def is_owned(folder: Path) -> bool:

@@ -1,8 +1,9 @@
 """Where everything lies in the cache folder.
 
 blobs/<algorithm>/<2 hex>/<hex>        complete and verified; beside it <hex>.xxh3
-ingest/<flight>/data                   arriving; beside it `announcement`, `checksums`, and `proof`
-                                       once it is verified
+ingest/<flight>/data                   arriving; beside it `announcement`, `checksums`, `proof`
+                                       once it is verified, `slow` if it comes slowly, and `way`
+                                       if it was asked to make way
 quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
 *.lock                                 held by whoever makes room, scrubs, or opens the index

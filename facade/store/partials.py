@@ -11,11 +11,23 @@ from attrs import frozen
 from facade.store.arriving_file import DATA
 from facade.store.bad_place import passing_over_bad_places
 from facade.store.file_lock import is_locked
-from facade.store.ingest_file import Announcement, OwnedIngest
+from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
 from shared.own_files import open_own
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
 ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day
+
+
+@frozen
+class Claim:
+    """What one partial takes of the quota."""
+
+    folder: Path
+    size: int  # bytes: what is there, and while it arrives what room was made for
+    is_owned: bool  # it arrives; else a dead owner left it
+    access_key: str | None = None  # of the connection that it is brought through
+    is_slow: bool = False
+    makes_way: bool = False  # it was asked to
 
 
 @frozen
@@ -24,9 +36,10 @@ class Partials:
 
     folder: Path
 
-    def arriving_bytes(self) -> int:
-        """Return what there will be when all that arrives is there; what was left, as it is."""
-        return sum(map(_claimed_bytes, self.folder.iterdir()))
+    def claims(self) -> list[Claim]:
+        """Return what each partial takes; none of those that the disk does not tell of."""
+        claims = (_told_claim(folder) for folder in self.folder.iterdir())
+        return [each for each in claims if each is not None]
 
     def drop_left(self, wanted: int, *, older_than: float) -> int:
         """Delete what nobody owns, oldest first, until so many bytes are free; return how many.
@@ -72,25 +85,31 @@ def _drop(folder: Path) -> int:
     return freed
 
 
-def _claimed_bytes(folder: Path) -> int:
-    """Return the bytes that one folder takes, or will take; 0 where the disk does not tell."""
-    claimed = 0
+def _told_claim(folder: Path) -> Claim | None:
+    claim = None
     with (
         suppress(FileNotFoundError, NotADirectoryError),
         passing_over_bad_places("measure a partial"),
     ):
-        claimed = _claim(folder)
-    return claimed
+        claim = _claim(folder)
+    return claim
 
 
-def _claim(folder: Path) -> int:
+def _claim(folder: Path) -> Claim:
     descriptor = open_own(folder / DATA, os.O_RDONLY)
     try:
-        size = os.fstat(descriptor).st_size
-        announced = Announcement.read(folder) if is_locked(descriptor) else None
+        size, is_owned = os.fstat(descriptor).st_size, is_locked(descriptor)
     finally:
         os.close(descriptor)
-    return max(size, announced.room if announced else 0)
+    announced = Announcement.read(folder)
+    return Claim(
+        folder,
+        max(size, announced.room if announced and is_owned else 0),
+        is_owned=is_owned,
+        access_key=announced.access_key if announced else None,
+        is_slow=(folder / SLOW).exists(),
+        makes_way=(folder / WAY).exists(),
+    )
 
 
 def _mtime(path: Path) -> float:

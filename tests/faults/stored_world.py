@@ -19,6 +19,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from facade.content.arrival import ArrivalEndedError
+from facade.content.claim_watch import WatchTimes
 from facade.content.far_ranges import FarRanges
 from facade.content.flights import Flights
 from facade.content.held_back import WrongBytesError
@@ -129,10 +130,10 @@ class Process:
     content: StoredContent
 
     @classmethod
-    def open(cls, folder: Path, quota: int) -> Self:
+    def open(cls, folder: Path, quota: int, times: WatchTimes) -> Self:
         """Open the store as a starting facade does."""
         store, upstreams = BlobStore.open(folder, quota), Upstreams(_make_upstream)
-        flights = Flights(store, upstreams)
+        flights = Flights(store, upstreams, times)
         return cls(
             store,
             upstreams,
@@ -192,6 +193,7 @@ class World:
     scratch: Path
     quota: int
     hosts: dict[str, Host]
+    times: WatchTimes = field(factory=WatchTimes)
     processes: list[Process] = field(factory=list)
     folder: Path = field(init=False)
     _threads: ThreadPoolExecutor = field(init=False)
@@ -203,10 +205,12 @@ class World:
         self._open()
 
     @classmethod
-    async def start(cls, scratch: Path, quota: int, names: str) -> Self:
+    async def start(
+        cls, scratch: Path, quota: int, names: str, times: WatchTimes | None = None
+    ) -> Self:
         """Start registries of these names, and the machine before them."""
         hosts = {name: Host(name, await RegistrySimulator().__aenter__()) for name in names}
-        return cls(scratch, quota, hosts)
+        return cls(scratch, quota, hosts, times or WatchTimes())
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -268,7 +272,9 @@ class World:
     def _open(self) -> None:
         self._threads = ThreadPoolExecutor()
         asyncio.get_running_loop().set_default_executor(self._threads)
-        self.processes = [Process.open(self.folder, self.quota) for _ in range(PROCESSES)]
+        self.processes = [
+            Process.open(self.folder, self.quota, self.times) for _ in range(PROCESSES)
+        ]
 
     async def _close(self) -> None:
         for process in self.processes:

@@ -10,7 +10,7 @@ from attrs import define
 
 from facade.content.arrival import Arrival, ArrivalEndedError
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.flight import MAX_ROOM_AHEAD_BYTES
+from facade.content.claimed_room import MAX_ROOM_AHEAD_BYTES
 from facade.content.held_back import PIECE_BYTES
 from facade.content.source import Piece
 from facade.pulls.payer import Payer

@@ -119,19 +119,39 @@ def test_a_file_that_is_not_as_long_as_it_was_has_no_end(folder: Path) -> None:
 @given(
     length=st.none() | st.integers(0, 2**62),
     room=st.integers(0, 2**62),
+    key=st.none() | st.text("0123456789abcdef", min_size=1),
     foreign=st.text(max_size=20),
 )
 def test_an_announcement_is_read_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, length: int | None, room: int, foreign: str
+    tmp_path_factory: pytest.TempPathFactory,
+    length: int | None,
+    room: int,
+    key: str | None,
+    foreign: str,
 ) -> None:
     """And what is none of ours is none, or reads as one."""
     folder = tmp_path_factory.mktemp("flight")
-    announced = Announcement(length, REPOSITORY, room if length is None else length)
+    announced = Announcement(length, REPOSITORY, room, key)
     announced.write(folder)
     assert Announcement.read(folder) == announced
     (folder / ANNOUNCEMENT).write_text(foreign)
     other = Announcement.read(folder)
     assert other is None or other.length in (None, other.room)
+
+
+@pytest.mark.parametrize(
+    "written,announced",
+    [
+        ("5002 team/app", Announcement(5002, REPOSITORY, 5002)),
+        ("?300000 team/app", Announcement(None, REPOSITORY, 300_000)),
+    ],
+)
+def test_what_an_earlier_version_announced_is_read(
+    tmp_path: Path, written: str, announced: Announcement
+) -> None:
+    """It left a partial, which the new version goes on with."""
+    (tmp_path / ANNOUNCEMENT).write_text(written)
+    assert Announcement.read(tmp_path) == announced
 
 
 def test_what_a_dead_owner_left_is_taken_over(folder: Path) -> None:

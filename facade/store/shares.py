@@ -1,0 +1,96 @@
+"""How much of the store one connection may take from others. It is asked by whoever makes room.
+
+A connection whose blobs, stored, arriving and left in the middle, are more than its share of the
+store displaces no blob that another connection uses. It goes on displacing its own, and what nobody
+uses. So a device that pulls whatever a registry has, and a registry that announces whatever it
+likes, leave the others what they work with.
+
+An arrival keeps its room as long as it arrives. If that leaves none to a connection that asks for
+no more than its share, arrivals are asked to make way: those that come slowly, and those of
+connections whose arrivals are more than their share. Their readers go on from upstream.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from attrs import frozen
+
+from facade.store.index import Index, InUseByOthers
+from facade.store.ingest_file import ask_to_make_way
+from facade.store.partials import Claim
+from shared.structured_log import get_logger
+
+# Two connections that want everything get a half each. One that is alone gets all of it.
+SHARE_OF_STORE: Final = 0.5
+# A fleet starts what it runs at least once a day. What was not asked for since may be displaced.
+IN_USE_SECONDS: Final = 24 * 3600.0
+
+_log = get_logger("facade.store")
+
+
+@frozen
+class Shares:
+    """The shares of one store. Everything blocks, and raises `IndexFailedError`."""
+
+    _index: Index
+
+    def spared(
+        self, access_key: str | None, length: int, claims: Iterable[Claim], capacity: int
+    ) -> InUseByOthers | None:
+        """Return what is not evicted so that a connection may have so many bytes more.
+
+        None if everything may be evicted for it. `capacity`: bytes of the whole store.
+        """
+        if access_key is None or not self._index.has_others(access_key):
+            return None
+        partials = sum(each.size for each in claims if each.access_key == access_key)
+        held = self._index.held_bytes(access_key) + partials + length
+        if held <= capacity * SHARE_OF_STORE:
+            return None
+        return _in_use_by_others(access_key)
+
+    def most(self, access_key: str | None, capacity: int) -> float:
+        """Return how many bytes a connection may have at the most, as the others use the store."""
+        if access_key is None or not self._index.has_others(access_key):
+            return capacity
+        others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
+        return max(capacity * SHARE_OF_STORE, capacity - others)
+
+    def ask_to_make_way(
+        self, wanted: int, asker: str | None, claims: Sequence[Claim], capacity: int
+    ) -> None:
+        """Ask so many arrivals to make way that `wanted` bytes get free, if there are such.
+
+        `asker`: the access key of the connection that found no room for so many bytes. Who makes
+        way does so within some seconds.
+        """
+        share = capacity * SHARE_OF_STORE
+        keep_coming = [each for each in claims if not each.is_slow]
+        if arriving_bytes(keep_coming, asker) + wanted > share:
+            return
+        wanted -= sum(each.size for each in claims if each.makes_way)
+        for each in sorted(claims, key=lambda claim: claim.size, reverse=True):
+            if wanted <= 0:
+                return
+            is_foreign = each.access_key not in (None, asker)
+            takes_too_much = is_foreign and arriving_bytes(claims, each.access_key) > share
+            if each.is_owned and not each.makes_way and (each.is_slow or takes_too_much):
+                _log.warning("no room, an arrival is asked to make way", bytes=each.size)
+                with suppress(OSError):  # it has just ended
+                    ask_to_make_way(each.folder)
+                    wanted -= each.size
+
+
+def arriving_bytes(claims: Iterable[Claim], access_key: str | None) -> int:
+    """Return the bytes of a connection's arrivals. Pure."""
+    return sum(
+        each.size
+        for each in claims
+        if each.is_owned and access_key is not None and each.access_key == access_key
+    )
+
+
+def _in_use_by_others(access_key: str) -> InUseByOthers:
+    return InUseByOthers(access_key, time.time() - IN_USE_SECONDS)
