@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.pace import Pace
+from shared.pace import Pace
 
 SECONDS_OF_A_MINUTE: Final = 60.0
 MAX_WAIT_SECONDS: Final = 5.0  # shorter than clients wait for headers; beyond it they are told

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import field, fields, frozen
 from typing_extensions import override
 
-from facade.pace import Pace
+from shared.pace import Pace
 from shared.upstream.answer import UpstreamAnswer
 
 BURST_SECONDS: Final = 0.1  # of the rate, so that a link is not idle while the loop is busy

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.pace import Pace
+from shared.pace import Pace
 from tests.support.clock import Clock
 
 RATE, BURST = 8.0, 16.0  # powers of 2, so that a test may say exactly what it means
