@@ -13,7 +13,9 @@ from shared.upstream.errors import (
     RangeRefusedError,
     UnexpectedAnswerError,
     UpstreamTimeoutError,
+    WastefulAnswerError,
 )
+from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.transport import STALL_SECONDS, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
@@ -90,8 +92,8 @@ class UpstreamAnswer:
         """Give the body as it arrives, in pieces of any size; nothing for HEAD.
 
         Raises `BrokenBodyError` if it ends before `content_length`, `UpstreamTimeoutError` if
-        nothing comes for the stall limit. A body without a length may be cut without a trace:
-        only a digest tells.
+        nothing comes for the stall limit, and `WastefulAnswerError` if it has too much framing. A
+        body without a length may be cut without a trace: only a digest tells.
         """
         if self._response is None:
             return
@@ -102,6 +104,8 @@ class UpstreamAnswer:
                 yield chunk
         except TimeoutError:
             raise UpstreamTimeoutError("the registry stopped in the middle of a body") from None
+        except TooMuchFramingError as error:
+            raise WastefulAnswerError(str(error)) from None
         except (aiohttp.ClientError, OSError, RuntimeError):
             # RuntimeError is aiohttp's for reading on after the session was closed.
             raise _broken() from None

@@ -235,5 +235,9 @@ class UnexpectedStatusError(UnexpectedAnswerError):
         self.status = status
 
 
+class WastefulAnswerError(UnexpectedAnswerError):
+    """An answer that is framing without an end: interim answers, headers, chunks of no bytes."""
+
+
 class BrokenBodyError(UpstreamError):
     """The body ended before the length that its headers promised."""

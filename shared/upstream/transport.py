@@ -15,6 +15,7 @@ from yarl import URL
 
 from shared.pem import load_certificates
 from shared.secret import Secret
+from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.errors import (
     ClosedUnansweredError,
     ConnectError,
@@ -23,7 +24,9 @@ from shared.upstream.errors import (
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
+    WastefulAnswerError,
 )
+from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
@@ -195,19 +198,23 @@ def _connector(
     resolver: PinnedResolver, context: ssl.SSLContext, proxy: OutboundProxy | None
 ) -> aiohttp.BaseConnector:
     if proxy is not None:
-        return TunnelConnector(
-            proxy,
-            resolver,
-            context,
+        return bound_answers(
+            TunnelConnector(
+                proxy,
+                resolver,
+                context,
+                limit=MAX_CONNECTIONS,
+                keepalive_timeout=IDLE_CONNECTION_SECONDS,
+            )
+        )
+    return bound_answers(
+        aiohttp.TCPConnector(
+            resolver=resolver,
+            use_dns_cache=False,
+            ssl=context,
             limit=MAX_CONNECTIONS,
             keepalive_timeout=IDLE_CONNECTION_SECONDS,
         )
-    return aiohttp.TCPConnector(
-        resolver=resolver,
-        use_dns_cache=False,
-        ssl=context,
-        limit=MAX_CONNECTIONS,
-        keepalive_timeout=IDLE_CONNECTION_SECONDS,
     )
 
 
@@ -285,6 +292,8 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
             return failed_handshake()
         case aiohttp.ConnectionTimeoutError():
             return UpstreamTimeoutError("no connection to the host in time", step=Step.CONNECT)
+        case TooMuchFramingError():
+            return WastefulAnswerError(str(error))
         case TimeoutError():  # aiohttp's own are a TimeoutError too
             return UpstreamTimeoutError("the host did not answer in time")
         case aiohttp.ClientConnectorError():

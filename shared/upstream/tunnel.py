@@ -23,6 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from attrs import frozen
 from typing_extensions import override
 
+from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.errors import ConnectError, UpstreamError
 from shared.upstream.proxy import (
     END_OF_HEADERS,
@@ -155,8 +156,8 @@ async def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnecto
     # Reading the system's authorities takes tens of milliseconds: off the loop.
     context = await asyncio.to_thread(client_tls)
     if proxy is None:
-        return aiohttp.TCPConnector(ssl=context)
-    return TunnelConnector(proxy, aiohttp.ThreadedResolver(), context)
+        return bound_answers(aiohttp.TCPConnector(ssl=context))
+    return bound_answers(TunnelConnector(proxy, aiohttp.ThreadedResolver(), context))
 
 
 async def _connect_directly(way: Direct) -> socket.socket:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, TypeVar
 
+import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
@@ -22,6 +23,7 @@ from typing_extensions import override
 from yarl import URL
 
 from shared.loop_thread import LoopThread
+from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.credentials.aws_endpoints import PLAIN, AwsService, EndpointVariant
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.proxy import OutboundProxy
@@ -123,6 +125,11 @@ class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships
         super().__init__(**arguments)
         self._outbound = outbound
         self._proxy_config: _Proxies = _Proxies(outbound)
+
+    @override
+    async def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
+        connector: aiohttp.TCPConnector = await super()._create_connector(proxy_url)
+        return bound_answers(connector)
 
     @override
     async def send(self, request: Any) -> AioAWSResponse:

@@ -149,6 +149,14 @@ class RawBytes:
 
 
 @frozen
+class Endless:
+    """Writes `begin`, and then `again` for as long as the client takes it."""
+
+    begin: bytes
+    again: bytes
+
+
+@frozen
 class Slow:
     """The right bytes in pieces with a pause before each, and ranges honoured."""
 
@@ -198,6 +206,7 @@ Behaviour = (
     | RedirectsTo
     | Answers
     | RawBytes
+    | Endless
     | Slow
     | Holds
     | Stalls

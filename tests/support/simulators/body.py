@@ -10,6 +10,7 @@ from tests.support.simulators.behaviour import (
     BreaksAt,
     BreaksEvery,
     Encoded,
+    Endless,
     FewerBytes,
     Holds,
     Honest,
@@ -34,6 +35,8 @@ from tests.support.simulators.stored_content import (
 )
 from tests.support.simulators.wire import RecordedRequest, Wire
 
+WRITE_BYTES = 64 * 1024  # of what has no end, at once
+
 __all__ = ["StoredContent", "write_content", "write_plain"]
 
 
@@ -50,7 +53,7 @@ async def _write_head_answer(
 ) -> None:
     length: int | None = len(stored.content)
     match behaviour:
-        case Answers() | RedirectsTo() | RawBytes():
+        case Answers() | RedirectsTo() | RawBytes() | Endless():
             await _write_fixed(behaviour, request, wire)
         case Stalls(after=None):
             await wire.until_peer_left()
@@ -77,7 +80,7 @@ def _typed_headers(stored: StoredContent, content_types: tuple[str, ...]) -> lis
 
 
 async def _write_fixed(
-    behaviour: Answers | RedirectsTo | RawBytes, request: RecordedRequest, wire: Wire
+    behaviour: Answers | RedirectsTo | RawBytes | Endless, request: RecordedRequest, wire: Wire
 ) -> None:
     match behaviour:
         case Answers(status=status, headers=headers, body=body):
@@ -95,6 +98,10 @@ async def _write_fixed(
                 await asyncio.sleep(0.05)
                 await wire.write(late)
             await end_answer(wire, "stay" if stays else "close")
+        case Endless(begin=begin, again=again):
+            await wire.write(begin)
+            while True:  # until the client leaves
+                await wire.write(again * (WRITE_BYTES // len(again)))
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -139,7 +146,7 @@ async def _write_get_answer(  # noqa: C901, PLR0912, PLR0915 - a table: one case
             await write_ranged(stored, behaviour, request, wire)
         case BreaksEvery(step=step):
             await _write_step(stored, step, request, wire)
-        case Answers() | RedirectsTo() | RawBytes():
+        case Answers() | RedirectsTo() | RawBytes() | Endless():
             await _write_fixed(behaviour, request, wire)
         case Holds(names_length=False):
             await _write_held_chunks(stored, behaviour, wire)

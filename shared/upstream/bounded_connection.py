@@ -1,0 +1,243 @@
+"""A connection to a host that may be hostile: its framing is bounded, and parsed in small slices.
+
+aiohttp's own takes as many interim answers as come, parses a read of 256 KiB in one go and as many
+of them as the kernel has, and parses what comes on a connection over which nothing was asked.
+
+What breaks a bound breaks the connection: `TooMuchFramingError` for whoever waits for the head or
+reads the body. What comes behind a whole answer is thrown away, and the connection with it.
+"""
+
+import asyncio
+import time
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.hdrs import CONTENT_LENGTH
+from aiohttp.http import RawResponseMessage
+from typing_extensions import override
+
+from shared.pace import Pace
+from shared.upstream.framing import (
+    FRAMING_BURST_BYTES,
+    FRAMING_BYTES_PER_SECOND,
+    MIN_PAUSE_SECONDS,
+    Body,
+    ChunkedBody,
+    Heads,
+    PlainBody,
+    TooMuchFramingError,
+)
+
+_INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
+_Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
+
+
+def bound_answers(connector: _Connector) -> _Connector:
+    """Have a connector's connections bound their answers, at one pace together; return it."""
+    pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
+    make = partial(BoundedConnection, asyncio.get_running_loop(), pace)
+    connector._factory = make  # type: ignore[assignment] # noqa: SLF001 - aiohttp has no other way
+    return connector
+
+
+class BoundedConnection(ResponseHandler):
+    """One connection; `pace` is that of bytes of framing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace) -> None:
+        super().__init__(loop)
+        self._pace = pace
+        self._was_asked = False
+        self._expected: Heads | Body | None = None  # None: nothing was asked, or all is answered
+        self._body: aiohttp.StreamReader | None = None  # of the present answer
+        self._unparsed = b""  # and how much of it is parsed all the same
+        self._parsed = 0
+        self._is_held = False  # whoever reads the body has enough for now
+        self._pause: asyncio.TimerHandle | None = None  # until more framing may be parsed
+        self._lost: tuple[BaseException | None] | None = None  # the end, behind what is unparsed
+
+    @override
+    def set_response_params(self, *arguments: Any, **named: Any) -> None:
+        """Expect the answer to a request (aiohttp's hook, before it sends one)."""
+        self._was_asked, self._expected, self._body = True, Heads(), None
+        super().set_response_params(*arguments, **named)
+        if self._unparsed:  # the host has spoken first
+            self._go_on()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; no bytes: have aiohttp's parser go on with those that it has."""
+        expected = self._expected
+        if self.transport is None:
+            return
+        if isinstance(expected, PlainBody) and len(data) <= expected.left and not self._unparsed:
+            super().data_received(data)  # nearly all bytes of all take this way
+            expected.left -= len(data)
+            self._settle()
+            return
+        if data:
+            rest = self._unparsed[self._parsed :]
+            self._unparsed, self._parsed = rest + data if rest else data, 0
+        else:
+            super().data_received(data)
+            self._settle()
+        if self._was_asked:
+            self._parse()
+        else:
+            self._stop_reading()
+
+    @override
+    def feed_data(
+        self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0
+    ) -> None:
+        """Take a head that was parsed (aiohttp's hook); raise `TooMuchFramingError`."""
+        message, body = data
+        if not isinstance(self._expected, Heads):
+            self.force_close()  # an answer behind the answer
+        elif message.code in _INTERIM:
+            self._expected.take_interim()
+        else:
+            self._expected, self._body = _expected_body(message, body), body
+            super().feed_data(data, size)
+
+    @override
+    def pause_reading(self) -> None:
+        """Parse no more for now."""
+        self._is_held = True
+        super().pause_reading()
+
+    @override
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on, but not before the end of a pause."""
+        self._is_held = False
+        super().resume_reading(resume_parser)
+        if self._pause is not None:
+            self._stop_reading()
+        if resume_parser:  # else the parser itself calls
+            self._end_if_parsed()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End, when all that came before is parsed."""
+        self._lost = (exc,)
+        self._parse()
+        self._end_if_parsed()
+
+    @override
+    def close(self) -> None:
+        """Close the connection, and parse nothing more."""
+        super().close()
+        self._forget()
+
+    @override
+    def abort(self) -> None:
+        """Abort the connection, and parse nothing more."""
+        super().abort()
+        self._forget()
+
+    def _parse(self) -> None:
+        """Parse in slices, as long as there are bytes and it may go on."""
+        while self._unparsed and self._was_asked and not self._has_to_wait():
+            if self._expected is None or self._expected == PlainBody(0):
+                self._refuse_surplus()
+            else:
+                self._parse_slice(self._expected)
+
+    def _has_to_wait(self) -> bool:
+        return self._is_held or self._pause is not None
+
+    def _parse_slice(self, expected: Heads | Body) -> None:
+        """Parse the next bytes of an answer, or break it off."""
+        start, size = self._parsed, len(self._unparsed)
+        count = int(min(expected.slice_bytes, size - start))
+        piece = self._unparsed[start : start + count]  # mostly all of a read, which is not copied
+        self._parsed += count
+        if self._parsed == size:
+            self._unparsed, self._parsed = b"", 0
+        try:
+            expected.take(count)
+            super().data_received(piece)
+            self._settle()
+        except TooMuchFramingError as error:
+            self._break_off(str(error))
+
+    def _settle(self) -> None:
+        """Look at what parsing has led to; raise `TooMuchFramingError`."""
+        body = self._body
+        if self.exception() is not None:
+            self._tell_reader()
+        elif body is not None and body.is_eof():
+            self._expected = None
+        elif isinstance(self._expected, Heads):
+            self.start_timeout()  # an interim answer has ended aiohttp's
+        elif isinstance(self._expected, ChunkedBody) and body is not None and not self._is_held:
+            self._pause_after(self._expected.account(body.total_bytes))
+
+    def _tell_reader(self) -> None:
+        """Tell whoever reads the body that aiohttp's parser has given up: it tells nobody."""
+        self._unparsed, self._parsed = b"", 0
+        body = self._body
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError())
+
+    def _refuse_surplus(self) -> None:
+        """Throw away what nobody asked for, and the connection; not bytes that are being read."""
+        self._unparsed, self._parsed = b"", 0
+        self.force_close()
+        if self._expected is None:
+            self.abort()
+
+    def _break_off(self, reason: str) -> None:
+        """End the connection; tell whoever waits for the head, and whoever reads the body."""
+        body = self._body
+        self.abort()
+        self.set_exception(TooMuchFramingError(reason))
+        if body is not None:
+            body.set_exception(TooMuchFramingError(reason))
+
+    def _pause_after(self, framing: int) -> None:
+        """Parse no more until so much framing is earned."""
+        if (wait := self._pace.take(framing)) >= MIN_PAUSE_SECONDS:
+            self._end_pause()
+            self._pause = self._loop.call_later(wait, self._go_on)
+            self._stop_reading()
+
+    def _go_on(self) -> None:
+        self._end_pause()
+        self._parse()
+        if not self._has_to_wait() and self.transport is not None:
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            self._end_if_parsed()
+
+    def _stop_reading(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+    def _forget(self) -> None:
+        self._end_pause()
+        self._unparsed, self._parsed, self._is_held = b"", 0, False
+        self._end_if_parsed()
+
+    def _end_if_parsed(self) -> None:
+        """Tell aiohttp that the connection is lost, if all that came before is parsed."""
+        if self._lost is not None and not self._unparsed and not self._is_held:
+            (reason,), self._lost = self._lost, None
+            self._end_pause()
+            super().connection_lost(reason)
+
+
+def _expected_body(message: RawResponseMessage, body: aiohttp.StreamReader) -> Body | None:
+    """Return what is still to come of an answer's body."""
+    if body.is_eof():
+        return None
+    if message.chunked:
+        return ChunkedBody(body.total_bytes)
+    length = message.headers.get(CONTENT_LENGTH)  # the parser refuses what is no number
+    return PlainBody.until_closed() if length is None else PlainBody(int(length) - body.total_bytes)

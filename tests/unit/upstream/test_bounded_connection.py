@@ -1,0 +1,109 @@
+"""However an answer comes, it is the same answer."""
+
+import asyncio
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from shared.pace import Pace
+from shared.upstream.bounded_connection import BoundedConnection
+
+EARLY: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+SPLITS: Final = st.lists(st.integers(1, 3000), max_size=40)
+PACES: Final = st.sampled_from([20_000.0, 1e9])  # bytes of framing a second
+PIECES: Final = st.lists(st.binary(min_size=1, max_size=2000), max_size=40)
+
+
+class _Wire(asyncio.Transport):
+    """Gives a connection bytes, as long as it reads."""
+
+    def __init__(self, connection: BoundedConnection, content: bytes, splits: list[int]) -> None:
+        super().__init__()
+        self._connection = connection
+        self._content = content
+        self._splits = splits
+        self._is_read = True
+        connection.connection_made(self)
+
+    def give(self) -> None:
+        """Give the next bytes, in the splits' sizes and at last all in one; then the end."""
+        if not self._is_read:
+            return
+        count = self._splits.pop() if self._splits else len(self._content)
+        given, self._content = self._content[:count], self._content[count:]
+        if given:
+            self._connection.data_received(given)
+        else:
+            self._is_read = False
+            self._connection.connection_lost(None)
+
+    @override
+    def pause_reading(self) -> None:
+        self._is_read = False
+
+    @override
+    def resume_reading(self) -> None:
+        self._is_read = True
+
+    @override
+    def is_closing(self) -> bool:
+        return False
+
+    @override
+    def close(self) -> None:
+        self._is_read = False
+
+    @override
+    def abort(self) -> None:
+        self._is_read = False
+
+
+async def _read(answer: bytes, splits: list[int], bytes_per_second: float) -> bytes:
+    """Return the body of an answer that comes in the splits."""
+    loop = asyncio.get_running_loop()
+    connection = BoundedConnection(loop, Pace(bytes_per_second, 100, loop.time))
+    wire = _Wire(connection, answer, splits)
+    connection.set_response_params(read_bufsize=1024, read_until_eof=True)
+    while not len(connection):
+        wire.give()
+        await asyncio.sleep(0)
+    _, body = await connection.read()
+    content = b""
+    while not body.at_eof():
+        wire.give()
+        content += body.read_nowait()
+        await asyncio.sleep(0)
+    connection.close()
+    return content
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    pieces=PIECES, splits=SPLITS, early=st.integers(0, 10), pace=st.sampled_from([20_000.0, 1e9])
+)
+def test_chunks_are_the_same_however_they_come(
+    pieces: list[bytes], splits: list[int], early: int, pace: float
+) -> None:
+    """In one read or in many, at any pace of framing, read in time or late, with what is behind."""
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = EARLY * early + head + chunks + b"0\r\n\r\n"
+    assert asyncio.run(_read(answer, splits, pace)) == b"".join(pieces)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    content=st.binary(min_size=1, max_size=9000),
+    splits=SPLITS,
+    framing=st.sampled_from(["counted", "closed"]),
+)
+def test_a_plain_body_is_the_same_however_it_comes(
+    content: bytes, splits: list[int], framing: str
+) -> None:
+    """With its length, or without."""
+    length = b"Content-Length: %d\r\n" % len(content) if framing == "counted" else b""
+    surplus = b"HTTP/1.1 200 OK\r\n" if framing == "counted" else b""
+    answer = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + content
+    assert asyncio.run(_read(answer + surplus, splits, 1e9)) == content
