@@ -15,6 +15,7 @@ from shared.upstream.errors import (
     TlsError,
     UpstreamError,
     UpstreamTimeoutError,
+    WastefulAnswerError,
 )
 
 
@@ -22,12 +23,13 @@ class Failure(Enum):
     """What a failure says of the registry."""
 
     UNREACHED = auto()  # no connection to the registry itself: whatever was asked for
-    UNWELL = auto()  # silence and 5xx, also of its store or token endpoint: this path, perhaps
+    # Silence, 5xx, framing without an end, also of its store or token endpoint: a path, perhaps.
+    UNWELL = auto()
 
 
 _NO_CONNECTION: Final = (ConnectError, ResolveError, TlsError)
 # Of a path as much as of the registry: it was there, or somebody else was asked.
-_UNWELL: Final = (ClosedUnansweredError, ServerError, UpstreamTimeoutError)
+_UNWELL: Final = (ClosedUnansweredError, ServerError, UpstreamTimeoutError, WastefulAnswerError)
 COUNTED: Final = (*_NO_CONNECTION, *_UNWELL)
 _SILENT: Final = (*_NO_CONNECTION, UpstreamTimeoutError)
 

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from facade.content.held_back import MistoldLengthError, WrongBytesError
 from shared.jitter import jittered
 from shared.oci import Digest, Kind
-from shared.upstream.errors import UpstreamError
+from shared.upstream.errors import UpstreamError, WastefulAnswerError
 
 FIRST_WAIT_SECONDS: Final = 1.5  # jittered down to half: about a second
 MAX_WAIT_SECONDS: Final = 60.0  # what was mended is found within a minute
@@ -50,15 +50,16 @@ class WrongBytesBackoff:
         """Guard bringing the bytes of a digest, to their end.
 
         Raises `WrongBytesLatelyError` where it may not begin. A `WrongBytesError` on its way out is
-        noted, a clean end forgets; whatever else ends it says nothing about the bytes, and neither
-        does a length that another answer told.
+        noted, and so is a `WastefulAnswerError`, because the next answer would be another one; a
+        clean end forgets. Whatever else ends it says nothing about the bytes, and neither does a
+        length that another answer told.
         """
         self.require_over(kind, digest)
         try:
             yield
         except MistoldLengthError:
             raise
-        except WrongBytesError:
+        except (WrongBytesError, WastefulAnswerError):
             self._note_wrong((kind, digest))
             raise
         self._backoffs.pop((kind, digest), None)

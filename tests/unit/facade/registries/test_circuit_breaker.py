@@ -30,6 +30,7 @@ from shared.upstream.errors import (
     TlsError,
     UpstreamError,
     UpstreamTimeoutError,
+    WastefulAnswerError,
 )
 from tests.support.clock import Clock
 from tests.unit.facade.registries.failures import at_registry, unreached
@@ -98,6 +99,7 @@ def test_five_connections_in_a_row_that_fail_open_it(error: UpstreamError) -> No
         at_registry(ClosedUnansweredError("at this path")),
         at_registry(UpstreamTimeoutError("at this path")),
         at_registry(ServerError(503)),
+        at_registry(WastefulAnswerError("x")),
         at_registry(NotFoundError("x")),
         at_registry(CredentialRefusedError("x")),
         at_registry(RateLimitedError(retry_after=None)),
