@@ -19,6 +19,7 @@ from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.permissions import Role
 from control_plane.query_reader import format_place
+from control_plane.service_account_keys import ServiceAccountKeys
 from control_plane.times import parse_time
 
 
@@ -29,6 +30,7 @@ class ConnectionRoutes:
     connections: Connections
     reader: ConnectionReader
     checks: Checks
+    keys: ServiceAccountKeys
     metrics: Metrics
     clock: Clock
 
@@ -48,7 +50,7 @@ class ConnectionRoutes:
         query = call.query()
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
-            request = await _request(call)
+            request = await self._request(call)
         check = NOT_ASKED
         if ask:
             check = await self.checks.require_passed(request, actor=call.operator.name)
@@ -61,7 +63,7 @@ class ConnectionRoutes:
     async def check(self, call: Call) -> web.Response:
         """Ask a registry to log in; store nothing but who had it asked."""
         with call.query().finishing_with_body():
-            request = await _request(call)
+            request = await self._request(call)
         check = await self.checks.check(request, actor=call.operator.name)
         self.metrics.checks.labels(check.outcome.value).inc()
         return json_response(check_view(check))
@@ -110,7 +112,8 @@ class ConnectionRoutes:
             raise ValueError(message)
         return moment
 
-
-async def _request(call: Call) -> ConnectionRequest:
-    """Return the body's request; reading keys and certificates takes a thread's time."""
-    return await asyncio.to_thread(parse_connection_request, await call.body())
+    async def _request(self, call: Call) -> ConnectionRequest:
+        """Return the body's request; reading certificates takes a thread's time."""
+        request = await asyncio.to_thread(parse_connection_request, await call.body())
+        await self.keys.require_sound(request, actor=call.operator.name)
+        return request

@@ -12,6 +12,7 @@ from control_plane.http_route import Route
 from control_plane.metrics import Metrics
 from control_plane.permissions import Role, require
 from control_plane.revisions import editable
+from control_plane.service_account_keys import ServiceAccountKeys
 from control_plane.stored_connection import RecordedCheck
 
 
@@ -22,6 +23,7 @@ class EditRoutes:
     edits: ConnectionEdits
     reader: ConnectionReader
     checks: Checks
+    keys: ServiceAccountKeys
     metrics: Metrics
     aws_principal_arn: str | None
 
@@ -41,6 +43,7 @@ class EditRoutes:
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
             planned = await self.edits.plan(call.connection_id, await call.body())
+            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         check = await self._check(planned, call, ask=ask)
         return json_response(await self.edits.redraft(planned, check, actor=call.operator))
 
@@ -54,6 +57,7 @@ class EditRoutes:
             if approves:
                 require(call.operator.role, Role.APPROVER)
             planned = await self.edits.plan_new_credential(call.connection_id, body)
+            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         if approves:
             await self.edits.require_renewable(planned, actor=call.operator)
         check = await self._check(planned, call, ask=ask)

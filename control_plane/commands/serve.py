@@ -42,6 +42,7 @@ from control_plane.routes import Api
 from control_plane.sealer import Sealer
 from control_plane.server import reload_signal, serving, wait_for_stop
 from control_plane.server_tls import TlsFilesError
+from control_plane.service_account_keys import ServiceAccountKeys
 from control_plane.signer import Signer
 from control_plane.stranger_lines import StrangerLines
 from control_plane.tls_reload import ReloadedTls, keep_reloading
@@ -123,6 +124,7 @@ async def _serve(
         )
         notifications = NotificationQueue(database)
         metrics.watch_notifications(notifications)
+        keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
         health = Health(
             database, signer, tls, remembering, notifications, highest, now, supervisor
         )
@@ -134,8 +136,8 @@ async def _serve(
         )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         api = Api(
-            ConnectionRoutes(connections, reader, checks, metrics, now),
-            EditRoutes(edits, reader, checks, metrics, configured.aws_principal_arn),
+            ConnectionRoutes(connections, reader, checks, keys, metrics, now),
+            EditRoutes(edits, reader, checks, keys, metrics, configured.aws_principal_arn),
             DeviceRevocationRoutes(
                 DeviceRevocations(acts, form),
                 DeviceRevocationReader(database, signer, highest, form),

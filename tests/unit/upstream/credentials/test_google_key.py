@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+from base64 import b64decode, b64encode
 from collections.abc import Callable
+from textwrap import wrap
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.safe_message import SafeMessage
@@ -23,6 +25,7 @@ from shared.upstream.credentials.google_key import (
     GoogleServiceAccountKey,
     InvalidServiceAccountKeyError,
 )
+from tests.support.rsa_keys import composite_numbers, pem_of
 from tests.support.simulators.google import ServiceAccount
 from tests.unit.shared.strategies import json_values, texts
 from tests.unit.upstream.reading import everything_said
@@ -165,6 +168,36 @@ def test_a_key_that_cannot_be_googles_is_refused(
     assert "private_key" in str(refusal_of(account.key_json(private_key=make_key())))
 
 
+@pytest.mark.parametrize("name", ["p", "q", "d", "dmp1", "dmq1", "iqmp", "n"])
+def test_numbers_that_belong_to_no_one_key_are_refused(account: ServiceAccount, name: str) -> None:
+    """Each is looked at, without the long test of primes."""
+    numbers = composite_numbers()
+    value = numbers.public_numbers.n if name == "n" else getattr(numbers, name)
+    pem = with_another_number(pem_of(numbers), value)
+    assert "private_key" in str(refusal_of(account.key_json(private_key=pem)))
+
+
+def with_another_number(pem: str, value: int) -> str:
+    """Return a key in which one number is another of the same length."""
+    der = b64decode("".join(pem.splitlines()[1:-1]))
+    length = (value.bit_length() + 7) // 8
+    changed = der.replace(value.to_bytes(length), (value ^ 2).to_bytes(length), 1)
+    assert changed != der
+    lines = wrap(b64encode(changed).decode(), 64)
+    return "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""])
+
+
+@pytest.mark.parametrize(
+    "bits, exponent", [(1024, 65537), (4608, 65537), (2048, 2**33 + 17), (8192, 3)]
+)
+def test_a_key_that_would_cost_too_much_is_refused(
+    account: ServiceAccount, bits: int, exponent: int
+) -> None:
+    """By its size, or by its exponent."""
+    pem = pem_of(composite_numbers(bits, exponent))
+    assert "private_key" in str(refusal_of(account.key_json(private_key=pem)))
+
+
 @pytest.mark.parametrize("make_signer", [False, True])
 def test_a_key_prints_nothing_of_itself(
     account: ServiceAccount,
@@ -191,7 +224,6 @@ def test_any_json_object_is_accepted_or_refused(key: dict[str, Any]) -> None:
         GoogleServiceAccountKey.parse({"type": "service_account"} | key)
 
 
-@settings(max_examples=40)  # each that is accepted costs 0.05 s: RSA is checked
 @given(st.sampled_from(FIELDS), json_values)
 def test_any_value_of_one_field_is_accepted_or_refused(field: str, value: object) -> None:
     """The same of a key that is right but for one field."""
