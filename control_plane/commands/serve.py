@@ -125,9 +125,7 @@ async def _serve(
         notifications = NotificationQueue(database)
         metrics.watch_notifications(notifications)
         keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
-        health = Health(
-            database, signer, tls, remembering, notifications, highest, now, supervisor
-        )
+        health = Health(database, signer, tls, remembering, notifications, highest, now, supervisor)
         gate = LoginGate.of(
             Authenticator(database, signer, highest, now),
             NamedTokens(database),

@@ -145,7 +145,7 @@ class StoredManifests:
             async with asked.upstream.fetch(
                 pull.kind, pull.repository, pull.digest, method="HEAD"
             ) as answer:
-                manifest = await verified(upstream, answer, content, pull.digest)
+                manifest = await verified(asked.upstream, answer, content, pull.digest)
             await asyncio.to_thread(
                 self._store.index.prove, right.key, right.repository, manifest.media_type
             )

@@ -29,8 +29,8 @@ from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
-from facade.pace import Pace
 from facade.pulls.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
+from shared.pace import Pace
 from shared.structured_log import get_logger
 
 # From the handshake, or a later request's first byte, to complete headers; aiohttp has no limit.

@@ -12,8 +12,8 @@ from typing import Final
 from attrs import define, field
 
 from facade.devices.device_connection import DeviceConnection
-from facade.pace import Pace
 from shared.bounded_map import BoundedMap
+from shared.pace import Pace
 
 # A site that comes back after a power cut asks for everything at once: 500 containers are some
 # 10,000 requests, and each range of a chunked pull is one more.

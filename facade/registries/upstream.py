@@ -187,3 +187,8 @@ class Upstream:
 def refuses_link(error: UpstreamError) -> bool:
     """Tell whether a store refuses the link that the registry gave: another one may do.
 
+    The link has expired, or this node of the store does not have the content yet.
+    """
+    if isinstance(error, UnexpectedStatusError):
+        return error.at_store and error.status in CLIENT_ERRORS
+    return error.at_store and isinstance(error, NotFoundError | GoneError | NotNowError)

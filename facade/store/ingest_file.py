@@ -21,7 +21,7 @@ from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
 from facade.store.inode import inode_of, is_file_at
 from shared.oci import RepositoryName
-from shared.own_files import DIRECTORY_MODE, open_own
+from shared.own_files import DIRECTORY_MODE, FILE_MODE, open_own
 
 ANNOUNCEMENT, PROOF = "announcement", "proof"
 SLOW, WAY = "slow", "way"
