@@ -36,6 +36,8 @@ from shared.upstream.errors import (
 )
 
 MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
+# Of one answer, to count as progress: with a byte of each a download would never come to an end.
+MIN_PROGRESS_BYTES: Final = 4 * 1024
 FIRST_RESUME_DELAY_SECONDS: Final = 0.1
 MAX_RESUME_DELAY_SECONDS: Final = 5.0
 # A registry may give less of a range than was asked for. If it gives less than this, it is asked
@@ -89,7 +91,8 @@ class Download:
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _is_told: bool = False  # the length, by another answer than the one with the bytes
     _reached: int = 0  # what the verifier took, or was handed and takes in time
-    _failures: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)  # in a row, without progress
+    _answered_at: int = field(default=0, init=False)  # where the present answer begins
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
     _knows_ranges: bool = field(default=True, init=False)  # else it is asked for the whole again
     settle: Settle = _settled  # awaited where the verifier has to have taken everything
@@ -124,8 +127,9 @@ class Download:
         while self._reached != self.length:
             try:
                 async for chunk in self._body.chunks:
-                    self._failures = 0
                     self._reached += len(chunk)
+                    if self._reached - self._answered_at >= MIN_PROGRESS_BYTES:
+                        self._failures = 0
                     if self.length is not None and self._reached > self.length:
                         raise self._wrong_length("more bytes than the announced length")
                     yield chunk
@@ -226,6 +230,7 @@ class Download:
         A range with its end, if that is known: some registries refuse open ones.
         """
         await self._stack.aclose()
+        self._answered_at = self._reached
         reached = self._reached if self._knows_ranges else 0
         is_open = self.length is None or not reached
         try:

@@ -1,6 +1,7 @@
 """What a registry answered, by allow-list: the few headers that are believed, and the body."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Final, Self
 
@@ -16,7 +17,8 @@ from shared.upstream.errors import (
     WastefulAnswerError,
 )
 from shared.upstream.framing import TooMuchFramingError
-from shared.upstream.transport import STALL_SECONDS, next_chunk
+from shared.upstream.patience import Patience, SpeedFloor
+from shared.upstream.transport import Clock, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 
@@ -73,7 +75,9 @@ class UpstreamAnswer:
     digest_header: str | None  # Docker-Content-Digest: a claim
     is_plain: bool  # no web page and not encoded: else its headers are about something else
     _response: aiohttp.ClientResponse | None = field(repr=False)
-    _stall_seconds: float = field(default=STALL_SECONDS, kw_only=True)
+    # Of the body, which is read once.
+    _patience: Patience = field(factory=SpeedFloor, kw_only=True, repr=False, eq=False)
+    _clock: Clock = field(default=time.monotonic, kw_only=True, repr=False, eq=False)
 
     @property
     def content_type(self) -> str | None:
@@ -91,19 +95,19 @@ class UpstreamAnswer:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body as it arrives, in pieces of any size; nothing for HEAD.
 
-        Raises `BrokenBodyError` if it ends before `content_length`, `UpstreamTimeoutError` if
-        nothing comes for the stall limit, and `WastefulAnswerError` if it has too much framing. A
-        body without a length may be cut without a trace: only a digest tells.
+        Raises `BrokenBodyError` if it ends before `content_length`, `UpstreamTimeoutError` if it
+        says nothing for too long or comes too slowly, and `WastefulAnswerError` if it has too much
+        framing. A body without a length may be cut without a trace: only a digest tells.
         """
         if self._response is None:
             return
         content, received = self._response.content, 0
         try:
-            while chunk := await next_chunk(content, self._stall_seconds):
+            while chunk := await next_chunk(content, self._patience, self._clock):
                 received += len(chunk)
                 yield chunk
         except TimeoutError:
-            raise UpstreamTimeoutError("the registry stopped in the middle of a body") from None
+            raise UpstreamTimeoutError("the registry stopped or was too slow in a body") from None
         except TooMuchFramingError as error:
             raise WastefulAnswerError(str(error)) from None
         except (aiohttp.ClientError, OSError, RuntimeError):

@@ -39,7 +39,9 @@ from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Timeouts, UpstreamTransport
 
 # Somebody waits for the check's answer: less patience than for a pull.
-CHECK_TIMEOUTS: Final = Timeouts(connect_seconds=5, first_byte_seconds=10, stall_seconds=10)
+CHECK_TIMEOUTS: Final = Timeouts(
+    connect_seconds=5, first_byte_seconds=10, stall_seconds=10, token_seconds=10
+)
 
 
 class Outcome(StrEnum):

@@ -47,9 +47,11 @@ from shared.upstream.transport import (
     Timeouts,
     UpstreamTransport,
     close_response,
+    leave,
     leave_connection,
     read_bounded,
     read_rest,
+    within,
 )
 
 FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
@@ -131,7 +133,8 @@ class RegistryClient:
             answer = _read_answer(hop.response, method, first_byte, last_byte)
             if method == "HEAD":
                 answer.require_claim()
-            yield evolve(answer, stall_seconds=self._transport.stall_seconds)
+            patience = self._transport.patience(kind)
+            yield evolve(answer, patience=patience, clock=self._transport.clock)
         finally:
             close_response(hop.response)
 
@@ -152,7 +155,10 @@ class RegistryClient:
             hop = await self._send("GET", url, accept, login, Kind.MANIFEST)
         try:
             require_identity(hop.response.headers)
-            body = await read_bounded(hop.response, MAX_TAG_PAGE_BYTES)
+            patience = self._transport.patience(Kind.MANIFEST)
+            body = await read_bounded(
+                hop.response, MAX_TAG_PAGE_BYTES, patience, self._transport.clock
+            )
             links = hop.response.headers.getall("Link", ())
             return read_tag_page(body, hop.response.url, links, registry=url)
         finally:
@@ -227,6 +233,12 @@ class RegistryClient:
         self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
     ) -> _Hop:
         """Return the answer at the end of the redirects; its status may be any but a redirect's."""
+        async with within(self._transport.timeouts.chain_seconds):
+            return await self._follow_each(method, url, headers, authorization)
+
+    async def _follow_each(
+        self, method: Method, url: URL, headers: Mapping[str, str], authorization: Secret | None
+    ) -> _Hop:
         registry = origin(url)
         is_registry = True
         followed = 0
@@ -243,8 +255,7 @@ class RegistryClient:
                 raise
             if response.status not in REDIRECT_STATUSES:
                 return _Hop(response, is_registry, is_store=origin(url) != registry)
-            await read_rest(response)
-            close_response(response)
+            await leave(response)
             url = next_hop(
                 url,
                 response.headers.get("Location"),

@@ -30,12 +30,19 @@ from shared.upstream.errors import (
     UnexpectedAnswerError,
     UpstreamTimeoutError,
 )
+from shared.upstream.patience import Deadline
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.scope import Scope
 from shared.upstream.status import FIRST_SERVER_ERROR, NOT_NOW_STATUSES, POLICY_STATUSES
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import UpstreamTransport, close_response, read_bounded, read_rest
+from shared.upstream.transport import (
+    UpstreamTransport,
+    close_response,
+    leave,
+    read_bounded,
+    within,
+)
 
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
 DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, where `expires_in` is missing
@@ -70,9 +77,10 @@ async def exchange(
     realm = transport.target.require_realm(challenge.realm)
     url = _with_parameters(realm.url, challenge.service, scope)
     try:
-        response = await _follow(transport, url, basic)
+        async with within(transport.timeouts.chain_seconds):
+            response = await _follow(transport, url, basic)
         try:
-            return await _read_answer(response)
+            return await _read_answer(transport, response)
         finally:
             close_response(response)
     except (UpstreamTimeoutError, UnexpectedAnswerError, RedirectRefusedError) as error:
@@ -95,8 +103,7 @@ async def _follow(
         )
         if response.status not in REDIRECT_STATUSES:
             return response
-        await read_rest(response)
-        close_response(response)
+        await leave(response)
         url = next_realm(url, response.headers.get("Location"), transport.target, followed)
         followed += 1
 
@@ -157,9 +164,12 @@ def _with_parameters(realm: URL, service: str | None, scope: Scope) -> URL:
     return realm.extend_query([(name, value) for name, value in parameters.items() if value])
 
 
-async def _read_answer(response: ClientResponse) -> AccessToken:
+async def _read_answer(transport: UpstreamTransport, response: ClientResponse) -> AccessToken:
     _require_success(response)
-    return access_token(await read_bounded(response, MAX_TOKEN_RESPONSE_BYTES), response.status)
+    timeouts = transport.timeouts
+    patience = Deadline(timeouts.token_seconds, timeouts.stall_seconds)
+    body = await read_bounded(response, MAX_TOKEN_RESPONSE_BYTES, patience, transport.clock)
+    return access_token(body, response.status)
 
 
 def _require_success(response: ClientResponse) -> None:

@@ -4,15 +4,18 @@ that is given, nothing unpacked, nothing followed; and aiohttp's errors turned i
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, assert_never
 
 import aiohttp
 from attrs import frozen
 from typing_extensions import override
 from yarl import URL
 
+from shared.oci import Kind
 from shared.pem import load_certificates
 from shared.secret import Secret
 from shared.upstream.bounded_connection import bound_answers
@@ -27,6 +30,14 @@ from shared.upstream.errors import (
     WastefulAnswerError,
 )
 from shared.upstream.framing import TooMuchFramingError
+from shared.upstream.patience import (
+    SMALL_BODY_SECONDS,
+    STALL_SECONDS,
+    TOKEN_SECONDS,
+    Deadline,
+    Patience,
+    SpeedFloor,
+)
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
@@ -43,16 +54,31 @@ MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
 REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
 CLEAN_CONNECTION_TRIES: Final = 16  # of two kept connections that have something left on them
 USER_AGENT: Final = "registry-facade"
-STALL_SECONDS: Final = 60.0  # some registries fetch a blob from elsewhere before they go on
+Clock = Callable[[], float]  # seconds, monotonic
 
 
 @frozen
 class Timeouts:
-    """Bounds on waiting for a registry, in seconds. There is none on a whole body."""
+    """Bounds on waiting for a registry, in seconds.
+
+    There is none on the whole of a blob, but it has to come with some speed: see `patience.py`.
+    """
 
     connect_seconds: float = 10.0  # for the name, and again for TCP and TLS to one address
     first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
     stall_seconds: float = STALL_SECONDS  # of silence: before the headers, which it bounds too
+    token_seconds: float = TOKEN_SECONDS  # for the whole body of a token endpoint's answer
+    small_body_seconds: float = SMALL_BODY_SECONDS  # of a manifest, or of a page of tags
+
+    @property
+    def answer_seconds(self) -> float:
+        """For the headers of one answer, with connecting."""
+        return self.connect_seconds + self.first_byte_seconds
+
+    @property
+    def chain_seconds(self) -> float:
+        """For the headers of the last answer of a chain of redirects: as long as for two."""
+        return 2 * self.answer_seconds
 
 
 class _LeftoverError(aiohttp.ServerDisconnectedError):
@@ -95,12 +121,14 @@ class UpstreamTransport:
         session: aiohttp.ClientSession,
         resolver: PinnedResolver,
         timeouts: Timeouts,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.target = target
+        self.timeouts = timeouts
+        self.clock = clock
         self._rule = target.egress_rule
         self._session = session
         self._resolver = resolver
-        self._timeouts = timeouts
 
     @classmethod
     async def open(
@@ -110,8 +138,12 @@ class UpstreamTransport:
         timeouts: Timeouts | None = None,
         proxy: OutboundProxy | None = None,
         lookup: Lookup = system_lookup,
+        clock: Clock = time.monotonic,
     ) -> Self:
-        """Return a transport; raise `TlsError` if the connection's CA cannot be read."""
+        """Return a transport; raise `TlsError` if the connection's CA cannot be read.
+
+        `clock` measures the waiting for bodies.
+        """
         timeouts = timeouts or Timeouts()
         # Reading the system's authorities takes tens of milliseconds: off the loop.
         context = await asyncio.to_thread(_tls_context, target.ca_certificate)
@@ -137,12 +169,17 @@ class UpstreamTransport:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-        return cls(target, session, resolver, timeouts)
+        return cls(target, session, resolver, timeouts, clock)
 
-    @property
-    def stall_seconds(self) -> float:
-        """For how long a body may say nothing."""
-        return self._timeouts.stall_seconds
+    def patience(self, kind: Kind) -> Patience:
+        """Return how long the body of a manifest or a blob is waited for."""
+        match kind:
+            case Kind.MANIFEST:
+                return Deadline(self.timeouts.small_body_seconds, self.timeouts.stall_seconds)
+            case Kind.BLOB:
+                return SpeedFloor(self.timeouts.stall_seconds)
+            case _ as unreachable:
+                assert_never(unreachable)
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
@@ -163,9 +200,7 @@ class UpstreamTransport:
         """
         self._require_literal(url)
         try:
-            async with asyncio.timeout(
-                self._timeouts.connect_seconds + self._timeouts.first_byte_seconds
-            ):
+            async with asyncio.timeout(self.timeouts.answer_seconds):
                 return await self._send(method, url, _sent(headers, authorization))
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes
@@ -241,29 +276,56 @@ def close_response(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-async def next_chunk(content: aiohttp.StreamReader, stall_seconds: float) -> bytes:
-    """Return the next bytes of a body; none at its end. Raises what aiohttp does.
+async def next_chunk(
+    content: aiohttp.StreamReader, patience: Patience, clock: Clock = time.monotonic
+) -> bytes:
+    """Return the next bytes of a body; none at its end.
+
+    Raises `TimeoutError`, and what aiohttp does.
 
     aiohttp's own limit on silence is not enough: where it cannot read a body's framing it closes
-    the connection, forgets that limit, and leaves whoever reads the body waiting for ever.
+    the connection, and forgets that limit.
     """
-    if chunk := content.read_nowait():  # most often; a timeout costs more than the read
-        return chunk
-    async with asyncio.timeout(stall_seconds):
-        return await content.readany()
+    chunk = content.read_nowait()  # most often; a timeout costs more than the read
+    if not chunk:
+        began = clock()
+        async with asyncio.timeout(patience.seconds):
+            chunk = await content.readany()
+        patience.waited(clock() - began)
+    if chunk:
+        patience.received(len(chunk))
+    return chunk
 
 
-async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read."""
+async def read_bounded(
+    response: aiohttp.ClientResponse,
+    limit: int,
+    patience: Patience,
+    clock: Clock = time.monotonic,
+) -> bytes | None:
+    """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read.
+
+    Raises `UpstreamError`.
+    """
     body = bytearray()
     try:
-        while chunk := await next_chunk(response.content, STALL_SECONDS):
+        while chunk := await next_chunk(response.content, patience, clock):
             body += chunk
             if len(body) > limit:
                 return None
     except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
         raise upstream_error(error) from None
     return bytes(body)
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Raise `UpstreamTimeoutError` if what is done within takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise UpstreamTimeoutError("the host did not answer in time") from None
 
 
 async def read_rest(response: aiohttp.ClientResponse) -> bytes:
@@ -274,9 +336,17 @@ async def read_rest(response: aiohttp.ClientResponse) -> bytes:
     """
     try:
         async with asyncio.timeout(REST_SECONDS):
-            return await read_bounded(response, MAX_REST_BYTES) or b""
+            return await read_bounded(response, MAX_REST_BYTES, Deadline(REST_SECONDS)) or b""
     except (UpstreamError, TimeoutError):
         return b""
+
+
+async def leave(response: aiohttp.ClientResponse) -> None:
+    """Let go of an answer whose body is of no interest, and of its connection if need be."""
+    try:
+        await read_rest(response)
+    finally:
+        close_response(response)
 
 
 def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of error

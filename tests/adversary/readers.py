@@ -62,7 +62,7 @@ LIBRARY_READERS: Final = (
         (
             "shared.upstream.transport.MAX_HEADER_BYTES",
             "shared.upstream.transport.MAX_HEADERS",
-            "shared.upstream.transport.STALL_SECONDS",
+            "shared.upstream.patience.STALL_SECONDS",
         ),
     ),
     LibraryReader(

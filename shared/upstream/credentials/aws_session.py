@@ -26,6 +26,7 @@ from shared.loop_thread import LoopThread
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.credentials.aws_endpoints import PLAIN, AwsService, EndpointVariant
 from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import LOOKUP_SECONDS
 from shared.upstream.transport import read_bounded
@@ -138,7 +139,7 @@ class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships
         if self._outbound and await _is_direct(self._outbound, origin):
             self._proxy_config.leave_out(origin)
         answer = await super().send(request)
-        body = await read_bounded(answer.raw, MAX_ANSWER_BYTES)
+        body = await read_bounded(answer.raw, MAX_ANSWER_BYTES, Deadline(TOKEN_SECONDS))
         answer.raw.close()
         if body is None:
             raise UnexpectedAnswerError("AWS answers more than was asked for")

@@ -25,6 +25,7 @@ from shared.upstream.errors import (
     TokenExchangeError,
     UpstreamError,
 )
+from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.token_exchange import MAX_TOKEN_RESPONSE_BYTES, AccessToken, access_token
 from shared.upstream.transport import read_bounded, upstream_error
@@ -124,7 +125,9 @@ class _Answer(transport.Response):
 async def _outcome(answer: aiohttp.ClientResponse) -> AccessToken | UpstreamError:
     match answer.status:
         case 200 as status:
-            return access_token(await read_bounded(answer, MAX_TOKEN_RESPONSE_BYTES), status)
+            patience = Deadline(TOKEN_SECONDS)  # the session's own bound is shorter
+            body = await read_bounded(answer, MAX_TOKEN_RESPONSE_BYTES, patience)
+            return access_token(body, status)
         case 400 | 401 | 403 as status:
             return CredentialRefusedError(
                 "Google refuses the service account's key: it is deleted, disabled or expired,"

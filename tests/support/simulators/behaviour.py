@@ -150,10 +150,14 @@ class RawBytes:
 
 @frozen
 class Endless:
-    """Writes `begin`, and then `again` for as long as the client takes it."""
+    """Writes `begin`, and then `again` for as long as the client takes it.
+
+    With a pause before each, or as fast as it can.
+    """
 
     begin: bytes
     again: bytes
+    pause_seconds: float = 0.0
 
 
 @frozen

@@ -98,10 +98,11 @@ async def _write_fixed(
                 await asyncio.sleep(0.05)
                 await wire.write(late)
             await end_answer(wire, "stay" if stays else "close")
-        case Endless(begin=begin, again=again):
+        case Endless(begin=begin, again=again, pause_seconds=pause):
             await wire.write(begin)
             while True:  # until the client leaves
-                await wire.write(again * (WRITE_BYTES // len(again)))
+                await asyncio.sleep(pause)
+                await wire.write(again if pause else again * (WRITE_BYTES // len(again)))
         case _ as unreachable:
             assert_never(unreachable)
 

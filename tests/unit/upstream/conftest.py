@@ -1,5 +1,6 @@
 """What the upstream tests share: clients of simulated registries."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -9,7 +10,7 @@ from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, UpstreamTransport
+from shared.upstream.transport import Clock, Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
 
 Connect = Callable[..., Awaitable[RegistryClient]]
@@ -38,10 +39,11 @@ async def connect() -> AsyncIterator[Connect]:
         credential: BasicCredential | None = None,
         *,
         timeouts: Timeouts | None = None,
+        clock: Clock = time.monotonic,
     ) -> RegistryClient:
         if isinstance(target, RegistrySimulator):
             target = target_of(target)
-        transport = await UpstreamTransport.open(target, timeouts=timeouts)
+        transport = await UpstreamTransport.open(target, timeouts=timeouts, clock=clock)
         client = await RegistryClient.create(
             target, OneShotAuthorizer(transport, credential), transport=transport
         )
