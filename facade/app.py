@@ -112,7 +112,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
                 gate,
                 upstreams,
                 content,
-                Payers.within(settings.cost_limits),
+                Payers.within(settings.cost_limits, settings.spending_limits),
                 turns,
                 metrics,
                 exchanges,

@@ -1,5 +1,6 @@
 """What the facade's commands read from their environment."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -9,6 +10,7 @@ from typing_extensions import override
 
 from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
 from facade.pulls.device_allowance import CostLimits
+from facade.pulls.upstream_spending import SpendingLimits
 from facade.registries.absences import ABSENCE_SECONDS
 from facade.setting_files import (
     CertificateFile,
@@ -41,6 +43,12 @@ from shared.upstream.proxy import OutboundProxy, ProxyUrl
 from shared.upstream.transport import Timeouts
 
 PREFIX: Final = "FACADE"
+# A pull without a token takes four: bare, the token, with the token, and where the registry points.
+REQUESTS_OF_A_MISS: Final = 4
+# A token is for all of a repository. A device pulls several blobs of each.
+TOKENS_OF_A_MISS: Final = 0.5
+# A link of 500 Mbit/s, all the time: what a device asks for all those beside it is its cost, too.
+DEVICE_BYTES_PER_HOUR: Final = 256 * 2**30
 
 
 @frozen(kw_only=True)
@@ -100,6 +108,10 @@ class FacadeSettings(UpstreamSettings):
     # An image of 100 layers is 200 misses (HEAD and GET of each); two at once are still not slowed.
     device_misses_per_minute: Count = 600
     device_downloads: Count = 64  # containerd begins 3 at once, podman 6; some are told to do more
+    # None: in proportion to the misses, and no limit if those have none.
+    device_upstream_requests_per_minute: Count | None = None
+    device_tokens_per_minute: Count | None = None
+    device_upstream_bytes_per_hour: ByteSize = DEVICE_BYTES_PER_HOUR
     remember_missing: Duration = ABSENCE_SECONDS
     upstream_bandwidth: ByteSize = 0  # bytes a second of this process; 0: as much as there is
     upstream_timeout: PositiveDuration = Timeouts().stall_seconds
@@ -111,6 +123,17 @@ class FacadeSettings(UpstreamSettings):
     def cost_limits(self) -> CostLimits:
         """What one device may cost."""
         return CostLimits(self.device_misses_per_minute, self.device_downloads)
+
+    @property
+    def spending_limits(self) -> SpendingLimits:
+        """What one device's pulls may take of one registry."""
+        misses = self.device_misses_per_minute
+        requests, tokens = self.device_upstream_requests_per_minute, self.device_tokens_per_minute
+        return SpendingLimits(
+            misses * REQUESTS_OF_A_MISS if requests is None else requests,
+            math.ceil(misses * TOKENS_OF_A_MISS) if tokens is None else tokens,
+            self.device_upstream_bytes_per_hour,
+        )
 
     @property
     def upstream_timeouts(self) -> Timeouts:

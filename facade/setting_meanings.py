@@ -56,6 +56,18 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "device_downloads": Meaning(
         "downloads from registries that one device may have under way; 0: no limit"
     ),
+    "device_upstream_requests_per_minute": Meaning(
+        "requests to one registry, and to where it points, that one device may cause in a minute;"
+        " 0: no limit",
+        default="4 for each of FACADE_DEVICE_MISSES_PER_MINUTE",
+    ),
+    "device_tokens_per_minute": Meaning(
+        "tokens of one registry that one device may cause in a minute; 0: no limit",
+        default="1 for every 2 of FACADE_DEVICE_MISSES_PER_MINUTE",
+    ),
+    "device_upstream_bytes_per_hour": Meaning(
+        "bytes that one device may have downloaded from one registry in an hour; 0: no limit"
+    ),
     "remember_missing": Meaning(
         "for how long a registry's 404 is repeated without asking it again"
     ),

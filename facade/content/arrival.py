@@ -4,6 +4,7 @@ The last piece is held back until digest and length agree, in whichever process 
 """
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -56,6 +57,9 @@ class Arrival(Protocol):
     def inode(self) -> Inode:
         """The file that grows: a new attempt has another one."""
 
+    def want(self, end: int | None) -> None:
+        """Note that a reader wants the bytes before `end`; None: all there are."""
+
     async def readable_beyond(self, offset: int) -> int:
         """Wait until bytes behind `offset` may be sent; return up to where.
 
@@ -82,6 +86,7 @@ class Progress:
     proven: bool = False
     failure: BaseException | None = None
     reached: int = field(init=False)
+    wanted: float = field(default=0, init=False)  # bytes of the beginning; infinite: all of them
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -97,6 +102,10 @@ class Progress:
     def inode(self) -> Inode:
         """The file that grows."""
         return self.file.inode
+
+    def want(self, end: int | None) -> None:
+        """Note how far a reader wants it."""
+        self.wanted = max(self.wanted, math.inf if end is None else end)
 
     def advance(self) -> None:
         """Note that more has come."""
@@ -177,6 +186,9 @@ class FollowedArrival:
     def inode(self) -> Inode:
         """The file that grows."""
         return self._ingest.file.inode
+
+    def want(self, end: int | None) -> None:
+        """Nothing is noted: the other process goes on for its own readers."""
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""

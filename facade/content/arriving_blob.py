@@ -43,6 +43,7 @@ class ArrivingBlob:
 
     async def whole(self) -> Part:
         """Return all bytes as they come."""
+        self._arrival.want(None)
         return Part(ArrivingPieces(self._arrival, None, self._going_on))
 
     async def part(self, span: Span) -> Part:
@@ -52,6 +53,7 @@ class ArrivingBlob:
             far = await self._stack.enter_async_context(relay)
             if far is not None:
                 return Part(far, is_verified=False)
+        self._arrival.want(span.end)
         return Part(ArrivingPieces(self._arrival, span, self._going_on))
 
     def _going_on(self, failure: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
@@ -73,12 +75,16 @@ class ArrivingBlob:
         """
         pull = self._asked.pull
         verifier = HeldBackVerifier(pull.digest, self.length)
-        async with continue_download(
-            self._asked.upstream, pull.repository, verifier, left
-        ) as download:
-            await self._rehash(verifier, left)
-            async for piece in within(download.verified_pieces(), left, offset, end):
-                yield piece
+        paid = self._asked.payer.go_on_by_download()
+        try:
+            async with continue_download(
+                self._asked.upstream, pull.repository, verifier, left
+            ) as download:
+                await self._rehash(verifier, left)
+                async for piece in within(download.verified_pieces(), left, offset, end):
+                    yield piece
+        finally:
+            paid.end()
 
     async def _rehash(self, verifier: HeldBackVerifier, left: int) -> None:
         while verifier.taken < left:

@@ -18,6 +18,7 @@ from facade.content.manifest import fetch_manifest
 from facade.content.source import Authorized
 from facade.pulls.pull_path import Pull
 from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
+from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.index import Index, Membership
@@ -106,7 +107,8 @@ class BackgroundProofs:
             return
         if self._is_paused(right) or self._is_paused(right.key.access_key):
             return
-        self._running[right] = asyncio.create_task(self._run(asked, right))
+        with spending(NOBODY):  # what is stored costs its reader nothing
+            self._running[right] = asyncio.create_task(self._run(asked, right))
 
     async def close(self) -> None:
         """End the proofs under way."""

@@ -1,11 +1,14 @@
 """One download of a blob into the store, on behalf of whoever asks for it meanwhile.
 
 A flight belongs to an access key, a kind and a digest, and to no device: the one that started it
-may leave. When the last one has left it goes on for a grace period if it was worth something.
+may leave. When the last one has left it goes on for a grace period if it was worth something: to
+two devices, or to one that had waited for much of it. It goes no further than they had asked for;
+for one device, no further than as much again as had come. What has come stays in either case.
 """
 
 import asyncio
 import errno
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +20,7 @@ from facade.content.arrival import Progress, StoreGaveUpError
 from facade.content.claim_watch import ClaimWatch, WatchTimes
 from facade.content.claimed_room import ClaimedRoom
 from facade.content.download import Download, continue_download, open_download
+from facade.content.grace import GRACE_DEVICES, Grace
 from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.ingest_writer import IngestWriter
 from facade.registries.upstream import Upstream
@@ -30,10 +34,6 @@ from shared.oci import OCTET_STREAM, RepositoryName
 from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
-
-GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
-GRACE_DEVICES: Final = 2
-GRACE_BYTES: Final = 64 * 1024 * 1024
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
@@ -67,16 +67,18 @@ class Flight:
     _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
     _watch_times: WatchTimes
+    _grace: Grace
     _progress: asyncio.Future[Progress] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _readers: int = field(default=0, init=False)
-    _joined: int = field(default=0, init=False)
+    _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
+    _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
     _kept: bool = field(default=False, init=False)
     _room: ClaimedRoom = field(init=False)
     _makes_way: bool = field(default=False, init=False)
     is_landing: bool = field(default=False, init=False)  # nobody may join any more
     ended: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _grace: asyncio.TimerHandle | None = field(default=None, init=False)
+    _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take off."""
@@ -86,12 +88,13 @@ class Flight:
         self._task.add_done_callback(tell_of_failure)
 
     @asynccontextmanager
-    async def joined(self) -> AsyncIterator[Progress]:
+    async def joined(self, device: str) -> AsyncIterator[Progress]:
         """Read along. Raises what keeps the blob from beginning to arrive."""
-        self._joined += 1
+        if len(self._devices) < GRACE_DEVICES:
+            self._devices.add(device)
         self._readers += 1
-        if self._grace is not None:
-            self._grace.cancel()
+        self._goes_on_to = math.inf
+        self._stop_grace_timer()
         try:
             progress = await asyncio.shield(self._progress)
             progress.readers.join()
@@ -116,6 +119,11 @@ class Flight:
         self._cancel()
         await self.ended.wait()
 
+    def _stop_grace_timer(self) -> None:
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+            self._grace_timer = None
+
     def _cancel(self) -> None:
         if not self.is_landing:
             self.is_landing = True
@@ -125,9 +133,23 @@ class Flight:
         progress = self._begun
         if self._task.done():
             self._close(progress)
-        elif self._joined >= GRACE_DEVICES or (progress and progress.reached >= GRACE_BYTES):
-            self._grace = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cancel)
-        elif not (progress and progress.proven):
+        elif progress is None or not progress.proven:
+            reached, wanted = (progress.reached, progress.wanted) if progress else (0, 0)
+            self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
+            self._grace_timer = asyncio.get_running_loop().call_later(
+                self._grace.seconds, self._cancel
+            )
+            self._end_grace()
+
+    def _advance(self, progress: Progress) -> None:
+        progress.advance()
+        self._end_grace()
+
+    def _end_grace(self) -> None:
+        """Stop if nobody reads it, and what they asked for has come; not if that was all of it."""
+        progress = self._begun
+        reached, length = (progress.reached, progress.length) if progress else (0, None)
+        if self._goes_on_to <= reached and reached != length:
             self._cancel()
 
     @property
@@ -147,6 +169,8 @@ class Flight:
                         await self._receive(download, progress)
                 await self._prove(progress)
             await finish_in_thread(self._keep, download.verifier.taken)
+            if len(self._devices) >= GRACE_DEVICES:
+                self._store.note_use(self.key.digest)  # it is not on probation any more
         except _ENDS as error:
             failure = error
         except (OSError, sqlite3.Error) as error:
@@ -191,7 +215,7 @@ class Flight:
         await finish_in_thread(self._rehash, download)
         writer = IngestWriter(
             lambda chunks: self._append(chunks, download.verifier),
-            progress.advance,
+            lambda: self._advance(progress),
         )
         download.settle = writer.settle
         watching = asyncio.create_task(self._make_way_when_asked())
@@ -242,6 +266,7 @@ class Flight:
 
     def _end(self, failure: Exception) -> None:
         """Let go of the file, and tell readers if there will be no more."""
+        self._stop_grace_timer()
         if not self._kept:
             at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
             self._let_go(keep_partial=at_store or not isinstance(failure, _NOTHING_TO_KEEP))

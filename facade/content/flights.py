@@ -16,6 +16,7 @@ from facade.content.arrival import (
 )
 from facade.content.claim_watch import WatchTimes
 from facade.content.flight import Flight
+from facade.content.grace import Grace
 from facade.content.source import Piece
 from facade.pulls.payer import PaidDownload, Payer
 from facade.registries.upstreams import Upstreams
@@ -45,6 +46,7 @@ class _RejoiningArrival:
 
     _arrival: Arrival
     _join: Callable[[], Awaitable[Arrival]]
+    _wanted: list[int | None] = field(factory=list, init=False)
 
     @property
     def length(self) -> int | None:
@@ -66,6 +68,11 @@ class _RejoiningArrival:
         """The file that grows."""
         return self._arrival.inode
 
+    def want(self, end: int | None) -> None:
+        """Note how far it is wanted, for whoever takes over, too."""
+        self._wanted.append(end)
+        self._arrival.want(end)
+
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says, over the death of an owner."""
         while True:
@@ -82,6 +89,8 @@ class _RejoiningArrival:
         if (arrival.length, arrival.inode) != (self.length, self.inode):
             raise StoreGaveUpError
         self._arrival = arrival
+        for end in self._wanted:
+            arrival.want(end)
 
     def read_now(self, offset: int, count: int) -> Piece | None:
         """Return bytes that may be sent, as `Arrival` says."""
@@ -99,22 +108,28 @@ class Flights:
     _store: BlobStore
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
+    _grace: Grace = field(factory=Grace)
     _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def join(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+        self,
+        connection: ApprovedConnection,
+        key: FlightKey,
+        repository: RepositoryName,
+        pay: Pay,
+        device: str = "",
     ) -> AsyncIterator[Arrival]:
         """Read along with the download of a blob; start it, and pay for it, where there is none.
 
-        Taking over from a dead process is free: it is not refused in the middle of an answer.
-        Raises what keeps it from beginning, `NothingArrivesError` where that is not known, and
-        what paying raises.
+        `device`: for whom. Taking over from a dead process is free: it is not refused in the middle
+        of an answer. Raises what keeps it from beginning, `NothingArrivesError` where that is not
+        known, and what paying raises.
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
             async def join_once(pay: Pay) -> Arrival:
-                joined = self._join(connection, key, repository, pay)
+                joined = self._join(connection, key, repository, pay, device)
                 return await stack.enter_async_context(joined)
 
             free = Payer.without_limits().pay_download
@@ -122,11 +137,16 @@ class Flights:
 
     @asynccontextmanager
     async def _join(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+        self,
+        connection: ApprovedConnection,
+        key: FlightKey,
+        repository: RepositoryName,
+        pay: Pay,
+        device: str,
     ) -> AsyncIterator[Arrival]:
         flight = await self._flight(connection, key, repository, pay)
         if flight is not None:
-            async with flight.joined() as progress:
+            async with flight.joined(device) as progress:
                 yield progress
             return
         followed = await self._followed(key)
@@ -184,6 +204,7 @@ class Flights:
             paid.device,
             ended,
             self._watch_times,
+            self._grace,
         )
         return flight
 

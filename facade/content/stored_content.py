@@ -122,7 +122,9 @@ class StoredContent:
         key, repository = flight_key(asked), asked.pull.repository
         try:
             arrival = await stack.enter_async_context(
-                self._flights.join(asked.connection, key, repository, asked.pay_download)
+                self._flights.join(
+                    asked.connection, key, repository, asked.pay_download, asked.payer.device
+                )
             )
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             _log.warning("not kept", digest=key.digest, reason=type(error).__name__)

@@ -1,7 +1,7 @@
-"""What each device may cost upstream: misses per minute, and downloads at once. Pure.
+"""What each device may cost upstream: misses per minute, downloads at once, and what those spend.
 
-What is stored, what arrives already and what is remembered as missing costs nothing, and is not
-counted. A device that asked for nothing for a while is forgotten: it has everything again.
+Pure. What is stored, what arrives already and what is remembered as missing costs nothing, and is
+not counted. A device that asked for nothing for a while is forgotten: it has everything again.
 """
 
 import math
@@ -11,11 +11,15 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.pulls.upstream_spending import SECONDS_OF_A_MINUTE, SpendingLimits, UpstreamSpending
+from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
-SECONDS_OF_A_MINUTE: Final = 60.0
 MAX_WAIT_SECONDS: Final = 5.0  # shorter than clients wait for headers; beyond it they are told
 MAX_DEVICES: Final = 65_536  # remembered, some 300 bytes each; the longest silent one is forgotten
+# What a device spent at a registry is remembered so long after it last asked: an hour's bytes are
+# earned again by then, and what it owes beyond that is forgiven.
+SPENDING_SECONDS: Final = 2 * 3600.0
 DOWNLOAD_RETRY_SECONDS: Final = 5.0  # one ends when it ends; less would be asking in a loop
 
 
@@ -52,6 +56,25 @@ class TooManyDownloadsError(TooCostlyError):
         super().__init__("the device started too many downloads that run", DOWNLOAD_RETRY_SECONDS)
 
 
+class TooManyRequestsError(TooCostlyError):
+    """The device's pulls took too many requests to the registry."""
+
+
+class TooManyTokensError(TooCostlyError):
+    """The device's pulls took too many tokens of the registry."""
+
+
+class TooManyBytesError(TooCostlyError):
+    """The device's pulls took too many bytes of the registry."""
+
+
+_TOO_MANY: Final = {
+    "requests": TooManyRequestsError,
+    "tokens": TooManyTokensError,
+    "bytes": TooManyBytesError,
+}
+
+
 @define(eq=False)
 class DeviceAllowances:
     """What the devices of one facade process cost now, by device id."""
@@ -59,14 +82,46 @@ class DeviceAllowances:
     limits: CostLimits
     _clock: Callable[[], float]
     _max_devices: int = MAX_DEVICES
+    _spending_limits: SpendingLimits = field(factory=SpendingLimits, kw_only=True)
     _misses: OrderedDict[str, Pace] = field(factory=OrderedDict, init=False)
     _downloads: dict[str, int] = field(factory=dict, init=False)  # of those that have any
+    _spending: BoundedMap[tuple[str, str], UpstreamSpending] = field(init=False)
 
-    def take_miss(self, device: str) -> float:
+    def __attrs_post_init__(self) -> None:
+        """Remember spending by the same clock."""
+        self._spending = BoundedMap(self._max_devices, seconds=SPENDING_SECONDS, clock=self._clock)
+
+    def spending(self, device: str, access_key: str) -> UpstreamSpending:
+        """Return the device's account at the registry of a connection."""
+        account = self._spending.get((device, access_key))
+        if account is None:
+            account = UpstreamSpending.within(self._spending_limits, self._clock)
+        if self._limits_spending:
+            self._spending.set((device, access_key), account)
+        return account
+
+    @property
+    def _limits_spending(self) -> bool:
+        return self._spending_limits != SpendingLimits()
+
+    def take_miss(self, device: str, access_key: str = "") -> float:
         """Count a question to upstream; return in how many seconds it may be asked.
 
-        Raises `TooManyMissesError`, and counts nothing, where that is longer than anybody waits.
+        Raises `TooCostlyError`, and counts nothing, where that is longer than anybody waits.
         """
+        return max(self._until_earned(device, access_key), self._take_miss(device))
+
+    def _until_earned(self, device: str, access_key: str) -> float:
+        """Return after how many seconds the device may spend again at a registry."""
+        if not self._limits_spending:
+            return 0.0
+        owed = self.spending(device, access_key).owed()
+        if owed.seconds > MAX_WAIT_SECONDS:
+            message = f"the device's {owed.what} at the registry are used up"
+            raise _TOO_MANY[owed.what](message, owed.seconds)
+        return owed.seconds
+
+    def _take_miss(self, device: str) -> float:
         if not self.limits.misses_per_minute:
             return 0.0
         pace = self._misses.get(device) or self._full_pace()
@@ -84,10 +139,13 @@ class DeviceAllowances:
         if pace := self._misses.get(device):
             pace.give_back(1)
 
-    def begin_download(self, device: str) -> bool:
-        """Count a download that the device starts; False, and not counted, at the limit."""
+    def begin_download(self, device: str, *, is_refused: bool = True) -> bool:
+        """Count a download that the device starts; False, and not counted, at the limit.
+
+        `is_refused` False: it is counted all the same, because an answer needs it to go on.
+        """
         running = self._downloads.get(device, 0)
-        if self.limits.downloads and running >= self.limits.downloads:
+        if is_refused and self.limits.downloads and running >= self.limits.downloads:
             return False
         self._downloads[device] = running + 1
         return True

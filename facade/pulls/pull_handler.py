@@ -37,6 +37,7 @@ from facade.pulls.pull_turns import PullTurns, TooManyPullsError
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.upstream_answers import answer_to, why_not_asked
+from facade.registries.spender import spending
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from shared.oci import OCTET_STREAM, Kind
 from shared.upstream.errors import UpstreamError
@@ -131,11 +132,12 @@ class PullHandler:
     ) -> web.StreamResponse:
         exchange.connection = connection = self._gate.authorize(pull, device)
         _connection_of(request).begin_pull()
-        payer = self._payers.payer(device.id)
+        payer = self._payers.payer(device.id, connection.access_key)
         try:
             async with self._upstreams.lease(connection) as upstream:
                 asked = Asked(pull, connection, upstream, payer)
-                return await self._serve(request, exchange, asked)
+                with spending(payer):
+                    return await self._serve(request, exchange, asked)
         except (UpstreamError, WrongBytesError, TooCostlyError) as failure:
             if reason := why_not_asked(failure):
                 self._metrics.not_asked.labels(reason).inc()

@@ -3,7 +3,14 @@
 from typing import Final
 
 from facade.content.held_back import WrongBytesError
-from facade.pulls.device_allowance import TooCostlyError, TooManyDownloadsError, TooManyMissesError
+from facade.pulls.device_allowance import (
+    TooCostlyError,
+    TooManyBytesError,
+    TooManyDownloadsError,
+    TooManyMissesError,
+    TooManyRequestsError,
+    TooManyTokensError,
+)
 from facade.pulls.distribution_errors import (
     BLOB_UNKNOWN,
     CREDENTIAL_REFUSED,
@@ -59,8 +66,11 @@ _NOT_ASKED: Final = {
     RememberedAbsenceError: "missing",
     SecretNotOpenedError: "sealed_secret",
     SecretUnusableError: "sealed_secret",
+    TooManyBytesError: "device_bytes",
     TooManyDownloadsError: "device_downloads",
     TooManyMissesError: "device_misses",
+    TooManyRequestsError: "device_requests",
+    TooManyTokensError: "device_tokens",
     WrongBytesLatelyError: "wrong_bytes",
 }
 

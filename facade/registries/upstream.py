@@ -27,6 +27,7 @@ from facade.registries.counted_failures import is_answer_to_probe
 from facade.registries.failing_paths import CircuitOpenError, Question
 from facade.registries.open_questions import OpenQuestions
 from facade.registries.registry_troubles import RegistryTroubles
+from facade.registries.spender import spend_bytes
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
@@ -110,6 +111,7 @@ class Upstream:
             else:
                 async with self._questions.ask((absence, method, last_byte)):
                     answer = await self._answered(fetch, question, stack, links=links)
+            answer = evolve(answer, on_bytes=spend_bytes)
             yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
     def require_worth_asking(

@@ -16,6 +16,7 @@ from facade.registries.registry_troubles import RegistryTroubles, Trouble
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.sealed_provider import SealedProvider
 from facade.registries.secret_openings import SecretOpenings
+from facade.registries.spender import spend_request, spend_token
 from facade.registries.token_broker import LoginChallenge, TellOfMinting, TokenBroker
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
@@ -86,7 +87,9 @@ class UpstreamConnector:
     ) -> RegistryClient:
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
-        transport = await UpstreamTransport.open(target, timeouts=self._timeouts, proxy=self._proxy)
+        transport = await UpstreamTransport.open(
+            target, timeouts=self._timeouts, proxy=self._proxy, on_request=spend_request
+        )
 
         async def credential() -> Lasting[BasicCredential | None]:
             provider = provider_of()
@@ -100,6 +103,7 @@ class UpstreamConnector:
             challenge: BearerChallenge, scope: Scope, basic: BasicCredential | None
         ) -> Lasting[Secret]:
             self._metrics.tokens_minted.inc()
+            spend_token()
             minted = await mint(transport, challenge, scope, basic)
             return Lasting(minted.header, minted.lifetime_seconds)
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Self
 
 import aiohttp
@@ -78,6 +78,8 @@ class UpstreamAnswer:
     # Of the body, which is read once.
     _patience: Patience = field(factory=SpeedFloor, kw_only=True, repr=False, eq=False)
     _clock: Clock = field(default=time.monotonic, kw_only=True, repr=False, eq=False)
+    # told of bytes of the body as they are read, by the task that reads
+    _on_bytes: Callable[[int], None] = field(default=lambda _: None, kw_only=True, repr=False)
 
     @property
     def content_type(self) -> str | None:
@@ -105,6 +107,7 @@ class UpstreamAnswer:
         try:
             while chunk := await next_chunk(content, self._patience, self._clock):
                 received += len(chunk)
+                self._on_bytes(len(chunk))
                 yield chunk
         except TimeoutError:
             raise UpstreamTimeoutError("the registry stopped or was too slow in a body") from None

@@ -122,6 +122,7 @@ class UpstreamTransport:
         resolver: PinnedResolver,
         timeouts: Timeouts,
         clock: Clock = time.monotonic,
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.target = target
         self.timeouts = timeouts
@@ -129,6 +130,7 @@ class UpstreamTransport:
         self._rule = target.egress_rule
         self._session = session
         self._resolver = resolver
+        self._on_request = on_request
 
     @classmethod
     async def open(
@@ -139,10 +141,12 @@ class UpstreamTransport:
         proxy: OutboundProxy | None = None,
         lookup: Lookup = system_lookup,
         clock: Clock = time.monotonic,
+        on_request: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read.
 
         `clock` measures the waiting for bodies.
+        `on_request` is told of each request that is sent, by the task that sends it.
         """
         timeouts = timeouts or Timeouts()
         # Reading the system's authorities takes tens of milliseconds: off the loop.
@@ -169,7 +173,7 @@ class UpstreamTransport:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-        return cls(target, session, resolver, timeouts, clock)
+        return cls(target, session, resolver, timeouts, clock, on_request)
 
     def patience(self, kind: Kind) -> Patience:
         """Return how long the body of a manifest or a blob is waited for."""
@@ -199,6 +203,7 @@ class UpstreamTransport:
         The caller closes the response. Raises `UpstreamError` of the step that failed.
         """
         self._require_literal(url)
+        self._on_request()
         try:
             async with asyncio.timeout(self.timeouts.answer_seconds):
                 return await self._send(method, url, _sent(headers, authorization))

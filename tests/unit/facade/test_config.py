@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from facade.config import PREFIX, FacadeSettings
 from facade.pulls.device_allowance import CostLimits
+from facade.pulls.upstream_spending import SpendingLimits
 from shared.environment import ConfigurationError, load
 from shared.identity_form import IdentityKind
 from shared.keys import private_pem, public_pem
@@ -52,11 +53,29 @@ def test_the_required_variables_are_enough(good: Mapping[str, str]) -> None:
     assert (settings.snapshot_max_age, settings.poll_interval) == (24 * 3600, 15)
     assert (settings.log_level, settings.drain_timeout) == ("info", 30)
     assert settings.cost_limits == CostLimits(misses_per_minute=600, downloads=64)
+    assert settings.spending_limits == SpendingLimits(2400, 300, 256 * 2**30)
     assert (settings.remember_missing, settings.upstream_bandwidth) == (30, 0)
     assert settings.upstream_timeouts == Timeouts()
     assert (settings.max_connections, settings.max_connections_per_device) == (0, 32)
     assert (settings.max_connection_age, settings.device_crl_file) == (3600, None)
     assert "canary-password" not in repr(settings)
+
+
+def test_what_pulls_take_is_limited_with_their_misses_unless_it_is_said(
+    good: Mapping[str, str],
+) -> None:
+    """Whoever takes one limit away means the other, too."""
+    unlimited = {**good, "FACADE_DEVICE_MISSES_PER_MINUTE": "0"}
+    assert load(FacadeSettings, PREFIX, unlimited).spending_limits == SpendingLimits(
+        0, 0, 256 * 2**30
+    )
+    said = {
+        "FACADE_DEVICE_UPSTREAM_REQUESTS_PER_MINUTE": "7",
+        "FACADE_DEVICE_TOKENS_PER_MINUTE": "0",
+        "FACADE_DEVICE_UPSTREAM_BYTES_PER_HOUR": "1MiB",
+    }
+    settings = load(FacadeSettings, PREFIX, {**good, **said})
+    assert settings.spending_limits == SpendingLimits(7, 0, 2**20)
 
 
 @pytest.mark.parametrize("missing", REQUIRED)

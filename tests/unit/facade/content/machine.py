@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import define, field
 
 from facade.content.flights import Flights
+from facade.content.grace import Grace
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
@@ -58,14 +59,15 @@ class Machine:
     quota: int = 2**30
     _processes: list[Process] = field(factory=list)
 
-    def process(self) -> Process:
+    def process(self, grace: Grace | None = None) -> Process:
         """Start another process."""
 
         async def make(_: ApprovedConnection) -> Upstream:
             return await self.connect(self.registry, timeouts=Timeouts(stall_seconds=5))
 
         store = BlobStore.open(self.folder, self.quota)
-        self._processes.append(Process(store, Flights(store, Upstreams(make))))
+        flights = Flights(store, Upstreams(make), grace=grace or Grace())
+        self._processes.append(Process(store, flights))
         return self._processes[-1]
 
     async def stop(self) -> None:

@@ -1,0 +1,71 @@
+"""Who pays for what a registry is asked just now: each request, each token, each byte.
+
+One pull may take many requests: a login, a token, redirects, a resume. They are made far below
+whoever knows the device, partly in tasks of their own. asyncio hands a context on to each task that
+is started in it, so what a pull starts is paid by its device, also after that has left:
+
+    with spending(payer.at(access_key)):
+        ...  # everything that is asked of a registry from here is this device's
+
+What nobody pays for is free: proofs in the background, say.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+
+class Spender(Protocol):
+    """Takes note of what is spent."""
+
+    def spend_request(self) -> None:
+        """Count a request: to a registry, to where it points, or to a token endpoint."""
+
+    def spend_token(self) -> None:
+        """Count a token that is asked for; the request for it is counted besides."""
+
+    def spend_bytes(self, count: int) -> None:
+        """Count bytes of a body."""
+
+
+class _Nobody:
+    """Pays for nothing."""
+
+    def spend_request(self) -> None:
+        """Count nothing."""
+
+    def spend_token(self) -> None:
+        """Count nothing."""
+
+    def spend_bytes(self, count: int) -> None:
+        """Count nothing."""
+
+
+NOBODY: Final[Spender] = _Nobody()
+_spender: Final[ContextVar[Spender]] = ContextVar("spender", default=NOBODY)
+
+
+@contextmanager
+def spending(spender: Spender) -> Iterator[None]:
+    """Have what is asked of registries within the block be paid so."""
+    token = _spender.set(spender)
+    try:
+        yield
+    finally:
+        _spender.reset(token)
+
+
+def spend_request() -> None:
+    """Note that a request is sent."""
+    _spender.get().spend_request()
+
+
+def spend_token() -> None:
+    """Note that a token is asked for."""
+    _spender.get().spend_token()
+
+
+def spend_bytes(count: int) -> None:
+    """Note that bytes of a body have come."""
+    _spender.get().spend_bytes(count)
