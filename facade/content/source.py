@@ -1,7 +1,7 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from attrs import frozen
@@ -98,6 +98,14 @@ class Content(Protocol):
 
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Return a verified manifest."""
+
+    def stored_manifest(
+        self, asked: Authorized
+    ) -> AbstractContextManager[AsyncIterator[Piece] | None]:
+        """Give the checked pieces of the manifest that was just returned; None if it is not kept.
+
+        They break with `ArrivalEndedError` rather than end wrong.
+        """
 
     def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
         """Return a verified manifest that the asker may read, if nothing has to be waited for."""

@@ -6,7 +6,7 @@ streamed.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
 from attrs import define
@@ -18,7 +18,7 @@ from facade.content.far_ranges import FarRanges
 from facade.content.flights import Flights, NothingArrivesError
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, flight_key
-from facade.content.source import Asked, Authorized, Blob
+from facade.content.source import Asked, Authorized, Blob, Piece
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
@@ -67,6 +67,12 @@ class StoredContent:
     async def manifest(self, asked: Asked) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none."""
         return await self._manifests.manifest(asked)
+
+    def stored_manifest(
+        self, asked: Authorized
+    ) -> AbstractContextManager[AsyncIterator[Piece] | None]:
+        """Give its pieces from the disk: nothing of it is in memory while a device reads."""
+        return self._manifests.pieces(asked)
 
     def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
         """Return a stored manifest that is in memory."""

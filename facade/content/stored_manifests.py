@@ -6,7 +6,8 @@ connection that brought a manifest proves its own right by HEAD: Docker Hub coun
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import attrs
@@ -18,7 +19,7 @@ from facade.content.held_back import WrongBytesError
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest, verified
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked, Authorized
+from facade.content.source import Asked, Authorized, Piece
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
@@ -76,6 +77,21 @@ class StoredManifests:
         self._store.note_use(asked.pull.digest)
         return VerifiedManifest(content, membership.media_type)
 
+    @contextmanager
+    def pieces(self, asked: Authorized) -> Iterator[AsyncIterator[Piece] | None]:
+        """Give the pieces of a stored manifest, each held against its checksum; None if it is gone.
+
+        `manifest` has asked for the right, and held all of them against their checksums.
+        """
+        blob = self._store.open_blob(asked.pull.digest)
+        if blob is None:
+            yield None
+            return
+        try:
+            yield StoredPieces(self._store, blob, 0, blob.length)
+        finally:
+            blob.close()
+
     async def close(self) -> None:
         """End what is being fetched."""
         await self._fetching.close()
@@ -97,8 +113,12 @@ class StoredManifests:
         if blob is None:
             return None
         try:
-            pieces = StoredPieces(self._store, blob, 0, blob.length)
-            return b"".join([bytes(each) async for each in pieces])
+            content = bytearray()
+            async for piece in StoredPieces(self._store, blob, 0, blob.length):
+                if content:  # a long one is not read in one go: others have their turn
+                    await asyncio.sleep(0)
+                content += piece
+            return bytes(content)
         except ArrivalEndedError:
             return None
         finally:

@@ -6,7 +6,7 @@ upstream's own range.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from attrs import frozen
 
@@ -73,6 +73,10 @@ class StreamedContent:
         await asked.pay_miss()
         with asked.upstream.verifying(pull.kind, pull.digest):
             return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
+
+    def stored_manifest(self, asked: Authorized) -> nullcontext[None]:  # noqa: ARG002 - the protocol's
+        """Give nothing: nothing is kept."""
+        return nullcontext()
 
     def manifest_at_hand(self, asked: Authorized) -> None:
         """Return nothing: nothing is kept."""

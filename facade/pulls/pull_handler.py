@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import attrs
 from aiohttp import HttpVersion10, HttpVersion11, web
-from attrs import define
+from attrs import define, field
 
 from facade.content.arrival import ArrivalEndedError
 from facade.content.held_back import WrongBytesError
@@ -30,6 +30,7 @@ from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyR
 from facade.pulls.distribution_errors import PullRefusedError
 from facade.pulls.exchange import Exchange, Exchanges
 from facade.pulls.gate import Gate
+from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
 from facade.pulls.named import read_names
 from facade.pulls.payer import Payers
 from facade.pulls.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
@@ -71,6 +72,7 @@ class PullHandler:
     _exchanges: Exchanges
     _remembered: RememberedRequests  # for `AnswersAtOnce`
     _device_requests: DeviceRequests
+    _held: HeldManifests = field(factory=HeldManifests, init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; whatever it is, one line in the log tells of it."""
@@ -177,7 +179,11 @@ class PullHandler:
             if len(content) > WRITE_BYTES:  # a device that does not read it is to be cut
                 response = web.StreamResponse(headers=headers)
                 response.content_length = len(content)
-                await relay(request, response, _one_piece(content))
+                with self._content.stored_manifest(asked) as pieces:
+                    if pieces is None:
+                        return await self._send_from_memory(request, response, asked, content)
+                    del manifest, content  # the device may take its time
+                    await relay(request, response, pieces)
                 return response
         connection = _connection_of(request)
         if connection.lone_head is not None:
@@ -185,6 +191,20 @@ class PullHandler:
                 connection.lone_head, request, pull, connection.device.counts_as
             )
         return web.Response(headers=headers, body=content)
+
+    async def _send_from_memory(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        asked: Asked,
+        content: bytes,
+    ) -> web.StreamResponse:
+        try:
+            with self._held.hold(asked.payer.device, len(content)):
+                await relay(request, response, _one_piece(content))
+        except TooMuchHeldError as error:
+            raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+        return response
 
     async def _send_blob(
         self, request: web.BaseRequest, exchange: Exchange, asked: Asked

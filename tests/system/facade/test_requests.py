@@ -1,18 +1,26 @@
 """What each request is answered: by the request alone, before anything is looked up."""
 
 import contextlib
+from contextlib import AsyncExitStack
 
 import pytest
 
+from facade.pulls.held_manifests import MAX_HELD_BYTES
+from shared.oci import MAX_MANIFEST_BYTES
 from tests.support.answer_checks import require_error_headers
+from tests.support.device_stream import End, device_stream
+from tests.support.eventually import eventually
 from tests.support.facade_process import Device, Facade
-from tests.support.facade_states import pull_path
+from tests.support.facade_states import connect, pull_path
 from tests.support.raw_http import ask, raw_connection, request_bytes
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import Served
 
 ZEROS = "sha256:" + "0" * 64
 UPLOAD = "5f1e7a2c-4a53-4c3f-9f7c-1d2e3f405162"
 
+LONG_MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[],"padding":"%b"}'
 METHODS_READ = ("GET", "HEAD")
 # Registered methods and others that the HTTP parser knows.
 METHODS_OTHER = (
@@ -217,3 +225,39 @@ async def require_methods_refused(device: Device, target: bytes) -> None:
     # Its target is a host and port; the parser refuses others.
     answer = await ask(device, request_bytes(target, method="CONNECT"))
     assert (answer.status, answer.error["code"]) in {(400, "UNSUPPORTED"), (405, "UNSUPPORTED")}
+
+
+async def test_a_device_that_reads_no_long_manifest_is_given_no_more_of_them(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """Without a store they stay in memory until they are read; short ones it gets all the same."""
+    padding = MAX_MANIFEST_BYTES - 100
+    paths = [
+        pull_path(
+            upstream,
+            upstream.manifest(LONG_MANIFEST % (b"%d" % number * padding)),
+            kind="manifests",
+        )
+        for number in range(MAX_HELD_BYTES // padding + 1)
+    ]
+    short = pull_path(upstream, upstream.manifest(LONG_MANIFEST % b""), kind="manifests")
+    await connect(facade, writer, upstream)
+    device = facade.device(facade.files.device_ca.issue_device(device="press-stopped"))
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(
+                device_stream(facade.port, device.tls(), path, receive_buffer=32 * 1024)
+            )
+            for path in paths[:-1]
+        ]
+        assert [stream.status for stream in streams] == [200] * len(streams)
+        refused = await device.get(paths[-1])
+        assert (refused.status, refused.error_code) == (429, "TOOMANYREQUESTS")
+        assert (await device.get(short)).status == 200
+        assert (await facade.device().get(paths[-1])).status == 200
+        assert await streams[0].end() is End.WHOLE
+        await eventually(lambda: _is_given(device, paths[-1]))
+
+
+async def _is_given(device: Device, path: str) -> bool:
+    return (await device.get(path)).status == 200

@@ -1,4 +1,4 @@
-"""Devices that stop reading a stored blob: each costs little, whatever the size of the blob."""
+"""Devices that stop reading what is stored: each costs little, whatever the size of it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from shared.oci import MAX_MANIFEST_BYTES
 from tests.support.device_stream import End, device_stream
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
@@ -17,6 +18,11 @@ SIZE = 16 * MIB  # many times what both kernels keep
 STOPPED = 100
 RECEIVE_BUFFER = 32 * 1024
 MAX_BYTES_A_DEVICE = 250 * 1024  # seen: 120 of 1,000
+MANIFESTS = 20
+# Of 4 MiB: those were held. What it takes to look for each of them is not given back at once.
+MAX_BYTES_A_MANIFEST = 1024 * 1024
+LONG_MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[],"padding":"%b"}'
+PADDING = MAX_MANIFEST_BYTES - 100
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,35 @@ async def test_a_stopped_device_costs_little(
         figure = f"{STOPPED} stopped devices: {each / 1024:.0f} KiB each"
         print(figure)  # noqa: T201 - said with -s, and where the bound is passed
         assert each < MAX_BYTES_A_DEVICE, figure
+
+
+async def test_a_manifest_that_a_device_does_not_read_is_not_in_memory(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """It is sent from the disk, piece by piece: 4 MiB for each connection were held before."""
+    manifests = [LONG_MANIFEST % (b"%04d" % number * (PADDING // 4)) for number in range(MANIFESTS)]
+    paths = [
+        pull_path(upstream, upstream.manifest(manifest), kind="manifests") for manifest in manifests
+    ]
+    await connect(facade, writer, upstream)
+    device, tls = facade.device(), facade.device().tls()
+    for _ in range(2):
+        for path, manifest in zip(paths, manifests, strict=True):
+            assert (await device.get(path)).body == manifest
+    before = Memory.of(facade.child.pid).now
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(
+                device_stream(facade.port, tls, path, receive_buffer=RECEIVE_BUFFER)
+            )
+            for path in paths
+        ]
+        assert [stream.status for stream in streams] == [200] * MANIFESTS
+        each = (await _settled_memory(facade) - before) / MANIFESTS
+        assert each < MAX_BYTES_A_MANIFEST, (
+            f"{MANIFESTS} stopped devices: {each / 1024:.0f} KiB each"
+        )
+        assert await streams[0].end() is End.WHOLE
 
 
 async def _settled_memory(facade: Facade) -> int:
