@@ -42,6 +42,7 @@ from facade.statements.remembering import Remembering
 from facade.statements.snapshot import Change, Outcome, Snapshot
 from facade.statements.state_file import StateFile
 from facade.statements.statement_feed import STATEMENTS, StatementFeed
+from facade.thread_work import in_access_thread
 from shared.identity_form import compile_uri_pattern
 from shared.setting_types import ListenAddress
 from shared.supervised import Supervisor
@@ -57,7 +58,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
     before the first device is let in.
     """
-    files = await asyncio.to_thread(StartupFiles.read, settings)
+    files = await in_access_thread(StartupFiles.read, settings)
     opener, openings = Opener(files.sealing_keys), SecretOpenings()
     snapshot, metrics = Snapshot(), Metrics.create()
     supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
@@ -160,7 +161,7 @@ async def _feed(
         elif kind != _CONNECTION:
             _cut_revoked(change, snapshot, live)
 
-    state_file = await asyncio.to_thread(StateFile.open, settings.state_dir)
+    state_file = await in_access_thread(StateFile.open, settings.state_dir)
     try:
         feed = StatementFeed(
             settings.database_url,
@@ -173,7 +174,7 @@ async def _feed(
         )
         yield feed
     finally:
-        await asyncio.to_thread(state_file.close)
+        await in_access_thread(state_file.close)
 
 
 @asynccontextmanager

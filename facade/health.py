@@ -85,6 +85,8 @@ class Readiness:
             yield Problem(Part.DATABASE, Stops.ALL, stale)
         elif self._feed.problem is not None:
             yield Problem(Part.DATABASE, Stops.SOME, self._feed.problem)
+        if (late := self._feed.lateness()) is not None:
+            yield Problem(Part.COMPARISON, Stops.SOME, late, kind="late")
         if (problem := self._feed.state_problem) is not None:
             words = f"{problem}, a restart would stand on older statements"
             yield Problem(Part.STATE_FOLDER, Stops.SOME, words)

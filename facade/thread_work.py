@@ -1,23 +1,51 @@
-"""Work in a thread that is never left behind.
+"""Work in threads: the store's in threads of its own, what decides about access in others.
 
-A thread cannot be cancelled. Who awaits `asyncio.to_thread` and is cancelled goes on, and closes
-the file that the thread still writes: its descriptor's number may be another file's by then.
+A disk that hangs keeps every thread that waits for it. So the threads of the store are the store's
+alone, and whether a device is revoked is never found out behind them: reading statements, the state
+folder and changed files have their own. All else (`asyncio.to_thread`) has the loop's.
+
+A thread cannot be cancelled. Who awaits one and is cancelled goes on, and closes the file that the
+thread still writes: its descriptor's number may be another file's by then. So `finish_in_thread`
+waits for the thread's end, whoever is cancelled.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from shared.structured_log import get_logger
 
+# Downloads that write and blobs that are kept, at once; more of them wait for a thread. One core
+# writes with two or three, and a disk is asked at most so much at once.
+STORE_THREADS: Final = 16
+# One verifies rows, one saves the state, one reads changed files and one makes TLS of them; each of
+# these waits for its own last one, so that one that hangs keeps none of the others.
+ACCESS_THREADS: Final = 4
+
 _Result = TypeVar("_Result")
 _log = get_logger("facade.thread_work")
+# Of the process, as the loop's own are; a thread begins when it is first needed.
+_store: Final = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+_access: Final = ThreadPoolExecutor(ACCESS_THREADS, thread_name_prefix="access")
+
+
+async def in_store_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call a function that reads or writes the store in a thread, and return its result."""
+    return await _in_thread(_store, function, *arguments)
+
+
+async def in_access_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call a function that access depends on in a thread, and return its result."""
+    return await _in_thread(_access, function, *arguments)
 
 
 async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Call a function in a thread and return its result; even cancelled, not before its end."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    """Do as `in_store_thread` does; even cancelled, return not before the function's end."""
+    work = asyncio.ensure_future(in_store_thread(function, *arguments))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -32,3 +60,10 @@ async def until_done(work: asyncio.Future[Any]) -> None:
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([work])
+
+
+async def _in_thread(
+    threads: Executor, function: Callable[..., _Result], *arguments: Any
+) -> _Result:
+    loop, work = asyncio.get_running_loop(), partial(copy_context().run, function, *arguments)
+    return await loop.run_in_executor(threads, work)

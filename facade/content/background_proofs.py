@@ -23,6 +23,7 @@ from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.index import Index, Membership
 from facade.store.layout import FlightKey
+from facade.thread_work import in_store_thread
 from shared.jitter import jittered
 from shared.oci import Kind, RepositoryName
 from shared.structured_log import get_logger
@@ -153,7 +154,7 @@ class BackgroundProofs:
     async def _write(self, right: Right, *, may_read: bool) -> None:
         self._pauses.pop(right, None)
         if may_read:
-            await asyncio.to_thread(self._index.prove_again, right.key, right.repository)
+            await in_store_thread(self._index.prove_again, right.key, right.repository)
             return
         _log.warning(
             "right to read ended, the registry denies it",
@@ -161,7 +162,7 @@ class BackgroundProofs:
             kind=right.key.kind,
             repository=right.repository,
         )
-        await asyncio.to_thread(self._index.end, right.key, right.repository)
+        await in_store_thread(self._index.end, right.key, right.repository)
 
     def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
         is_away = isinstance(error, _AWAY) and not isinstance(error, _OF_ONE_PATH)

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from facade.store.index import Index
+from facade.thread_work import in_store_thread
 from shared.structured_log import get_logger
 
 LOOK_SECONDS: Final = 24 * 3600.0  # also without a change: what an ended connection's pulls wrote
@@ -38,7 +39,7 @@ class EndedRights:
             while not self._is_known():  # noqa: ASYNC110 - the feed tells nobody
                 await asyncio.sleep(POLL_SECONDS)
             self._changed.clear()
-            ended = await asyncio.to_thread(self._index.end_all_but, self._serving())
+            ended = await in_store_thread(self._index.end_all_but, self._serving())
             if ended:
                 _log.info("rights to read ended, their connections serve no more", count=ended)
             with suppress(TimeoutError):

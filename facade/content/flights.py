@@ -24,6 +24,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
 from facade.store.inode import Inode
 from facade.store.layout import FlightKey
+from facade.thread_work import in_store_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 
@@ -229,7 +230,7 @@ class Flights:
         folder = self._store.layout.flight(key)
         async with asyncio.timeout(BEGIN_SECONDS):
             while folder.exists():
-                ingest = await asyncio.to_thread(FollowedIngest.open, folder)
+                ingest = await in_store_thread(FollowedIngest.open, folder)
                 if ingest is not None:
                     return FollowedArrival(ingest, self._store.layout.blob(key.digest))
                 if not is_owned(folder):

@@ -18,6 +18,7 @@ from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.scrub import Scrubber
 from facade.store.store_metrics import StoreMetrics
+from facade.thread_work import in_store_thread
 from shared.supervised import Endless, Supervisor
 
 
@@ -46,7 +47,7 @@ async def open_content(
     if settings.cache_dir is None or settings.cache_max_bytes == 0:
         yield StreamedContent(far_ranges)
         return
-    store = await asyncio.to_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
+    store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
     flights = Flights(store, upstreams)
     content = StoredContent.of(store, flights, upstreams, far_ranges)
     ended_rights = EndedRights(
@@ -64,7 +65,7 @@ async def open_content(
     finally:
         await content.close()
         await flights.land()
-        await asyncio.to_thread(store.close)
+        await in_store_thread(store.close)
 
 
 def _open(folder: Path, max_bytes: int, metrics: StoreMetrics) -> BlobStore:

@@ -5,8 +5,6 @@ connection has to bring the bytes itself, for a HEAD is only a claim. Without a 
 digest does not exist for the asker: it gets the answer of a digest that nobody has.
 """
 
-import asyncio
-
 import attrs
 from attrs import field, frozen
 
@@ -19,6 +17,7 @@ from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey
+from facade.thread_work import in_store_thread
 from shared.oci import OCTET_STREAM, RepositoryName
 from shared.upstream.errors import UnexpectedAnswerError
 
@@ -65,7 +64,7 @@ class RightToRead:
             await self._ask(asked, right)
         except UnexpectedAnswerError:
             return False
-        await asyncio.to_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
+        await in_store_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
         return True
 
     async def require_while_arriving(self, asked: Asked, arrives_through: RepositoryName) -> None:

@@ -27,7 +27,7 @@ from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.thread_work import finish_in_thread
+from facade.thread_work import finish_in_thread, in_store_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
 from shared.upstream.errors import (
@@ -166,7 +166,7 @@ class StoredManifests:
                 pull.kind, pull.repository, pull.digest, method="HEAD"
             ) as answer:
                 manifest = await verified(asked.upstream, answer, content, pull.digest)
-            await asyncio.to_thread(
+            await in_store_thread(
                 self._store.index.prove, right.key, right.repository, manifest.media_type
             )
             return manifest

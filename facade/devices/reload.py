@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from facade.devices.device_metrics import DeviceMetrics
+from facade.thread_work import in_access_thread
 from shared.structured_log import get_logger
 from shared.supervised import report
 from shared.watched_files import FoundFiles, WatchedFiles
@@ -43,7 +44,7 @@ class ReloadedFiles:
 
     async def look(self) -> None:
         """Take over what has changed."""
-        found = await asyncio.to_thread(self._files.read_if_changed)
+        found = await in_access_thread(self._files.read_if_changed)
         if found is None:
             return
         refused = dict.fromkeys(found.unreadable, _UNREADABLE)

@@ -1,6 +1,5 @@
 """The files that the facade starts with and goes on reading: TLS, trust in devices, its keys."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,6 +17,7 @@ from facade.devices.reload import ReloadedFiles, Take
 from facade.devices.replaceable import Replaceable
 from facade.devices.revocation_list import MAX_FILE_BYTES
 from facade.devices.tls import TlsConfigurationError
+from facade.thread_work import in_access_thread
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.structured_log import get_logger
 from shared.watched_files import WatchedFiles
@@ -71,7 +71,7 @@ class StartupFiles:
         """
 
         async def take_tls(contents: Mapping[str, bytes]) -> Mapping[str, str]:
-            self.tls, refused = await asyncio.to_thread(
+            self.tls, refused = await in_access_thread(
                 self.tls.succeeded_by, TlsFiles.of(contents), self._tls_minimum
             )
             listener.context = self.tls.context

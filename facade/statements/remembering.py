@@ -16,6 +16,7 @@ from attrs import define, field
 from facade.statements.snapshot import Snapshot
 from facade.statements.state_file import StateFile, StateRow
 from facade.statements.statement_rows import BATCH_ROWS
+from facade.thread_work import in_access_thread
 from shared.structured_log import get_logger
 
 SAVE_SECONDS: Final = 5.0  # a disk that hangs must not keep a revocation from being heard
@@ -42,12 +43,12 @@ class Remembering:
         In batches, for a collection of garbage among all of them at once would stop the loop.
         """
         rows = self._state_file.rows()
-        while batch := await asyncio.to_thread(lambda: list(islice(rows, BATCH_ROWS))):
+        while batch := await in_access_thread(lambda: list(islice(rows, BATCH_ROWS))):
             yield batch
 
     async def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where nobody can say."""
-        read_at = await asyncio.to_thread(self._state_file.last_read_milliseconds)
+        read_at = await in_access_thread(self._state_file.last_read_milliseconds)
         if read_at is None:
             return None
         age = time.time() - read_at / 1000
@@ -69,7 +70,7 @@ class Remembering:
         if self._saving is not None and _problem_of(self._saving) == HANGS:
             return  # it is said already; what is unsaved waits
         self._saving = asyncio.create_task(
-            asyncio.to_thread(self._state_file.save, to_save, read_at)
+            in_access_thread(self._state_file.save, to_save, read_at)
         )
         await asyncio.wait([self._saving], timeout=self._save_seconds)
         self._note_problem(_problem_of(self._saving))

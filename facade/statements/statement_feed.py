@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from facade.statements.database import (
     DATABASE_FAILURES,
     HEARTBEAT_SECONDS,
+    QUERY_TIMEOUT_SECONDS,
     connect_database,
     require_alive,
 )
@@ -42,6 +43,7 @@ from facade.statements.statement_rows import (
     found_rows,
     signature_pages,
 )
+from facade.thread_work import in_access_thread
 from shared.jitter import jittered
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
@@ -52,6 +54,8 @@ STATEMENTS: Final = "statements"  # the work of following them, for its owner
 CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
+LATE_POLLS: Final = 2  # a comparison waits for the one before it, and for as long again
+LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, and is said so
 # What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
 MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
 DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, beside the name's characters
@@ -62,6 +66,11 @@ _log = get_logger("facade.statement_feed")
 
 OnChange = Callable[[Change], None]
 _Item = TypeVar("_Item")
+
+
+def _now() -> float:
+    """Return seconds that go on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @define(eq=False)
@@ -75,6 +84,7 @@ class StatementFeed:
     _poll_interval: float
     _on_change: OnChange
     _supervisor: Supervisor = field(factory=Supervisor)
+    _clock: Callable[[], float] = _now  # seconds; as `_now` counts
     _noted: NotedSubjects = field(factory=NotedSubjects, init=False)
     _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -86,7 +96,20 @@ class StatementFeed:
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where it never was."""
-        return None if self._last_read is None else max(0.0, _now() - self._last_read)
+        return None if self._last_read is None else max(0.0, self._clock() - self._last_read)
+
+    def lateness(self) -> str | None:
+        """Return in words that the next comparison is overdue, though nothing has failed; or None.
+
+        What is behind it: a thread, a disk or a table that takes its time. A NOTIFY may have been
+        lost meanwhile, and with it a revocation.
+        """
+        age, interval = self.age_seconds(), self._poll_interval
+        if self.problem is not None or age is None or age <= LATE_POLLS * interval + LATE_SECONDS:
+            return None
+        return (
+            f"the database was last compared {int(age)} s ago, and should be every {interval:g} s"
+        )
 
     @property
     def state_problem(self) -> str | None:
@@ -115,7 +138,7 @@ class StatementFeed:
             gc.freeze()
         age = await self._remembering.age_seconds()
         if age is not None:
-            self._last_read = _now() - age
+            self._last_read = self._clock() - age
         self.problem = "the database was not read yet"
 
     async def run(self) -> None:
@@ -175,7 +198,7 @@ class StatementFeed:
                 await require_alive(connection)
             if not await self._read_pending(connection):
                 # Whoever may notify may ask for comparisons without end: half of the time, then.
-                await asyncio.sleep(max(0.0, self._rest_until - _now()))
+                await asyncio.sleep(max(0.0, self._rest_until - self._clock()))
                 return
 
     async def _read_pending(self, connection: asyncpg.Connection) -> bool:
@@ -194,7 +217,7 @@ class StatementFeed:
 
     async def _compare_all(self, connection: asyncpg.Connection) -> None:
         """Read every subject's signature, and the rows of those that differ."""
-        started, started_milliseconds = _now(), int(time.time() * 1000)
+        started, started_milliseconds = self._clock(), int(time.time() * 1000)
         self._noted.clear()
         self._snapshot.refused_rows.begin_comparison()
         still_differing = 0
@@ -210,7 +233,7 @@ class StatementFeed:
                 break
         self._snapshot.refused_rows.end_comparison(part.nameless)
         await self._read_absent(connection, part.present)
-        self._last_read, self._rest_until = started, 2 * _now() - started
+        self._last_read, self._rest_until = started, 2 * self._clock() - started
         await self._remembering.keep([], started_milliseconds)
         self.was_tried = True
         if self.problem is not None:
@@ -252,7 +275,7 @@ class StatementFeed:
             await self._keep(changes)
 
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
-        return await asyncio.to_thread(lambda: [verify_row(row, self._public_keys) for row in rows])
+        return await in_access_thread(lambda: [verify_row(row, self._public_keys) for row in rows])
 
     async def _keep(self, changes: list[Change]) -> None:
         """Have what changed take effect, write it to the state file, and log it: in this order.
@@ -313,11 +336,6 @@ class _Compared:
             if not self.is_whole:
                 return
             self.differing.append(row)
-
-
-def _now() -> float:
-    """Return seconds that go on while the machine sleeps, and that nobody sets."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -36,7 +36,7 @@ from facade.store.reconcile import reconcile
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from facade.store.uses import Uses
-from facade.thread_work import finish_in_thread
+from facade.thread_work import finish_in_thread, in_store_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
@@ -238,7 +238,7 @@ class BlobStore:
         """Write what is used, every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(USES_WRITTEN_EVERY_SECONDS)
-            await asyncio.to_thread(self.write_uses)
+            await in_store_thread(self.write_uses)
 
     def write_uses(self) -> None:
         """Write what was used since the last time. Blocks."""
@@ -250,7 +250,7 @@ class BlobStore:
         while True:
             await asyncio.sleep(jittered(TIDIED_EVERY_SECONDS))
             try:
-                await asyncio.to_thread(self.tidy)
+                await in_store_thread(self.tidy)
             except OSError as error:
                 _log.warning("store not tidied", reason=type(error).__name__)
 

@@ -3,10 +3,11 @@
 A thread hop for every 64 KiB was measured at 4 times the CPU of the whole rest of a warm read.
 """
 
-import asyncio
 import errno
 import os
 from typing import Final
+
+from facade.thread_work import in_store_thread
 
 READ_BYTES: Final = 128 * 1024  # at once for a device; larger ones cost memory, smaller ones time
 # Not cached; or on tmpfs and overlayfs, which cannot tell.
@@ -33,4 +34,4 @@ async def read_at(descriptor: int, offset: int, count: int) -> bytes | bytearray
     cached = read_now(descriptor, offset, count)
     if cached is not None:
         return cached
-    return await asyncio.to_thread(os.pread, descriptor, count, offset)
+    return await in_store_thread(os.pread, descriptor, count, offset)

@@ -17,7 +17,7 @@ from facade.store.blob_store import BlobStore
 from facade.store.file_lock import lock_exclusively
 from facade.store.inode import is_file_at
 from facade.store.store_metrics import FOUND_BY_SCRUB
-from facade.thread_work import finish_in_thread
+from facade.thread_work import finish_in_thread, in_store_thread
 from shared.oci import Digest, Hasher
 from shared.own_files import open_own
 from shared.structured_log import get_logger
@@ -67,7 +67,7 @@ class Scrubber:
         Raises `OSError` where neither index nor folder can be read.
         """
         before = time.time() - SCRUBBED_EVERY_SECONDS
-        due = await asyncio.to_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
+        due = await in_store_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
         scrubbed = list[Digest]()
         try:
             for blob in due:

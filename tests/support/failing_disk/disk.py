@@ -30,8 +30,9 @@ class Fault:
     _from_byte: int  # of reads and writes, those that end beyond it
     _spared: int  # so many of them are let through first
     _times: int | None  # how many fail; None: all
-    number: int  # of `errno`
+    number: int | None  # of `errno`; None: the calls wait until the block ends
     struck: int = field(default=0, init=False)
+    held: list[tuple[Notification, int]] = field(factory=list, init=False)  # with its listener
 
     def strikes(self, asked: Notification) -> bool:
         """Tell whether a call is to fail."""
@@ -54,6 +55,7 @@ class FailingDisk:
 
     prefix: tuple[str, ...]
     _faults: tuple[Fault, ...] = field(default=(), init=False)  # read by the thread
+    _answering: threading.Lock = field(factory=threading.Lock, init=False)
 
     @contextmanager
     def failing(
@@ -67,28 +69,44 @@ class FailingDisk:
         number: int = errno.EIO,
     ) -> Iterator[Fault]:
         """Have calls on files fail within the block."""
-        fault = Fault(call, pattern, from_byte, spared, times, number)
+        with self._having(Fault(call, pattern, from_byte, spared, times, number)) as fault:
+            yield fault
+
+    @contextmanager
+    def hanging(self, call: Call, pattern: str) -> Iterator[Fault]:
+        """Have calls on files wait until the block ends, as on a disk that does not answer."""
+        with self._having(Fault(call, pattern, 0, 0, None, None)) as fault:
+            yield fault
+
+    @contextmanager
+    def _having(self, fault: Fault) -> Iterator[Fault]:
         self._faults = (*self._faults, fault)
         try:
             yield fault
         finally:
-            self._faults = tuple(each for each in self._faults if each is not fault)
+            with self._answering:
+                self._faults = tuple(each for each in self._faults if each is not fault)
+                for asked, listener in fault.held:
+                    asked.go_on(listener)
 
     def answer(self, listener: int) -> None:
         """Answer the next call that waits."""
         asked = Notification.receive(listener)
         if asked is None:
             return
-        number = self._number_for(asked)
-        if number is None:
-            asked.go_on(listener)
-        else:
-            asked.fail(listener, number)
+        with self._answering:
+            fault = self._fault_of(asked)
+            if fault is None:
+                asked.go_on(listener)
+            elif fault.number is None:
+                fault.held.append((asked, listener))
+            else:
+                asked.fail(listener, fault.number)
 
-    def _number_for(self, asked: Notification) -> int | None:
-        """Return with what a call is to fail; None where it is not."""
+    def _fault_of(self, asked: Notification) -> Fault | None:
+        """Return what is wrong with the file of a call; None if nothing is."""
         try:
-            return next((each.number for each in self._faults if each.strikes(asked)), None)
+            return next((each for each in self._faults if each.strikes(asked)), None)
         except OSError:  # no such descriptor or address, as the kernel will say; or it was killed
             return None
 

@@ -1,0 +1,49 @@
+"""A comparison with the database that is overdue is said, though nothing has failed."""
+
+import asyncio
+from pathlib import Path
+
+from facade.statements.remembering import Remembering
+from facade.statements.snapshot import Snapshot
+from facade.statements.state_file import StateFile
+from facade.statements.statement_feed import LATE_SECONDS, StatementFeed
+from shared.keys import key_id
+from shared.postgres.database_url import read_database_url
+from tests.support.clock import Clock
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.statement_writer import StatementWriter
+
+POLL_SECONDS = 3600.0
+
+
+async def test_lateness_counts_from_the_last_comparison(
+    own_database: FacadeDatabase, own_writer: StatementWriter, tmp_path: Path
+) -> None:
+    """A hanging thread kept revocations from being read, and `/readyz` said that all was well."""
+    approval = await own_writer.approve("registry.example")
+    public_key = own_writer.statement_key.public_key()
+    state_file, snapshot, clock = StateFile.open(tmp_path / "state"), Snapshot(), Clock()
+    feed = StatementFeed(
+        read_database_url(own_database.facade_url),
+        {key_id(public_key): public_key},
+        snapshot,
+        Remembering(state_file, snapshot),
+        POLL_SECONDS,
+        lambda _: None,
+        clock=clock,
+    )
+    following = asyncio.create_task(feed.run())
+    try:
+        await eventually(lambda: feed.problem is None)
+        assert snapshot.serving(approval.subject) is not None
+        clock.advance(2 * POLL_SECONDS + LATE_SECONDS)
+        assert feed.lateness() is None
+        clock.advance(1)
+        assert "last compared 7211 s ago" in (feed.lateness() or "")
+        feed.look_again()
+        await eventually(lambda: feed.lateness() is None)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        state_file.close()
