@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import pytest
 
 from facade.pulls.device_requests import BURST_SECONDS
-from facade.pulls.repeated_refusals import TOLD_SINGLY
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.raw_http import RawAnswer, raw_connection, request_bytes
@@ -50,6 +49,3 @@ async def test_a_device_that_floods_is_told_to_come_later(
     assert int(answer.header("Retry-After") or "0") >= 1
     assert b"TOOMANYREQUESTS" in answer.body
     assert (await facade.device().get(path)).status == 200
-    refused = facade.log_lines(event="answered", status=404)
-    told = [line for line in refused if str(line["device"]).endswith(f"/floods-{what}")]
-    assert len(told) == (TOLD_SINGLY if what == "refused" else 0)

@@ -4,10 +4,11 @@ from attrs import define, field
 
 from facade.pulls.repeated_refusals import (
     MAX_KINDS_OF_ONE_DEVICE,
-    TOLD_SINGLY,
+    TOLD_AT_ONCE,
     RefusalKind,
     RepeatedRefusals,
 )
+from tests.support.clock import Clock
 from tests.support.eventually import eventually
 
 
@@ -28,16 +29,27 @@ REFUSAL = RefusalKind("press-7", 404, "tag")
 async def test_the_first_are_told_and_the_rest_in_one_line_with_their_number() -> None:
     """20,000 a second were 33 GB an hour."""
     told = Told()
-    refusals = RepeatedRefusals(told, window_seconds=0.2)
-    singly = sum(refusals.is_told(REFUSAL) for _ in range(TOLD_SINGLY + 1000))
-    assert singly == TOLD_SINGLY
+    refusals = RepeatedRefusals(told, 0.2, Clock())
+    singly = sum(refusals.is_told(REFUSAL) for _ in range(TOLD_AT_ONCE + 1000))
+    assert singly == TOLD_AT_ONCE
     await eventually(lambda: told.lines == [(REFUSAL, 1000)])
+
+
+async def test_one_that_goes_on_has_one_line_a_second() -> None:
+    """An operator who looks sees what it asks for."""
+    clock = Clock()
+    refusals = RepeatedRefusals(Told(), clock=clock)
+    singly = 0
+    for _ in range(TOLD_AT_ONCE + 600):
+        clock.advance(0.1)
+        singly += sum(refusals.is_told(REFUSAL) for _ in range(20))
+    assert 0 <= TOLD_AT_ONCE + (TOLD_AT_ONCE + 600) / 10 - singly <= 1
 
 
 async def test_each_device_status_and_reason_is_told_by_itself() -> None:
     """One device does not hide another's refusals, nor other ones of its own."""
-    refusals = RepeatedRefusals(Told())
-    for _ in range(TOLD_SINGLY + 1):
+    refusals = RepeatedRefusals(Told(), clock=Clock())
+    for _ in range(TOLD_AT_ONCE + 1):
         refusals.is_told(REFUSAL)
     assert not refusals.is_told(REFUSAL)
     assert refusals.is_told(RefusalKind("press-8", 404, "tag"))
@@ -48,8 +60,8 @@ async def test_each_device_status_and_reason_is_told_by_itself() -> None:
 async def test_what_is_forgotten_is_counted_all_the_same() -> None:
     """The memory is bounded; a device pushes out its own."""
     told = Told()
-    refusals = RepeatedRefusals(told, window_seconds=0.2)
-    for _ in range(TOLD_SINGLY + 5):
+    refusals = RepeatedRefusals(told, 0.2, Clock())
+    for _ in range(TOLD_AT_ONCE + 5):
         refusals.is_told(REFUSAL)
     for number in range(2 * MAX_KINDS_OF_ONE_DEVICE):
         refusals.is_told(RefusalKind("press-7", 404, f"reason {number}"))
