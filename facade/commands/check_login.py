@@ -32,7 +32,12 @@ class CheckLogin:
         self.client = RegistryClient(transport, self)
         known = known_challenge(report.connection.document.provider)
         self._shows_at_once = known is not None
-        self._broker = TokenBroker(Renewed(self._given), self._exchange, known, self.client.prove)
+        self._broker = TokenBroker(Renewed(self._given), self._exchange, known, self._prove)
+
+    async def _prove(self, authorization: Secret) -> bool:
+        """Prove it as a pull does; one repository is asked for, so nothing else depends on it."""
+        await self.client.prove(authorization)
+        return False
 
     async def present(self, scope: Scope) -> Secret | None:
         """Return what is sent with the first request; a provider's token without being asked."""

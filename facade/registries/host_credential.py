@@ -2,7 +2,8 @@
 
 A password that is refused is not tried again by every device, or the account is locked:
 
-- Before the first device shows it as Basic, it is shown to the registry once.
+- Before the first device shows it as Basic, it is shown to the registry once. If that is a proof,
+  later refusals are about what was asked for.
 - A token endpoint that refused it is shown it again only when that refusal is over, for whichever
   scope the endpoint is asked.
 - If one endpoint took it and another refuses it, the other may be one that a bad node named, or one
@@ -24,7 +25,8 @@ from shared.upstream.errors import CredentialRefusedError
 REALMS_THAT_REFUSE: Final = 2
 
 Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
-Prove = Callable[[Secret], Awaitable[None]]  # raises `CredentialRefusedError`
+# Tells whether it is the right one, if that can be told; raises `CredentialRefusedError`.
+Prove = Callable[[Secret], Awaitable[bool]]
 
 
 @define(eq=False)
@@ -37,6 +39,7 @@ class HostCredential:
     _clock: Callable[[], float] = time.monotonic
     _tell: TellOfRenewal = lambda _: None  # how a proof ended
     _proof: Renewed[bool] = field(init=False)
+    _passed_proof: bool = field(default=False, init=False)
     _refusing_realms: Refusals[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,8 +69,12 @@ class HostCredential:
             self._renewed.refuse(error)
 
     def refused_as_basic(self, refusal: CredentialRefusedError) -> None:
-        """Note that the registry refused it; one that never worked is shown to it no more."""
-        if not self._renewed.is_proven:
+        """Note that the registry refused it; one that never worked is shown to it no more.
+
+        One that passed its proof is right: refused is what a device asked for, which may be a
+        repository that it made up.
+        """
+        if not (self._renewed.is_proven or self._passed_proof):
             self._renewed.refuse(refusal)
 
     async def may_replace(self, refused: Secret) -> bool:
@@ -100,7 +107,7 @@ class HostCredential:
         self._require_usable()
         if self._prove is not None:
             try:
-                await self._prove(await self._basic())
+                self._passed_proof = await self._prove(await self._basic())
             except CredentialRefusedError as error:
                 if self._is_minted:
                     self._renewed.refuse(error)

@@ -107,8 +107,9 @@ class UpstreamConnector:
             minted = await mint(transport, challenge, scope, basic)
             return Lasting(minted.header, minted.lifetime_seconds)
 
-        async def prove(authorization: Secret) -> None:
+        async def prove(authorization: Secret) -> bool:
             await client.prove(authorization)
+            return await client.is_closed_to_strangers()
 
         client = RegistryClient(
             transport,

@@ -25,7 +25,7 @@ from shared.upstream.answer import (
     whole_answer,
 )
 from shared.upstream.authorization import Authorizer
-from shared.upstream.challenge import BearerChallenge, Challenge, preferred
+from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, preferred
 from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
@@ -190,6 +190,17 @@ class RegistryClient:
         wants_a_token = isinstance(preferred(ping.challenges), BearerChallenge)
         if not ping.is_open and not wants_a_token:
             raise CredentialRefusedError("the registry refuses the credential", status=401)
+
+    async def is_closed_to_strangers(self) -> bool:
+        """Tell whether `GET /v2/` without a credential is answered with a challenge for Basic.
+
+        Where it is, a credential that `prove` took is a right one.
+        """
+        try:
+            ping = await self.ping()
+        except UpstreamError:
+            return False
+        return not ping.is_open and isinstance(preferred(ping.challenges), BasicChallenge)
 
     def _url(self, path: str) -> URL:
         return self._transport.target.endpoint.with_path(path, encoded=True)

@@ -129,8 +129,9 @@ def facades_client(
         minted = await mint(transport, challenge, scope, basic)
         return Lasting(minted.header, minted.lifetime_seconds)
 
-    async def prove(authorization: Secret) -> None:
+    async def prove(authorization: Secret) -> bool:
         await client.prove(authorization)
+        return await client.is_closed_to_strangers()
 
     broker = TokenBroker(Renewed(renew), exchange, prove=prove)
     client = RegistryClient(transport, broker)

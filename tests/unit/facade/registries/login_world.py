@@ -202,8 +202,9 @@ def client_of(
         minted = await mint(transport, challenge, scope, basic)
         return Lasting(minted.header, minted.lifetime_seconds)
 
-    async def prove(authorization: Secret) -> None:
+    async def prove(authorization: Secret) -> bool:
         await client.prove(authorization)
+        return await client.is_closed_to_strangers()
 
     broker = TokenBroker(Renewed(renew, clock), exchange, None, prove, clock)
     client = RegistryClient(transport, broker)

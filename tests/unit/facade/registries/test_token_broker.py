@@ -72,14 +72,16 @@ class Registry:
     """What `prove` shows a Basic credential to."""
 
     is_wrong: bool = False
+    can_tell: bool = True  # whether a right one is a right one
     shown: int = 0
 
-    async def prove(self, _: Secret) -> None:
+    async def prove(self, _: Secret) -> bool:
         """Take the credential, or refuse it."""
         self.shown += 1
         await asyncio.sleep(0)
         if self.is_wrong:
             raise CredentialRefusedError("no", status=401)
+        return self.can_tell
 
 
 @pytest.fixture
@@ -403,6 +405,31 @@ async def test_a_password_is_proven_once_before_all_show_it(
     )
     assert all(isinstance(answer, CredentialRefusedError) for answer in answers)
     assert registry.shown == 1
+
+
+async def test_a_proven_password_is_refused_for_the_repository_alone(
+    broker: TokenBroker, registry: Registry
+) -> None:
+    """Harbor answers 401 for what does not exist: one device's inventions refused everybody."""
+    shown = await broker.answer((BASIC,), APP, None)
+    for number in range(50):
+        invented = Scope.pull(RepositoryName(f"invented/{number}"))
+        sent = await broker.present(invented)
+        assert sent == shown
+        assert await broker.answer((BASIC,), invented, sent) is None
+        assert await broker.present(OTHER) == shown
+    assert registry.shown == 1
+
+
+async def test_a_password_that_could_not_be_proven_is_refused_for_all(
+    broker: TokenBroker, registry: Registry
+) -> None:
+    """It may be wrong: a registry that is open at `/v2/` says nothing of it there."""
+    registry.can_tell = False
+    shown = await broker.answer((BASIC,), APP, None)
+    assert await broker.answer((BASIC,), APP, shown) is None
+    with pytest.raises(CredentialRefusedError):
+        await broker.answer((BASIC,), OTHER, None)
 
 
 async def test_a_wrong_password_is_shown_to_the_registry_seldom(

@@ -130,10 +130,11 @@ async def test_a_credential_that_the_registry_never_took_is_minted_anew_after_a_
     """A session that was ended at the provider is not shown for twelve hours: half a minute."""
     shown: list[bytes] = []
 
-    async def prove(header: Secret) -> None:
+    async def prove(header: Secret) -> bool:
         shown.append(header.reveal())
         if len(shown) == 1:
             raise CredentialRefusedError("no", status=401)
+        return True
 
     broker = TokenBroker(Renewed(provider.mint, clock), exchange, BASIC, prove, clock)
     for _ in range(3):
