@@ -21,6 +21,7 @@ from shared.upstream.challenge import BearerChallenge
 
 # A load balancer's nodes name one, while a registry moves two; a hostile one another each time.
 MAX_ENDPOINTS: Final = 4
+LOGIN_BYTES: Final = 2048  # of one scope's login without its challenges and tokens
 
 
 @define(eq=False)
@@ -29,7 +30,13 @@ class TokenSlot:
 
     challenge: BearerChallenge
     token: Renewed[Secret]
-    has_given: bool = False  # a token, some time
+    token_bytes: int = 0  # of the last one
+
+    @property
+    def size(self) -> int:
+        """Bytes of what a registry and its endpoint made up: the challenge and the token."""
+        named = (self.challenge.realm, self.challenge.service, self.challenge.scope)
+        return sum(len(each) for each in named if each) + self.token_bytes
 
     @property
     def realm(self) -> str:
@@ -68,7 +75,6 @@ class ScopeLogin:
 
     def note_token(self, slot: TokenSlot) -> bool:
         """Trust an endpoint that gave a token, unless the registry named another one meanwhile."""
-        slot.has_given = True
         if self.named != slot.challenge:
             return False
         self.trust(slot)
@@ -111,9 +117,9 @@ class ScopeLogin:
         return self.trusted is not None and self.trusted.token.is_at_hand
 
     @property
-    def has_given(self) -> bool:
-        """Whether any of the endpoints gave a token, so that it took the credential."""
-        return any(slot.has_given for slot in self.slots.values())
+    def size(self) -> int:
+        """Bytes that it takes: its own, and what was made up elsewhere."""
+        return LOGIN_BYTES + sum(slot.size for slot in self.slots.values())
 
     @property
     def refusals(self) -> tuple[Remembered, ...]:

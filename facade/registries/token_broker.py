@@ -13,7 +13,6 @@ every refusal needs no bare question: the refusal was its answer.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, assert_never
@@ -24,7 +23,8 @@ from facade.registries.bare_questions import BareQuestions
 from facade.registries.host_credential import Credentials, HostCredential, Prove
 from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
-from facade.registries.scope_login import ScopeLogin, TokenSlot
+from facade.registries.scope_login import LOGIN_BYTES, ScopeLogin, TokenSlot
+from shared.bounded_map import BoundedMap
 from shared.secret import Secret
 from shared.structured_log import get_logger
 from shared.upstream.authorization import answerable
@@ -33,7 +33,9 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ChallengeError, CredentialRefusedError, Step, UpstreamError
 from shared.upstream.scope import Scope
 
-MAX_TOKENS: Final = 4096  # repositories of one registry in use at once; the least used goes
+# Of one connection: 4,096 repositories in use at once, or 450 whose tokens are as long as may be.
+# The least used goes.
+MAX_LOGIN_BYTES: Final = 4096 * LOGIN_BYTES
 UNAUTHORIZED: Final = 401
 # One may be a bad node's answer. Two without a success between them are the registry's.
 FAILURES_THAT_HOLD: Final = 2
@@ -64,7 +66,8 @@ class TokenBroker:
     _clock: Callable[[], float] = time.monotonic
     _tell: TellOfMinting = lambda _scope, _failure: None
     _credential: HostCredential = field(init=False)
-    _logins: OrderedDict[Scope, ScopeLogin] = field(factory=OrderedDict, init=False)
+    _logins: BoundedMap[Scope, ScopeLogin] = field(init=False)
+    _was_taken: bool = field(default=False, init=False)  # the credential, by a token endpoint
     _takes_basic: bool = field(default=False, init=False)  # Basic is the whole host's
     _last: LoginChallenge | None = field(default=None, init=False)  # named, for whatever scope
     _refusals: Refusals[Scope] = field(init=False)  # of what was sent, by the registry itself
@@ -74,6 +77,7 @@ class TokenBroker:
     def __attrs_post_init__(self) -> None:
         """Remember everything by the same clock."""
         self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
+        self._logins = BoundedMap(MAX_LOGIN_BYTES, size_of=lambda _, login: login.size)
         is_minted = self._known_challenge is not None
         self._credential = HostCredential(
             self._credentials, self._prove, is_minted, self._clock, partial(self._tell, None)
@@ -139,14 +143,14 @@ class TokenBroker:
         if unreadable is not None:
             self._note_failure(scope, unreadable)
         elif is_open and self._questions.mine(scope) is not None:
-            self._logins.pop(scope, None)
+            self._logins.pop(scope)
         self._questions.end(scope)
 
     def close(self) -> None:
         """End what is being minted."""
         self._credential.close()
-        for login in self._logins.values():
-            login.close()
+        for scope in self._logins:
+            self._login(scope).close()
 
     def _remembered(self, scope: Scope) -> LoginChallenge | None:
         """Return what is asked, or shown, before the registry has said anything."""
@@ -199,7 +203,7 @@ class TokenBroker:
         if isinstance(challenge, BearerChallenge):
             self._login(scope).trust(self._slot(challenge, scope))
         elif self._known_challenge is None:
-            self._logins.pop(scope, None)
+            self._logins.pop(scope)
         self._settle(scope, takes_basic=isinstance(challenge, BasicChallenge))
 
     def _settle(self, scope: Scope, *, takes_basic: bool) -> None:
@@ -265,18 +269,23 @@ class TokenBroker:
     def _login(self, scope: Scope) -> ScopeLogin:
         login = self._logins.get(scope)
         if login is None:
-            login = self._logins[scope] = ScopeLogin(self._clock)
-        self._logins.move_to_end(scope)
-        while len(self._logins) > MAX_TOKENS:
-            self._logins.popitem(last=False)
+            login = ScopeLogin(self._clock)
+            self._logins.set(scope, login)
         return login
 
     def _slot(self, challenge: BearerChallenge, scope: Scope) -> TokenSlot:
         login = self._login(scope)
 
+        def measure() -> None:
+            if self._logins.get(scope) is login:
+                self._logins.set(scope, login)
+
         def make(challenge: BearerChallenge) -> TokenSlot:
             async def mint() -> Lasting[Secret]:
                 token = await self._exchange_for(slot, scope)
+                slot.token_bytes = len(token.value.reveal())
+                self._was_taken = True
+                measure()
                 if login.note_token(slot):  # also where all that waited for it have left
                     self._settle(scope, takes_basic=False)
                 return token
@@ -284,7 +293,11 @@ class TokenBroker:
             slot = TokenSlot(challenge, Renewed(mint, self._clock, partial(self._tell, scope)))
             return slot
 
-        return login.slot(challenge, make)
+        known = challenge in login.slots
+        slot = login.slot(challenge, make)
+        if not known:
+            measure()
+        return slot
 
     async def _exchange_for(self, slot: TokenSlot, scope: Scope) -> Lasting[Secret]:
         credential = await self._credential.for_realm(slot.realm)
@@ -294,8 +307,7 @@ class TokenBroker:
             # 401 is about the credential, 403 about the scope; without one, all is about the scope.
             about_credential = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
             if credential is not None and about_credential:
-                was_taken = any(login.has_given for login in self._logins.values())
-                self._credential.refused_by_realm(slot.realm, error, was_taken=was_taken)
+                self._credential.refused_by_realm(slot.realm, error, was_taken=self._was_taken)
             raise
 
 

@@ -45,6 +45,8 @@ from shared.upstream.transport import (
 )
 
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
+# Tokens have 1 to 4 KiB, those of a user in many groups 8; it is one header field of each request.
+MAX_TOKEN_BYTES: Final = 16 * 1024
 DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, where `expires_in` is missing
 MAX_LIFETIME_SECONDS: Final = (
     12 * 3600.0
@@ -142,6 +144,8 @@ def access_token(body: bytes | None, status: int) -> AccessToken:
     token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise _no_token("the token endpoint answers without a token", status)
+    if len(token) > MAX_TOKEN_BYTES:
+        raise _no_token("the token endpoint gives a token of more than 16 KiB", status)
     return AccessToken(Secret(token), token_lifetime(answer, datetime.now(UTC)))
 
 

@@ -24,6 +24,7 @@ from shared.upstream.errors import (
     UpstreamTimeoutError,
 )
 from shared.upstream.scope import Scope
+from shared.upstream.token_exchange import MAX_TOKEN_BYTES
 from shared.upstream.transport import UpstreamTransport
 from tests.support.simulators.behaviour import Answers, Honest
 from tests.support.simulators.login import BasicLogin, BearerLogin, basic_header
@@ -384,6 +385,7 @@ TOKEN = b'{"token": "canary-token", '
         (200, (), b'{"token": "a b"}', TokenExchangeError),
         (200, (), b'{"token": "a\\r\\nX: y"}', TokenExchangeError),
         (200, (), '{"token": "tökn"}'.encode(), TokenExchangeError),
+        (200, (), b'{"token": "' + b"a" * (MAX_TOKEN_BYTES + 1) + b'"}', TokenExchangeError),
         (200, (), TOKEN + b'"pad": "' + b"a" * 5 * 1024 * 1024 + b'"}', TokenExchangeError),
         (200, (), TOKEN + b'"deep": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", TokenExchangeError),
     ],
@@ -405,6 +407,15 @@ async def test_a_token_endpoint_without_a_token_is_an_error_of_the_exchange(
         assert refusal.value.step is Step.EXCHANGE
         assert "canary" not in everything_said(refusal.value)
         assert len(registry.requests) == 2
+
+
+async def test_the_longest_token_is_sent(connect: Connect) -> None:
+    """16 KiB are room for whatever a registry signs."""
+    login = bearer_login(answer_fields={"token": "a" * MAX_TOKEN_BYTES})
+    async with RegistrySimulator(login=login) as registry:
+        login.tokens["a" * MAX_TOKEN_BYTES] = (float("inf"), ())
+        client = await connect(registry, ROBOT)
+        assert await read(client, registry.blob(b"content")) == b"content"
 
 
 async def test_a_token_endpoint_that_is_silent_is_named(connect: Connect) -> None:

@@ -15,7 +15,8 @@ from attrs import define, field
 from facade.registries.host_credential import Credentials
 from facade.registries.refusals import REFUSAL_SECONDS
 from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
-from facade.registries.token_broker import MAX_TOKENS, TokenBroker
+from facade.registries.scope_login import LOGIN_BYTES
+from facade.registries.token_broker import MAX_LOGIN_BYTES, TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, OtherChallenge
@@ -29,6 +30,7 @@ from shared.upstream.errors import (
     UpstreamError,
 )
 from shared.upstream.scope import Scope
+from shared.upstream.token_exchange import MAX_TOKEN_BYTES
 from tests.support.clock import Clock
 
 BEARER = BearerChallenge("https://registry.example/token", "registry", "repository:other:pull")
@@ -45,6 +47,7 @@ class TokenEndpoint:
     """Mints as it is told, once `gate` is open; every mint gives another token."""
 
     lifetime: float | None = 300.0
+    token: str = "token"
     fails: UpstreamError | None = None
     gate: asyncio.Event = field(factory=asyncio.Event)
     asked: list[tuple[BearerChallenge, Scope]] = field(factory=list)
@@ -64,7 +67,7 @@ class TokenEndpoint:
         await self.gate.wait()
         if self.fails is not None:
             raise self.fails
-        return Lasting(Secret(f"token {number}"), self.lifetime)
+        return Lasting(Secret(f"{self.token} {number}"), self.lifetime)
 
 
 @define
@@ -494,7 +497,7 @@ async def test_the_number_of_tokens_is_bounded(
 ) -> None:
     """The least used repository goes; what is in use stays."""
     await first(broker)
-    for number in range(MAX_TOKENS + 100):
+    for number in range(MAX_LOGIN_BYTES // LOGIN_BYTES + 100):
         await first(broker, Scope.pull(RepositoryName(f"team/{number}")))
         if number % 1000 == 0:
             await first(broker)
@@ -502,6 +505,28 @@ async def test_the_number_of_tokens_is_bounded(
     await first(broker)
     assert len(endpoint.asked) == asked
     await first(broker, Scope.pull(RepositoryName("team/1")))
+    assert len(endpoint.asked) == asked + 1
+
+
+@pytest.mark.parametrize("is_of", ["token", "challenge"])
+async def test_the_bytes_of_tokens_and_challenges_are_bounded(
+    broker: TokenBroker, endpoint: TokenEndpoint, is_of: str
+) -> None:
+    """4,096 of 70 KB were 280 MiB of one connection."""
+    long = "x" * MAX_TOKEN_BYTES
+    challenge = BEARER
+    if is_of == "token":
+        endpoint.token = long
+    else:
+        challenge = attrs.evolve(BEARER, realm=f"https://registry.example/token?{long}")
+    repositories = 2 * MAX_LOGIN_BYTES // MAX_TOKEN_BYTES
+    for number in range(repositories):
+        await first(broker, Scope.pull(RepositoryName(f"team/{number}")), challenge)
+    assert MAX_LOGIN_BYTES / 2 < broker._logins.size <= MAX_LOGIN_BYTES  # noqa: SLF001 - the bound
+    asked = len(endpoint.asked)
+    await first(broker, Scope.pull(RepositoryName(f"team/{repositories - 1}")), challenge)
+    assert len(endpoint.asked) == asked
+    await first(broker, Scope.pull(RepositoryName("team/0")), challenge)
     assert len(endpoint.asked) == asked + 1
 
 
