@@ -6,15 +6,22 @@ from typing import Final
 import orjson
 from attrs import define, field, frozen
 
-from control_plane.acts import entry_hash, require_entry
+from control_plane.audit_columns import (
+    checkpoint_place,
+    entry_faults,
+    entry_rows,
+    row_faults,
+    statements,
+)
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
+from control_plane.chain_store import envelope_of_form
 from control_plane.database import Database, DatabaseConnection
+from control_plane.expected_rows import ExpectedRows
+from control_plane.signed_log import BEGINNING, Place, entry_hash, require_entry
 from control_plane.signer import Verifier
 from control_plane.statement_store import (
     AUDIT_PAGE_ENTRIES,
-    fetch_all_subjects,
     fetch_entries,
-    fetch_statement,
 )
 from shared.canonical_json import format_time
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
@@ -68,6 +75,7 @@ class ChainReport:
 
     entries: int = 0
     faults: list[str] = field(factory=list)
+    end: Place = BEGINNING  # of what was walked
     _previous: str = ""
     _generations: dict[str, int] = field(factory=dict)
 
@@ -85,6 +93,7 @@ class ChainReport:
             self._missing = line.sequence - self.entries
             self._fault(line.sequence, "entries before it are missing")
         self._previous = entry_hash(line.stored)
+        self.end = Place(line.sequence, self._previous)
 
     _missing: int = 0
 
@@ -149,27 +158,29 @@ async def walk(
 
 
 async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
-    """Walk the chain and compare the present statements with it, in one snapshot."""
-    report = ChainReport()
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        async for line in walk(connection, verifier):
+    """Walk the chain, and hold every row and column of the database against it, in one snapshot."""
+    report, expected = ChainReport(), ExpectedRows()
+    async with database.snapshot() as connection:
+        checkpoint, fault = await checkpoint_place(connection, verifier)
+        async for row in entry_rows(connection):
+            stored = envelope_of_form(row)
+            if stored is None:
+                report.fault(f"entry {row['sequence']}", "it has not the form of an entry")
+                continue
+            line = read_line(row["sequence"], stored, verifier)
             report.add(line)
+            if line.entry is not None:
+                report.faults.extend(entry_faults(row, line.entry))
+                expected.add(line.entry)
+            if checkpoint is not None and report.end == checkpoint:
+                checkpoint = None
+        if checkpoint is not None:
+            fault = f"checkpoint: entry {checkpoint.sequence} is not the one that it names"
+        report.faults.extend([fault] if fault else [])
         generations: dict[str, int | None] = {}
-        for subject in await fetch_all_subjects(connection):
-            stored = await fetch_statement(connection, subject)
-            generations[subject] = _generation(subject, stored, verifier)
+        async for subject, statement, wrong in statements(connection, verifier):
+            generations[subject] = statement.generation if statement else None
+            report.faults.extend([wrong] if wrong else [])
         report.compare(generations)
+        report.faults.extend([each async for each in row_faults(connection, expected)])
     return report
-
-
-def _generation(subject: str, stored: StoredStatement | None, verifier: Verifier) -> int | None:
-    if stored is None:
-        return None
-    try:
-        statement = verifier.verify(stored)
-    except StatementRefusedError:
-        return None
-    return statement.generation if statement.subject == subject else None

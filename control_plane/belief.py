@@ -1,12 +1,14 @@
 """What may be believed about a subject, out of what the database holds about it. Pure.
 
 In this order:
-1. The stored statement is signed by the statement key and is about this very subject.
-2. The newest audit entry about the subject that made a statement is signed, and about it too.
+1. The signed log (`signed_log`) says which act was the newest that made a statement about the
+   subject. The database has its entry as it was signed, by a key that is believed.
+2. The stored statement is signed by the statement key and is about this very subject.
 3. Both name the same generation: an older statement put back, a row inserted or a row deleted
    disagrees with the signed log of what was done.
-4. That generation is not below the highest that this process has seen of the subject, so that
-   statement and log rolled back together are noticed as long as it runs.
+4. That generation is not more than a year ahead of the clock (`shared.generation_bound`).
+
+Columns beside a payload are asked for nothing here: the chain alone says which entry is the newest.
 """
 
 from collections.abc import Mapping
@@ -15,19 +17,34 @@ from typing import Final
 from attrs import frozen
 
 from control_plane.signer import Verifier
-from shared.statement import AuditEntry, Statement, StatementRefusedError, StoredStatement
+from shared.statement import (
+    MAX_GENERATION,
+    AuditEntry,
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+)
 
 ACTED: Final = "its newest act is not in the audit log as it was signed"
+TOO_FAR_AHEAD: Final = "its statement is of a time more than a year ahead of this clock"
+
+
+@frozen
+class LoggedEntry:
+    """An act of the signed log; its entry, if the database has it as it was signed."""
+
+    generation: int | None  # of the statement that the act made, if it made one
+    entry: StoredStatement | None
 
 
 @frozen
 class Evidence:
-    """What the database holds about a subject, and what this process remembers of it."""
+    """What the database and the signed log hold about a subject."""
 
     subject: str
     stored: StoredStatement | None
-    newest_entry: StoredStatement | None  # of those about the subject that name a generation
-    highest_seen: int = 0
+    made: LoggedEntry | None  # the newest act that made a statement about it
+    highest_generation: int = MAX_GENERATION  # above it, nothing is taken
 
 
 @frozen
@@ -42,35 +59,24 @@ class Belief:
 
 
 class HighestGenerations:
-    """The highest generation of each subject that this process has verified.
+    """The highest generation of each subject that this process, or one before it, has seen.
 
-    `before` is what processes before it had seen, and is believed about nothing: a database that
-    was restored on purpose is older than that. It serves to say so, and to go on above it.
+    It is believed about nothing: a database that was restored on purpose is older than that. It
+    serves to say so, and to go on above it.
     """
 
     def __init__(self, before: Mapping[str, int] | None = None) -> None:
-        """Remember nothing yet."""
-        self._highest: dict[str, int] = {}  # one entry for each connection, operator and device
-        self._before = before or {}
-        self._changed = set[str]()  # of what was ever seen, since `take_changes`
-
-    def of(self, subject: str) -> int:
-        """Return the highest, or 0."""
-        return self._highest.get(subject, 0)
+        """Begin with what processes before have seen."""
+        self._highest = dict(before or {})  # one entry for each connection, operator and device
+        self._changed = set[str]()  # since `take_changes`
 
     def ever(self, subject: str) -> int:
-        """Return the highest that this process or one before it has seen, or 0."""
-        return max(self.of(subject), self._before.get(subject, 0))
+        """Return the highest that was ever seen, or 0."""
+        return self._highest.get(subject, 0)
 
     def everything(self) -> dict[str, int]:
         """Return the highest that was ever seen, by subject."""
-        return {each: self.ever(each) for each in self._highest.keys() | self._before.keys()}
-
-    def copy(self) -> "HighestGenerations":
-        """Return what is remembered now."""
-        other = HighestGenerations(self._before)
-        other._highest = self._highest.copy()
-        return other
+        return self._highest.copy()
 
     def take_changes(self) -> dict[str, int]:
         """Return what is higher than ever before, since it was asked for the last time."""
@@ -78,12 +84,10 @@ class HighestGenerations:
         return {each: self.ever(each) for each in changed}
 
     def remember(self, subject: str, generation: int) -> None:
-        """Take note of a verified generation."""
-        if generation <= 0:
-            return  # nothing was seen: a name that somebody made up leaves nothing behind
+        """Take note of a generation of the signed log."""
         if generation > self.ever(subject):
+            self._highest[subject] = generation
             self._changed.add(subject)
-        self._highest[subject] = max(generation, self.of(subject))
 
 
 def believe(evidence: Evidence, verifier: Verifier) -> Belief:
@@ -92,19 +96,23 @@ def believe(evidence: Evidence, verifier: Verifier) -> Belief:
     try:
         entry = _verified_entry(evidence, verifier)
         statement = _verified_statement(evidence, verifier)
-        _require_agreement(statement, entry, evidence.highest_seen)
+        _require_agreement(statement, evidence)
     except StatementRefusedError as error:
         problem = str(error)
-    audited = (entry.about_generation or 0) if entry else 0
+    generations = (_logged(evidence), statement.generation if statement else 0)
     return Belief(
         subject=evidence.subject,
         statement=None if problem else statement,
         entry=entry,
         problem=problem,
         highest_generation=max(
-            audited, statement.generation if statement else 0, evidence.highest_seen
+            each for each in (0, *generations) if each <= evidence.highest_generation
         ),
     )
+
+
+def _logged(evidence: Evidence) -> int:
+    return (evidence.made.generation or 0) if evidence.made else 0
 
 
 def _verified_statement(evidence: Evidence, verifier: Verifier) -> Statement | None:
@@ -122,27 +130,28 @@ def _verified_statement(evidence: Evidence, verifier: Verifier) -> Statement | N
 
 
 def _verified_entry(evidence: Evidence, verifier: Verifier) -> AuditEntry | None:
-    if evidence.newest_entry is None:
+    if evidence.made is None:
         return None
+    if evidence.made.entry is None:
+        raise StatementRefusedError(ACTED)
     try:
-        entry = verifier.verify_as(evidence.newest_entry, AuditEntry)
+        entry = verifier.verify_as(evidence.made.entry, AuditEntry)
     except StatementRefusedError:
         raise StatementRefusedError(ACTED) from None
-    if entry.about != evidence.subject or entry.about_generation is None:
+    if (entry.about, entry.about_generation) != (evidence.subject, evidence.made.generation):
         raise StatementRefusedError(ACTED)
     return entry
 
 
-def _require_agreement(
-    statement: Statement | None, entry: AuditEntry | None, highest_seen: int
-) -> None:
-    generation = statement.generation if statement else 0
-    audited = (entry.about_generation or 0) if entry else 0
-    if generation > audited:
+def _require_agreement(statement: Statement | None, evidence: Evidence) -> None:
+    generation, logged = statement.generation if statement else 0, _logged(evidence)
+    if generation > logged:
         raise StatementRefusedError(ACTED)
-    if statement is None and max(audited, highest_seen):
+    if statement is None and logged:
         message = "its statement has vanished from the database"
         raise StatementRefusedError(message)
-    if generation < max(audited, highest_seen):
+    if generation < logged:
         message = "an older statement was put back in the database"
         raise StatementRefusedError(message)
+    if generation > evidence.highest_generation:
+        raise StatementRefusedError(TOO_FAR_AHEAD)

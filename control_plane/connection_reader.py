@@ -5,17 +5,14 @@ from uuid import UUID
 from attrs import frozen
 
 from control_plane.acts import Act
-from control_plane.belief import HighestGenerations
-from control_plane.clock import Clock
+from control_plane.audit_chain import AuditChain
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.connection_state import ConnectionState, connection_state
 from control_plane.connection_store import fetch_connection, fetch_connections
 from control_plane.connection_view import View, connection_view
-from control_plane.database import Database
 from control_plane.errors import NotFoundError
 from control_plane.history import OLDER, History
 from control_plane.query_reader import Place
-from control_plane.signer import Verifier
 from control_plane.stored_connection import StoredConnection
 from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
@@ -34,21 +31,17 @@ class Page:
 
 @frozen
 class ConnectionReader:
-    """Reads connections, and remembers the highest generation of each that it verified."""
+    """Reads connections, each held against the signed log."""
 
-    _database: Database
-    _verifier: Verifier
-    _highest: HighestGenerations
-    _clock: Clock
+    _chain: AuditChain
     _history: History
     _form: IdentityForm | None = None
 
     async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
         """Return a connection and what is believed of it, or raise `NotFoundError`."""
-        highest_seen = self._highest.of(connection_subject(connection_id))
-        async with self._database.connection() as connection:
-            stored = _found(await fetch_connection(connection, connection_id))
-        return stored, self._believed(stored, highest_seen)
+        async with self._chain.reading() as proofs:
+            stored = _found(await fetch_connection(proofs, connection_id))
+        return stored, self._believed(stored)
 
     async def show(self, connection_id: UUID) -> View:
         """Return a connection's view, or raise `NotFoundError`."""
@@ -56,14 +49,10 @@ class ConnectionReader:
 
     async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
         """Return a page of what is wanted of the connections, in the order of their making."""
-        highest_seen = self._highest.copy()  # before reading: what is read is not older
-        async with self._database.connection() as connection:
-            stored = await fetch_connections(connection, wanted, after=after, limit=limit + 1)
+        async with self._chain.reading() as proofs:
+            stored = await fetch_connections(proofs, wanted, after=after, limit=limit + 1)
         page = stored[:limit]
-        views = []
-        for each in page:
-            state = self._believed(each, highest_seen.of(connection_subject(each.id)))
-            views.append(self._view(each, state))
+        views = [self._view(each, self._believed(each)) for each in page]
         items = [view for view in views if wanted.fits(view)]
         return Page(items, (page[-1].created_at, page[-1].id) if len(stored) > limit else None)
 
@@ -71,27 +60,24 @@ class ConnectionReader:
         self, act: Act, connection_id: UUID
     ) -> tuple[StoredConnection, ConnectionState]:
         """Return a connection within an act, its rows locked; raise `NotFoundError`."""
-        subject = connection_subject(connection_id)
-        stored = _found(await fetch_connection(act.connection, connection_id, lock=True))
-        await act.belief(subject)  # locks the statement's row
-        highest_seen = self._highest.of(subject)
-        return stored, connection_state(stored, self._verifier, highest_seen=highest_seen)
+        stored = _found(await fetch_connection(act.proofs, connection_id, lock=True))
+        await act.belief(connection_subject(connection_id))  # locks the statement's row
+        return stored, connection_state(stored, self._chain.signer)
 
     async def view_within(self, act: Act, connection_id: UUID) -> View:
         """Return the view of what the act, not committed yet, has made of a connection."""
-        stored = _found(await fetch_connection(act.connection, connection_id))
-        state = connection_state(stored, self._verifier)
-        return connection_view(stored, state, self._clock(), self._form)
+        stored = _found(await fetch_connection(act.proofs, connection_id))
+        state = connection_state(stored, self._chain.signer)
+        return connection_view(stored, state, self._chain.clock(), self._form)
 
     def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
-        view = connection_view(stored, state, self._clock(), self._form)
+        view = connection_view(stored, state, self._chain.clock(), self._form)
         if view["problem"] is None and self._history.is_older(state.belief.subject):
             view["problem"] = OLDER
         return view
 
-    def _believed(self, stored: StoredConnection, highest_seen: int) -> ConnectionState:
-        state = connection_state(stored, self._verifier, highest_seen=highest_seen)
-        self._highest.remember(state.belief.subject, state.belief.highest_generation)
+    def _believed(self, stored: StoredConnection) -> ConnectionState:
+        state = connection_state(stored, self._chain.signer)
         if state.problem:
             _log.warning("connection not believed", connection=state.id, reason=state.problem)
         return state

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from control_plane.belief import Belief, Evidence, believe
+from control_plane.belief import ACTED, Belief, believe
 from control_plane.signer import Verifier
 from control_plane.stored_connection import (
     REVISION_ACTIONS,
@@ -114,14 +114,9 @@ class ConnectionState:
         return self.belief.entry or self.discarded
 
 
-def connection_state(
-    stored: StoredConnection, verifier: Verifier, *, highest_seen: int = 0
-) -> ConnectionState:
+def connection_state(stored: StoredConnection, verifier: Verifier) -> ConnectionState:
     """Return what of a stored connection is believed."""
-    belief = believe(
-        Evidence(connection_subject(stored.id), stored.statement, stored.made_entry, highest_seen),
-        verifier,
-    )
+    belief = believe(stored.evidence, verifier)
     problems = [belief.problem]
     serving = revocation = discarded = newest = draft = None
     match belief.statement:
@@ -212,9 +207,11 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draf
 
 
 def _newest_entry(stored: StoredConnection, verifier: Verifier) -> AuditEntry | None:
-    if stored.newest_entry is None:
+    if stored.newest is None:
         return None
-    entry = verifier.verify_as(stored.newest_entry, AuditEntry)
+    if stored.newest.entry is None:
+        raise StatementRefusedError(ACTED)
+    entry = verifier.verify_as(stored.newest.entry, AuditEntry)
     if entry.about != connection_subject(stored.id) or entry.action not in REVISION_ACTIONS:
         message = "its audit entry is about something else"
         raise StatementRefusedError(message)

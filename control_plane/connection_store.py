@@ -1,5 +1,6 @@
 """The SQL of connections and their revisions: rows in, rows out, nothing believed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,19 +9,16 @@ import asyncpg
 
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.database import DatabaseConnection
+from control_plane.proofs import Proofs
 from control_plane.statement_store import envelope
-from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection, StoredRevision
+from control_plane.stored_connection import StoredConnection, StoredRevision
+from shared.statement import connection_subject
 
-# One statement, so one snapshot: the row, its statement, the newest act that made a statement,
-# the newest act upon its revisions, and the two revisions that the row points at.
+# The row, its statement, and the two revisions that the row points at.
 _SELECT: Final = """
 SELECT c.id, c.host, c.repository_prefix, c.description, c.created_at, c.revoked_at,
        s.type AS statement_type, s.key_id AS statement_key_id,
        s.payload AS statement_payload, s.signature AS statement_signature,
-       m.type AS made_type, m.key_id AS made_key_id,
-       m.payload AS made_payload, m.signature AS made_signature,
-       n.type AS newest_type, n.key_id AS newest_key_id,
-       n.payload AS newest_payload, n.signature AS newest_signature,
        a.revision AS approved_revision, a.document AS approved_document,
        a.sealed_secret AS approved_sealed_secret,
        d.revision AS draft_revision, d.document AS draft_document,
@@ -31,56 +29,42 @@ LEFT JOIN public.connection_revisions a
        ON a.connection_id = c.id AND a.revision = c.approved_revision
 LEFT JOIN public.connection_revisions d
        ON d.connection_id = c.id AND d.revision = c.draft_revision
-LEFT JOIN LATERAL (
-    SELECT type, key_id, payload, signature FROM public.audit_entries
-    WHERE about = 'connection/' || c.id::text AND about_generation IS NOT NULL
-    ORDER BY sequence DESC LIMIT 1
-) m ON true
-LEFT JOIN LATERAL (
-    SELECT type, key_id, payload, signature FROM public.audit_entries
-    WHERE about = 'connection/' || c.id::text AND action = ANY ($1)
-    ORDER BY sequence DESC LIMIT 1
-) n ON true
 """
 _WANTED: Final = """
-WHERE ($3::text IS NULL OR c.host = $3)
-  AND ($4::text IS NULL OR c.repository_prefix = $4)
-  AND ($5::text IS NULL OR starts_with(c.id::text, $5))
+WHERE ($2::text IS NULL OR c.host = $2)
+  AND ($3::text IS NULL OR c.repository_prefix = $3)
+  AND ($4::text IS NULL OR starts_with(c.id::text, $4))
 """
-_ACTIONS: Final = list(REVISION_ACTIONS)
 
 
 async def fetch_connection(
-    connection: DatabaseConnection, connection_id: UUID, *, lock: bool = False
+    proofs: Proofs, connection_id: UUID, *, lock: bool = False
 ) -> StoredConnection | None:
     """Return a connection; with `lock`, its row until the transaction ends."""
-    row = await connection.fetchrow(
-        f"{_SELECT} WHERE c.id = $2" + (" FOR UPDATE OF c" if lock else ""),
-        _ACTIONS,
-        connection_id,
+    row = await proofs.connection.fetchrow(
+        f"{_SELECT} WHERE c.id = $1" + (" FOR UPDATE OF c" if lock else ""), connection_id
     )
-    return _connection(row) if row else None
+    return (await _connections([row], proofs))[0] if row else None
 
 
 async def fetch_connections(
-    connection: DatabaseConnection,
+    proofs: Proofs,
     wanted: ConnectionFilter,
     *,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[StoredConnection]:
     """Return connections in the order of their making, from the one after `after`."""
-    condition = " AND (c.created_at, c.id) > ($6, $7)" if after else ""
-    rows = await connection.fetch(
-        f"{_SELECT}{_WANTED}{condition} ORDER BY c.created_at, c.id LIMIT $2",
-        _ACTIONS,
+    condition = " AND (c.created_at, c.id) > ($5, $6)" if after else ""
+    rows = await proofs.connection.fetch(
+        f"{_SELECT}{_WANTED}{condition} ORDER BY c.created_at, c.id LIMIT $1",
         limit,
         str(wanted.host) if wanted.host else None,
         wanted.repository_prefix,
         wanted.id_beginning,
         *(after or ()),
     )
-    return [_connection(row) for row in rows]
+    return await _connections(rows, proofs)
 
 
 async def insert_connection(
@@ -132,20 +116,25 @@ async def set_revoked(connection: DatabaseConnection, connection_id: UUID, at: d
     )
 
 
-def _connection(row: asyncpg.Record) -> StoredConnection:
-    return StoredConnection(
-        id=row["id"],
-        host=row["host"],
-        repository_prefix=row["repository_prefix"],
-        description=row["description"],
-        created_at=row["created_at"],
-        revoked_at=row["revoked_at"],
-        statement=envelope(row, "statement_"),
-        made_entry=envelope(row, "made_"),
-        newest_entry=envelope(row, "newest_"),
-        approved=_revision(row, "approved_"),
-        draft=_revision(row, "draft_"),
-    )
+async def _connections(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredConnection]:
+    statements = {connection_subject(row["id"]): envelope(row, "statement_") for row in rows}
+    evidences = await proofs.evidences(statements)
+    newest = await proofs.upon_revisions(statements.keys())
+    return [
+        StoredConnection(
+            id=row["id"],
+            host=row["host"],
+            repository_prefix=row["repository_prefix"],
+            description=row["description"],
+            created_at=row["created_at"],
+            revoked_at=row["revoked_at"],
+            evidence=evidences[subject],
+            newest=newest[subject],
+            approved=_revision(row, "approved_"),
+            draft=_revision(row, "draft_"),
+        )
+        for subject, row in zip(statements, rows, strict=True)
+    ]
 
 
 def _revision(row: asyncpg.Record, prefix: str) -> StoredRevision | None:

@@ -120,7 +120,7 @@ class Connections:
     ) -> View:
         """End the connection for ever; works also on one that is not believed."""
         async with self._acts.begin() as act:
-            stored, state = await self._reader.locked(act, connection_id)
+            _, state = await self._reader.locked(act, connection_id)
             require_not_revoked(state)
             revocation = await act.write_statement(
                 state.belief,
@@ -138,7 +138,6 @@ class Connections:
                 action=Action.REVOKE,
                 about=revocation.subject,
                 about_generation=revocation.generation,
-                details=last_revision_details(stored, state)
-                | ({"reason": reason} if reason else {}),
+                details=last_revision_details(state) | ({"reason": reason} if reason else {}),
             )
             return await self._reader.view_within(act, connection_id)

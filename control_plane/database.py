@@ -109,6 +109,15 @@ class Database:
                 # Of what a commit does, notifying alone has a limit of the program's.
                 raise NotificationQueueFullError from None
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[DatabaseConnection]:
+        """Yield a connection on which all reads see one state of the database; it cannot write."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
 
 def patience_seconds(parameters: ConnectionParameters) -> float:
     """Return how long a connection may take: every server may be silent but the last one."""

@@ -4,9 +4,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from control_plane.belief import HighestGenerations
+from control_plane.audit_chain import AuditChain
 from control_plane.connection_reader import Page
-from control_plane.database import Database
 from control_plane.device_revocation_request import RevocationTarget
 from control_plane.device_revocation_state import (
     StoredDeviceRevocation,
@@ -22,7 +21,6 @@ from control_plane.device_revocation_store import (
 )
 from control_plane.errors import NotFoundError
 from control_plane.query_reader import Place
-from control_plane.signer import Verifier
 from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
 
@@ -31,19 +29,16 @@ _log = get_logger(__name__)
 
 @frozen
 class DeviceRevocationReader:
-    """Reads revocations, and remembers the highest generation of each that it verified."""
+    """Reads revocations, each held against the signed log."""
 
-    _database: Database
-    _verifier: Verifier
-    _highest: HighestGenerations
+    _chain: AuditChain
     _form: IdentityForm | None = None
 
     async def show(self, revocation_id: UUID) -> View:
         """Return the view of a revocation in force, or raise `NotFoundError`."""
-        highest_seen = self._highest.copy()  # before reading: what is read is not older
-        async with self._database.connection() as connection:
-            stored = await fetch_device_revocation(connection, revocation_id)
-        view = self._view(stored, highest_seen) if stored else None
+        async with self._chain.reading() as proofs:
+            stored = await fetch_device_revocation(proofs, revocation_id)
+        view = self._view(stored) if stored else None
         if view is None or view["id"] != str(revocation_id):
             message = "there is no device revocation of this id in force"
             raise NotFoundError(message)
@@ -51,13 +46,12 @@ class DeviceRevocationReader:
 
     async def list(self, *, id_beginning: str = "", after: Place | None = None, limit: int) -> Page:
         """Return a page of the revocations in force, in the order of their making."""
-        highest_seen = self._highest.copy()
-        async with self._database.connection() as connection:
+        async with self._chain.reading() as proofs:
             stored = await fetch_device_revocations(
-                connection, id_beginning, after=after, limit=limit + 1
+                proofs, id_beginning, after=after, limit=limit + 1
             )
         page = stored[:limit]
-        views = [self._view(each, highest_seen) for each in page]
+        views = [self._view(each) for each in page]
         next_place = (page[-1].revoked_at, page[-1].id) if len(stored) > limit else None
         # A row's id is not believed: what was found by it may be shown with another.
         fitting = (view for view in views if view and str(view["id"]).startswith(id_beginning))
@@ -65,20 +59,14 @@ class DeviceRevocationReader:
 
     async def of(self, target: RevocationTarget) -> Page:
         """Return the page of a device's or a certificate's revocation, if one is in force."""
-        highest_seen = self._highest.copy()
-        async with self._database.connection() as connection:
-            stored = await fetch_device_revocation_of(connection, target.subject)
-        view = self._view(stored, highest_seen) if stored else None
+        async with self._chain.reading() as proofs:
+            stored = await fetch_device_revocation_of(proofs, target.subject)
+        view = self._view(stored) if stored else None
         return Page([view] if view else [], None)
 
-    def _view(
-        self, stored: StoredDeviceRevocation, highest_seen: HighestGenerations
-    ) -> View | None:
+    def _view(self, stored: StoredDeviceRevocation) -> View | None:
         """Return the view; none where the signed log says that it was lifted."""
-        state = device_revocation_state(
-            stored, self._verifier, highest_seen=highest_seen.of(stored.subject)
-        )
-        self._highest.remember(stored.subject, state.belief.highest_generation)
+        state = device_revocation_state(stored, self._chain.signer)
         if state.problem:
             _log.warning(
                 "device revocation not believed", subject=stored.subject, reason=state.problem

@@ -15,7 +15,7 @@ from control_plane.errors import NotBelievedError, NotFoundError
 from control_plane.signer import Verifier
 from shared.canonical_json import format_time
 from shared.identity_form import IdentityForm
-from shared.statement import DeviceLifting, DeviceRevocation, StoredStatement
+from shared.statement import DeviceLifting, DeviceRevocation
 
 View = dict[str, object]
 
@@ -27,8 +27,7 @@ class StoredDeviceRevocation:
     id: UUID
     subject: str
     revoked_at: datetime
-    statement: StoredStatement | None
-    made_entry: StoredStatement | None  # the newest act that made a statement about the subject
+    evidence: Evidence
 
 
 @frozen
@@ -41,11 +40,10 @@ class DeviceRevocationState:
 
 
 def device_revocation_state(
-    stored: StoredDeviceRevocation, verifier: Verifier, *, highest_seen: int = 0
+    stored: StoredDeviceRevocation, verifier: Verifier
 ) -> DeviceRevocationState:
     """Return what of a stored device revocation is believed."""
-    evidence = Evidence(stored.subject, stored.statement, stored.made_entry, highest_seen)
-    return state_of(believe(evidence, verifier))
+    return state_of(believe(stored.evidence, verifier))
 
 
 def state_of(belief: Belief) -> DeviceRevocationState:

@@ -1,5 +1,6 @@
 """The SQL of device revocations: rows in, rows out, nothing believed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,43 +9,34 @@ import asyncpg
 
 from control_plane.database import DatabaseConnection
 from control_plane.device_revocation_state import StoredDeviceRevocation
+from control_plane.proofs import Proofs
 from control_plane.statement_store import envelope
 
-# One statement, so one snapshot: the row, the statement, the newest act that made one.
 _SELECT: Final = """
 SELECT r.id, r.subject, r.revoked_at,
        s.type AS statement_type, s.key_id AS statement_key_id,
-       s.payload AS statement_payload, s.signature AS statement_signature,
-       m.type AS made_type, m.key_id AS made_key_id,
-       m.payload AS made_payload, m.signature AS made_signature
+       s.payload AS statement_payload, s.signature AS statement_signature
 FROM public.device_revocations r
 LEFT JOIN public.statements s ON s.subject = r.subject
-LEFT JOIN LATERAL (
-    SELECT type, key_id, payload, signature FROM public.audit_entries
-    WHERE about = r.subject AND about_generation IS NOT NULL
-    ORDER BY sequence DESC LIMIT 1
-) m ON true
 """
 
 
 async def fetch_device_revocation(
-    connection: DatabaseConnection, revocation_id: UUID
+    proofs: Proofs, revocation_id: UUID
 ) -> StoredDeviceRevocation | None:
     """Return the row of an id."""
-    row = await connection.fetchrow(f"{_SELECT} WHERE r.id = $1", revocation_id)
-    return _stored(row) if row else None
+    row = await proofs.connection.fetchrow(f"{_SELECT} WHERE r.id = $1", revocation_id)
+    return (await _stored([row], proofs))[0] if row else None
 
 
-async def fetch_device_revocation_of(
-    connection: DatabaseConnection, subject: str
-) -> StoredDeviceRevocation | None:
+async def fetch_device_revocation_of(proofs: Proofs, subject: str) -> StoredDeviceRevocation | None:
     """Return the row of a subject."""
-    row = await connection.fetchrow(f"{_SELECT} WHERE r.subject = $1", subject)
-    return _stored(row) if row else None
+    row = await proofs.connection.fetchrow(f"{_SELECT} WHERE r.subject = $1", subject)
+    return (await _stored([row], proofs))[0] if row else None
 
 
 async def fetch_device_revocations(
-    connection: DatabaseConnection,
+    proofs: Proofs,
     id_beginning: str,
     *,
     after: tuple[datetime, UUID] | None,
@@ -52,14 +44,14 @@ async def fetch_device_revocations(
 ) -> list[StoredDeviceRevocation]:
     """Return what was not lifted in the order of its making, from the one after `after`."""
     condition = " AND (r.revoked_at, r.id) > ($3, $4)" if after else ""
-    rows = await connection.fetch(
+    rows = await proofs.connection.fetch(
         f"{_SELECT} WHERE r.lifted_at IS NULL AND starts_with(r.id::text, $1){condition}"
         " ORDER BY r.revoked_at, r.id LIMIT $2",
         id_beginning,
         limit,
         *(after or ()),
     )
-    return [_stored(row) for row in rows]
+    return await _stored(rows, proofs)
 
 
 async def put_device_revocation(
@@ -83,11 +75,15 @@ async def set_lifted(connection: DatabaseConnection, revocation_id: UUID, at: da
     )
 
 
-def _stored(row: asyncpg.Record) -> StoredDeviceRevocation:
-    return StoredDeviceRevocation(
-        id=row["id"],
-        subject=row["subject"],
-        revoked_at=row["revoked_at"],
-        statement=envelope(row, "statement_"),
-        made_entry=envelope(row, "made_"),
-    )
+async def _stored(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredDeviceRevocation]:
+    statements = {row["subject"]: envelope(row, "statement_") for row in rows}
+    evidences = await proofs.evidences(statements)
+    return [
+        StoredDeviceRevocation(
+            id=row["id"],
+            subject=row["subject"],
+            revoked_at=row["revoked_at"],
+            evidence=evidences[row["subject"]],
+        )
+        for row in rows
+    ]

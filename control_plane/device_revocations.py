@@ -61,7 +61,7 @@ class DeviceRevocations:
     async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the device be served again; raise `NotFoundError` where this is not in force."""
         async with self._acts.begin() as act:
-            stored = await fetch_device_revocation(act.connection, revocation_id)
+            stored = await fetch_device_revocation(act.proofs, revocation_id)
             if stored is None:
                 message = "there is no device revocation of this id in force"
                 raise NotFoundError(message)

@@ -104,7 +104,19 @@ class TooManyRequestsError(ControlPlaneError):
 
 
 class AuditDamagedError(ControlPlaneError):
-    """The newest audit entry is not believed, so no act can follow it."""
+    """The audit log is not believed: no act can follow it, and nothing is believed by it."""
+
+
+class AuditUnreadError(ControlPlaneError):
+    """The audit log is still being read, as after a start; the message says to come again."""
+
+    def __init__(self) -> None:
+        """Take no details: there are none."""
+        super().__init__("the audit log is still being read after the start; come again later")
+
+
+class ClockError(ControlPlaneError):
+    """What was signed before is so far ahead of this clock that one of the two is wrong."""
 
 
 class DatabaseUnavailableError(ControlPlaneError):

@@ -1,7 +1,8 @@
-"""What a control plane has seen, kept over its restarts: the highest generation of each subject.
+"""What a control plane has seen, kept over its restarts.
 
-SQLite in `CONTROL_PLANE_STATE_DIR`, one row a subject. It holds no secret and proves nothing; it
-is how a process that starts on a restored backup can tell. Blocking: callers use a thread.
+SQLite in `CONTROL_PLANE_STATE_DIR`: the highest generation of each subject, where the audit log
+ended, and which of its entries accepted the restore of a backup. It holds no secret; it is how a
+process that starts can tell that the end of the log was cut off. Blocking: callers use a thread.
 """
 
 import sqlite3
@@ -13,16 +14,25 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
+from control_plane.audit_chain import SeenChain
+from control_plane.signed_log import Place
 from shared.own_files import make_own_database, prepare_own_folder
 from shared.safe_message import SafeMessage
+from shared.statement import MAX_GENERATION
 
 FILE_NAME: Final = "generations.sqlite3"
 LOCK_WAIT_SECONDS: Final = 2.0  # a process that is being replaced has let go by then
 
-_TABLE: Final = """
+LOG_ALONE: Final = "audit"  # the subject by which versions before this kept the log's length
+
+_TABLES: Final = """
 CREATE TABLE IF NOT EXISTS generations (
     subject TEXT PRIMARY KEY, generation INTEGER NOT NULL
-) STRICT
+) STRICT;
+CREATE TABLE IF NOT EXISTS log_end (
+    the_only INTEGER PRIMARY KEY CHECK (the_only = 1), sequence INTEGER NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS accepted_restores (hash TEXT PRIMARY KEY) STRICT;
 """
 
 
@@ -55,7 +65,7 @@ class GenerationsFile:
                 # EXCLUSIVE: a second process that is given the same folder is told so.
                 database.execute("PRAGMA locking_mode = EXCLUSIVE")
                 database.execute("PRAGMA journal_mode = WAL")
-                database.execute(_TABLE)
+                database.executescript(_TABLES)
         except GenerationsFileError:
             database.close()
             raise
@@ -65,19 +75,48 @@ class GenerationsFile:
         """Close the file and let go of its lock."""
         self._database.close()
 
-    def read(self) -> dict[str, int]:
-        """Return the generation of each subject, or raise `GenerationsFileError`."""
-        with _explained():
-            return dict(self._database.execute("SELECT subject, generation FROM generations"))
+    def read(self, highest: int = MAX_GENERATION) -> dict[str, int]:
+        """Return the generation of each subject, up to the highest that is taken now.
 
-    def put(self, generations: Mapping[str, int]) -> None:
-        """Write these, or raise `GenerationsFileError`."""
+        Raises `GenerationsFileError`.
+        """
+        with _explained():
+            rows = self._database.execute(
+                "SELECT subject, generation FROM generations"
+                " WHERE subject <> ? AND generation <= ?",
+                (LOG_ALONE, highest),
+            )
+            return dict(rows)
+
+    def read_chain(self) -> SeenChain:
+        """Return where the log ended, or raise `GenerationsFileError`."""
+        with _explained():
+            end = self._database.execute("SELECT sequence, hash FROM log_end").fetchone()
+            before = self._database.execute(
+                "SELECT generation, '' FROM generations WHERE subject = ?", (LOG_ALONE,)
+            ).fetchone()
+            restores = self._database.execute("SELECT hash FROM accepted_restores")
+            return SeenChain(
+                Place(*(end or before or (0, ""))), frozenset(each for (each,) in restores)
+            )
+
+    def put(self, generations: Mapping[str, int], chain: SeenChain) -> None:
+        """Write these, and where the log ends now, or raise `GenerationsFileError`."""
         with self._writing, _explained(), self._database:  # commits, or rolls back
             self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT INTO generations VALUES (?, ?) ON CONFLICT (subject)"
                 " DO UPDATE SET generation = max(generation, excluded.generation)",
                 generations.items(),
+            )
+            self._database.execute(
+                "INSERT INTO log_end VALUES (1, ?, ?) ON CONFLICT (the_only)"
+                " DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
+                (chain.end.sequence, chain.end.hash),
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO accepted_restores VALUES (?)",
+                [(each,) for each in chain.restores],
             )
 
 

@@ -6,19 +6,18 @@ import asyncio
 
 from attrs import define, field
 
-from control_plane.acts import AUDIT_SUBJECT, VANISHED, require_entry
-from control_plane.belief import HighestGenerations
-from control_plane.clock import Clock
-from control_plane.database import Database
-from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.audit_chain import AuditChain
+from control_plane.errors import (
+    AuditDamagedError,
+    AuditUnreadError,
+    DatabaseUnavailableError,
+    SchemaOutdatedError,
+)
 from control_plane.migrations.newest import newest_revision
 from control_plane.notification_queue import NotificationQueue
 from control_plane.remembering import Remembering
-from control_plane.signer import Verifier
-from control_plane.statement_store import fetch_newest_entry
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
-from shared.statement import StatementRefusedError
 from shared.supervised import Supervisor
 
 
@@ -26,13 +25,10 @@ from shared.supervised import Supervisor
 class Health:
     """How this process stands."""
 
-    _database: Database
-    _verifier: Verifier
+    _chain: AuditChain
     _tls: ReloadedTls | None
     _remembering: Remembering
     _notifications: NotificationQueue
-    _highest: HighestGenerations
-    _clock: Clock
     _supervisor: Supervisor
     _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
 
@@ -52,13 +48,12 @@ class Health:
     async def _look(self) -> str | None:
         await self._notifications.look()
         stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
-        seen = self._highest.of(AUDIT_SUBJECT)  # before reading: what is read is not older
-        found = await why_not_ready(self._database, self._verifier, newest_seen=seen)
+        found = await why_not_ready(self._chain)
         return found or next(stopping, None)
 
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
-        of_tls = [] if self._tls is None else self._tls.troubles(self._clock())
+        of_tls = [] if self._tls is None else self._tls.troubles(self._chain.clock())
         found = [*of_tls, *self._remembering.troubles(), *self._notifications.troubles()]
         if failing := "; ".join(self._supervisor.problems()):
             found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
@@ -69,22 +64,19 @@ class Health:
         return frozenset() if self._tls is None else frozenset(self._tls.refused)
 
 
-async def why_not_ready(
-    database: Database, verifier: Verifier, *, newest_seen: int = 0
-) -> str | None:
-    """Return what is missing, in words, or nothing. `newest_seen` is a place in the audit log."""
+async def why_not_ready(chain: AuditChain) -> str | None:
+    """Return what is missing, in words, or nothing."""
     try:
-        async with database.connection() as connection:
+        async with chain.database.connection() as connection:
             present = await connection.fetchval("SELECT version_num FROM public.alembic_version")
-            newest = await fetch_newest_entry(connection)
-    except (DatabaseUnavailableError, SchemaOutdatedError) as error:
+        if present != newest_revision():
+            return "the database is at another schema revision than this program"
+        async with chain.reading():
+            return chain.problem  # without which acts could follow; reads may go on
+    except (
+        DatabaseUnavailableError,
+        SchemaOutdatedError,
+        AuditDamagedError,
+        AuditUnreadError,
+    ) as error:
         return str(error)
-    if present != newest_revision():
-        return "the database is at another schema revision than this program"
-    if newest is not None:
-        try:
-            require_entry(*newest, verifier)
-        except StatementRefusedError:
-            return "the newest audit entry is not believed with this statement key"
-    # No act can follow; reads go on.
-    return VANISHED if newest_seen > (newest[0] if newest else 0) else None

@@ -12,17 +12,15 @@ from typing import Final
 from attrs import frozen
 
 from control_plane.acts import Act, Acts
-from control_plane.belief import Belief, Evidence, HighestGenerations, believe
-from control_plane.clock import Clock
-from control_plane.database import Database, DatabaseConnection
+from control_plane.audit_chain import AuditChain
+from control_plane.belief import Belief, believe
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
 from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
+from control_plane.proofs import Proofs
 from control_plane.signer import Verifier
 from control_plane.statement_store import (
     fetch_entry_that_says,
-    fetch_newest_entry_about,
-    fetch_statement,
     fetch_statements_within,
 )
 from shared.canonical_json import format_time
@@ -31,6 +29,7 @@ from shared.statement import (
     Operator,
     OperatorRemoval,
     StatementRefusedError,
+    StoredStatement,
     operator_subject,
 )
 
@@ -61,25 +60,16 @@ class ListedOperator:
 class Authenticator:
     """Tells who calls."""
 
-    def __init__(
-        self,
-        database: Database,
-        verifier: Verifier,
-        highest: HighestGenerations,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, chain: AuditChain) -> None:
         """Hold what a login needs."""
-        self._database = database
-        self._verifier = verifier
-        self._highest = highest
-        self._clock = clock
+        self._chain = chain
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token, or raise `NotAuthenticatedError`."""
         belief = await self._belief(operator_subject(token.name.value))
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token):
-            return _logged_in(operator, self._clock())
+            return _logged_in(operator, self._chain.clock())
         # Asked about names of nobody, too: how long it takes tells nothing about who there is.
         replaced = await self._replacing_entry(belief.subject, token)
         if isinstance(operator, Operator) and replaced:
@@ -90,24 +80,15 @@ class Authenticator:
         raise unknown_token(token, reason)
 
     async def _belief(self, subject: str) -> Belief:
-        highest_seen = self._highest.of(subject)  # before reading: what is read is not older
-        async with self._database.connection() as connection:
-            evidence = Evidence(
-                subject=subject,
-                stored=await fetch_statement(connection, subject),
-                newest_entry=await fetch_newest_entry_about(connection, subject),
-                highest_seen=highest_seen,
-            )
-        belief = believe(evidence, self._verifier)
-        self._highest.remember(subject, belief.highest_generation)
-        return belief
+        async with self._chain.reading() as proofs:
+            return believe(await proofs.evidence(subject), self._chain.signer)
 
     async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
         """Return the signed entry of the act that replaced this very token, if one did."""
-        async with self._database.connection() as connection:
+        async with self._chain.database.connection() as connection:
             stored = await fetch_entry_that_says(connection, subject, ROTATE, token.sha256)
         try:
-            entry = self._verifier.verify_as(stored, AuditEntry) if stored else None
+            entry = self._chain.signer.verify_as(stored, AuditEntry) if stored else None
         except StatementRefusedError:
             return None
         if entry is None or (entry.about, entry.action) != (subject, ROTATE):
@@ -158,11 +139,10 @@ def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
 class Operators:
     """Adding, rotating and removing operators, with the statement key in hand."""
 
-    def __init__(self, database: Database, acts: Acts, verifier: Verifier) -> None:
+    def __init__(self, chain: AuditChain) -> None:
         """Hold what the acts need."""
-        self._database = database
-        self._acts = acts
-        self._verifier = verifier
+        self._chain = chain
+        self._acts = Acts(chain)
 
     async def add(
         self, name: OperatorName, role: Role, *, lifetime: timedelta | None, actor: str
@@ -212,28 +192,24 @@ class Operators:
         if belief.problem:
             message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
             raise NotFoundError(message)
-        names = [each.name for each in await _fetch_operators(act.connection, self._verifier)]
+        names = [each.name for each in await _fetch_operators(act.proofs, self._chain.signer)]
         nearest = difflib.get_close_matches(name.value, names, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else "`operators list` shows all"
         raise NotFoundError(f"{message}; {hint}")
 
     async def list(self) -> list[ListedOperator]:
         """Return the operators, and the rows that pretend to be some."""
-        async with self._database.connection() as connection:
-            return await _fetch_operators(connection, self._verifier)
+        async with self._chain.reading() as proofs:
+            return await _fetch_operators(proofs, self._chain.signer)
 
 
-async def _fetch_operators(
-    connection: DatabaseConnection, verifier: Verifier
-) -> list[ListedOperator]:
-    stored = await fetch_statements_within(connection, "operator")
-    beliefs = [
-        believe(
-            Evidence(subject, row, await fetch_newest_entry_about(connection, subject)), verifier
-        )
-        for subject, row in stored.items()
-    ]
-    listed = [_listed(belief) for belief in beliefs]
+async def _fetch_operators(proofs: Proofs, verifier: Verifier) -> list[ListedOperator]:
+    """Return who the database or the signed log names: a row that was deleted shows, too."""
+    logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith("operator/"))
+    stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
+    stored |= await fetch_statements_within(proofs.connection, "operator/")
+    evidences = await proofs.evidences(dict(sorted(stored.items())))
+    listed = [_listed(believe(each, verifier)) for each in evidences.values()]
     return [operator for operator in listed if operator is not None]
 
 

@@ -10,7 +10,9 @@ from attrs import field, frozen
 
 from control_plane.errors import (
     AuditDamagedError,
+    AuditUnreadError,
     CheckFailedError,
+    ClockError,
     ConflictError,
     ControlPlaneError,
     DatabaseUnavailableError,
@@ -40,6 +42,8 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (ConflictError, HTTPStatus.CONFLICT),
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (AuditDamagedError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (AuditUnreadError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ClockError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotificationQueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SchemaOutdatedError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -95,7 +99,7 @@ def problem_of(error: ControlPlaneError) -> Problem:
             headers["WWW-Authenticate"] = f'Bearer realm="control-plane"{wrong}'
         case TooManyRequestsError():
             headers["Retry-After"] = str(error.retry_after_seconds)
-        case DatabaseUnavailableError() | NotificationQueueFullError():
+        case DatabaseUnavailableError() | NotificationQueueFullError() | AuditUnreadError():
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         case ConflictError() if error.conflict:
             members["conflict"] = error.conflict

@@ -142,13 +142,13 @@ def draft_details(draft: Draft) -> dict[str, str]:
     return _details(draft.number, draft.fingerprint, draft.check)
 
 
-def last_revision_details(stored: StoredConnection, state: ConnectionState) -> dict[str, str]:
+def last_revision_details(state: ConnectionState) -> dict[str, str]:
     """Return what names the last revision of a connection that ends."""
     if state.serving is None and state.draft:
         return draft_details(state.draft)
-    if state.serving and stored.approved:
-        check = RecordedCheck.of_entry(state.belief.entry)
-        return _details(stored.approved.number, state.serving.fingerprint, check)
+    if state.serving:
+        revision, check = revision_of(state, state.serving)
+        return _details(revision.number, state.serving.fingerprint, check)
     return {}
 
 

@@ -52,7 +52,8 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         default="none",
     ),
     "state_dir": Meaning(
-        "what was seen of the signed log, over restarts, so that a restored database shows",
+        "what was seen of the signed log, over restarts: a log that was cut off, or that went back"
+        " with a restored database, is refused",
         default="none",
     ),
     "log_level": Meaning("the least level that is logged"),

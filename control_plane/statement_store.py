@@ -1,6 +1,6 @@
 """The SQL of statements and audit entries: rows in, rows out, nothing believed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -41,54 +41,13 @@ async def fetch_subjects_that_say(
 
 
 async def fetch_statements_within(
-    connection: DatabaseConnection, kind: str
+    connection: DatabaseConnection, beginning: str
 ) -> dict[str, StoredStatement]:
-    """Return the newest statement of every subject of a kind such as `operator`."""
+    """Return the newest statement of every subject that begins so, such as `operator/`."""
     rows = await connection.fetch(
         "SELECT subject, type, key_id, payload, signature FROM public.statements"
         " WHERE starts_with(subject, $1) ORDER BY subject",
-        f"{kind}/",
-    )
-    return {row["subject"]: _envelope(row) for row in rows}
-
-
-async def fetch_all_subjects(connection: DatabaseConnection) -> list[str]:
-    """Return every subject that has a statement."""
-    rows = await connection.fetch("SELECT subject FROM public.statements ORDER BY subject")
-    return [row["subject"] for row in rows]
-
-
-async def fetch_older_statements(
-    connection: DatabaseConnection, seen: Mapping[str, int], *, at_most: int
-) -> dict[str, StoredStatement | None]:
-    """Return the statements of a lower generation than was seen; None for a subject without one."""
-    rows = await connection.fetch(
-        "SELECT seen.subject, type, key_id, payload, signature"
-        " FROM unnest($1::text[], $2::bigint[]) AS seen (subject, generation)"
-        " LEFT JOIN public.statements AS present USING (subject)"
-        " WHERE present.subject IS NULL OR present.generation < seen.generation"
-        " ORDER BY seen.subject LIMIT $3",
-        list(seen.keys()),
-        list(seen.values()),
-        at_most,
-    )
-    return {row["subject"]: envelope(row) for row in rows}
-
-
-async def fetch_newer_statements(
-    connection: DatabaseConnection, seen: Mapping[str, int], *, after: str, limit: int
-) -> dict[str, StoredStatement]:
-    """Return statements of a higher generation than was seen, by subject from the one after."""
-    rows = await connection.fetch(
-        "SELECT present.subject, type, key_id, payload, signature"
-        " FROM public.statements AS present"
-        " LEFT JOIN unnest($1::text[], $2::bigint[]) AS seen (subject, generation) USING (subject)"
-        " WHERE present.generation > coalesce(seen.generation, 0) AND present.subject > $3"
-        " ORDER BY present.subject LIMIT $4",
-        list(seen.keys()),
-        list(seen.values()),
-        after,
-        limit,
+        beginning,
     )
     return {row["subject"]: _envelope(row) for row in rows}
 
@@ -115,31 +74,6 @@ async def put_statement(
 async def lock_audit(connection: DatabaseConnection) -> bool:
     """Take the act lock until the transaction ends; tell whether its row was there."""
     return bool(await connection.fetchval("SELECT the_only FROM public.audit_lock FOR UPDATE"))
-
-
-async def fetch_newest_entry(
-    connection: DatabaseConnection,
-) -> tuple[int, StoredStatement] | None:
-    """Return the end of the audit chain, with its place."""
-    row = await connection.fetchrow(
-        "SELECT sequence, type, key_id, payload, signature FROM public.audit_entries"
-        " ORDER BY sequence DESC LIMIT 1"
-    )
-    return (row["sequence"], _envelope(row)) if row else None
-
-
-async def fetch_newest_entry_about(
-    connection: DatabaseConnection, subject: str
-) -> StoredStatement | None:
-    """Return the newest entry about a subject that names a generation."""
-    return envelope(
-        await connection.fetchrow(
-            "SELECT type, key_id, payload, signature FROM public.audit_entries"
-            " WHERE about = $1 AND about_generation IS NOT NULL"
-            " ORDER BY sequence DESC LIMIT 1",
-            subject,
-        )
-    )
 
 
 async def fetch_entry_that_says(

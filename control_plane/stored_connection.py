@@ -7,7 +7,8 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from shared.statement import AuditEntry, StoredStatement
+from control_plane.belief import Evidence, LoggedEntry
+from shared.statement import AuditEntry
 
 
 class Action(StrEnum):
@@ -62,8 +63,7 @@ class StoredConnection:
     description: str
     created_at: datetime
     revoked_at: datetime | None
-    statement: StoredStatement | None
-    made_entry: StoredStatement | None  # the newest act that made a statement about it
-    newest_entry: StoredStatement | None  # the newest act upon its revisions
+    evidence: Evidence
+    newest: LoggedEntry | None  # the newest act upon its revisions
     approved: StoredRevision | None
     draft: StoredRevision | None

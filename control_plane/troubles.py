@@ -21,6 +21,7 @@ class Part(StrEnum):
     FILES = "files"
     STATE_FOLDER = "state_folder"
     HISTORY = "history"
+    AUDIT_LOG = "audit_log"
     BACKGROUND = "background"  # work beside the calls, which failed and is tried again
     NOTIFICATIONS = "notifications"
 

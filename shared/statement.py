@@ -229,6 +229,23 @@ class AuditEntry:
         return f"audit/{self.generation}"
 
 
+@frozen
+class AuditCheckpoint:
+    """What the audit log says up to one entry, so that a start does not walk all of it again."""
+
+    TYPE: ClassVar = "audit-checkpoint/1"
+    generation: int = field(validator=_GENERATION)  # the entry's place in the chain, from 1
+    entry: str  # hexadecimal SHA-256 of the entry's signed bytes
+    heads_sha256: str  # hexadecimal, of the bytes beside it: the newest act about each subject
+    heads_bytes: int  # how many those are
+    made_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """The log; there is one checkpoint of it."""
+        return "audit/checkpoint"
+
+
 Statement = (
     ConnectionApproval
     | ConnectionRevocation
@@ -237,6 +254,7 @@ Statement = (
     | Operator
     | OperatorRemoval
     | AuditEntry
+    | AuditCheckpoint
 )
 _TYPES: Final[dict[str, type[Statement]]] = {
     cls.TYPE: cls
@@ -248,6 +266,7 @@ _TYPES: Final[dict[str, type[Statement]]] = {
         Operator,
         OperatorRemoval,
         AuditEntry,
+        AuditCheckpoint,
     )
 }
 

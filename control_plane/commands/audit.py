@@ -13,22 +13,33 @@ from typing import IO, Final
 
 import click
 
+from control_plane.accepted_restore import accept_restore
 from control_plane.api_client import ApiClient, Json
 from control_plane.audit import MAX_REPORTED_FAULTS, ChainReport, verify_log, walk
+from control_plane.audit_chain import AuditChain
 from control_plane.audit_export import verify_export, verify_export_against
 from control_plane.audit_filter import AuditFilter
+from control_plane.belief import HighestGenerations
 from control_plane.clock import now
 from control_plane.commands.columns import Column
 from control_plane.commands.connection_options import as_json
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import print_json, print_list, wide
-from control_plane.commands.running import command, fail, load_key, say
+from control_plane.commands.running import (
+    command,
+    fail,
+    load_key,
+    load_signer,
+    say,
+    shell_actor,
+)
 from control_plane.commands.usage import Group
 from control_plane.config import (
     AuditFileSettings,
     AuditListSettings,
     AuditSettings,
     ClientSettings,
+    OperatorsSettings,
 )
 from control_plane.database import Database
 from control_plane.environment import settings
@@ -113,6 +124,26 @@ async def export() -> None:
         fail(f"{unbelieved} entries are not believed; see `control-plane audit verify`")
 
 
+@audit.command("accept-restore")
+@click.option("--head", required=True, help="The hash of the entry that the log ends with now.")
+@command
+async def accept(head: str) -> None:
+    """Accept a restored backup, whose log ends with HEAD: `/readyz` and `audit verify` say it.
+
+    A control plane that saw entries which the backup has not refuses its log until then. This
+    needs the database and the private statement key, and is an entry of the log itself.
+    """
+    configured = settings(OperatorsSettings)
+    signer = load_signer(
+        configured.statement_private_key_file, configured.statement_public_key_file
+    )
+    async with Database.open(configured.database_url) as database:
+        chain = AuditChain(database, signer, HighestGenerations(), now)
+        place = await accept_restore(chain, head, actor=shell_actor())
+    say(f"Entry {place.sequence} accepts the log as it is now. Each control plane goes on with it.")
+    say("Sign again what went back: `/readyz` says what, if there is a CONTROL_PLANE_STATE_DIR.")
+
+
 @audit.command("list")
 @click.option("--actor", help="Who did it: an operator, or shell:USER.")
 @click.option("--action", help="What was done, or how that begins: connection.approve, operator.")
@@ -184,6 +215,7 @@ def _tell(report: ChainReport, agreement: str) -> None:
     if report.faults:
         fail(f"{report.entries} entries, {len(report.faults)} faults")
     say(f"{report.entries} entries: {agreement}")
+    say(f"The hash of the last one is {report.end.hash}")
 
 
 @asynccontextmanager

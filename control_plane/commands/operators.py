@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from control_plane.acts import Acts
+from control_plane.audit_chain import AuditChain
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
 from control_plane.commands.columns import Column
@@ -134,5 +134,6 @@ async def _operators() -> AsyncIterator[Operators]:
         configured.statement_private_key_file, configured.statement_public_key_file
     )
     async with Database.open(configured.database_url) as database:
-        acts = Acts(database, signer, HighestGenerations(), now)
-        yield Operators(database, acts, signer)
+        chain = AuditChain(database, signer, HighestGenerations(), now)
+        await chain.load()
+        yield Operators(chain)

@@ -7,12 +7,14 @@ from typing import Final
 
 import click
 import uvloop
+from attrs import frozen
 
 from control_plane.acts import Acts
 from control_plane.app import make_app
+from control_plane.audit_chain import AuditChain, SeenChain
 from control_plane.belief import HighestGenerations
 from control_plane.checks import Checks
-from control_plane.clock import now
+from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, load_signer
 from control_plane.commands.usage import Command
 from control_plane.config import ServeSettings
@@ -49,12 +51,22 @@ from control_plane.tls_reload import ReloadedTls, keep_reloading
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
+from shared.generation_bound import highest_generation_at
 from shared.structured_log import configure, get_logger
 from shared.supervised import Endless, Supervisor
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
 
 REMEMBERING: Final = "remembering"
 _log = get_logger(__name__)
+
+
+@frozen
+class Memory:
+    """What processes before have seen, and the file that keeps it."""
+
+    file: GenerationsFile | None
+    highest: HighestGenerations
+    seen: SeenChain
 
 
 @click.command(cls=Command)
@@ -70,7 +82,8 @@ def serve() -> None:
         )
         tls = ReloadedTls.load(configured)
         file = GenerationsFile.open(configured.state_dir) if configured.state_dir else None
-        seen = file.read() if file else {}
+        before = file.read(highest_generation_at(unix_milliseconds(now()))) if file else {}
+        seen = file.read_chain() if file else SeenChain()
     except GenerationsFileError as error:
         exit_with_configuration_error(ConfigurationError([f"{STATE_DIR}: {error}"]))
     except TlsFilesError as error:
@@ -81,7 +94,8 @@ def serve() -> None:
         allow_core_dumps()
     configure(configured.log_level)
     try:
-        uvloop.run(_serve(configured, signer, sealer, tls, (file, HighestGenerations(seen))))
+        memory = Memory(file, HighestGenerations(before), seen)
+        uvloop.run(_serve(configured, signer, sealer, tls, memory))
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
@@ -93,10 +107,10 @@ async def _serve(
     signer: Signer,
     sealer: Sealer,
     tls: ReloadedTls | None,
-    memory: tuple[GenerationsFile | None, HighestGenerations],
+    memory: Memory,
 ) -> None:
     reload = reload_signal()
-    (file, highest), metrics = memory, Metrics()
+    metrics = Metrics()
     supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
     supervisor.watch(asyncio.get_running_loop())
     if tls is not None:
@@ -107,11 +121,12 @@ async def _serve(
             configured.google_token_url or GOOGLE_TOKEN_URL, proxy=configured.outbound_proxy
         ) as google,
     ):
-        acts = Acts(database, signer, highest, now)
-        history = History(database, signer, highest)
-        remembering = Remembering(highest, history, file)
+        chain = AuditChain(database, signer, memory.highest, now, memory.seen)
+        acts = Acts(chain)
+        history = History(chain)
+        remembering = Remembering(chain, history, memory.file)
         form = configured.identity_form
-        reader = ConnectionReader(database, signer, highest, now, history, form)
+        reader = ConnectionReader(chain, history, form)
         second = configured.require_second_approver
         connections = Connections(acts, reader, sealer, now, second_approver=second)
         edits = ConnectionEdits(acts, reader, sealer, now, second_approver=second)
@@ -125,9 +140,9 @@ async def _serve(
         notifications = NotificationQueue(database)
         metrics.watch_notifications(notifications)
         keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
-        health = Health(database, signer, tls, remembering, notifications, highest, now, supervisor)
+        health = Health(chain, tls, remembering, notifications, supervisor)
         gate = LoginGate.of(
-            Authenticator(database, signer, highest, now),
+            Authenticator(chain),
             NamedTokens(database),
             time.monotonic,
             behind_proxy=configured.behind_tls_proxy,
@@ -138,7 +153,7 @@ async def _serve(
             EditRoutes(edits, reader, checks, keys, metrics, configured.aws_principal_arn),
             DeviceRevocationRoutes(
                 DeviceRevocations(acts, form),
-                DeviceRevocationReader(database, signer, highest, form),
+                DeviceRevocationReader(chain, form),
                 form,
             ),
             database,

@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 from attrs import define, frozen
 
-from control_plane.acts import Acts
+from control_plane.audit_chain import AuditChain
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
 from control_plane.database import Database
@@ -292,8 +292,12 @@ class ControlPlane:
     async def restart(self) -> None:
         """Stop it and start it again: it forgets what it remembered."""
         self.child.stop()
-        self.child = _serve(self.environment, self.log)
+        self.start_again()
         await self.wait_until_ready()
+
+    def start_again(self) -> None:
+        """Start it after it was stopped; it may not get ready."""
+        self.child = _serve(self.environment, self.log)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; the exit status."""
@@ -322,7 +326,7 @@ async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Opera
     """Yield the use cases of `control-plane operators`, without a process each."""
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
     async with Database.open(read_database_url(database_url)) as database:
-        yield Operators(database, Acts(database, signer, HighestGenerations(), now), signer)
+        yield Operators(AuditChain(database, signer, HighestGenerations(), now))
 
 
 async def approved_connection(plane: ControlPlane, host: str, **fields: Any) -> Json:

@@ -5,6 +5,7 @@ import base64
 import orjson
 import pytest
 
+from deploy.dev.product import CommandFailedError
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.database import Database
 
@@ -88,6 +89,29 @@ async def test_a_rotated_token_put_back_is_not_let_in(
     await own_plane.restart()
     assert not await is_let_in(own_plane, "alice")
     assert why_denied(own_plane) == "an older statement was put back in the database"
+
+
+async def test_a_removed_operator_is_not_let_in_by_a_column_of_the_log(
+    own_plane: ControlPlane, tampered: Database
+) -> None:
+    """Her old row is put back, and the entry of her removal says in a column that it is of another.
+
+    A process that starts then has seen nothing of her; the chain of the log alone tells.
+    """
+    tampered.sql("CREATE TABLE kept AS SELECT * FROM statements WHERE subject = 'operator/bob'")
+    own_plane.run("operators", "remove", "bob")
+    await own_plane.client("alice").connect("registry.example")
+    tampered.sql(
+        "DELETE FROM statements WHERE subject = 'operator/bob';"
+        "INSERT INTO statements SELECT * FROM kept;"
+        "UPDATE audit_entries SET about = 'operator/nobody' WHERE action = 'operator.remove'"
+    )
+    await own_plane.restart()
+    assert not await is_let_in(own_plane, "bob")
+    assert why_denied(own_plane) == "an older statement was put back in the database"
+    assert await is_let_in(own_plane, "alice")
+    with pytest.raises(CommandFailedError, match="column about is not what the signed log says"):
+        own_plane.run("audit", "verify")
 
 
 async def test_a_log_rolled_back_with_it_is_noticed_by_a_running_process(

@@ -3,11 +3,15 @@
 Facades remember what they have seen, and refuse what is older: `tests/system/facade` has them too.
 """
 
+import re
 from pathlib import Path
+
+import aiohttp
+import pytest
 
 from control_plane.history import OLDER
 from deploy.dev.processes import Child
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS, CommandFailedError, whole_environment
 from tests.support.control_plane import ControlPlane, Json, approved_connection, served
 from tests.support.database import Database
 from tests.support.database_backup import Backup
@@ -15,9 +19,19 @@ from tests.support.eventually import eventually
 
 
 async def readiness(plane: ControlPlane) -> tuple[int, Json]:
-    """Return what `/readyz` says."""
-    answer = await plane.client(None).call("GET", "/readyz")
+    """Return what `/readyz` says; 0 while nobody listens yet."""
+    try:
+        answer = await plane.client(None).call("GET", "/readyz")
+    except aiohttp.ClientConnectorError:
+        return 0, {}
     return answer.status, answer.json
+
+
+def head_that_is_offered(reason: str) -> str:
+    """Return the hash with which `/readyz` says that a restore can be accepted."""
+    found = re.search(r"`control-plane audit accept-restore --head ([0-9a-f]{64})`", reason)
+    assert found, reason
+    return found[1]
 
 
 async def approved_again(plane: ControlPlane, view: Json) -> Json:
@@ -35,7 +49,7 @@ async def require_removed(plane: ControlPlane, name: str) -> None:
 async def test_what_went_back_is_told_until_it_is_signed_again(
     own_plane: ControlPlane, database: Database, tmp_path: Path
 ) -> None:
-    """At once, and after the restart that accepts the backup; one connection after the other."""
+    """The log is refused until the restore is accepted; then one connection after the other."""
     own_plane.environment["CONTROL_PLANE_STATE_DIR"] = str(tmp_path / "state")
     await own_plane.restart()
     alice, bob = own_plane.client("alice"), own_plane.client("bob")
@@ -55,7 +69,16 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
         return status == 503 and "audit entries have vanished" in said.get("reason", "")
 
     await eventually(is_noticed)  # no act can follow, so it is not ready
-    await own_plane.restart()
+    own_plane.stop()
+    own_plane.start_again()
+    await eventually(is_noticed)  # the folder remembers; nobody is let in
+    assert (await own_plane.client("root").call("GET", "/v1/audit")).status == 503
+    head = head_that_is_offered((await readiness(own_plane))[1]["reason"])
+    with pytest.raises(CommandFailedError, match="exit 1"):
+        own_plane.run("audit", "accept-restore", "--head", head[::-1])
+    own_plane.run("audit", "accept-restore", "--head", head)
+    await own_plane.wait_until_ready()  # without a restart
+    own_plane.run("audit", "verify")
 
     async def is_told() -> bool:
         return "notes" in (await readiness(own_plane))[1]
@@ -89,6 +112,28 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
     await bob.revoke_device(device="press-7")
     await require_removed(own_plane, "eve")
     assert await readiness(own_plane) == (200, {"status": "ready"})
+
+
+async def test_a_running_process_goes_on_with_an_accepted_restore(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """Whatever it remembers; the entry that accepts it is in the log, and signed."""
+    backup = Backup(database.server, database.name)
+    view = await own_plane.client("alice").connect("lost.example")
+    backup.restore()
+
+    async def is_noticed() -> bool:
+        return (await readiness(own_plane))[0] == 503
+
+    await eventually(is_noticed)
+    head = head_that_is_offered((await readiness(own_plane))[1]["reason"])
+    own_plane.run("audit", "accept-restore", "--head", head)
+    await own_plane.wait_until_ready()
+    alice = own_plane.client("alice")
+    assert (await alice.call("GET", f"/v1/connections/{view['id']}")).status == 404
+    accepted = (await alice.audit())[-1]
+    assert (accepted["action"], accepted["details"]["head"]) == ("audit.accept_restore", head)
+    await alice.connect("lost.example")
 
 
 async def test_without_a_folder_nothing_is_remembered_over_a_restart(

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.belief import HighestGenerations
+from control_plane.audit_chain import SeenChain
 from control_plane.generations_file import FILE_NAME, GenerationsFile, GenerationsFileError
+from control_plane.signed_log import Place
+
+SEEN = SeenChain(Place(3, "aa"), frozenset({"bb"}))
 
 
 def reopened(folder: Path) -> dict[str, int]:
@@ -22,8 +25,8 @@ def test_what_was_seen_is_there_after_a_restart(tmp_path: Path) -> None:
     """The highest of each subject, in a folder for nobody else."""
     file = GenerationsFile.open(tmp_path / "state")
     assert file.read() == {}
-    file.put({"connection/a": 5, "connection/b": 7})
-    file.put({"connection/a": 9, "connection/b": 6})
+    file.put({"connection/a": 5, "connection/b": 7}, SEEN)
+    file.put({"connection/a": 9, "connection/b": 6}, SEEN)
     file.close()
     assert reopened(tmp_path / "state") == {"connection/a": 9, "connection/b": 7}
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
@@ -39,9 +42,9 @@ def test_a_folder_that_cannot_be_used_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(GenerationsFileError, match="cannot be used: DatabaseError"):
         GenerationsFile.open(tmp_path)
     first = GenerationsFile.open(tmp_path / "taken")
-    first.put({"connection/a": 1})
+    first.put({"connection/a": 1}, SEEN)
     with pytest.raises(GenerationsFileError, match="another process uses it"):
-        GenerationsFile.open(tmp_path / "taken").put({"connection/a": 2})
+        GenerationsFile.open(tmp_path / "taken").put({"connection/a": 2}, SEEN)
     first.close()
 
 
@@ -49,8 +52,8 @@ def test_a_failed_write_leaves_the_file_usable(tmp_path: Path) -> None:
     """What could not be written is written the next time."""
     file = GenerationsFile.open(tmp_path)
     with pytest.raises(GenerationsFileError):
-        file.put({"connection/c": 1, b"no text": 2})  # type: ignore[dict-item]  # it has to fail
-    file.put({"connection/a": 3})
+        file.put({"connection/c": 1, b"no text": 2}, SEEN)  # type: ignore[dict-item]  # it has to fail
+    file.put({"connection/a": 3}, SEEN)
     file.close()
     assert reopened(tmp_path) == {"connection/a": 3}
     with sqlite3.connect(tmp_path / FILE_NAME) as database:
@@ -58,16 +61,34 @@ def test_a_failed_write_leaves_the_file_usable(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_processes_before_saw_is_believed_about_nothing() -> None:
-    """A database that was restored on purpose goes on; a new generation is above all before."""
-    highest = HighestGenerations({"connection/a": 5})
-    assert (highest.of("connection/a"), highest.ever("connection/a")) == (0, 5)
-    highest.remember("connection/a", 4)
-    assert (highest.of("connection/a"), highest.ever("connection/a")) == (4, 5)
-    assert highest.take_changes() == {}
-    highest.remember("connection/a", 6)
-    highest.remember("connection/b", 1)
-    assert highest.take_changes() == {"connection/a": 6, "connection/b": 1}
-    assert highest.take_changes() == {}
-    assert highest.everything() == {"connection/a": 6, "connection/b": 1}
-    assert highest.copy().ever("connection/a") == 6
+def test_where_the_log_ended_is_there_after_a_restart(tmp_path: Path) -> None:
+    """And which restores were accepted, all of them."""
+    file = GenerationsFile.open(tmp_path)
+    assert file.read_chain() == SeenChain()
+    for end, restore in ((Place(7, "aa"), "bb"), (Place(5, "cc"), "dd")):
+        file.put({}, SeenChain(end, frozenset({restore})))
+    file.close()
+    file = GenerationsFile.open(tmp_path)
+    assert file.read_chain() == SeenChain(Place(5, "cc"), frozenset({"bb", "dd"}))
+    file.close()
+
+
+def test_what_a_version_before_kept_counts(tmp_path: Path) -> None:
+    """It kept the log's length among the generations, and no hash."""
+    file = GenerationsFile.open(tmp_path)
+    file.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute("INSERT INTO generations VALUES ('audit', 9), ('operator/a', 5)")
+    database.close()
+    file = GenerationsFile.open(tmp_path)
+    assert file.read_chain() == SeenChain(Place(9, ""))
+    assert file.read() == {"operator/a": 5}
+    file.close()
+
+
+def test_a_generation_far_ahead_is_not_read(tmp_path: Path) -> None:
+    """A version before kept what it was shown, and nothing newer could follow it."""
+    file = GenerationsFile.open(tmp_path)
+    file.put({"connection/a": 2**53 - 1, "connection/b": 7}, SEEN)
+    assert file.read(100) == {"connection/b": 7}
+    file.close()

@@ -26,6 +26,8 @@ def every_error() -> list[ControlPlaneError]:
         errors.NotBelievedError("not believed"),
         errors.TooManyRequestsError(3),
         errors.AuditDamagedError("damaged"),
+        errors.AuditUnreadError(),
+        errors.ClockError("set it right"),
         DatabaseUnavailableError(OSError(CANARY)),
         errors.SchemaOutdatedError("migrate"),
         errors.NotificationQueueFullError(),

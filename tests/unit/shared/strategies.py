@@ -21,6 +21,7 @@ from shared.registry_host import InvalidRegistryHostError, RegistryHost
 from shared.repository_pattern import RepositoryPattern
 from shared.statement import (
     MAX_GENERATION,
+    AuditCheckpoint,
     AuditEntry,
     ConnectionApproval,
     ConnectionRevocation,
@@ -171,6 +172,14 @@ statements = st.one_of(
         about=texts,
         about_generation=st.one_of(st.none(), generations),
         details=st.dictionaries(texts, texts, max_size=3),
+    ),
+    st.builds(
+        AuditCheckpoint,
+        generation=generations,
+        entry=texts,
+        heads_sha256=texts,
+        heads_bytes=st.integers(0, 2**53 - 1),
+        made_at=moments,
     ),
 )
 json_values = st.recursive(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shared.keys import key_id
 from shared.statement import (
     MAX_GENERATION,
+    AuditCheckpoint,
     AuditEntry,
     ConnectionApproval,
     ConnectionRevocation,
@@ -47,6 +48,7 @@ TYPES = (
     Operator,
     OperatorRemoval,
     AuditEntry,
+    AuditCheckpoint,
 )
 
 

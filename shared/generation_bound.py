@@ -1,0 +1,27 @@
+"""How far ahead of a clock a generation may be. Pure.
+
+A generation is the time in Unix milliseconds, or one more than the one before it. One that is far
+ahead, such as the highest number there is, would leave no room for a newer one: the subject could
+never be changed again. So it is neither made nor taken nor remembered.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from shared.statement import MAX_GENERATION
+
+# Clocks that are corrected are off by minutes; a year bears a clock that was set to another year by
+# mistake for a while, and what such a control plane signed goes on holding.
+MAX_AHEAD_MILLISECONDS: Final = 366 * 24 * 60 * 60 * 1000
+
+# This program is not older than this day: raise it with a release. A clock that says an earlier one
+# is wrong (a board without a battery says 1970), so it judges nothing: the facade would refuse all.
+BUILT_AFTER: Final = datetime(2026, 11, 29, tzinfo=UTC)
+_BUILT_AFTER_MILLISECONDS: Final = int(BUILT_AFTER.timestamp()) * 1000
+
+
+def highest_generation_at(now_milliseconds: int) -> int:
+    """Return the highest generation that is taken at this Unix time in milliseconds."""
+    if now_milliseconds < _BUILT_AFTER_MILLISECONDS:
+        return MAX_GENERATION
+    return min(now_milliseconds + MAX_AHEAD_MILLISECONDS, MAX_GENERATION)
