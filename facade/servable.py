@@ -29,6 +29,7 @@ _WORDS: Final[Mapping[WhyRefused, str]] = {
     WhyRefused.MALFORMED: "malformed",
     WhyRefused.OTHER_SUBJECT: "copied from another row",
     WhyRefused.OLDER: "older than what was seen before (was the database restored?)",
+    WhyRefused.AHEAD: "of a time more than a year ahead of this clock",
     WhyRefused.CONTRADICTION: "other than what was seen under the same number",
 }
 

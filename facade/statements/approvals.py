@@ -7,6 +7,7 @@ registry than an approver saw beside it, for the seal binds that.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Final
@@ -24,6 +25,7 @@ from facade.statements.statement_rows import (
     found_rows,
     signature_pages,
 )
+from shared.generation_bound import highest_generation_at
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.safe_message import SafeMessage
@@ -64,7 +66,8 @@ async def read_approvals(
 def _verified(
     found: FoundRows, public_keys: Mapping[str, Ed25519PublicKey]
 ) -> list[VerifiedRow | RefusedRow]:
-    return [*(verify_row(row, public_keys) for row in found.rows), *found.refused]
+    highest = highest_generation_at(time.time_ns() // 1_000_000)
+    return [*(verify_row(row, public_keys, highest) for row in found.rows), *found.refused]
 
 
 async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:

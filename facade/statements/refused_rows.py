@@ -34,6 +34,7 @@ class WhyRefused(StrEnum):
     MALFORMED = "malformed"  # signed, and parts of it are missing or do not agree
     OTHER_SUBJECT = "other_subject"  # somebody copied it from another row
     OLDER = "older"  # a newer statement was seen before
+    AHEAD = "ahead"  # of a time that this clock will say in more than a year
     CONTRADICTION = "contradiction"  # another statement of the same generation was seen before
 
     @classmethod

@@ -22,6 +22,7 @@ from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.statement import (
+    MAX_GENERATION,
     ConnectionApproval,
     ConnectionRevocation,
     DeviceLifting,
@@ -32,6 +33,7 @@ from shared.statement import (
     verify,
 )
 
+TOO_FAR_AHEAD: Final = "of a time more than a year ahead of this clock"
 FACADE_STATEMENTS: Final = (
     ConnectionApproval | ConnectionRevocation | DeviceRevocation | DeviceLifting
 )
@@ -94,12 +96,18 @@ class RefusedRow:
     reason: str
     why: WhyRefused
     identity: bytes = b"not read"  # of the row's content
+    revokes: bool = False  # it is a signed revocation all the same, and nobody gains by it
 
 
 def verify_row(
-    row: StatementRow, public_keys: Mapping[str, Ed25519PublicKey]
+    row: StatementRow,
+    public_keys: Mapping[str, Ed25519PublicKey],
+    highest_generation: int = MAX_GENERATION,
 ) -> VerifiedRow | RefusedRow:
-    """Return the verified row, or why it is refused. Safe in a thread, and for one."""
+    """Return the verified row, or why it is refused: a higher generation, too.
+
+    Safe in a thread, and for one.
+    """
     identity = _identity(row.stored)
     try:
         statement = verify(row.stored, public_keys)
@@ -109,6 +117,9 @@ def verify_row(
         if statement.subject != row.subject:
             reason = "the statement is about another subject"
             return RefusedRow(row, reason, WhyRefused.OTHER_SUBJECT, identity)
+        if statement.generation > highest_generation:
+            revokes = isinstance(statement, DeviceRevocation)
+            return RefusedRow(row, TOO_FAR_AHEAD, WhyRefused.AHEAD, identity, revokes)
         connection = (
             approved_connection(statement) if isinstance(statement, ConnectionApproval) else None
         )
@@ -195,6 +206,8 @@ class Snapshot:
         """Take in one row of the database."""
         self._note_present(candidate.row.subject)
         if isinstance(candidate, RefusedRow):
+            if candidate.revokes:
+                self._revoked.add(candidate.row.subject)  # its generation is not remembered
             return self._refuse(candidate, candidate.reason, candidate.why)
         row, statement = candidate.row, candidate.statement
         known = self._remembered.get(row.subject)

@@ -44,6 +44,7 @@ from facade.statements.statement_rows import (
     signature_pages,
 )
 from facade.thread_work import in_access_thread
+from shared.generation_bound import highest_generation_at
 from shared.jitter import jittered
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
@@ -123,12 +124,13 @@ class StatementFeed:
 
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked."""
+        highest = _highest_generation()
         async for batch in self._remembering.batches():
             verified = await self._verify([each.row for each in batch])
             for remembered, candidate in zip(batch, verified, strict=True):
-                self._snapshot.restore(
-                    candidate, remembered.generation, withdrawn=remembered.withdrawn
-                )
+                # A generation far ahead, of a version before, would keep every newer one out.
+                generation = remembered.generation if remembered.generation <= highest else 0
+                self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
                 if isinstance(candidate, RefusedRow):
                     _log.warning(
                         "remembered statement refused",
@@ -275,7 +277,10 @@ class StatementFeed:
             await self._keep(changes)
 
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
-        return await in_access_thread(lambda: [verify_row(row, self._public_keys) for row in rows])
+        highest = _highest_generation()
+        return await in_access_thread(
+            lambda: [verify_row(row, self._public_keys, highest) for row in rows]
+        )
 
     async def _keep(self, changes: list[Change]) -> None:
         """Have what changed take effect, write it to the state file, and log it: in this order.
@@ -336,6 +341,10 @@ class _Compared:
             if not self.is_whole:
                 return
             self.differing.append(row)
+
+
+def _highest_generation() -> int:
+    return highest_generation_at(time.time_ns() // 1_000_000)
 
 
 def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

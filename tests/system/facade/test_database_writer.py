@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from shared.statement import (
+    MAX_GENERATION,
     AuditEntry,
     Operator,
     Statement,
@@ -144,6 +145,18 @@ async def test_an_unsigned_generation_moves_nothing(scene: Scene, generation: in
     assert refusals(scene.facade, scene.row.subject) == []
     await write_and_wait(scene.facade, scene.writer, scene.writer.revocation(rotated.connection_id))
     assert await scene.status() == 404
+
+
+async def test_a_generation_far_ahead_is_not_taken_and_keeps_nothing_newer_out(
+    scene: Scene,
+) -> None:
+    """The highest number that there is, signed: one of today is served again."""
+    ahead = attrs.evolve(scene.approval, generation=MAX_GENERATION)
+    await scene.writer.write(ahead)
+    await scene.until_refused("of a time more than a year ahead of this clock")
+    today = attrs.evolve(scene.approval, generation=scene.writer.generation())
+    await write_and_wait(scene.facade, scene.writer, today)
+    assert await scene.status() == 200
 
 
 async def test_a_row_copied_to_another_subject_is_refused(scene: Scene) -> None:

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
+import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from facade.statements.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.statements.snapshot import Remembered, Snapshot, StatementRow, verify_row
+from facade.statements.snapshot import Outcome, Remembered, Snapshot, StatementRow, verify_row
 from facade.statements.state_file import STATE_FILE_NAME, StateFile
+from facade.statements.statement_feed import StatementFeed
 from shared.keys import key_id
+from shared.postgres.database_url import read_database_url
+from shared.statement import MAX_GENERATION
 from tests.support.eventually import eventually
 from tests.support.statement_writer import StatementWriter
 
@@ -124,3 +128,28 @@ async def test_a_clock_that_was_set_back_says_nothing(
     age = await remembering.age_seconds()
     assert (age is not None) == known
     assert age is None or age >= max(0, seconds_ago)
+
+
+async def test_a_generation_far_ahead_that_a_version_before_kept_is_forgotten(
+    state_file: StateFile,
+) -> None:
+    """Nothing newer could be taken; until something is, the subject is not served."""
+    key = WRITER.statement_key
+    public_keys = {key_id(key.public_key()): key.public_key()}
+    ahead = attrs.evolve(WRITER.approval("ahead.example"), generation=MAX_GENERATION)
+    kept = WRITER.approval("kept.example")
+    for each in (ahead, kept):
+        known = Remembered(WRITER.sign(each), each.generation)
+        state_file.save([(each.subject, known)], None)
+    snapshot = Snapshot()
+    nowhere = read_database_url("postgresql://nobody@127.0.0.1:9/none")
+    feed = StatementFeed(
+        nowhere, public_keys, snapshot, Remembering(state_file, snapshot), 15.0, lambda _: None
+    )
+    await feed.restore()
+    assert snapshot.serving(kept.subject) is not None
+    assert snapshot.serving(ahead.subject) is None
+    today = attrs.evolve(ahead, generation=WRITER.generation())
+    row = StatementRow(ahead.subject, WRITER.sign(today))
+    assert snapshot.apply(verify_row(row, public_keys)).outcome is Outcome.ACCEPTED
+    assert snapshot.serving(ahead.subject) is not None

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from facade.devices.device_identity import DeviceIdentity
+from facade.statements.refused_rows import WhyRefused
 from facade.statements.snapshot import (
+    TOO_FAR_AHEAD,
     Outcome,
     RefusedRow,
     Remembered,
@@ -24,6 +26,7 @@ from shared.connection import Anonymous, ConnectionDocument, fingerprint
 from shared.keys import key_id
 from shared.registry_host import RegistryHost
 from shared.statement import (
+    MAX_GENERATION,
     ConnectionApproval,
     ConnectionRevocation,
     DeviceLifting,
@@ -382,3 +385,38 @@ def test_a_revocation_that_the_state_folder_cannot_prove_holds() -> None:
     snapshot = Snapshot()
     snapshot.restore(unknown_key, 1, withdrawn=False)
     assert snapshot.is_revoked(DeviceIdentity(DEVICES[0], None, "1", NOW), ISSUER)
+
+
+def candidate(subject: str, generation: int, *, grants: bool) -> VerifiedRow | RefusedRow:
+    """Return a row as it is at a time when 100 is the highest generation that is taken."""
+    statement = statement_of(subject, generation, grants=grants, host=HOSTS[0])
+    return verify_row(StatementRow(subject, sign(statement, KEY)), PUBLIC_KEYS, 100)
+
+
+def test_a_generation_far_ahead_is_neither_taken_nor_remembered() -> None:
+    """Otherwise nothing newer could ever be, such as an approval or the lifting of a revocation."""
+    snapshot, subject = Snapshot(), SUBJECTS[0]
+    assert snapshot.apply(candidate(subject, 5, grants=True)).outcome is Outcome.ACCEPTED
+    refused = snapshot.apply(candidate(subject, MAX_GENERATION, grants=True))
+    assert (refused.outcome, refused.reason) == (Outcome.REFUSED, TOO_FAR_AHEAD)
+    assert snapshot.serving(subject) is None
+    assert snapshot.refused_rows.of_connections[WhyRefused.AHEAD] == 1
+    known = snapshot.remembered(subject)
+    assert known is not None
+    assert known.generation == 5
+    assert snapshot.apply(candidate(subject, 4, grants=True)).outcome is Outcome.REFUSED
+    assert snapshot.apply(candidate(subject, 100, grants=True)).outcome is Outcome.ACCEPTED
+    assert snapshot.serving(subject) is not None
+
+
+def test_a_revocation_far_ahead_revokes_and_is_not_remembered() -> None:
+    """Whoever signed it wants the device gone; a lifting of today ends it."""
+    snapshot, subject = Snapshot(), f"device/{DEVICES[0]}"
+    device = DeviceIdentity(DEVICES[0], None, "1", NOW)
+    assert snapshot.apply(candidate(subject, 101, grants=False)).outcome is Outcome.REFUSED
+    assert snapshot.is_revoked(device, ISSUER)
+    assert snapshot.remembered(subject) is None
+    assert snapshot.apply(candidate(subject, 7, grants=True)).outcome is Outcome.ACCEPTED
+    assert not snapshot.is_revoked(device, ISSUER)
+    assert snapshot.apply(candidate(subject, 101, grants=True)).outcome is Outcome.REFUSED
+    assert snapshot.is_revoked(device, ISSUER)  # what is not believed lets nobody in
