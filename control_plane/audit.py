@@ -14,8 +14,8 @@ from control_plane.audit_columns import (
     statements,
 )
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
-from control_plane.chain_store import envelope_of_form
 from control_plane.database import Database, DatabaseConnection
+from control_plane.envelope_columns import envelope_of_form
 from control_plane.expected_rows import ExpectedRows
 from control_plane.signed_log import BEGINNING, Place, entry_hash, require_entry
 from control_plane.signer import Verifier

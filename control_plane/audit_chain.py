@@ -12,7 +12,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from attrs import define, field, frozen
@@ -36,7 +36,7 @@ from shared.statement import StatementRefusedError
 from shared.structured_log import get_logger
 
 PATIENCE_SECONDS: Final = 5.0  # a call waits so long for a start that is still reading
-RETRY_SECONDS: Final = 1.0  # a start that failed is not repeated by every call
+RETRY_SECONDS: Final = 1.0  # a log that is refused is not walked again by every call
 CHECKPOINT_ENTRIES: Final = 2000  # a start walks about so many; some 50 ms
 SUBJECTS_PER_ENTRY: Final = 10  # with many subjects it waits longer: it has all of them in it
 
@@ -66,6 +66,7 @@ class AuditChain:
     checkpoint_entries: int = CHECKPOINT_ENTRIES
     problem: str | None = field(default=None, init=False)  # why the database's log is refused
     log: SignedLog | None = field(default=None, init=False)
+    _refused_at: float = field(default=0.0, init=False)
     _checkpointed: int = field(default=0, init=False)  # the place of the checkpoint that was read
     _loading: asyncio.Task[SignedLog] | None = field(default=None, init=False)
     _failure: tuple[float, ControlPlaneError] | None = field(default=None, init=False)
@@ -79,10 +80,10 @@ class AuditChain:
         """
         known = await self.loaded()  # before the snapshot: what is in it is not older
         async with self.database.snapshot() as connection:
-            try:
-                log = await self.follow(connection, known)
-            except AuditDamagedError:
-                log = known
+            log = known
+            if self.problem is None or time.monotonic() > self._refused_at + RETRY_SECONDS:
+                with suppress(AuditDamagedError):
+                    log = await self.follow(connection, known)
             yield self.proofs(connection, log)
 
     async def follow(self, connection: DatabaseConnection, known: SignedLog) -> SignedLog:
@@ -201,7 +202,7 @@ class AuditChain:
                 self.highest.remember(subject, generation)
 
     def _refuse(self, problem: str) -> None:
-        self.problem = problem
+        self.problem, self._refused_at = problem, time.monotonic()
 
     def _agree(self) -> None:
         self.problem = self._failure = None

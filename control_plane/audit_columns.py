@@ -5,10 +5,11 @@ from typing import Final
 
 import asyncpg
 
-from control_plane.chain_store import envelope_of_form, fetch_checkpoint
+from control_plane.chain_store import fetch_checkpoint
 from control_plane.checkpoint import log_at
 from control_plane.connection_state import place_of
 from control_plane.database import DatabaseConnection
+from control_plane.envelope_columns import envelope_columns, envelope_of_form
 from control_plane.expected_rows import ExpectedRows, columns_of, differences
 from control_plane.signed_log import Place
 from control_plane.signer import Verifier
@@ -19,14 +20,14 @@ from shared.statement import AuditEntry, Statement, StatementRefusedError, conne
 
 PREFETCHED_ROWS: Final = 500  # held at once
 ENTRY_COLUMNS: Final = ("at", "actor", "action", "about", "about_generation")
-_ENTRIES: Final = """
-SELECT sequence, type, key_id, payload, signature, at, actor, action, about, about_generation
+_ENTRIES: Final = f"""
+SELECT sequence, {envelope_columns()}, at, actor, action, about, about_generation
 FROM public.audit_entries ORDER BY sequence
-"""
-_STATEMENTS: Final = """
-SELECT subject, type, key_id, payload, signature, generation
+"""  # noqa: S608 - constants
+_STATEMENTS: Final = f"""
+SELECT subject, {envelope_columns()}, generation
 FROM public.statements ORDER BY subject
-"""
+"""  # noqa: S608 - constants
 _CONNECTIONS: Final = """
 SELECT id, host, repository_prefix, description, created_at, revoked_at, approved_revision,
        draft_revision

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from control_plane.chain_store import fetch_entries_back
+from control_plane.chain_store import BATCH_ENTRIES, fetch_entries_back
 from control_plane.database import DatabaseConnection
 from control_plane.errors import AuditDamagedError
 from control_plane.signed_log import BEGINNING, LoggedAct, NewestActs, Place, SignedLog
@@ -73,8 +73,12 @@ async def acts_back(
     connection: DatabaseConnection, verifier: Verifier, *, trusted: Place, down_to: int
 ) -> AsyncIterator[LoggedAct]:
     """Yield every act from the end of the chain down to a place; raise `AuditDamagedError`."""
-    walk, below = WalkBack(verifier, trusted), None
-    while rows := await fetch_entries_back(connection, below=below, down_to=down_to):
+    # The end first, alone: nothing is read below one that is not believed, or that is known.
+    walk, below, at_most = WalkBack(verifier, trusted), None, 1
+    while rows := await fetch_entries_back(
+        connection, below=below, down_to=down_to, at_most=at_most
+    ):
+        at_most = BATCH_ENTRIES
         if len(rows) > THREAD_ROWS:
             acts = await asyncio.to_thread(walk.take, rows)
         else:

@@ -1,40 +1,22 @@
 """The SQL of the chain as a whole: rows in, rows out, nothing believed.
 
-Whoever owns the tables may write rows of any size and any type, so lengths are bounded before a row
-is read, and what has not the form of an entry is said to have none.
+Lengths are bounded before a row is read; what has not the form of an entry is said to have none.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import asyncpg
-
 from control_plane.checkpoint import MAX_HEADS_BYTES, StoredCheckpoint
 from control_plane.database import DatabaseConnection
-from control_plane.errors import AuditDamagedError
+from control_plane.envelope_columns import bounded_column, envelope_columns, envelope_of_form
 from control_plane.signed_log import Place, entry_hash
 from control_plane.walk_back import EntryRow
-from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import StoredStatement
 
 BATCH_ENTRIES: Final = 2000  # read at once; some 10 ms to prove
 BATCH_BYTES: Final = 8 * 1024 * 1024  # of payloads at once, but for the one that goes beyond it
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
-MAX_WORD_BYTES: Final = 256  # of a type, a key id, a signature: 64 bytes are the longest
-_OTHER_TYPES: Final = (
-    asyncpg.DataError,
-    asyncpg.UndefinedFunctionError,
-    asyncpg.DatatypeMismatchError,
-    asyncpg.CannotCoerceError,
-)
-
-# A text or bytes that are too long are NULL here.
-_ENVELOPE: Final = f"""
-       CASE WHEN octet_length(type) <= {MAX_WORD_BYTES} THEN type END AS type,
-       CASE WHEN octet_length(key_id) <= {MAX_WORD_BYTES} THEN key_id END AS key_id,
-       CASE WHEN octet_length(payload) <= {MAX_DOCUMENT_BYTES} THEN payload END AS payload,
-       CASE WHEN octet_length(signature) <= {MAX_WORD_BYTES} THEN signature END AS signature
-"""
+_ENVELOPE: Final = envelope_columns()
 
 
 async def fetch_entries_back(
@@ -45,8 +27,7 @@ async def fetch_entries_back(
     at_most: int = BATCH_ENTRIES,
 ) -> list[EntryRow]:
     """Return entries downwards, from the one before `below` (or the end), not beyond `down_to`."""
-    rows = await _fetch(
-        connection,
+    rows = await connection.fetch(
         f"SELECT sequence, {_ENVELOPE} FROM ("  # noqa: S608 - constants
         "  SELECT *, coalesce(sum(octet_length(payload)) OVER ("
         "    ORDER BY sequence DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
@@ -69,8 +50,7 @@ async def fetch_entries_at(
     """Return the entries that are at these places of the chain, and have their hashes."""
     if not places:
         return {}
-    rows = await _fetch(
-        connection,
+    rows = await connection.fetch(
         f"SELECT sequence, {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
         " WHERE sequence = ANY ($1)",
         [place.sequence for place in places],
@@ -85,10 +65,9 @@ async def fetch_entries_at(
 
 async def fetch_checkpoint(connection: DatabaseConnection) -> StoredCheckpoint | None:
     """Return the checkpoint, without heads where they are longer than any are."""
-    rows = await _fetch(
-        connection,
+    rows = await connection.fetch(
         f"SELECT {_ENVELOPE},"  # noqa: S608 - constants
-        f" CASE WHEN octet_length(heads) <= {MAX_HEADS_BYTES} THEN heads END AS heads"
+        f" {bounded_column('heads', 'heads', MAX_HEADS_BYTES)}"
         " FROM public.audit_checkpoint",
     )
     stored = envelope_of_form(rows[0]) if rows else None
@@ -111,24 +90,3 @@ async def put_checkpoint(connection: DatabaseConnection, checkpoint: StoredCheck
         stored.signature,
         checkpoint.heads,
     )
-
-
-async def _fetch(
-    connection: DatabaseConnection, query: str, *parameters: object
-) -> list[asyncpg.Record]:
-    """Return rows; raise `AuditDamagedError` where columns are of types that cannot be read."""
-    try:
-        return await connection.fetch(query, *parameters)
-    except _OTHER_TYPES:
-        message = "the audit log cannot be read: its columns are of other types than `migrate` made"
-        raise AuditDamagedError(message) from None
-
-
-def envelope_of_form(row: asyncpg.Record) -> StoredStatement | None:
-    """Return the envelope of a row; none where a column is not of an envelope's type."""
-    texts, contents = (row["type"], row["key_id"]), (row["payload"], row["signature"])
-    if not all(isinstance(each, str) for each in texts):
-        return None
-    if not all(isinstance(each, bytes) for each in contents):
-        return None
-    return StoredStatement(row["type"], row["key_id"], row["payload"], row["signature"])

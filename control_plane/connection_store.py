@@ -9,27 +9,29 @@ import asyncpg
 
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.database import DatabaseConnection
+from control_plane.envelope_columns import bounded_column, envelope_columns, envelope_of_form
 from control_plane.proofs import Proofs
-from control_plane.statement_store import envelope
 from control_plane.stored_connection import StoredConnection, StoredRevision
+from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import connection_subject
 
 # The row, its statement, and the two revisions that the row points at.
-_SELECT: Final = """
+_SELECT: Final = f"""
 SELECT c.id, c.host, c.repository_prefix, c.description, c.created_at, c.revoked_at,
-       s.type AS statement_type, s.key_id AS statement_key_id,
-       s.payload AS statement_payload, s.signature AS statement_signature,
-       a.revision AS approved_revision, a.document AS approved_document,
-       a.sealed_secret AS approved_sealed_secret,
-       d.revision AS draft_revision, d.document AS draft_document,
-       d.sealed_secret AS draft_sealed_secret
+       {envelope_columns("s", "statement_")},
+       a.revision AS approved_revision,
+       {bounded_column("a.document", "approved_document", MAX_DOCUMENT_BYTES)},
+       {bounded_column("a.sealed_secret", "approved_sealed_secret", MAX_DOCUMENT_BYTES)},
+       d.revision AS draft_revision,
+       {bounded_column("d.document", "draft_document", MAX_DOCUMENT_BYTES)},
+       {bounded_column("d.sealed_secret", "draft_sealed_secret", MAX_DOCUMENT_BYTES)}
 FROM public.connections c
 LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
 LEFT JOIN public.connection_revisions a
        ON a.connection_id = c.id AND a.revision = c.approved_revision
 LEFT JOIN public.connection_revisions d
        ON d.connection_id = c.id AND d.revision = c.draft_revision
-"""
+"""  # noqa: S608 - constants
 _WANTED: Final = """
 WHERE ($2::text IS NULL OR c.host = $2)
   AND ($3::text IS NULL OR c.repository_prefix = $3)
@@ -117,7 +119,9 @@ async def set_revoked(connection: DatabaseConnection, connection_id: UUID, at: d
 
 
 async def _connections(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredConnection]:
-    statements = {connection_subject(row["id"]): envelope(row, "statement_") for row in rows}
+    statements = {
+        connection_subject(row["id"]): envelope_of_form(row, "statement_") for row in rows
+    }
     evidences = await proofs.evidences(statements)
     newest = await proofs.upon_revisions(statements.keys())
     return [
@@ -139,6 +143,7 @@ async def _connections(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[S
 
 def _revision(row: asyncpg.Record, prefix: str) -> StoredRevision | None:
     number = row[f"{prefix}revision"]
-    if number is None:
-        return None
-    return StoredRevision(number, row[f"{prefix}document"], row[f"{prefix}sealed_secret"])
+    document, sealed_secret = row[f"{prefix}document"], row[f"{prefix}sealed_secret"]
+    if number is None or not isinstance(document, bytes):
+        return None  # there is none, or it has not the form of one
+    return StoredRevision(number, document, sealed_secret)

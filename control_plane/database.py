@@ -37,6 +37,12 @@ _UNAVAILABLE: Final = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+# What a query of ours meets whose columns somebody made into others.
+_OTHER_TYPES: Final = (
+    asyncpg.UndefinedFunctionError,
+    asyncpg.DatatypeMismatchError,
+    asyncpg.CannotCoerceError,
+)
 _log = get_logger(__name__)
 
 
@@ -77,6 +83,9 @@ class Database:
                 yield connection
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             message = "the database has not been migrated: `control-plane migrate` does it"
+            raise SchemaOutdatedError(message) from None
+        except _OTHER_TYPES:
+            message = "the database's columns are of other types than `control-plane migrate` made"
             raise SchemaOutdatedError(message) from None
         except _UNAVAILABLE as error:
             unavailable = DatabaseUnavailableError(error)

@@ -9,16 +9,15 @@ import asyncpg
 
 from control_plane.database import DatabaseConnection
 from control_plane.device_revocation_state import StoredDeviceRevocation
+from control_plane.envelope_columns import envelope_columns, envelope_of_form
 from control_plane.proofs import Proofs
-from control_plane.statement_store import envelope
 
-_SELECT: Final = """
+_SELECT: Final = f"""
 SELECT r.id, r.subject, r.revoked_at,
-       s.type AS statement_type, s.key_id AS statement_key_id,
-       s.payload AS statement_payload, s.signature AS statement_signature
+       {envelope_columns("s", "statement_")}
 FROM public.device_revocations r
 LEFT JOIN public.statements s ON s.subject = r.subject
-"""
+"""  # noqa: S608 - constants
 
 
 async def fetch_device_revocation(
@@ -76,7 +75,7 @@ async def set_lifted(connection: DatabaseConnection, revocation_id: UUID, at: da
 
 
 async def _stored(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredDeviceRevocation]:
-    statements = {row["subject"]: envelope(row, "statement_") for row in rows}
+    statements = {row["subject"]: envelope_of_form(row, "statement_") for row in rows}
     evidences = await proofs.evidences(statements)
     return [
         StoredDeviceRevocation(

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-import asyncpg
-
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import DatabaseConnection
+from control_plane.envelope_columns import envelope_columns, envelope_of_form
 from shared.statement import AuditEntry, Statement, StoredStatement
 
+NO_ENVELOPE: Final = StoredStatement("", "", b"", b"")  # of a row that has not the form of one
+_ENVELOPE: Final = envelope_columns()
 AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
 
 
@@ -16,10 +17,10 @@ async def fetch_statement(
     connection: DatabaseConnection, subject: str, *, lock: bool = False
 ) -> StoredStatement | None:
     """Return the subject's newest statement; with `lock`, until the transaction ends."""
-    query = "SELECT type, key_id, payload, signature FROM public.statements WHERE subject = $1"
+    query = f"SELECT {_ENVELOPE} FROM public.statements WHERE subject = $1"  # noqa: S608 - constants
     if lock:
         query += " FOR UPDATE"
-    return envelope(await connection.fetchrow(query, subject))
+    return envelope_of_form(await connection.fetchrow(query, subject))
 
 
 async def fetch_subjects_that_say(
@@ -42,14 +43,14 @@ async def fetch_subjects_that_say(
 
 async def fetch_statements_within(
     connection: DatabaseConnection, beginning: str
-) -> dict[str, StoredStatement]:
+) -> dict[str, StoredStatement | None]:
     """Return the newest statement of every subject that begins so, such as `operator/`."""
     rows = await connection.fetch(
-        "SELECT subject, type, key_id, payload, signature FROM public.statements"
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
         " WHERE starts_with(subject, $1) ORDER BY subject",
         beginning,
     )
-    return {row["subject"]: _envelope(row) for row in rows}
+    return {row["subject"]: envelope_of_form(row) for row in rows}
 
 
 async def put_statement(
@@ -80,9 +81,9 @@ async def fetch_entry_that_says(
     connection: DatabaseConnection, subject: str, action: str, text: str
 ) -> StoredStatement | None:
     """Return the newest entry of an action about a subject whose payload has the text."""
-    return envelope(
+    return envelope_of_form(
         await connection.fetchrow(
-            "SELECT type, key_id, payload, signature FROM public.audit_entries"
+            f"SELECT {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
             " WHERE about = $1 AND action = $2 AND position($3::bytea IN payload) > 0"
             " ORDER BY sequence DESC LIMIT 1",
             subject,
@@ -122,7 +123,7 @@ async def fetch_entries(
 ) -> list[tuple[int, StoredStatement]]:
     """Return what is wanted of the entries, by their place in the chain, from the one after."""
     rows = await connection.fetch(
-        "SELECT sequence, type, key_id, payload, signature FROM public.audit_entries"
+        f"SELECT sequence, {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
         " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"
         " AND starts_with(action, $4) AND starts_with(about, $5)"
         " AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)"
@@ -135,16 +136,4 @@ async def fetch_entries(
         wanted.since,
         wanted.until,
     )
-    return [(row["sequence"], _envelope(row)) for row in rows]
-
-
-def envelope(row: asyncpg.Record | None, prefix: str = "") -> StoredStatement | None:
-    """Return the envelope of a row whose columns may bear a prefix; none where it is NULL."""
-    if row is None or row[f"{prefix}type"] is None:
-        return None
-    return _envelope(row, prefix)
-
-
-def _envelope(row: asyncpg.Record, prefix: str = "") -> StoredStatement:
-    columns = ("type", "key_id", "payload", "signature")
-    return StoredStatement.of_columns(*(row[f"{prefix}{column}"] for column in columns))
+    return [(row["sequence"], envelope_of_form(row) or NO_ENVELOPE) for row in rows]

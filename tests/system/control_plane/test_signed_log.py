@@ -4,12 +4,14 @@ Each control plane here starts on the database as it is, and remembers nothing.
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import asyncpg
 import attrs
 import pytest
+import uvloop
 
 from control_plane.accepted_restore import accept_restore
 from control_plane.audit import verify_log
@@ -30,12 +32,14 @@ from control_plane.migrate import migrate
 from control_plane.operator_token import OperatorName
 from control_plane.operators import Authenticator, Operators
 from control_plane.permissions import Role
+from deploy.dev.postgres import Postgres
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.database import Database
 from tests.support.signed_installation import TABLES, Believed, SignedInstallation
 
 ENTRIES = "audit_entries"
+STATEMENTS = ("operator/rotated", "device/revoked", "certificate/ab12/")
 NO_ACT_MAKES_THEM = {"alembic_version", "audit_lock"}
 NOTHING_SIGNED = {("statements", "stored_at"), ("audit_checkpoint", "the_only")}
 CHANGES = {
@@ -60,18 +64,53 @@ HIDING = {
 }
 
 
+async def _made(url: str, owner_url: str) -> SignedInstallation:
+    owner = await asyncpg.connect(owner_url)
+    try:
+        await owner.execute("SET session_replication_role = replica")
+        async with OpenDatabase.open(read_database_url(url)) as opened:
+            made = SignedInstallation(opened, owner)
+            await made.act()
+            await made.keep("now")
+    finally:
+        await owner.close()
+    return made
+
+
+@pytest.fixture(scope="module")
+def made_once(postgres: Postgres, template: str) -> Iterator[tuple[Database, SignedInstallation]]:
+    """A database with acts of every kind, which others are copied from, and its keys."""
+    database = Database(postgres, "signed_installation")
+    postgres.sql(f'CREATE DATABASE "{database.name}" TEMPLATE "{template}"')
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        url = database.url(LOGIN_ROLE, LOGIN_PASSWORD)
+        made = runner.run(_made(url, database.superuser_url))
+    yield database, made
+    postgres.sql(f'DROP DATABASE "{database.name}" WITH (FORCE)')
+
+
 @pytest.fixture
-async def installation(database: Database) -> AsyncIterator[SignedInstallation]:
+def database(
+    postgres: Postgres, made_once: tuple[Database, SignedInstallation]
+) -> Iterator[Database]:
+    """A copy of the test's own."""
+    copy = Database(postgres, f"signed_{uuid.uuid4().hex}")
+    postgres.sql(f'CREATE DATABASE "{copy.name}" TEMPLATE "{made_once[0].name}"')
+    yield copy
+    postgres.sql(f'DROP DATABASE "{copy.name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def installation(
+    database: Database, made_once: tuple[Database, SignedInstallation]
+) -> AsyncIterator[SignedInstallation]:
     """An installation with acts of every kind. No trigger and no foreign key stops the owner."""
     owner = await asyncpg.connect(database.superuser_url)
     try:
         await owner.execute("SET session_replication_role = replica")
         url = read_database_url(database.url(LOGIN_ROLE, LOGIN_PASSWORD))
         async with OpenDatabase.open(url) as opened:
-            made = SignedInstallation(opened, owner)
-            await made.act()
-            await made.keep("now")
-            yield made
+            yield attrs.evolve(made_once[1], database=opened, owner=owner)
     finally:
         await owner.close()
 
@@ -416,7 +455,33 @@ async def test_a_row_of_another_form_is_refused_in_words(
         with pytest.raises(AuditDamagedError, match="not the form"):
             await installation.believed()
     await installation.owner.execute(f"ALTER TABLE {ENTRIES} ALTER {column} TYPE bigint USING 7")
-    with pytest.raises(AuditDamagedError):
+    with pytest.raises(SchemaOutdatedError, match="other types"):
+        await installation.believed()
+
+
+async def test_a_statement_of_another_form_is_none(installation: SignedInstallation) -> None:
+    """It proves nothing, and nothing else is hurt by it."""
+    before, owner = await installation.believed(), installation.owner
+    for column in ("type", "key_id", "payload", "signature"):
+        await owner.execute(f"ALTER TABLE statements ALTER {column} DROP NOT NULL")
+        huge = "repeat('x', 1000000)" + ("::bytea" if column in {"payload", "signature"} else "")
+        for value in ("NULL", huge):
+            await owner.execute(
+                f"UPDATE statements SET {column} = {value} WHERE subject <> 'operator/kept'"
+            )
+            after = await installation.believed()
+            assert after["token of kept"] == "admin"
+            assert [*gains(before, after)] == [], (column, value)
+            assert not any(after[subject] for subject in STATEMENTS)
+            await installation.restore("now", "statements")
+    await owner.execute("ALTER TABLE connection_revisions ALTER document DROP NOT NULL")
+    for value in ("NULL", "repeat('x', 1000000)::bytea"):
+        await owner.execute(f"UPDATE connection_revisions SET document = {value}")
+        assert [*gains(before, await installation.believed())] == [], value
+    await owner.execute(
+        "DROP VIEW facade_statements; ALTER TABLE statements ALTER payload TYPE bigint USING 7"
+    )
+    with pytest.raises(SchemaOutdatedError, match="other types"):
         await installation.believed()
 
 
