@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
+from uuid import UUID
 
 from control_plane.audit_chain import AuditChain
 from control_plane.belief import Belief, believe
@@ -15,8 +16,10 @@ from control_plane.clock import unix_milliseconds
 from control_plane.database import DatabaseConnection
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.proofs import Proofs
+from control_plane.serving_places import require_free_place
 from control_plane.signed_log import SignedLog
 from control_plane.statement_store import insert_entry, lock_audit, put_statement
+from shared.connection import ConnectionDocument
 from shared.statement import AuditEntry, Statement, next_generation
 
 _Statement = TypeVar("_Statement", bound=Statement)
@@ -50,6 +53,10 @@ class Act:
     async def belief(self, subject: str) -> Belief:
         """Return what is believed about a subject, its row locked."""
         return believe(await self.proofs.evidence(subject, lock=True), self._chain.signer)
+
+    async def require_free_place(self, connection_id: UUID, document: ConnectionDocument) -> None:
+        """Raise `ConflictError` if another connection than this one is approved for the place."""
+        await require_free_place(self.proofs, document, connection_id, self._chain.signer)
 
     async def write_statement(
         self, belief: Belief, make: Callable[[int], _Statement]

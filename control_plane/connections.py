@@ -81,6 +81,7 @@ class Connections:
             if has_the_place is not None:
                 _, state = await self._reader.locked(act, has_the_place)
                 raise place_taken(state)
+            await act.require_free_place(connection_id, document)
             await make_draft(act, revision, action=Action.CONNECT)
             return await self._reader.view_within(act, connection_id)
 
@@ -102,6 +103,7 @@ class Connections:
                 needs_second=self._second_approver,
             )
             require_place(stored, state, found.document)
+            await act.require_free_place(connection_id, found.document)
             require_end_said(state, says_end=end.is_said)
             revision, check = revision_of(state, found)
             await approve_revision(

@@ -245,6 +245,38 @@ async def test_a_row_moved_to_another_place_is_not_approved(
     await own_plane.client("bob").approve(view, expect=409)
 
 
+async def test_a_place_that_a_signed_approval_has_is_not_given_away_by_a_column(
+    own_plane: ControlPlane, tampered: Database
+) -> None:
+    """Two connections of one place would serve side by side: neither connected nor approved."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    first = await alice.connect("registry.example:5000", repository_prefix="team")
+    await alice.connect("registry.example:5000")  # another place of the host
+    tampered.sql(f"UPDATE connections SET host = 'moved.example' WHERE id = '{first['id']}'")
+    second = await alice.connect("registry.example:5000", repository_prefix="team")
+    tampered.sql(
+        f"UPDATE connections SET revoked_at = now() WHERE id = '{second['id']}';"
+        f"UPDATE connections SET host = 'registry.example:5000' WHERE id = '{first['id']}'"
+    )
+    await bob.approve(first)
+    for hidden in ("revoked_at = now()", "host = 'moved.example'", "repository_prefix = 'x'"):
+        tampered.sql(f"UPDATE connections SET {hidden} WHERE id = '{first['id']}'")
+        problem = await alice.connect("registry.example:5000", repository_prefix="team", expect=409)
+        assert problem["conflict"]["id"] == first["id"]
+        tampered.sql(
+            "UPDATE connections SET revoked_at = NULL, host = 'registry.example:5000',"
+            f" repository_prefix = 'team' WHERE id = '{first['id']}'"
+        )
+    tampered.sql(
+        f"UPDATE connections SET revoked_at = now() WHERE id = '{first['id']}';"
+        f"UPDATE connections SET revoked_at = NULL WHERE id = '{second['id']}'"
+    )
+    problem = await bob.approve(second, expect=409)
+    assert problem["conflict"]["id"] == first["id"]
+    await bob.revoke(first["id"])
+    await bob.approve(second)
+
+
 async def test_an_act_needs_a_log_that_it_can_follow(
     own_plane: ControlPlane, tampered: Database
 ) -> None:
