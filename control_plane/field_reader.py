@@ -6,16 +6,21 @@ from typing import Final, TypeVar
 import orjson
 
 from control_plane.errors import FieldError, InvalidRequestError, UnreadableBodyError
+from control_plane.repeated_names import pointer, repeated_names
 from shared.several_problems import problems_of
 
 MAX_NAMED_UNKNOWN_FIELDS: Final = 20  # enough to see a typing error; a body has room for thousands
-MAX_SHOWN_NAME_CHARACTERS: Final = 64
+TWICE: Final = "given more than once"
 
 _Value = TypeVar("_Value")
 
 
 def read_object(body: bytes) -> Mapping[str, object]:
-    """Return the JSON object of a body, or raise `UnreadableBodyError`, which quotes nothing."""
+    """Return the JSON object of a body.
+
+    Raises `UnreadableBodyError`, which quotes nothing, or `InvalidRequestError` that names what is
+    given more than once.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:  # its `doc` holds the body
@@ -23,7 +28,19 @@ def read_object(body: bytes) -> Mapping[str, object]:
     if not isinstance(value, dict):
         message = "the body is not a JSON object in UTF-8"
         raise UnreadableBodyError(message) from None
+    _require_once(body)
     return value
+
+
+def _require_once(body: bytes) -> None:
+    try:
+        repeated = repeated_names(body)
+    except RecursionError:
+        message = "the body is nested too deep"
+        raise UnreadableBodyError(message) from None
+    if repeated:
+        shown = repeated[:MAX_NAMED_UNKNOWN_FIELDS]
+        raise InvalidRequestError(tuple(FieldError(each, TWICE) for each in shown))
 
 
 class FieldReader:
@@ -128,10 +145,3 @@ class FieldReader:
             for problem in problems_of(error):
                 self.wrong(pointer, problem)
             return None
-
-
-def pointer(name: str) -> str:
-    """Return the RFC 6901 pointer of a field that may be named anything."""
-    shown = name[:MAX_SHOWN_NAME_CHARACTERS]
-    shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
-    return "/" + shown.replace("~", "~0").replace("/", "~1")

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, Final, TypeVar
 
 import click
-import orjson
 
 from control_plane.api_client import Json
 from control_plane.commands.connection_login import require_login
 from control_plane.commands.running import fail
 from control_plane.commands.usage import require_no_contradiction
 from control_plane.connection_fields import certificates_alone
+from control_plane.errors import InvalidRequestError, UnreadableBodyError
+from control_plane.field_reader import read_object
 from shared.connection import Provider
 from shared.sealed_secret import MAX_SECRET_BYTES
 
@@ -282,12 +283,11 @@ def _token() -> str:
 
 def _key(file: IO[bytes]) -> Json:
     try:
-        key = orjson.loads(file.read(MAX_KEY_FILE_BYTES))
-    except orjson.JSONDecodeError:  # its `doc` holds the key
-        key = None
-    if not isinstance(key, dict):
+        return dict(read_object(file.read(MAX_KEY_FILE_BYTES)))
+    except UnreadableBodyError:
         fail("the service account's key is not a JSON object")
-    return key
+    except InvalidRequestError:
+        fail("the service account's key has a field twice")
 
 
 def _read_certificate(body: Json) -> Json:

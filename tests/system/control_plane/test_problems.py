@@ -1,5 +1,6 @@
 """What is wrong with a request is said whole, and nothing of it is quoted."""
 
+import asyncio
 import json
 
 import pytest
@@ -175,3 +176,55 @@ async def test_a_body_that_fits_can_always_be_approved(plane: ControlPlane, host
     patterns = [f"{'x' * 240}-{number}" for number in range(256)]
     fitting = await plane.client("alice").connect(host, repositories=patterns, fleets=quotes[:100])
     assert (await plane.client("bob").approve(fitting))["status"] == "approved"
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", PATH),
+        ("POST", "/v1/connection-checks"),
+        ("POST", "/v1/device-revocations"),
+        ("POST", "/v1/connections/{id}/approve"),
+        ("POST", "/v1/connections/{id}/revoke"),
+        ("PATCH", "/v1/connections/{id}"),
+        ("PUT", "/v1/connections/{id}/credential"),
+    ],
+)
+async def test_a_field_that_is_given_twice_is_refused(
+    plane: ControlPlane, host: str, method: str, path: str
+) -> None:
+    """Reviewers before us may have read the other one."""
+    view = await plane.client("alice").connect(host)
+    body = f'{{"reason": "seen", "reason": "{CANARY}"}}'.encode()
+    answer = await plane.client("root").call(method, path.replace("{id}", view["id"]), content=body)
+    assert answer.status == 422
+    assert answer.json["errors"] == [{"pointer": "/reason", "detail": "given more than once"}]
+    assert (await plane.client("alice").show(view["id"]))["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "name, value, status",
+    [
+        ("Authorization", "Bearer x", 401),
+        ("Content-Type", "application/json", 400),
+        ("Content-Length", "2", 400),
+        ("Host", "elsewhere", 400),
+    ],
+)
+async def test_a_header_that_is_given_twice_is_refused(
+    plane: ControlPlane, name: str, value: str, status: int
+) -> None:
+    """A proxy before us may have read the other one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+    head = (
+        f"POST {PATH} HTTP/1.1",
+        "Host: here",
+        f"Authorization: Bearer {plane.tokens['alice']}",
+        "Content-Type: application/json",
+        "Content-Length: 2",
+        f"{name}: {value}",
+    )
+    writer.write("\r\n".join([*head, "", "{}"]).encode())
+    line = await reader.readline()
+    writer.transport.abort()
+    assert int(line.split()[1]) == status
