@@ -111,6 +111,11 @@ class MigrateSettings:
             yield "migration_database_url", "the PostgreSQL URL of the schema's owner"
 
     @property
+    def owner_field(self) -> str:
+        """Which of the two says what to migrate with."""
+        return "database_url" if self.migration_database_url is None else "migration_database_url"
+
+    @property
     def owner_url(self) -> ConnectionParameters:
         """What to migrate with."""
         url = self.migration_database_url or self.database_url

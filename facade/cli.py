@@ -28,9 +28,12 @@ from shared.environment import (
     load,
 )
 from shared.keys import InvalidKeyFileError
+from shared.postgres.exposure import exposure_of
 from shared.settings_command import DISTRIBUTION
 
 FAILED_EXIT_CODE: Final = 1
+
+_log = structured_log.get_logger("facade.cli")
 
 # Pulls make hardly any reference cycles: with Python's own threshold of 700 objects, looking for
 # them was measured at a tenth of the CPU of a warm pull.
@@ -65,6 +68,8 @@ def serve_command() -> None:
     structured_log.configure(settings.log_level)
     if settings.allow_core_dumps:
         allow_core_dumps()
+    if (exposure := exposure_of(settings.database_url)) is not None:
+        _log.warning("password is exposed", variable=f"{PREFIX}_DATABASE_URL", reason=exposure)
     _raise_descriptor_limit()
     _collect_seldom()
     try:

@@ -32,6 +32,7 @@ from control_plane.commands.running import (
     load_signer,
     say,
     shell_actor,
+    warn_of_exposure,
 )
 from control_plane.commands.usage import Group
 from control_plane.config import (
@@ -102,6 +103,7 @@ async def verify(file: IO[bytes] | None) -> None:
     if configured.database_url is None:
         report = verify_export(file, verifier)
     else:
+        warn_of_exposure("database_url", configured.database_url)
         agreement += ", and the database has them all"
         async with Database.open(configured.database_url) as database, database.connection() as log:
             report = await verify_export_against(file, verifier, walk(log, verifier))
@@ -221,6 +223,7 @@ def _tell(report: ChainReport, agreement: str) -> None:
 @asynccontextmanager
 async def _log() -> AsyncIterator[tuple[Database, Verifier]]:
     configured = settings(AuditSettings)
+    warn_of_exposure("database_url", configured.database_url)
     verifier = _verifier(configured)
     async with Database.open(configured.database_url) as database:
         yield database, verifier

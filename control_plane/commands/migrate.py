@@ -4,7 +4,7 @@ import asyncpg
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from control_plane.commands.running import command, fail, say
+from control_plane.commands.running import command, fail, say, warn_of_exposure
 from control_plane.commands.usage import Command
 from control_plane.config import MigrateSettings
 from control_plane.environment import settings
@@ -42,7 +42,9 @@ async def migrate() -> None:
     Safe twice, and from two places at once. The login owns the database. It needs CREATEROLE,
     unless an administrator has made registry_control_plane and registry_facade.
     """
-    owner_url = settings(MigrateSettings).owner_url
+    configured = settings(MigrateSettings)
+    owner_url = configured.owner_url
+    warn_of_exposure(configured.owner_field, owner_url)
     try:
         remaining = await migrate_database(owner_url)
         unlimited = await unlimited_logins(owner_url)

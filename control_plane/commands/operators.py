@@ -12,7 +12,13 @@ from control_plane.clock import now
 from control_plane.commands.columns import Column
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import print_json, print_list, wide
-from control_plane.commands.running import command, load_signer, say, shell_actor
+from control_plane.commands.running import (
+    command,
+    load_signer,
+    say,
+    shell_actor,
+    warn_of_exposure,
+)
 from control_plane.commands.usage import Group
 from control_plane.config import OperatorsSettings
 from control_plane.database import Database
@@ -130,6 +136,7 @@ def _view(operator: ListedOperator) -> dict[str, str | None]:
 @asynccontextmanager
 async def _operators() -> AsyncIterator[Operators]:
     configured = settings(OperatorsSettings)
+    warn_of_exposure("database_url", configured.database_url)
     signer = load_signer(
         configured.statement_private_key_file, configured.statement_public_key_file
     )

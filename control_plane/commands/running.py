@@ -16,6 +16,8 @@ from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.signer import Signer
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.exposure import exposure_of
 
 MAX_KEY_FILE_BYTES: Final = 64 * 1024  # several keys while one is rotated, and comments
 
@@ -65,6 +67,12 @@ def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:
     return signer.believing(
         load_key("statement_public_key_file", public_key_file, load_statement_public_keys)
     )
+
+
+def warn_of_exposure(field: str, database: ConnectionParameters) -> None:
+    """Say that a setting's database may be somebody else's, who is then sent the password."""
+    if (exposure := exposure_of(database)) is not None:
+        say(f"warning: {PREFIX}_{field.upper()}: {exposure}")
 
 
 def say(words: str) -> None:

@@ -17,7 +17,7 @@ from control_plane.checks import Checks
 from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, load_signer
 from control_plane.commands.usage import Command
-from control_plane.config import ServeSettings
+from control_plane.config import PREFIX, ServeSettings
 from control_plane.connection_edits import ConnectionEdits
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_routes import ConnectionRoutes
@@ -52,6 +52,7 @@ from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.generation_bound import highest_generation_at
+from shared.postgres.exposure import exposure_of
 from shared.structured_log import configure, get_logger
 from shared.supervised import Endless, Supervisor
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
@@ -93,6 +94,8 @@ def serve() -> None:
     if configured.allow_core_dumps:
         allow_core_dumps()
     configure(configured.log_level)
+    if (exposure := exposure_of(configured.database_url)) is not None:
+        _log.warning("password is exposed", variable=f"{PREFIX}_DATABASE_URL", reason=exposure)
     try:
         memory = Memory(file, HighestGenerations(before), seen)
         uvloop.run(_serve(configured, signer, sealer, tls, memory))

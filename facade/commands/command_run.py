@@ -30,6 +30,7 @@ from shared.environment import (
 )
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.log_fields import bounded_text
+from shared.postgres.exposure import exposure_of
 from shared.registry_host import RegistryHost
 from shared.safe_message import SafeMessage
 from shared.sealed_secret import SealedSecretError
@@ -111,6 +112,8 @@ def say(text: str) -> None:
 async def _begin(settings: UpstreamSettings, work: Work) -> bool:
     opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
     statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
+    if (exposure := exposure_of(settings.database_url)) is not None:
+        say(f"warning: {PREFIX}_DATABASE_URL: {exposure}")
     approvals = await read_approvals(settings.database_url, statement_keys)
     for refused in approvals.refused:
         say(f"note: the database's {refused.row.subject} is not believed: {refused.reason}")

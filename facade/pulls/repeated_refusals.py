@@ -12,8 +12,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.pace import Pace
 from shared.bounded_map import BoundedMap
+from shared.pace import Pace
 
 TOLD_AT_ONCE: Final = 1000  # of one device, status and reason, after a rest; a whole rollout's
 TOLD_PER_SECOND: Final = 1.0

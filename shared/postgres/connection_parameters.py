@@ -67,6 +67,7 @@ class TlsParameters:
     """How a server is spoken to. Files are read anew for every connection."""
 
     mode: SslMode = SslMode.PREFER
+    is_said: bool = field(default=False, eq=False)  # the mode, by the URL itself
     is_direct: bool = False  # TLS from the first byte on (libpq's `sslnegotiation`)
     roots: Path | SystemRoots | None = None  # None: nobody's certificate is verified
     certificate: Path | None = None

@@ -17,7 +17,9 @@ from attrs import field, frozen
 
 from shared.setting_types import InvalidSettingError
 
-EXPECTED: Final = "a PostgreSQL URL such as postgresql://user:password@host/database"
+EXPECTED: Final = (
+    "a PostgreSQL URL such as postgresql://user:password@host/database?sslmode=verify-full"
+)
 MAX_SHOWN_KEYWORD_CHARACTERS: Final = 40
 
 _SCHEME: Final = re.compile(r"postgres(?:ql)?://")

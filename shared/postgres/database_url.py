@@ -171,6 +171,7 @@ def _tls(reader: ParameterReader) -> TlsParameters:
         reader.wrong(keyword, "it needs sslrootcert: without it no certificate is verified")
     return TlsParameters(
         mode=mode,
+        is_said=reader.is_in_uri("sslmode"),
         is_direct=_is_direct(reader, mode),
         roots=roots,
         certificate=certificate,

@@ -65,6 +65,10 @@ class ParameterReader:
         """Whether a parameter is given."""
         return keyword in self._given
 
+    def is_in_uri(self, keyword: str) -> bool:
+        """Whether the URL itself gives a parameter."""
+        return keyword in self._uri.values
+
     def text(self, keyword: str) -> str | None:
         """Return a text; an empty one is none."""
         self._asked.add(keyword)

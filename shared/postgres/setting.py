@@ -6,6 +6,7 @@ from typing import Annotated
 from shared.postgres.connection_parameters import ConnectionParameters, SslMode
 from shared.postgres.connection_uri import EXPECTED
 from shared.postgres.database_url import read_database_url
+from shared.postgres.exposure import UNSAID, is_unsaid
 from shared.postgres.libpq import VARIABLES
 from shared.postgres.password_file import require_password_file
 from shared.postgres.tls import DatabaseFileError, tls_context
@@ -13,7 +14,10 @@ from shared.setting_types import Form, InvalidSettingError
 
 
 def parse_database_url(url: str, variables: Mapping[str, str]) -> ConnectionParameters:
-    """Return what a URL asks for; raise `InvalidSettingError`, for a file too that is no use."""
+    """Return what a URL asks for; raise `InvalidSettingError`, for a file too that is no use.
+
+    A password goes to another machine only with `verify-full`, or with what the URL says itself.
+    """
     parameters = read_database_url(url, variables)
     try:
         if parameters.tls.mode is not SslMode.DISABLE:
@@ -22,6 +26,8 @@ def parse_database_url(url: str, variables: Mapping[str, str]) -> ConnectionPara
             require_password_file(parameters.password_file)
     except DatabaseFileError as error:
         raise InvalidSettingError(str(error)) from None
+    if is_unsaid(parameters):
+        raise InvalidSettingError(UNSAID)
     return parameters
 
 

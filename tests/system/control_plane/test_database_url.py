@@ -10,7 +10,8 @@ from control_plane.errors import DatabaseUnavailableError
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
 from shared.postgres.database_url import read_database_url
 from tests.support import database as support
-from tests.support.control_plane import ControlPlane
+from tests.support.commands import run_command
+from tests.support.control_plane import ControlPlane, KeyFiles
 from tests.support.traps import trapped_home
 
 CANARY = "canary-b61d"
@@ -101,3 +102,33 @@ def test_a_command_says_why_the_database_is_away(plane: ControlPlane) -> None:
 def test_every_server_is_waited_for(parameters: str, seconds: float) -> None:
     """One that is silent may not use up the time of the one behind it."""
     assert patience_seconds(read_database_url(f"postgresql://a/d?{parameters}")) == seconds
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["operators", "list"]])
+def test_a_password_that_would_go_away_unsaid_ends_the_start(
+    keys: KeyFiles, arguments: list[str]
+) -> None:
+    """Exit 2 with the setting's name, before anything is connected to."""
+    ran = run_command(settings_with(f"postgresql://u:{CANARY}@db/d", keys), *arguments)
+    assert ran.status == 2
+    assert ran.words.startswith("CONTROL_PLANE_DATABASE_URL: a password is sent to another machine")
+    assert CANARY not in ran.words
+
+
+def test_a_weaker_mode_that_the_url_says_is_warned_of_by_each_command(keys: KeyFiles) -> None:
+    """`.invalid` resolves nowhere: nothing is sent."""
+    url = f"postgresql://u:{CANARY}@db.invalid/d?sslmode=require"
+    for arguments in (["migrate"], ["operators", "list"], ["audit", "verify"]):
+        ran = run_command(settings_with(url, keys), *arguments)
+        assert ran.status == 1
+        assert "warning: CONTROL_PLANE_DATABASE_URL: sslmode=require does not prove" in ran.words
+        assert CANARY not in ran.words
+
+
+def settings_with(url: str, keys: KeyFiles) -> dict[str, str]:
+    """Return what any of the commands needs."""
+    return {
+        "CONTROL_PLANE_DATABASE_URL": url,
+        "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE": str(keys.sealing_public),
+        "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(keys.statement_private),
+    }

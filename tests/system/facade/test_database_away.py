@@ -216,11 +216,16 @@ async def test_a_place_that_is_no_postgres_is_tried_again(
     server = await asyncio.start_server(answer_garbage, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        for place in (f"127.0.0.1:{port}/d?sslmode=disable", "a" * 64 + ".invalid:5432/d"):
+        for place in (
+            f"127.0.0.1:{port}/d?sslmode=disable",
+            "a" * 64 + ".invalid:5432/d?sslmode=require",
+        ):
             facade = start_facade(own_writer, f"postgresql://u:p@{place}", wait=False)
             await until_said(facade, "the database cannot be read")
             assert facade.child.running
             assert facade.log_lines(level="error") == []
+            warned = facade.log_lines(event="password is exposed")
+            assert len(warned) == ("invalid" in place)
             facade.child.kill()
 
 

@@ -244,10 +244,10 @@ def test_a_database_url_that_is_none_is_refused(good: Mapping[str, str], url: st
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://u:p@h/d",
-        "postgres://u:p@h:5432/d",
+        "postgresql://u:p@localhost/d",
+        "postgres://u:p@h:5432/d?sslmode=prefer",
         "postgresql://u@[::1]:5432/d?sslmode=verify-full",
-        "postgresql://u:p%40%2f@h1:5432,h2:5433/d?target_session_attrs=any",
+        "postgresql://u:p%40%2f@h1:5432,h2:5433/d?target_session_attrs=any&sslmode=verify-full",
     ],
 )
 def test_the_forms_of_a_database_url_are_taken(good: Mapping[str, str], url: str) -> None:
