@@ -15,6 +15,7 @@ from control_plane.errors import (
 )
 from control_plane.migrations.newest import newest_revision
 from control_plane.notification_queue import NotificationQueue
+from control_plane.private_keys import PrivateKeys
 from control_plane.remembering import Remembering
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
@@ -27,6 +28,7 @@ class Health:
 
     _chain: AuditChain
     _tls: ReloadedTls | None
+    _keys: PrivateKeys
     _remembering: Remembering
     _notifications: NotificationQueue
     _supervisor: Supervisor
@@ -54,7 +56,12 @@ class Health:
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
         of_tls = [] if self._tls is None else self._tls.troubles(self._chain.clock())
-        found = [*of_tls, *self._remembering.troubles(), *self._notifications.troubles()]
+        found = [
+            *of_tls,
+            *self._keys.troubles(),
+            *self._remembering.troubles(),
+            *self._notifications.troubles(),
+        ]
         if failing := "; ".join(self._supervisor.problems()):
             found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
         return found

@@ -18,6 +18,7 @@ class Part(StrEnum):
     """What a control plane stands on: the label of `control_plane_problem`."""
 
     SERVER_CERTIFICATE = "server_certificate"
+    PRIVATE_KEYS = "private_keys"  # that others may read
     FILES = "files"
     STATE_FOLDER = "state_folder"
     HISTORY = "history"

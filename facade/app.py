@@ -88,7 +88,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             feed,
             settings.snapshot_max_age,
             Servable(snapshot, files.sealing_keys, openings),
-            lambda: device_problems(files, live),
+            lambda: device_problems(files, live, any_trust_domain=settings.takes_any_trust_domain),
             supervisor,
         )
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))

@@ -136,6 +136,12 @@ class FacadeSettings(UpstreamSettings):
         )
 
     @property
+    def takes_any_trust_domain(self) -> bool:
+        """Whether the identity of a device may be of any SPIFFE trust domain."""
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE
+        return is_spiffe and "{trust_domain}" in self.device_uri_pattern
+
+    @property
     def upstream_timeouts(self) -> Timeouts:
         """How long a registry may be silent, before its headers and after."""
         seconds = self.upstream_timeout

@@ -18,6 +18,7 @@ class Part(StrEnum):
     STATE_FOLDER = "state_folder"
     STATEMENTS = "statements"
     SEALING_KEY = "sealing_key"
+    PRIVATE_KEYS = "private_keys"  # that others may read
     SERVER_CERTIFICATE = "server_certificate"
     DEVICE_TRUST = "device_trust"
     DEVICES = "devices"

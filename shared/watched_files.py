@@ -4,6 +4,8 @@ Written in place, renamed over, or the target of a symbolic link that is swung o
 does with the folder of a Secret): all show in what `stat` says of the path.
 """
 
+import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +26,7 @@ class FoundFiles:
 
     contents: Mapping[str, bytes] = field(repr=False)
     unreadable: frozenset[str]
+    exposed: frozenset[str] = frozenset()  # every user of the machine may read them
 
 
 @define(eq=False)
@@ -37,11 +40,13 @@ class WatchedFiles:
     def read(self) -> FoundFiles:
         """Return everything."""
         self._seen = self._stamps()
-        contents, unreadable = dict[str, bytes](), set[str]()
+        contents, unreadable, exposed = dict[str, bytes](), set[str](), set[str]()
         for name, path in self._paths.items():
             try:
                 with path.open("rb") as file:
                     content = file.read(self._bound + 1)
+                    if is_exposed(os.fstat(file.fileno())):
+                        exposed.add(name)
             except OSError:
                 unreadable.add(name)
                 continue
@@ -49,7 +54,7 @@ class WatchedFiles:
                 unreadable.add(name)
             else:
                 contents[name] = content
-        return FoundFiles(contents, frozenset(unreadable))
+        return FoundFiles(contents, frozenset(unreadable), frozenset(exposed))
 
     def read_if_changed(self) -> FoundFiles | None:
         """Return everything if anything may have changed since the last time."""
@@ -62,6 +67,11 @@ class WatchedFiles:
 
     def _stamps(self) -> dict[str, _Stamp]:
         return {name: _stamp(path) for name, path in self._paths.items()}
+
+
+def is_exposed(found: os.stat_result) -> bool:
+    """Tell whether every user of the machine may read a file: of a private key, that is a fault."""
+    return bool(found.st_mode & stat.S_IROTH)
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -38,6 +38,7 @@ from control_plane.named_tokens import NamedTokens
 from control_plane.notification_queue import NotificationQueue
 from control_plane.open_connections import OpenConnections
 from control_plane.operators import Authenticator
+from control_plane.private_keys import PrivateKeys
 from control_plane.rate_limit import RateLimit
 from control_plane.remembering import STATE_DIR, Remembering
 from control_plane.routes import Api
@@ -143,7 +144,8 @@ async def _serve(
         notifications = NotificationQueue(database)
         metrics.watch_notifications(notifications)
         keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
-        health = Health(chain, tls, remembering, notifications, supervisor)
+        private_keys = PrivateKeys.of(configured)
+        health = Health(chain, tls, private_keys, remembering, notifications, supervisor)
         gate = LoginGate.of(
             Authenticator(chain),
             NamedTokens(database),
@@ -190,6 +192,7 @@ async def _serve(
             work: dict[str, Endless] = {
                 REMEMBERING: remembering.run,
                 "notifications": notifications.run,
+                "private keys": private_keys.run,
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(
                     tls, reload, listener.present, lambda: told.tell(health.troubles())

@@ -75,11 +75,16 @@ class CertificateAuthority:
     chain_pem: bytes = b""  # intermediates between what this issues and the root
 
     @classmethod
-    def create(cls, name: str = "development device CA") -> Self:
-        """A new root."""
+    def create(
+        cls, name: str = "development device CA", *, trust_domain: str | None = None
+    ) -> Self:
+        """A new root; with a SPIFFE trust domain, its certificate names that."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return cls(_ca_certificate(subject, key.public_key(), subject, key), key)
+        certificate = _ca_certificate(
+            subject, key.public_key(), subject, key, trust_domain=trust_domain
+        )
+        return cls(certificate, key)
 
     @classmethod
     def load_or_create(cls, folder: Path, name: str) -> Self:
@@ -101,13 +106,20 @@ class CertificateAuthority:
         *,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
+        trust_domain: str | None = None,
     ) -> Self:
         """An authority under this one; what it issues comes with its own certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = self.certificate.subject
         certificate = _ca_certificate(
-            subject, key.public_key(), issuer, self.key, not_before=not_before, not_after=not_after
+            subject,
+            key.public_key(),
+            issuer,
+            self.key,
+            not_before=not_before,
+            not_after=not_after,
+            trust_domain=trust_domain,
         )
         return type(self)(certificate, key, _pem(certificate) + self.chain_pem)
 
@@ -229,6 +241,7 @@ def _ca_certificate(
     not_before: dt.datetime | None = None,
     not_after: dt.datetime | None = None,
     path_length: int | None = None,
+    trust_domain: str | None = None,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = _builder(subject, issuer, public_key, issuer_key)
@@ -237,6 +250,9 @@ def _ca_certificate(
     constraints = x509.BasicConstraints(ca=True, path_length=path_length)
     builder = builder.add_extension(constraints, critical=True)
     builder = builder.add_extension(_key_usage(ca=True), critical=True)
+    if trust_domain is not None:
+        uri = x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")
+        builder = builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 

@@ -99,6 +99,11 @@ class CertificateBundle:
         """The certificates whose issuer is not here."""
         return [each for each in self.certificates if not self.issuers_of(each)]
 
+    @property
+    def roots(self) -> list[x509.Certificate]:
+        """The certificates that are self-signed."""
+        return [each for each in self.certificates if each in self.issuers_of(each)]
+
     def periods_of(
         self, certificate: x509.Certificate, below: frozenset[bytes] = frozenset()
     ) -> list[Period]:

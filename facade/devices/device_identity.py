@@ -6,6 +6,7 @@ OpenSSL lets two URI SANs and a missing extended key usage pass; this does not.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +14,7 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from facade.devices.trust_domain import may_issue
 from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
 
@@ -41,10 +43,18 @@ class IdentityRule:
     kind: IdentityKind
     uri_pattern: re.Pattern[str]
 
-    def identify(self, certificate: x509.Certificate) -> DeviceIdentity:
-        """Return the identity; raise `UnidentifiedDeviceError` where there is none."""
+    def identify(
+        self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate] = ()
+    ) -> DeviceIdentity:
+        """Return the identity; raise `UnidentifiedDeviceError` where there is none.
+
+        `authorities`: the CAs of its verified chain.
+        """
         try:
             device, fleet = self._name(certificate)
+            if self.kind is IdentityKind.SPIFFE and not may_issue(authorities, device):
+                message = "the URI SAN is of another SPIFFE trust domain than the CA"
+                raise UnidentifiedDeviceError(message)
         except UnidentifiedDeviceError:
             raise
         except _MALFORMED:

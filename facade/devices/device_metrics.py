@@ -20,6 +20,7 @@ class DeviceMetrics:
     connections_cut: Counter
     revocation_seconds: Histogram
     file_refused: Gauge
+    key_exposed: Gauge
     crl_next_update: Gauge
     crl_expires_in: Gauge
     ca_expires_in: Gauge
@@ -58,6 +59,12 @@ class DeviceMetrics:
             Gauge(
                 "facade_file_refused",
                 "1 where a changed file is not used, because it is broken",
+                ["setting"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_private_key_exposed",
+                "1 if every user of the machine may read the file of a private key",
                 ["setting"],
                 registry=registry,
             ),

@@ -16,6 +16,7 @@ from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.device_authorities import CertificateBundle, Period
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.devices.revocation_list import RevocationList
+from facade.devices.trust_domain import names_none
 
 
 @frozen
@@ -36,6 +37,7 @@ class DeviceTrust:
     _periods: Mapping[Authority, list[Period]] = field(factory=dict, repr=False)
     _revoked: frozenset[Authority] = frozenset()  # by the list of a CA above
     unused_lists: int = 0  # of authorities that are not in the bundle
+    unbound_anchors: frozenset[Authority] = frozenset()  # whose certificate names no trust domain
 
     @classmethod
     def build(
@@ -60,6 +62,11 @@ class DeviceTrust:
             },
             revoked=revoked_authorities(bundle, by_authority, known or {}),
             unused_lists=unused,
+            unbound_anchors=frozenset(
+                Authority.of(each)
+                for each in (*bundle.roots, *bundle.lone_anchors)
+                if names_none(each)
+            ),
         )
 
     def refusal(self, device: PresentedDevice, now: datetime) -> CertificateProblem | None:

@@ -1,6 +1,7 @@
 """Who is at the other end of a finished handshake, and whom its certificate hangs on."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -81,10 +82,11 @@ class PresentedDevice:
 def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
     """Return who finished the handshake, or raise `RefusedConnectionError`."""
     certificate = presented_certificate(tls)
-    issuing, anchor = _authorities(tls)
+    chain = verified_chain(tls)
+    issuing, anchor = _authorities(chain)
     identity, problem = None, ""
     try:
-        identity = rule.identify(certificate)
+        identity = rule.identify(certificate, chain[1:])
     except UnidentifiedDeviceError as error:
         problem = str(error)
     return PresentedDevice(
@@ -98,9 +100,8 @@ def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
     )
 
 
-def _authorities(tls: SSL.Connection) -> tuple[Authority, Authority]:
+def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authority]:
     """Return who issued the certificate and who is trusted, of the chain that OpenSSL verified."""
-    chain = verified_chain(tls)
     if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
         raise RefusedConnectionError(_NOT_ISSUED)
     try:

@@ -35,12 +35,14 @@ class ReloadedFiles:
     _take: Take
     _metrics: DeviceMetrics
     _refused: dict[str, str]  # by setting: why its newest content is not used
+    _exposed: dict[str, bool] = field(factory=dict)  # by setting of a private key: all may read it
     _told: dict[str, bytes] = field(factory=dict, init=False)  # digests of what was complained of
 
     def __attrs_post_init__(self) -> None:
         """Nothing is wrong to begin with."""
         for setting in self._used:
             self._metrics.file_refused.labels(setting).set(0)
+            self._show_exposed(setting)
 
     async def look(self) -> None:
         """Take over what has changed."""
@@ -71,6 +73,9 @@ class ReloadedFiles:
     def _tell(self, found: FoundFiles, refused: Mapping[str, str]) -> None:
         for setting in self._used:
             reason = refused.get(setting)
+            if setting in self._exposed and setting in found.contents:
+                self._exposed[setting] = setting in found.exposed
+                self._show_exposed(setting)
             self._metrics.file_refused.labels(setting).set(reason is not None)
             if reason is None:
                 self._told.pop(setting, None)
@@ -83,6 +88,10 @@ class ReloadedFiles:
                 _log.error(
                     "file not reloaded, the old content is used", variable=setting, reason=reason
                 )
+
+    def _show_exposed(self, setting: str) -> None:
+        if setting in self._exposed:
+            self._metrics.key_exposed.labels(setting).set(self._exposed[setting])
 
 
 async def keep_reloading(

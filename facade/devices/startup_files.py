@@ -20,10 +20,11 @@ from facade.devices.tls import TlsConfigurationError
 from facade.thread_work import in_access_thread
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.structured_log import get_logger
-from shared.watched_files import WatchedFiles
+from shared.watched_files import WatchedFiles, is_exposed
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
+PRIVATE_KEYS: Final = (KEY, SEALING_KEY)
 
 _Key = TypeVar("_Key")
 _log = get_logger("facade.startup_files")
@@ -39,6 +40,7 @@ class StartupFiles:
     tls: DeviceTls
     sealing_keys: Replaceable[str, X25519PrivateKey] = field(repr=False)
     statement_keys: Replaceable[str, Ed25519PublicKey]
+    exposed: dict[str, bool]  # by setting of a private key: every user of the machine may read it
     refused: dict[str, str] = field(factory=dict, init=False)  # by setting: why it is not reloaded
 
     @classmethod
@@ -49,6 +51,7 @@ class StartupFiles:
         """
         paths = _paths(settings)
         contents = {name: _read(name, path) for name, path in paths.items()}
+        exposed = {name: is_exposed(paths[name].stat()) for name in PRIVATE_KEYS}
         return cls(
             paths,
             contents,
@@ -56,6 +59,7 @@ class StartupFiles:
             DeviceTls.load(TlsFiles.of(contents), settings.tls_minimum),
             Replaceable(load_sealing_private_keys(contents[SEALING_KEY])),
             Replaceable(load_statement_public_keys(contents[STATEMENT_KEY])),
+            exposed,
         )
 
     def reloaded(
@@ -98,7 +102,7 @@ class StartupFiles:
     def _part(self, names: set[str], take: Take, metrics: DeviceMetrics) -> ReloadedFiles:
         files = WatchedFiles({name: self._paths[name] for name in names}, MAX_FILE_BYTES)
         used = {name: self._contents[name] for name in names}
-        return ReloadedFiles(files, used, take, metrics, self.refused)
+        return ReloadedFiles(files, used, take, metrics, self.refused, self.exposed)
 
 
 def _paths(settings: FacadeSettings) -> dict[str, Path]:

@@ -46,6 +46,7 @@ class FacadeFiles:
         (folder / "server-ca.pem").write_bytes(files.server_ca.pem)
         files.server_ca.issue_server().write(folder, "server")
         (folder / "statement.public.pem").write_bytes(statement_public_pem)
+        (folder / "sealing.private.pem").touch(mode=0o600)
         (folder / "sealing.private.pem").write_bytes(sealing_private_pem)
         return files
 

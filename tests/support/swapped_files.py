@@ -11,6 +11,7 @@ from tests.support.facade_process import Facade
 def put(path: Path, content: bytes) -> None:
     """Replace a file as a whole, as whoever rotates certificates does."""
     unfinished = path.with_name(f".{path.name}.new")
+    unfinished.touch(mode=0o600)  # some are private keys
     unfinished.write_bytes(content)
     unfinished.rename(path)
 

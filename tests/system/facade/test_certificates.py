@@ -188,6 +188,9 @@ NOBODY_BY_URI: dict[str, Callable[[CertificateAuthority], IssuedCertificate]] = 
     ),
     "another scheme": lambda ca: ca.issue(uris=["https://example.com/fleet/line-a/device/x"]),
     "another trust domain": lambda ca: ca.issue_device(trust_domain="example.org"),
+    "below a CA of another trust domain": lambda ca: ca.make_intermediate(
+        trust_domain="example.org"
+    ).issue_device(),
     "a trust domain below": lambda ca: ca.issue_device(trust_domain="a.example.com"),
     "a trust domain with a port": lambda ca: ca.issue_device(trust_domain="example.com:443"),
     "a trust domain with a user": lambda ca: ca.issue_device(trust_domain="u@example.com"),

@@ -3,6 +3,7 @@
 Each scene is a facade that starts with something wrong, and a file that mends it while it runs.
 """
 
+import asyncio
 import datetime as dt
 import signal
 from pathlib import Path
@@ -372,3 +373,22 @@ async def test_a_device_ca_that_lets_nobody_in_is_said(
     await swap(facade, {DEVICE_CA: right.pem})
     await until_ready(facade)
     await until_told(facade, "device_trust", "all", "some", "nothing yet", "over")
+
+
+async def test_private_keys_that_everybody_may_read_are_said_until_they_are_closed(
+    own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
+) -> None:
+    """They stop nothing: in a container, such a file is often reached by nobody else."""
+    facade = start_facade(own_writer, own_database.facade_url)
+    await until_ready(facade)
+    for setting in (SEALING_KEY, KEY):
+        exposed = f'facade_private_key_exposed{{setting="{setting}"}}'
+        path = Path(facade.environment[setting])
+        assert metric(facade, exposed) == 0
+        await asyncio.to_thread(path.chmod, 0o644)
+        await until_ready(facade, f"{setting}: every user of the machine may read")
+        assert metric(facade, exposed) == 1
+        assert problems(facade) == set()
+        await asyncio.to_thread(path.chmod, 0o600)
+        await until_ready(facade)
+    await until_told(facade, "private_keys", *["nothing yet", "over"] * 2)

@@ -176,8 +176,8 @@ async def test_a_cross_signed_ca_that_one_root_revokes_is_revoked(door: OpenDoor
 
 async def test_an_expired_anchor_is_no_anchor(door: OpenDoor) -> None:
     """OpenSSL does not look at the times of one that is not self-signed."""
-    for end, reason in (({"not_after": AGO}, "expired"), ({"not_before": LATER}, "not_yet_valid")):
-        ended = ROOT.make_intermediate("ended CA", **end)
+    for begin, end, reason in ((None, AGO, "expired"), (LATER, None, "not_yet_valid")):
+        ended = ROOT.make_intermediate("ended CA", not_before=begin, not_after=end)
         opened = await door(ended)
         assert await answers(opened, ended.issue_device()) == reason
         assert not opened.live.trust.standing(NOW).accepts_some
