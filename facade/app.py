@@ -19,6 +19,7 @@ from facade.devices.device_standing import device_problems
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.startup_files import StartupFiles
+from facade.garbage_rounds import GarbageRounds
 from facade.health import Readiness, operations_app
 from facade.loop_lag import LoopLag
 from facade.metrics import Metrics
@@ -77,6 +78,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             remember_missing=settings.remember_missing,
             openings=openings,
         )
+        stack.enter_context(GarbageRounds())
         upstreams = Upstreams(connector.connect)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
+from facade.outcome import Failed, outcome_of
+
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
 
@@ -18,7 +20,7 @@ _Result = TypeVar("_Result")
 class SingleFlight(Generic[_Key, _Result]):
     """Work under way, by what it is about. For one event loop."""
 
-    _tasks: dict[_Key, asyncio.Task[_Result]] = field(factory=dict, init=False)
+    _tasks: dict[_Key, asyncio.Task[_Result | Failed]] = field(factory=dict, init=False)
 
     def is_under_way(self, key: _Key) -> bool:
         """Tell whether somebody has asked for it already."""
@@ -29,8 +31,10 @@ class SingleFlight(Generic[_Key, _Result]):
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(self._run(key, work))
-            task.add_done_callback(_take_failure)
-        return await asyncio.shield(task)
+        outcome = await asyncio.shield(task)
+        if isinstance(outcome, Failed):
+            raise outcome.own()
+        return outcome
 
     async def close(self) -> None:
         """End what is under way, and wait for its end."""
@@ -40,14 +44,8 @@ class SingleFlight(Generic[_Key, _Result]):
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result | Failed:
         try:
-            return await work()
+            return await outcome_of(work())
         finally:
             del self._tasks[key]
-
-
-def _take_failure(task: asyncio.Task[_Result]) -> None:
-    """Take the exception, which perhaps nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()

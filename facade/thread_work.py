@@ -50,9 +50,12 @@ async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) ->
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         await until_done(work)
-        if not work.cancelled() and (error := work.exception()) is not None:
-            _log.warning("failed while being cancelled", reason=type(error).__name__)
+        if not work.cancelled() and work.exception() is not None:
+            reason = type(work.exception()).__name__
+            _log.warning("failed while being cancelled", reason=reason)
         raise
+    finally:
+        del work  # it holds what it raised, which holds this frame
 
 
 async def until_done(work: asyncio.Future[Any]) -> None:

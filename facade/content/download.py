@@ -141,7 +141,8 @@ class Download:
                     raise
                 if await self._has_all():
                     break  # only the framing's end is missing
-                await self._before_resuming(error)
+                if not await self._may_resume(error):
+                    raise
                 await self._try_to_resume()
 
     async def _is_at_the_end(self) -> bool:
@@ -198,9 +199,8 @@ class Download:
             try:
                 await self._resume()
             except UpstreamError as error:
-                if not _says_nothing(error):
+                if not (_says_nothing(error) and await self._may_resume(error)):
                     raise
-                await self._before_resuming(error)
             else:
                 return
 
@@ -208,10 +208,11 @@ class Download:
         """Let upstream's answer go; whoever reads on asks again."""
         await self._stack.aclose()
 
-    async def _before_resuming(self, error: UpstreamError) -> None:
+    async def _may_resume(self, error: UpstreamError) -> bool:
+        """Tell whether it is to be tried again, after the pause that comes before."""
         self._failures += 1
         if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
-            raise error
+            return False
         _log.info(
             "upstream broke, resuming",
             repository=self._repository,
@@ -223,6 +224,7 @@ class Download:
         ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
         asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
         await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        return True
 
     async def _resume(self) -> None:
         """Ask for the bytes from the one reached on: the registry, so that the link is a new one.
@@ -245,7 +247,9 @@ class Download:
                 )
             )
         except RangeRefusedError as refused:
-            self._body = self._without_ranges(refused)
+            if not self._is_at_the_end_by(refused):
+                raise
+            self._body = _Body(_body_of())
             return
         span = answer.content_range
         self._require_same_length(span.total if span else answer.content_length)
@@ -254,20 +258,19 @@ class Download:
         else:
             self._body = _Body(self._after_same_beginning(answer.chunks(), self._reached))
 
-    def _without_ranges(self, refused: RangeRefusedError) -> _Body:
-        """Return nothing if the registry says that there is nothing more.
+    def _is_at_the_end_by(self, refused: RangeRefusedError) -> bool:
+        """Tell whether the registry says that there is nothing more; else it is asked for all.
 
-        Else note that it has to be asked for the whole, and raise the refusal. One that names more
-        bytes than were left out contradicts itself, and names none.
+        A refusal that names more bytes than were left out contradicts itself, and names none.
         """
         total = refused.total
         if total is not None and total <= self._reached:
             self._require_same_length(total)
         if self.length is None and total == self._reached:
             self._ended_at = self._reached
-            return _Body(_body_of())
+            return True
         self._knows_ranges = False
-        raise refused
+        return False
 
     def _require_same_length(self, total: int | None) -> None:
         if None in (total, self.length) or total == self.length:

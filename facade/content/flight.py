@@ -23,6 +23,7 @@ from facade.content.download import Download, continue_download, open_download
 from facade.content.grace import GRACE_DEVICES, Grace
 from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.ingest_writer import IngestWriter
+from facade.outcome import Failed
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
@@ -30,6 +31,7 @@ from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.thread_work import finish_in_thread, until_done
 from shared.approved_connection import ApprovedConnection
+from shared.failures import without_frames
 from shared.oci import OCTET_STREAM, RepositoryName
 from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
@@ -68,7 +70,7 @@ class Flight:
     _ended: Callable[["Flight"], None]
     _watch_times: WatchTimes
     _grace: Grace
-    _progress: asyncio.Future[Progress] = field(init=False)
+    _progress: asyncio.Future[Progress | Failed] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _readers: int = field(default=0, init=False)
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
@@ -97,6 +99,8 @@ class Flight:
         self._stop_grace_timer()
         try:
             progress = await asyncio.shield(self._progress)
+            if isinstance(progress, Failed):
+                raise progress.own()
             progress.readers.join()
             try:
                 yield progress
@@ -154,9 +158,8 @@ class Flight:
 
     @property
     def _begun(self) -> Progress | None:
-        if not self._progress.done() or self._progress.exception() is not None:
-            return None
-        return self._progress.result()
+        begun = self._progress.result() if self._progress.done() else None
+        return begun if isinstance(begun, Progress) else None
 
     async def _run(self) -> None:
         failure: Exception = FlightLandedError("the flight was stopped")
@@ -172,11 +175,11 @@ class Flight:
             if len(self._devices) >= GRACE_DEVICES:
                 self._store.note_use(self.key.digest)  # it is not on probation any more
         except _ENDS as error:
-            failure = error
+            failure = without_frames(error)
         except (OSError, sqlite3.Error) as error:
             _log.error("store failed", digest=self.key.digest, reason=type(error).__name__)
             failure = StoreGaveUpError()
-            failure.__cause__ = error
+            failure.__cause__ = without_frames(error)
         finally:
             if self._makes_way and isinstance(failure, FlightLandedError):
                 failure = StoreGaveUpError()
@@ -243,16 +246,18 @@ class Flight:
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise
-                self._relieve_disk(error, max(RELIEF_BYTES, count))
+                if not self._relieves_disk(max(RELIEF_BYTES, count)):
+                    raise
                 self._ingest.append(chunks, from_size=size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
 
-    def _relieve_disk(self, error: OSError, count: int) -> None:
+    def _relieves_disk(self, count: int) -> bool:
         try:
             self._store.relieve_disk(count, Asker(self.key.access_key))
         except NoRoomError:
-            raise error from None
+            return False
+        return True
 
     async def _prove(self, progress: Progress) -> None:
         """Let readers through to the end: digest and length agree."""
@@ -274,8 +279,7 @@ class Flight:
         if progress is not None:
             progress.fail(failure)
         elif not self._progress.done():
-            self._progress.set_exception(failure)
-            self._progress.exception()  # taken: there may be no reader left
+            self._progress.set_result(Failed(failure))
         if self._readers == 0:
             self._close(progress)
         self.ended.set()

@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.outcome import Failed, outcome_of
 from facade.thread_work import finish_in_thread, until_done
 from shared.structured_log import get_logger
 
@@ -29,7 +30,7 @@ class IngestWriter:
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathered_bytes: int = field(default=0, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
-    _writing: asyncio.Task[None] | None = field(default=None, init=False)
+    _writing: asyncio.Task[Failed | None] | None = field(default=None, init=False)
 
     async def put(self, chunk: bytes) -> None:
         """Take the next chunk; raise what failed at writing an earlier one."""
@@ -52,12 +53,16 @@ class IngestWriter:
         self._cancel_timer()
         if self._writing is not None:
             await until_done(self._writing)
-            if not self._writing.cancelled() and (error := self._writing.exception()) is not None:
-                _log.warning("last write failed", reason=type(error).__name__)
+            if not self._writing.cancelled():
+                outcome = self._writing.result()
+                if isinstance(outcome, Failed):
+                    _log.warning("last write failed", reason=outcome.name)
 
     async def _until_written(self) -> None:
         while (writing := self._writing) is not None:
-            await asyncio.shield(writing)
+            outcome = await asyncio.shield(writing)
+            if isinstance(outcome, Failed):
+                raise outcome.own()
             if self._writing is writing:  # else the timer has begun the next one meanwhile
                 self._writing = None
 
@@ -75,7 +80,7 @@ class IngestWriter:
             return
         chunks, self._gathered = self._gathered, []
         self._gathered_bytes = 0
-        self._writing = asyncio.create_task(self._write_all(chunks))
+        self._writing = asyncio.create_task(outcome_of(self._write_all(chunks)))
 
     async def _write_all(self, chunks: list[bytes]) -> None:
         await finish_in_thread(self._write, chunks)
@@ -92,5 +97,5 @@ class IngestWriter:
             self._timer = None
 
 
-def _succeeded(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
+def _succeeded(task: asyncio.Task[Failed | None]) -> bool:
+    return task.done() and not task.cancelled() and task.result() is None

@@ -1,5 +1,6 @@
 """A manifest: small enough to be whole and verified before its first header is sent."""
 
+from io import BytesIO
 from typing import Final
 
 import orjson
@@ -43,12 +44,11 @@ async def read_content(answer: UpstreamAnswer) -> bytes:
     Raises `WrongBytesError` if it is too long, `UpstreamError` if it breaks.
     """
     _require_short(answer.content_length or 0)
-    chunks, size = list[bytes](), 0
+    content = BytesIO()  # gives its bytes without a copy of them
     async for chunk in answer.chunks():
-        chunks.append(chunk)
-        size += len(chunk)
-        _require_short(size)
-    return b"".join(chunks)
+        content.write(chunk)
+        _require_short(content.tell())
+    return content.getvalue()
 
 
 async def verified(

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from facade.content.held_back import PIECE_BYTES, WrongBytesError
 from facade.registries.upstream import Upstream
+from shared.failures import without_frames
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.errors import (
@@ -66,11 +67,11 @@ class BrokenBody(AsyncIterator[bytes]):
     """A body that breaks at once."""
 
     def __init__(self, error: UpstreamError) -> None:
-        self._error = error
+        self._error = without_frames(error)
 
     @override
     async def __anext__(self) -> bytes:
-        raise self._error
+        raise without_frames(self._error)
 
 
 async def told_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int | None:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from attrs import define, field
 
 from facade.registries.failing_paths import CircuitOpenError
+from shared.failures import without_frames
 from shared.upstream.errors import UpstreamError
 
 _Question = TypeVar("_Question", bound=Hashable)
@@ -35,8 +36,7 @@ class OpenQuestions(Generic[_Question]):
             await asyncio.wait([other])
             if not other.cancelled():
                 if failure := other.result():
-                    # without the traceback, which would grow with every time that it is raised
-                    raise failure.with_traceback(None) from None
+                    raise without_frames(failure)
                 break
         if question in self._open:  # it was answered, and somebody asks again
             yield
@@ -48,7 +48,7 @@ class OpenQuestions(Generic[_Question]):
         except CircuitOpenError:
             raise
         except UpstreamError as error:
-            outcome.set_result(error)
+            outcome.set_result(without_frames(error))
             raise
         finally:
             outcome.cancel()  # where there is no result

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
     ChallengeError,
@@ -37,11 +38,15 @@ Refusal = UpstreamError
 _Key = TypeVar("_Key", bound=Hashable)
 
 
+def _kept(refusal: Refusal) -> Refusal:
+    return without_frames(refusal)
+
+
 @frozen
 class Remembered:
-    """A refusal, and until when it holds (monotonic)."""
+    """A refusal, without frames, and until when it holds (monotonic)."""
 
-    refusal: Refusal
+    refusal: Refusal = field(converter=_kept)
     until: float
 
 
@@ -92,8 +97,7 @@ class Refusals(Generic[_Key]):
     def require_none(self, key: _Key) -> None:
         """Raise the refusal that still holds for a key."""
         if (remembered := self.of(key)) is not None:
-            # without the traceback, which would grow with every time that it is raised
-            raise remembered.refusal.with_traceback(None) from None
+            raise without_frames(remembered.refusal)
 
     @property
     def count(self) -> int:

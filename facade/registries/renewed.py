@@ -18,9 +18,10 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from facade.outcome import Failed, outcome_of
 from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
+from shared.failures import without_frames
 from shared.jitter import jittered
-from shared.supervised import tell_of_failure
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotNowError,
@@ -69,7 +70,7 @@ class Renewed(Generic[_Value]):
     is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
     _held: _Held[_Value] | None = field(default=None, init=False)
     _refusals: Refusals[None] = field(init=False)
-    _renewing: asyncio.Task[_Value] | None = field(default=None, init=False)
+    _renewing: asyncio.Task[_Value | Failed] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
     _pause_until: float = field(default=float("-inf"), init=False)
 
@@ -85,7 +86,10 @@ class Renewed(Generic[_Value]):
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
         self._refusals.require_none(None)
-        return await asyncio.shield(self._start_renewal())
+        outcome = await asyncio.shield(self._start_renewal())
+        if isinstance(outcome, Failed):
+            raise outcome.own()
+        return outcome
 
     def drop(self, refused: _Value) -> bool:
         """Forget a value that had been given out and was refused.
@@ -121,9 +125,9 @@ class Renewed(Generic[_Value]):
         if self._renewing is not None:
             self._renewing.cancel()
 
-    def _start_renewal(self) -> asyncio.Task[_Value]:
+    def _start_renewal(self) -> asyncio.Task[_Value | Failed]:
         if self._renewing is None:
-            self._renewing = asyncio.create_task(self._renew_once())
+            self._renewing = asyncio.create_task(outcome_of(self._renew_once()))
             self._renewing.add_done_callback(self._told)
         return self._renewing
 
@@ -132,7 +136,7 @@ class Renewed(Generic[_Value]):
             lasting = await self._renew()
         except StillRefusedError as still:
             self._refusals.keep(None, still.remembered)
-            raise still.remembered.refusal.with_traceback(None) from None
+            raise without_frames(still.remembered.refusal) from None
         except UpstreamError as error:
             self._note_failure(error)
             raise
@@ -142,14 +146,11 @@ class Renewed(Generic[_Value]):
         self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
         return lasting.value
 
-    def _told(self, renewal: asyncio.Task[_Value]) -> None:
-        """Take the exception, which nobody may be waiting for, and tell how it went."""
-        if renewal.cancelled():
-            return
-        error = renewal.exception()
-        if error is not None and not isinstance(error, UpstreamError):
-            tell_of_failure(renewal)  # one that was begun ahead is awaited by nobody
-        self._tell(error)
+    def _told(self, renewal: asyncio.Task[_Value | Failed]) -> None:
+        """Tell how it went."""
+        if not renewal.cancelled():
+            outcome = renewal.result()
+            self._tell(outcome.own() if isinstance(outcome, Failed) else None)
 
     def _note_failure(self, error: UpstreamError) -> None:
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)

@@ -25,6 +25,7 @@ from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.scope_login import LOGIN_BYTES, ScopeLogin, TokenSlot
 from shared.bounded_map import BoundedMap
+from shared.failures import without_frames
 from shared.secret import Secret
 from shared.structured_log import get_logger
 from shared.upstream.authorization import answerable
@@ -104,7 +105,7 @@ class TokenBroker:
                 if self._known_challenge is not None:
                     raise  # the registry would say nothing else
                 self._doubt(challenge, scope, error)
-                failed = challenge, error
+                failed = challenge, without_frames(error)
 
     async def answer(
         self, challenges: tuple[Challenge, ...], scope: Scope, refused: Secret | None
@@ -227,7 +228,7 @@ class TokenBroker:
         """Raise what failed just now, if the registry names nothing else."""
         question = self._questions.mine(scope)
         if question is not None and question.failure is not None and question.tried == challenge:
-            raise question.failure.with_traceback(None) from None
+            raise without_frames(question.failure)
 
     def _note_failure(
         self, scope: Scope, error: UpstreamError, seconds: float | None = None
@@ -245,7 +246,7 @@ class TokenBroker:
         elif login.failures_in_a_row < FAILURES_THAT_HOLD:
             return
         for remembered in (*login.refusals, *self._credential.refusals):
-            if remembered.refusal is error:
+            if remembered.refusal.is_same(error):
                 self._failures.keep(scope, remembered)
                 return
         self._failures.remember(scope, error, seconds)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from facade.outcome import Failed, outcome_of
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.supervised import tell_of_failure
@@ -26,7 +27,7 @@ class ConnectionRevokedError(Exception):
 class _Entry:
     connection_id: UUID
     access_key: str
-    upstream: asyncio.Task[Upstream]
+    upstream: asyncio.Task[Upstream | Failed]
     pulls: set[asyncio.Task[object]] = field(factory=set)
     retired: bool = False
     revoked: bool = False
@@ -51,8 +52,7 @@ class Upstreams:
         entry, pull = self._entry_of(connection), _current_task()
         entry.pulls.add(pull)
         try:
-            made = entry.upstream
-            yield made.result() if made.done() else await asyncio.shield(made)
+            yield await _made(entry.upstream)
         except asyncio.CancelledError:
             if entry.revoked and pull.uncancel() == 0:
                 raise ConnectionRevokedError from None
@@ -60,6 +60,7 @@ class Upstreams:
         finally:
             entry.pulls.discard(pull)
             self._close_if_unused(entry)
+            del entry, pull  # a task that ends with what is raised here holds this frame
 
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
         """Let go of an upstream whose connection serves no more, or with another access key."""
@@ -110,7 +111,7 @@ class Upstreams:
         return entry
 
     def _made(self, connection: ApprovedConnection) -> _Entry:
-        task = asyncio.ensure_future(self._make_upstream(connection))
+        task = asyncio.ensure_future(outcome_of(self._make_upstream(connection)))
         return _Entry(connection.id, connection.access_key, task)
 
     def _close_if_unused(self, entry: _Entry) -> None:
@@ -138,12 +139,20 @@ def _current_task() -> asyncio.Task[object]:
     return task
 
 
-def _failed(upstream: asyncio.Task[Upstream]) -> bool:
-    return upstream.done() and (upstream.cancelled() or upstream.exception() is not None)
+async def _made(upstream: asyncio.Task[Upstream | Failed]) -> Upstream:
+    """Return the upstream, or raise what kept it from being made."""
+    made = upstream.result() if upstream.done() else await asyncio.shield(upstream)
+    if isinstance(made, Failed):
+        raise made.own()
+    return made
 
 
-async def _close_upstream(upstream: asyncio.Task[Upstream]) -> None:
+def _failed(upstream: asyncio.Task[Upstream | Failed]) -> bool:
+    return upstream.done() and (upstream.cancelled() or isinstance(upstream.result(), Failed))
+
+
+async def _close_upstream(upstream: asyncio.Task[Upstream | Failed]) -> None:
     upstream.cancel()
     await asyncio.wait([upstream])
-    if not upstream.cancelled() and upstream.exception() is None:
-        await upstream.result().close()
+    if not upstream.cancelled() and isinstance(made := upstream.result(), Upstream):
+        await made.close()

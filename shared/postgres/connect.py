@@ -19,6 +19,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from attrs import frozen
 
+from shared.failures import without_frames
 from shared.postgres.connection_parameters import (
     ConnectionParameters,
     Server,
@@ -124,8 +125,8 @@ class _Connecting:
                 async with asyncio.timeout(min(share, left)):
                     return await self._connect_to(address)
             except _FAILURES as error:
-                failure = error
-        raise failure
+                failure = without_frames(error)
+        raise without_frames(failure)
 
     async def _addresses(self) -> list[str]:
         server = self._attempt.server

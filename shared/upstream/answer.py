@@ -18,7 +18,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.patience import Patience, SpeedFloor
-from shared.upstream.transport import Clock, next_chunk
+from shared.upstream.transport import Clock, forget_frames, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 
@@ -109,12 +109,15 @@ class UpstreamAnswer:
                 received += len(chunk)
                 self._on_bytes(len(chunk))
                 yield chunk
-        except TimeoutError:
+        except TimeoutError as error:
+            forget_frames(error)
             raise UpstreamTimeoutError("the registry stopped or was too slow in a body") from None
         except TooMuchFramingError as error:
+            forget_frames(error)
             raise WastefulAnswerError(str(error)) from None
-        except (aiohttp.ClientError, OSError, RuntimeError):
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
             # RuntimeError is aiohttp's for reading on after the session was closed.
+            forget_frames(error)
             raise _broken() from None
         if self.content_length is not None and received != self.content_length:
             raise _broken()

@@ -78,6 +78,12 @@ class _Hop:
     is_registry: bool  # of the registry's own origin, so that its refusals are about our credential
     is_store: bool  # of another origin; neither, where a store sent us back without a credential
 
+    def refusal(self) -> UpstreamError:
+        """Return the error of an answer that is no success."""
+        error = error_of_status(self.response, is_registry=self.is_registry)
+        error.at_store, error.at_registry = self.is_store, self.is_registry
+        return error
+
 
 class RegistryClient:
     """Fetches from one registry. Its transport and authorizer belong to one connection."""
@@ -222,9 +228,7 @@ class RegistryClient:
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
             if not _is_success(hop.response.status, headers.get("Range")):
                 await read_rest(hop.response)
-                error = error_of_status(hop.response, is_registry=hop.is_registry)
-                error.at_store, error.at_registry = hop.is_store, hop.is_registry
-                raise error
+                raise hop.refusal()
             login.worked()
         except BaseException:  # whatever ends this, cancellation included, ends the response too
             close_response(hop.response)

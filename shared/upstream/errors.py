@@ -38,6 +38,11 @@ class UpstreamError(Exception):
         self.advice = advice
         self.at_store = False  # answered by where the registry redirected to, not by itself
         self.at_registry = False  # the registry itself answered so, or could not be reached
+        self.event = object()  # the same for all instances that are raised of it
+
+    def is_same(self, other: "UpstreamError") -> bool:
+        """Tell whether both tell of the same event, perhaps to several who waited for it."""
+        return self.event is other.event
 
     @property
     def words(self) -> str:

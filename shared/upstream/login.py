@@ -5,6 +5,7 @@ from typing import Final, Self
 
 import aiohttp
 
+from shared.failures import without_frames
 from shared.secret import Secret
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import Challenge, parse_challenges
@@ -70,7 +71,7 @@ class Login:
         try:
             challenges = challenges_of(refusal)
         except ChallengeError as error:
-            self._unreadable = error
+            self._unreadable = without_frames(error)
             raise
         header = await self._authorizer.answer(challenges, self._scope, self._header)
         if header is None:

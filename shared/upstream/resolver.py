@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
 
+from shared.failures import without_frames
 from shared.upstream.egress import EgressRule
 from shared.upstream.errors import (
     EgressRefusedError,
@@ -70,16 +71,18 @@ class PinnedResolver(AbstractResolver):
         them is allowed, `UpstreamTimeoutError` when there is no answer in time.
         """
         allowed: list[ResolveResult] = []
-        refusal: EgressRefusedError | None = None
+        refusals: list[EgressRefusedError] = []
         for address_family, _, _, _, address in await self._look_up(host, port, family):
             try:
                 self._rule.require_address(ip_address(address[0]))
             except EgressRefusedError as error:
-                refusal = refusal or error
+                refusals.append(without_frames(error))
                 continue
             allowed.append(_pinned(host, address, address_family))
         if not allowed:
-            raise refusal or ResolveError("the host's name has no address")
+            if refusals:
+                raise without_frames(refusals[0])
+            raise ResolveError("the host's name has no address")
         return allowed[:MAX_ADDRESSES]
 
     @override

@@ -210,6 +210,7 @@ class UpstreamTransport:
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes
             # and our own headers: it ends here.
+            forget_frames(error)
             raise upstream_error(error) from None
 
     async def _send(self, method: str, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
@@ -302,6 +303,16 @@ async def next_chunk(
     return chunk
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of where an error of aiohttp's was raised.
+
+    aiohttp keeps it with the body's stream, which the frames hold that read the body.
+    """
+    for each in (error, error.__cause__, error.__context__):
+        if each is not None:
+            each.__traceback__ = None
+
+
 async def read_bounded(
     response: aiohttp.ClientResponse,
     limit: int,
@@ -319,6 +330,7 @@ async def read_bounded(
             if len(body) > limit:
                 return None
     except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
+        forget_frames(error)
         raise upstream_error(error) from None
     return bytes(body)
 
@@ -329,7 +341,8 @@ async def within(seconds: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
-    except TimeoutError:
+    except TimeoutError as error:
+        forget_frames(error)
         raise UpstreamTimeoutError("the host did not answer in time") from None
 
 

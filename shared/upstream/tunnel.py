@@ -23,6 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from attrs import frozen
 from typing_extensions import override
 
+from shared.failures import without_frames
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.errors import ConnectError, UpstreamError
 from shared.upstream.proxy import (
@@ -105,8 +106,8 @@ class TunnelConnector(aiohttp.BaseConnector):
                 async with asyncio.timeout(timeout.sock_connect):
                     return await self._connect(req, way)
             except (_NextWayError, TimeoutError) as error:
-                failure = error
-        raise failure
+                failure = without_frames(error)
+        raise without_frames(failure)
 
     async def _ways(self, req: aiohttp.ClientRequest) -> list[Way]:
         host, port = req.url.raw_host or "", req.port or 0
@@ -186,7 +187,7 @@ async def _open_tunnel(proxy: OutboundProxy, authority: str) -> socket.socket:
         raise
     if refusal is not None:
         tunnel.close()
-        raise refusal
+        raise without_frames(refusal)
     return tunnel
 
 

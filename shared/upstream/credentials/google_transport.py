@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 from google.auth import exceptions, transport
 
+from shared.failures import without_frames
 from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
@@ -52,7 +53,7 @@ class TokenRequest(transport.Request):
     def outcome(self) -> AccessToken:
         """Return the token, or raise the `UpstreamError` that stands in its place."""
         if isinstance(self._outcome, UpstreamError):
-            raise self._outcome
+            raise without_frames(self._outcome)
         return self._outcome
 
     def __call__(

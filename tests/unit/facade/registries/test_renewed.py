@@ -123,7 +123,7 @@ async def test_each_renewal_is_told_of_also_where_nobody_waits_for_it(
     mint.error = ConnectError("away")
     assert await renewed.get() == "value 1"
     await settled(mint, 2)
-    assert told == [None, mint.error]
+    assert [str(each) for each in told] == ["None", "away"]
 
 
 async def test_what_nobody_asks_for_is_not_renewed(
@@ -373,7 +373,7 @@ async def test_a_refusal_that_it_depends_on_is_remembered_no_longer(
     for _ in range(3):
         with pytest.raises(CredentialRefusedError) as raised:
             await renewed.get()
-        assert raised.value is refused
+        assert raised.value.is_same(refused)
     assert mint.count == 1
     mint.error = None
     clock.advance(1.0)

@@ -1,0 +1,48 @@
+"""How work ended that several wait for: with its result, or with a failure for each of them."""
+
+import sqlite3
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from attrs import field, frozen
+
+from shared.failures import without_frames
+from shared.structured_log import get_logger
+
+_OWN_ERRORS: Final = ("facade.", "shared.")  # packages whose errors say what happened
+# of a disk, or of a network
+_FORESEEN: Final = (OSError, sqlite3.Error)
+
+_Result = TypeVar("_Result")
+_log = get_logger("facade.outcome")
+
+
+def _kept(failure: Exception) -> Exception:
+    return without_frames(failure)
+
+
+@frozen
+class Failed:
+    """A failure, which holds no frames."""
+
+    _failure: Exception = field(converter=_kept)
+
+    def own(self) -> Exception:
+        """Return an instance to raise, for one who waits."""
+        return without_frames(self._failure)
+
+    @property
+    def name(self) -> str:
+        """Its class, for the log."""
+        return type(self._failure).__name__
+
+
+async def outcome_of(work: Awaitable[_Result]) -> _Result | Failed:
+    """Return what the work returns, or how it failed: a task that raises would hold its frames."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - told to everybody who waits
+        is_foreseen = isinstance(error, _FORESEEN)
+        if not is_foreseen and not type(error).__module__.startswith(_OWN_ERRORS):
+            _log.error("shared work failed", error=type(error).__name__, exc_info=error)
+        return Failed(error)
