@@ -1,5 +1,6 @@
 """A manifest: small enough to be whole and verified before its first header is sent."""
 
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from io import BytesIO
 from typing import Final
 
@@ -33,12 +34,25 @@ async def fetch_manifest(
 
     Raises `WrongBytesError` if the bytes or the media type lie, `UpstreamError` otherwise.
     """
-    async with upstream.fetch(Kind.MANIFEST, repository, digest) as answer:
-        content = await read_content(answer)
-    return await verified(upstream, answer, content, digest)
+    async with AsyncExitStack() as place:
+        async with upstream.fetch(Kind.MANIFEST, repository, digest) as answer:
+            content = await read_content(answer, LongBody(upstream.long_manifests, place))
+        return await verified(upstream, answer, content, digest)
 
 
-async def read_content(answer: UpstreamAnswer) -> bytes:
+@frozen
+class LongBody:
+    """Where a body that turns out to be long waits for its place in memory, and keeps it."""
+
+    _places: AbstractAsyncContextManager[object]
+    _stack: AsyncExitStack
+
+    async def wait(self) -> None:
+        """Return when there is a place."""
+        await self._stack.enter_async_context(self._places)
+
+
+async def read_content(answer: UpstreamAnswer, long: LongBody | None = None) -> bytes:
     """Return the unverified body of a manifest's answer, whether or not it names its length.
 
     Raises `WrongBytesError` if it is too long, `UpstreamError` if it breaks.
@@ -48,6 +62,9 @@ async def read_content(answer: UpstreamAnswer) -> bytes:
     async for chunk in answer.chunks():
         content.write(chunk)
         _require_short(content.tell())
+        if content.tell() > WHOLLY_READ_BYTES and long is not None:
+            await long.wait()
+            long = None
     return content.getvalue()
 
 

@@ -5,6 +5,7 @@ it lately said it does not have, and for what it lately sent wrong. All that bel
 key, as the upstream itself does.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import (
@@ -41,6 +42,8 @@ from shared.upstream.errors import (
 )
 
 LINKS: Final = 2  # to a store that are tried for one request: the first one may have expired
+# Over 64 KiB, of one registry, in memory while they come and are read: 32 MiB. The others wait.
+MAX_LONG_MANIFESTS: Final = 8
 CLIENT_ERRORS: Final = range(400, 500)
 
 _Fetch = Callable[[], AbstractAsyncContextManager[UpstreamAnswer]]
@@ -60,6 +63,9 @@ class Upstream:
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
     large_manifests: OneAtATime = field(factory=OneAtATime, kw_only=True)  # to read them
+    long_manifests: asyncio.Semaphore = field(
+        factory=lambda: asyncio.Semaphore(MAX_LONG_MANIFESTS), kw_only=True
+    )  # their places in memory
     lengths: BlobLengths = field(factory=BlobLengths, kw_only=True)
     _wrong_bytes: WrongBytesBackoff = field(
         factory=lambda: WrongBytesBackoff(time.monotonic), kw_only=True
