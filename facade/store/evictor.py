@@ -105,6 +105,7 @@ class Evictor:
     def _admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         self._uses.write()
         claims = self._partials.claims()
+        self._partials.drop_too_many(claims)
         fixed = self._fixed_bytes(claims)
         with self._told_to_make_way(whole, asker, claims):
             self._require_possible(whole, asker, claims, fixed)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,9 @@ from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
 from shared.own_files import open_own
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
+# Left by dead owners and by devices that left early; beyond, the oldest go. A restart leaves fewer,
+# and whoever makes room looks at each of them.
+MAX_LEFT: Final = 512
 ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day
 
 
@@ -52,6 +56,15 @@ class Partials:
                 break
             freed += _drop(folder)
         return freed
+
+    def drop_too_many(self, claims: Sequence[Claim]) -> None:
+        """Delete the oldest of those that nobody owns, if there are more than `MAX_LEFT`."""
+        left = {each.folder for each in claims if not each.is_owned}
+        too_many = len(left) - MAX_LEFT
+        if too_many > 0:
+            touched = sorted(each for each in self._touched() if each[1] in left)
+            for _, folder in touched[:too_many]:
+                _drop(folder)
 
     def drop_abandoned(self) -> None:
         """Delete what nobody asked for in a long time, and folders that a crash left empty."""
@@ -107,8 +120,8 @@ def _claim(folder: Path) -> Claim:
         max(size, announced.room if announced and is_owned else 0),
         is_owned=is_owned,
         access_key=announced.access_key if announced else None,
-        is_slow=(folder / SLOW).exists(),
-        makes_way=(folder / WAY).exists(),
+        is_slow=is_owned and (folder / SLOW).exists(),
+        makes_way=is_owned and (folder / WAY).exists(),
     )
 
 

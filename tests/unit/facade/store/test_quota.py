@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.file_lock import lock_exclusively
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
-from facade.store.partials import ABANDONED_SECONDS, RESUMED_WITHIN_SECONDS
+from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS
 from facade.store.quarantine import MAX_FILES, Quarantine
 from facade.store.reconcile import ORPHANED_SECONDS
 from shared.oci import Digest, Kind, RepositoryName
@@ -229,6 +229,23 @@ def test_what_was_abandoned_is_deleted(store: BlobStore) -> None:
     assert partials(store) == 2
     assert not empty.exists()
     assert arriving.size == 4000
+    arriving.discard()
+
+
+async def test_what_is_left_in_the_middle_is_bounded_in_number(store: BlobStore) -> None:
+    """A device that begins and leaves has everybody who makes room look at each. The oldest go."""
+    letters = [f"{number:04d}" for number in range(MAX_LEFT + 2)]
+    for number, letter in enumerate(letters):
+        begin(store, letter.encode(), announced=100).release()
+        age(store.layout.flight(key_of(letter.encode())) / "data", 1000 - number)
+    arriving = begin(store, b"arrives", announced=100)
+    claimed: list[int] = []
+    await store.admit(100, 100, claimed.append, Asker("a" * 64))
+    assert claimed
+    assert partials(store) == MAX_LEFT + 1
+    gone = [each for each in letters if not store.layout.flight(key_of(each.encode())).exists()]
+    assert gone == letters[:2]
+    assert arriving.size == len(b"arrives")
     arriving.discard()
 
 
