@@ -24,7 +24,7 @@ from facade.store.evictor import (
     Evictor,
     NoRoomError,
 )
-from facade.store.index import Index, IndexFailedError, Membership
+from facade.store.index import PROOFS_BETWEEN_LOOKS, Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
 from facade.store.layout import FlightKey, Layout
@@ -244,6 +244,7 @@ class BlobStore:
         """Write what was used since the last time. Blocks."""
         self._uses.write()
         self.index.write_ends()
+        self.index.forget_surplus(proofs=PROOFS_BETWEEN_LOOKS)
 
     async def keep_tidy(self) -> None:
         """Forget what was abandoned, every few hours, until cancelled."""

@@ -26,6 +26,9 @@ from shared.structured_log import get_logger
 
 NOTICED_WITHIN_SECONDS: Final = 0.1  # what another process ended may be read so long
 MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
+# Of one connection, some 500 bytes each on the disk, where they count beyond 64 MiB in all.
+MAX_RIGHTS: Final = 100_000
+PROOFS_BETWEEN_LOOKS: Final = 1000  # to count the rights takes some tens of milliseconds
 MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not be written
 
 _log = get_logger("facade.store")
@@ -77,6 +80,7 @@ class Index:
     _known_until: float = field(default=float("-inf"), init=False)
     _unwritten_ends: dict[_Right, None] = field(factory=dict, init=False)
     _has_failed: bool = field(default=False, init=False)  # so that it is told once
+    _proofs: int = field(default=0, init=False)  # since rights were last counted
 
     @classmethod
     def open(
@@ -138,6 +142,28 @@ class Index:
                 (*_of_right(key, repository), media_type, time.time()),
             )
             self._unwritten_ends.pop((key, repository), None)
+            self._proofs += 1
+
+    def forget_surplus(self, max_rights: int = MAX_RIGHTS, proofs: int = 0) -> None:
+        """Forget the rights of a connection beyond so many: those that were proven longest ago.
+
+        They are proven again when they are used. `proofs`: nothing is done before there were so
+        many since the last time.
+        """
+        if self._proofs < proofs:
+            return
+        self._proofs = 0
+        with self._noted():
+            for (access_key,) in self._rows(
+                "SELECT access_key FROM memberships GROUP BY access_key HAVING count(*) > ?",
+                max_rights,
+            ):
+                self._write(
+                    "DELETE FROM memberships WHERE access_key = ? AND proven_at <="
+                    " (SELECT proven_at FROM memberships WHERE access_key = ?"
+                    " ORDER BY proven_at DESC LIMIT 1 OFFSET ?)",
+                    (access_key, access_key, max_rights),
+                )
 
     def prove_again(self, key: FlightKey, repository: RepositoryName) -> None:
         """Write the time of a membership's newest proof, unless it was ended meanwhile."""

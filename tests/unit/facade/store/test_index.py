@@ -225,6 +225,22 @@ def test_a_lost_file_is_a_new_index(tmp_path: Path) -> None:
         assert again.least_used(-1) == []
 
 
+def test_a_connection_has_so_many_rights_and_no_more(index: Index) -> None:
+    """A registry that says yes to every repository would fill the disk. The oldest proofs go."""
+    others = FlightKey("other", Kind.BLOB, Digest.of(b"content"))
+    index.prove(others, APP, OCI_MANIFEST)
+    repositories = [RepositoryName.parse(f"team/{number}") for number in range(10)]
+    for repository in repositories:
+        index.prove(KEY, repository, OCI_MANIFEST)
+    index.prove(KEY, repositories[0], OCI_MANIFEST)  # again
+    index.forget_surplus(4, proofs=100)
+    assert all(index.membership(KEY, each) for each in repositories)
+    index.forget_surplus(4)
+    left = [each for each in repositories if index.membership(KEY, each) is not None]
+    assert left == [repositories[0], *repositories[-3:]]
+    assert index.membership(others, APP) is not None
+
+
 def test_eviction_and_scrub_have_their_orders(index: Index) -> None:
     """On probation before what was used again; the longest unverified first."""
     once, twice, found = (Digest.of(each) for each in (b"once", b"twice", b"found"))
