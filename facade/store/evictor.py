@@ -1,8 +1,8 @@
 """Makes room: one evictor at a time on a machine, least recently used first, nothing that is open.
 
-What counts toward the quota: complete blobs, what arrives with the room that was made for it so
-far, what dead owners left, what rotted, and an index that has grown beyond what a quota is rounded
-to. What a connection may not displace, `shares` says.
+What counts toward the quota: complete blobs (of very many, their files too), what arrives with the
+room that was made for it so far, what dead owners left, what rotted, and an index that has grown
+beyond what a quota is rounded to. What a connection may not displace, `shares` says.
 """
 
 import os
@@ -15,7 +15,7 @@ from attrs import frozen
 
 from facade.store.bad_place import is_bad_place
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import Index, InUseByOthers
+from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers
 from facade.store.index_file import size_of
 from facade.store.inode import is_file_at
 from facade.store.layout import Layout
@@ -179,6 +179,7 @@ class Evictor:
     def _evict(self, excess: int, spared: InUseByOthers | None) -> int:
         """Evict until so many bytes are free, or nothing is left that may go; return how many."""
         candidates = self._index.least_used(EVICTION_BATCH, spared) if excess > 0 else []
+        blobs = self._index.stored_blobs()
         freed = skipped = bad = 0
         while freed < excess:
             if skipped == len(candidates):
@@ -195,7 +196,8 @@ class Evictor:
                 _log.error("not evicted", digest=candidate.digest, reason=type(error).__name__)
                 is_removed = False  # others may go in its stead; whoever reads it puts it aside
             if is_removed:
-                freed += candidate.size
+                freed += candidate.size + (FILE_BYTES if blobs > FREE_FILES else 0)
+                blobs -= 1
                 candidates.pop(skipped)
             else:
                 skipped += 1

@@ -28,6 +28,10 @@ NOTICED_WITHIN_SECONDS: Final = 0.1  # what another process ended may be read so
 MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
 # Of one connection, some 500 bytes each on the disk, where they count beyond 64 MiB in all.
 MAX_RIGHTS: Final = 100_000
+# A blob and its checksums take a block of the disk each, however short they are. Those of so many
+# blobs are what a quota is rounded to; beyond, they count.
+FREE_FILES: Final = 10_000
+FILE_BYTES: Final = 8 * 1024
 PROOFS_BETWEEN_LOOKS: Final = 1000  # to count the rights takes some tens of milliseconds
 MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not be written
 
@@ -249,9 +253,15 @@ class Index:
             self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
 
     def stored_bytes(self) -> int:
-        """Return the bytes of all complete blobs. Raises `IndexFailedError`."""
+        """Return what all complete blobs take of the quota. Raises `IndexFailedError`."""
         with self._raised():
-            return int(self._rows("SELECT total(size) FROM blobs")[0][0])
+            [(size,)] = self._rows("SELECT total(size) FROM blobs")
+        return int(size) + max(0, self.stored_blobs() - FREE_FILES) * FILE_BYTES
+
+    def stored_blobs(self) -> int:
+        """Return how many complete blobs there are. Raises `IndexFailedError`."""
+        with self._raised():
+            return int(self._rows("SELECT count(*) FROM blobs")[0][0])
 
     def held_bytes(self, access_key: str) -> int:
         """Return the bytes of blobs that a connection may read. Raises `IndexFailedError`."""

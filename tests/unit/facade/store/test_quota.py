@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.file_lock import lock_exclusively
+from facade.store.index import FILE_BYTES, FREE_FILES
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SECONDS
@@ -232,19 +234,36 @@ def test_what_was_abandoned_is_deleted(store: BlobStore) -> None:
     arriving.discard()
 
 
+async def test_very_many_short_blobs_count_as_what_their_files_take(tmp_path: Path) -> None:
+    """Else a registry of blobs of one byte fills the disk, and the quota says that all is well."""
+    quota = 200 * FILE_BYTES
+    with closing(BlobStore.open(tmp_path / "cache", quota)) as store:
+        rows = [
+            (str(Digest.of(b"%d" % number)), 1, 0.0, 1, 0.0) for number in range(FREE_FILES + 100)
+        ]
+        with closing(sqlite3.connect(store.layout.index)) as database, database:
+            database.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?)", rows)
+        taken = FREE_FILES + 100 + 100 * FILE_BYTES
+        assert store.index.stored_bytes() == taken
+        assert await fits(store, quota - taken)
+        assert store.index.stored_blobs() == FREE_FILES + 100
+        assert await fits(store, quota - taken + 10 * FILE_BYTES)
+        assert store.index.stored_blobs() == FREE_FILES + 90
+
+
 async def test_what_is_left_in_the_middle_is_bounded_in_number(store: BlobStore) -> None:
     """A device that begins and leaves has everybody who makes room look at each. The oldest go."""
-    letters = [f"{number:04d}" for number in range(MAX_LEFT + 2)]
-    for number, letter in enumerate(letters):
-        begin(store, letter.encode(), announced=100).release()
-        age(store.layout.flight(key_of(letter.encode())) / "data", 1000 - number)
+    left = [store.layout.ingest / f"left-{number:04d}" for number in range(MAX_LEFT + 2)]
+    for number, folder in enumerate(left):
+        folder.mkdir()
+        (folder / "data").write_bytes(b"left")
+        age(folder / "data", 1000 - number)
     arriving = begin(store, b"arrives", announced=100)
     claimed: list[int] = []
     await store.admit(100, 100, claimed.append, Asker("a" * 64))
     assert claimed
     assert partials(store) == MAX_LEFT + 1
-    gone = [each for each in letters if not store.layout.flight(key_of(each.encode())).exists()]
-    assert gone == letters[:2]
+    assert [folder for folder in left if not folder.exists()] == left[:2]
     assert arriving.size == len(b"arrives")
     arriving.discard()
 
