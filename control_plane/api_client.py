@@ -15,11 +15,15 @@ from yarl import URL
 from control_plane.api_trouble import not_the_api, why_no_answer
 from control_plane.config import PREFIX, ClientSettings
 from control_plane.errors import ControlPlaneError
+from shared.bounded_file import read_bounded
 from shared.environment import ConfigurationError
 from shared.pem import InvalidPemError, load_certificates
 from shared.upstream.tls import client_tls, client_tls_of
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
+MAX_CA_FILE_BYTES: Final = (
+    4 * 1024 * 1024
+)  # a bundle of some hundred CAs, with what is written between
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
 PAGE_ITEMS: Final = "200"  # what the API gives at once, at most
 
@@ -172,7 +176,7 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is None:
         return client_tls()
     try:
-        return client_tls_of(load_certificates(ca_file.read_bytes()))
+        return client_tls_of(load_certificates(read_bounded(ca_file, MAX_CA_FILE_BYTES)))
     except InvalidPemError as error:
         problem = f"expected certificates in PEM: {error}"
     except OSError:  # ssl.SSLError is one

@@ -57,9 +57,10 @@ class GenerationsFile:
         except OSError as error:
             message = f"the folder cannot be used: {error.strerror}"
             raise GenerationsFileError(message) from None
-        database = sqlite3.connect(
-            path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
-        )
+        with _explained():
+            database = sqlite3.connect(
+                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
+            )
         try:
             with _explained():
                 # EXCLUSIVE: a second process that is given the same folder is told so.
@@ -86,7 +87,10 @@ class GenerationsFile:
                 " WHERE subject <> ? AND generation <= ?",
                 (LOG_ALONE, highest),
             )
-            return dict(rows)
+            found = dict(rows)
+        if any((type(key), type(value)) != (str, int) for key, value in found.items()):
+            raise GenerationsFileError(f"the file {FILE_NAME} holds rows of another form")
+        return found
 
     def read_chain(self) -> SeenChain:
         """Return where the log ended, or raise `GenerationsFileError`."""

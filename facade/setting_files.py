@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from facade.devices import own_certificate
 from facade.devices.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
 from facade.devices.revocation_list import RevocationList
+from shared.bounded_file import read_bounded
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.pem import load_certificates
 from shared.setting_types import Form, parse_readable_file
@@ -47,12 +48,7 @@ def belong_together(certificate: Path, key: Path) -> bool:
 
 
 def _content(path: Path, max_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        message = "too long"
-        raise ValueError(message)
-    return content
+    return read_bounded(path, max_bytes)
 
 
 RevocationListFile = Annotated[

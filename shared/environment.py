@@ -43,6 +43,7 @@ from typed_settings.cls_utils import deep_options
 from typed_settings.exceptions import InvalidSettingsError
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList
 
+from shared.bounded_file import TooLongFileError, read_bounded
 from shared.safe_message import SafeMessage
 from shared.setting_types import Form, InvalidSettingError, form_of, parse_path
 
@@ -207,17 +208,15 @@ class _Environment:
 
     def _read_file(self, variable: str, path: str, form: Form) -> _Given | None:
         try:
-            with parse_path(path).open("rb") as file:
-                content = file.read(MAX_VALUE_FILE_BYTES + 1)
-            text = content.decode()
+            text = read_bounded(parse_path(path), MAX_VALUE_FILE_BYTES).decode()
         except UnicodeDecodeError:
             self._note(variable, "expected a file of UTF-8 text")
+        except TooLongFileError:
+            self._note(variable, f"expected a file of at most {MAX_VALUE_FILE_BYTES} bytes")
         except (OSError, ValueError):
             self._note(variable, "expected the path of a file that this process can read")
         else:
-            if len(content) <= MAX_VALUE_FILE_BYTES:
-                return self._checked(variable, _without_line_break(text), form)
-            self._note(variable, f"expected a file of at most {MAX_VALUE_FILE_BYTES} bytes")
+            return self._checked(variable, _without_line_break(text), form)
         return None
 
     def _checked(self, variable: str, text: str, form: Form) -> _Given | None:

@@ -13,6 +13,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from shared.bounded_file import read_bounded
+
 # A second write within one tick of the file system's clock leaves no trace: what is so young is
 # read again the next time.
 SETTLED_SECONDS: Final = 2.0
@@ -43,17 +45,11 @@ class WatchedFiles:
         contents, unreadable, exposed = dict[str, bytes](), set[str](), set[str]()
         for name, path in self._paths.items():
             try:
-                with path.open("rb") as file:
-                    content = file.read(self._bound + 1)
-                    if is_exposed(os.fstat(file.fileno())):
-                        exposed.add(name)
+                contents[name] = read_bounded(path, self._bound, pipe_seconds=0)
+                if is_exposed(path.stat()):
+                    exposed.add(name)
             except OSError:
                 unreadable.add(name)
-                continue
-            if len(content) > self._bound:
-                unreadable.add(name)
-            else:
-                contents[name] = content
         return FoundFiles(contents, frozenset(unreadable), frozenset(exposed))
 
     def read_if_changed(self) -> FoundFiles | None:

@@ -14,6 +14,7 @@ from control_plane.commands.columns import one_line
 from control_plane.config import PREFIX
 from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.signer import Signer
+from shared.bounded_file import TooLongFileError, read_bounded
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
 from shared.postgres.connection_parameters import ConnectionParameters
@@ -47,9 +48,8 @@ def command(
 def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loaded:
     """Return the key of a configured file, or raise `ConfigurationError` with its variable."""
     try:
-        with path.open("rb") as file:
-            return load(file.read(MAX_KEY_FILE_BYTES))
-    except InvalidKeyFileError as error:
+        return load(read_bounded(path, MAX_KEY_FILE_BYTES))
+    except (InvalidKeyFileError, TooLongFileError) as error:
         problem = str(error)
     except OSError:
         problem = "expected the path of a file that this process can read"

@@ -19,9 +19,11 @@ from facade.pulls.access import DenialReason, Denied, serving_connection
 from facade.registries.opener import Opener
 from facade.registries.providers import Providers, open_providers
 from facade.registries.upstream_connector import UpstreamConnector
+from facade.setting_files import MAX_FILE_BYTES
 from facade.statements.approvals import Approvals, DatabaseUnreadableError, read_approvals
 from shared import structured_log
 from shared.approved_connection import ApprovedConnection
+from shared.bounded_file import read_bounded
 from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,
     ConfigurationError,
@@ -110,8 +112,12 @@ def say(text: str) -> None:
 
 
 async def _begin(settings: UpstreamSettings, work: Work) -> bool:
-    opener = Opener(load_sealing_private_keys(settings.sealing_private_key_file.read_bytes()))
-    statement_keys = load_statement_public_keys(settings.statement_public_key_file.read_bytes())
+    opener = Opener(
+        load_sealing_private_keys(read_bounded(settings.sealing_private_key_file, MAX_FILE_BYTES))
+    )
+    statement_keys = load_statement_public_keys(
+        read_bounded(settings.statement_public_key_file, MAX_FILE_BYTES)
+    )
     if (exposure := exposure_of(settings.database_url)) is not None:
         say(f"warning: {PREFIX}_DATABASE_URL: {exposure}")
     approvals = await read_approvals(settings.database_url, statement_keys)

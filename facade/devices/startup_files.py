@@ -18,6 +18,7 @@ from facade.devices.replaceable import Replaceable
 from facade.devices.revocation_list import MAX_FILE_BYTES
 from facade.devices.tls import TlsConfigurationError
 from facade.thread_work import in_access_thread
+from shared.bounded_file import read_bounded
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.structured_log import get_logger
 from shared.watched_files import WatchedFiles, is_exposed
@@ -120,7 +121,7 @@ def _paths(settings: FacadeSettings) -> dict[str, Path]:
 
 def _read(name: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, MAX_FILE_BYTES)
     except OSError as error:  # since the settings were read
         raise TlsConfigurationError(f"{name}: cannot be read") from error
 

@@ -13,6 +13,12 @@ from typing import Final, Self
 from attrs import frozen
 
 from facade.statements.snapshot import Remembered, StatementRow
+from facade.statements.statement_rows import (
+    MAX_NAME_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_SIGNATURE_BYTES,
+    MAX_SUBJECT_BYTES,
+)
 from shared.own_files import make_own_database, prepare_own_folder
 from shared.statement import StoredStatement
 
@@ -28,6 +34,18 @@ CREATE TABLE IF NOT EXISTS last_read (
     only INTEGER PRIMARY KEY CHECK (only = 1), at_milliseconds INTEGER NOT NULL
 ) STRICT;
 """
+
+# The file's own types and lengths are not looked at when it is read: of a damaged one they are any.
+_OTHER_FORM: Final = f"""
+SELECT 1 FROM statements WHERE
+    typeof(subject) <> 'text' OR typeof(type) <> 'text' OR typeof(key_id) <> 'text'
+    OR typeof(payload) <> 'blob' OR typeof(signature) <> 'blob'
+    OR typeof(generation) <> 'integer' OR typeof(withdrawn) <> 'integer'
+    OR length(subject) > {MAX_SUBJECT_BYTES} OR length(type) > {MAX_NAME_BYTES}
+    OR length(key_id) > {MAX_NAME_BYTES} OR length(payload) > {MAX_PAYLOAD_BYTES}
+    OR length(signature) > {MAX_SIGNATURE_BYTES}
+LIMIT 1
+"""  # noqa: S608 - made of constants
 
 
 class StateFileError(Exception):
@@ -59,9 +77,10 @@ class StateFile:
         except OSError as error:
             message = f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
             raise StateFileError(message) from error
-        database = sqlite3.connect(
-            path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
-        )
+        with _explained():
+            database = sqlite3.connect(
+                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
+            )
         try:
             with _explained():
                 # EXCLUSIVE: a second process that is given the same folder is told so
@@ -94,6 +113,10 @@ class StateFile:
             " FROM statements"
         )
         with _explained(), closing(self._database.execute(query)) as cursor:
+            if self._database.execute(_OTHER_FORM).fetchone() is not None:
+                raise StateFileError(
+                    f"FACADE_STATE_DIR: {STATE_FILE_NAME} holds rows of another form"
+                )
             for subject, kind, key_id, payload, signature, generation, withdrawn in cursor:
                 stored = StoredStatement(kind, key_id, payload, signature)
                 yield StateRow(StatementRow(subject, stored), generation, bool(withdrawn))

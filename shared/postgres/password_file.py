@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
+from shared.bounded_file import TooLongFileError, read_bounded
 from shared.log_fields import bounded_text
 from shared.postgres.tls import DatabaseFileError
 from shared.secret import Secret
@@ -55,16 +56,14 @@ def require_password_file(file: Path) -> None:
 
 def _content(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-            is_open = stat.S_IMODE(file.stat().st_mode) & _OPEN_TO_OTHERS
-        text = content.decode()
+        is_open = stat.S_IMODE(file.stat().st_mode) & _OPEN_TO_OTHERS
+        text = read_bounded(file, MAX_FILE_BYTES, pipe_seconds=0).decode()
     except UnicodeDecodeError:
         raise _error(file, "expected UTF-8 text") from None
+    except TooLongFileError:
+        raise _error(file, f"expected at most {MAX_FILE_BYTES} bytes") from None
     except OSError as error:
         raise _error(file, error.strerror or type(error).__name__) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise _error(file, f"expected at most {MAX_FILE_BYTES} bytes")
     if is_open:
         raise _error(file, "others may read it; expected the mode 0600")
     return text

@@ -12,12 +12,14 @@ from typing import Final
 
 from typing_extensions import override
 
+from shared.bounded_file import require_file
 from shared.log_fields import bounded_text
 from shared.postgres.connection_parameters import SslMode, SystemRoots, TlsParameters
 from shared.safe_message import SafeMessage
 
 PROTOCOL: Final = "postgresql"  # ALPN; PostgreSQL 17 wants it where TLS comes first
 PEM: Final = "a file in PEM"
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # as of a device's CRLs; OpenSSL reads them whole
 
 
 class DatabaseFileError(SafeMessage, OSError):
@@ -55,6 +57,7 @@ def tls_context(tls: TlsParameters) -> ServerContext:
             context.load_default_certs()
         case Path() as path:
             with _named("sslrootcert", path, f"{PEM} with certificates"):
+                require_file(path, MAX_FILE_BYTES)
                 context.load_verify_locations(cafile=path)
         case None:
             pass
@@ -66,6 +69,7 @@ def tls_context(tls: TlsParameters) -> ServerContext:
 def _load_revocations(context: ssl.SSLContext, tls: TlsParameters) -> None:
     if tls.revocations is not None:
         with _named("sslcrl", tls.revocations, f"{PEM} with revocation lists"):
+            require_file(tls.revocations, MAX_FILE_BYTES)
             context.load_verify_locations(cafile=tls.revocations)
     if tls.revocation_folder is not None:
         with _named("sslcrldir", tls.revocation_folder, "a folder, prepared by openssl rehash"):
@@ -79,10 +83,10 @@ def _load_certificate(context: ssl.SSLContext, tls: TlsParameters) -> None:
     if tls.certificate is None:
         return
     with _named("sslcert", tls.certificate, PEM):
-        tls.certificate.open("rb").close()
+        require_file(tls.certificate, MAX_FILE_BYTES)
     key = tls.key or tls.certificate
     with _named("sslkey" if tls.key else "sslcert", key, f"{PEM} with the certificate's key"):
-        key.open("rb").close()
+        require_file(key, MAX_FILE_BYTES)
         # A function, or OpenSSL would ask for the password on the terminal.
         context.load_cert_chain(tls.certificate, tls.key, tls.key_password.reveal)
 

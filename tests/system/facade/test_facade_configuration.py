@@ -1,5 +1,6 @@
 """A facade that is configured wrongly says so at once, in words, and serves nobody."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -74,6 +75,32 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
     assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
     for unsaid in (CANARY, str(tmp_path), "PRIVATE KEY", "Traceback"):
         assert unsaid not in ended.stderr
+
+
+def test_what_is_no_file_is_named_and_keeps_nobody_waiting(
+    good: dict[str, str], tmp_path: Path
+) -> None:
+    """A named pipe in a file's place kept the process from starting, and from saying why."""
+    pipe, endless, long, empty = (tmp_path / name for name in ("pipe", "endless", "long", "empty"))
+    os.mkfifo(pipe)
+    endless.symlink_to("/dev/zero")
+    with long.open("wb") as file:
+        file.truncate(2**40)
+    empty.touch()
+    wrong = {
+        "FACADE_DATABASE_URL_FILE": str(endless),
+        "FACADE_SEALING_PRIVATE_KEY_FILE": str(empty),
+        "FACADE_STATEMENT_PUBLIC_KEY_FILE": str(pipe),
+        "FACADE_TLS_CERT_FILE": str(endless),
+        "FACADE_TLS_KEY_FILE": str(tmp_path),
+        "FACADE_DEVICE_CA_FILE": str(long),
+        "FACADE_DEVICE_CRL_FILE": str(tmp_path / "nothing"),
+    }
+    without_url = {name: value for name, value in good.items() if name != "FACADE_DATABASE_URL"}
+    ended = serve({**without_url, **wrong})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    lines = ended.stderr.splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
 
 
 def test_half_a_choice_of_identity_does_not_start(good: dict[str, str]) -> None:

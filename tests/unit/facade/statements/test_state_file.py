@@ -159,3 +159,33 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_saved(tmp_path: Path) -> No
         assert rows["second"].generation == last_read == generation
         assert generation >= told
         assert rows["first"].row.stored.payload == str(generation).encode() * 5000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "('device/a', 't', 'k', 'text', x'00', 1, 0)",
+        "(NULL, 't', 'k', x'00', x'00', 1, 0)",
+        "('device/a', 't', 'k', x'00', x'00', 'many', 0)",
+        "('device/a', 't', 'k', zeroblob(300000), x'00', 1, 0)",
+        "('device/a', hex(zeroblob(100)), 'k', x'00', x'00', 1, 0)",
+    ],
+)
+def test_rows_of_another_form_are_a_damaged_file(tmp_path: Path, values: str) -> None:
+    """They ended the process with a traceback, at each start."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    made = sqlite3.connect(folder / STATE_FILE_NAME)
+    made.execute(
+        "CREATE TABLE statements (subject, type, key_id, payload, signature, generation, withdrawn)"
+    )
+    made.execute(f"INSERT INTO statements VALUES {values}")
+    made.commit()
+    made.close()
+    (folder / STATE_FILE_NAME).chmod(0o600)
+    opened = StateFile.open(folder)
+    try:
+        with pytest.raises(StateFileError, match="another form"):
+            list(opened.rows())
+    finally:
+        opened.close()
