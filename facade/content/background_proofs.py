@@ -193,7 +193,7 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
             async with upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
                 return True
     try:
-        await _require_given(upstream, pull)
+        await require_given(upstream, pull)
     except _NOT_THERE:
         return False
     except CredentialRefusedError as error:
@@ -203,7 +203,7 @@ async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> 
     return True
 
 
-async def _require_given(upstream: Upstream, pull: Pull) -> None:
+async def require_given(upstream: Upstream, pull: Pull) -> None:
     """Return if a GET is answered with the manifest, or with a blob's first byte.
 
     Raises `UpstreamError`, also for what any web server answers: a login page says nothing.

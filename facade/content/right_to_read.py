@@ -1,16 +1,17 @@
 """Who may read a digest: a membership of this repository, or a proof of it now.
 
-Another repository of a connection that brought the digest proves its own right by HEAD; another
-connection has to bring the bytes itself, for a HEAD is only a claim. Without a right a stored
-digest does not exist for the asker: it gets the answer of a digest that nobody has.
+Another repository of a connection that brought a blob proves its own right by a GET of its first
+byte; another connection has to bring the bytes itself, for that is only a claim. Without a right a
+stored digest does not exist for the asker: it gets the answer of a digest that nobody has, after
+the same question and at the same cost, so that the time tells nothing either. A HEAD would be
+another question, and be asked again by GET where it is denied.
 """
 
 import attrs
 from attrs import field, frozen
 
-from facade.content.background_proofs import BackgroundProofs, Right
+from facade.content.background_proofs import BackgroundProofs, Right, require_given
 from facade.content.source import Asked, Authorized
-from facade.content.streamed_content import StreamedContent
 from facade.pulls.payer import Payer
 from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
@@ -19,7 +20,7 @@ from facade.store.index import Membership
 from facade.store.layout import FlightKey
 from facade.thread_work import in_store_thread
 from shared.oci import OCTET_STREAM, RepositoryName
-from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.errors import UnexpectedAnswerError, UnexpectedStatusError
 
 
 def flight_key(asked: Authorized) -> FlightKey:
@@ -37,7 +38,6 @@ class RightToRead:
     """The right to read what one machine stores."""
 
     _store: BlobStore
-    _streamed: StreamedContent
     _upstreams: Upstreams
     _proofs: BackgroundProofs
     _asking: SingleFlight[Right, None] = field(factory=SingleFlight, init=False)
@@ -50,9 +50,9 @@ class RightToRead:
         return membership
 
     async def is_proven(self, asked: Asked) -> bool:
-        """Tell whether the asker may read the digest, proving it by HEAD if need be.
+        """Tell whether the asker may read the blob, proving it by a GET of its own if need be.
 
-        False if this connection never brought it, or if the HEAD says nothing that can be
+        False if this connection never brought it, or if the answer says nothing that can be
         believed: its own download will prove it. Raises `UpstreamError` if upstream denies it.
         """
         if self.membership(asked) is not None:
@@ -62,6 +62,8 @@ class RightToRead:
             return False
         try:
             await self._ask(asked, right)
+        except UnexpectedStatusError:
+            raise  # a download of its own would be answered so, too
         except UnexpectedAnswerError:
             return False
         await in_store_thread(self._store.index.prove, right.key, right.repository, OCTET_STREAM)
@@ -82,13 +84,21 @@ class RightToRead:
         await self._proofs.close()
 
     async def _ask(self, asked: Asked, right: Right) -> None:
-        """Ask upstream once for everybody who asks now; who asks first pays for it."""
-        if not self._asking.is_under_way(right):
-            await asked.pay_miss("HEAD")
+        """Ask upstream once for everybody who asks now; who asks first pays as for a download."""
+        if self._asking.is_under_way(right):
+            await self._shared(asked, right)
+            return
+        paid = await asked.pay_download()
+        try:
+            await self._shared(asked, right)
+        finally:
+            paid.end()
+
+    async def _shared(self, asked: Asked, right: Right) -> None:
         paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
         await self._asking.share(right, lambda: self._asked(paid))
 
     async def _asked(self, asked: Asked) -> None:
         """Ask on behalf of all who wait, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
-            await self._streamed.require_right(attrs.evolve(asked, upstream=upstream))
+            await require_given(attrs.evolve(asked, upstream=upstream).upstream, asked.pull)

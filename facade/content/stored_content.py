@@ -25,7 +25,7 @@ from facade.content.warm_blob import WarmBlob
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from shared.structured_log import get_logger
-from shared.upstream.errors import UnexpectedAnswerError
+from shared.upstream.errors import UnexpectedAnswerError, UnexpectedStatusError
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
 
@@ -50,7 +50,7 @@ class StoredContent:
         """Compose what serves from a store."""
         streamed = StreamedContent(far_ranges)
         proofs = BackgroundProofs(store.index, upstreams)
-        right = RightToRead(store, streamed, upstreams, proofs)
+        right = RightToRead(store, upstreams, proofs)
         manifests = StoredManifests(store, right, streamed, upstreams)
         return cls(store, flights, right, manifests, streamed, far_ranges)
 
@@ -137,8 +137,8 @@ class StoredContent:
             return await stack.enter_async_context(self._streamed.blob(asked))
         try:
             await self._right.require_while_arriving(asked, arrival.repository)
-        except (
-            UnexpectedAnswerError
-        ):  # the HEAD proves nothing; the bytes through this repository do
+        except UnexpectedStatusError:
+            raise
+        except UnexpectedAnswerError:  # it proves nothing; the bytes through this repository do
             return await stack.enter_async_context(self._streamed.blob(asked))
         return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -2,12 +2,13 @@
 
 Devices of this process that ask for a cold one wait for one fetch; other processes of the machine
 wait for the lock on its arriving file, and then look into the store. Another repository of a
-connection that brought a manifest proves its own right by HEAD: Docker Hub counts GETs.
+connection that brought a manifest fetches it as if nobody had: who has no right to it is not to see
+by the questions, or by the time, that it is stored.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
@@ -15,9 +16,8 @@ from attrs import define, field
 
 from facade.content.arrival import POLL_SECONDS, ArrivalEndedError
 from facade.content.background_proofs import Right
-from facade.content.held_back import WrongBytesError
 from facade.content.hot_manifests import HotManifests
-from facade.content.manifest import VerifiedManifest, verified
+from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import Asked, Authorized, Piece
 from facade.content.streamed_content import StreamedContent
@@ -27,16 +27,9 @@ from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.thread_work import finish_in_thread, in_store_thread
+from facade.thread_work import finish_in_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
-from shared.upstream.errors import (
-    CredentialRefusedError,
-    GoneError,
-    NotFoundError,
-    PolicyDeniedError,
-    UnexpectedAnswerError,
-)
 
 TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched here, and not kept
 
@@ -128,8 +121,6 @@ class StoredManifests:
         """Fetch on behalf of everybody who waits, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
             asked = attrs.evolve(asked, upstream=upstream)
-            if (proven := await self._proven_by_head(asked)) is not None:
-                return proven
             ingest = await self._turn(asked)
             try:
                 if (stored := await self._stored(asked)) is not None:
@@ -142,35 +133,6 @@ class StoredManifests:
                 if ingest is not None:
                     _discard(ingest, asked)
         return manifest
-
-    async def _proven_by_head(self, asked: Asked) -> VerifiedManifest | None:
-        """Return what another repository of the connection has brought, where this one has it too.
-
-        None where a HEAD does not say so: some registries have none, and what GET is answered
-        decides.
-        """
-        right, pull = right_of(asked), asked.pull
-        is_brought = self._store.index.is_member(right.key)
-        content = await self._read(pull.digest) if is_brought else None
-        if content is None:
-            return None
-        with suppress(
-            CredentialRefusedError,
-            GoneError,
-            NotFoundError,
-            PolicyDeniedError,
-            UnexpectedAnswerError,
-            WrongBytesError,
-        ):
-            async with asked.upstream.fetch(
-                pull.kind, pull.repository, pull.digest, method="HEAD"
-            ) as answer:
-                manifest = await verified(asked.upstream, answer, content, pull.digest)
-            await in_store_thread(
-                self._store.index.prove, right.key, right.repository, manifest.media_type
-            )
-            return manifest
-        return None
 
     async def _turn(self, asked: Asked) -> OwnedIngest | None:
         """Become the only process that fetches it; None where that takes long, or the disk fails.

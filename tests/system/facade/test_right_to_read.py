@@ -178,10 +178,10 @@ async def test_two_processes_fetch_a_manifest_once(
     assert len(successful_gets(upstream)) == len(several)
 
 
-async def test_another_repository_proves_its_right_to_a_manifest_by_head(
+async def test_another_repository_brings_a_manifest_of_its_own(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, manifest: bytes
 ) -> None:
-    """What is stored is not every repository's; and Docker Hub counts GETs."""
+    """What is stored is not every repository's; then it is kept for that one, too."""
     kept = Kept("manifests", manifest)
     device, _ = await kept.stored_for(facade, writer, upstream)
     path = pull_path(upstream, kept.digest, kind="manifests", repository="team/other")
@@ -189,9 +189,72 @@ async def test_another_repository_proves_its_right_to_a_manifest_by_head(
     upstream.manifest(manifest, repository="team/third")
     fetched = len(successful_gets(upstream))
     path = pull_path(upstream, kept.digest, kind="manifests", repository="team/third")
-    answer = await device.get(path)
-    assert (answer.body, answer.headers["Content-Type"]) == (manifest, OCI_MANIFEST)
-    assert len(successful_gets(upstream)) == fetched
+    for _ in range(2):
+        answer = await device.get(path)
+        assert (answer.body, answer.headers["Content-Type"]) == (manifest, OCI_MANIFEST)
+    assert len(successful_gets(upstream)) == fetched + 1
+
+
+def questions(upstream: RegistrySimulator, digest: str) -> list[tuple[str, str]]:
+    """Return what the registry was asked for a digest, and forget it."""
+    asked = [
+        (each.method, "with a login" if each.header("Authorization") else "")
+        for each in upstream.pulls
+        if digest in each.path
+    ]
+    upstream.requests.clear()
+    return asked
+
+
+@pytest.mark.parametrize(
+    "method, status",
+    [("GET", 401), ("GET", 403), ("GET", 404), ("GET", 405), ("HEAD", 403), ("HEAD", 404)],
+)
+async def test_who_has_no_right_sees_no_trace_of_what_is_stored(
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    kept: Kept,
+    method: str,
+    status: int,
+) -> None:
+    """The same questions as for what nobody has: the time told what another repository has."""
+    device, _ = await kept.stored_for(facade, writer, upstream)
+    denied = Answers(status, (("WWW-Authenticate", 'Basic realm="simulator"'),))
+    nobodys = f"sha256:{secrets.token_hex(32)}"
+    asked, answered = [], []
+    for number, each in enumerate((kept.digest, nobodys)):
+        repository = f"team/denied-{number}"  # a refusal is remembered for its repository
+        kept.served_by(upstream, repository=repository, digest=each, get=denied, head=denied)
+        upstream.requests.clear()
+        path = pull_path(upstream, each, kind=kept.kind, repository=repository)
+        answer = await device.get(path, method=method)
+        answered.append((answer.status, without_id(answer) if answer.body else None))
+        asked.append(questions(upstream, each))
+    assert asked[0] == asked[1]
+    assert asked[0]
+    assert answered[0] == answered[1]
+
+
+async def test_who_has_no_right_sees_no_trace_of_what_arrives(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, blob: bytes
+) -> None:
+    """Of a download by another repository, too."""
+    arriving = upstream.blob(blob, get=Slow(1000, 0.1))
+    await connect(facade, writer, upstream)
+    device = facade.device()
+    begun = asyncio.create_task(device.get(pull_path(upstream, arriving)))
+    await eventually(lambda: len(successful_gets(upstream)) == 1)
+    asked, answered = [], []
+    for each in (arriving, f"sha256:{secrets.token_hex(32)}"):
+        upstream.requests.clear()
+        path = pull_path(upstream, each, repository="team/denied")
+        answered.append(without_id(await device.get(path)))
+        asked.append(questions(upstream, each))
+    assert asked[0] == asked[1]
+    assert asked[0]
+    assert answered[0] == answered[1]
+    assert (await begun).body == blob
 
 
 @pytest.mark.parametrize("head", [Answers(403), Answers(404), Answers(405)])
@@ -261,7 +324,7 @@ async def test_a_claim_while_it_arrives_is_no_right_afterwards(
     begun = asyncio.create_task(kept.pulled_by(device, bystander))
     await eventually(lambda: len(successful_gets(bystander)) == 1)
     second = pull_path(bystander, kept.digest, repository="team/second")
-    assert (await device.get(second)).status == 502
+    assert (await device.get(second)).status == 404
     assert (await begun).status == 502
     assert any("team/second" in each.path for each in bystander.pulls)
     await kept.stored_for(facade, writer, upstream)
