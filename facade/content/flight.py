@@ -166,7 +166,7 @@ class Flight:
         try:
             async with self._upstreams.lease(self._connection) as leased:
                 upstream = leased.asked_by(self._device)
-                with upstream.verifying(self.key.kind, self.key.digest):
+                with upstream.verifying(self.key.kind, self.repository, self.key.digest):
                     async with self._download(upstream) as (download, left):
                         progress = await self._begin(download.length, left)
                         await self._receive(download, progress)

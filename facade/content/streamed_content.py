@@ -49,7 +49,8 @@ class StreamedBlob:
         return Part(within(self._pieces(), 0, span.first, span.end))
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        with self._asked.upstream.verifying(self._asked.pull.kind, self._asked.pull.digest):
+        pull = self._asked.pull
+        with self._asked.upstream.verifying(pull.kind, pull.repository, pull.digest):
             async for piece in self._download.verified_pieces():
                 yield piece
 
@@ -71,7 +72,7 @@ class StreamedContent:
         """Fetch and verify."""
         pull = asked.pull
         await asked.pay_miss()
-        with asked.upstream.verifying(pull.kind, pull.digest):
+        with asked.upstream.verifying(pull.kind, pull.repository, pull.digest):
             return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
 
     def stored_manifest(self, asked: Authorized) -> nullcontext[None]:  # noqa: ARG002 - the protocol's

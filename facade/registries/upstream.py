@@ -129,15 +129,17 @@ class Upstream:
         """
         self._absences.require_not(Absence.of(kind, repository, digest, method))
         self._require_secret()
-        self._wrong_bytes.require_over(kind, digest)
+        self._wrong_bytes.require_over(kind, repository, digest)
         self._breaker.require_willing(Question(kind, repository, digest, method, self.device))
 
-    def verifying(self, kind: Kind, digest: Digest) -> AbstractContextManager[None]:
+    def verifying(
+        self, kind: Kind, repository: RepositoryName, digest: Digest
+    ) -> AbstractContextManager[None]:
         """Guard bringing the bytes of a digest to their end: whether they are right is noted.
 
         Raises `WrongBytesLatelyError` where they lately were not.
         """
-        return self._wrong_bytes.attempt(kind, digest)
+        return self._wrong_bytes.attempt(kind, repository, digest)
 
     async def close(self) -> None:
         """Close the client's session; bodies that are being read break."""

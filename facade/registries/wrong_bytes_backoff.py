@@ -2,7 +2,8 @@
 
 A registry or a proxy that corrupts a blob would otherwise send it whole to every device that tries
 again. After about a second it gets another chance, then after twice as long, up to a minute. One
-memory for each upstream, so for each access key: another connection's bytes may be right.
+memory for each upstream, so for each access key: another connection's bytes may be right. So may
+another repository's, and whoever asks there is not to see that this one has been asked.
 """
 
 from collections import OrderedDict
@@ -14,13 +15,16 @@ from attrs import define, field, frozen
 
 from facade.content.held_back import MistoldLengthError, WrongBytesError
 from shared.jitter import jittered
-from shared.oci import Digest, Kind
+from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import UpstreamError, WastefulAnswerError
 
 FIRST_WAIT_SECONDS: Final = 1.5  # jittered down to half: about a second
 MAX_WAIT_SECONDS: Final = 60.0  # what was mended is found within a minute
 MAX_DOUBLINGS: Final = 6  # 1.5 s * 2**6 is beyond the longest wait
 MAX_BACKOFFS: Final = 4096  # of one connection, some 400 bytes each; the oldest is forgotten
+
+
+_Key = tuple[Kind, RepositoryName, Digest]
 
 
 class WrongBytesLatelyError(UpstreamError):
@@ -43,10 +47,10 @@ class WrongBytesBackoff:
     """Which digests came wrong through one upstream."""
 
     _clock: Callable[[], float]
-    _backoffs: OrderedDict[tuple[Kind, Digest], _Backoff] = field(factory=OrderedDict, init=False)
+    _backoffs: OrderedDict[_Key, _Backoff] = field(factory=OrderedDict, init=False)
 
     @contextmanager
-    def attempt(self, kind: Kind, digest: Digest) -> Iterator[None]:
+    def attempt(self, kind: Kind, repository: RepositoryName, digest: Digest) -> Iterator[None]:
         """Guard bringing the bytes of a digest, to their end.
 
         Raises `WrongBytesLatelyError` where it may not begin. A `WrongBytesError` on its way out is
@@ -54,19 +58,19 @@ class WrongBytesBackoff:
         clean end forgets. Whatever else ends it says nothing about the bytes, and neither does a
         length that another answer told.
         """
-        self.require_over(kind, digest)
+        self.require_over(kind, repository, digest)
         try:
             yield
         except MistoldLengthError:
             raise
         except (WrongBytesError, WastefulAnswerError):
-            self._note_wrong((kind, digest))
+            self._note_wrong((kind, repository, digest))
             raise
-        self._backoffs.pop((kind, digest), None)
+        self._backoffs.pop((kind, repository, digest), None)
 
-    def require_over(self, kind: Kind, digest: Digest) -> None:
+    def require_over(self, kind: Kind, repository: RepositoryName, digest: Digest) -> None:
         """Raise `WrongBytesLatelyError` where the digest came wrong a short while ago."""
-        backoff = self._backoffs.get((kind, digest))
+        backoff = self._backoffs.get((kind, repository, digest))
         if backoff is not None and (left := backoff.until - self._clock()) > 0:
             raise WrongBytesLatelyError(left)
 
@@ -75,7 +79,7 @@ class WrongBytesBackoff:
         """How many are remembered."""
         return len(self._backoffs)
 
-    def _note_wrong(self, key: tuple[Kind, Digest]) -> None:
+    def _note_wrong(self, key: _Key) -> None:
         before, now = self._backoffs.pop(key, None), self._clock()
         if before is None or before.until <= now:
             doublings = before.doublings + 1 if before else 0

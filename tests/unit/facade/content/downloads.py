@@ -32,7 +32,7 @@ class Received:
     async def take(self, upstream: Upstream, digest: str, delay: float = 0.001) -> None:
         """Download to the end, or raise."""
         parsed = Digest.parse(digest)
-        with upstream.verifying(Kind.BLOB, parsed):
+        with upstream.verifying(Kind.BLOB, REPOSITORY, parsed):
             async with open_download(
                 upstream, REPOSITORY, parsed, first_resume_delay=delay
             ) as download:

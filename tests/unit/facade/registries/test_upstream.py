@@ -215,10 +215,10 @@ async def test_wrong_bytes_are_not_brought_again_at_once(connect: Connect) -> No
     """Whoever brings bytes says so; of another digest nothing is said."""
     async with RegistrySimulator() as registry:
         upstream = await connect(registry)
-        with pytest.raises(WrongBytesError), upstream.verifying(Kind.BLOB, DIGEST):
+        with pytest.raises(WrongBytesError), upstream.verifying(Kind.BLOB, APP, DIGEST):
             raise WrongBytesError
         with pytest.raises(WrongBytesLatelyError):
             upstream.require_worth_asking(Kind.BLOB, APP, DIGEST)
-        with pytest.raises(WrongBytesLatelyError), upstream.verifying(Kind.BLOB, DIGEST):
+        with pytest.raises(WrongBytesLatelyError), upstream.verifying(Kind.BLOB, APP, DIGEST):
             pytest.fail("began too early")
         upstream.require_worth_asking(Kind.BLOB, APP, MISSING)

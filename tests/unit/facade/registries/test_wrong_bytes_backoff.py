@@ -12,10 +12,11 @@ from facade.registries.wrong_bytes_backoff import (
     WrongBytesBackoff,
     WrongBytesLatelyError,
 )
-from shared.oci import Digest, Kind
+from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import BrokenBodyError, NotFoundError, UpstreamError
 from tests.support.clock import Clock
 
+APP = RepositoryName.parse("team/app")
 DIGEST = Digest.of(b"content")
 
 
@@ -33,14 +34,14 @@ def backoff(clock: Clock) -> WrongBytesBackoff:
 
 def go_wrong(backoff: WrongBytesBackoff, digest: Digest = DIGEST) -> None:
     """Have an attempt bring wrong bytes."""
-    with pytest.raises(WrongBytesError), backoff.attempt(Kind.BLOB, digest):
+    with pytest.raises(WrongBytesError), backoff.attempt(Kind.BLOB, APP, digest):
         raise WrongBytesError
 
 
 def wait_of(backoff: WrongBytesBackoff, digest: Digest = DIGEST) -> float:
     """Return for how many seconds the digest is not asked for."""
     try:
-        with backoff.attempt(Kind.BLOB, digest):
+        with backoff.attempt(Kind.BLOB, APP, digest):
             raise LookupError
     except LookupError:
         return 0.0
@@ -85,7 +86,7 @@ def test_right_bytes_make_it_forget(backoff: WrongBytesBackoff, clock: Clock) ->
     for _ in range(5):
         go_wrong(backoff)
         clock.advance(MAX_WAIT_SECONDS)
-    with backoff.attempt(Kind.BLOB, DIGEST):
+    with backoff.attempt(Kind.BLOB, APP, DIGEST):
         pass
     assert backoff.count == 0
     go_wrong(backoff)
@@ -107,12 +108,12 @@ def test_what_breaks_says_nothing_of_the_bytes(
     backoff: WrongBytesBackoff, clock: Clock, error: BaseException
 ) -> None:
     """Neither that they are wrong, nor that they are right now."""
-    with pytest.raises(type(error)), backoff.attempt(Kind.BLOB, DIGEST):
+    with pytest.raises(type(error)), backoff.attempt(Kind.BLOB, APP, DIGEST):
         raise error
     assert wait_of(backoff) == 0
     go_wrong(backoff)
     clock.advance(FIRST_WAIT_SECONDS)
-    with pytest.raises(type(error)), backoff.attempt(Kind.BLOB, DIGEST):
+    with pytest.raises(type(error)), backoff.attempt(Kind.BLOB, APP, DIGEST):
         raise error
     go_wrong(backoff)
     assert wait_of(backoff) >= FIRST_WAIT_SECONDS
@@ -122,7 +123,7 @@ def test_attempts_that_go_wrong_together_count_once(backoff: WrongBytesBackoff) 
     """A herd that streams the same wrong bytes does not close the digest for a minute."""
     herd = ExitStack()
     for _ in range(50):
-        herd.enter_context(backoff.attempt(Kind.BLOB, DIGEST))
+        herd.enter_context(backoff.attempt(Kind.BLOB, APP, DIGEST))
     with pytest.raises(WrongBytesError), herd:
         raise WrongBytesError
     assert FIRST_WAIT_SECONDS / 2 <= wait_of(backoff) <= FIRST_WAIT_SECONDS
@@ -134,13 +135,13 @@ def test_another_digest_and_the_same_as_a_manifest_are_not_meant(
     """They come from other places of a registry."""
     go_wrong(backoff)
     assert wait_of(backoff, Digest.of(b"another")) == 0
-    backoff.require_over(Kind.MANIFEST, DIGEST)
+    backoff.require_over(Kind.MANIFEST, APP, DIGEST)
 
 
 def test_it_is_no_wrong_bytes_error_itself(backoff: WrongBytesBackoff) -> None:
     """It would be noted as one, and never end."""
     go_wrong(backoff)
-    with pytest.raises(UpstreamError) as refused, backoff.attempt(Kind.BLOB, DIGEST):
+    with pytest.raises(UpstreamError) as refused, backoff.attempt(Kind.BLOB, APP, DIGEST):
         pytest.fail("began too early")
     assert not isinstance(refused.value, WrongBytesError)
 
@@ -153,3 +154,12 @@ def test_memory_is_bounded_and_the_oldest_goes(backoff: WrongBytesBackoff) -> No
     assert backoff.count == MAX_BACKOFFS
     assert wait_of(backoff, digests[0]) == 0
     assert wait_of(backoff, digests[1]) > 0
+
+
+def test_another_repositorys_bytes_may_be_right(backoff: WrongBytesBackoff) -> None:
+    """Who asks there is not refused for what was asked elsewhere, and sees no trace of it."""
+    go_wrong(backoff)
+    other = RepositoryName.parse("team/other")
+    backoff.require_over(Kind.BLOB, other, DIGEST)
+    with pytest.raises(WrongBytesLatelyError):
+        backoff.require_over(Kind.BLOB, APP, DIGEST)
