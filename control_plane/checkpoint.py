@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from control_plane.signed_log import Made, NewestActs, Place, SignedLog
 from control_plane.signer import Signer, Verifier
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import AuditCheckpoint, StatementRefusedError, StoredStatement
 
 # Some 300 bytes a connection and 150 a device: half a million subjects. With more, none is written,
@@ -44,6 +45,7 @@ def checkpoint_of(log: SignedLog, at: datetime, signer: Signer) -> StoredCheckpo
     return StoredCheckpoint(signer.sign(statement), heads)
 
 
+@reads_bytes_of(Party.DATABASE)
 def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
     """Return the log up to the checkpoint's entry, or raise `StatementRefusedError`."""
     statement = verifier.verify_as(checkpoint.stored, AuditCheckpoint)

@@ -21,6 +21,7 @@ from control_plane.signed_log import (
     require_entry,
 )
 from control_plane.signer import Verifier
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
 
 SEE_VERIFY: Final = "see `control-plane audit verify`"
@@ -43,6 +44,7 @@ class WalkBack:
     _trusted: Place
     _above: LoggedAct | None = field(default=None, init=False)
 
+    @reads_bytes_of(Party.DATABASE)
     def take(self, rows: Sequence[EntryRow]) -> list[LoggedAct]:
         """Return the acts of the next rows downwards, or raise `AuditDamagedError`."""
         return [self._take(row) for row in rows]

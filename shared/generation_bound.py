@@ -12,7 +12,7 @@ from shared.statement import MAX_GENERATION
 
 # Clocks that are corrected are off by minutes; a year bears a clock that was set to another year by
 # mistake for a while, and what such a control plane signed goes on holding.
-MAX_AHEAD_MILLISECONDS: Final = 366 * 24 * 60 * 60 * 1000
+MAX_AHEAD_SECONDS: Final = 366 * 24 * 60 * 60
 
 # This program is not older than this day: raise it with a release. A clock that says an earlier one
 # is wrong (a board without a battery says 1970), so it judges nothing: the facade would refuse all.
@@ -24,4 +24,4 @@ def highest_generation_at(now_milliseconds: int) -> int:
     """Return the highest generation that is taken at this Unix time in milliseconds."""
     if now_milliseconds < _BUILT_AFTER_MILLISECONDS:
         return MAX_GENERATION
-    return min(now_milliseconds + MAX_AHEAD_MILLISECONDS, MAX_GENERATION)
+    return min(now_milliseconds + MAX_AHEAD_SECONDS * 1000, MAX_GENERATION)

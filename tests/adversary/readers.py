@@ -30,6 +30,14 @@ class LibraryReader:
 
 
 OWN_READERS: Final[dict[str, Tested]] = {
+    "control_plane.walk_back.WalkBack.take": Tested(
+        "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
+        "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
+    ),
+    "control_plane.checkpoint.log_at": Tested(
+        "unit/control_plane/test_chain.py::test_arbitrary_bytes_are_no_checkpoint",
+        "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
+    ),
     "facade.content.json_fields.fields_of": Tested(
         "unit/facade/content/test_json_fields.py::test_arbitrary_bytes_are_an_object_or_unreadable",
         "adversary/facade/test_manifests.py::test_manifests_with_as_much_in_them_as_there_may_be",

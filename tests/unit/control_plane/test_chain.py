@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.audit import ChainReport, read_line
-from control_plane.checkpoint import checkpoint_of, log_at
+from control_plane.checkpoint import StoredCheckpoint, checkpoint_of, log_at
 from control_plane.errors import AuditDamagedError
 from control_plane.layers import Layers
 from control_plane.signed_log import (
@@ -188,3 +188,33 @@ def test_a_checkpoint_says_what_the_log_says() -> None:
         with pytest.raises(StatementRefusedError):
             log_at(changed, SIGNER)
     assert checkpoint_of(SignedLog(), AT, SIGNER) is None
+
+
+envelopes = st.builds(
+    StoredStatement,
+    st.sampled_from(["audit-entry/1", "audit-checkpoint/1", "operator/1", ""]) | st.text(),
+    st.sampled_from(list(SIGNER.public_keys)) | st.text(),
+    st.binary() | st.sampled_from([b"{}", b"[]", b"null", b'{"generation":1}']),
+    st.binary(),
+)
+GENUINE = st.sampled_from(chain(3))
+
+
+@given(
+    st.lists(st.builds(EntryRow, st.integers(-2, 5), st.none() | envelopes | GENUINE), max_size=5)
+)
+def test_arbitrary_rows_are_a_chain_or_refused(some: list[EntryRow]) -> None:
+    """Whatever stands in the log, the genuine entries among it."""
+    walk = WalkBack(SIGNER, BEGINNING)
+    try:
+        acts = walk.take(some)
+    except AuditDamagedError:
+        return
+    assert [act.place.sequence for act in acts] == [row.sequence for row in some]
+
+
+@given(envelopes | GENUINE, st.binary())
+def test_arbitrary_bytes_are_no_checkpoint(stored: StoredStatement, heads: bytes) -> None:
+    """None of them was signed as one."""
+    with pytest.raises(StatementRefusedError):
+        log_at(StoredCheckpoint(stored, heads), SIGNER)

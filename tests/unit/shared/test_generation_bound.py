@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from shared.generation_bound import BUILT_AFTER, MAX_AHEAD_MILLISECONDS, highest_generation_at
+from shared.generation_bound import BUILT_AFTER, MAX_AHEAD_SECONDS, highest_generation_at
 from shared.statement import MAX_GENERATION
 
 
@@ -15,7 +15,7 @@ def test_a_year_ahead_of_the_clock_is_the_highest() -> None:
     """A leap year, to the millisecond; never above what a statement can have."""
     now = milliseconds(BUILT_AFTER)
     assert highest_generation_at(now) == milliseconds(BUILT_AFTER + timedelta(days=366))
-    assert highest_generation_at(now + 5) == now + 5 + MAX_AHEAD_MILLISECONDS
+    assert highest_generation_at(now + 5) == now + 5 + MAX_AHEAD_SECONDS * 1000
     assert highest_generation_at(MAX_GENERATION) == MAX_GENERATION
 
 
