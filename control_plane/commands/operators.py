@@ -1,8 +1,9 @@
 """`control-plane operators`: who may call the API. Needs the database and the statement key."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -19,7 +20,7 @@ from control_plane.commands.running import (
     shell_actor,
     warn_of_exposure,
 )
-from control_plane.commands.usage import Group
+from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.config import OperatorsSettings
 from control_plane.database import Database
 from control_plane.environment import settings
@@ -27,6 +28,8 @@ from control_plane.operator_token import InvalidOperatorNameError, OperatorName,
 from control_plane.operators import ListedOperator, Operators
 from control_plane.permissions import Role
 from shared.canonical_json import format_time
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class NameType(click.ParamType[OperatorName]):
@@ -44,9 +47,25 @@ class NameType(click.ParamType[OperatorName]):
             self.fail(str(error), param, ctx)
 
 
-_expires = click.option(
-    "--expires", "lifetime", type=LifetimeType(), help="For how long the token is good, as 90d."
-)
+DEFAULT_LIFETIME: Final = timedelta(days=365)  # a token that nobody remembers ends by itself
+
+
+def _expires(function: Function) -> Function:
+    """Add the two options of a token's end; `_lifetime` reads them."""
+    ends = click.option(
+        "--expires",
+        type=LifetimeType(),
+        help=f"For how long the token is good, as 90d. [default: {DEFAULT_LIFETIME.days}d]",
+    )
+    never = click.option("--no-expiry", is_flag=True, help="It ends only by rotate or remove.")
+    return ends(never(function))
+
+
+def _lifetime(expires: timedelta | None, *, no_expiry: bool) -> timedelta | None:
+    """Return for how long a token is good; None is for ever, which has to be said."""
+    both = expires is not None and no_expiry
+    require_no_contradiction(["--expires and --no-expiry: give one of them" if both else None])
+    return None if no_expiry else expires or DEFAULT_LIFETIME
 
 
 @click.group(cls=Group)
@@ -59,8 +78,9 @@ def operators() -> None:
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @_expires
 @command
-async def add(name: OperatorName, role: str, lifetime: timedelta | None) -> None:
+async def add(name: OperatorName, role: str, expires: timedelta | None, *, no_expiry: bool) -> None:
     """Make an operator and print the new API token, once, alone on standard output."""
+    lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
         token = await store.add(name, Role(role), lifetime=lifetime, actor=shell_actor())
         await _print(token, store)
@@ -70,8 +90,9 @@ async def add(name: OperatorName, role: str, lifetime: timedelta | None) -> None
 @click.argument("name", type=NameType())
 @_expires
 @command
-async def rotate(name: OperatorName, lifetime: timedelta | None) -> None:
+async def rotate(name: OperatorName, expires: timedelta | None, *, no_expiry: bool) -> None:
     """Print a new token; the present one is worth nothing from now on."""
+    lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
         token = await store.rotate(name, lifetime=lifetime, actor=shell_actor())
         await _print(token, store)

@@ -1,6 +1,7 @@
 """The commands: results on standard output, words on standard error, and honest exit codes."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from shared.keys import (
     load_statement_private_key,
     load_statement_public_keys,
 )
+from tests.support.commands import run_command
 from tests.support.control_plane import ControlPlane, Json, approved_connection, make_keys
 from tests.support.shell import shell
 from tests.support.simulators.google import ServiceAccount
@@ -259,6 +261,32 @@ async def test_operators_from_a_shell(own_plane: ControlPlane) -> None:
     listed = orjson.loads(own_plane.run("operators", "list", "--json"))
     assert {each["name"]: each["role"] for each in listed}["carol@example.com"] == "viewer"
     assert token.strip() not in own_plane.run("operators", "list")
+
+
+@pytest.mark.parametrize("act", [("add", "carol", "--role", "viewer"), ("rotate", "alice")])
+def test_a_token_ends_after_a_year_unless_something_else_is_said(
+    own_plane: ControlPlane, act: tuple[str, ...]
+) -> None:
+    """One without an end has to be asked for."""
+    name = act[1]
+
+    def end() -> str | None:
+        listed = orjson.loads(own_plane.run("operators", "list", "--json"))
+        (at,) = [each["expires_at"] for each in listed if each["name"] == name]
+        return None if at is None else str(at)
+
+    own_plane.run("operators", *act)
+    by_default = datetime.fromisoformat(str(end())) - datetime.now(UTC)
+    assert timedelta(days=364) < by_default <= timedelta(days=365)
+    own_plane.run("operators", "rotate", name, "--expires", "1d")
+    assert datetime.fromisoformat(str(end())) - datetime.now(UTC) <= timedelta(days=1)
+    ran = run_command(own_plane.shell_settings(), "operators", "rotate", name, "--no-expiry")
+    assert (ran.status, end()) == (0, None)
+    assert "without an end" in ran.words
+    both = ("operators", "rotate", name, "--no-expiry", "--expires", "1d")
+    refused = run_command(own_plane.shell_settings(), *both)
+    assert refused.status == 2
+    assert "--expires and --no-expiry: give one of them" in refused.words
 
 
 @pytest.mark.parametrize(
