@@ -20,11 +20,14 @@ from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.registry_host import RegistryHost
 from shared.upstream.check import (
+    NOT_ALLOWED,
+    NOT_RESOLVED,
     CheckProblem,
     LoginCheck,
     Outcome,
     check_login,
     check_of_error,
+    is_about_addresses,
 )
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
@@ -38,7 +41,6 @@ from shared.upstream.target import UpstreamTarget
 CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
 
 NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
-NOT_RESOLVED: Final = "not_resolved"
 # The customer's role trusts the facade's identity, and this process has none.
 ROLE_NOT_ASSUMED: Final = LoginCheck(
     Outcome.SKIPPED,
@@ -101,7 +103,7 @@ class Checks:
         except UpstreamError as error:
             return check_of_error(error)
         check = await check_login(_target(request, self.networks), credential, proxy=self.proxy)
-        return _with_nearest_name(check, request.host)
+        return _with_nearest_name(_without_the_inside(check, request.host), request.host)
 
     async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:
         """Return what the registry is shown; raise `UpstreamError` where none is to be had."""
@@ -115,6 +117,22 @@ class Checks:
                 return (await GoogleServiceAccountProvider(key, self.google).mint()).basic
             case _:
                 return None
+
+
+def _without_the_inside(check: LoginCheck, host: RegistryHost) -> LoginCheck:
+    """Return the check, which says alike of names that are not there and of those of an inside.
+
+    Otherwise a connector could look through the names and networks that this process can see, by
+    hosts, realms and redirects. What may be reached is told apart as before.
+    """
+    problem = check.problem
+    if problem is None or not is_about_addresses(problem):
+        return check
+    if host.address is not None:
+        closed = CheckProblem(NOT_ALLOWED, "its address is not one that checks may reach")
+    else:
+        closed = CheckProblem(NOT_RESOLVED, "the name has no address that checks may reach")
+    return evolve(check, outcome=Outcome.SKIPPED, problem=closed)
 
 
 def _with_nearest_name(check: LoginCheck, host: RegistryHost) -> LoginCheck:

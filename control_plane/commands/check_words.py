@@ -6,7 +6,8 @@ from shared.upstream.hosts import nearest_known_host
 
 # Why nothing can be told of the registry from where the control plane is, by the check's code.
 _NOT_TOLD: Final = {
-    "not_resolved": "its name does not resolve from the control plane: is it spelled right?",
+    "not_resolved": "its name does not resolve from the control plane to an address that checks may"
+    " reach: is it spelled right? (CONTROL_PLANE_CHECK_NETWORKS opens private networks to them)",
     "address_not_allowed": "its address is not one that checks may reach"
     " (CONTROL_PLANE_CHECK_NETWORKS opens private ones to them)",
     "not_reachable": "nothing answers there, from the control plane",

@@ -75,10 +75,12 @@ class LoginCheck:
     realm_entry: str | None = None
 
 
+NOT_RESOLVED: Final = "not_resolved"
+NOT_ALLOWED: Final = "address_not_allowed"
 # The outcome and code of each error; the first that fits counts.
 _PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
-    (ResolveError, Outcome.SKIPPED, "not_resolved"),
-    (EgressRefusedError, Outcome.SKIPPED, "address_not_allowed"),
+    (ResolveError, Outcome.SKIPPED, NOT_RESOLVED),
+    (EgressRefusedError, Outcome.SKIPPED, NOT_ALLOWED),
     (ConnectError, Outcome.SKIPPED, "not_reachable"),
     (UpstreamTimeoutError, Outcome.SKIPPED, "timeout"),
     (RateLimitedError, Outcome.SKIPPED, "rate_limited"),
@@ -137,6 +139,12 @@ async def check_login(
 def check_of_error(error: UpstreamError) -> LoginCheck:
     """Return what a check says that came to an end before the registry was asked."""
     return _with_problem(LoginCheck(Outcome.PASSED), error)
+
+
+def is_about_addresses(problem: CheckProblem) -> bool:
+    """Tell whether a check ended because a name has no address, or none that may be spoken to."""
+    is_resolving = problem.text.startswith(_STEPS[Step.RESOLVE])
+    return is_resolving or problem.code in {NOT_RESOLVED, NOT_ALLOWED}
 
 
 class _Check:

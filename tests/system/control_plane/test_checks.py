@@ -3,6 +3,8 @@
 import asyncio
 import uuid
 
+import pytest
+
 from control_plane.rate_limit import CHECK_BURST
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.processes import free_port
@@ -10,6 +12,7 @@ from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.control_plane import ControlPlane, Json, Operator
+from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.registry import RegistrySimulator
@@ -169,6 +172,36 @@ async def test_checks_reach_no_private_network_that_was_not_opened(
         allowed_networks=["127.0.0.0/8"],
     )
     assert (answer["outcome"], answer["problem"]) == ("skipped", "address_not_allowed")
+    alice = own_plane.client("alice")
+    inside = await check(alice, "localhost", allowed_networks=["127.0.0.0/8"])
+    nowhere = await check(alice, "no-such-name.invalid", allowed_networks=["127.0.0.0/8"])
+    assert inside == nowhere
+    assert (nowhere["outcome"], nowhere["problem"]) == ("skipped", "not_resolved")
+    literals = [await check(alice, host) for host in ("10.0.0.1", "127.0.0.1", "169.254.169.254")]
+    assert literals == [literals[0]] * 3
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_a_registry_cannot_have_the_inside_looked_through(
+    own_plane: ControlPlane, name: str
+) -> None:
+    """A redirect to a private address, to metadata, to a name that is not there: one word."""
+    async with RegistrySimulator() as registry:
+        host = f"{name}:{registry.host.port}"
+        told = []
+        for place in ("10.255.255.1", "169.254.169.254", "no-such-name.invalid"):
+            registry.ping = RedirectsTo(f"http://{place}/")
+            told.append(
+                await check(
+                    own_plane.client("alice"),
+                    host,
+                    plain_http=True,
+                    allowed_networks=["127.0.0.0/8"],
+                )
+            )
+    assert told == [told[0]] * len(told)
+    assert told[0]["outcome"] == "skipped"
+    assert told[0]["problem"] in {"address_not_allowed", "not_resolved"}
 
 
 async def test_checks_go_through_the_operators_proxy_but_for_its_exceptions(
