@@ -48,7 +48,7 @@ def _cause(error: Exception, url: str, ca_file: Path | None) -> str:
         case aiohttp.ClientPayloadError():
             cause = "the answer ended early"
         case ValueError():
-            cause = "the address or CONTROL_PLANE_TOKEN has characters that no HTTP request has"
+            cause = "the address has characters that no HTTP request has"
         case _:
             cause = "the connection failed"
     return cause

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
-import typed_settings as ts
 from attrs import evolve, frozen
 
+from control_plane.api_token import ApiToken
 from control_plane.grant import parse_principal_arn
 from shared.identity_form import (
     IdentityForm,
@@ -16,7 +16,6 @@ from shared.identity_form import (
 )
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.setting import DatabaseUrl
-from shared.secret import Secret
 from shared.setting_types import (
     Duration,
     Form,
@@ -166,7 +165,7 @@ class AuditListSettings:
     """`control-plane audit list`: the database if it is named, else the API."""
 
     database_url: DatabaseUrl | None = None
-    token: Secret | None = None
+    token: ApiToken | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
@@ -182,7 +181,7 @@ class ClientSettings:
     """`control-plane connections`: the API from a shell."""
 
     url: HttpUrl = DEFAULT_URL
-    token: Secret = ts.option(help="an operator's token")
+    token: ApiToken
     ca_file: ReadableFile | None = None
 
 
