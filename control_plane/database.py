@@ -75,22 +75,28 @@ class Database:
             pool.terminate()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[DatabaseConnection]:
-        """Yield a connection; raise `DatabaseUnavailableError` or `SchemaOutdatedError`."""
+    async def connection(self, *, tells: bool = True) -> AsyncIterator[DatabaseConnection]:
+        """Yield a connection; raise `DatabaseUnavailableError` or `SchemaOutdatedError`.
+
+        The log is told when that changes, but for what asks nothing of our own schema.
+        """
+        note = self._note if tells else _not_told
         try:
             async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
-                self._note(None)
                 yield connection
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             message = "the database has not been migrated: `control-plane migrate` does it"
+            note(message)
             raise SchemaOutdatedError(message) from None
         except _OTHER_TYPES:
             message = "the database's columns are of other types than `control-plane migrate` made"
             raise SchemaOutdatedError(message) from None
         except _UNAVAILABLE as error:
             unavailable = DatabaseUnavailableError(error)
-            self._note(unavailable.reason)
+            note(unavailable.reason)
             raise unavailable from None
+        else:
+            note(None)
 
     def _note(self, problem: str | None) -> None:
         """Log why the database is away, once, and that it is back: answers do not tell."""
@@ -132,3 +138,7 @@ def patience_seconds(parameters: ConnectionParameters) -> float:
     """Return how long a connection may take: every server may be silent but the last one."""
     each = parameters.connect_seconds or CONNECT_TIMEOUT_SECONDS
     return each * len(list(attempts(parameters))) + QUEUE_SECONDS
+
+
+def _not_told(_: str | None) -> None:
+    """Leave the log as it is."""

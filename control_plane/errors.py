@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from shared.postgres.connect import reason_of
+from shared.postgres.reasons import in_words
 from shared.safe_message import SafeMessage
 
 
@@ -125,7 +126,7 @@ class DatabaseUnavailableError(ControlPlaneError):
     def __init__(self, cause: BaseException) -> None:
         """Hold the reason, for the log and for a shell; asyncpg's own texts quote URLs."""
         super().__init__("the database is not available")
-        self.reason = reason_of(cause)
+        self.reason = in_words(reason_of(cause))
 
 
 class NotificationQueueFullError(ControlPlaneError):

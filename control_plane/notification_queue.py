@@ -41,7 +41,7 @@ class NotificationQueue:
     async def look(self) -> None:
         """Ask how much is in use; where the database is away, another time."""
         try:
-            async with self._database.connection() as connection:
+            async with self._database.connection(tells=False) as connection:
                 self.usage = await connection.fetchval("SELECT pg_notification_queue_usage()")
         except (DatabaseUnavailableError, SchemaOutdatedError):
             return  # `/readyz` says so
