@@ -2,8 +2,8 @@
 
 OpenSSL verifies chain, times and that a present extended key usage allows a client. What it lets
 pass (an absent key usage) is refused on the finished connection, before its first request is read.
-The device then sees a reset. A verify callback of pyOpenSSL that says no names no error: OpenSSL was
-seen to send the alert `internal_error`, in TLS 1.2 and 1.3, which blames the facade.
+The device then sees a reset. A verify callback of pyOpenSSL that says no names no error: OpenSSL
+was seen to send the alert `internal_error`, in TLS 1.2 and 1.3, which blames the facade.
 
 This is cryptography's own OpenSSL, through pyOpenSSL: it encrypts AES-GCM twice as fast as the one
 that a distribution's Python is linked with, and is pinned and replaced with the other wheels.
