@@ -20,6 +20,7 @@ from control_plane.field_reader import FieldReader
 from shared.canonical_json import Network
 from shared.connection import ConnectionDocument, Credential, Provider
 from shared.oci import RepositoryName
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
 from shared.secret import Secret
@@ -64,6 +65,7 @@ class ConnectionRequest:
         )
 
 
+@reads_bytes_of(Party.OPERATOR)
 def parse_connection_request(body: Mapping[str, object]) -> ConnectionRequest:
     """Return the request, or raise `InvalidRequestError` with every wrong field."""
     return read_connection_request(FieldReader(body))

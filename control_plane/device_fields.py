@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from shared.device_id import is_device_id
+from shared.outside_bytes import Party, reads_bytes_of
 
 MAX_SERIAL_DIGITS: Final = 128  # RFC 5280 has 40; a CA that breaks it must be revocable, too
 MAX_ISSUER_BYTES: Final = 3072  # with the serial, a subject of at most 4096
@@ -47,6 +48,7 @@ def parse_device_id(text: str) -> str:
     return text
 
 
+@reads_bytes_of(Party.OPERATOR)
 def parse_serial(text: str) -> str:
     """Return a serial number as lower-case hexadecimal without leading zeros."""
     if len(text) > 2 * MAX_SERIAL_DIGITS or not _SERIAL.fullmatch(text):
@@ -60,6 +62,7 @@ def parse_serial(text: str) -> str:
     return serial
 
 
+@reads_bytes_of(Party.OPERATOR)
 def parse_issuer(text: str) -> str:
     """Return an issuer as RFC 4514 text, exactly as it is read off certificates."""
     expected = (

@@ -10,6 +10,7 @@ from control_plane.device_fields import parse_device_id, parse_issuer, parse_ser
 from control_plane.field_reader import FieldReader
 from control_plane.query_reader import QueryReader
 from shared.identity_form import IdentityForm
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import device_subject
 
 TARGET_FIELDS: Final = ("device", "serial", "issuer")
@@ -67,6 +68,7 @@ def read_target(query: QueryReader) -> RevocationTarget | None:
     return target if device or serial else None
 
 
+@reads_bytes_of(Party.OPERATOR)
 def parse_revocation_request(
     body: Mapping[str, object], form: IdentityForm | None = None
 ) -> RevocationRequest:

@@ -7,6 +7,7 @@ import orjson
 
 from control_plane.errors import FieldError, InvalidRequestError, UnreadableBodyError
 from control_plane.repeated_names import pointer, repeated_names
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.several_problems import problems_of
 
 MAX_NAMED_UNKNOWN_FIELDS: Final = 20  # enough to see a typing error; a body has room for thousands
@@ -15,6 +16,7 @@ TWICE: Final = "given more than once"
 _Value = TypeVar("_Value")
 
 
+@reads_bytes_of(Party.OPERATOR)
 def read_object(body: bytes) -> Mapping[str, object]:
     """Return the JSON object of a body.
 

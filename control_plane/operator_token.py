@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 
 TOKEN_PREFIX: Final = "rfo_"  # noqa: S105  # what scanners of leaked secrets can look for
@@ -70,6 +71,7 @@ class OperatorToken:
         return cls(name, Secret(f"{TOKEN_PREFIX}{name}.{random.decode()}"))
 
     @classmethod
+    @reads_bytes_of(Party.STRANGER)
     def parse(cls, text: str) -> Self:
         """Return the token; raise `InvalidOperatorTokenError` for anything else."""
         match = _TOKEN.fullmatch(text) if len(text) <= MAX_TOKEN_CHARACTERS else None

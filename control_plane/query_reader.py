@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from control_plane.errors import FieldError, InvalidRequestError
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.several_problems import problems_of
 
 DEFAULT_LIMIT: Final = 50
@@ -113,6 +114,7 @@ def parse_number(text: str, least: int, most: int, expected: str) -> int:
     return int(text)
 
 
+@reads_bytes_of(Party.OPERATOR)
 def parse_place(text: str) -> Place:
     """Return the place that `format_place` made a text of."""
     try:

@@ -20,6 +20,7 @@ from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
 from shared.oci import RepositoryName
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
 from shared.safe_message import SafeMessage
@@ -50,6 +51,7 @@ def to_json(value: object) -> bytes:
     return orjson.dumps(_converter.unstructure(value), option=orjson.OPT_SORT_KEYS)
 
 
+@reads_bytes_of(Party.DATABASE)
 def from_json(document: bytes, cls: type[_Value]) -> _Value:
     """Return the value of type `cls`, or raise `InvalidDocumentError`."""
     if len(document) > MAX_DOCUMENT_BYTES:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, PemBlock, pem_blocks
 from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
@@ -55,6 +56,7 @@ def load_statement_private_key(pem: bytes) -> Ed25519PrivateKey:
     return _the_only(pem, _load_private(pem, Ed25519PrivateKey))  # type: ignore[type-abstract]  # for isinstance
 
 
+@reads_bytes_of(Party.FILE)
 def load_statement_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
     """Return the Ed25519 public keys of the PEM by key id, or raise `InvalidKeyFileError`."""
     return {key_id(key): key for key in _load_public(pem, Ed25519PublicKey)}  # type: ignore[type-abstract]  # for isinstance
@@ -65,6 +67,7 @@ def load_sealing_public_key(pem: bytes) -> X25519PublicKey:
     return _the_only(pem, _load_public(pem, X25519PublicKey))  # type: ignore[type-abstract]  # for isinstance
 
 
+@reads_bytes_of(Party.FILE)
 def load_sealing_private_keys(pem: bytes) -> dict[str, X25519PrivateKey]:
     """Return the X25519 private keys of the PEM by key id, or raise `InvalidKeyFileError`."""
     return {key_id(key.public_key()): key for key in _load_private(pem, X25519PrivateKey)}  # type: ignore[type-abstract]  # for isinstance

@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self
 
 from attrs import frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
 
 MAX_REPOSITORY_NAME_CHARACTERS: Final = 255  # distribution's RepositoryNameTotalLengthMax
@@ -57,6 +58,7 @@ class Digest:
     hex: str
 
     @classmethod
+    @reads_bytes_of(Party.DEVICE, Party.OPERATOR)
     def parse(cls, text: str) -> Self:
         """Return the digest; raise `InvalidDigestError` for anything else."""
         match = _DIGEST.fullmatch(text)

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import field, frozen
 from cryptography import x509
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
 
 _BEGIN: Final = "-----BEGIN "
@@ -51,6 +52,7 @@ def decoded(file: bytes) -> str:
         return file.decode("latin-1")  # any byte is a character of it, and PEM itself is ASCII
 
 
+@reads_bytes_of(Party.FILE, Party.OPERATOR)
 def pem_blocks(text: bytes | str) -> list[PemBlock]:
     """Return the blocks of a file or a text, in their order; raise `InvalidPemError`.
 

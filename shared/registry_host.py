@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
 
 MAX_HOST_NAME_CHARACTERS: Final = 253  # RFC 1035 section 2.3.4, without the final dot
@@ -38,11 +39,13 @@ class RegistryHost:
     port: int | None = None
 
     @classmethod
+    @reads_bytes_of(Party.OPERATOR)
     def parse(cls, text: str) -> Self:
         """Return the host of `name[:port]`; raise `InvalidRegistryHostError` for anything else."""
         return cls._from_match(_HOST.fullmatch(text))
 
     @classmethod
+    @reads_bytes_of(Party.DEVICE)
     def parse_path_form(cls, text: str) -> Self:
         """Return the host of `name[_port]`, as it stands in a device's path."""
         return cls._from_match(_PATH_FORM.fullmatch(text))

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.canonical_json import InvalidDocumentError, from_json, to_json
 from shared.keys import key_id
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
 
 MAX_GENERATION: Final = 2**53 - 1  # exact in every JSON reader; milliseconds until the year 287396
@@ -288,6 +289,7 @@ def sign(statement: Statement, private_key: Ed25519PrivateKey) -> StoredStatemen
     )
 
 
+@reads_bytes_of(Party.DATABASE)
 def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey]) -> Statement:
     """Return the statement of an envelope that a known key signed, or raise.
 

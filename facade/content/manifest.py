@@ -12,6 +12,7 @@ from facade.content.json_fields import JsonField, UnreadableJsonError, fields_of
 from facade.content.manifest_meaning import header_media_type, media_type_of
 from facade.registries.upstream import Upstream
 from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind, RepositoryName
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.answer import UpstreamAnswer
 
 # What is so short is read whole, on the loop: it is JSON from beginning to end. Of what is longer
@@ -82,6 +83,7 @@ def verify_answer(answer: UpstreamAnswer, content: bytes, digest: Digest) -> Ver
     return verify_manifest(content, header_media_type(answer.content_types), digest)
 
 
+@reads_bytes_of(Party.REGISTRY)
 def verify_manifest(content: bytes, media_type: str | None, digest: Digest) -> VerifiedManifest:
     """Return the verified manifest; raise `WrongBytesError`. Pure.
 

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from facade.devices.trust_domain import may_issue
 from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
+from shared.outside_bytes import Party, reads_bytes_of
 
 # What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
 _MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
@@ -43,6 +44,7 @@ class IdentityRule:
     kind: IdentityKind
     uri_pattern: re.Pattern[str]
 
+    @reads_bytes_of(Party.DEVICE)
     def identify(
         self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate] = ()
     ) -> DeviceIdentity:

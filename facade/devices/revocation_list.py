@@ -11,6 +11,7 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, pem_blocks
 from shared.safe_message import SafeMessage
 
@@ -52,6 +53,7 @@ class RevocationList:
     crl: x509.CertificateRevocationList = field(repr=False)
 
     @classmethod
+    @reads_bytes_of(Party.FILE)
     def parse_all(cls, pem: bytes) -> "tuple[RevocationList, ...]":
         """Return the lists of a PEM file, or raise `InvalidRevocationListError`."""
         try:

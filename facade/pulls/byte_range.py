@@ -9,6 +9,8 @@ from typing import Final
 
 from attrs import frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
+
 _RANGE: Final = re.compile(
     r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.ASCII | re.IGNORECASE
 )
@@ -26,6 +28,7 @@ class ByteRange:
     last: int | None
 
     @classmethod
+    @reads_bytes_of(Party.DEVICE)
     def parse(cls, header: str) -> "ByteRange | None":
         """Return the range of a `Range` header; None where it is to be ignored."""
         match = _RANGE.fullmatch(header)

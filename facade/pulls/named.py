@@ -20,6 +20,7 @@ from shared.oci import (
     Kind,
     RepositoryName,
 )
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import InvalidRegistryHostError, RegistryHost
 from shared.upstream.hosts import upstream_repository
 
@@ -47,6 +48,7 @@ class Named:
             return None
 
 
+@reads_bytes_of(Party.DEVICE)
 def read_names(raw_target: str) -> Named:
     """Return what a target names; never raises.
 

@@ -19,6 +19,7 @@ from shared.oci import (
     Kind,
     RepositoryName,
 )
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import InvalidRegistryHostError, RegistryHost
 
 API_ROOT: Final = "/v2/"
@@ -63,6 +64,7 @@ class Pull:
     digest: Digest
 
 
+@reads_bytes_of(Party.DEVICE)
 def parse_request(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
     """Return what a request asks for. The query and the authority are ignored."""
     if method not in READ_METHODS:

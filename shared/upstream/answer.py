@@ -9,6 +9,7 @@ import aiohttp
 from attrs import field, frozen
 from multidict import CIMultiDictProxy
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.errors import (
     BrokenBodyError,
     RangeRefusedError,
@@ -40,6 +41,7 @@ class ContentRange:
     total: int | None  # None: `*`, the registry does not know it yet
 
     @classmethod
+    @reads_bytes_of(Party.REGISTRY)
     def parse(cls, text: str) -> Self:
         """Return the range.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.errors import ChallengeError
 
 MAX_CHALLENGE_CHARACTERS: Final = 8192  # all values together; real ones are under 500
@@ -58,6 +59,7 @@ class OtherChallenge:
 Challenge = BearerChallenge | BasicChallenge | OtherChallenge
 
 
+@reads_bytes_of(Party.REGISTRY)
 def parse_challenges(values: Sequence[str]) -> tuple[Challenge, ...]:
     """Return the challenges of every `WWW-Authenticate` value, in order.
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from attrs import field, frozen
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 from shared.setting_types import MAX_PORT, Form
 from shared.upstream.credentials.static import BasicCredential
@@ -78,6 +79,7 @@ class OutboundProxy:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
+@reads_bytes_of(Party.REGISTRY)
 def answered_status(head: bytes) -> int | None:
     """Return the status of a proxy's answer; None where it is no answer of HTTP/1."""
     match = _STATUS_LINE.match(head)

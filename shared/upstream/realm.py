@@ -13,6 +13,7 @@ from typing import Final, Self
 from attrs import evolve, frozen
 from yarl import URL
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import InvalidRegistryHostError, RegistryHost
 from shared.upstream.errors import RealmNotAllowedError
 from shared.upstream.hosts import builtin_realms, endpoint
@@ -43,6 +44,7 @@ class Realm:
     query: str  # empty or with its leading question mark
 
     @classmethod
+    @reads_bytes_of(Party.REGISTRY, Party.OPERATOR)
     def parse(cls, text: str) -> Self:
         """Return the realm; raise `InvalidRealmError` unless it is a plain http(s) URL.
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from yarl import URL
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.egress import EgressRule
 from shared.upstream.errors import RedirectRefusedError
 from shared.upstream.uri_reference import InvalidReferenceError, resolve
@@ -17,6 +18,7 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.raw_host.lower() if url.raw_host else None, url.port
 
 
+@reads_bytes_of(Party.REGISTRY)
 def next_hop(current: URL, location: str | None, *, rule: EgressRule, followed: int) -> URL:
     """Return where an answer's `Location` leads, verbatim, or raise `RedirectRefusedError`.
 

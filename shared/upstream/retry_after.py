@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from shared.outside_bytes import Party, reads_bytes_of
+
 MAX_RETRY_AFTER_SECONDS: Final = 60.0  # a registry does not silence us for longer
 _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MAX_CHARACTERS: Final = 64  # an HTTP date has 29
 
 
+@reads_bytes_of(Party.REGISTRY)
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Return the delay in seconds, 0 to 60, or None where the header says nothing readable."""
     value = headers.get("Retry-After", "").strip()

@@ -11,6 +11,7 @@ from attrs import frozen
 from yarl import URL
 
 from shared.oci import TAG
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.errors import UnexpectedAnswerError
 from shared.upstream.links import Links, read_links
 from shared.upstream.redirect import origin
@@ -36,6 +37,7 @@ class TagPage:
     not_followed: str | None = None
 
 
+@reads_bytes_of(Party.REGISTRY)
 def read_tag_page(
     body: bytes | None, url: URL, links: Sequence[str], registry: URL | None = None
 ) -> TagPage:

@@ -14,6 +14,7 @@ from aiohttp import ClientResponse
 from attrs import frozen
 from yarl import URL
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.credentials.static import BasicCredential
@@ -130,6 +131,7 @@ def next_realm(current: URL, location: str | None, target: UpstreamTarget, follo
     return following
 
 
+@reads_bytes_of(Party.REGISTRY)
 def access_token(body: bytes | None, status: int) -> AccessToken:
     """Return the token of a token endpoint's answer; None is a body beyond the bound.
 

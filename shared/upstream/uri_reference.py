@@ -15,6 +15,7 @@ from typing import Final
 
 from yarl import URL
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import MAX_PORT, InvalidRegistryHostError, RegistryHost
 
 MAX_REFERENCE_CHARACTERS: Final = 8000  # signed URLs reach 4,000
@@ -33,6 +34,7 @@ class InvalidReferenceError(ValueError):
     """The text leads nowhere that may be asked."""
 
 
+@reads_bytes_of(Party.REGISTRY)
 def resolve(base: URL, reference: str) -> URL:
     """Return where a reference leads from `base`, an http(s) URL, without a fragment.
 

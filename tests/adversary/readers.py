@@ -30,17 +30,141 @@ class LibraryReader:
 
 
 OWN_READERS: Final[dict[str, Tested]] = {
-    "control_plane.walk_back.WalkBack.take": Tested(
-        "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
-        "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
-    ),
     "control_plane.checkpoint.log_at": Tested(
         "unit/control_plane/test_chain.py::test_arbitrary_bytes_are_no_checkpoint",
+        "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
+    ),
+    "control_plane.connection_request.parse_connection_request": Tested(
+        "unit/control_plane/test_connection_request.py::test_any_object_is_a_request_or_names_its_fields",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.device_fields.parse_issuer": Tested(
+        "unit/control_plane/test_device_fields.py::test_any_text_is_an_issuer_in_one_form_or_refused",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.device_fields.parse_serial": Tested(
+        "unit/control_plane/test_device_fields.py::test_any_text_is_a_serial_in_one_form_or_refused",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.device_revocation_request.parse_revocation_request": Tested(
+        "unit/control_plane/test_device_revocation_request.py::test_any_object_is_one_party_or_names_what_is_wrong",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.field_reader.read_object": Tested(
+        "unit/control_plane/test_connection_request.py::test_any_bytes_are_an_object_or_unreadable",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.operator_token.OperatorToken.parse": Tested(
+        "unit/control_plane/test_operator_token.py::test_anything_else_is_no_token_and_is_not_quoted",
+        "adversary/control_plane/test_stranger.py::test_tokens_of_invented_names",
+    ),
+    "control_plane.query_reader.parse_place": Tested(
+        "unit/control_plane/test_http_call.py::test_any_other_cursor_is_a_wrong_parameter",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.walk_back.WalkBack.take": Tested(
+        "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
         "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
     ),
     "facade.content.json_fields.fields_of": Tested(
         "unit/facade/content/test_json_fields.py::test_arbitrary_bytes_are_an_object_or_unreadable",
         "adversary/facade/test_manifests.py::test_manifests_with_as_much_in_them_as_there_may_be",
+    ),
+    "facade.content.manifest.verify_manifest": Tested(
+        "unit/facade/content/test_manifest.py::test_arbitrary_bytes_are_a_manifest_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "facade.devices.device_identity.IdentityRule.identify": Tested(
+        "unit/facade/devices/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
+        "system/facade/test_certificates.py::test_a_certificate_that_identifies_nobody_is_denied",
+    ),
+    "facade.devices.revocation_list.RevocationList.parse_all": Tested(
+        "unit/facade/devices/test_revocation_list.py::test_bytes_that_are_no_list_are_refused",
+        "adversary/facade/test_nonsense.py::test_files_of_nonsense",
+    ),
+    "facade.pulls.byte_range.ByteRange.parse": Tested(
+        "unit/facade/pulls/test_byte_range.py::test_any_header_is_a_range_or_ignored",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "facade.pulls.named.read_names": Tested(
+        "unit/facade/pulls/test_named.py::test_whatever_is_asked_takes_a_bounded_place_in_the_log",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "facade.pulls.pull_path.parse_request": Tested(
+        "unit/facade/pulls/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "shared.canonical_json.from_json": Tested(
+        "unit/shared/test_canonical_json.py::test_any_json_is_refused_or_read_with_one_error",
+        "adversary/facade/test_nonsense.py::test_a_database_writer_who_writes_nonsense",
+    ),
+    "shared.keys.load_sealing_private_keys": Tested(
+        "unit/shared/test_keys.py::test_a_damaged_file_is_refused_or_is_a_key",
+        "adversary/facade/test_nonsense.py::test_files_of_nonsense",
+    ),
+    "shared.keys.load_statement_public_keys": Tested(
+        "unit/shared/test_keys.py::test_a_damaged_file_is_refused_or_is_a_key",
+        "adversary/facade/test_nonsense.py::test_files_of_nonsense",
+    ),
+    "shared.oci.Digest.parse": Tested(
+        "unit/shared/test_oci.py::test_what_is_accepted_as_digest_is_canonical",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "shared.pem.pem_blocks": Tested(
+        "unit/shared/test_pem.py::test_any_bytes_are_blocks_or_refused",
+        "adversary/facade/test_nonsense.py::test_files_of_nonsense",
+    ),
+    "shared.registry_host.RegistryHost.parse": Tested(
+        "unit/shared/test_registry_host.py::test_what_is_accepted_is_canonical",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "shared.registry_host.RegistryHost.parse_path_form": Tested(
+        "unit/facade/pulls/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "shared.statement.verify": Tested(
+        "unit/shared/test_statement.py::test_a_changed_byte_is_refused",
+        "adversary/facade/test_nonsense.py::test_a_database_writer_who_writes_nonsense",
+    ),
+    "shared.upstream.answer.ContentRange.parse": Tested(
+        "unit/upstream/test_content_range.py::test_any_text_is_a_range_or_an_error",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.challenge.parse_challenges": Tested(
+        "unit/upstream/test_challenge.py::test_any_text_is_read_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.credentials.google_key.GoogleServiceAccountKey.from_secret": Tested(
+        "unit/upstream/credentials/test_google_key.py::test_any_sealed_bytes_are_a_key_or_refused",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "shared.upstream.proxy.answered_status": Tested(
+        "unit/upstream/test_proxy.py::test_any_answer_is_read",
+        "system/facade/test_commands.py::test_everything_goes_through_the_operators_proxy_and_no_other",
+    ),
+    "shared.upstream.realm.Realm.parse": Tested(
+        "unit/upstream/test_realm.py::test_any_text_is_a_realm_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.redirect.next_hop": Tested(
+        "unit/upstream/test_redirect.py::test_any_location_leads_to_a_plain_https_host_or_is_refused",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.retry_after.retry_after_seconds": Tested(
+        "unit/upstream/test_retry_after.py::test_any_text_is_a_bounded_delay_or_none",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.tags.read_tag_page": Tested(
+        "unit/upstream/test_tags.py::test_any_answer_is_a_page_or_an_error",
+        "system/facade/test_commands.py::test_a_list_whose_link_cannot_be_read_says_that_it_is_not_whole",
+    ),
+    "shared.upstream.token_exchange.access_token": Tested(
+        "unit/upstream/test_token_lifetime.py::test_any_body_is_a_token_or_an_error",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
+    "shared.upstream.uri_reference.resolve": Tested(
+        "unit/upstream/test_uri_reference.py::test_any_text_leads_to_a_plain_host_or_nowhere",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
     ),
 }
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth import crypt
 
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
 from shared.secret import Secret
 from shared.several_problems import SeveralProblemsError
@@ -78,6 +79,7 @@ class GoogleServiceAccountKey:
         return parsed
 
     @classmethod
+    @reads_bytes_of(Party.OPERATOR)
     def from_secret(cls, secret: Secret) -> Self:
         """Return the key that `to_secret` made of a parsed one.
 

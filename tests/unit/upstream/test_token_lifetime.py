@@ -1,5 +1,6 @@
 """For how long a token is believed, whatever its answer says."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.upstream.token_exchange import MAX_LIFETIME_SECONDS, token_lifetime
+from shared.upstream.errors import TokenExchangeError
+from shared.upstream.token_exchange import MAX_LIFETIME_SECONDS, access_token, token_lifetime
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -63,3 +65,14 @@ def test_any_answer_has_a_bounded_positive_lifetime(expires_in: object, issued_a
     """Nothing raises, nothing is for ever."""
     body = {"expires_in": expires_in, "issued_at": issued_at}
     assert 0 < token_lifetime(body, NOW) <= MAX_LIFETIME_SECONDS
+
+
+@given(st.binary(max_size=40) | JSON.map(lambda each: json.dumps(each).encode()))
+def test_any_body_is_a_token_or_an_error(body: bytes) -> None:
+    """Of whatever a token endpoint sends, one kind of error is left."""
+    try:
+        token = access_token(body, 200)
+    except TokenExchangeError:
+        return
+    assert token.secret.reveal()
+    assert token.lifetime_seconds > 0
