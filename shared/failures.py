@@ -20,6 +20,17 @@ def without_frames(failure: _Failure) -> _Failure:
     return _copy(failure, MAX_CAUSES)
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of where an error of aiohttp's was raised.
+
+    aiohttp keeps it with the connection and with the body's stream, which the frames hold that
+    read them.
+    """
+    for each in (error, error.__cause__, error.__context__):
+        if each is not None:
+            each.__traceback__ = None
+
+
 def _copy(failure: _Failure, causes: int) -> _Failure:
     kind = type(failure)
     copy = kind.__new__(kind, *failure.args)  # not made anew: each class has arguments of its own

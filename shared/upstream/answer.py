@@ -9,6 +9,7 @@ import aiohttp
 from attrs import field, frozen
 from multidict import CIMultiDictProxy
 
+from shared.failures import forget_frames
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.errors import (
     BrokenBodyError,
@@ -19,7 +20,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.patience import Patience, SpeedFloor
-from shared.upstream.transport import Clock, forget_frames, next_chunk
+from shared.upstream.transport import Clock, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 

@@ -18,6 +18,7 @@ from aiohttp.hdrs import CONTENT_LENGTH
 from aiohttp.http import RawResponseMessage
 from typing_extensions import override
 
+from shared.failures import forget_frames
 from shared.pace import Pace
 from shared.upstream.framing import (
     FRAMING_BURST_BYTES,
@@ -166,6 +167,7 @@ class BoundedConnection(ResponseHandler):
         """Look at what parsing has led to; raise `TooMuchFramingError`."""
         body = self._body
         if self.exception() is not None:
+            self._forget_frames()
             self._tell_reader()
         elif body is not None and body.is_eof():
             self._expected = None
@@ -231,6 +233,13 @@ class BoundedConnection(ResponseHandler):
             (reason,), self._lost = self._lost, None
             self._end_pause()
             super().connection_lost(reason)
+            self._forget_frames()
+
+    def _forget_frames(self) -> None:
+        """Have no error hold the frames that parsed, for they hold this connection."""
+        for holder in (self, self._body):
+            if holder is not None and (error := holder.exception()) is not None:
+                forget_frames(error)
 
 
 def _expected_body(message: RawResponseMessage, body: aiohttp.StreamReader) -> Body | None:

@@ -362,9 +362,7 @@ def _read_ping(hop: _Hop) -> PingAnswer:
     if response.status == HTTPStatus.UNAUTHORIZED:
         return PingAnswer(is_open=False, challenges=challenges_of(response))
     if response.status != HTTPStatus.OK:
-        error = error_of_status(response, is_registry=True)
-        error.at_registry = True
-        raise error
+        raise hop.refusal()
     # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
     if (
         "text/html" in media_types(response.headers)

@@ -15,6 +15,7 @@ from attrs import frozen
 from typing_extensions import override
 from yarl import URL
 
+from shared.failures import forget_frames
 from shared.oci import Kind
 from shared.pem import load_certificates
 from shared.secret import Secret
@@ -301,16 +302,6 @@ async def next_chunk(
     if chunk:
         patience.received(len(chunk))
     return chunk
-
-
-def forget_frames(error: BaseException) -> None:
-    """Let go of where an error of aiohttp's was raised.
-
-    aiohttp keeps it with the body's stream, which the frames hold that read the body.
-    """
-    for each in (error, error.__cause__, error.__context__):
-        if each is not None:
-            each.__traceback__ = None
 
 
 async def read_bounded(
