@@ -101,7 +101,7 @@ class PullHandler:
     async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         connection = _connection_of(request)
         exchange.device = connection.device.identity  # the log says who is refused, too
-        asked = _asked(request.method, request.raw_path)
+        asked = asked_for(request.method, request.raw_path)
         if isinstance(asked, Pull):
             exchange.pull = asked
         elif isinstance(asked, Refusal):
@@ -234,7 +234,7 @@ async def _one_piece(content: bytes) -> AsyncIterator[Piece]:
 
 
 @lru_cache(REMEMBERED_REQUESTS)
-def _asked(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
+def asked_for(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
     """Return what is asked, a repository by its full upstream name (`library/` on Docker Hub)."""
     asked = parse_request(method, raw_target)
     if not isinstance(asked, Pull):
