@@ -37,18 +37,42 @@ _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 def bound_answers(connector: _Connector) -> _Connector:
     """Have a connector's connections bound their answers, at one pace together; return it."""
+    loop = asyncio.get_running_loop()
     pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
-    make = partial(BoundedConnection, asyncio.get_running_loop(), pace)
+    make = partial(BoundedConnection, loop, pace, OneAtATime(loop))
     connector._factory = make  # type: ignore[assignment] # noqa: SLF001 - aiohttp has no other way
     return connector
 
 
-class BoundedConnection(ResponseHandler):
-    """One connection; `pace` is that of bytes of framing."""
+class OneAtATime:
+    """Lets one of several connections go on in each turn of the loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace) -> None:
+    After a while in which the loop had no time, all their pauses are over at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._is_taken = False
+
+    def take(self) -> bool:
+        """Take the turn, if nobody has it."""
+        if self._is_taken:
+            return False
+        self._is_taken = True
+        self._loop.call_soon(self._give_back)
+        return True
+
+    def _give_back(self) -> None:
+        self._is_taken = False
+
+
+class BoundedConnection(ResponseHandler):
+    """One connection; `pace` is that of bytes of framing, `turns` of those that had to pause."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace, turns: OneAtATime) -> None:
         super().__init__(loop)
         self._pace = pace
+        self._turns = turns
         self._was_asked = False
         self._expected: Heads | Body | None = None  # None: nothing was asked, or all is answered
         self._body: aiohttp.StreamReader | None = None  # of the present answer
@@ -111,6 +135,8 @@ class BoundedConnection(ResponseHandler):
     @override
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on, but not before the end of a pause."""
+        if not self._is_held:
+            return  # whoever reads calls this for each chunk, however small
         self._is_held = False
         super().resume_reading(resume_parser)
         if self._pause is not None:
@@ -202,8 +228,14 @@ class BoundedConnection(ResponseHandler):
         """Parse no more until so much framing is earned."""
         if (wait := self._pace.take(framing)) >= MIN_PAUSE_SECONDS:
             self._end_pause()
-            self._pause = self._loop.call_later(wait, self._go_on)
+            self._pause = self._loop.call_later(wait, self._take_turn)
             self._stop_reading()
+
+    def _take_turn(self) -> None:
+        if self._turns.take():
+            self._go_on()
+        else:
+            self._pause = self._loop.call_later(MIN_PAUSE_SECONDS, self._take_turn)
 
     def _go_on(self) -> None:
         self._end_pause()

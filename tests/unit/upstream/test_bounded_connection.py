@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from shared.pace import Pace
-from shared.upstream.bounded_connection import BoundedConnection
+from shared.upstream.bounded_connection import BoundedConnection, OneAtATime
+from shared.upstream.framing import FRAMED_SLICE_BYTES, HEAD_SLICE_BYTES
 
 EARLY: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SPLITS: Final = st.lists(st.integers(1, 3000), max_size=40)
 PACES: Final = st.sampled_from([20_000.0, 1e9])  # bytes of framing a second
 PIECES: Final = st.lists(st.binary(min_size=1, max_size=2000), max_size=40)
@@ -63,7 +65,7 @@ class _Wire(asyncio.Transport):
 async def _read(answer: bytes, splits: list[int], bytes_per_second: float) -> bytes:
     """Return the body of an answer that comes in the splits."""
     loop = asyncio.get_running_loop()
-    connection = BoundedConnection(loop, Pace(bytes_per_second, 100, loop.time))
+    connection = BoundedConnection(loop, Pace(bytes_per_second, 100, loop.time), OneAtATime(loop))
     wire = _Wire(connection, answer, splits)
     connection.set_response_params(read_bufsize=1024, read_until_eof=True)
     while not len(connection):
@@ -88,8 +90,7 @@ def test_chunks_are_the_same_however_they_come(
 ) -> None:
     """In one read or in many, at any pace of framing, read in time or late, with what is behind."""
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = EARLY * early + head + chunks + b"0\r\n\r\n"
+    answer = EARLY * early + HEAD + chunks + b"0\r\n\r\n"
     assert asyncio.run(_read(answer, splits, pace)) == b"".join(pieces)
 
 
@@ -107,3 +108,27 @@ def test_a_plain_body_is_the_same_however_it_comes(
     surplus = b"HTTP/1.1 200 OK\r\n" if framing == "counted" else b""
     answer = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + content
     assert asyncio.run(_read(answer + surplus, splits, 1e9)) == content
+
+
+async def test_in_a_turn_of_the_loop_one_connection_goes_on() -> None:
+    """After a while in which the loop had no time, the pauses of all of them are over."""
+    turns = OneAtATime(asyncio.get_running_loop())
+    assert [turns.take() for _ in range(5)] == [True, False, False, False, False]
+    await asyncio.sleep(0)
+    assert [turns.take() for _ in range(2)] == [True, False]
+
+
+async def test_a_reader_of_many_small_chunks_does_not_parse_more_by_reading() -> None:
+    """Aiohttp resumes for each chunk that is read, whether or not it had paused."""
+    loop = asyncio.get_running_loop()
+    pace = Pace(1, 1, loop.time)  # nothing is earned in the time of a test
+    connection = BoundedConnection(loop, pace, OneAtATime(loop))
+    chunks = b"6\r\nABCDEF\r\n" * 100_000
+    wire = _Wire(connection, HEAD + chunks, [])
+    connection.set_response_params(read_bufsize=64 * 1024)
+    wire.give()
+    _, body = await connection.read()
+    while body.read_nowait():
+        pass
+    assert 0 < body.total_bytes <= HEAD_SLICE_BYTES + FRAMED_SLICE_BYTES
+    connection.close()
