@@ -194,6 +194,10 @@ LIBRARY_READERS: Final = (
         (
             "shared.upstream.transport.MAX_HEADER_BYTES",
             "shared.upstream.transport.MAX_HEADERS",
+            "shared.upstream.framing.MAX_INTERIM_ANSWERS",
+            "shared.upstream.framing.MAX_HEADS_BYTES",
+            "shared.upstream.framing.MAX_FRAMING_BYTES",
+            "shared.upstream.framing.FRAMING_BYTES_PER_SECOND",
             "shared.upstream.patience.STALL_SECONDS",
         ),
     ),
