@@ -36,6 +36,8 @@ def client_tls_of(certificates: Iterable[x509.Certificate]) -> ssl.SSLContext:
 
 def _believing(context: ssl.SSLContext, certificates: Iterable[x509.Certificate]) -> ssl.SSLContext:
     context.verify_flags = _FLAGS
+    # A server could ask for one handshake after the other, each some milliseconds of our processor.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     der = b"".join(each.public_bytes(Encoding.DER) for each in certificates)
     if der:
         context.load_verify_locations(cadata=der)
