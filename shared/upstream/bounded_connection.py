@@ -30,6 +30,7 @@ from shared.upstream.framing import (
     PlainBody,
     TooMuchFramingError,
 )
+from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
 _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
@@ -73,6 +74,7 @@ class BoundedConnection(ResponseHandler):
         super().__init__(loop)
         self._pace = pace
         self._turns = turns
+        self._records: TlsRecords | None = None
         self._was_asked = False
         self._expected: Heads | Body | None = None  # None: nothing was asked, or all is answered
         self._body: aiohttp.StreamReader | None = None  # of the present answer
@@ -83,9 +85,17 @@ class BoundedConnection(ResponseHandler):
         self._lost: tuple[BaseException | None] | None = None  # the end, behind what is unparsed
 
     @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self._records = TlsRecords.of(transport)
+
+    @override
     def set_response_params(self, *arguments: Any, **named: Any) -> None:
         """Expect the answer to a request (aiohttp's hook, before it sends one)."""
         self._was_asked, self._expected, self._body = True, Heads(), None
+        if self._records is not None and self.transport is not None:
+            self._records.begin()
         super().set_response_params(*arguments, **named)
         if self._unparsed:  # the host has spoken first
             self._go_on()
@@ -94,7 +104,7 @@ class BoundedConnection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Parse what came; no bytes: have aiohttp's parser go on with those that it has."""
         expected = self._expected
-        if self.transport is None:
+        if self.transport is None or (data and not self._has_content(data)):
             return
         if isinstance(expected, PlainBody) and len(data) <= expected.left and not self._unparsed:
             super().data_received(data)  # nearly all bytes of all take this way
@@ -188,6 +198,16 @@ class BoundedConnection(ResponseHandler):
             self._settle()
         except TooMuchFramingError as error:
             self._break_off(str(error))
+
+    def _has_content(self, data: bytes) -> bool:
+        """Tell whether what came was not next to nothing in its TLS records; else break off."""
+        try:
+            if self._records is not None:
+                self._records.take(len(data))
+        except TooMuchFramingError as error:
+            self._break_off(str(error))
+            return False
+        return True
 
     def _settle(self) -> None:
         """Look at what parsing has led to; raise `TooMuchFramingError`."""

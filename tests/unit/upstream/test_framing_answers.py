@@ -22,7 +22,7 @@ from shared.upstream.errors import (
 from shared.upstream.framing import MAX_FRAMING_BYTES, MAX_INTERIM_ANSWERS
 from shared.upstream.target import UpstreamTarget
 from tests.support.eventually import eventually
-from tests.support.simulators.behaviour import Endless, RawBytes
+from tests.support.simulators.behaviour import Endless, RawBytes, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.upstream.conftest import Connect
 from tests.unit.upstream.reading import APP, read
@@ -129,6 +129,27 @@ async def test_a_body_that_is_framing_without_an_end_is_broken_off(
             await read(client, digest)
     await eventually(lambda: registry.open_connections == 0)
     assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize("registry", ["https"], indirect=True)
+async def test_tls_records_of_one_byte_are_framing_too(
+    registry: RegistrySimulator, client: RegistryClient
+) -> None:
+    """Each takes 23 bytes, which only the kernel counts."""
+    digest = registry.blob(CONTENT, get=Slow(piece_bytes=1, pause_seconds=0))
+    with pytest.raises(WastefulAnswerError):
+        await read(client, digest)
+
+
+@pytest.mark.parametrize("registry", ["https"], indirect=True)
+async def test_tls_records_of_some_bytes_come_whole(
+    registry: RegistrySimulator, client: RegistryClient
+) -> None:
+    """Again and again over the same connection: what was there before gives no credit."""
+    digest = registry.blob(CONTENT, get=Slow(piece_bytes=64, pause_seconds=0))
+    for _ in range(3):
+        assert await read(client, digest) == CONTENT
+    assert registry.connections_made == 1
 
 
 async def test_an_answer_may_have_some_framing(
