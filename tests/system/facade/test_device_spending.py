@@ -16,9 +16,9 @@ from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.test_store import store_settings, stored
 
-TOKENS, REQUESTS = 5, 20  # a minute
+TOKENS, REQUESTS = 3, 11  # a minute
 BYTES = 2 * PIECE_BYTES  # an hour
-PULLS = 30
+PULLS = 10
 ENDLESS = 4 * BYTES
 
 _random = random.Random(6)  # noqa: S311 - any bytes will do
