@@ -20,6 +20,7 @@ from facade.content.arrival import Progress, StoreGaveUpError
 from facade.content.claim_watch import ClaimWatch, WatchTimes
 from facade.content.claimed_room import ClaimedRoom
 from facade.content.download import Download, continue_download, open_download
+from facade.content.gather_budget import GatherBudget
 from facade.content.grace import GRACE_DEVICES, Grace
 from facade.content.held_back import HeldBackVerifier, WrongBytesError
 from facade.content.ingest_writer import IngestWriter
@@ -70,6 +71,7 @@ class Flight:
     _ended: Callable[["Flight"], None]
     _watch_times: WatchTimes
     _grace: Grace
+    _budget: GatherBudget
     _progress: asyncio.Future[Progress | Failed] = field(init=False)
     _task: asyncio.Task[None] = field(init=False)
     _readers: int = field(default=0, init=False)
@@ -219,6 +221,7 @@ class Flight:
         writer = IngestWriter(
             lambda chunks: self._append(chunks, download.verifier),
             lambda: self._advance(progress),
+            budget=self._budget,
         )
         download.settle = writer.settle
         watching = asyncio.create_task(self._make_way_when_asked())

@@ -16,6 +16,7 @@ from facade.content.arrival import (
 )
 from facade.content.claim_watch import WatchTimes
 from facade.content.flight import Flight
+from facade.content.gather_budget import GatherBudget
 from facade.content.grace import Grace
 from facade.content.source import Piece
 from facade.pulls.payer import PaidDownload, Payer
@@ -110,6 +111,7 @@ class Flights:
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
+    _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
 
     @asynccontextmanager
@@ -206,6 +208,7 @@ class Flights:
             ended,
             self._watch_times,
             self._grace,
+            self._budget,
         )
         return flight
 

@@ -1,7 +1,8 @@
 """Hands what arrives to a thread that hashes and writes it, while more of it comes.
 
 A hop for every chunk was measured at 7 CPU seconds a GiB; so chunks are gathered, but no longer
-than a device would notice. Memory: twice `GATHERED_BYTES`, then whoever brings them waits.
+than a device would notice. Memory: twice the share of the `GatherBudget`, then whoever brings them
+waits.
 """
 
 import asyncio
@@ -10,11 +11,13 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.content.gather_budget import GATHERED_BYTES, GatherBudget
 from facade.outcome import Failed, outcome_of
 from facade.thread_work import finish_in_thread, until_done
 from shared.structured_log import get_logger
 
-GATHERED_BYTES: Final = 1024 * 1024  # written at once
+__all__ = ["GATHERED_BYTES", "GATHERED_SECONDS", "IngestWriter"]
+
 GATHERED_SECONDS: Final = 0.05  # a slow registry's bytes are passed on as they come
 
 _log = get_logger("facade.ingest_writer")
@@ -27,16 +30,21 @@ class IngestWriter:
     _write: Callable[[list[bytes]], None]  # in a thread
     _written: Callable[[], None]  # told after each write, on the loop
     _hold_seconds: float = GATHERED_SECONDS
+    _budget: GatherBudget = field(factory=GatherBudget)
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathered_bytes: int = field(default=0, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     _writing: asyncio.Task[Failed | None] | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Gather within the budget, until `stop`."""
+        self._budget.join()
+
     async def put(self, chunk: bytes) -> None:
         """Take the next chunk; raise what failed at writing an earlier one."""
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
-        if self._gathered_bytes >= GATHERED_BYTES:
+        if self._gathered_bytes >= self._budget.share:
             await self._until_written()
             self._start()
         self._set_timer()
@@ -49,6 +57,7 @@ class IngestWriter:
 
     async def stop(self) -> None:
         """Write nothing more; return when the thread has let go of the file."""
+        self._budget.leave()
         self._gathered.clear()
         self._cancel_timer()
         if self._writing is not None:

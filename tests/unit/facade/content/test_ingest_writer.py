@@ -7,11 +7,19 @@ import time
 
 import pytest
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 
+from facade.content.gather_budget import (
+    LEAST_GATHERED_BYTES,
+    MAX_GATHERED_BYTES,
+    GatherBudget,
+)
 from facade.content.ingest_writer import GATHERED_BYTES, IngestWriter
 from tests.support.eventually import eventually
 
 TINY_HOLD_SECONDS = 0.0005  # so that the timer falls into everything else
+MANY = 128
 
 
 @define
@@ -97,3 +105,42 @@ async def test_stopping_waits_for_the_thread() -> None:
     stopping.cancel()
     await asyncio.wait([stopping])
     assert len(file.content) == GATHERED_BYTES
+
+
+async def test_many_that_wait_for_a_disk_hold_no_more_than_a_few() -> None:
+    """One device may have 64 arrivals under way, and there may be many devices."""
+    budget, disk, chunk = GatherBudget(), threading.Event(), bytes(LEAST_GATHERED_BYTES)
+
+    def hang(_: list[bytes]) -> None:
+        disk.wait()
+
+    writers = [IngestWriter(hang, lambda: None, budget=budget) for _ in range(MANY)]
+    taken = [0] * MANY
+
+    async def bring(number: int) -> None:
+        while True:
+            await writers[number].put(chunk)
+            taken[number] += len(chunk)
+
+    bringing = [asyncio.create_task(bring(number)) for number in range(MANY)]
+    await eventually(lambda: min(taken) >= budget.share)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert sum(taken) <= 2 * MAX_GATHERED_BYTES
+    for task in bringing:
+        task.cancel()
+    await asyncio.wait(bringing)
+    disk.set()
+    for writer in writers:
+        await writer.stop()
+    assert budget.share == GATHERED_BYTES
+
+
+@given(count=st.integers(0, 10_000))
+def test_a_share_is_never_less_than_a_read_nor_more_than_is_of_use(count: int) -> None:
+    """And together they are within the bound, unless there are very many."""
+    budget = GatherBudget()
+    for _ in range(count):
+        budget.join()
+    assert LEAST_GATHERED_BYTES <= budget.share <= GATHERED_BYTES
+    assert count * budget.share <= max(MAX_GATHERED_BYTES, count * LEAST_GATHERED_BYTES)
