@@ -9,6 +9,7 @@ from typing import Final
 from attrs import define, field
 
 from facade.statements.statement_rows import MAX_SUBJECT_BYTES
+from shared.outside_bytes import Party, reads_bytes_of
 
 EVERYTHING: Final = ""  # what is notified of a TRUNCATE
 DEVICES: Final = ("device/", "certificate/")
@@ -30,6 +31,7 @@ class NotedSubjects:
         """Whether everything is to be compared."""
         return self._is_everything or len(self._names) > MAX_PENDING_SUBJECTS
 
+    @reads_bytes_of(Party.DATABASE)
     def note(self, name: object) -> None:
         """Take what a notification says."""
         if (
@@ -39,8 +41,8 @@ class NotedSubjects:
         ):
             self._is_everything = True
             return
-        if name in self._names:
-            return
+        if name in self._names or (self._is_everything and not name.startswith(DEVICES)):
+            return  # everything is about to be compared
         self._bytes += _cost(name)
         if self._bytes > MAX_NOTED_BYTES:
             self.clear()

@@ -20,6 +20,7 @@ from facade.statements.connection_index import ConnectionIndex
 from facade.statements.refused_rows import RefusedRows, WhyRefused
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.oci import RepositoryName
+from shared.outside_bytes import Party, reads_bytes_of
 from shared.registry_host import RegistryHost
 from shared.statement import (
     MAX_GENERATION,
@@ -99,6 +100,7 @@ class RefusedRow:
     revokes: bool = False  # it is a signed revocation all the same, and nobody gains by it
 
 
+@reads_bytes_of(Party.DATABASE, Party.FILE)
 def verify_row(
     row: StatementRow,
     public_keys: Mapping[str, Ed25519PublicKey],

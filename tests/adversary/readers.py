@@ -94,6 +94,15 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/pulls/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
+    "facade.statements.noted_subjects.NotedSubjects.note": Tested(
+        "unit/facade/statements/test_noted_subjects.py"
+        "::test_a_name_is_read_or_everything_is_compared",
+        "adversary/facade/test_database_writer.py::test_a_storm_of_notifications",
+    ),
+    "facade.statements.snapshot.verify_row": Tested(
+        "unit/facade/statements/test_refusals_are_bounded.py::test_any_row_is_refused_in_words",
+        "adversary/facade/test_database_writer.py::test_sixty_thousand_subjects_of_3_kilobytes",
+    ),
     "shared.canonical_json.from_json": Tested(
         "unit/shared/test_canonical_json.py::test_any_json_is_refused_or_read_with_one_error",
         "adversary/facade/test_nonsense.py::test_a_database_writer_who_writes_nonsense",
@@ -112,7 +121,7 @@ OWN_READERS: Final[dict[str, Tested]] = {
     ),
     "shared.pem.pem_blocks": Tested(
         "unit/shared/test_pem.py::test_any_bytes_are_blocks_or_refused",
-        "adversary/facade/test_nonsense.py::test_files_of_nonsense",
+        "adversary/facade/test_files.py::test_one_byte_of_each_file_is_another_all_the_time",
     ),
     "shared.registry_host.RegistryHost.parse": Tested(
         "unit/shared/test_registry_host.py::test_what_is_accepted_is_canonical",

@@ -1,10 +1,12 @@
 """Rows that are not believed cost memory and lines for so many of them, and are counted beyond."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facade.statements.refusal_lines import LINES_A_MINUTE, RefusalLines
 from facade.statements.refused_rows import MAX_STRANGERS, MAX_STRANGERS_BYTES, WhyRefused
-from facade.statements.snapshot import Outcome, Snapshot, StatementRow, verify_row
+from facade.statements.snapshot import Outcome, RefusedRow, Snapshot, StatementRow, verify_row
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, StoredStatement
 from tests.support.clock import Clock
@@ -18,6 +20,23 @@ KEYS = {key_id(WRITER.statement_key.public_key()): WRITER.statement_key.public_k
 def read(snapshot: Snapshot, subject: str, stored: StoredStatement = FORGED) -> Outcome:
     """Have the snapshot read a row."""
     return snapshot.apply(verify_row(StatementRow(subject, stored), KEYS)).outcome
+
+
+@given(
+    st.text(max_size=80),
+    st.builds(
+        StoredStatement,
+        st.sampled_from(["", "connection-approval/1", "device-revocation/1", "operator/1"]),
+        st.sampled_from(["", *KEYS]),
+        st.binary(max_size=200) | st.just(b"{}"),
+        st.binary(max_size=70),
+    ),
+)
+def test_any_row_is_refused_in_words(subject: str, stored: StoredStatement) -> None:
+    """Nobody who has no key is believed, and nothing else is ever raised."""
+    candidate = verify_row(StatementRow(subject, stored), KEYS)
+    assert isinstance(candidate, RefusedRow)
+    assert candidate.reason
 
 
 @pytest.mark.parametrize(
