@@ -36,8 +36,8 @@ _ROWS: Final = (
     "SELECT subject, fits, due, CASE WHEN due THEN type END,"  # noqa: S608 - made of constants
     " CASE WHEN due THEN key_id END,"
     " CASE WHEN due THEN payload END, CASE WHEN due THEN signature END FROM ("
-    "SELECT *, fits AND coalesce(sum(size) FILTER (WHERE fits) OVER (ORDER BY subject"
-    f" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < {BATCH_BYTES} AS due FROM ("
+    "SELECT *, fits AND coalesce(sum(size) FILTER (WHERE fits) OVER ("
+    f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < {BATCH_BYTES} AS due FROM ("
     f"SELECT *, octet_length(payload) AS size, {_FITS} AS fits FROM facade_statements"
     " WHERE subject = ANY($1) LIMIT $2) AS measured) AS summed"
 )

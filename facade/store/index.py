@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 from facade.store.index_file import IndexFile
 from facade.store.layout import FlightKey
 from facade.store.store_metrics import StoreMetrics
-from shared.oci import Digest, RepositoryName
+from shared.oci import Digest, InvalidDigestError, RepositoryName
 from shared.structured_log import get_logger
 
 NOTICED_WITHIN_SECONDS: Final = 0.1  # what another process ended may be read so long
@@ -401,7 +401,10 @@ def _of_right(key: FlightKey, repository: RepositoryName) -> tuple[str, str, str
 
 
 def _sizes(rows: list[tuple[Any, ...]]) -> list[StoredSize]:
-    return [StoredSize(Digest.parse(digest), size) for digest, size in rows]
+    try:
+        return [StoredSize(Digest.parse(digest), size) for digest, size in rows]
+    except InvalidDigestError as error:  # the next start makes the file anew
+        raise sqlite3.DatabaseError("a digest is damaged") from error
 
 
 def _name(error: sqlite3.Error) -> str:

@@ -40,6 +40,12 @@ CREATE INDEX IF NOT EXISTS blobs_by_scrub ON blobs (scrubbed_at);
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
+# A flipped bit in a row leaves the pages as sound as they were.
+_OTHER_FORM: Final = """
+SELECT 1 FROM blobs WHERE size < 0 OR substr(digest, 8) GLOB '*[^0-9a-f]*'
+    OR (substr(digest, 1, 7), length(digest)) NOT IN (VALUES ('sha256:', 71), ('sha512:', 135))
+LIMIT 1
+"""
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _log = get_logger("facade.store")
@@ -149,6 +155,10 @@ def _prepare(database: sqlite3.Connection) -> None:
     with closing(database.execute("PRAGMA quick_check(1)")) as check:
         if check.fetchone() != ("ok",):
             message = "its pages do not hang together"
+            raise DamagedIndexError(message)
+    with closing(database.execute(_OTHER_FORM)) as check:
+        if check.fetchone() is not None:
+            message = "it holds what is no digest or no size"
             raise DamagedIndexError(message)
 
 

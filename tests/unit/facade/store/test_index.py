@@ -23,6 +23,13 @@ KEY = FlightKey("a" * 64, Kind.MANIFEST, Digest.of(b"content"))
 ANOTHERS = FlightKey("b" * 64, Kind.MANIFEST, Digest.of(b"content"))
 AS_BLOB = FlightKey("a" * 64, Kind.BLOB, Digest.of(b"content"))
 
+DAMAGED_ROWS = {
+    "no digest": ("sha356:" + "a" * 64, 1),
+    "no hex": ("sha256:" + "a" * 63 + "q", 1),
+    "short": ("sha256:" + "a" * 63, 1),
+    "no size": (str(Digest.of(b"content")), -1),
+}
+
 
 def opened(folder: Path, clock: Callable[[], float] = time.monotonic) -> Index:
     """Open the index of a folder."""
@@ -143,7 +150,10 @@ def test_a_writer_that_waits_keeps_no_reader(index: Index, tmp_path: Path) -> No
     assert index.membership(KEY, OTHER) is not None
 
 
-@pytest.mark.parametrize("damage", ["garbage", "cut", "middle", "another version"])
+@pytest.mark.parametrize(
+    "damage",
+    ["garbage", "cut", "middle", "another version", "no digest", "no hex", "short", "no size"],
+)
 def test_a_damaged_index_is_put_aside_and_made_anew(tmp_path: Path, damage: str) -> None:
     """Rights are proven again; a person may look at what was there."""
     with closing(opened(tmp_path)) as index:
@@ -163,6 +173,10 @@ def test_a_damaged_index_is_put_aside_and_made_anew(tmp_path: Path, damage: str)
         case "another version":
             with closing(sqlite3.connect(path)) as database:
                 database.execute("PRAGMA user_version = 77")
+        case _:  # a flipped bit in a row, which SQLite knows nothing of
+            digest, size = DAMAGED_ROWS[damage]
+            with closing(sqlite3.connect(path, isolation_level=None)) as database:
+                database.execute("INSERT INTO blobs VALUES (?, ?, 1, 1, 0)", (digest, size))
     with closing(opened(tmp_path)) as again:
         assert not again.is_member(KEY)
         again.prove(KEY, APP, OCI_MANIFEST)
@@ -181,6 +195,16 @@ def test_a_damaged_index_is_not_taken_from_another_process(tmp_path: Path) -> No
         assert index.is_member(KEY)
     with closing(opened(tmp_path)) as again:
         assert not again.is_member(KEY)
+
+
+def test_a_row_that_is_damaged_later_is_an_index_that_fails(index: Index, tmp_path: Path) -> None:
+    """A pull that makes room goes on with the registry's bytes; it was answered 500."""
+    with closing(sqlite3.connect(tmp_path / "index.sqlite3", isolation_level=None)) as database:
+        database.execute("INSERT INTO blobs VALUES (?, ?, 1, 1, 0)", DAMAGED_ROWS["no hex"])
+    with pytest.raises(IndexFailedError):
+        index.least_used(10)
+    with pytest.raises(IndexFailedError):
+        index.least_scrubbed(time.time(), 10)
 
 
 def test_an_index_that_cannot_be_written_gives_what_it_has(index: Index, tmp_path: Path) -> None:
