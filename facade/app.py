@@ -19,6 +19,7 @@ from facade.devices.device_standing import device_problems
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
 from facade.devices.startup_files import StartupFiles
+from facade.end_in_time import end_in_time
 from facade.garbage_rounds import GarbageRounds
 from facade.health import Readiness, operations_app
 from facade.loop_lag import LoopLag
@@ -138,6 +139,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             serve_devices(devices, settings, files, readiness, metrics.devices, reloading)
         )
         await stop.wait()
+        end_in_time(settings.drain_timeout)
 
 
 @asynccontextmanager

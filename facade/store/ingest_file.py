@@ -270,7 +270,7 @@ class FollowedIngest:
 
     def is_proven(self, blob: Path) -> bool:
         """Tell whether digest and length agreed: by the proof, or by its place in the store."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ValueError):  # or no text: as good as none
             if (self.folder / PROOF).read_text() == str(self.file.inode.number):
                 return True
         with suppress(FileNotFoundError):

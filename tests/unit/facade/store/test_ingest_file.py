@@ -192,6 +192,19 @@ def test_a_discarded_attempt_never_mixes_with_the_next(folder: Path, tmp_path: P
     reader.file.close()
 
 
+def test_a_proof_that_the_disk_has_damaged_is_none(folder: Path, tmp_path: Path) -> None:
+    """Bytes that are no text ended the pull of whoever reads along."""
+    ingest = owned(folder)
+    ingest.announce(1, REPOSITORY)
+    ingest.append([b"x"])
+    ingest.prove()
+    (folder / PROOF).write_bytes(b"\xff\xfe")
+    reader = followed(folder)
+    assert not reader.is_proven(tmp_path / "nowhere")
+    ingest.release()
+    reader.file.close()
+
+
 def test_a_proof_is_of_this_file_alone(folder: Path, tmp_path: Path) -> None:
     """A crash may leave a proof behind; it proves nothing of the next attempt."""
     ingest = owned(folder)
