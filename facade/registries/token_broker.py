@@ -21,6 +21,7 @@ from attrs import define, field
 
 from facade.registries.bare_questions import BareQuestions
 from facade.registries.host_credential import Credentials, HostCredential, Prove
+from facade.registries.realm_proofs import ProveToRealm, RealmProofs
 from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.scope_login import LOGIN_BYTES, ScopeLogin, TokenSlot
@@ -66,6 +67,7 @@ class TokenBroker:
     _prove: Prove | None = None
     _clock: Callable[[], float] = time.monotonic
     _tell: TellOfMinting = lambda _scope, _failure: None
+    _prove_to_realm: ProveToRealm | None = None
     _credential: HostCredential = field(init=False)
     _logins: BoundedMap[Scope, ScopeLogin] = field(init=False)
     _was_taken: bool = field(default=False, init=False)  # the credential, by a token endpoint
@@ -73,11 +75,13 @@ class TokenBroker:
     _last: LoginChallenge | None = field(default=None, init=False)  # named, for whatever scope
     _refusals: Refusals[Scope] = field(init=False)  # of what was sent, by the registry itself
     _failures: Refusals[Scope] = field(init=False)  # of logins, after the registry was asked
+    _realm_proofs: RealmProofs = field(init=False)
     _questions: BareQuestions[Scope] = field(factory=BareQuestions, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember everything by the same clock."""
         self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
+        self._realm_proofs = RealmProofs(self._prove_to_realm, self._clock)
         self._logins = BoundedMap(MAX_LOGIN_BYTES, size_of=lambda _, login: login.size)
         is_minted = self._known_challenge is not None
         self._credential = HostCredential(
@@ -150,6 +154,7 @@ class TokenBroker:
     def close(self) -> None:
         """End what is being minted."""
         self._credential.close()
+        self._realm_proofs.close()
         for scope in self._logins:
             self._login(scope).close()
 
@@ -302,13 +307,19 @@ class TokenBroker:
 
     async def _exchange_for(self, slot: TokenSlot, scope: Scope) -> Lasting[Secret]:
         credential = await self._credential.for_realm(slot.realm)
+        if credential is None:
+            return await self._exchange(slot.challenge, scope, None)  # all is about the scope
+        asked = slot.realm, slot.challenge, credential
         try:
+            if await self._realm_proofs.require_not_wrong(*asked):
+                self._was_taken = True
             return await self._exchange(slot.challenge, scope, credential)
         except CredentialRefusedError as error:
-            # 401 is about the credential, 403 about the scope; without one, all is about the scope.
-            about_credential = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
-            if credential is not None and about_credential:
-                self._credential.refused_by_realm(slot.realm, error, was_taken=self._was_taken)
+            # 401 is about the credential, unless the endpoint takes it; 403 about the scope.
+            is_doubtful = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
+            was_taken = self._was_taken
+            if is_doubtful and not await self._realm_proofs.is_right(*asked, was_taken=was_taken):
+                self._credential.refused_by_realm(slot.realm, error, was_taken=was_taken)
             raise
 
 

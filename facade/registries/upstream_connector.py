@@ -22,6 +22,7 @@ from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Provider
 from shared.secret import Secret
+from shared.upstream import token_exchange
 from shared.upstream.authorization import mint
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
@@ -107,6 +108,11 @@ class UpstreamConnector:
             minted = await mint(transport, challenge, scope, basic)
             return Lasting(minted.header, minted.lifetime_seconds)
 
+        async def prove_to_realm(challenge: BearerChallenge, basic: BasicCredential) -> None:
+            self._metrics.tokens_minted.inc()
+            spend_token()
+            await token_exchange.exchange(transport, challenge, None, basic)
+
         async def prove(authorization: Secret) -> bool:
             await client.prove(authorization)
             return await client.is_closed_to_strangers()
@@ -119,6 +125,7 @@ class UpstreamConnector:
                 known_challenge(document.provider),
                 prove,
                 tell=tell,
+                prove_to_realm=prove_to_realm,
             ),
         )
         return client

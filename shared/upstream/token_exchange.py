@@ -67,10 +67,12 @@ class AccessToken:
 async def exchange(
     transport: UpstreamTransport,
     challenge: BearerChallenge,
-    scope: Scope,
+    scope: Scope | None,
     basic: BasicCredential | None,
 ) -> AccessToken:
     """Return a token from the challenge's realm; anonymously without a credential.
+
+    Without a scope the endpoint is asked as a login is tried: it judges the credential alone.
 
     The realm is held against the connection's rule first: one outside it is sent nothing, and so
     is one that a redirect leads to. Raises `RealmNotAllowedError`, `RedirectRefusedError`,
@@ -164,9 +166,9 @@ def token_lifetime(body: dict[str, Any], now: datetime) -> float:
     return min(remaining, MAX_LIFETIME_SECONDS)
 
 
-def _with_parameters(realm: URL, service: str | None, scope: Scope) -> URL:
+def _with_parameters(realm: URL, service: str | None, scope: Scope | None) -> URL:
     """Return the realm with our parameters behind its own query."""
-    parameters = {"service": service, "scope": scope.parameter}
+    parameters = {"service": service, "scope": scope.parameter if scope else None}
     return realm.extend_query([(name, value) for name, value in parameters.items() if value])
 
 

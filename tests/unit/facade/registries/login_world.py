@@ -27,6 +27,7 @@ from facade.registries.token_broker import TokenBroker
 from facade.registries.upstream import Upstream
 from shared.oci import Digest, Kind, RepositoryName
 from shared.secret import Secret
+from shared.upstream import token_exchange
 from shared.upstream.authorization import mint
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.client import RegistryClient
@@ -189,9 +190,17 @@ async def login_world(
 
 
 def client_of(
-    transport: UpstreamTransport, credential: BasicCredential | None, clock: Clock
+    transport: UpstreamTransport,
+    credential: BasicCredential | None,
+    clock: Clock,
+    *,
+    proves_to_realm: bool = False,
 ) -> RegistryClient:
-    """Return a client as the facade's `UpstreamConnector` makes it, by the moved clock."""
+    """Return a client as the facade's `UpstreamConnector` makes it, by the moved clock.
+
+    `proves_to_realm`: a 401 of a token endpoint is followed by a proof, as the connector's is. What
+    is counted here is easier to follow without.
+    """
 
     async def renew() -> Lasting[BasicCredential | None]:
         return Lasting(credential, None)
@@ -206,7 +215,17 @@ def client_of(
         await client.prove(authorization)
         return await client.is_closed_to_strangers()
 
-    broker = TokenBroker(Renewed(renew, clock), exchange, None, prove, clock)
+    async def prove_to_realm(challenge: BearerChallenge, basic: BasicCredential) -> None:
+        await token_exchange.exchange(transport, challenge, None, basic)
+
+    broker = TokenBroker(
+        Renewed(renew, clock),
+        exchange,
+        None,
+        prove,
+        clock,
+        prove_to_realm=prove_to_realm if proves_to_realm else None,
+    )
     client = RegistryClient(transport, broker)
     return client
 

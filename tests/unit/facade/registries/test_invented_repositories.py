@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from attrs import frozen
+from typing_extensions import override
 
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.refusals import REFUSAL_SECONDS
 from facade.registries.upstream import Upstream
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import CredentialRefusedError
@@ -16,7 +18,9 @@ from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers
+from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator
+from tests.support.simulators.wire import RecordedRequest
 from tests.unit.facade.registries.login_world import (
     APP,
     ROBOT,
@@ -36,6 +40,7 @@ class World:
     registry: RegistrySimulator
     upstream: Upstream
     digest: Digest
+    clock: Clock
 
     async def ask(self, repository: str) -> bytes:
         """Return the blob of a repository."""
@@ -55,12 +60,15 @@ async def world() -> AsyncIterator[World]:
     """Make a world at its start."""
     async with RegistrySimulator(login=basic_login()) as registry:
         digest = Digest.parse(registry.blob(b"content", repository=APP))
+        registry.blob(b"content", repository="team/other")
         for number in range(INVENTED):
             registry.blob(b"content", repository=f"invented/{number}", get=UNAUTHORIZED)
         target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
         transport, clock = await UpstreamTransport.open(target), Clock()
-        upstream = Upstream(client_of(transport, ROBOT, clock), CircuitBreaker(clock))
-        yield World(registry, upstream, digest)
+        upstream = Upstream(
+            client_of(transport, ROBOT, clock, proves_to_realm=True), CircuitBreaker(clock)
+        )
+        yield World(registry, upstream, digest, clock)
         await upstream.close()
 
 
@@ -85,3 +93,68 @@ async def test_a_wrong_password_is_shown_once_all_the_same(world: World) -> None
             with pytest.raises(CredentialRefusedError):
                 await world.ask(repository)
     assert world.shown == 1
+
+
+class JudgesScopes(BearerLogin):
+    """A token endpoint that answers 401 for a repository that does not exist."""
+
+    @override
+    def token_answer(
+        self, request: RecordedRequest
+    ) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
+        scopes = [value for name, value in request.query if name == "scope"]
+        if any("invented" in scope for scope in scopes):
+            return 401, (), b"{}"
+        return super().token_answer(request)
+
+
+@pytest.fixture
+def bearer(world: World) -> JudgesScopes:
+    """The same registry, with a token endpoint."""
+    login = JudgesScopes(ROBOT.username, ROBOT.token.reveal_text())
+    world.registry.login = login
+    return login
+
+
+async def test_a_token_endpoints_401_for_a_repository_is_nobody_else_s(
+    world: World, bearer: JudgesScopes
+) -> None:
+    """Once it has taken the credential for anybody; proven once for many."""
+    assert await world.ask(APP) == b"content"
+    for number in range(INVENTED):
+        with pytest.raises(CredentialRefusedError):
+            await world.ask(f"invented/{number}")
+    assert await world.ask("team/other") == b"content"
+    assert bearer.minted == 3  # the proof, and the repositories'
+
+
+async def test_inventions_at_the_start_refuse_others_for_one_time_alone(
+    world: World, bearer: JudgesScopes
+) -> None:
+    """The password might be wrong then. Whoever asks next, the next try is for no repository."""
+    with pytest.raises(CredentialRefusedError):
+        await world.ask("invented/0")
+    with pytest.raises(CredentialRefusedError):
+        await world.ask(APP)
+    for _ in range(3):
+        world.clock.advance(REFUSAL_SECONDS)
+        with pytest.raises(CredentialRefusedError):
+            await world.ask("invented/1")
+        assert await world.ask(APP) == b"content"
+    assert bearer.minted == 2 + 2  # APP's, and a proof each time
+
+
+async def test_a_wrong_password_is_shown_to_a_token_endpoint_as_seldom_as_ever(
+    world: World, bearer: JudgesScopes
+) -> None:
+    """Once in each time that a refusal holds, whatever is asked for."""
+    bearer.password = "another"
+    for times in range(1, 6):
+        for number in range(INVENTED):
+            for repository in (APP, f"team/{number}"):
+                with pytest.raises(CredentialRefusedError):
+                    await world.ask(repository)
+        assert world.shown == times
+        world.clock.advance(REFUSAL_SECONDS)
+    bearer.password = ROBOT.token.reveal_text()
+    assert await world.ask(APP) == b"content"
