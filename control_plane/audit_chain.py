@@ -180,11 +180,10 @@ class AuditChain:
     async def write_checkpoint(self, log: SignedLog) -> None:
         """Sign what the log says, and write it in place of the checkpoint before."""
         checkpoint = await asyncio.to_thread(checkpoint_of, log, self.clock(), self.signer)
+        if checkpoint is not None:
+            async with self.database.transaction() as connection:
+                await put_checkpoint(connection, checkpoint)
         self._checkpointed = log.end.sequence
-        if checkpoint is None:
-            return
-        async with self.database.transaction() as connection:
-            await put_checkpoint(connection, checkpoint)
         _log.info("audit checkpoint written", count=log.end.sequence)
 
     def proofs(self, connection: DatabaseConnection, log: SignedLog) -> Proofs:

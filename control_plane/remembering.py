@@ -31,8 +31,8 @@ class Remembering:
     async def run(self) -> None:
         """Keep and compare until cancelled."""
         while True:
-            await self.compare()
             await self.keep()
+            await self.compare()
             await asyncio.sleep(KEEP_SECONDS)
 
     async def keep(self) -> None:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from control_plane.audit_chain import CHECKPOINT_ENTRIES
+from control_plane.signer import Signer
 from tests.support.control_plane import ControlPlane, KeyFiles
 from tests.support.database import Database
 from tests.support.database_writer import DatabaseWriter
 from tests.support.eventually import eventually
+from tests.support.long_log import lengthen
 
 FAILURES = 'control_plane_background_failures_total{work="remembering"}'
 
@@ -17,17 +20,18 @@ async def failures(plane: ControlPlane) -> float:
     return float(found[0].split()[-1]) if found else 0.0
 
 
-async def test_a_column_that_became_another_type_ends_no_work(
+async def test_a_table_that_takes_no_row_ends_no_work(
     database: Database, keys: KeyFiles, tmp_path: Path
 ) -> None:
-    """Who owns the tables changes one; the comparison stopped for ever, and nothing said so."""
+    """Who owns the tables has one refuse the checkpoint that is due: said, and tried again."""
     plane = await ControlPlane.start(
         tmp_path, owner_url=database.superuser_url, url=database.superuser_url, keys=keys
     )
     try:
         owner = DatabaseWriter(database.superuser_url)
-        await owner.sql("ALTER TABLE statements ALTER generation TYPE text")
-        await plane.restart()
+        await owner.sql("ALTER TABLE audit_checkpoint ADD CHECK (false)")
+        signer = Signer.from_private_pem(keys.statement_private.read_bytes())
+        await lengthen(database.superuser_url, signer, CHECKPOINT_ENTRIES)
         await eventually(lambda: at_least(plane, 2))
         answer = await plane.client("eve").call("GET", "/readyz")
         assert (answer.status, "remembering failed" in answer.body.decode()) == (200, True)
@@ -37,6 +41,13 @@ async def test_a_column_that_became_another_type_ends_no_work(
         assert {line["level"] for line in lines} == {"error"}
         assert lines[0]["exception"][0]["sqlstate"]
         assert plane.child.running
+        await owner.sql("ALTER TABLE audit_checkpoint DROP CONSTRAINT audit_checkpoint_check")
+
+        async def is_written() -> bool:
+            return database.sql("SELECT count(*) FROM audit_checkpoint") == "1"
+
+        await eventually(is_written)
+        plane.run("audit", "verify")
     finally:
         assert plane.stop() == 0
 
