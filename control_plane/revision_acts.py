@@ -26,6 +26,7 @@ from shared.statement import ConnectionApproval, connection_subject
 # An approval holds the document as a JSON text in JSON, the sealed secret in base64, and some
 # words; a draft whose approval could not be read again must not come into being.
 APPROVAL_WORDS_BYTES: Final = 8 * 1024
+MAX_REVISION: Final = 2**31 - 1  # Postgres' integer
 
 
 @frozen
@@ -132,9 +133,17 @@ async def next_number(act: Act, state: ConnectionState) -> int:
     """Return a number that no revision of the connection ever had, as far as can be proven.
 
     A new secret's version is the number of its first revision, so no version comes twice either.
+    Raises `NotBelievedError` if a number in the database leaves room for no other.
     """
     named = state.newest_entry.details.get("revision", "0") if state.newest_entry else "0"
-    return max(await next_revision(act.connection, state.id), int(named) + 1)
+    number = max(await next_revision(act.connection, state.id), int(named) + 1)
+    if number > MAX_REVISION:
+        message = (
+            "a revision's number was changed in the database: revoke the connection, and connect"
+            " the registry again"
+        )
+        raise NotBelievedError(message, state.name)
+    return number
 
 
 def draft_details(draft: Draft) -> dict[str, str]:

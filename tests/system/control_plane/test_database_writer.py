@@ -277,6 +277,22 @@ async def test_a_place_that_a_signed_approval_has_is_not_given_away_by_a_column(
     await bob.approve(second)
 
 
+async def test_a_revision_of_the_highest_number_is_said_in_words(
+    own_plane: ControlPlane, tampered: Database
+) -> None:
+    """Nothing can be numbered after it; the connection can be ended."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    view = await alice.connect("registry.example")
+    await bob.approve(view)
+    tampered.sql(
+        "INSERT INTO connection_revisions SELECT connection_id, 2147483647, document,"
+        " sealed_secret, made_by, made_at, audit_sequence FROM connection_revisions"
+    )
+    problem = await alice.edit(view["id"], repositories=["team/app"], expect=409)
+    assert "number was changed in the database" in problem["detail"]
+    assert (await bob.revoke(view["id"]))["status"] == "revoked"
+
+
 async def test_an_act_needs_a_log_that_it_can_follow(
     own_plane: ControlPlane, tampered: Database
 ) -> None:
