@@ -90,6 +90,7 @@ class Database:
             raise SchemaOutdatedError(message) from None
         except _OTHER_TYPES:
             message = "the database's columns are of other types than `control-plane migrate` made"
+            note(message)
             raise SchemaOutdatedError(message) from None
         except _UNAVAILABLE as error:
             unavailable = DatabaseUnavailableError(error)

@@ -14,12 +14,9 @@ from attrs import define, field
 from control_plane.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.troubles import Part, Trouble
-from shared.structured_log import get_logger
 
 FULL_ENOUGH: Final = 0.5  # of the whole queue: from there on revision 0003 notifies nobody
 LOOK_SECONDS: Final = 5.0  # one short query
-
-_log = get_logger(__name__)
 
 
 @define(eq=False)
@@ -32,10 +29,7 @@ class NotificationQueue:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001  # what nobody foresaw ends no task
-                _log.error("unexpected error", exc_info=error)
+            await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
