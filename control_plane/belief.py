@@ -23,6 +23,7 @@ from shared.statement import (
     Statement,
     StatementRefusedError,
     StoredStatement,
+    UnknownKeyError,
 )
 
 ACTED: Final = "its newest act is not in the audit log as it was signed"
@@ -136,6 +137,9 @@ def _verified_entry(evidence: Evidence, verifier: Verifier) -> AuditEntry | None
         raise StatementRefusedError(ACTED)
     try:
         entry = verifier.verify_as(evidence.made.entry, AuditEntry)
+    except UnknownKeyError as error:
+        message = f"its newest act is not believed: {error}"
+        raise StatementRefusedError(message) from None
     except StatementRefusedError:
         raise StatementRefusedError(ACTED) from None
     if (entry.about, entry.about_generation) != (evidence.subject, evidence.made.generation):

@@ -13,12 +13,12 @@ from attrs import frozen
 
 from control_plane.acts import Act, Acts
 from control_plane.audit_chain import AuditChain
-from control_plane.belief import Belief, believe
+from control_plane.belief import Belief, Evidence, believe
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
 from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
 from control_plane.proofs import Proofs
-from control_plane.signer import Verifier
+from control_plane.signer import KEY_ID, Verifier, not_configured
 from control_plane.statement_store import (
     fetch_entry_that_says,
     fetch_statements_within,
@@ -66,7 +66,8 @@ class Authenticator:
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token, or raise `NotAuthenticatedError`."""
-        belief = await self._belief(operator_subject(token.name.value))
+        evidence = await self._evidence(operator_subject(token.name.value))
+        belief = believe(evidence, self._chain.signer)
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token):
             return _logged_in(operator, self._chain.clock())
@@ -74,14 +75,26 @@ class Authenticator:
         replaced = await self._replacing_entry(belief.subject, token)
         if isinstance(operator, Operator) and replaced:
             raise _replaced(operator, replaced)
+        if missing := self._missing_key(evidence.stored, token):
+            raise _of_missing_key(token, missing)
         reason = belief.problem or "no such operator"
         if isinstance(operator, Operator):
             reason = "a token that was never the operator's, as far as is known"
         raise unknown_token(token, reason)
 
-    async def _belief(self, subject: str) -> Belief:
+    async def _evidence(self, subject: str) -> Evidence:
         async with self._chain.reading() as proofs:
-            return believe(await proofs.evidence(subject), self._chain.signer)
+            return await proofs.evidence(subject)
+
+    def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
+        """Return the key that is missing for the statement that has this very token's hash.
+
+        Nobody believes the statement; it tells its token's holder what to ask for, nobody else.
+        """
+        if stored is None or token.sha256.encode() not in stored.payload:
+            return None
+        is_missing = stored.key_id not in self._chain.signer.public_keys
+        return stored.key_id if is_missing and KEY_ID.fullmatch(stored.key_id) else None
 
     async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
         """Return the signed entry of the act that replaced this very token, if one did."""
@@ -102,6 +115,14 @@ def unknown_token(token: OperatorToken, reason: str) -> NotAuthenticatedError:
         "no operator has this token: it is of an operator that was removed, or of another"
         " control plane; `control-plane operators list` shows who there is",
         reason=reason,
+        claimed_name=token.name.value,
+    )
+
+
+def _of_missing_key(token: OperatorToken, key: str) -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        f"this token's operator is {not_configured(key)} at this control plane",
+        reason=f"the operator's statement is {not_configured(key)}",
         claimed_name=token.name.value,
     )
 

@@ -11,6 +11,7 @@ from control_plane.config import PREFIX
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.generations_file import GenerationsFile, GenerationsFileError
 from control_plane.history import History
+from control_plane.missing_keys import MissingKeys
 from control_plane.troubles import Part, Trouble
 
 KEEP_SECONDS: Final = 2.0  # what was seen in the moments before a kill may be forgotten
@@ -23,6 +24,7 @@ class Remembering:
 
     _chain: AuditChain
     history: History
+    _missing_keys: MissingKeys
     _file: GenerationsFile | None
     _problem: str | None = field(default=None, init=False)
     _unkept: dict[str, int] = field(factory=dict, init=False)
@@ -55,9 +57,10 @@ class Remembering:
         """Have the log read and followed; where the database is away, another time."""
         try:
             await self._chain.look_after()
+            self.history.look()
+            await self._missing_keys.look()
         except (DatabaseUnavailableError, SchemaOutdatedError):
             return  # `/readyz` says so
-        self.history.look()
 
     def troubles(self) -> Iterator[Trouble]:
         """Yield why the log is refused, what went back, and why nothing is kept."""
@@ -65,6 +68,8 @@ class Remembering:
             yield Trouble(Part.AUDIT_LOG, self._chain.problem, stops=True, kind="refused")
         if (older := self.history.trouble()) is not None:
             yield older
+        if (missing := self._missing_keys.trouble()) is not None:
+            yield missing
         if self._problem is not None:
             words = f"{STATE_DIR}: {self._problem}; a restart would forget what was seen since"
             yield Trouble(Part.STATE_FOLDER, words, stops=False, kind=self._problem)

@@ -1,19 +1,42 @@
 """The statement key: it signs everything that the control plane asserts, and verifies it."""
 
+import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from control_plane.config import PREFIX
 from shared.keys import (
+    KEY_ID_HEX_DIGITS,
     InvalidKeyFileError,
     key_id,
     load_statement_private_key,
     load_statement_public_keys,
 )
-from shared.statement import Statement, StatementRefusedError, StoredStatement, sign, verify
+from shared.statement import (
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    UnknownKeyError,
+    sign,
+    verify,
+)
+
+PUBLIC_KEYS: Final = f"{PREFIX}_STATEMENT_PUBLIC_KEY_FILE"
+KEY_ID: Final = re.compile(rf"[0-9a-f]{{{KEY_ID_HEX_DIGITS}}}", re.ASCII)
 
 _Kind = TypeVar("_Kind", bound=Statement)
+
+
+def not_configured(key_id: str) -> str:
+    """Return which key is missing, and where its public half belongs.
+
+    An id comes from the database: it is named only if it has the form of one.
+    """
+    if KEY_ID.fullmatch(key_id) is None:
+        return "signed with an unknown key"
+    return f"signed with the statement key {key_id}, which is not configured ({PUBLIC_KEYS})"
 
 
 class Verifier:
@@ -44,7 +67,10 @@ class Verifier:
 
     def verify(self, stored: StoredStatement) -> Statement:
         """Return the statement of an envelope, or raise `StatementRefusedError`."""
-        return verify(stored, self.public_keys)
+        try:
+            return verify(stored, self.public_keys)
+        except UnknownKeyError:
+            raise UnknownKeyError(not_configured(stored.key_id)) from None
 
     def verify_as(self, stored: StoredStatement, kind: type[_Kind]) -> _Kind:
         """Return the statement if it is of this kind, or raise `StatementRefusedError`."""

@@ -1,6 +1,6 @@
 """The SQL of statements and audit entries: rows in, rows out, nothing believed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
@@ -51,6 +51,20 @@ async def fetch_statements_within(
         beginning,
     )
     return {row["subject"]: envelope_of_form(row) for row in rows}
+
+
+async def count_other_keys(
+    connection: DatabaseConnection, known: Collection[str], *, at_most: int
+) -> dict[str, int]:
+    """Return how many statements say that they are of a key beside the known ones, by its id."""
+    rows = await connection.fetch(
+        "SELECT key_id, count(*) AS statements FROM public.statements"
+        " WHERE key_id <> ALL($1::text[]) AND key_id ~ '^[0-9a-f]{16}$'"
+        " GROUP BY key_id ORDER BY statements DESC, key_id LIMIT $2",
+        list(known),
+        at_most,
+    )
+    return {row["key_id"]: row["statements"] for row in rows}
 
 
 async def put_statement(

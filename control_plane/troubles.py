@@ -23,6 +23,7 @@ class Part(StrEnum):
     STATE_FOLDER = "state_folder"
     HISTORY = "history"
     AUDIT_LOG = "audit_log"
+    STATEMENT_KEYS = "statement_keys"
     BACKGROUND = "background"  # work beside the calls, which failed and is tried again
     NOTIFICATIONS = "notifications"
 

@@ -34,6 +34,7 @@ from control_plane.health import Health
 from control_plane.history import History
 from control_plane.login_gate import LoginGate
 from control_plane.metrics import Metrics
+from control_plane.missing_keys import MissingKeys
 from control_plane.named_tokens import NamedTokens
 from control_plane.notification_queue import NotificationQueue
 from control_plane.open_connections import OpenConnections
@@ -128,7 +129,7 @@ async def _serve(
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
         acts = Acts(chain)
         history = History(chain)
-        remembering = Remembering(chain, history, memory.file)
+        remembering = Remembering(chain, history, MissingKeys(chain), memory.file)
         form = configured.identity_form
         reader = ConnectionReader(chain, history, form)
         second = configured.require_second_approver

@@ -164,6 +164,6 @@ async def test_an_export_of_another_key_does_not_verify(
         for line in exported.lines
     ]
     refused = await exported.verify(lines)
-    assert (refused.status, "signed with an unknown key" in refused.words) == (1, True)
+    assert (refused.status, "which is not configured" in refused.words) == (1, True)
     missing = await ran({}, "audit", "verify", str(tmp_path / "none"))
     assert (missing.status, "No such file" in missing.words) == (2, True)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.operator_token import OperatorName, OperatorToken
 from deploy.dev.product import CommandFailedError, run_control_plane
+from shared.keys import load_statement_public_keys
 from tests.support.control_plane import (
     ControlPlane,
     KeyFiles,
@@ -12,6 +14,7 @@ from tests.support.control_plane import (
     make_keys,
     served,
 )
+from tests.support.eventually import eventually
 
 OLD = "CONTROL_PLANE_STATEMENT_PUBLIC_KEY_FILE"
 NEW = "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE"
@@ -56,6 +59,55 @@ async def test_what_the_key_before_signed_goes_on_holding(
     for alone in both:
         with pytest.raises(CommandFailedError, match="exit 1"):
             audit(own_plane, Path(alone), folder=tmp_path)
+
+
+async def test_a_key_that_is_not_configured_is_named_wherever_it_is_missed(
+    own_plane: ControlPlane, new_keys: KeyFiles
+) -> None:
+    """By its id and the variable: in readiness, log, 401 and views; a stranger hears no more."""
+    bob = own_plane.client("bob")
+    revoked = await approved_connection(own_plane, "revoked.example")
+    await bob.revoke(revoked["id"])
+    signing = {
+        NEW: str(new_keys.statement_private),
+        OLD: str(own_plane.keys.statement_public),
+    }
+    shell = {"CONTROL_PLANE_DATABASE_URL": own_plane.database_url, **signing}
+    token = run_control_plane("operators", "rotate", "alice", environment=shell).strip()
+    own_plane.stop()
+    own_plane.environment |= {NEW: signing[NEW]}
+    own_plane.start_again()
+    (key,) = load_statement_public_keys(own_plane.keys.statement_public.read_bytes())
+    missing = f"signed with the statement key {key}, which is not configured"
+
+    async def notes() -> str:
+        await own_plane.wait_until_ready()
+        answer = await own_plane.client(None).call("GET", "/readyz")
+        return " ".join(answer.json.get("notes", ()))
+
+    async def is_said() -> bool:
+        return f"4 statements are {missing}" in await notes()  # bob, root, eve, the revocation
+
+    await eventually(is_said)
+    assert OLD in await notes()
+
+    async def is_logged() -> bool:
+        parts = [line.get("part") for line in own_plane.log_lines if line["event"] == "problem"]
+        return "statement_keys" in parts
+
+    await eventually(is_logged)
+    refused = await bob.call("GET", "/v1/connections")
+    assert refused.status == 401
+    assert f"{missing} ({OLD})" in refused.json["detail"]
+    stranger = own_plane.client(
+        None, token=OperatorToken.mint(OperatorName("bob")).secret.reveal_text()
+    )
+    told = (await stranger.call("GET", "/v1/connections")).json["detail"]
+    assert "is not configured" not in told
+    alice = own_plane.client(None, token=token)
+    assert f"{missing} ({OLD})" in (await alice.show(revoked["id"]))["problem"]
+    denied = [line["reason"] for line in own_plane.log_lines if line["event"] == "login denied"]
+    assert all(missing in reason for reason in denied[-2:])  # the stranger's line names it, too
 
 
 async def test_operators_of_the_key_before_are_rotated_from_a_shell(
