@@ -49,9 +49,10 @@ class Health:
 
     async def _look(self) -> str | None:
         await self._notifications.look()
-        stopping = (trouble.words for trouble in self.troubles() if trouble.stops)
         found = await why_not_ready(self._chain)
-        return found or next(stopping, None)
+        stopping = [trouble.words for trouble in self.troubles() if trouble.stops]
+        reasons = dict.fromkeys([*([found] if found else []), *stopping])  # each of them once
+        return "; ".join(reasons) or None
 
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""

@@ -81,10 +81,11 @@ class Api:
         """Say whether everything is in place, and what is not."""
         reason = await self.health.why_not_ready()
         self.metrics.ready.set(reason is None)
-        if reason:
-            return json_response({"status": "not ready", "reason": reason}, status=503)
-        notes = [trouble.words for trouble in self.health.troubles()]
-        return json_response({"status": "ready"} | ({"notes": notes} if notes else {}))
+        state = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+        notes = [each.words for each in self.health.troubles() if not (reason and each.stops)]
+        return json_response(
+            state | ({"notes": notes} if notes else {}), status=503 if reason else 200
+        )
 
     async def openapi(self, _: web.Request) -> web.Response:
         """Show the description of this API."""

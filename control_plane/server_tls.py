@@ -15,6 +15,7 @@ from control_plane.troubles import Part, Trouble
 from shared.pem import InvalidPemError, load_certificates, private_key_block
 from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
+from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers, names_a_host
 
 CERTIFICATE: Final = f"{PREFIX}_TLS_CERT_FILE"
 KEY: Final = f"{PREFIX}_TLS_KEY_FILE"
@@ -40,8 +41,17 @@ class ServerTls:
     """What clients are shown."""
 
     context: ssl.SSLContext = field(repr=False)
-    valid_from: datetime
-    expires_at: datetime
+    _chain: tuple[x509.Certificate, ...] = field(repr=False)
+
+    @property
+    def valid_from(self) -> datetime:
+        """When the certificate begins."""
+        return self._chain[0].not_valid_before_utc
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it ends."""
+        return self._chain[0].not_valid_after_utc
 
     @classmethod
     def of(cls, contents: Mapping[str, bytes]) -> Self:
@@ -58,16 +68,27 @@ class ServerTls:
     def _made(cls, contents: Mapping[str, bytes]) -> Self:
         chain = _certificates(contents[CERTIFICATE])
         context = _context([each.public_bytes(Encoding.PEM) for each in chain], contents[KEY])
-        return cls(context, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc)
+        return cls(context, tuple(chain))
 
     def troubles(self, now: datetime) -> Iterator[Trouble]:
-        """Yield why clients refuse the certificate, or soon will."""
+        """Yield why clients refuse the certificate, or soon will: one trouble at most."""
         if now >= self.expires_at:
             words = f"the certificate expired at {self.expires_at}, and clients refuse it: {_RENEW}"
             yield _trouble(words, "expired", stops=True)
         elif now < self.valid_from:
             words = f"the certificate is not valid before {self.valid_from}, and clients refuse it"
             yield _trouble(f"{words}: is this machine's clock right?", "not valid yet", stops=True)
+        elif not is_for_servers(self._chain[0]):
+            words = f"{NOT_FOR_SERVERS}, and clients refuse it: {_RENEW}"
+            yield _trouble(words, "not for servers", stops=True)
+        elif not names_a_host(self._chain[0]):
+            yield _trouble(f"{NO_NAMES}: {_RENEW}", "no names", stops=False)
+        elif not all(
+            each.not_valid_before_utc <= now < each.not_valid_after_utc for each in self._chain[1:]
+        ):
+            words = "a CA's certificate behind the first one has expired, or is not valid yet"
+            reason = f"{words}: clients that have no other way to a root refuse it"
+            yield _trouble(reason, "chain", stops=False)
         elif now >= self.expires_at - ENDS_SOON:
             words = f"the certificate expires at {self.expires_at}: {_RENEW}"
             yield _trouble(words, "expires soon", stops=False)
@@ -112,7 +133,10 @@ def _refused(key: bytes, error: OSError | InvalidPemError) -> TlsFilesError:
         return TlsFilesError(CERTIFICATE, f"OpenSSL does not take the certificate: {reason}")
     holds = what_it_holds(key)
     if any(f"{kind} private key" in holds for kind in _OF_SERVERS):
-        message = f"it holds {holds}, which is not that of the certificate in {CERTIFICATE}"
+        message = (
+            f"it holds {holds}, and the certificate in {CERTIFICATE} is of another key: the two do"
+            " not match. Put both of one pair there"
+        )
         return TlsFilesError(KEY, message)
     belongs = "the certificate's private key in PEM, without a password"
     return TlsFilesError(KEY, f"it holds {holds}; what belongs there: {belongs}")

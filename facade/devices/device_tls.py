@@ -13,9 +13,10 @@ from OpenSSL import SSL
 
 from facade.devices.device_authorities import is_authority, named
 from facade.devices.device_trust import DeviceTrust
-from facade.devices.revocation_list import MALFORMED, InvalidRevocationListError, RevocationList
+from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
 from facade.devices.server_certificate import ServerCertificate
 from facade.devices.tls import TlsConfigurationError, server_context
+from shared.malformed_x509 import MALFORMED
 from shared.pem import InvalidPemError, load_certificates
 
 CERTIFICATE: Final = "FACADE_TLS_CERT_FILE"

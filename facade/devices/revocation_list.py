@@ -9,24 +9,14 @@ from typing import Final
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
+from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, pem_blocks
 from shared.safe_message import SafeMessage
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # a million entries of 40 bytes, as PEM
 
-# What was seen to be raised by reading X.509; which it is depends on what is malformed.
-MALFORMED: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    InternalError,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 _LABEL: Final = "X509 CRL"
 _UNDERSTOOD: Final = (
     x509.AuthorityKeyIdentifier,

@@ -6,15 +6,13 @@ from typing import Final
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from facade.devices.revocation_list import MALFORMED
 from facade.problems import Finding, Stops
 from shared.pem import load_certificates
+from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers, names_a_host
 
 # Certificates that are renewed by a machine are renewed before that: at a third of 90 days.
 ENDS_SOON: Final = timedelta(days=7)
-_FOR_SERVERS: Final = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _RENEW: Final = "put a renewed one there, and its key into FACADE_TLS_KEY_FILE"
 
 
@@ -48,23 +46,14 @@ class ServerCertificate:
         elif now >= self.ends - ENDS_SOON:
             words = f"the certificate expires at {self.ends}: {_RENEW}"
             yield Finding(Stops.NOTHING, f"FACADE_TLS_CERT_FILE: {words}", "expires soon")
-        if not _is_for_servers(self._leaf):
-            words = "the certificate is not for servers (serverAuth), and devices refuse it"
+        if not is_for_servers(self._leaf):
+            words = f"{NOT_FOR_SERVERS}, and devices refuse it"
             yield Finding(Stops.ALL, f"FACADE_TLS_CERT_FILE: {words}", "not for servers")
+        elif not names_a_host(self._leaf):
+            yield Finding(Stops.NOTHING, f"FACADE_TLS_CERT_FILE: {NO_NAMES}", "no names")
         if any(
             not each.not_valid_before_utc <= now < each.not_valid_after_utc for each in self._others
         ):
             words = "a CA's certificate behind the first one has expired, or is not valid yet"
             reason = f"{words}: devices that have no other way to a root refuse it"
             yield Finding(Stops.SOME, f"FACADE_TLS_CERT_FILE: {reason}", "chain")
-
-
-def _is_for_servers(certificate: x509.Certificate) -> bool:
-    """Tell whether nothing in the certificate says that it is not (RFC 5280 section 4.2.1.12)."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return True
-    except MALFORMED:
-        return False
-    return not _FOR_SERVERS.isdisjoint(usage)

@@ -191,8 +191,14 @@ async def test_an_end_that_comes_near_is_told_ahead(tls_plane: TlsPlane) -> None
     await eventually(
         lambda: says(503, "CONTROL_PLANE_TLS_CERT_FILE: the certificate expired at 20")
     )
+    (tls_plane.folder / "server.key").write_text("no key")
+    tls_plane.child.process.send_signal(signal.SIGHUP)
+    await eventually(lambda: says(503, "CONTROL_PLANE_TLS_KEY_FILE: it holds no PEM"))
     expires = "control_plane_server_certificate_expires_in_seconds"
     assert await tls_plane.metric(expires) < 0
+    device = tls_plane.authority.issue(dns=["localhost"])
+    tls_plane.put(device)
+    await eventually(lambda: says(503, "the certificate is not for servers"))
     tls_plane.put(tls_plane.issue())
     await eventually(lambda: says(200, "ready"))
     assert await tls_plane.metric(part) == 0

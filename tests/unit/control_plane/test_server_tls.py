@@ -18,7 +18,7 @@ from control_plane.config import ServeSettings
 from control_plane.server_tls import CERTIFICATE, ENDS_SOON, KEY, ServerTls, TlsFilesError
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
-from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
+from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 from shared.postgres.database_url import read_database_url
 
 AUTHORITY = CertificateAuthority.create("control plane tests CA")
@@ -46,8 +46,8 @@ def contents(certificate: bytes = FIRST.chain_pem, key: bytes = FIRST.key_pem) -
         (FIRST.chain_pem, FIRST.chain_pem, KEY, "it holds a certificate"),
         (FIRST.chain_pem, WITH_PASSWORD, KEY, "it holds a private key with a password"),
         (FIRST.chain_pem, b"canary", KEY, "it holds no PEM"),
-        (FIRST.chain_pem, SECOND.key_pem, KEY, "not that of the certificate"),
-        (FIRST.chain_pem, RSA, KEY, "not that of the certificate"),
+        (FIRST.chain_pem, SECOND.key_pem, KEY, "the two do not match"),
+        (FIRST.chain_pem, RSA, KEY, "the two do not match"),
     ],
 )
 def test_files_that_make_no_server_are_told_apart(
@@ -80,6 +80,38 @@ def test_a_certificate_is_told_of_ahead_of_its_end() -> None:
         assert trouble.words.startswith(f"{CERTIFICATE}: ")
     for now in (begins, ends - ENDS_SOON - SECOND_OF_TIME):
         assert list(pair.troubles(now)) == []
+
+
+OLD_CA = AUTHORITY.make_intermediate(
+    not_after=dt.datetime.now(dt.UTC) - SECOND_OF_TIME,
+    not_before=dt.datetime.now(dt.UTC) - dt.timedelta(days=9),
+)
+
+
+@pytest.mark.parametrize(
+    "issued, kind, stops",
+    [
+        (AUTHORITY.issue(dns=["localhost"]), "not for servers", True),
+        (AUTHORITY.issue(common_name="localhost", usages=(SERVER_AUTH,)), "no names", False),
+        (AUTHORITY.issue(uris=["spiffe://a.example/server"], usages=()), "no names", False),
+        (OLD_CA.issue_server(), "chain", False),
+    ],
+)
+def test_a_certificate_that_clients_refuse_is_told(
+    issued: IssuedCertificate, kind: str, *, stops: bool
+) -> None:
+    """It is of the right CA and begins today; nobody who verifies it takes it for a server's."""
+    pair = ServerTls.of(contents(issued.chain_pem, issued.key_pem))
+    (trouble,) = pair.troubles(dt.datetime.now(dt.UTC))
+    assert (trouble.part, trouble.kind, trouble.stops) == (Part.SERVER_CERTIFICATE, kind, stops)
+    assert trouble.words.startswith(f"{CERTIFICATE}: ")
+
+
+def test_a_certificate_without_usages_is_for_servers() -> None:
+    """As RFC 5280 has it."""
+    issued = AUTHORITY.issue(dns=["localhost"], usages=())
+    pair = ServerTls.of(contents(issued.chain_pem, issued.key_pem))
+    assert list(pair.troubles(dt.datetime.now(dt.UTC))) == []
 
 
 class Shown:

@@ -1,0 +1,17 @@
+"""What reading X.509 raises when it is malformed."""
+
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+
+# As was seen; which of them it is depends on what is malformed.
+MALFORMED: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InternalError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
