@@ -46,7 +46,7 @@ class MissingRightError(SafeMessage, Exception):
 
 
 async def migrate(owner: ConnectionParameters) -> list[str]:
-    """Migrate as the schema's owner; return the rights of the facade's role that remain.
+    """Migrate as the schema's owner; return what takes the rights away that the facade keeps.
 
     Raises `DatabaseUnavailableError` if there is no connection to be had, `MissingRightError` if
     the login may not do what a migration needs, and otherwise what the drivers raise.

@@ -56,9 +56,9 @@ async def migrate() -> None:
         fail(f"the migration failed and changed nothing: {type(error).__name__} {code or ''}")
     say(f"the database is at schema revision {newest_revision()}")
     if remaining:
-        say("registry_facade keeps these rights; a superuser can take them from PUBLIC:")
-    for right in remaining:
-        say(f"  {right}")
+        say("registry_facade keeps rights that it does not need. A superuser takes them away with:")
+    for statement in remaining:
+        say(f"  {statement}")
     say(_ALWAYS)
     if unlimited:
         say("These logins may take every connection of the server. Limit each:")

@@ -3,6 +3,10 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, registry_control_plane, r
 REVOKE CREATE ON SCHEMA public FROM PUBLIC, registry_control_plane, registry_facade;
 GRANT USAGE ON SCHEMA public TO registry_control_plane, registry_facade;
 
+-- After `pg_restore --no-privileges` it is PUBLIC's again, as every new function is.
+REVOKE ALL ON FUNCTION public.notify_statement()
+    FROM PUBLIC, registry_control_plane, registry_facade;
+
 GRANT SELECT ON public.facade_statements TO registry_facade;
 
 GRANT SELECT ON public.alembic_version TO registry_control_plane;

@@ -185,9 +185,15 @@ async def test_an_owner_who_is_no_superuser_is_told_what_remains(
         " THEN NULL; END $$"
     )
     postgres.create_database("owned", owner="an_owner")
-    remaining = await migrate(read_database_url(postgres.url("an_owner", "x", "owned")))
-    assert "EXECUTE on lo_create(oid)" in remaining
-    assert not [right for right in remaining if "TEMPORARY" in right or "CREATE on" in right]
+    owner = postgres.url("an_owner", "x", "owned")
+    remaining = await migrate(read_database_url(owner))
+    assert "REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC, registry_facade;" in remaining
+    assert remaining == sorted(remaining)
+    assert not [each for each in remaining if "TEMPORARY" in each or "CREATE ON" in each]
+    postgres.sql("GRANT EXECUTE ON FUNCTION notify_statement() TO PUBLIC", "owned")  # as a restore
+    assert await migrate(read_database_url(owner)) == remaining
+    postgres.sql(" ".join(remaining), "owned")  # as they are printed
+    assert await migrate(read_database_url(owner)) == []
 
 
 async def test_a_migration_that_cannot_connect_names_no_password(database: Database) -> None:
