@@ -7,6 +7,7 @@ what they refuse whatever an approver says, and the form of identities if that w
 from collections.abc import Iterator
 from typing import Final
 
+from control_plane.scope_notes import scope_notes
 from shared.canonical_json import Network
 from shared.connection import ConnectionDocument
 from shared.identity_form import IdentityForm
@@ -24,7 +25,7 @@ def connection_notes(document: ConnectionDocument, form: IdentityForm | None) ->
         for fleet in document.fleets
         if form is not None and not form.says_fleet(fleet)
     )
-    return [*_of_host(document), *networks, *fleets]
+    return [*_of_host(document), *scope_notes(document), *networks, *fleets]
 
 
 def _of_host(document: ConnectionDocument) -> Iterator[str]:
@@ -36,6 +37,10 @@ def _of_host(document: ConnectionDocument) -> Iterator[str]:
     if any(address in network for network in LOOPBACK if network.version == address.version):
         yield f"{host} is a loopback address: {_ONLY_WITH_LOOPBACK}"
         return
+    for kind, networks in NEVER.items():
+        if any(address in network for network in networks if network.version == address.version):
+            yield f"{host} is {kind} address: no facade ever speaks to it, whatever is allowed"
+            return
     try:
         EgressRule(document.allowed_networks).require_address(address)
     except EgressRefusedError as error:

@@ -122,7 +122,8 @@ def registry_host_from_people(text: str) -> RegistryHost:
     path = re.split(r"[?#\\]", rest[len(authority) :])[0]
     if path.rstrip("/") not in _API_PATHS | (row.former_paths if row else frozenset()):
         problems.append(
-            "give the registry's host alone; a path belongs to the repository, not here"
+            "give the registry's host alone; a path belongs to the repository, not here:"
+            " repository_prefix (--prefix) takes it"
         )
     if problems or host is None:
         raise UnusableHostError(*problems)
@@ -175,7 +176,7 @@ def builtin_realms(host: RegistryHost) -> frozenset[str]:
 
 def _scheme_problems(scheme: str) -> Iterator[str]:
     if scheme == "http":
-        yield "give the host without http://, and set plain_http if it has no TLS"
+        yield "give the host without http://, and set plain_http (--plain-http) if it has no TLS"
     elif scheme not in ("", "https"):
         yield "give the host alone, or an https:// URL"
 

@@ -1,0 +1,56 @@
+"""What of a connection's scope fits no repository: said when it is made. Pure.
+
+Repositories are named as the registry itself names them. People paste references, which begin with
+the host; such a pattern or prefix is a name that the registry may have, and hardly ever has.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from shared.connection import ConnectionDocument
+from shared.registry_host import RegistryHost
+from shared.upstream.hosts import UnusableHostError, registry_host_from_reference
+
+_ANY_COMPONENTS: Final = "**"
+
+
+def scope_notes(document: ConnectionDocument) -> Iterator[str]:
+    """Yield a sentence for the prefix, and for each pattern, that fits nothing as it seems."""
+    prefix = str(document.repository_prefix or "")
+    if _begins_with_host(prefix, document.host):
+        yield _without_host("prefix", prefix)
+    for pattern in map(str, document.repositories):
+        if _begins_with_host(pattern, document.host):
+            yield _without_host("pattern", pattern)
+        elif prefix and not _may_fit_below(pattern.split("/"), prefix.split("/")):
+            yield f"no repository below the prefix {prefix} fits the pattern {pattern}"
+
+
+def _begins_with_host(name: str, host: RegistryHost) -> bool:
+    first, slash, _ = name.partition("/")
+    try:
+        return bool(slash or "." in first) and registry_host_from_reference(first) == host
+    except UnusableHostError:
+        return False
+
+
+def _without_host(what: str, name: str) -> str:
+    rest = name.partition("/")[2]
+    instead = f": is {rest} meant?" if rest else ""
+    return (
+        f"the {what} {name} begins with the host, and the registry's own names of repositories do"
+        f" not, so it fits none{instead}"
+    )
+
+
+def _may_fit_below(pattern: list[str], prefix: list[str]) -> bool:
+    """Tell whether a name that begins with the prefix's components may fit the pattern."""
+    for at, component in enumerate(prefix):
+        if at >= len(pattern):
+            return False
+        if pattern[at] == _ANY_COMPONENTS:
+            return True
+        if not re.fullmatch(re.escape(pattern[at]).replace(r"\*", "[^/]*"), component):
+            return False
+    return True
