@@ -18,13 +18,13 @@ from control_plane.database import Database, DatabaseConnection
 from control_plane.envelope_columns import envelope_of_form
 from control_plane.expected_rows import ExpectedRows
 from control_plane.signed_log import BEGINNING, Place, entry_hash, require_entry
-from control_plane.signer import Verifier
+from control_plane.signer import Verifier, not_configured
 from control_plane.statement_store import (
     AUDIT_PAGE_ENTRIES,
     fetch_entries,
 )
 from shared.canonical_json import format_time
-from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
+from shared.statement import AuditEntry, StatementRefusedError, StoredStatement, UnknownKeyError
 
 MAX_REPORTED_FAULTS: Final = 100  # a log of another key is one fault, not a million lines
 
@@ -37,6 +37,7 @@ class AuditLine:
     stored: StoredStatement
     entry: AuditEntry | None
     problem: str | None = None
+    is_of_missing_key: bool = False
 
     def view(self) -> dict[str, object]:
         """Return the JSON form; of an unverified entry only its place and what is wrong."""
@@ -75,6 +76,8 @@ class ChainReport:
 
     entries: int = 0
     faults: list[str] = field(factory=list)
+    believed: int = 0  # of the entries
+    _missing_keys: dict[str, int] = field(factory=dict)  # unbelieved entries by what is said of it
     end: Place = BEGINNING  # of what was walked
     _previous: str = ""
     _generations: dict[str, int] = field(factory=dict)
@@ -82,9 +85,13 @@ class ChainReport:
     def add(self, line: AuditLine) -> None:
         """Look at the next entry."""
         self.entries += 1
-        if line.entry is None:
+        if line.is_of_missing_key:
+            said = not_configured(line.stored.key_id)
+            self._missing_keys[said] = self._missing_keys.get(said, 0) + 1
+        elif line.entry is None:
             self._fault(line.sequence, line.problem or "not believed")
         else:
+            self.believed += 1
             if line.entry.previous != self._previous:
                 self._fault(line.sequence, "does not follow the entry before it")
             if line.entry.about_generation is not None:
@@ -96,6 +103,12 @@ class ChainReport:
         self.end = Place(line.sequence, self._previous)
 
     _missing: int = 0
+
+    @property
+    def all_faults(self) -> list[str]:
+        """What is wrong: each missing key once, however many entries it signed, then the rest."""
+        missing = (f"{count} entries are {said}" for said, count in self._missing_keys.items())
+        return [*missing, *self.faults]
 
     def fault(self, place: str, what: str) -> None:
         """Note what is wrong at a place."""
@@ -125,7 +138,8 @@ def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> Aud
     try:
         return AuditLine(sequence, stored, require_entry(sequence, stored, verifier))
     except StatementRefusedError as error:
-        return AuditLine(sequence, stored, None, f"not believed: {error}")
+        is_of_missing_key = isinstance(error, UnknownKeyError)
+        return AuditLine(sequence, stored, None, f"not believed: {error}", is_of_missing_key)
 
 
 async def read_page(
@@ -177,6 +191,8 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
         if checkpoint is not None:
             fault = f"checkpoint: entry {checkpoint.sequence} is not the one that it names"
         report.faults.extend([fault] if fault else [])
+        if report.entries and not report.believed:
+            return report  # with another key nothing can be compared: that is all there is to say
         generations: dict[str, int | None] = {}
         async for subject, statement, wrong in statements(connection, verifier):
             generations[subject] = statement.generation if statement else None

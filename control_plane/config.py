@@ -31,6 +31,8 @@ from shared.upstream.proxy import OutboundProxy, ProxyUrl
 PREFIX: Final = "CONTROL_PLANE"
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
+_PUBLIC_KEYS: Final = "the path of a PEM file of statement keys' public halves"
+
 AwsPrincipalArn = Annotated[
     str,
     Form(parse_principal_arn, "an ARN such as arn:aws:iam::123456789012:role/facade"),
@@ -143,7 +145,7 @@ class AuditSettings:
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
         if self.statement_public_key_file is None and self.statement_private_key_file is None:
-            yield "statement_public_key_file", "the statement key's public half"
+            yield "statement_public_key_file", _PUBLIC_KEYS
 
 
 @frozen(kw_only=True)
@@ -157,7 +159,7 @@ class AuditFileSettings:
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
         if self.statement_public_key_file is None and self.statement_private_key_file is None:
-            yield "statement_public_key_file", "the statement key's public half"
+            yield "statement_public_key_file", _PUBLIC_KEYS
 
 
 @frozen(kw_only=True)

@@ -15,8 +15,9 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the private statement key, which signs approvals, operators and the audit log"
     ),
     "statement_public_key_file": Meaning(
-        "public statement keys of before, whose signatures go on holding",
-        default="the private key's own public half",
+        "public statement keys of before, whose signatures go on holding; `audit` needs the public"
+        " halves of all, here or as the private key",
+        default="the private key's own public half; without both, required by audit",
     ),
     "listen": Meaning("where the admin API is served"),
     "tls_cert_file": Meaning(

@@ -175,7 +175,9 @@ class _Environment:
     def note_cross_field_problems(self, settings: object) -> None:
         find_problems = getattr(settings, "problems", None)
         for field, expected in find_problems() if find_problems else ():
-            self._note(self._variable(field), f"expected {expected}")
+            is_missing = getattr(settings, field, None) is None
+            required = "required; " if is_missing else ""
+            self._note(self._variable(field), f"{required}expected {expected}")
 
     def _note(self, variable: str, problem: str) -> None:
         self.problems.append(f"{variable}: {problem}")

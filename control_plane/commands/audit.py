@@ -107,7 +107,7 @@ async def verify(file: IO[bytes] | None) -> None:
         agreement += ", and the database has them all"
         async with Database.open(configured.database_url) as database, database.connection() as log:
             report = await verify_export_against(file, verifier, walk(log, verifier))
-    if not (report.entries or report.faults):
+    if not (report.entries or report.all_faults):
         fail("the file is empty: it is no export of a log, which begins with its first act")
     _tell(report, agreement)
 
@@ -212,10 +212,11 @@ def _cells(entry: Json) -> list[object]:
 
 def _tell(report: ChainReport, agreement: str) -> None:
     """Say what a walk found; exit with 1 if anything is wrong."""
-    for fault in report.faults[:MAX_REPORTED_FAULTS]:
+    faults = report.all_faults
+    for fault in faults[:MAX_REPORTED_FAULTS]:
         say(fault)
-    if report.faults:
-        fail(f"{report.entries} entries, {len(report.faults)} faults")
+    if faults:
+        fail(f"{report.entries} entries, {len(faults)} faults")
     say(f"{report.entries} entries: {agreement}")
     say(f"The hash of the last one is {report.end.hash}")
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tests.support.commands import Ran
-from tests.support.control_plane import ControlPlane, approved_connection
+from tests.support.control_plane import ControlPlane, approved_connection, make_keys
 from tests.support.database import Database
 from tests.support.shell import ran, shell
 from tests.system.control_plane.test_openapi import require_documented
@@ -90,7 +90,7 @@ async def test_what_the_list_needs_is_said() -> None:
     """One of two: a token, or the database."""
     refused = await ran({}, "audit", "list")
     assert refused.status == 2
-    assert "CONTROL_PLANE_TOKEN: expected an operator's token, or" in refused.words
+    assert "CONTROL_PLANE_TOKEN: required; expected an operator's token, or" in refused.words
     wrong = await ran({"CONTROL_PLANE_TOKEN": "x"}, "audit", "list", "--since", "soon")
     assert (wrong.status, "such as 7d" in wrong.words) == (2, True)
 
@@ -164,6 +164,23 @@ async def test_an_export_of_another_key_does_not_verify(
         for line in exported.lines
     ]
     refused = await exported.verify(lines)
-    assert (refused.status, "which is not configured" in refused.words) == (1, True)
+    said = f"{len(lines)} entries are signed with the statement key {'0' * 16}"
+    assert (refused.status, said in refused.words) == (1, True)
+    assert len(refused.words.splitlines()) == 2  # not one for each entry
+    signing_key, verifying_key = (
+        f"CONTROL_PLANE_STATEMENT_{half}_KEY_FILE" for half in ("PRIVATE", "PUBLIC")
+    )
+    other = own_plane.shell_settings() | {
+        signing_key: str(make_keys(tmp_path / "k").statement_private)
+    }
+    whole = await ran(other, "audit", "verify")
+    assert whole.status == 1
+    assert f"{len(lines)} entries are signed with the statement key" in whole.words
+    assert len(whole.words.splitlines()) <= 3  # a checkpoint may be of it, too
+    nothing = await ran({"CONTROL_PLANE_DATABASE_URL": own_plane.database_url}, "audit", "verify")
+    assert nothing.words == (
+        f"{verifying_key}: required; expected the path of a PEM file of statement keys' public"
+        " halves\n"
+    )
     missing = await ran({}, "audit", "verify", str(tmp_path / "none"))
     assert (missing.status, "No such file" in missing.words) == (2, True)
