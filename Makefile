@@ -82,6 +82,7 @@ adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and wh
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --wheel-dir $(DIST) .
+	@ls -t $(DIST)/registry_facade-*.whl | head -n 1
 
 COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links

@@ -1,6 +1,7 @@
 """The facade as a whole: everything is made here, started in order, and stopped in reverse."""
 
 import asyncio
+import os
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -199,7 +200,9 @@ async def _operations(app: web.Application, listen: ListenAddress) -> AsyncItera
         await web.TCPSite(runner, listen.host, listen.port).start()
     except OSError as error:
         await runner.cleanup()
-        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {error.strerror}"
+        # `strerror` is asyncio's here, which says the address once more.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {reason}"
         raise StartError(message) from error
     try:
         yield

@@ -54,6 +54,9 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
 async def check(*, as_json: bool, **options: Any) -> None:
     """Ask a registry to log in, and store nothing.
 
+    It takes the options of `add`, so that the same line is tried first. Those on scope, as
+    --repository, --fleet and --prefix, are looked at for mistakes; no login depends on them.
+
     Exits with 1 if it refuses, with 3 if that cannot be told from the control plane.
     """
     body = request_body(options)

@@ -1,6 +1,7 @@
 """`control-plane serve`: everything put together."""
 
 import asyncio
+import os
 import resource
 import time
 from typing import Final
@@ -104,7 +105,9 @@ def serve() -> None:
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"cannot listen on {configured.listen}: {error.strerror or type(error).__name__}")
+        # `strerror` is asyncio's here, which says the address once more.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        fail(f"cannot listen on {configured.listen}: {reason}")
 
 
 async def _serve(

@@ -138,7 +138,7 @@ def test_an_address_in_use_is_named(good: dict[str, str], name: str) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = serve({**good, name: address})
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"facade: {name} cannot be listened on")
+    assert ended.stderr == f"facade: {name} cannot be listened on: Address already in use\n"
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
