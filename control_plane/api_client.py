@@ -42,6 +42,17 @@ _OPTIONS: Final = {
     "auth_realms": "--auth-realm",
     "expires_at": "--expires-at, --expires, --keep-expiry or --no-expiry",
     "device": "DEVICE",
+    "serial": "--serial",
+    "issuer": "--issuer",
+    "reason": "--reason",
+    "fingerprint": "--fingerprint",
+    "description": "--description",
+    "plain_http": "--plain-http",
+    "ca_certificate": "--ca-certificate",
+    "provider": "--provider",
+    "role_arn": "--role-arn",
+    "external_id": "--external-id",
+    "pull_through_cache": "--pull-through-cache",
 }
 
 

@@ -21,6 +21,7 @@ _SERIAL: Final = re.compile(
     r"(?:0[xX])?[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+|[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})+",
     re.ASCII,
 )
+_PASTED: Final = re.compile(r"issuer= ?", re.ASCII | re.IGNORECASE)  # what openssl prints before it
 # What OpenSSL prints and cryptography does not read; the descriptors of RFC 4514 ignore case.
 _DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
     "cn": NameOID.COMMON_NAME,
@@ -69,7 +70,10 @@ def parse_issuer(text: str) -> str:
         "expected the issuer as RFC 4514, without spaces between its parts, such as"
         " CN=Device CA,O=Example (openssl x509 -noout -issuer -nameopt RFC2253)"
     )
-    if not text or len(text) > MAX_ISSUER_BYTES or "=#" in text:  # `#` is DER, read as text
+    if len(text) > MAX_ISSUER_BYTES:
+        raise ValueError(expected)
+    text = text[match.end() :] if (match := _PASTED.match(text)) else text
+    if not text or "=#" in text:  # `#` is DER, read as text
         raise ValueError(expected)
     try:
         name = x509.Name.from_rfc4514_string(text, _DESCRIPTORS)

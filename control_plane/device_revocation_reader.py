@@ -44,11 +44,21 @@ class DeviceRevocationReader:
             raise NotFoundError(message)
         return view
 
-    async def list(self, *, id_beginning: str = "", after: Place | None = None, limit: int) -> Page:
-        """Return a page of the revocations in force, in the order of their making."""
+    async def list(
+        self,
+        *,
+        id_beginning: str = "",
+        subject_beginning: str = "",
+        after: Place | None = None,
+        limit: int,
+    ) -> Page:
+        """Return a page of the revocations in force, in the order of their making.
+
+        The subject of a serial without an issuer is the beginning of those with one.
+        """
         async with self._chain.reading() as proofs:
             stored = await fetch_device_revocations(
-                proofs, id_beginning, after=after, limit=limit + 1
+                proofs, id_beginning, subject_beginning, after=after, limit=limit + 1
             )
         page = stored[:limit]
         views = [self._view(each) for each in page]

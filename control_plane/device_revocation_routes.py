@@ -46,13 +46,21 @@ class DeviceRevocationRoutes:
         query = call.query()
         target, after, limit = read_target(query), query.place(), query.limit()
         id_beginning = query.text("id", parse_id_beginning)
+        any_issuer = query.switch("any_issuer", default=False)
         if target and id_beginning:
             query.wrong("id", "an id is given alone")
+        if any_issuer and (not query.given("serial") or query.given("issuer")):
+            query.wrong("any_issuer", "it is given with a serial, and without an issuer")
         query.finish()
-        if target:
+        if target and not any_issuer:
             page = await self.reader.of(target)
         else:
-            page = await self.reader.list(id_beginning=id_beginning or "", after=after, limit=limit)
+            page = await self.reader.list(
+                id_beginning=id_beginning or "",
+                subject_beginning=target.subject if target else "",
+                after=after,
+                limit=limit,
+            )
         return json_response({"items": page.items, "next_cursor": format_place(page.next_place)})
 
     async def show(self, call: Call) -> web.Response:

@@ -37,16 +37,18 @@ async def fetch_device_revocation_of(proofs: Proofs, subject: str) -> StoredDevi
 async def fetch_device_revocations(
     proofs: Proofs,
     id_beginning: str,
+    subject_beginning: str,
     *,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[StoredDeviceRevocation]:
     """Return what was not lifted in the order of its making, from the one after `after`."""
-    condition = " AND (r.revoked_at, r.id) > ($3, $4)" if after else ""
+    condition = " AND (r.revoked_at, r.id) > ($4, $5)" if after else ""
     rows = await proofs.connection.fetch(
-        f"{_SELECT} WHERE r.lifted_at IS NULL AND starts_with(r.id::text, $1){condition}"
-        " ORDER BY r.revoked_at, r.id LIMIT $2",
+        f"{_SELECT} WHERE r.lifted_at IS NULL AND starts_with(r.id::text, $1)"
+        f" AND starts_with(r.subject, $2){condition} ORDER BY r.revoked_at, r.id LIMIT $3",
         id_beginning,
+        subject_beginning,
         limit,
         *(after or ()),
     )

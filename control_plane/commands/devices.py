@@ -67,15 +67,15 @@ async def revoke(
 
 @devices.command("list")
 @click.argument("device", required=False)
-@click.option("--serial", help="Of one certificate, as it was revoked.")
-@click.option("--issuer", help="With --serial.")
+@click.option("--serial", help="Of certificates of this serial number, whoever issued them.")
+@click.option("--issuer", help="With --serial: revoked with this issuer alone.")
 @wide
 @as_json
 @command
 async def list_revocations(
     device: str | None, serial: str | None, issuer: str | None, *, wide: bool, as_json: bool
 ) -> None:
-    """List every revocation in force, or the one of a DEVICE or certificate."""
+    """List every revocation in force, or those of a DEVICE or certificate."""
     require_no_contradiction(
         (
             "give a DEVICE or --serial" if device is not None and serial is not None else None,
@@ -84,6 +84,8 @@ async def list_revocations(
     )
     about = {"device": device, "serial": serial, "issuer": issuer}
     query = {name: value for name, value in about.items() if value}
+    if serial is not None and not issuer:
+        query["any_issuer"] = "true"
     async with ApiClient.open(settings(ClientSettings)) as api:
         items = await api.items(PATH, query=query)
     if as_json:
@@ -99,7 +101,8 @@ async def list_revocations(
 async def lift(revocation: str, *, as_json: bool) -> None:
     """Serve a device again: lift the REVOCATION.
 
-    It is named by its id, an unambiguous beginning of that, the device, or serial:HEX.
+    It is named by its id, an unambiguous beginning of that, the device, or serial:HEX. If several
+    of a serial number are in force, they are listed, and the id of one is given.
     """
     async with ApiClient.open(settings(ClientSettings)) as api:
         revocation_id = await named_revocation(api, revocation)

@@ -2,7 +2,7 @@
 
 8d0c…                       the id, or its beginning
 spiffe://…/device/press-7   the device, verbatim
-serial:abc                  the certificate of this serial number, as a list shows it
+serial:abc                  the certificate of this serial number, of any issuer
 """
 
 from typing import Final
@@ -46,7 +46,8 @@ async def named_revocation(api: ApiClient, text: str) -> str:
 def _target(text: str) -> dict[str, str] | None:
     try:
         if text.startswith(SERIAL_PREFIX):
-            return {"serial": parse_serial(text.removeprefix(SERIAL_PREFIX))}
+            serial = parse_serial(text.removeprefix(SERIAL_PREFIX))
+            return {"serial": serial, "any_issuer": "true"}
         return {"device": parse_device_id(text)}
     except ValueError:
         return None

@@ -10,25 +10,28 @@ from control_plane.commands.short_ids import short_ids
 
 SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon there
 
+_ISSUER: Final = Column("ISSUER", least=12)
 _NARROW: Final = (Column("ID"), Column("DEVICE", least=24), Column("REVOKED BY"))
-_WIDE: Final = (*_NARROW, Column("REVOKED"), Column("ISSUER"), Column("REASON"))
+_WIDE: Final = (*_NARROW, Column("REVOKED"), _ISSUER, Column("REASON"))
 _PROBLEM: Final = Column("PROBLEM", least=12)
 
 
 def print_revocations(views: Sequence[Json], *, wide: bool, whole_ids: bool) -> None:
     """Print revocations; ids are short where the list holds all that are in force."""
-    columns = _with_problem(_WIDE if wide else _NARROW, views)
+    names = [name_of(view) for view in views]
+    told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
+    columns = _with_problem(_WIDE if wide else told_apart, views)
     print_list(
         columns,
         [*_rows(views, columns, whole_ids=whole_ids or wide)],
-        nothing="No such revocation is in force.",
+        nothing="No such revocation is in force." if whole_ids else "No device is revoked.",
         wide=wide,
     )
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
     """Yield a line for each revocation that a name may mean; ids are whole."""
-    columns = _with_problem((*_NARROW, Column("ISSUER")), views)
+    columns = _with_problem((*_NARROW, _ISSUER), views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 

@@ -239,6 +239,11 @@ async def test_one_device_or_certificate_is_asked_about(
     assert await found(device=f"{device}-b") == []
     assert await found(serial=f"0{serial.upper()}", issuer="cn=CA") == [of_one]
     assert await found(serial=serial) == []
+    assert await found(serial=serial, any_issuer="true") == [of_one]
+    bare = await bob.revoke_device(serial=serial)
+    assert await found(serial=serial) == [bare]
+    assert await found(serial=serial.upper(), any_issuer="true") == [of_one, bare]
+    assert await found(serial=f"{serial}0", any_issuer="true") == []
     await bob.lift(revoked["id"])
     assert await found(device=device) == []
 
@@ -252,6 +257,9 @@ async def test_one_device_or_certificate_is_asked_about(
         ("serial=abc&issuer=x", "issuer"),
         ("device=press-7&issuer=CN=a", "issuer"),
         ("reason=x", "reason"),
+        ("any_issuer=true", "any_issuer"),
+        ("serial=abc&issuer=CN=a&any_issuer=true", "any_issuer"),
+        ("serial=abc&any_issuer=yes", "any_issuer"),
         ("device=a&device=b", "device"),
     ],
 )

@@ -157,6 +157,35 @@ async def test_a_revocation_is_named_by_its_device(plane: ControlPlane) -> None:
     assert (no_name.status, "serial:HEX" in no_name.words) == (2, True)
 
 
+async def test_a_serial_finds_its_revocations_whichever_issuer_they_name(
+    plane: ControlPlane,
+) -> None:
+    """One is lifted by it, several are listed; an issuer is pasted as openssl prints it."""
+    bob, serial = plane.client("bob"), f"{uuid.uuid4().int:x}"
+    pasted = await shell(
+        plane, "devices", "revoke", "--serial", serial, "--issuer", "issuer=CN=A", "--json",
+        operator="bob",
+    )  # fmt: skip
+    assert pasted.result["issuer"] == "CN=A"
+    typed = f"serial:{serial.upper()}"
+    lifted = await shell(plane, "devices", "lift", typed, "--json", operator="bob")
+    assert lifted.result == pasted.result
+    both = [await bob.revoke_device(serial=serial, issuer=f"CN={name}") for name in "AB"]
+    several = await shell(plane, "devices", "lift", typed, operator="bob")
+    assert several.status == 2
+    listed = await shell(plane, "devices", "list", "--serial", serial, operator="bob")
+    for view in both:
+        assert view["id"] in several.words
+        assert view["issuer"] in several.words
+        assert view["issuer"] in listed.output  # two of one name are told apart
+    exact = ("--serial", serial, "--issuer", "CN=B", "--json")
+    assert (await shell(plane, "devices", "list", *exact, operator="bob")).result == [both[1]]
+    wrong = ("devices", "revoke", "--serial", "x", "--issuer", "y")
+    refused = await shell(plane, *wrong, operator="bob")
+    assert "--serial (/serial): " in refused.words
+    assert "--issuer (/issuer): " in refused.words
+
+
 async def test_an_operator_is_named_whole(own_plane: ControlPlane) -> None:
     """`remove al` must not remove alice; but it says who there is."""
     refused = await shell(own_plane, "operators", "remove", "alic", operator=None)
