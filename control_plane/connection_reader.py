@@ -72,8 +72,8 @@ class ConnectionReader:
 
     def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
         view = connection_view(stored, state, self._chain.clock(), self._form)
-        if view["problem"] is None and self._history.is_older(state.belief.subject):
-            view["problem"] = OLDER
+        if self._history.is_older(state.belief.subject):
+            view |= {"serves": False, "problem": view["problem"] or OLDER}
         return view
 
     def _believed(self, stored: StoredConnection) -> ConnectionState:

@@ -200,7 +200,7 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draf
         stored_document=stored.draft.document,
         fingerprint=actual,
         made_by=newest.actor,
-        made_at=newest.at,
+        made_at=document.connected_at,  # the time that the approver sees
         check=RecordedCheck.of_entry(newest),
         sealed_secret=stored.draft.sealed_secret,
     )

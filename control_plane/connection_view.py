@@ -20,6 +20,7 @@ def connection_view(
     document, lone_draft = state.document, None if serving else state.draft
     return {
         **state.name,
+        "serves": serving is not None and _expiry_problem(state, at) is None,
         "connected_by": document.connected_by if document else None,
         "connected_at": format_time(document.connected_at) if document else None,
         "approved_by": serving.approved_by if serving else None,
@@ -48,6 +49,7 @@ def document_view(document: ConnectionDocument | None, form: IdentityForm | None
         "provider": document.provider.value if document else None,
         "username": username,
         "secret_version": document.secret.version if document and document.secret else None,
+        "sealing_key_id": document.secret.key_id if document and document.secret else None,
         "anonymous": bool(document and document.provider == "static" and username is None),
         "repositories": [str(pattern) for pattern in document.repositories] if document else [],
         "fleets": list(document.fleets) if document else [],

@@ -11,6 +11,7 @@ A connection has at most one approved revision, which serves, and at most one dr
 """
 
 from datetime import datetime
+from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -26,6 +27,8 @@ from control_plane.stored_connection import RecordedCheck
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
+
+LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
 
 
 @frozen
@@ -111,25 +114,25 @@ def renewable(
     """
     require_not_revoked(state)
     if needs_second:
-        message = f"a second person than {approver} is needed: leave out approve"
+        message = f"a second person than {approver} is needed: {LEAVE_OUT}"
         raise ConflictError(message, state.name)
     if state.draft_waits:
         by = f" of {state.draft.made_by}" if state.draft else ""
-        message = f"a draft waits beside it{by}: approve or discard that, or leave out approve"
+        message = f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}"
         raise ConflictError(message, state.name)
     if state.problem:
         raise _not_believed(state, state.problem)
     if state.serving is None:
-        message = "nothing is approved yet: leave out approve, and approve the draft"
+        message = f"nothing is approved yet: {LEAVE_OUT}, and approve the draft"
         raise ConflictError(message, state.name)
     if state.serving.expires_at is not None and state.serving.expires_at <= at:
         message = (
-            f"the approval expired at {format_time(state.serving.expires_at)}: leave out approve,"
+            f"the approval expired at {format_time(state.serving.expires_at)}: {LEAVE_OUT},"
             " and approve the draft"
         )
         raise ConflictError(message, state.name)
     if evolve(wished, secret=None) != evolve(state.serving.document, secret=None):
-        message = "more than the secret changes: leave out approve, and approve what was seen"
+        message = f"more than the secret changes: {LEAVE_OUT}, and approve what was seen"
         raise ConflictError(message, state.name)
     return state.serving
 
@@ -162,9 +165,10 @@ def require_not_revoked(state: ConnectionState) -> None:
 def place_taken(state: ConnectionState) -> ConflictError:
     """Return the error of whoever wants to connect a place that a connection has."""
     place = "/".join(part for part in state.place if part)
+    end = "discard its draft" if ends_when_discarded(state) and state.draft_waits else "revoke it"
     message = (
         f"{place} is connected already, as {state.id} ({state.status}): change that connection,"
-        " or revoke it and connect again"
+        f" or {end} and connect again"
     )
     return ConflictError(message, state.name)
 

@@ -24,13 +24,13 @@ _WIDE: Final = (
 )
 
 
-def print_connections(views: Sequence[Json], *, wide: bool) -> None:
-    """Print all connections that there are."""
+def print_connections(views: Sequence[Json], *, wide: bool, nothing: str) -> None:
+    """Print connections; say `nothing` where there is none."""
     columns = _with_problem(_WIDE if wide else _NARROW, views)
     print_list(
         columns,
         [*_rows(views, columns, whole_ids=wide)],
-        nothing="There are no connections.",
+        nothing=nothing,
         wide=wide,
     )
 
@@ -55,6 +55,16 @@ def identity_of(view: Json) -> str | None:
     return "anonymous" if view["anonymous"] else view["username"]
 
 
+def is_served(view: Json) -> bool:
+    """Tell whether it is served, as far as it was approved; a control plane before says nothing."""
+    return view["status"] != "approved" or bool(view.get("serves", True))
+
+
+def _status(view: Json) -> str:
+    """Return the status; what was approved and does not serve is not called approved."""
+    return str(view["status"]) if is_served(view) else "not served"
+
+
 def _with_problem(columns: tuple[Column, ...], views: Sequence[Json]) -> tuple[Column, ...]:
     return (*columns, _PROBLEM) if any(view["problem"] for view in views) else columns
 
@@ -67,7 +77,7 @@ def _rows(
         cells = {
             "ID": ids.get(view["id"], view["id"]),
             "REGISTRY": place_of(view),
-            "STATUS": view["status"] + ("+draft" if view["draft"] else ""),
+            "STATUS": _status(view) + ("+draft" if view["draft"] else ""),
             "AS": identity_of(view),
             "PROVIDER": view["provider"],
             "CONNECTED BY": view["connected_by"],

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from control_plane.api_client import Json
 from control_plane.commands.columns import one_line
-from control_plane.commands.connection_list import identity_of, place_of
+from control_plane.commands.connection_list import identity_of, is_served, place_of
 from shared.connection import Provider
 from shared.pem import InvalidPemError, load_certificates
 
@@ -60,6 +60,9 @@ def next_steps(view: Json) -> Iterator[str]:
     if view["status"] == "revoked":
         prefix = f" --prefix {view['repository_prefix']}" if view["repository_prefix"] else ""
         yield f"It can be connected again: control-plane connections add {view['host']}{prefix}"
+    elif view["status"] == "pending" and view["provider"] is None:
+        yield "Nothing of it is believed. Unless a key is missing that signed it, end it:"
+        yield f"  {command.format('revoke')}"
     elif view["draft"] or view["status"] == "pending":
         draft = view["draft"] or view
         seen = draft["fingerprint"]
@@ -78,16 +81,23 @@ def next_steps(view: Json) -> Iterator[str]:
 def _state(view: Json) -> str:
     made = f"{view['connected_by']} made it at {view['connected_at']}"
     match view["status"]:
+        case "pending" if view["provider"] is None:
+            return f"does not serve: {view['problem']}"
         case "pending":
             state = f"waits for an approver; {made}"
+        case "revoked" if view["generation"] is None:  # nothing was ever signed about it
+            by = f"{view['revoked_by']} at {view['revoked_at']}"
+            state = f"was never approved, and its draft is discarded; by {by}"
         case "revoked":
             state = f"is revoked, for ever; by {view['revoked_by']} at {view['revoked_at']}"
         case _:
             until = f"until {view['expires_at']}" if view["expires_at"] else "without an end"
-            state = f"serves; approved by {view['approved_by']} at {view['approved_at']}, {until}"
+            serves = "serves" if is_served(view) else f"does not serve: {view['problem']}"
+            state = f"{serves}; approved by {view['approved_by']} at {view['approved_at']}, {until}"
             if view["draft"]:
                 state += f"; a draft of {view['draft']['by']} waits"
-    return f"{state}; problem: {view['problem']}" if view["problem"] else state
+    is_said = view["status"] == "approved" and not is_served(view)
+    return f"{state}; problem: {view['problem']}" if view["problem"] and not is_said else state
 
 
 def _connection(view: Json) -> dict[str, Values]:
@@ -130,7 +140,11 @@ def _login(view: Json) -> dict[str, Values]:
     login: dict[str, Values] = {
         "provider": [view["provider"]],
         "as": [identity_of(view) or "nobody"],
-        "secret": ["none" if version is None else f"version {version}"],
+        "secret": [
+            "none"
+            if version is None
+            else f"version {version}, sealed to the key {view.get('sealing_key_id')}"
+        ],
     }
     if view["google"]:
         login["project"] = [view["google"]["project_id"]]

@@ -14,6 +14,7 @@ from control_plane.commands.printing import print_fields, print_json, wide
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
 from control_plane.config import ClientSettings
+from control_plane.connection_state import Status
 from control_plane.environment import settings
 
 
@@ -32,17 +33,37 @@ for each in (add, check, edit, rotate, discard, approve):
 
 
 @connections.command("list")
+@click.option(
+    "--status", type=click.Choice([each.value for each in Status]), help="Of this status alone."
+)
+@click.option("--all", "with_revoked", is_flag=True, help="The revoked ones too.")
 @wide
 @as_json
 @command
-async def list_connections(*, wide: bool, as_json: bool) -> None:
-    """List every connection, the revoked ones too."""
+async def list_connections(
+    status: str | None, *, with_revoked: bool, wide: bool, as_json: bool
+) -> None:
+    """List the connections that are not revoked, or those of a status.
+
+    With --json every one of them, as the API has it, unless --status is given.
+    """
+    if status and with_revoked:
+        raise click.UsageError("give --status or --all, not both")
     async with ApiClient.open(settings(ClientSettings)) as api:
         items = await api.items("connections")
+    revoked = [view for view in items if view["status"] == Status.REVOKED]
+    if status:
+        items = [view for view in items if view["status"] == status]
     if as_json:
         print_json(items)
-    else:
-        print_connections(items, wide=wide)
+        return
+    left_out = 0 if status or with_revoked else len(revoked)
+    if left_out:
+        items = [view for view in items if view["status"] != Status.REVOKED]
+    of = f" of the status {status}" if status else " but revoked ones" if left_out else ""
+    print_connections(items, wide=wide, nothing=f"There are no connections{of}.")
+    if left_out:
+        say(f"{left_out} revoked {'one is' if left_out == 1 else 'ones are'} left out: --all")
 
 
 @connections.command()

@@ -29,7 +29,8 @@ async def test_a_taken_place_names_who_has_it(plane: ControlPlane, host: str, pr
         assert (problem["status"], problem["conflict"]) == (409, conflict_of(view))
         assert view["id"] in problem["detail"]
         assert status in problem["detail"]
-        assert "revoke it and connect again" in problem["detail"]
+        end = "discard its draft" if status == "pending" else "revoke it"
+        assert f"or {end} and connect again" in problem["detail"]
         prefixed = ("--prefix", prefix) if prefix else ()
         refused = await shell(plane, "connections", "add", host, *prefixed, "--anonymous")
         assert refused.status == 1

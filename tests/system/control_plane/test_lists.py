@@ -43,7 +43,12 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
     ecr = await alice.connect(ECR_HOST, provider="aws_ecr", role_arn=role)
     await bob.revoke(ecr["id"])
     settings = own_plane.shell_settings("eve")
-    output = at_terminal(settings, "connections", "list").screen
+    present = at_terminal(settings, "connections", "list").screen
+    assert ECR_HOST not in present
+    assert "1 revoked one is left out: --all" in present
+    of_status = at_terminal(settings, "connections", "list", "--status", "revoked").screen
+    assert [line.split()[1] for line in rows(of_status)] == [ECR_HOST]
+    output = at_terminal(settings, "connections", "list", "--all").screen
     assert "\x1b" not in output
     assert BOXES.isdisjoint(output.replace("approved+draft", ""))
     assert all(cell_len(line) <= 80 for line in output.splitlines())
@@ -54,7 +59,7 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
     for line, made in zip((first, second, third), (ghcr, team, ecr), strict=True):
         assert made["id"].startswith(line[0])
         assert len(line[0]) == 8
-    wide = at_terminal(settings, "connections", "list", "--wide").screen
+    wide = at_terminal(settings, "connections", "list", "--all", "--wide").screen
     assert len(rows(wide)) == 3
     for whole in (ghcr["id"], role, ghcr["approved_at"], "static"):
         assert whole in wide

@@ -46,7 +46,14 @@ async def test_an_approval_that_has_expired_is_renewed(plane: ControlPlane, host
     async def has_expired() -> bool:
         return bool((await bob.show(view["id"]))["problem"] == "the approval has expired")
 
+    assert view["serves"]
     await eventually(has_expired)
+    assert not (await bob.show(view["id"]))["serves"]
+    shown = await shell(plane, "connections", "show", host)
+    assert shown.output.startswith(f"{host} does not serve: the approval has expired; approved by")
+    listed = await shell(plane, "connections", "list")
+    (line,) = (line for line in listed.output.splitlines() if host in line)
+    assert "not served" in line
     assert (await bob.approve(view, expires_at=LATER))["problem"] is None
 
 

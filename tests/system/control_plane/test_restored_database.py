@@ -91,6 +91,7 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
     for view in (again, revoked):
         shown = await alice.show(view["id"])
         assert (shown["status"], shown["problem"]) == ("approved", OLDER)
+        assert not shown["serves"]
         assert shown["generation"] == view["generation"]
     assert (await alice.show(as_it_was["id"]))["problem"] is None
     listed = {each["id"]: each["problem"] for each in await alice.list()}

@@ -98,6 +98,7 @@ async def test_an_act_says_what_is_now_and_what_comes_next(plane: ControlPlane, 
     output, words = await done("bob", "approve", "--fingerprint", view["fingerprint"])
     assert "serves; approved by bob" in output
     assert f"facade check {host}" in words
+    assert view["sealing_key_id"] in (await shell(plane, "connections", "show", host)).output
     output, words = await done("alice", "edit", "--fleet", "a")
     assert "a draft of alice waits" in output
     assert f"approve {host} --fingerprint" in words
@@ -110,6 +111,14 @@ async def test_an_act_says_what_is_now_and_what_comes_next(plane: ControlPlane, 
     output, words = await done("bob", "revoke", "--reason", "moved")
     assert "is revoked, for ever; by bob" in output
     assert f"control-plane connections add {host}" in words
+    await done("alice", "add", "--anonymous", "--no-check")
+    view = (await shell(plane, "connections", "show", host, "--json")).result
+    other = ("approve", host, "--fingerprint", f"sha256:{'0' * 64}")
+    refused = await shell(plane, "connections", *other, operator="bob")
+    assert f"alice made it at {view['connected_at']}" in refused.words  # as `show` has it
+    output, words = await done("alice", "discard")
+    assert "was never approved, and its draft is discarded; by alice" in output
+    assert "for ever" not in output
 
 
 async def test_what_to_grant_comes_next_where_there_is_something(plane: ControlPlane) -> None:
