@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from facade.store.bad_place import is_bad_place
 from facade.store.file_lock import lock_exclusively
@@ -21,7 +21,7 @@ from facade.store.inode import is_file_at
 from facade.store.layout import Layout
 from facade.store.partials import RESUMED_WITHIN_SECONDS, Claim, Partials
 from facade.store.quarantine import Quarantine
-from facade.store.shares import Shares, arriving_bytes
+from facade.store.shares import Shares
 from facade.store.uses import Uses
 from shared.oci import Digest
 from shared.own_files import open_own
@@ -60,6 +60,11 @@ class Evictor:
     _quarantine: Quarantine
     _uses: Uses
     _max_bytes: int
+    _shares: Shares = field(init=False)
+
+    @_shares.default
+    def _shares_of_index(self) -> Shares:
+        return Shares(self._index)
 
     def try_make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> bool:
         """Evict until so many bytes more fit, and claim them; False where another process evicts.
@@ -116,10 +121,8 @@ class Evictor:
         self, whole: int, asker: Asker, claims: Sequence[Claim], fixed: int
     ) -> None:
         left = sum(each.size for each in claims if not each.is_owned)  # would go
-        most = self._shares.most(asker.access_key, self._max_bytes)
-        if (
-            fixed - left + whole > self._max_bytes
-            or arriving_bytes(claims, asker.access_key) + whole > most
+        if fixed - left + whole > self._max_bytes or not self._shares.is_within_most(
+            asker.access_key, whole, claims, self._max_bytes
         ):
             raise NoRoomError
 
@@ -151,7 +154,7 @@ class Evictor:
     ) -> None:
         self._uses.write()
         spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
-        evictable = stored - (self._index.bytes_in_use_by_others(spared) if spared else 0)
+        evictable = stored - (self._shares.of_others(spared) if spared else 0)
         if excess > evictable:
             excess -= self._partials.drop_left(excess - evictable, older_than=0.0)
         if excess > evictable:
@@ -231,7 +234,3 @@ class Evictor:
         """Return what counts besides complete blobs."""
         index = max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
         return sum(each.size for each in claims) + self._quarantine.stored_bytes() + index
-
-    @property
-    def _shares(self) -> Shares:
-        return Shares(self._index)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field
 
 from facade.store.index import Index, InUseByOthers
 from facade.store.ingest_file import ask_to_make_way
@@ -26,15 +26,29 @@ from shared.structured_log import get_logger
 SHARE_OF_STORE: Final = 0.5
 # A fleet starts what it runs at least once a day. What was not asked for since may be displaced.
 IN_USE_SECONDS: Final = 24 * 3600.0
+# What is counted holds for so many times as long as counting took: it is done a twentieth of the
+# time at most. If it is quick, it is done each time.
+COUNTED_SHARE: Final = 20
+COUNTED_QUICKLY_SECONDS: Final = 0.005
 
 _log = get_logger("facade.store")
 
 
-@frozen
+@define
+class _Standing:
+    """What a connection has, and what others use, as it was counted a moment ago."""
+
+    held: float  # bytes of blobs that the connection may read
+    of_others: int  # bytes that others use
+    until: float  # monotonic: then it is counted again
+
+
+@define(eq=False)
 class Shares:
     """The shares of one store. Everything blocks, and raises `IndexFailedError`."""
 
     _index: Index
+    _standings: dict[str, _Standing] = field(factory=dict, init=False)
 
     def spared(
         self, access_key: str | None, length: int, claims: Iterable[Claim], capacity: int
@@ -46,17 +60,43 @@ class Shares:
         if access_key is None or not self._index.has_others(access_key):
             return None
         partials = sum(each.size for each in claims if each.access_key == access_key)
-        held = self._index.held_bytes(access_key) + partials + length
-        if held <= capacity * SHARE_OF_STORE:
+        standing = self._standing(access_key)
+        if standing.held + partials + length <= capacity * SHARE_OF_STORE:
+            standing.held += length  # until it is counted again: never less than it has
             return None
         return _in_use_by_others(access_key)
 
-    def most(self, access_key: str | None, capacity: int) -> float:
-        """Return how many bytes a connection may have at the most, as the others use the store."""
-        if access_key is None or not self._index.has_others(access_key):
-            return capacity
-        others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
-        return max(capacity * SHARE_OF_STORE, capacity - others)
+    def is_within_most(
+        self, access_key: str | None, wanted: int, claims: Iterable[Claim], capacity: int
+    ) -> bool:
+        """Tell whether a connection may have so many bytes more, as the others use the store."""
+        wanted += arriving_bytes(claims, access_key)
+        if access_key is None or wanted <= capacity * SHARE_OF_STORE:
+            return True
+        if not self._index.has_others(access_key):
+            return True
+        return wanted <= capacity - self._index.bytes_in_use_by_others(
+            _in_use_by_others(access_key)
+        )
+
+    def of_others(self, others: InUseByOthers) -> int:
+        """Return the bytes that others use."""
+        return self._standing(others.access_key).of_others
+
+    def _standing(self, access_key: str) -> _Standing:
+        """Count, unless that was done just now: it may take a hundred times as long as evicting."""
+        now = time.monotonic()
+        standing = self._standings.get(access_key)
+        if standing is None or standing.until <= now:
+            held = self._index.held_bytes(access_key)
+            others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
+            took = time.monotonic() - now
+            lasting = took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
+            standing = _Standing(held, others, now + took + lasting)
+            self._standings = {
+                key: each for key, each in self._standings.items() if each.until > now
+            } | {access_key: standing}
+        return standing
 
     def ask_to_make_way(
         self, wanted: int, asker: str | None, claims: Sequence[Claim], capacity: int

@@ -1,0 +1,76 @@
+"""What a connection has is counted a part of the time, however large the index is."""
+
+import time
+from typing import cast
+
+import pytest
+from attrs import define
+
+from facade.store.index import Index
+from facade.store.shares import COUNTED_QUICKLY_SECONDS, SHARE_OF_STORE, Shares
+
+KEY = "a" * 64
+CAPACITY = 1000
+HALF = int(CAPACITY * SHARE_OF_STORE)
+
+
+@define
+class CountedIndex:
+    """An index that takes so long to count, and says how often it did."""
+
+    seconds: float
+    held: int = 0
+    others: int = CAPACITY
+    counted: int = 0
+
+    def has_others(self, _: str) -> bool:
+        """There are."""
+        return True
+
+    def held_bytes(self, _: str) -> int:
+        """Take a while."""
+        self.counted += 1
+        time.sleep(self.seconds)
+        return self.held
+
+    def bytes_in_use_by_others(self, _: object) -> int:
+        """Take no time."""
+        return self.others
+
+
+def shares(index: CountedIndex) -> Shares:
+    """Return the shares that stand on it."""
+    return Shares(cast(Index, index))
+
+
+def test_what_takes_long_is_not_counted_for_each_claim() -> None:
+    """Whoever makes room has everybody else wait. What is claimed meanwhile counts."""
+    index = CountedIndex(seconds=20 * COUNTED_QUICKLY_SECONDS)  # holds for two seconds
+    asked = shares(index)
+    spared = [asked.spared(KEY, 50, [], CAPACITY) is not None for _ in range(HALF // 50 + 1)]
+    assert spared == [False] * (HALF // 50) + [True]
+    assert index.counted == 1
+
+
+def test_what_is_quick_is_counted_each_time() -> None:
+    """It is exact."""
+    index = CountedIndex(seconds=0)
+    asked = shares(index)
+    assert asked.spared(KEY, HALF, [], CAPACITY) is None
+    index.held = 1
+    assert asked.spared(KEY, HALF, [], CAPACITY) is not None
+
+
+@pytest.mark.parametrize(
+    "wanted,others,is_within",
+    [(HALF, CAPACITY, True), (HALF + 1, CAPACITY, False), (CAPACITY - 1, 1, True)],
+)
+def test_a_blob_within_the_share_is_admitted_without_counting(
+    wanted: int,
+    others: int,
+    is_within: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A longer one if others leave so much."""
+    index = CountedIndex(seconds=0, others=others)
+    assert shares(index).is_within_most(KEY, wanted, [], CAPACITY) == is_within
+    assert index.counted == 0
