@@ -1,6 +1,5 @@
 """A facade that is configured wrongly says so at once, in words, and serves nobody."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -77,12 +76,9 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
         assert unsaid not in ended.stderr
 
 
-def test_what_is_no_file_is_named_and_keeps_nobody_waiting(
-    good: dict[str, str], tmp_path: Path
-) -> None:
-    """A named pipe in a file's place kept the process from starting, and from saying why."""
-    pipe, endless, long, empty = (tmp_path / name for name in ("pipe", "endless", "long", "empty"))
-    os.mkfifo(pipe)
+def test_what_is_no_file_of_that_kind_is_named(good: dict[str, str], tmp_path: Path) -> None:
+    """Each is read as far as its bound; a named pipe is in the tests of that."""
+    endless, long, empty = (tmp_path / name for name in ("endless", "long", "empty"))
     endless.symlink_to("/dev/zero")
     with long.open("wb") as file:
         file.truncate(2**40)
@@ -90,7 +86,7 @@ def test_what_is_no_file_is_named_and_keeps_nobody_waiting(
     wrong = {
         "FACADE_DATABASE_URL_FILE": str(endless),
         "FACADE_SEALING_PRIVATE_KEY_FILE": str(empty),
-        "FACADE_STATEMENT_PUBLIC_KEY_FILE": str(pipe),
+        "FACADE_STATEMENT_PUBLIC_KEY_FILE": str(long),
         "FACADE_TLS_CERT_FILE": str(endless),
         "FACADE_TLS_KEY_FILE": str(tmp_path),
         "FACADE_DEVICE_CA_FILE": str(long),
