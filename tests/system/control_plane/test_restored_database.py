@@ -12,6 +12,7 @@ import pytest
 from control_plane.history import OLDER
 from deploy.dev.processes import Child
 from deploy.dev.product import PROGRAMS, CommandFailedError, whole_environment
+from tests.support.accepted_restore import accept_restore
 from tests.support.control_plane import ControlPlane, Json, approved_connection, served
 from tests.support.database import Database
 from tests.support.database_backup import Backup
@@ -122,14 +123,7 @@ async def test_a_running_process_goes_on_with_an_accepted_restore(
     backup = Backup(database.server, database.name)
     view = await own_plane.client("alice").connect("lost.example")
     backup.restore()
-
-    async def is_noticed() -> bool:
-        return (await readiness(own_plane))[0] == 503
-
-    await eventually(is_noticed)
-    head = head_that_is_offered((await readiness(own_plane))[1]["reason"])
-    own_plane.run("audit", "accept-restore", "--head", head)
-    await own_plane.wait_until_ready()
+    head = await accept_restore(own_plane)
     alice = own_plane.client("alice")
     assert (await alice.call("GET", f"/v1/connections/{view['id']}")).status == 404
     accepted = (await alice.audit())[-1]

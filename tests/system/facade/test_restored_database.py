@@ -4,6 +4,7 @@ from pathlib import Path
 
 from control_plane.history import OLDER
 from deploy.dev.postgres import Postgres
+from tests.support.accepted_restore import accept_restore
 from tests.support.both_processes import start_facade_of
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
@@ -63,7 +64,8 @@ async def test_what_facades_refuse_is_told_by_the_control_plane_and_approved_aga
             await eventually(has_seen_it)
             backup.restore()
             await eventually(lambda: is_answered(404))
-            await plane.restart()
+            await accept_restore(plane)
+            await plane.restart()  # the folder knows that it was accepted, and what went back
 
             async def is_told() -> bool:
                 shown = await bob.show(view["id"])
