@@ -27,7 +27,9 @@ from shared.safe_message import SafeMessage
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 FACADE_CONNECTIONS: Final = 5  # of one login: it uses one, `facade check` another; dead ones count
 CONTROL_PLANE_CONNECTIONS: Final = 20  # its pool has 10; commands and dead ones beside it
-_MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
+MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
+LOCK_SECONDS: Final = 120.0  # for another migration; each so far takes less than a second
+_LOCK_NOT_AVAILABLE: Final = asyncpg.LockNotAvailableError.sqlstate
 _INSUFFICIENT_PRIVILEGE: Final = asyncpg.InsufficientPrivilegeError.sqlstate
 
 _MAKING_ROLES: Final = (
@@ -41,15 +43,27 @@ _CHANGING_THE_SCHEMA: Final = (
 )
 
 
+class HeldUpError(SafeMessage, Exception):
+    """Somebody holds what a migration waits for; the message says who that may be."""
+
+    def __init__(self) -> None:
+        """Say what to look at."""
+        super().__init__(
+            "it waited too long for a lock: another migration is under way, or a session holds its"
+            " advisory lock or a table, which any login of the database can do; pg_locks names it"
+        )
+
+
 class MissingRightError(SafeMessage, Exception):
     """The login may not do what a migration needs; the message says what to grant."""
 
 
-async def migrate(owner: ConnectionParameters) -> list[str]:
+async def migrate(owner: ConnectionParameters, *, lock_seconds: float = LOCK_SECONDS) -> list[str]:
     """Migrate as the schema's owner; return what takes the rights away that the facade keeps.
 
     Raises `DatabaseUnavailableError` if there is no connection to be had, `MissingRightError` if
-    the login may not do what a migration needs, and otherwise what the drivers raise.
+    the login may not do what a migration needs, `HeldUpError` if it waited `lock_seconds` for
+    somebody, and otherwise what the drivers raise.
     """
     with _needing(_MAKING_ROLES):
         await _make_roles(owner)
@@ -61,7 +75,7 @@ async def migrate(owner: ConnectionParameters) -> list[str]:
     try:
         with _needing(_CHANGING_THE_SCHEMA):
             async with engine.begin() as connection:
-                return await connection.run_sync(_migrate)
+                return await connection.run_sync(_migrate, lock_seconds)
     finally:
         await engine.dispose()
 
@@ -92,7 +106,10 @@ def _needing(right: str) -> Iterator[None]:
     except asyncpg.InsufficientPrivilegeError:
         raise MissingRightError(right) from None
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == _LOCK_NOT_AVAILABLE:
+            raise HeldUpError from None
+        if state != _INSUFFICIENT_PRIVILEGE:
             raise
         raise MissingRightError(right) from None
 
@@ -105,8 +122,10 @@ async def _make_roles(owner: ConnectionParameters) -> None:
         await connection.close()
 
 
-def _migrate(connection: AlchemyConnection) -> list[str]:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+def _migrate(connection: AlchemyConnection, lock_seconds: float) -> list[str]:
+    milliseconds = round(lock_seconds * 1000)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

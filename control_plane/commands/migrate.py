@@ -11,6 +11,7 @@ from control_plane.environment import settings
 from control_plane.migrate import (
     CONTROL_PLANE_CONNECTIONS,
     FACADE_CONNECTIONS,
+    HeldUpError,
     MissingRightError,
     unlimited_logins,
 )
@@ -48,7 +49,7 @@ async def migrate() -> None:
     try:
         remaining = await migrate_database(owner_url)
         unlimited = await unlimited_logins(owner_url)
-    except MissingRightError as error:
+    except (MissingRightError, HeldUpError) as error:
         fail(f"the migration changed nothing: {error}")
     except (asyncpg.PostgresError, SQLAlchemyError) as error:
         # the driver's text may quote the URL or a value; its code says enough

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
-from control_plane.migrate import alembic_config, migrate
+from control_plane.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
@@ -194,6 +194,19 @@ async def test_an_owner_who_is_no_superuser_is_told_what_remains(
     assert await migrate(read_database_url(owner)) == remaining
     postgres.sql(" ".join(remaining), "owned")  # as they are printed
     assert await migrate(read_database_url(owner)) == []
+
+
+async def test_a_migration_is_held_up_by_nobody_for_ever(facade_login: Database) -> None:
+    """Any login may take an advisory lock, and keep it; that is said, and nothing was changed."""
+    owner = read_database_url(facade_login.superuser_url)
+    holder = await connected(facade_login, FACADE_LOGIN, FACADE_PASSWORD)
+    try:
+        await holder.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        with pytest.raises(HeldUpError, match="pg_locks names it"):
+            await migrate(owner, lock_seconds=0.2)
+    finally:
+        await holder.close()
+    await migrate(owner)
 
 
 async def test_a_migration_that_cannot_connect_names_no_password(database: Database) -> None:
