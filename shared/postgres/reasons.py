@@ -36,4 +36,4 @@ _WORDS: Final = {
 def in_words(reason: str) -> str:
     """Return what `reason_of` gave, followed by what it means; its own words stay as they are."""
     words = _WORDS.get(reason)
-    return reason if words is None else f"{words} ({reason})"
+    return reason if words is None else f"{reason}: {words}"

@@ -87,12 +87,13 @@ async def test_a_server_of_another_kind_is_a_database_that_is_away(plane: Contro
 
 
 def test_a_command_says_why_the_database_is_away(plane: ControlPlane) -> None:
-    """By the kind of the error alone: a library's text may quote the URL."""
+    """By the kind of the error, and in words of ours: a library's text may quote the URL."""
     user, _, place = plane.database_url.partition("@")
     url = f"{user.rpartition(':')[0]}:{CANARY}@{place}"
     with pytest.raises(CommandFailedError, match="not available: InvalidPasswordError") as failed:
         run_control_plane("migrate", environment={"CONTROL_PLANE_DATABASE_URL": url})
     assert "exit 1" in str(failed.value)
+    assert "the password is wrong, or there is no such role" in str(failed.value)
     assert CANARY not in str(failed.value)
 
 
