@@ -46,6 +46,7 @@ from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionL
 from shared.bounded_file import TooLongFileError, read_bounded
 from shared.safe_message import SafeMessage
 from shared.setting_types import Form, InvalidSettingError, form_of, parse_path
+from shared.unreadable_file import why_unreadable
 
 MAX_VALUE_FILE_BYTES: Final = 64 * 1024  # Linux allows 128 KiB for one variable; keys are smaller
 CONFIGURATION_ERROR_EXIT_CODE: Final = 2
@@ -56,6 +57,7 @@ _KUBERNETES_SERVICE: Final = re.compile(
     r"SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?",
     re.ASCII,
 )
+_QUOTES: Final = "\"'"
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")  # what `urllib` looks for
 _Settings = TypeVar("_Settings")
 
@@ -147,11 +149,12 @@ class _Environment:
         try:
             return self._parsed(value)
         except InvalidSettingError as error:
-            self._note(value.variable, "; ".join(error.problems))
+            self._note(value.variable, "; ".join(error.problems) + _what_surrounds(value.text))
             raise _UnreadableError from error
         except (ValueError, KeyError) as error:
             reason = f": {error}" if isinstance(error, SafeMessage) else ""
-            self._note(value.variable, f"expected {value.form.expected}{reason}")
+            surrounds = _what_surrounds(value.text)
+            self._note(value.variable, f"expected {value.form.expected}{reason}{surrounds}")
             raise _UnreadableError from error
 
     def _parsed(self, value: "_Given") -> object:
@@ -215,7 +218,10 @@ class _Environment:
             self._note(variable, "expected a file of UTF-8 text")
         except TooLongFileError:
             self._note(variable, f"expected a file of at most {MAX_VALUE_FILE_BYTES} bytes")
-        except (OSError, ValueError):
+        except OSError as error:
+            why = f"{why_unreadable(error)}{_what_surrounds(path)}"
+            self._note(variable, f"expected the path of a file that this process can read: {why}")
+        except ValueError:
             self._note(variable, "expected the path of a file that this process can read")
         else:
             return self._checked(variable, _without_line_break(text), form)
@@ -251,6 +257,17 @@ def _refuse_quoting(cls: type) -> None:
 
 def _did_you_mean(nearest: list[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _what_surrounds(text: str) -> str:
+    """Return what may have come into a wrong value from the file that it stands in."""
+    if text.endswith("\r"):
+        return "; the value ends with a carriage return, as of a file with Windows' line ends"
+    if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
+        return "; the value has quotes around it, which belong to it here: leave them out"
+    if text != text.strip():
+        return "; the value has a blank before or behind it, which belongs to it here"
+    return ""
 
 
 def _without_line_break(text: str) -> str:

@@ -10,6 +10,7 @@ wrong raises `InvalidSettingError`, whose lines are shown instead.
         even: Annotated[int, Form(parse_even, "an even number")] = 2
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from attrs import frozen
 from shared.canonical_json import Network
 from shared.safe_message import SafeMessage
 from shared.secret import Secret
+from shared.unreadable_file import UnreadableFileError, why_unreadable
 
 MAX_PORT: Final = 65535
 MAX_HOST_NAME_CHARACTERS: Final = 253  # RFC 1035 section 2.3.4, without the final dot
@@ -196,16 +198,14 @@ def parse_http_url(text: str) -> str:
 
 
 def require_readable_file(path: Path) -> None:
-    """Raise `ValueError` unless this process can open the path and it is no folder."""
+    """Raise `UnreadableFileError` unless this process can open the path and it is no folder."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        message = "cannot be opened"
-        raise ValueError(message) from error
+        raise UnreadableFileError(why_unreadable(error)) from None
     os.close(descriptor)
     if path.is_dir():
-        message = "is a folder"
-        raise ValueError(message)
+        raise UnreadableFileError(why_unreadable(IsADirectoryError(errno.EISDIR, "")))
 
 
 def _choice(choices: dict[str, Any]) -> Form:

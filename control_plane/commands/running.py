@@ -19,6 +19,7 @@ from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.exposure import exposure_of
+from shared.unreadable_file import why_unreadable
 
 MAX_KEY_FILE_BYTES: Final = 64 * 1024  # several keys while one is rotated, and comments
 
@@ -51,8 +52,8 @@ def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loade
         return load(read_bounded(path, MAX_KEY_FILE_BYTES))
     except (InvalidKeyFileError, TooLongFileError) as error:
         problem = str(error)
-    except OSError:
-        problem = "expected the path of a file that this process can read"
+    except OSError as error:
+        problem = f"expected the path of a file that this process can read: {why_unreadable(error)}"
     raise ConfigurationError([f"{PREFIX}_{field.upper()}: {problem}"])
 
 

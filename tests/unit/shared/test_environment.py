@@ -27,6 +27,7 @@ from shared.setting_types import (
     ReadableFile,
 )
 
+READABLE = "the path of a file that this process can read"
 CANARY = "canary5f3a"
 
 
@@ -154,7 +155,7 @@ def test_every_error_is_said_at_once_and_names_its_variable() -> None:
         "APP_UNKNOWN: unknown",
         "APP_DATABASE_URL: required; expected a PostgreSQL URL",
         "APP_NAME: empty; leave it out, or give text",
-        "APP_KEY_FILE: expected the path of a file that this process can read",
+        f"APP_KEY_FILE: expected {READABLE}: there is no such file",
         "APP_LISTEN: expected an IP address and port such as 127.0.0.1:8080 or [::1]:8080",
         "APP_REUSE_PORT: expected true or false",
         "APP_WORKERS: expected a whole number",
@@ -264,11 +265,43 @@ def test_a_wrong_file_is_named_by_its_variable(
     assert problems_of({**least, "APP_WORKERS_FILE": str(file)}) == (f"APP_WORKERS_FILE: {said}",)
 
 
-@pytest.mark.parametrize("path", ["", ".", f"/nowhere/{CANARY}", f"a\0{CANARY}", "\udcff"])
-def test_a_file_that_cannot_be_read_is_an_error(least: dict[str, str], path: str) -> None:
-    """Neither path nor the system's words about it are shown."""
-    assert problems_of({**least, "APP_WORKERS_FILE": path}) == (
-        "APP_WORKERS_FILE: expected the path of a file that this process can read",
+@pytest.mark.parametrize(
+    "path, why",
+    [
+        ("", ": it is no file"),
+        (".", ": it is no file"),
+        (f"/nowhere/{CANARY}", ": there is no such file"),
+        (f"'/nowhere/{CANARY}'", ": there is no such file; the value has quotes around it, which"),
+        (f"a\0{CANARY}", ""),
+        ("\udcff", ": there is no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(least: dict[str, str], path: str, why: str) -> None:
+    """Why is said; the path is not shown."""
+    (problem,) = problems_of({**least, "APP_WORKERS_FILE": path})
+    expected = f"APP_WORKERS_FILE: expected {READABLE}"
+    assert problem.startswith(f"{expected}{why}")
+    assert CANARY not in problem
+
+
+@pytest.mark.parametrize(
+    "value, hint",
+    [
+        ('"2"', "; the value has quotes around it, which belong to it here: leave them out"),
+        ("'2'", "; the value has quotes around it, which belong to it here: leave them out"),
+        ("2\r", "; the value ends with a carriage return, as of a file with Windows' line ends"),
+        (" 2", "; the value has a blank before or behind it, which belongs to it here"),
+        ("2 ", "; the value has a blank before or behind it, which belongs to it here"),
+        ("two", ""),
+        ('"', ""),
+    ],
+)
+def test_what_came_with_a_value_out_of_its_file_is_hinted_at(
+    least: dict[str, str], value: str, hint: str
+) -> None:
+    """`docker --env-file` and Kubernetes keep quotes, and an editor adds what nobody sees."""
+    assert problems_of({**least, "APP_WORKERS": value}) == (
+        f"APP_WORKERS: expected a whole number{hint}",
     )
 
 

@@ -1,5 +1,6 @@
 """The forms of settings: what each accepts, what it refuses, and that nothing else is raised."""
 
+import errno
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.bounded_file import UnusableFileError
 from shared.setting_types import (
     ListenAddress,
     duration_text,
@@ -24,6 +26,7 @@ from shared.setting_types import (
     parse_readable_file,
     require_readable_file,
 )
+from shared.unreadable_file import UnreadableFileError, why_unreadable
 
 Parse = Callable[[str], object]
 NOT_ASCII_DIGITS = "\u0661\u0662"
@@ -166,8 +169,15 @@ def test_a_file_that_can_be_opened_is_readable(tmp_path: Path) -> None:
     file.touch()
     require_readable_file(file)
     assert parse_readable_file(str(file)) == file
-    for path in (tmp_path, tmp_path / "missing", file / "below"):
-        with pytest.raises(ValueError, match=r"is a folder|cannot be opened"):
+    (loop := tmp_path / "loop").symlink_to(loop)
+    for path, words in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "missing", "there is no such file"),
+        (file / "below", "a part of its path is a file"),
+        (loop, "leads back to itself"),
+        (tmp_path / ("x" * 300), "the path is too long"),
+    ):
+        with pytest.raises(UnreadableFileError, match=words):
             require_readable_file(path)
 
 
@@ -191,3 +201,12 @@ def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
 def test_a_duration_is_written_as_people_write_it(seconds: float, text: str) -> None:
     """In the largest unit without a remainder."""
     assert duration_text(seconds) == text
+
+
+def test_a_file_of_somebody_else_is_told_from_one_that_is_missing() -> None:
+    """Tests run as root, too, who may read everything."""
+    denied = why_unreadable(PermissionError(errno.EACCES, "Permission denied", "canary"))
+    assert denied.startswith("this process may not read it")
+    assert why_unreadable(OSError(errno.EIO, "canary")) == "input/output error"
+    assert why_unreadable(OSError("canary")) == "OSError"
+    assert why_unreadable(UnusableFileError("it is no file")) == "it is no file"
