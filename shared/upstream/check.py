@@ -13,6 +13,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ChallengeError,
+    ClosedUnansweredError,
     ConnectError,
     CredentialRefusedError,
     EgressRefusedError,
@@ -77,6 +78,9 @@ class LoginCheck:
 
 NOT_RESOLVED: Final = "not_resolved"
 NOT_ALLOWED: Final = "address_not_allowed"
+# What a port that speaks TLS does with plain HTTP: a 400 in plain HTTP, an alert, or a hang-up.
+_OF_TLS_PORTS: Final = (ClosedUnansweredError, UnexpectedAnswerError)
+LEAVE_OUT_PLAIN_HTTP: Final = "; if it speaks TLS, leave out plain_http (--plain-http)"
 # The outcome and code of each error; the first that fits counts.
 _PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
     (ResolveError, Outcome.SKIPPED, NOT_RESOLVED),
@@ -166,7 +170,9 @@ class _Check:
         try:
             await self._log_in()
         except UpstreamError as error:
-            return _with_problem(self._seen, error)
+            is_plain = self._transport.target.plain_http
+            advice = LEAVE_OUT_PLAIN_HTTP if is_plain and isinstance(error, _OF_TLS_PORTS) else ""
+            return _with_problem(self._seen, error, advice)
         return self._seen
 
     async def _log_in(self) -> None:
@@ -203,11 +209,11 @@ class _Check:
                 assert_never(unreachable)
 
 
-def _with_problem(seen: LoginCheck, error: UpstreamError) -> LoginCheck:
+def _with_problem(seen: LoginCheck, error: UpstreamError, advice: str = "") -> LoginCheck:
     outcome, code = next(
         (outcome, code) for kind, outcome, code in _PROBLEMS if isinstance(error, kind)
     )
-    text = f"{_STEPS[error.step]} failed: {error.words}"
+    text = f"{_STEPS[error.step]} failed: {error.words}{advice}"
     if isinstance(error, RealmNotAllowedError):
         # the one that would have to be allowed, which a redirect may have named
         seen = evolve(seen, realm=error.realm, realm_entry=error.entry)

@@ -1,7 +1,11 @@
 """What an operator's check says of a registry, and what it shows to whom."""
 
+import ssl
+from pathlib import Path
+
 import pytest
 
+from deploy.dev.device_ca import CertificateAuthority
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
@@ -169,6 +173,22 @@ async def test_what_answers_oddly_is_told_apart(
         check = await check_login(target_of(registry), ROBOT, timeouts=QUICK)
         assert problem(check) == (outcome, code)
         assert all(request.header("Authorization") is None for request in registry.requests)
+
+
+@pytest.mark.parametrize("kind", ["alert", "says 400"])
+async def test_plain_http_where_tls_is_spoken_is_told_as_that(kind: str, tmp_path: Path) -> None:
+    """By what OpenSSL does, which closes, and by what Go and nginx do, which say 400."""
+    files = CertificateAuthority.create().issue_server().write(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    simulated = (
+        RegistrySimulator(tls=context) if kind == "alert" else RegistrySimulator(ping=Answers(400))
+    )
+    async with simulated as registry:
+        check = await check_login(target_of(registry, plain_http=True), ROBOT, timeouts=QUICK)
+    assert problem(check)[1] in {"not_reachable", "not_a_registry"}
+    assert check.problem is not None
+    assert check.problem.text.endswith("; if it speaks TLS, leave out plain_http (--plain-http)")
 
 
 async def test_a_registry_that_sends_everybody_elsewhere_asks_nobody_to_log_in() -> None:
