@@ -21,7 +21,9 @@ _SERIAL: Final = re.compile(
     r"(?:0[xX])?[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+|[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})+",
     re.ASCII,
 )
-_PASTED: Final = re.compile(r"issuer= ?", re.ASCII | re.IGNORECASE)  # what openssl prints before it
+# What openssl prints before either.
+_PASTED_SERIAL: Final = re.compile(r"serial= ?", re.ASCII | re.IGNORECASE)
+_PASTED_ISSUER: Final = re.compile(r"issuer= ?", re.ASCII | re.IGNORECASE)
 # What OpenSSL prints and cryptography does not read; the descriptors of RFC 4514 ignore case.
 _DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
     "cn": NameOID.COMMON_NAME,
@@ -52,6 +54,7 @@ def parse_device_id(text: str) -> str:
 @reads_bytes_of(Party.OPERATOR)
 def parse_serial(text: str) -> str:
     """Return a serial number as lower-case hexadecimal without leading zeros."""
+    text = _without(_PASTED_SERIAL, text)
     if len(text) > 2 * MAX_SERIAL_DIGITS or not _SERIAL.fullmatch(text):
         message = "expected a certificate's serial number in hexadecimal, such as 0A:BC or abc"
         raise ValueError(message)
@@ -72,7 +75,7 @@ def parse_issuer(text: str) -> str:
     )
     if len(text) > MAX_ISSUER_BYTES:
         raise ValueError(expected)
-    text = text[match.end() :] if (match := _PASTED.match(text)) else text
+    text = _without(_PASTED_ISSUER, text)
     if not text or "=#" in text:  # `#` is DER, read as text
         raise ValueError(expected)
     try:
@@ -83,6 +86,12 @@ def parse_issuer(text: str) -> str:
     if not issuer.isprintable() or not 0 < len(issuer.encode()) <= MAX_ISSUER_BYTES:
         raise ValueError(expected)
     return issuer
+
+
+def _without(beginning: re.Pattern[str], text: str) -> str:
+    """Return the text without what was pasted before it."""
+    match = beginning.match(text)
+    return text[match.end() :] if match else text
 
 
 def _in_order_of_der(

@@ -163,8 +163,8 @@ async def test_a_serial_finds_its_revocations_whichever_issuer_they_name(
     """One is lifted by it, several are listed; an issuer is pasted as openssl prints it."""
     bob, serial = plane.client("bob"), f"{uuid.uuid4().int:x}"
     pasted = await shell(
-        plane, "devices", "revoke", "--serial", serial, "--issuer", "issuer=CN=A", "--json",
-        operator="bob",
+        plane, "devices", "revoke", "--serial", f"serial={serial.upper()}",
+        "--issuer", "issuer=CN=A", "--json", operator="bob",
     )  # fmt: skip
     assert pasted.result["issuer"] == "CN=A"
     typed = f"serial:{serial.upper()}"
