@@ -89,7 +89,8 @@ class Metrics:
             ),
             Gauge(
                 "facade_unusable_secrets",
-                "Connections whose sealed secret does not open here, or is of no use",
+                "Connections whose sealed secret does not open here (with the keys that are there"
+                " now), or is of no use",
                 registry=registry,
             ),
             Gauge(

@@ -1,7 +1,8 @@
 """Whether what is approved can be served, and what keeps the rest from it: keys above all.
 
 Nothing is opened here. That a secret does not open is known beforehand where its key is not there,
-and otherwise once a pull has wanted it.
+and otherwise once a pull has wanted it. A secret that was opened before its key was taken out goes
+on serving until a restart: it counts as one that cannot be used, but what it serves is not stopped.
 """
 
 from collections import Counter
@@ -40,7 +41,8 @@ class Census:
 
     serving: int  # their approval has not ended
     ended: int  # by themselves
-    unusable: int  # of those that serve: their secret cannot be used
+    unusable: int  # of those that serve: their secret cannot be used, or not after a restart
+    still_open: int  # of the unusable: opened before their key was taken out, and serving
     missing_keys: tuple[str, ...]  # ids of keys that secrets are sealed to, and that are not here
 
 
@@ -62,15 +64,15 @@ class Servable:
             for key, count in serving.items()
             if key is not None and count and not self._has(key)
         }
-        unusable = sum(missing.values()) + self._failed(now)
-        if missing:  # what was opened before its key was taken out goes on
-            unusable -= sum(
-                1 for key in self._current(self._openings.opened, now) if key in missing
-            )
+        still_open = 0
+        if missing:
+            opened = self._current(self._openings.opened, now)
+            still_open = sum(1 for key in opened if key in missing)
         return Census(
             sum(serving.values()),
             self._snapshot.census.ended(now),
-            unusable,
+            sum(missing.values()) + self._failed(now),
+            still_open,
             tuple(sorted({key.key_id for key in missing})),
         )
 
@@ -90,7 +92,8 @@ class Servable:
 
     def _can_serve(self, census: Census) -> bool:
         """Tell whether a connection is served, at least with what is stored."""
-        return census.serving > census.unusable or (census.serving > 0 and self.stores_some())
+        shut = census.unusable - census.still_open
+        return census.serving > shut or (census.serving > 0 and self.stores_some())
 
     def _statements(self, census: Census, stops: Stops) -> Iterator[Problem]:
         rows, vanished = self._snapshot.refused_rows, self._snapshot.vanished_connections
@@ -150,4 +153,8 @@ def _why_unusable(census: Census) -> str:
         return "they do not open, or are not what was approved; enter them again, and approve that"
     named, more = census.missing_keys[:MAX_NAMED_KEYS], len(census.missing_keys) - MAX_NAMED_KEYS
     keys = ", ".join(named) + (f" and {more} more" if more > 0 else "")
-    return f"sealed to {keys}, not in FACADE_SEALING_PRIVATE_KEY_FILE"
+    words = f"sealed to {keys}, not in FACADE_SEALING_PRIVATE_KEY_FILE"
+    if not census.still_open:
+        return words
+    opened = f"{census.still_open} of them, opened before the key was taken out, serve"
+    return f"{words}; {opened} until this facade restarts: put the key back, or rotate them"

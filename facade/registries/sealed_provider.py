@@ -49,7 +49,9 @@ class SealedProvider:
         try:
             provider = self._providers.provider_of(self._connection)
         except SealedSecretError as error:
-            if not isinstance(error, NoSealingKeyError):
+            if isinstance(error, NoSealingKeyError):
+                self._openings.forget(self._connection)
+            else:
                 self._openings.note(self._connection, opened=False)
             self._troubles.begin(Trouble.SECRET, str(error))
             if isinstance(error, WrongSecretError):

@@ -22,6 +22,13 @@ class SecretOpenings:
     opened: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
     failed: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
 
+    def forget(self, connection: ApprovedConnection) -> None:
+        """Note that nothing of a connection is open, and that nothing is known against it."""
+        subject = connection_subject(connection.id)
+        for openings in (self.opened, self.failed):
+            if openings.get(subject) == connection.access_key:
+                del openings[subject]
+
     def note(self, connection: ApprovedConnection, *, opened: bool) -> None:
         """Note how it went for a connection as it is approved now."""
         subject = connection_subject(connection.id)

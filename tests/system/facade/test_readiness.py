@@ -218,7 +218,8 @@ async def test_with_a_sealing_key_that_opens_nothing_it_says_so_and_serves_the_r
 
     await swap(facade, {SEALING_KEY: private_pem(X25519PrivateKey.generate())})
     assert (await facade.device().get(path)).body == b"content"  # what is open stays open
-    await until_ready(facade)
+    await until_ready(facade, "1 of 2 connections' secrets cannot be used", "restarts")
+    assert metric(facade, "facade_unusable_secrets") == 1
 
 
 async def test_a_seal_that_does_not_open_with_its_own_key_is_found_by_the_first_pull(

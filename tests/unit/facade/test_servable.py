@@ -146,16 +146,23 @@ def test_what_is_stored_is_served_without_any_key(scene: Scene) -> None:
     assert scene.stops() == {Part.STATEMENTS: Stops.SOME, Part.SEALING_KEY: Stops.SOME}
 
 
-def test_a_secret_that_was_opened_needs_its_key_no_more(scene: Scene) -> None:
-    """Until its connection is approved with another one."""
+def test_a_secret_that_was_opened_serves_without_its_key_and_is_counted(scene: Scene) -> None:
+    """A restart would stop it. So does another secret of the same connection."""
     approval = scene.approve(**WITH_SECRET)
     scene.hold_key()
     scene.note(approval, opened=True)
-    scene.keys.clear()
     assert scene.stops() == {}
+    scene.keys.clear()
+    (problem,) = scene.servable.problems()
+    assert (problem.part, problem.stops) == (Part.SEALING_KEY, Stops.SOME)
+    assert "1 of 1 connections' secrets cannot be used" in problem.words
+    assert "serve until this facade restarts" in problem.words
+    assert scene.servable.census().unusable == 1
     again = {"connection_id": approval.connection_id, "secret_version": 2}
     scene.approve(**WITH_SECRET, **again)
     assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    (problem,) = scene.servable.problems()
+    assert "restarts" not in problem.words
 
 
 def test_a_secret_that_did_not_open_counts_as_long_as_it_serves(scene: Scene) -> None:
