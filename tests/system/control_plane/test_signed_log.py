@@ -117,7 +117,7 @@ async def installation(
 
 async def faults(installation: SignedInstallation) -> list[str]:
     """Return what `audit verify` finds."""
-    return (await verify_log(installation.database, installation.signer)).faults
+    return (await verify_log(installation.database, installation.signer)).all_faults
 
 
 async def columns(installation: SignedInstallation) -> list[tuple[str, str, str]]:
