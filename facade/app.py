@@ -1,7 +1,6 @@
 """The facade as a whole: everything is made here, started in order, and stopped in reverse."""
 
 import asyncio
-import os
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +46,7 @@ from facade.statements.state_file import StateFile
 from facade.statements.statement_feed import STATEMENTS, StatementFeed
 from facade.thread_work import in_access_thread
 from shared.identity_form import compile_uri_pattern
+from shared.listen_failure import why_not_listening
 from shared.setting_types import ListenAddress
 from shared.supervised import Supervisor
 
@@ -200,9 +200,7 @@ async def _operations(app: web.Application, listen: ListenAddress) -> AsyncItera
         await web.TCPSite(runner, listen.host, listen.port).start()
     except OSError as error:
         await runner.cleanup()
-        # `strerror` is asyncio's here, which says the address once more.
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {reason}"
+        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {why_not_listening(error)}"
         raise StartError(message) from error
     try:
         yield

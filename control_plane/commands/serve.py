@@ -1,7 +1,6 @@
 """`control-plane serve`: everything put together."""
 
 import asyncio
-import os
 import resource
 import time
 from typing import Final
@@ -55,6 +54,7 @@ from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.generation_bound import highest_generation_at
+from shared.listen_failure import why_not_listening
 from shared.postgres.exposure import exposure_of
 from shared.structured_log import configure, get_logger
 from shared.supervised import Endless, Supervisor
@@ -105,9 +105,7 @@ def serve() -> None:
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
-        # `strerror` is asyncio's here, which says the address once more.
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        fail(f"cannot listen on {configured.listen}: {reason}")
+        fail(f"cannot listen on {configured.listen}: {why_not_listening(error)}")
 
 
 async def _serve(

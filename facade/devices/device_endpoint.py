@@ -16,6 +16,7 @@ from facade.devices.reload import keep_reloading
 from facade.devices.startup_files import StartupFiles
 from facade.health import Readiness
 from facade.start_error import StartError
+from shared.listen_failure import why_not_listening
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
@@ -46,7 +47,7 @@ async def serve_devices(
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
-        message = f"FACADE_LISTEN cannot be listened on: {error.strerror}"
+        message = f"FACADE_LISTEN cannot be listened on: {why_not_listening(error)}"
         raise StartError(message) from error
     listener = DeviceListener(socket, devices, metrics, files.tls.context)
 

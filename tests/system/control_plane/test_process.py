@@ -332,3 +332,16 @@ def is_waiting(database: Database) -> bool:
         )
         == "1"
     )
+
+
+def test_an_address_in_use_is_said_once(plane: ControlPlane, tmp_path: Path) -> None:
+    """Python's own text of the error has the address, too."""
+    child = Child.start(
+        [str(PROGRAMS / "control-plane"), "serve"],
+        log=tmp_path / "log",
+        environment=whole_environment(plane.environment),
+    )
+    assert child.process.wait(60) == 1
+    assert child.log_tail.endswith(
+        f"cannot listen on 127.0.0.1:{plane.port}: Address already in use\n"
+    )
