@@ -22,8 +22,8 @@ def unconnected_api() -> Api:
     """Return the API without anything behind it."""
     nothing = cast("Any", None)
     return Api(
-        ConnectionRoutes(*[nothing] * 5),
-        EditRoutes(*[nothing] * 5),
+        ConnectionRoutes(*[nothing] * 6),
+        EditRoutes(*[nothing] * 6),
         DeviceRevocationRoutes(*[nothing] * 2),
         *[nothing] * 4,
     )
