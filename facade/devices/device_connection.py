@@ -118,6 +118,14 @@ class DeviceConnection(RequestHandler):
         return self._live.refusal(self.device)
 
     @property
+    def peer(self) -> str | None:
+        """The device's network address; None once the connection is gone."""
+        if self._whole_transport is None:
+            return None
+        address = self._whole_transport.get_extra_info("peername")
+        return str(address[0]) if address else None
+
+    @property
     def is_too_late(self) -> bool:
         """Whether the facade drains and the device has no pull under way: it is to go elsewhere."""
         return self._pulls.is_draining and not self._pulls.has(self.counts_as)
@@ -254,14 +262,15 @@ class DeviceConnection(RequestHandler):
         if self._request_in_progress or self._messages:
             self._await_headers()  # pipelined behind what is being answered
             return
-        _log.info("no request in time", device=self.device.id)
+        _log.info("no request in time", device=self.device.id, peer=self.peer)
         abort(self.transport)
 
     def _look_at_clock(self) -> None:
         """Cut an expired certificate's connection, close an idle one that is old; look again."""
         left = (self.device.not_after - datetime.now(UTC)).total_seconds()
         if left <= 0:
-            _log.info("connection cut", device=self.device.id, reason="the certificate has expired")
+            reason = "the certificate has expired"
+            _log.info("connection cut", device=self.device.id, peer=self.peer, reason=reason)
             self.cut()
             return
         if self.is_aged:
@@ -289,7 +298,8 @@ class DeviceConnection(RequestHandler):
         if answer is INTERNAL:
             _log.error("request failed", device=self.device.id, exc_info=exc)
         else:
-            _log.info("malformed request", device=self.device.id, reason=type(exc).__name__)
+            reason = type(exc).__name__
+            _log.info("malformed request", device=self.device.id, peer=self.peer, reason=reason)
         return error_response(answer, new_request_id())
 
 

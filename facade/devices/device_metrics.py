@@ -17,6 +17,7 @@ class DeviceMetrics:
     handshakes: Gauge
     handshakes_failed: Counter
     handshakes_refused: Counter
+    refused: Counter
     connections_cut: Counter
     revocation_seconds: Histogram
     file_refused: Gauge
@@ -41,6 +42,12 @@ class DeviceMetrics:
             Counter(
                 "facade_device_handshakes_refused",
                 "Handshakes that came to nothing, and finished ones that were not accepted",
+                ["reason"],
+                registry=registry,
+            ),
+            Counter(
+                "facade_devices_refused",
+                "Requests of devices that get nothing at all although their handshake was accepted",
                 ["reason"],
                 registry=registry,
             ),

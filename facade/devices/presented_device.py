@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from attrs import frozen
 from cryptography import x509
@@ -20,9 +20,12 @@ from facade.devices.tls import (
     presented_certificate,
     verified_chain,
 )
+from shared.log_fields import bounded_text
 from shared.statement import device_subject
 
 MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
+UNREADABLE: Final = "(cannot be read)"
+_MALFORMED: Final = (ValueError, x509.InvalidVersion)
 _NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not issued by a CA")
 
 
@@ -55,6 +58,21 @@ class PresentedDevice:
     issued_by: Authority
     anchored_in: Authority  # the trusted CA that the verified chain ends at
     problem: str = ""
+    subject: str | None = None  # RFC 4514, of one that identifies nobody: what it can be found by
+
+    @property
+    def claims(self) -> dict[str, str | None]:
+        """What a line says of its certificate where it is refused: bounded and escaped by the log.
+
+        The chain is verified, and the words are still the device's.
+        """
+        fields: dict[str, str | None] = {
+            "presented_serial": f"{self.serial:x}",
+            "presented_issuer": self.issuer,
+        }
+        if self.identity is None:
+            fields["presented_subject"] = self.subject or UNREADABLE
+        return fields
 
     @property
     def id(self) -> str | None:
@@ -84,11 +102,11 @@ def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
     certificate = presented_certificate(tls)
     chain = verified_chain(tls)
     issuing, anchor = _authorities(chain)
-    identity, problem = None, ""
+    identity, problem, subject = None, "", None
     try:
         identity = rule.identify(certificate, chain[1:])
     except UnidentifiedDeviceError as error:
-        problem = str(error)
+        problem, subject = str(error), bounded_text(name_of(certificate, "subject"))
     return PresentedDevice(
         identity=identity,
         issuer=certificate.issuer.rfc4514_string(),
@@ -97,7 +115,17 @@ def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
         issued_by=issuing,
         anchored_in=anchor,
         problem=problem,
+        subject=subject,
     )
+
+
+def name_of(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
+    """Return a presented certificate's name for people (RFC 4514), whatever is in it."""
+    try:
+        name = certificate.subject if which == "subject" else certificate.issuer
+        return name.rfc4514_string()
+    except _MALFORMED:
+        return UNREADABLE
 
 
 def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authority]:

@@ -18,12 +18,12 @@ from OpenSSL import SSL
 from facade.devices.device_identity import IdentityRule
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.handshake_end import LEFT_SILENTLY, Ending, HandshakeEnd
+from facade.devices.presented_device import name_of
 from shared.structured_log import get_logger
 
 LINES_A_WINDOW: Final = 20  # of one reason: enough to find the device, or to see that it is many
 LOOKS_A_WINDOW: Final = 200  # at certificates, for one that has no line yet; a chain may be long
 WINDOW_SECONDS: Final = 60.0
-_UNREADABLE: Final = "(cannot be read)"
 _MALFORMED: Final = (ValueError, x509.InvalidVersion)
 _log = get_logger("facade.refused_handshakes")
 
@@ -51,14 +51,14 @@ class _PresentedChain:
         fields = {
             "presented_device": _device(leaf, rule),
             "presented_serial": f"{leaf.serial_number:x}",
-            "presented_subject": _name(leaf, "subject"),
-            "presented_issuer": _name(leaf, "issuer"),
+            "presented_subject": name_of(leaf, "subject"),
+            "presented_issuer": name_of(leaf, "issuer"),
         }
         depth = min(ending.depth or 0, len(self.certificates) - 1)
         if ending.reason is HandshakeEnd.UNKNOWN_CA:
-            fields["unknown_ca"] = _name(self.certificates[depth], "issuer")
+            fields["unknown_ca"] = name_of(self.certificates[depth], "issuer")
         elif depth > 0:
-            fields["presented_ca"] = _name(self.certificates[depth], "subject")
+            fields["presented_ca"] = name_of(self.certificates[depth], "subject")
         return fields
 
 
@@ -136,11 +136,3 @@ def _device(certificate: x509.Certificate, rule: IdentityRule) -> str | None:
         return rule.identify(certificate).id
     except ValueError:  # of which `UnidentifiedDeviceError` is one
         return None
-
-
-def _name(certificate: x509.Certificate, which: str) -> str:
-    try:
-        name: x509.Name = getattr(certificate, which)
-        return name.rfc4514_string()
-    except _MALFORMED:
-        return _UNREADABLE

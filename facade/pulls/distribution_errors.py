@@ -5,6 +5,7 @@ specification 1.1, "Error codes".
 """
 
 import math
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
@@ -39,6 +40,23 @@ class PullRefusedError(Exception):
         super().__init__(reason)
         self.answer = answer
         self.reason = reason
+
+
+class DeviceRefusal(StrEnum):
+    """Why a device gets nothing at all: the label of `facade_devices_refused_total`."""
+
+    UNIDENTIFIED = "unidentified"  # its certificate has not the one name that devices have here
+    CERTIFICATE = "certificate"  # accepted at the handshake, and not now: it ended, or a CRL did
+    REVOKED = "revoked"  # by an operator
+
+
+class DeviceRefusedError(PullRefusedError):
+    """The device gets nothing at all, whatever it asks for."""
+
+    def __init__(self, answer: ErrorAnswer, reason: str, code: DeviceRefusal) -> None:
+        """Hold them."""
+        super().__init__(answer, reason)
+        self.code = code
 
 
 UNSUPPORTED_METHOD: Final = ErrorAnswer(

@@ -5,11 +5,13 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from facade.devices.device_connection import new_request_id
 from facade.devices.device_identity import DeviceIdentity
+from facade.devices.presented_device import PresentedDevice
 from facade.metrics import Metrics
+from facade.pulls.distribution_errors import DeviceRefusal
 from facade.pulls.named import Named
 from facade.pulls.pull_path import Pull
 from facade.pulls.repeated_refusals import RefusalKind, RepeatedRefusals
@@ -20,6 +22,20 @@ FIRST_REFUSAL: Final = 400  # of the statuses
 REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
 _log = get_logger("facade.pull")
+
+
+@frozen
+class RefusedDevice:
+    """A device that gets nothing at all: what it can be found by."""
+
+    presented: PresentedDevice
+    peer: str | None  # its network address
+    code: DeviceRefusal
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """What its line says beside who it is."""
+        return {"peer": self.peer, **self.presented.claims}
 
 
 @define(eq=False)
@@ -33,6 +49,7 @@ class Exchange:
     pull: Pull | None = None
     named: Named | None = None  # what a request names that is no pull
     connection: ApprovedConnection | None = None
+    refused: RefusedDevice | None = None
     reason: str = ""
     body_bytes: int = 0
 
@@ -50,7 +67,9 @@ class Exchanges:
     _refusals: RepeatedRefusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Put together what is repeated."""
+        """Put together what is repeated; a rate needs the zero before the first."""
+        for code in DeviceRefusal:
+            self._metrics.devices.refused.labels(code.value)
         self._refusals = RepeatedRefusals(self._tell_together)
 
     def tell(self, exchange: Exchange, status: int | None) -> None:
@@ -60,8 +79,13 @@ class Exchanges:
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
-        if status is not None and status >= FIRST_REFUSAL and device is not None:
-            refusal = RefusalKind(device, status, exchange.reason)
+        refused = exchange.refused
+        whose = device
+        if refused is not None:
+            self._metrics.devices.refused.labels(refused.code.value).inc()
+            whose = device or refused.presented.counts_as
+        if status is not None and status >= FIRST_REFUSAL and whose is not None:
+            refusal = RefusalKind(whose, status, exchange.reason)
             if not self._refusals.is_told(refusal):
                 return
         fields: dict[str, object] = {
@@ -71,6 +95,8 @@ class Exchanges:
             "rendered": _between(device, connection) + _what(exchange),
         }
         request_id = exchange.request_id
+        if refused is not None:
+            fields.update(refused.fields)
         if status is None:
             self._log.info("aborted", request_id=request_id, outcome="aborted", **fields)
         else:

@@ -12,7 +12,11 @@ from facade.devices.device_connection import DeviceConnection
 from facade.devices.device_identity import DeviceIdentity
 from facade.pulls import distribution_errors as errors
 from facade.pulls.access import Denied, authorize_pull
-from facade.pulls.distribution_errors import PullRefusedError
+from facade.pulls.distribution_errors import (
+    DeviceRefusal,
+    DeviceRefusedError,
+    PullRefusedError,
+)
 from facade.pulls.pull_path import Pull
 from facade.statements.snapshot import Snapshot
 from shared.approved_connection import ApprovedConnection
@@ -26,15 +30,20 @@ class Gate:
     _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
 
     def identify_device(self, connection: DeviceConnection) -> DeviceIdentity:
-        """Return who asks; raise `PullRefusedError` where nobody may with this certificate."""
+        """Return who asks; raise `PullRefusedError` where nobody may with this certificate.
+
+        Of those `DeviceRefusedError` where the device itself is refused.
+        """
         presented = connection.device
         device = presented.identity
         if device is None:
-            raise PullRefusedError(errors.DEVICE_DENIED, presented.problem)
+            reason = presented.problem
+            raise DeviceRefusedError(errors.DEVICE_DENIED, reason, DeviceRefusal.UNIDENTIFIED)
         if (problem := connection.certificate_problem()) is not None:
-            raise PullRefusedError(errors.DEVICE_DENIED, problem)
+            raise DeviceRefusedError(errors.DEVICE_DENIED, problem, DeviceRefusal.CERTIFICATE)
         if self._snapshot.is_revoked(device, presented.issuer):
-            raise PullRefusedError(errors.DEVICE_REVOKED, "the device is revoked")
+            reason = "the device is revoked"
+            raise DeviceRefusedError(errors.DEVICE_REVOKED, reason, DeviceRefusal.REVOKED)
         if connection.is_too_late:
             reason = "the facade drains, and the device has no pull under way"
             raise PullRefusedError(errors.SHUTTING_DOWN, reason)

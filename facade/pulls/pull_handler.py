@@ -27,8 +27,8 @@ from facade.pulls.answer_headers import answer_headers
 from facade.pulls.byte_range import ByteRange, Span, UnsatisfiableRangeError
 from facade.pulls.device_allowance import TooCostlyError
 from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyRequestsError
-from facade.pulls.distribution_errors import PullRefusedError
-from facade.pulls.exchange import Exchange, Exchanges
+from facade.pulls.distribution_errors import DeviceRefusedError, PullRefusedError
+from facade.pulls.exchange import Exchange, Exchanges, RefusedDevice
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
 from facade.pulls.named import read_names
@@ -106,7 +106,7 @@ class PullHandler:
             exchange.pull = asked
         elif isinstance(asked, Refusal):
             exchange.named = read_names(request.raw_path)
-        device = self._gate.identify_device(connection)
+        device = self._identify(connection, exchange)
         await self._require_pace(connection, device)
         if request.version not in HTTP_VERSIONS:
             raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
@@ -119,6 +119,14 @@ class PullHandler:
                 return await self._pull(request, exchange, asked, device)
         except TooManyPullsError as error:
             raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+
+    def _identify(self, connection: DeviceConnection, exchange: Exchange) -> DeviceIdentity:
+        """Return who asks; whoever gets nothing at all is named and counted with the request."""
+        try:
+            return self._gate.identify_device(connection)
+        except DeviceRefusedError as refused:
+            exchange.refused = RefusedDevice(connection.device, connection.peer, refused.code)
+            raise
 
     async def _require_pace(self, connection: DeviceConnection, device: DeviceIdentity) -> None:
         """Count the request; refuse it, after a pause, if the device asks too fast."""

@@ -142,9 +142,9 @@ async def test_a_refused_device_is_told_why_each_time_it_tries(
             assert "ALERT" in await asyncio.to_thread(device.refusal_after_writing, PING)
 
 
-def refusals(facade: Facade, reason: str) -> float:
-    """Return how many handshakes were refused for a reason, as the metric says."""
-    series = f'facade_device_handshakes_refused_total{{reason="{reason}"}} '
+def refusals(facade: Facade, reason: str, of: str = "device_handshakes") -> float:
+    """Return how many handshakes, or devices, were refused for a reason, as the metric says."""
+    series = f'facade_{of}_refused_total{{reason="{reason}"}} '
     metrics = facade.operations("/metrics")[1].splitlines()
     (line,) = (each for each in metrics if each.startswith(series))
     return float(line.removeprefix(series))
@@ -217,10 +217,16 @@ async def test_a_certificate_that_identifies_nobody_is_denied(
     """403 and the end of the connection, whatever is asked for: even the version check."""
     digest = upstream.blob(b"content")
     await connect(facade, writer, upstream)
-    device = facade.device(NOBODY_BY_URI[shape](facade.files.device_ca))
+    issued = NOBODY_BY_URI[shape](facade.files.device_ca)
+    device = facade.device(issued)
+    before = refusals(facade, "unidentified", of="devices")
     for target in ("/v2/", pull_path(upstream, digest), "/nonsense"):
         await require_denied(device, target, "the certificate identifies no device")
     assert upstream.requests == []
+    assert refusals(facade, "unidentified", of="devices") == before + 3
+    lines = facade.log_lines(event="answered", presented_serial=f"{issued.serial:x}")
+    assert [(each["device"], each["peer"]) for each in lines] == [(None, "127.0.0.1")] * 3
+    assert lines[0]["presented_issuer"] == issued.certificate.issuer.rfc4514_string()
 
 
 @pytest.fixture

@@ -14,12 +14,16 @@ import pytest
 from facade.pulls.exchange import Exchange
 
 PROGRAM = """
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 from facade.devices.device_identity import DeviceIdentity
 from facade.metrics import Metrics
-from facade.pulls.exchange import Exchange, Exchanges
+from facade.devices.presented_device import Authority, PresentedDevice
+from facade.pulls.distribution_errors import DeviceRefusal
+from facade.pulls.exchange import Exchange, Exchanges, RefusedDevice
 from facade.pulls.named import read_names
+from facade.pulls.repeated_refusals import TOLD_AT_ONCE
 from facade.pulls.pull_path import parse_request
 from shared.structured_log import configure
 from tests.unit.facade.strategies import NOW, HOST, approved
@@ -28,6 +32,11 @@ from shared.connection import Anonymous, ConnectionDocument
 configure("info")
 metrics = Metrics.create()
 exchanges = Exchanges(metrics)
+loop = asyncio.new_event_loop()
+
+async def tell(asked):
+    exchanges.tell(asked, 403)
+
 pull = parse_request("GET", "/v2/registry.example/team/app/manifests/sha256:" + "0" * 64)
 known = Exchange(
     "GET",
@@ -43,8 +52,18 @@ exchanges.tell(Exchange("GET", request_id="unknown", reason="why"), 404)
 exchanges.tell(Exchange("GET", request_id="left", pull=pull), None)
 named = read_names("/v2/registry.example_5000/team/app/manifests/latest")
 exchanges.tell(Exchange("GET", request_id="refused", named=named, reason="tag"), 404)
+ca = Authority("CN=line CA", b"")
+for number in range(TOLD_AT_ONCE + 1):
+    subject = "CN=x\\u202e" + "y" * 9999
+    presented = PresentedDevice(None, ca.name, 0xABC, NOW, ca, ca, "no name", subject)
+    refused = RefusedDevice(presented, "192.0.2.7", DeviceRefusal.UNIDENTIFIED)
+    asked = Exchange("GET", request_id=f"nobody-{number}", reason="no name", refused=refused)
+    if number in (0, TOLD_AT_ONCE):
+        loop.run_until_complete(tell(asked))
+    else:
+        exchanges.tell(asked, 403)
 for line in metrics.exposition().decode().splitlines():
-    if line.startswith("facade_answers_total"):
+    if line.startswith(("facade_answers_total", "facade_devices_refused_total")):
         print('{"metric": "' + line.replace('"', "'") + '"}', flush=True)
 """
 
@@ -131,7 +150,27 @@ def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> N
         "facade_answers_total{kind='manifests',status='200'} 2.0",
         "facade_answers_total{kind='none',status='404'} 2.0",
         "facade_answers_total{kind='manifests',status='aborted'} 1.0",
+        "facade_answers_total{kind='none',status='403'} 1001.0",
+        "facade_devices_refused_total{reason='unidentified'} 1001.0",
+        "facade_devices_refused_total{reason='certificate'} 0.0",
+        "facade_devices_refused_total{reason='revoked'} 0.0",
     }
+
+
+def test_a_device_that_is_refused_by_name_can_be_found(told: list[dict[str, Any]]) -> None:
+    """By where it is and by what its certificate claims: bounded, and escaped."""
+    line = line_of(told, "nobody-0")
+    assert (line["device"], line["status"], line["reason"]) == (None, 403, "no name")
+    assert (line["peer"], line["presented_serial"]) == ("192.0.2.7", "abc")
+    assert line["presented_issuer"] == "CN=line CA"
+    assert line["presented_subject"].startswith(r"CN=x\u202eyy")
+    assert len(line["presented_subject"]) < 9999
+    assert not {"peer", "presented_serial"} & line_of(told, "known").keys()
+
+
+def test_nobody_fills_the_log_by_being_refused(told: list[dict[str, Any]]) -> None:
+    """A certificate that identifies no device is told of together, as a device is."""
+    assert "nobody-1000" not in {each.get("request_id") for each in told}
 
 
 def test_every_request_has_an_id_of_its_own() -> None:

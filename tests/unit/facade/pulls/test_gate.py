@@ -40,6 +40,20 @@ async def test_a_certificate_that_names_nobody_is_denied() -> None:
     assert refused.value.answer is errors.DEVICE_DENIED
 
 
+async def test_whoever_gets_nothing_at_all_is_refused_by_a_code() -> None:
+    """By which it is counted."""
+    door = Door()
+    door.say(door.writer.device_revocation("press-8"))
+    for connection, code in (
+        (door.connection(problem="no URI"), errors.DeviceRefusal.UNIDENTIFIED),
+        (door.connection(lasts=-1.0), errors.DeviceRefusal.CERTIFICATE),
+        (door.connection("press-8"), errors.DeviceRefusal.REVOKED),
+    ):
+        with pytest.raises(errors.DeviceRefusedError) as refused:
+            door.gate.identify_device(connection)
+        assert refused.value.code is code
+
+
 @pytest.mark.parametrize("lasts", [0.0, -1.0, -86400.0])
 async def test_a_certificate_that_has_expired_is_denied(lasts: float) -> None:
     """Also on a connection whose handshake it was good for."""
