@@ -6,20 +6,21 @@ intermediate, and not the root above it. Where the issuer is in the bundle too, 
 it, so that what is wrong with the root (its CRL, its end) is wrong with all that is below.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from facade.devices.chain_periods import Period, chain_periods
 from shared.log_fields import bounded_text
 
 # Netscape's certificate type, by which CAs said that they were CAs before RFC 2459.
 _OLD_CERTIFICATE_TYPE: Final = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
-Period = tuple[datetime, datetime]  # from when until when
+_Signer = tuple[x509.Name, bytes]
 _CanonicalName = tuple[frozenset[tuple[str, str | bytes]], ...]
 
 
@@ -72,6 +73,7 @@ class CertificateBundle:
 
     certificates: tuple[x509.Certificate, ...]
     _issuers: Mapping[x509.Certificate, list[x509.Certificate]] = field(repr=False)
+    _periods: Mapping[x509.Certificate, list[Period]] = field(repr=False)
 
     @classmethod
     def of(cls, certificates: Iterable[x509.Certificate]) -> "CertificateBundle":
@@ -80,15 +82,12 @@ class CertificateBundle:
         by_subject: dict[_CanonicalName, list[x509.Certificate]] = {}
         for each in each_once:
             by_subject.setdefault(_canonical(each.subject), []).append(each)
+        signers = {each: _signer(each) for each in each_once}
         issuers = {
-            each: [
-                issuer
-                for issuer in by_subject.get(_canonical(each.issuer), ())
-                if is_issued_by(each, issuer)
-            ]
+            each: _issuers(each, by_subject.get(_canonical(each.issuer), ()), signers)
             for each in each_once
         }
-        return cls(each_once, issuers)
+        return cls(each_once, issuers, chain_periods(issuers))
 
     def issuers_of(self, certificate: x509.Certificate) -> list[x509.Certificate]:
         """Return those that issued one of them; a self-signed one is its own issuer."""
@@ -104,29 +103,34 @@ class CertificateBundle:
         """The certificates that are self-signed."""
         return [each for each in self.certificates if each in self.issuers_of(each)]
 
-    def periods_of(
-        self, certificate: x509.Certificate, below: frozenset[bytes] = frozenset()
-    ) -> list[Period]:
-        """Return when a certificate and all above it are valid, of each chain up to an anchor.
-
-        No key stands twice in a chain: `below` are those that were on the way to this one.
-        """
-        own = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        issuers = self.issuers_of(certificate)
-        if not issuers or certificate in issuers:
-            return [own]
-        below |= {_key(certificate)}
-        return [
-            (max(begin, own[0]), min(end, own[1]))
-            for issuer in issuers
-            if _key(issuer) not in below
-            for begin, end in self.periods_of(issuer, below)
-        ]
+    def periods_of(self, certificate: x509.Certificate) -> list[Period]:
+        """Return when one of them and all above it are valid, by any chain up to an anchor."""
+        return self._periods[certificate]
 
 
-def _key(certificate: x509.Certificate) -> bytes:
-    public_key = certificate.public_key()
-    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _issuers(
+    certificate: x509.Certificate,
+    candidates: Sequence[x509.Certificate],
+    signers: Mapping[x509.Certificate, _Signer],
+) -> list[x509.Certificate]:
+    """Return those of the candidates that issued it.
+
+    A CA that others have signed has many certificates, of one name and key: they are one candidate.
+    """
+    verdicts: dict[_Signer, bool] = {}
+    for each in candidates:
+        if signers[each] not in verdicts:
+            verdicts[signers[each]] = is_issued_by(certificate, each)
+    return [each for each in candidates if verdicts[signers[each]]]
+
+
+def _signer(certificate: x509.Certificate) -> _Signer:
+    """Return what decides whether it issued another one: its name to the letter, and its key."""
+    try:
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        key = certificate.fingerprint(hashes.SHA256())  # like no other
+    return certificate.subject, key
 
 
 def _canonical(name: x509.Name) -> _CanonicalName:

@@ -17,6 +17,7 @@ NOW = dt.datetime.now(dt.UTC)
 KEY, ISSUER_KEY = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 ROOT = CertificateAuthority.create("root")
 LINE = ROOT.make_intermediate("line")
+CROSS_SIGNED = 30
 CONSTRAINTS = {is_ca: x509.BasicConstraints(ca=is_ca, path_length=None) for is_ca in (True, False)}
 OLD_TYPE = x509.UnrecognizedExtension(
     x509.ObjectIdentifier("2.16.840.1.113730.1.1"), b"\x03\x02\x00\x07"
@@ -156,6 +157,49 @@ def test_a_ca_is_valid_while_all_above_it_are() -> None:
     assert ours == (root.certificate.not_valid_before_utc, line.certificate.not_valid_after_utc)
     assert lone[1] == theirs.certificate.not_valid_after_utc
     assert bundle.periods_of(root.certificate)[0][1] == root.certificate.not_valid_after_utc
+
+
+def test_cas_that_signed_each_other_take_no_walk_over_all_their_chains() -> None:
+    """Those of 30 CAs, each signed by five others, are beyond counting."""
+    days = [NOW.replace(microsecond=0) + dt.timedelta(days=each) for each in range(61)]
+    cas = [CertificateAuthority.create(f"CA {number}") for number in range(CROSS_SIGNED)]
+    crossed = {
+        (number, by % CROSS_SIGNED): each.cross_signed_by(
+            cas[by % CROSS_SIGNED], not_after=days[60]
+        )
+        for number, each in enumerate(cas)
+        for by in range(number + 1, number + 6)
+    }
+    for number in (25, 26, 28, 29):  # what the root signed itself, but for one
+        crossed[number, 0] = cas[number].cross_signed_by(cas[0], not_after=days[1])
+    crossed[27, 0] = cas[27].cross_signed_by(cas[0], not_after=days[29])
+    certificates = {pair: each.certificate for pair, each in crossed.items()}
+    bundle = CertificateBundle.of([*certificates.values(), cas[0].certificate])
+    assert len(bundle.issuers_of(certificates[3, 4])) == 5
+    ends = {pair: bundle.periods_of(each)[0][1] for pair, each in certificates.items()}
+    assert set(ends.values()) == {days[1], days[29]}
+    assert {pair for pair, end in ends.items() if end == days[1]} == {
+        (number, 0) for number in (25, 26, 28, 29)
+    }
+    rootless = CertificateBundle.of(certificates.values())
+    assert not any(rootless.periods_of(each) for each in certificates.values())
+
+
+def test_a_ca_with_gaps_between_its_chains_has_several_periods() -> None:
+    """A renewal that came late is no time in between."""
+    hours = dt.timedelta(hours=1)
+    early = ROOT.renewed(not_before=NOW, not_after=NOW + hours)
+    late = ROOT.renewed(not_before=NOW + 2 * hours, not_after=NOW + 3 * hours)
+    line = ROOT.make_intermediate("line", not_before=NOW, not_after=NOW + 9 * hours)
+    bundle = CertificateBundle.of(each.certificate for each in (early, late, line))
+    assert bundle.periods_of(line.certificate) == [
+        (each.certificate.not_valid_before_utc, each.certificate.not_valid_after_utc)
+        for each in (early, late)
+    ]
+    gone = ROOT.make_intermediate("gone", not_before=NOW - 2 * hours, not_after=NOW - hours)
+    bundle = CertificateBundle.of(each.certificate for each in (early, late, gone))
+    ((begin, end),) = bundle.periods_of(gone.certificate)
+    assert begin > end  # a chain that was never valid as a whole is a chain, and has ended
 
 
 def test_a_certificate_is_named_within_bounds() -> None:
