@@ -23,7 +23,6 @@ from shared.watched_files import FoundFiles, WatchedFiles
 
 RELOAD_SECONDS: Final = 2.0  # looking is two stats
 MAX_FILE_BYTES: Final = 1024 * 1024  # a chain of some hundred certificates
-_UNREADABLE: Final = "cannot be read"
 
 Present = Callable[[ssl.SSLContext], Awaitable[None]]  # to clients; raises `OSError`
 
@@ -52,8 +51,8 @@ class ReloadedTls:
     def _read(cls, paths: Mapping[str, Path]) -> Self:
         files = WatchedFiles(paths, MAX_FILE_BYTES)
         found = files.read()
-        for setting in sorted(found.unreadable):
-            raise TlsFilesError(setting, _UNREADABLE)
+        for setting, why in sorted(found.unreadable.items()):
+            raise TlsFilesError(setting, why)
         return cls(files, found.contents, ServerTls.of(found.contents))
 
     async def look(self, present: Present) -> None:
@@ -74,7 +73,7 @@ class ReloadedTls:
 
     def _newer_pair(self, found: FoundFiles) -> tuple[ServerTls, Mapping[str, bytes]] | None:
         """Return another pair with its contents; none where it is not usable, or the same."""
-        self.refused = dict.fromkeys(found.unreadable, _UNREADABLE)
+        self.refused = found.unreadable
         if self.refused or found.contents == self._used:
             return None
         try:

@@ -14,6 +14,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from shared.bounded_file import read_bounded
+from shared.unreadable_file import why_unreadable
 
 # A second write within one tick of the file system's clock leaves no trace: what is so young is
 # read again the next time.
@@ -27,7 +28,7 @@ class FoundFiles:
     """What was read: the contents, and what could not be read."""
 
     contents: Mapping[str, bytes] = field(repr=False)
-    unreadable: frozenset[str]
+    unreadable: Mapping[str, str]  # why, in words
     exposed: frozenset[str] = frozenset()  # every user of the machine may read them
 
 
@@ -42,15 +43,15 @@ class WatchedFiles:
     def read(self) -> FoundFiles:
         """Return everything."""
         self._seen = self._stamps()
-        contents, unreadable, exposed = dict[str, bytes](), set[str](), set[str]()
+        contents, unreadable, exposed = dict[str, bytes](), dict[str, str](), set[str]()
         for name, path in self._paths.items():
             try:
                 contents[name] = read_bounded(path, self._bound, pipe_seconds=0)
                 if is_exposed(path.stat()):
                     exposed.add(name)
-            except OSError:
-                unreadable.add(name)
-        return FoundFiles(contents, frozenset(unreadable), frozenset(exposed))
+            except OSError as error:
+                unreadable[name] = f"cannot be read: {why_unreadable(error)}"
+        return FoundFiles(contents, unreadable, frozenset(exposed))
 
     def read_if_changed(self) -> FoundFiles | None:
         """Return everything if anything may have changed since the last time."""

@@ -22,7 +22,6 @@ RELOAD_SECONDS: Final = 2.0  # looking is a stat of each file; a revoked device 
 
 # Takes the contents by setting; returns which were not taken, and why.
 Take = Callable[[Mapping[str, bytes]], Awaitable[Mapping[str, str]]]
-_UNREADABLE: Final = "cannot be read"
 _log = get_logger("facade.reload")
 
 
@@ -49,7 +48,7 @@ class ReloadedFiles:
         found = await in_access_thread(self._files.read_if_changed)
         if found is None:
             return
-        refused = dict.fromkeys(found.unreadable, _UNREADABLE)
+        refused = dict(found.unreadable)
         wanted = {**self._used, **found.contents}
         if wanted != self._used:
             changed = {name for name, content in wanted.items() if content != self._used[name]}

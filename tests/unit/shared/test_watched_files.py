@@ -15,13 +15,14 @@ def path(tmp_path: Path) -> Path:
     """A file."""
     path = tmp_path / "file.pem"
     path.write_bytes(b"old")
+    path.chmod(0o600)  # else it is told that others may read it
     return path
 
 
 def watched(path: Path) -> WatchedFiles:
     """Return it, read once."""
     files = WatchedFiles({"SETTING": path}, BOUND)
-    assert files.read() == FoundFiles({"SETTING": path.read_bytes()}, frozenset())
+    assert files.read() == FoundFiles({"SETTING": path.read_bytes()}, {})
     return files
 
 
@@ -63,9 +64,11 @@ def test_a_file_that_is_gone_or_too_long_is_unreadable(path: Path) -> None:
     """And readable again when it is back."""
     files = watched(path)
     path.unlink()
-    assert files.read_if_changed() == FoundFiles({}, frozenset({"SETTING"}))
+    gone = {"SETTING": "cannot be read: there is no such file"}
+    assert files.read_if_changed() == FoundFiles({}, gone)
     path.write_bytes(bytes(BOUND + 1))
-    assert files.read_if_changed() == FoundFiles({}, frozenset({"SETTING"}))
+    too_long = {"SETTING": f"cannot be read: it is longer than {BOUND} bytes"}
+    assert files.read_if_changed() == FoundFiles({}, too_long)
     path.write_bytes(bytes(BOUND))
     assert found(files) == bytes(BOUND)
 
