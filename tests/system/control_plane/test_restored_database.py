@@ -4,6 +4,7 @@ Facades remember what they have seen, and refuse what is older: `tests/system/fa
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -114,6 +115,30 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
     await bob.revoke_device(device="press-7")
     await require_removed(own_plane, "eve")
     assert await readiness(own_plane) == (200, {"status": "ready"})
+
+
+async def test_a_restore_that_lost_an_operators_removal_alone_lets_nobody_in(
+    own_plane: ControlPlane, database: Database, tmp_path: Path
+) -> None:
+    """From the first call after the start: a removed approver's token worked for half a minute."""
+    own_plane.environment["CONTROL_PLANE_STATE_DIR"] = str(tmp_path / "state")
+    await own_plane.restart()
+    backup = Backup(database.server, database.name)
+    await require_removed(own_plane, "bob")
+    own_plane.stop()
+    backup.restore()
+    own_plane.start_again()
+    answers = []
+
+    async def is_answered() -> bool:
+        with suppress(aiohttp.ClientConnectorError):
+            answers.append((await own_plane.client("bob").call("GET", "/v1/connections")).status)
+        return bool(answers)
+
+    await eventually(is_answered)
+    assert answers == [503]
+    status, said = await readiness(own_plane)
+    assert (status, "audit entries have vanished" in said["reason"]) == (503, True)
 
 
 async def test_a_running_process_goes_on_with_an_accepted_restore(
