@@ -19,8 +19,10 @@ _NOT_TOLD: Final = {
 NOT_ASKED: Final = "not_asked"  # nobody wanted it to be
 
 
-def why_not_told(host: str, problem: str | None) -> str:
+def why_not_told(host: str, problem: str | None, *, plain_http: bool = False) -> str:
     """Return why a check of a host could not tell whether its login is right."""
     why = _NOT_TOLD.get(problem or "", "it was not asked")
+    if plain_http and problem == "not_reachable":  # a port with TLS hangs up
+        why += ", or it hangs up: if it speaks TLS, leave out --plain-http"
     nearest = nearest_known_host(host) if problem == "not_resolved" else None
     return f"{host} was not tried: {why}" + (f" Did you mean {nearest}?" if nearest else "")

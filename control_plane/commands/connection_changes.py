@@ -68,7 +68,9 @@ async def check(*, as_json: bool, **options: Any) -> None:
             fail("the registry did not accept this")
         case Outcome.SKIPPED:
             host = str(registry_host_from_people(body["host"]))
-            say(f"could not tell: {why_not_told(host, answer['problem'])}")
+            is_plain = bool(body.get("plain_http"))
+            why = why_not_told(host, answer["problem"], plain_http=is_plain)
+            say(f"could not tell: {why}")
             raise SystemExit(NOT_TOLD_EXIT_CODE)
 
 

@@ -35,7 +35,8 @@ def show_made(view: Json, *, as_json: bool) -> None:
     made = view["draft"] or view
     check = made["check"]
     if check["outcome"] == Outcome.SKIPPED and check["problem"] != NOT_ASKED:
-        say(f"WARNING: {why_not_told(view['host'], check['problem'])}")
+        is_plain = made["plain_http"]
+        say(f"WARNING: {why_not_told(view['host'], check['problem'], plain_http=is_plain)}")
     for note in made["notes"]:
         say(f"WARNING: {note}.")
 
