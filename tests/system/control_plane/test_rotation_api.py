@@ -130,6 +130,7 @@ async def test_an_approval_that_has_expired_is_not_carried_on(own_plane: Control
     await eventually(has_expired)
     problem = await bob.put_credential(view["id"], expect=409, token=NEW, approve=True)
     assert "expired" in problem["detail"]
+    assert "leave out approve (in a shell: --approve)" in problem["detail"]
 
 
 async def test_where_a_second_is_required_nobody_rotates_alone(own_plane: ControlPlane) -> None:
@@ -139,7 +140,8 @@ async def test_where_a_second_is_required_nobody_rotates_alone(own_plane: Contro
     own_plane.environment["CONTROL_PLANE_REQUIRE_SECOND_APPROVER"] = "true"
     await own_plane.restart()
     root, bob = own_plane.client("root"), own_plane.client("bob")
-    await root.put_credential(view["id"], expect=409, token=NEW, approve=True)
+    problem = await root.put_credential(view["id"], expect=409, token=NEW, approve=True)
+    assert "leave out approve (in a shell: --approve)" in problem["detail"]
     rotated = await root.put_credential(view["id"], token=NEW)
     await root.approve(rotated, expect=409)
     assert (await bob.approve(rotated))["secret_version"] == 2
