@@ -35,6 +35,7 @@ from facade.pulls.remembered_requests import RememberedRequests
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.opener import Opener
 from facade.registries.providers import open_providers
+from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
@@ -62,7 +63,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     before the first device is let in.
     """
     files = await in_access_thread(StartupFiles.read, settings)
-    opener, openings = Opener(files.sealing_keys), SecretOpenings()
+    opener, openings, refused = Opener(files.sealing_keys), SecretOpenings(), RefusedCredentials()
     snapshot, metrics = Snapshot(), Metrics.create()
     supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
     supervisor.watch(asyncio.get_running_loop())
@@ -79,6 +80,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             bandwidth=Bandwidth.of(settings.upstream_bandwidth),
             remember_missing=settings.remember_missing,
             openings=openings,
+            refused=refused,
         )
         stack.enter_context(GarbageRounds())
         upstreams = Upstreams(connector.connect)
@@ -91,7 +93,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         readiness = Readiness(
             feed,
             settings.snapshot_max_age,
-            Servable(snapshot, files.sealing_keys, openings),
+            Servable(snapshot, files.sealing_keys, openings, refused),
             lambda: device_problems(files, live, any_trust_domain=settings.takes_any_trust_domain),
             supervisor,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import chain
+from math import inf
 from typing import Final
 
 from aiohttp import web
@@ -124,6 +125,10 @@ def operations_app(
         census = readiness.servable.census()
         metrics.connections.set(census.serving)
         metrics.ended_approvals.set(census.ended)
+        next_end = census.next_end
+        metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())
+        metrics.approvals_ending_soon.set(census.ending_soon)
+        metrics.refused_credentials.set(census.refused)
         metrics.unusable_secrets.set(census.unusable)
         refused_rows = snapshot.refused_rows
         for why in WhyRefused:

@@ -30,6 +30,9 @@ class Metrics:
     _durations: Histogram
     connections: Gauge
     ended_approvals: Gauge
+    next_approval_end: Gauge
+    approvals_ending_soon: Gauge
+    refused_credentials: Gauge
     refused_rows: Gauge
     vanished_connections: Gauge
     unusable_secrets: Gauge
@@ -74,6 +77,21 @@ class Metrics:
             Gauge(
                 "facade_expired_approvals",
                 "Connections whose approval has expired: they serve nobody until it is renewed",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_approval_expiry_timestamp_seconds",
+                "When the next approval that serves ends by itself; +Inf if none does",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_approvals_ending_soon",
+                "Approvals that serve, and end by themselves within seven days",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_refused_credentials",
+                "Connections whose credential their registry refused when it was last used",
                 registry=registry,
             ),
             Gauge(

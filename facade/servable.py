@@ -6,20 +6,23 @@ on serving until a restart: it counts as one that cannot be used, but what it se
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from facade.problems import Part, Problem, Stops
+from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
 from facade.statements.connection_census import SealedTo, sealed_to
 from facade.statements.refused_rows import WhyRefused
 from facade.statements.snapshot import Snapshot
+from shared.approved_connection import ApprovedConnection
 from shared.sealed_secret import SUITE_NAME
 
+ENDS_SOON: Final = timedelta(days=7)  # as of a certificate: time enough to approve again
 _VANISHED: Final = "vanished"
 MAX_NAMED_KEYS: Final = 3  # in words; more of them are counted
 
@@ -44,6 +47,9 @@ class Census:
     unusable: int  # of those that serve: their secret cannot be used, or not after a restart
     still_open: int  # of the unusable: opened before their key was taken out, and serving
     missing_keys: tuple[str, ...]  # ids of keys that secrets are sealed to, and that are not here
+    refused: int  # of those that serve: their registry refuses the credential
+    next_end: datetime | None  # of the approvals that serve, when the first ends by itself
+    ending_soon: int  # how many of them end within `ENDS_SOON`
 
 
 @define(eq=False)
@@ -53,6 +59,7 @@ class Servable:
     _snapshot: Snapshot
     _sealing_keys: Mapping[str, X25519PrivateKey]
     _openings: SecretOpenings
+    _refused: RefusedCredentials = field(factory=RefusedCredentials)
     stores_some: Callable[[], bool] = lambda: False  # whether anything is stored that may be read
 
     def census(self) -> Census:
@@ -74,6 +81,9 @@ class Servable:
             sum(missing.values()) + self._failed(now),
             still_open,
             tuple(sorted({key.key_id for key in missing})),
+            sum(1 for _ in self._serving(self._refused.items(), now)),
+            self._snapshot.census.next_end(now),
+            self._snapshot.census.ending(now, now + ENDS_SOON),
         )
 
     def problems(self) -> Iterator[Problem]:
@@ -134,13 +144,20 @@ class Servable:
 
     def _current(self, openings: Mapping[str, str], now: datetime) -> Iterator[SealedTo]:
         """Yield what secrets are sealed to, of the openings that are about what serves now."""
-        for subject, access_key in openings.items():
+        for connection in self._serving(openings.items(), now):
+            if (key := sealed_to(connection)) is not None:
+                yield key
+
+    def _serving(
+        self, noted: Iterable[tuple[str, str]], now: datetime
+    ) -> Iterator[ApprovedConnection]:
+        """Yield the connections that serve now, of subjects noted with their access key."""
+        for subject, access_key in noted:
             connection = self._snapshot.serving(subject)
             if connection is None or connection.access_key != access_key:
                 continue
-            ends, key = connection.expires_at, sealed_to(connection)
-            if key is not None and (ends is None or ends > now):
-                yield key
+            if connection.expires_at is None or connection.expires_at > now:
+                yield connection
 
 
 def _why_refused(reasons: Counter[WhyRefused]) -> str:

@@ -73,13 +73,17 @@ class RegistryTroubles:
     _connection: UUID
     _host: RegistryHost
     _clock: Callable[[], float] = time.monotonic
+    # Told when the registry begins to refuse the credential, and when it gives something again.
+    _tell_of_credential: Callable[[bool], None] = lambda _refused: None
     _current: OrderedDict[_Key, str] = field(factory=OrderedDict, init=False)  # what was told
+    _is_refused: bool = field(default=False, init=False)  # the credential, when last used
     _told_at: dict[Trouble, float] = field(factory=dict, init=False)
 
     def failed(self, error: UpstreamError, repository: RepositoryName) -> None:
         """Note how a question to the registry failed."""
         match error:
             case CredentialRefusedError():
+                self._note_credential(refused=True)
                 self.begin(Trouble.CREDENTIAL, error.message, repository)
             case RateLimitedError():
                 self.begin(Trouble.LIMITED, error.message)
@@ -94,6 +98,7 @@ class RegistryTroubles:
 
     def answered(self, repository: RepositoryName) -> None:
         """Note that the registry gave what it was asked for."""
+        self._note_credential(refused=False)
         if self._current:
             self.end(Trouble.AWAY)
             self.end(Trouble.LIMITED)
@@ -127,6 +132,11 @@ class RegistryTroubles:
         if self._current.pop((trouble, repository), _UNTOLD) == _UNTOLD:
             return
         _tell_over(trouble, **self._about(repository))
+
+    def _note_credential(self, *, refused: bool) -> None:
+        if refused is not self._is_refused:
+            self._is_refused = refused
+            self._tell_of_credential(refused)
 
     def _about(self, repository: RepositoryName | None) -> dict[str, object]:
         return {"connection": self._connection, "host": self._host, "repository": repository}

@@ -12,6 +12,7 @@ from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.providers import Providers
+from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.registry_troubles import RegistryTroubles, Trouble
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.sealed_provider import SealedProvider
@@ -46,6 +47,7 @@ class UpstreamConnector:
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
     _remember_missing: float = ABSENCE_SECONDS
     _openings: SecretOpenings = field(factory=SecretOpenings)
+    _refused: RefusedCredentials = field(factory=RefusedCredentials)
     _large_manifests: OneAtATime = field(factory=OneAtATime, init=False)  # of all together, too
 
     async def connect(self, connection: ApprovedConnection) -> Upstream:
@@ -53,7 +55,11 @@ class UpstreamConnector:
 
         Raises `UpstreamError` where the connection's CA cannot be read.
         """
-        troubles = RegistryTroubles(connection.id, connection.document.host)
+        troubles = RegistryTroubles(
+            connection.id,
+            connection.document.host,
+            tell_of_credential=lambda refused: self._refused.note(connection, refused=refused),
+        )
         provider = SealedProvider(self._providers, connection, self._openings, troubles)
 
         def tell_of_circuit(reason: str | None) -> None:

@@ -5,7 +5,7 @@ removing and counting cost next to nothing, however many there are.
 """
 
 from bisect import bisect_right, insort
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 
 from attrs import define, field, frozen
@@ -49,6 +49,23 @@ class ConnectionCensus:
         """Return how many have ended by themselves, and were neither renewed nor revoked."""
         moment = now.timestamp()
         return sum(bisect_right(ends, moment) for ends in self._ends.values())
+
+    def next_end(self, now: datetime) -> datetime | None:
+        """Return when the first of those that have not ended will; None: none ever does."""
+        moment = now.timestamp()
+        first = min(
+            (
+                ends[at]
+                for ends in self._ends.values()
+                if (at := bisect_right(ends, moment)) < len(ends)
+            ),
+            default=inf,
+        )
+        return None if first == inf else datetime.fromtimestamp(first, UTC)
+
+    def ending(self, now: datetime, until: datetime) -> int:
+        """Return how many have not ended, and will have until then."""
+        return self.ended(until) - self.ended(now)
 
 
 def sealed_to(connection: ApprovedConnection) -> SealedTo | None:

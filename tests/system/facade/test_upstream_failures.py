@@ -1,6 +1,7 @@
 """A registry that is away, refuses or limits: what a device is told, and how often it is asked."""
 
 import asyncio
+import re
 from collections import Counter
 from typing import Any
 
@@ -220,6 +221,8 @@ async def test_a_wrong_password_is_not_hammered_at_a_token_endpoint(
         for answer in answers:
             assert (answer.status, answer.error_code) == (502, "DENIED")
         assert _shown(upstream)["Basic"] <= 2
+        metrics = facade.operations("/metrics")[1]  # of the module's other connections, too
+        assert re.search(r"^facade_refused_credentials [1-9]", metrics, re.MULTILINE)
     warned = await troubles_told(facade, upstream, count=2)
     assert {level for level, _, _ in warned} == {"warning"}
     assert [event for _, event, _ in warned] == ["renewal failed", "credential refused"]

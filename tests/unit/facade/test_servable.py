@@ -9,9 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from facade.problems import Part, Stops
+from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
 from facade.servable import Servable
 from facade.statements.snapshot import Snapshot, StatementRow, verify_row
+from shared.approved_connection import ApprovedConnection
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, Statement, sign
 from tests.support.statement_writer import StatementWriter
@@ -29,12 +31,13 @@ class Scene:
     snapshot: Snapshot = field(factory=Snapshot)
     keys: dict[str, X25519PrivateKey] = field(factory=dict)
     openings: SecretOpenings = field(factory=SecretOpenings)
+    refused: RefusedCredentials = field(factory=RefusedCredentials)
     stored: bool = False
 
     @property
     def servable(self) -> Servable:
         """What is asked."""
-        return Servable(self.snapshot, self.keys, self.openings, lambda: self.stored)
+        return Servable(self.snapshot, self.keys, self.openings, self.refused, lambda: self.stored)
 
     def say(self, statement: Statement, *, by: StatementWriter | None = None) -> None:
         """Have the snapshot read a row."""
@@ -55,9 +58,13 @@ class Scene:
 
     def note(self, approval: ConnectionApproval, *, opened: bool) -> None:
         """Note how opening its secret went."""
+        self.openings.note(self.connection(approval), opened=opened)
+
+    def connection(self, approval: ConnectionApproval) -> ApprovedConnection:
+        """Return the connection as it serves now."""
         connection = self.snapshot.serving(approval.subject)
         assert connection is not None
-        self.openings.note(connection, opened=opened)
+        return connection
 
     def stops(self) -> dict[Part, Stops]:
         """Return what each problem stops."""
@@ -194,3 +201,32 @@ def test_a_failure_is_not_counted_twice_where_its_key_went_too(scene: Scene) -> 
     scene.note(scene.approve(**WITH_SECRET), opened=False)
     scene.keys.clear()
     assert scene.servable.census().unusable == 1
+
+
+def test_approvals_that_are_about_to_end_are_counted_and_the_first_is_timed(scene: Scene) -> None:
+    """Neither those that have ended, nor those that never do."""
+    assert scene.servable.census().next_end is None
+    for days in (-1, 6, 8, None):
+        scene.approve(expires_in=None if days is None else dt.timedelta(days=days))
+    census = scene.servable.census()
+    assert census.ending_soon == 1
+    assert census.next_end is not None
+    left = census.next_end - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(days=5) < left <= dt.timedelta(days=6)
+
+
+def test_a_credential_counts_as_refused_while_it_serves_and_is_not_accepted(scene: Scene) -> None:
+    """Another secret is another credential; an answer to the earlier one says nothing of it."""
+    first, second = scene.approve(**WITH_SECRET), scene.approve(**WITH_SECRET)
+    for approval in (first, first, second):
+        scene.refused.note(scene.connection(approval), refused=True)
+    assert scene.servable.census().refused == 2
+    scene.refused.note(scene.connection(second), refused=False)
+    assert scene.servable.census().refused == 1
+    earlier = scene.connection(first)
+    again = {"connection_id": first.connection_id, "secret_version": 2}
+    renewed = scene.approve(**WITH_SECRET, **again)
+    assert scene.servable.census().refused == 0
+    scene.refused.note(scene.connection(renewed), refused=True)
+    scene.refused.note(earlier, refused=False)
+    assert scene.servable.census().refused == 1

@@ -198,3 +198,19 @@ def test_what_is_remembered_is_bounded(troubles: RegistryTroubles, told: Told) -
         troubles.failed(CredentialRefusedError("no"), RepositoryName.parse(f"team/{number}"))
     assert len(troubles._current) == MAX_CURRENT  # noqa: SLF001 - the bound
     assert len(told()) == 1
+
+
+def test_whether_the_credential_is_refused_is_told_as_it_was_used_last() -> None:
+    """A registry that refuses one repository alone, which may not exist, takes the credential."""
+    said = list[bool]()
+    troubles = RegistryTroubles(CONNECTION, HOST, Clock(), said.append)
+    troubles.failed(ServerError(503), APP)
+    troubles.answered(APP)
+    assert said == []
+    troubles.failed(CredentialRefusedError("x"), APP)
+    troubles.failed(CredentialRefusedError("x"), OTHER)
+    troubles.failed(NotFoundError("x"), OTHER)
+    assert said == [True]
+    troubles.answered(APP)
+    troubles.answered(OTHER)
+    assert said == [True, False]

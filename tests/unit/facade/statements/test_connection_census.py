@@ -45,3 +45,7 @@ def test_it_counts_what_was_added_and_not_removed(
     serving = [each for each in present if each.expires_at is None or each.expires_at > moment]
     assert +Counter(census.serving(moment)) == Counter(map(sealed_to, serving))
     assert census.ended(moment) == len(present) - len(serving)
+    ends = [each.expires_at for each in serving if each.expires_at is not None]
+    assert census.next_end(moment) == min(ends, default=None)
+    soon = moment + dt.timedelta(seconds=1)
+    assert census.ending(moment, soon) == sum(1 for end in ends if end <= soon)
