@@ -86,6 +86,10 @@ class Readiness:
             yield Problem(Part.DATABASE, Stops.ALL, stale)
         elif self._feed.problem is not None:
             yield Problem(Part.DATABASE, Stops.SOME, self._feed.problem)
+        if (rights := self._feed.excess_rights) is not None:
+            words = f"FACADE_DATABASE_URL: the login {rights}, and a facade's reads one view alone"
+            todo = "give it a login of its own, IN ROLE registry_facade and in no other"
+            yield Problem(Part.DATABASE_LOGIN, Stops.NOTHING, f"{words}: {todo}", kind=rights)
         if (late := self._feed.lateness()) is not None:
             yield Problem(Part.COMPARISON, Stops.SOME, late, kind="late")
         if (problem := self._feed.state_problem) is not None:

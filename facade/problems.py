@@ -14,6 +14,7 @@ class Part(StrEnum):
     """What a facade stands on: the label of `facade_problem`."""
 
     DATABASE = "database"
+    DATABASE_LOGIN = "database_login"  # which may do more than a facade needs
     COMPARISON = "comparison"  # with the database, which is late
     STATE_FOLDER = "state_folder"
     STATEMENTS = "statements"

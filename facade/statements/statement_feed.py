@@ -24,6 +24,7 @@ from facade.statements.database import (
     connect_database,
     require_alive,
 )
+from facade.statements.login_rights import excess_rights
 from facade.statements.noted_subjects import EVERYTHING, NotedSubjects
 from facade.statements.refusal_lines import RefusalLines
 from facade.statements.remembering import Remembering
@@ -91,6 +92,7 @@ class StatementFeed:
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
     _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
+    excess_rights: str | None = field(default=None, init=False)  # of the login, in words
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the state folder was not read yet", init=False)
     was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
@@ -163,6 +165,8 @@ class StatementFeed:
                 await self._listen(connection)  # each time: a standby may have been promoted
                 async with asyncio.timeout(MAX_COMPARISON_SECONDS):
                     await self._compare_all(connection)
+                if not was_read:
+                    self.excess_rights = await excess_rights(connection)
                 was_read = True
                 await self._read_pending_until_next_poll(connection)
             self._note_problem("the database closed the connection")

@@ -8,10 +8,17 @@ import pytest
 import uvloop
 
 from control_plane.migrate import migrate
+from facade.statements.login_rights import excess_rights
 from shared.postgres.database_url import read_database_url
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.statement_writer import StatementWriter
 
+RIGHTS = {  # that no facade needs, by what gives them to a login
+    "SUPERUSER": "is a superuser",
+    "CREATEROLE": "may make roles",
+    "IN ROLE registry_control_plane": "may write the control plane's tables",
+    "NOINHERIT IN ROLE registry_control_plane": "may become registry_control_plane",
+}
 FORBIDDEN = (
     # Reading anything else.
     "SELECT * FROM statements",
@@ -114,6 +121,26 @@ async def test_the_role_does_nothing_else(
             ):
                 await role.execute(statement)
         assert await owner.fetch("SELECT * FROM statements ORDER BY subject") == before
+    finally:
+        await owner.close()
+
+
+async def test_a_login_that_may_do_more_is_known(
+    role: asyncpg.Connection, facade_database: FacadeDatabase, subtests: pytest.Subtests
+) -> None:
+    """Whoever gave a facade the owner's login, or the control plane's, is told; by one query."""
+    assert await excess_rights(role) is None
+    owner = await asyncpg.connect(facade_database.owner_url)
+    try:
+        assert await excess_rights(owner) is not None
+        for given, words in RIGHTS.items():
+            with subtests.test(given=given):
+                async with owner.transaction():
+                    await owner.execute(f"CREATE ROLE too_much {given}")
+                    await owner.execute("SET LOCAL SESSION AUTHORIZATION too_much")
+                    assert await excess_rights(owner) == words
+                    await owner.execute("RESET SESSION AUTHORIZATION")
+                    await owner.execute("DROP ROLE too_much")
     finally:
         await owner.close()
 

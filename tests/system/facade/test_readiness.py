@@ -176,6 +176,15 @@ async def test_approvals_that_have_expired_are_not_counted_as_approved(
     assert facade.log_lines(event="problem") == []
 
 
+async def test_with_the_owners_login_it_serves_and_says_so(
+    own_database: FacadeDatabase, own_writer: StatementWriter, start_facade: StartFacade
+) -> None:
+    """It works, and it is not what was meant: nothing else would ever show it."""
+    facade = start_facade(own_writer, own_database.owner_url)
+    await until_ready(facade, "FACADE_DATABASE_URL: the login ", "IN ROLE registry_facade")
+    await until_told(facade, "database_login", "nothing yet")
+
+
 async def test_with_a_sealing_key_that_opens_nothing_it_says_so_and_serves_the_rest(
     own_database: FacadeDatabase,
     own_writer: StatementWriter,
