@@ -145,6 +145,11 @@ class CheckReport:
         except UpstreamError as error:
             self.fail_with(error, step)
 
+    @property
+    def has_tried_login(self) -> bool:
+        """Whether the check got as far as the login, however that ended."""
+        return any(each.step is CheckStep.LOGIN for each in self.steps)
+
     def _note(self, step: StepReport) -> None:
         self.steps.append(step)
         self._tell(step)

@@ -75,7 +75,7 @@ async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_j
             await check_connection(connection, check_means, digest, lambda step: say(str(step)))
         )
     passed = bool(reports) and all(report.has_passed for report in reports)
-    if reports and digest is None:
+    if digest is None and any(report.has_tried_login for report in reports):
         say("note: the login alone was tried; HOST/REPOSITORY@DIGEST tries a pull")
     _print(check_view(asked, reports) if as_json else "passed" if passed else "failed")
     return passed

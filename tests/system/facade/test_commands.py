@@ -64,9 +64,16 @@ async def test_a_failed_check_names_the_step(facade: Facade, writer: StatementWr
     """Exit status 1, and the words on standard error."""
     async with RegistrySimulator(login=BasicLogin(USERNAME, "another")) as registry:
         await connect(facade, writer, registry)
-        finished = await run(facade, "check", str(registry.host))
+        finished, barred = await asyncio.gather(
+            run(facade, "check", str(registry.host)),
+            run(facade, "check", str(registry.host), FACADE_ALLOW_LOOPBACK="false"),
+        )
     assert (finished.status, finished.output) == (1, "failed\n")
     assert "failed:  logging in: the registry refuses the credential" in finished.words
+    assert "note: the login alone was tried" in finished.words
+    assert (barred.status, barred.output) == (1, "failed\n")
+    assert "failed:  resolving the host" in barred.words
+    assert "the login alone" not in barred.words
 
 
 async def test_what_is_not_approved_is_not_asked(
