@@ -42,7 +42,6 @@ MAX_CURRENT: Final = 256  # troubles of one connection, each repository's own; t
 _AWAY: Final = (ConnectError, ResolveError, ServerError, TlsError, UpstreamTimeoutError)
 _UNUSABLE: Final = (
     ChallengeError,
-    EgressRefusedError,
     RealmNotAllowedError,
     RedirectRefusedError,
     UnexpectedAnswerError,
@@ -54,6 +53,7 @@ _log = get_logger("facade.registry")
 class Trouble(Enum):
     """What goes wrong."""
 
+    ADDRESS = auto()  # it, or where it leads, may not be reached: nobody is asked
     AWAY = auto()  # the registry does not answer, or with 5xx
     CIRCUIT = auto()  # it is not asked, because it failed several times in a row
     CREDENTIAL = auto()  # it refuses ours
@@ -87,6 +87,8 @@ class RegistryTroubles:
                 self.begin(Trouble.CREDENTIAL, error.message, repository)
             case RateLimitedError():
                 self.begin(Trouble.LIMITED, error.message)
+            case EgressRefusedError():
+                self.begin(Trouble.ADDRESS, error.message, repository)
             case NotFoundError() | GoneError() | PolicyDeniedError():
                 self.end(Trouble.AWAY)
             case _ if isinstance(error, _AWAY):
@@ -104,6 +106,7 @@ class RegistryTroubles:
             self.end(Trouble.LIMITED)
             self.end(Trouble.CREDENTIAL, repository)
             self.end(Trouble.UNUSABLE, repository)
+            self.end(Trouble.ADDRESS, repository)
 
     def renewed(self, scope: Scope | None, failure: BaseException | None) -> None:
         """Note how a credential (`scope` None) or a token was renewed, also where nobody waits."""
@@ -144,6 +147,8 @@ class RegistryTroubles:
 
 def _tell_begun(trouble: Trouble, **fields: object) -> None:
     match trouble:
+        case Trouble.ADDRESS:
+            _log.warning("address may not be reached", **fields)
         case Trouble.AWAY:
             _log.warning("registry does not answer", **fields)
         case Trouble.CIRCUIT:
@@ -164,6 +169,8 @@ def _tell_begun(trouble: Trouble, **fields: object) -> None:
 
 def _tell_over(trouble: Trouble, **fields: object) -> None:
     match trouble:
+        case Trouble.ADDRESS:
+            _log.info("address may be reached again", **fields)
         case Trouble.AWAY:
             _log.info("registry answers again", **fields)
         case Trouble.CIRCUIT:  # as loudly as its opening: they are read as a pair

@@ -76,7 +76,7 @@ def told(capfd: pytest.CaptureFixture[str]) -> Told:
         (ServerError(503), "registry does not answer"),
         (CredentialRefusedError("x"), "credential refused"),
         (RateLimitedError(retry_after=None), "registry limits our requests"),
-        (EgressRefusedError("x"), "registry's answer is of no use"),
+        (EgressRefusedError("x"), "address may not be reached"),
         (RealmNotAllowedError("https://evil.example/"), "registry's answer is of no use"),
         (RedirectRefusedError("x"), "registry's answer is of no use"),
         (ChallengeError("x"), "registry's answer is of no use"),
