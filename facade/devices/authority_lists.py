@@ -11,23 +11,23 @@ from facade.devices.revocation_list import InvalidRevocationListError, Revocatio
 
 def by_signer(
     authorities: Sequence[x509.Certificate], lists: Iterable[RevocationList] | None
-) -> tuple[dict[Authority, RevocationList] | None, int]:
-    """Return the list of each authority, None without CRLs; and how many are strangers'.
+) -> tuple[dict[Authority, RevocationList] | None, tuple[str, ...]]:
+    """Return the list of each authority, None without CRLs; and whose the strangers' lists are.
 
     Raises `InvalidRevocationListError` for a list that bears a CA's name and not its signature, and
     for two of one authority.
     """
     if lists is None:
-        return None, 0
+        return None, ()
     known: dict[Authority, RevocationList] = {}
-    unused = 0
+    unused = list[str]()
     for each in lists:
         authority = _signer(each, authorities)
         if authority is None:
-            unused += 1
+            unused.append(each.issuer.rfc4514_string())
         elif known.setdefault(authority, each) is not each:
             raise InvalidRevocationListError("it holds two CRLs of one CA")
-    return known, unused
+    return known, tuple(unused)
 
 
 def _signer(crl: RevocationList, authorities: Iterable[x509.Certificate]) -> Authority | None:

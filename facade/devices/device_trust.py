@@ -37,7 +37,7 @@ class DeviceTrust:
     _issuing: frozenset[Authority] = frozenset()  # those that issue devices, as far as is known
     _periods: Mapping[Authority, list[Period]] = field(factory=dict, repr=False)
     _revoked: frozenset[Authority] = frozenset()  # by the list of a CA above
-    unused_lists: int = 0  # of authorities that are not in the bundle
+    unused_lists: tuple[str, ...] = ()  # whose they are (RFC 4514): not of the bundle's CAs
     unbound_anchors: frozenset[Authority] = frozenset()  # whose certificate names no trust domain
 
     @classmethod

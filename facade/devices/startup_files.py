@@ -1,6 +1,6 @@
 """The files that the facade starts with and goes on reading: TLS, trust in devices, its keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,11 +20,13 @@ from facade.devices.tls import TlsConfigurationError
 from facade.thread_work import in_access_thread
 from shared.bounded_file import read_bounded
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
+from shared.log_fields import bounded_text
 from shared.structured_log import get_logger
 from shared.watched_files import WatchedFiles, is_exposed
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
+MAX_NAMED_ISSUERS: Final = 3  # in a line of the log; more of them are counted
 PRIVATE_KEYS: Final = (KEY, SEALING_KEY)
 
 _Key = TypeVar("_Key")
@@ -96,14 +98,22 @@ class StartupFiles:
 
     def tell_of_unused_lists(self) -> None:
         """Log where there are CRLs that nothing can be held against."""
-        if count := self.tls.trust.unused_lists:
-            reason = "their CAs are not in FACADE_DEVICE_CA_FILE"
+        if issuers := self.tls.trust.unused_lists:
+            reason = f"their CAs are not in FACADE_DEVICE_CA_FILE: {_named(issuers)}"
+            count = len(issuers)
             _log.warning("CRLs are not used", variable=DEVICE_CRL, count=count, reason=reason)
 
     def _part(self, names: set[str], take: Take, metrics: DeviceMetrics) -> ReloadedFiles:
         files = WatchedFiles({name: self._paths[name] for name in names}, MAX_FILE_BYTES)
         used = {name: self._contents[name] for name in names}
         return ReloadedFiles(files, used, take, metrics, self.refused, self.exposed)
+
+
+def _named(issuers: Sequence[str]) -> str:
+    """Return the first of some names, bounded and escaped, and how many more there are."""
+    named = "; ".join(bounded_text(each) for each in issuers[:MAX_NAMED_ISSUERS])
+    more = len(issuers) - MAX_NAMED_ISSUERS
+    return f"{named}; and {more} more" if more > 0 else named
 
 
 def _paths(settings: FacadeSettings) -> dict[str, Path]:

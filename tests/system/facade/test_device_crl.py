@@ -209,7 +209,11 @@ async def test_of_two_cas_the_one_without_a_crl_is_refused_alone(
 ) -> None:
     """And ready it is, for the others; it says whom it refuses."""
     second = CertificateAuthority.create("second CA")
-    facade = start_with_crl(lambda ca: ca.crl())
+    others = b"".join(CertificateAuthority.create(f"CA {each}").crl() for each in range(5))
+    facade = start_with_crl(lambda ca: ca.crl() + others)
+    (unused,) = facade.log_lines(event="CRLs are not used")
+    assert unused["count"] == 5
+    assert unused["reason"].endswith("FILE: CN=CA 0; CN=CA 1; CN=CA 2; and 2 more")
     bundle = facade.files.device_ca.pem + second.pem
     await until_ready(facade)
     put(facade.files.folder / "device-ca.pem", bundle)

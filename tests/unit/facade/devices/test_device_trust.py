@@ -95,7 +95,7 @@ def test_a_ca_without_a_crl_is_refused_where_there_are_crls() -> None:
     assert len(listed.standing(NOW).problems) == 1
     nobody = trust(FIRST, crl=SECOND.crl())
     assert not nobody.standing(NOW).accepts_some
-    assert nobody.unused_lists == 1
+    assert nobody.unused_lists == ("CN=second CA",)
 
 
 def test_a_crl_that_is_not_valid_yet_says_nothing_yet() -> None:
