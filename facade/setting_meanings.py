@@ -31,7 +31,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the blob store; one folder for all processes of a machine, made 0700",
         default="none; required unless FACADE_CACHE_MAX_BYTES is 0",
     ),
-    "cache_max_bytes": Meaning("how much of the disk the store may use; 0 keeps nothing"),
+    "cache_max_bytes": Meaning(
+        "how much of the disk the store may use; 0 keeps nothing, and less than 256 MiB hold hardly"
+        " an image, which a warning says"
+    ),
     "listen": Meaning("where devices connect"),
     "reuse_port": Meaning("several processes may listen on the device address"),
     "operations_listen": Meaning("where /healthz, /readyz and /metrics are, over plain HTTP"),

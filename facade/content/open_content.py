@@ -16,6 +16,7 @@ from facade.content.stored_content import StoredContent
 from facade.content.streamed_content import StreamedContent
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
+from facade.store.quotas import QuotaMark
 from facade.store.scrub import Scrubber
 from facade.store.store_metrics import StoreMetrics
 from facade.thread_work import in_store_thread
@@ -48,6 +49,7 @@ async def open_content(
         yield StreamedContent(far_ranges)
         return
     store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
+    mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
     flights = Flights(store, upstreams)
     content = StoredContent.of(store, flights, upstreams, far_ranges)
     ended_rights = EndedRights(
@@ -65,6 +67,7 @@ async def open_content(
     finally:
         await content.close()
         await flights.land()
+        mark.close()
         await in_store_thread(store.close)
 
 

@@ -6,6 +6,7 @@ ingest/<flight>/data                   arriving; beside it `announcement`, `chec
                                        if it was asked to make way
 quarantine/                            what rotted, for a person to look at
 index.sqlite3                          who may read what, and what was used when
+<bytes>.quota.lock                     shared by the processes that may keep so many bytes
 *.lock                                 held by whoever makes room, scrubs, or opens the index
 """
 
