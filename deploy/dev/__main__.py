@@ -20,7 +20,13 @@ from deploy.dev.operator import OperatorError
 from deploy.dev.places import RUN, AlreadyRunningError, only_one_stack
 from deploy.dev.processes import ChildFailedError
 from deploy.dev.product import CommandFailedError
-from deploy.dev.stack import CACHE_MAX_BYTES, Running, running
+from deploy.dev.stack import (
+    CACHE_MAX_BYTES,
+    CONTROL_PLANE_SETTINGS,
+    FACADE_SETTINGS,
+    Running,
+    running,
+)
 
 LOOK_SECONDS = 0.5
 FAILED, WRONG_CALL = 1, 2
@@ -122,6 +128,9 @@ Try next, from this folder:
   export CONTROL_PLANE_URL={stack.control_plane_url} CONTROL_PLANE_TOKEN={stack.token}
   .venv/bin/control-plane connections list
   .venv/bin/control-plane connections show {image.host}
+  # on the host, with a program's own settings
+  (set -a; . {_short(FACADE_SETTINGS)}; .venv/bin/facade check {image.host})
+  (set -a; . {_short(CONTROL_PLANE_SETTINGS)}; .venv/bin/control-plane operators list)
 
 Ctrl-C stops everything; `rm -rf .dev/run` forgets it."""
 

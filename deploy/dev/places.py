@@ -3,7 +3,8 @@
 import contextlib
 import fcntl
 import secrets
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cattrs
@@ -69,6 +70,12 @@ def kept_passwords() -> Passwords:
     if not path.exists():
         write_whole(path, orjson.dumps(cattrs.unstructure(Passwords())))
     return cattrs.structure(orjson.loads(path.read_bytes()), Passwords)
+
+
+def write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    """Write a program's settings for a shell to read: `set -a; . FILE`. They hold passwords."""
+    lines = (f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
+    write_whole(path, "".join(lines).encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:

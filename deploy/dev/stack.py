@@ -19,7 +19,15 @@ from deploy.dev.device import Pulled, Reference, pull
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.image import Destination, busybox_image, push
 from deploy.dev.operator import Operator
-from deploy.dev.places import RUN, Passwords, Ports, kept_passwords, kept_ports, write_whole
+from deploy.dev.places import (
+    RUN,
+    Passwords,
+    Ports,
+    kept_passwords,
+    kept_ports,
+    write_settings,
+    write_whole,
+)
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child
 from deploy.dev.product import (
@@ -42,6 +50,8 @@ CONNECTIONS = 20  # of each login: no process takes the whole server
 DRAIN = "5s"  # Ctrl-C should not take long
 KEYS = RUN / "keys"
 CERTIFICATES = RUN / "certificates"
+FACADE_SETTINGS = RUN / "facade.env"
+CONTROL_PLANE_SETTINGS = RUN / "control-plane.env"
 
 
 @frozen
@@ -97,13 +107,13 @@ def running(upstream: Reference | None, say: Callable[[str], None]) -> Iterator[
         urls = {role: postgres.url(role, word, DATABASE) for role, word in _logins(passwords)}
         token = operator_token(urls[CONTROL_PLANE_LOGIN])
         say("starting the control plane and the facade")
-        control_plane = serve_control_plane(
-            control_plane_environment(ports, urls[CONTROL_PLANE_LOGIN]), _log("control-plane")
-        )
+        environment = control_plane_environment(ports, urls[CONTROL_PLANE_LOGIN])
+        write_settings(CONTROL_PLANE_SETTINGS, environment)
+        control_plane = serve_control_plane(environment, _log("control-plane"))
         stack.callback(control_plane.stop)
-        facade = serve_facade(
-            facade_environment(ports, urls[FACADE_LOGIN], certificates), _log("facade")
-        )
+        environment = facade_environment(ports, urls[FACADE_LOGIN], certificates)
+        write_settings(FACADE_SETTINGS, environment)
+        facade = serve_facade(environment, _log("facade"))
         stack.callback(facade.stop)
         children = {
             "PostgreSQL": postgres.child,

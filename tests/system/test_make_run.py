@@ -93,6 +93,27 @@ def ports(checkout: Path) -> list[int]:
     return list(orjson.loads((checkout / ".dev/run/ports.json").read_bytes()).values())
 
 
+def run_as_told(checkout: Path) -> None:
+    """Run both programs' own commands with the lines that were printed for it."""
+    said = (checkout / "output").read_text()
+    lines = re.findall(r"^  (\(set -a; \. (\S+); .*\))$", said, re.MULTILINE)
+    assert len(lines) == 2
+    for told, settings in lines:
+        assert (checkout / settings).stat().st_mode & 0o777 == 0o600
+        line = told.replace(".venv/bin", str(Path(sys.executable).parent))
+        ended = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=checkout,
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=UP_SECONDS,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert "passed" in ended.stdout or "developer" in ended.stdout
+
+
 def nothing_answers(checkout: Path) -> bool:
     """Whether all of its processes are gone."""
     return wait_for(lambda: not any(port_answers(port) for port in ports(checkout)))
@@ -119,6 +140,7 @@ def test_it_stays_up_alone_until_it_is_told_to_stop(checkout: Path, number: int)
     """
     with started(checkout) as process:
         wait_until_up(checkout, process)
+        run_as_told(checkout)
         asked = (checkout / ".dev/run/registry/registry.log").read_bytes()
         assert pull_again(checkout) > 0
         assert (checkout / ".dev/run/registry/registry.log").read_bytes() == asked
