@@ -47,7 +47,6 @@ class Census:
     unusable: int  # of those that serve: their secret cannot be used, or not after a restart
     still_open: int  # of the unusable: opened before their key was taken out, and serving
     missing_keys: tuple[str, ...]  # ids of keys that secrets are sealed to, and that are not here
-    refused: int  # of those that serve: their registry refuses the credential
     next_end: datetime | None  # of the approvals that serve, when the first ends by itself
     ending_soon: int  # how many of them end within `ENDS_SOON`
 
@@ -81,10 +80,13 @@ class Servable:
             sum(missing.values()) + self._failed(now),
             still_open,
             tuple(sorted({key.key_id for key in missing})),
-            sum(1 for _ in self._serving(self._refused.items(), now)),
             self._snapshot.census.next_end(now),
             self._snapshot.census.ending(now, now + ENDS_SOON),
         )
+
+    def refused_credentials(self) -> int:
+        """Return how many connections serve whose registry refuses the credential."""
+        return sum(1 for _ in self._serving(self._refused.items(), datetime.now(UTC)))
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the statements and with the sealing key."""
