@@ -23,6 +23,7 @@ from tests.support.control_plane import (
     KeyFiles,
     make_login_role,
 )
+from tests.support.core_limits import core_limits
 from tests.support.database import Database
 from tests.support.eventually import eventually
 
@@ -345,3 +346,9 @@ def test_an_address_in_use_is_said_once(plane: ControlPlane, tmp_path: Path) -> 
     assert child.log_tail.endswith(
         f"cannot listen on 127.0.0.1:{plane.port}: Address already in use\n"
     )
+
+
+def test_a_crash_leaves_no_core(plane: ControlPlane) -> None:
+    """It would hold the statement key, and each secret in the moment before it is sealed."""
+    soft, _ = core_limits(plane.child.pid)
+    assert soft == "0"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.processes import free_port
+from tests.support.core_limits import core_limits
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_environment import REQUIRED, good_environment
@@ -218,3 +219,18 @@ def test_the_descriptor_limit_is_raised(facade: Facade) -> None:
     (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
     soft, hard = line.split()[3:5]
     assert soft == hard
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_core_is_left_only_if_that_is_allowed(
+    start_facade: StartFacade,
+    own_writer: StatementWriter,
+    own_database: FacadeDatabase,
+    *,
+    allowed: bool,
+) -> None:
+    """It would hold opened passwords; an operator who looks for a fault may want it."""
+    settings = {"FACADE_ALLOW_CORE_DUMPS": str(allowed).lower()}
+    facade = start_facade(own_writer, own_database.facade_url, settings)
+    soft, hard = core_limits(facade.child.pid)
+    assert soft == (hard if allowed else "0")

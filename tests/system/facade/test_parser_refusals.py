@@ -69,7 +69,7 @@ def fill(request: bytes, served: Served) -> bytes:
 async def test_a_malformed_request_leaks_nothing(
     facade: Facade, served: Served, subtests: pytest.Subtests
 ) -> None:
-    """400 in the shape of every error, then the end; the log has the device and a class name."""
+    """400 in the shape of every error, then the end; the log has who asked, and a class name."""
     for name, request in REFUSED.items():
         with subtests.test(request=name):
             before = len(facade.log_lines(event="malformed request"))
@@ -83,7 +83,8 @@ async def test_a_malformed_request_leaks_nothing(
                 assert CANARY not in await connection.rest()
             lines = facade.log_lines(event="malformed request")[before:]
             assert len(lines) == 1
-            assert lines[0].keys() == {"time", "level", "logger", "event", "device", "reason"}
+            known = {"time", "level", "logger", "event", "device", "peer", "reason"}
+            assert lines[0].keys() == known
     assert CANARY.decode() not in facade.log_text
     assert served.upstream.connections_made == 0
 

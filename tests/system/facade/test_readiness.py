@@ -396,9 +396,11 @@ async def test_private_keys_that_everybody_may_read_are_said_until_they_are_clos
         path = Path(facade.environment[setting])
         assert metric(facade, exposed) == 0
         await asyncio.to_thread(path.chmod, 0o644)
+        facade.child.process.send_signal(signal.SIGHUP)  # it looks now, and every 2 s
         await until_ready(facade, f"{setting}: every user of the machine may read")
         assert metric(facade, exposed) == 1
         assert problems(facade) == set()
         await asyncio.to_thread(path.chmod, 0o600)
+        facade.child.process.send_signal(signal.SIGHUP)
         await until_ready(facade)
     await until_told(facade, "private_keys", *["nothing yet", "over"] * 2)
