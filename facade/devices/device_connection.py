@@ -71,6 +71,7 @@ class DeviceConnection(RequestHandler):
         "device",
         "is_pulling",
         "lone_head",
+        "peer",
         "pulled_at",
         "request_pace",
     )
@@ -78,6 +79,7 @@ class DeviceConnection(RequestHandler):
     device: PresentedDevice
     counts_as: str  # whose it is, among the pulls under way
     is_pulling: bool
+    peer: str | None  # the device's network address; None: not connected yet
     pulled_at: float | None
     request_pace: Pace | None  # that its device shares; None: not asked for yet, or no limit
     lone_head: bytes | None  # of the request in progress, where nothing else came with it or since
@@ -101,7 +103,7 @@ class DeviceConnection(RequestHandler):
         self._live = live
         self._pulls = pulls
         self.counts_as, self.is_pulling, self.pulled_at = "", False, None
-        self.request_pace = None
+        self.request_pace, self.peer = None, None
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
         self._ends_at = self._loop.time() + share * max_age_seconds
         self._headers_timer: asyncio.TimerHandle | None = None
@@ -116,14 +118,6 @@ class DeviceConnection(RequestHandler):
     def certificate_problem(self) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
         return self._live.refusal(self.device)
-
-    @property
-    def peer(self) -> str | None:
-        """The device's network address; None once the connection is gone."""
-        if self._whole_transport is None:
-            return None
-        address = self._whole_transport.get_extra_info("peername")
-        return str(address[0]) if address else None
 
     @property
     def is_too_late(self) -> bool:
@@ -165,6 +159,8 @@ class DeviceConnection(RequestHandler):
         Raises `RefusedConnectionError`, at which the transport cuts the connection.
         """
         self._whole_transport = cast(asyncio.Transport, transport)
+        if address := transport.get_extra_info("peername"):
+            self.peer = str(address[0])
         tls: SSL.Connection = transport.get_extra_info("tls")
         self.device = identify(tls, self._identity_rule)
         # New files meanwhile, and what OpenSSL does not look at: an anchor's times.

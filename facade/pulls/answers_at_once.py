@@ -40,7 +40,7 @@ class AnswersAtOnce:
         request = self._requests.get(head)
         if request is None:
             return None
-        exchange = Exchange(request.method, pull=request.pull)
+        exchange = Exchange(request.method, connection.peer, pull=request.pull)
         try:
             manifest = self._manifest(exchange, request.pull, connection)
         except PullRefusedError:  # by the same gate once more, in words

@@ -29,13 +29,7 @@ class RefusedDevice:
     """A device that gets nothing at all: what it can be found by."""
 
     presented: PresentedDevice
-    peer: str | None  # its network address
     code: DeviceRefusal
-
-    @property
-    def fields(self) -> dict[str, str | None]:
-        """What its line says beside who it is."""
-        return {"peer": self.peer, **self.presented.claims}
 
 
 @define(eq=False)
@@ -43,6 +37,7 @@ class Exchange:
     """One request and what is known of it so far."""
 
     method: str
+    peer: str | None = None  # the network address of who asks
     request_id: str = field(factory=new_request_id)
     started: float = field(factory=time.perf_counter)
     device: DeviceIdentity | None = None
@@ -92,11 +87,11 @@ class Exchanges:
             "bytes": exchange.body_bytes,
             "duration_ms": seconds * 1000,
             "reason": exchange.reason,
-            "rendered": _between(device, connection) + _what(exchange),
+            "rendered": _between(device, exchange.peer, connection) + _what(exchange),
         }
         request_id = exchange.request_id
         if refused is not None:
-            fields.update(refused.fields)
+            fields.update(refused.presented.claims)
         if status is None:
             self._log.info("aborted", request_id=request_id, outcome="aborted", **fields)
         else:
@@ -116,9 +111,9 @@ class Exchanges:
 
 
 @lru_cache(REMEMBERED_PAIRS)
-def _between(device: str | None, connection: UUID | None) -> RenderedFields:
-    """Return who asked, and through which connection."""
-    return rendered_fields(device=device, connection=connection)
+def _between(device: str | None, peer: str | None, connection: UUID | None) -> RenderedFields:
+    """Return who asked, from where, and through which connection."""
+    return rendered_fields(device=device, peer=peer, connection=connection)
 
 
 def _what(exchange: Exchange) -> RenderedFields:

@@ -100,6 +100,7 @@ class PullHandler:
 
     async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         connection = _connection_of(request)
+        exchange.peer = connection.peer
         exchange.device = connection.device.identity  # the log says who is refused, too
         asked = asked_for(request.method, request.raw_path)
         if isinstance(asked, Pull):
@@ -125,7 +126,7 @@ class PullHandler:
         try:
             return self._gate.identify_device(connection)
         except DeviceRefusedError as refused:
-            exchange.refused = RefusedDevice(connection.device, connection.peer, refused.code)
+            exchange.refused = RefusedDevice(connection.device, refused.code)
             raise
 
     async def _require_pace(self, connection: DeviceConnection, device: DeviceIdentity) -> None:
