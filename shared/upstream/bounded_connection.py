@@ -33,6 +33,7 @@ from shared.upstream.framing import (
 from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
+_END_OF_HEAD: Final = b"\r\n\r\n"
 _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 
@@ -188,6 +189,12 @@ class BoundedConnection(ResponseHandler):
         """Parse the next bytes of an answer, or break it off."""
         start, size = self._parsed, len(self._unparsed)
         count = int(min(expected.slice_bytes, size - start))
+        if isinstance(
+            expected, Heads
+        ):  # alone: what the parser refuses behind it is not the head's
+            end = self._unparsed.find(_END_OF_HEAD, start, start + count)
+            if end > start:  # not empty lines before it: of those there may be thousands
+                count = end + len(_END_OF_HEAD) - start
         piece = self._unparsed[start : start + count]  # mostly all of a read, which is not copied
         self._parsed += count
         if self._parsed == size:
