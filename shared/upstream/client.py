@@ -139,7 +139,7 @@ class RegistryClient:
             answer = _read_answer(hop.response, method, first_byte, last_byte)
             if method == "HEAD":
                 answer.require_claim()
-            patience = self._transport.patience(kind)
+            patience = self._transport.timeouts.patience(kind)
             yield evolve(answer, patience=patience, clock=self._transport.clock)
         finally:
             close_response(hop.response)
@@ -161,7 +161,7 @@ class RegistryClient:
             hop = await self._send("GET", url, accept, login, Kind.MANIFEST)
         try:
             require_identity(hop.response.headers)
-            patience = self._transport.patience(Kind.MANIFEST)
+            patience = self._transport.timeouts.patience(Kind.MANIFEST)
             body = await read_bounded(
                 hop.response, MAX_TAG_PAGE_BYTES, patience, self._transport.clock
             )

@@ -32,6 +32,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.patience import (
+    SLOW_WINDOW_SECONDS,
     SMALL_BODY_SECONDS,
     STALL_SECONDS,
     TOKEN_SECONDS,
@@ -80,6 +81,20 @@ class Timeouts:
     def chain_seconds(self) -> float:
         """For the headers of the last answer of a chain of redirects: as long as for two."""
         return 2 * self.answer_seconds
+
+    def patience(self, kind: Kind) -> Patience:
+        """Return how long the body of a manifest or a blob is waited for.
+
+        Whoever may be silent for longer than the built-in bounds has not been slow meanwhile.
+        """
+        stall = self.stall_seconds
+        match kind:
+            case Kind.MANIFEST:
+                return Deadline(max(self.small_body_seconds, stall), stall)
+            case Kind.BLOB:
+                return SpeedFloor(stall, max(SLOW_WINDOW_SECONDS, stall))
+            case _ as unreachable:
+                assert_never(unreachable)
 
 
 class _LeftoverError(aiohttp.ServerDisconnectedError):
@@ -175,16 +190,6 @@ class UpstreamTransport:
             max_headers=MAX_HEADERS,
         )
         return cls(target, session, resolver, timeouts, clock, on_request)
-
-    def patience(self, kind: Kind) -> Patience:
-        """Return how long the body of a manifest or a blob is waited for."""
-        match kind:
-            case Kind.MANIFEST:
-                return Deadline(self.timeouts.small_body_seconds, self.timeouts.stall_seconds)
-            case Kind.BLOB:
-                return SpeedFloor(self.timeouts.stall_seconds)
-            case _ as unreachable:
-                assert_never(unreachable)
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
