@@ -156,22 +156,18 @@ class Upstream:
         """Return the answer, open as long as the stack; note whether it is there."""
         absence = Absence.of(question.kind, question.repository, question.digest, question.method)
         refused: list[type[UpstreamError]] = []
-        while True:
-            try:
-                if self._breaker.needs_probe:
-                    await self._probe()
-                with self._breaker.attempt(question):
-                    answer = await stack.enter_async_context(fetch())
-            except UpstreamError as error:
-                refused.append(type(error))
-                if len(refused) == links or not refuses_link(error):
-                    self._note_failure(error, absence, refused)
-                    raise
-            else:
-                self._absences.forget(absence)
-                if self._troubles is not None:
-                    self._troubles.answered(absence.repository)
-                return answer
+        try:
+            if self._breaker.needs_probe:
+                await self._probe()
+            with self._breaker.attempt(question):  # for all links: they are one question
+                answer = await _by_some_link(fetch, stack, links, refused)
+        except UpstreamError as error:
+            self._note_failure(error, absence, refused)
+            raise
+        self._absences.forget(absence)
+        if self._troubles is not None:
+            self._troubles.answered(absence.repository)
+        return answer
 
     async def _probe(self) -> None:
         """Find out whether the registry can be reached again; raise what keeps it from that."""
@@ -192,6 +188,19 @@ class Upstream:
             self._absences.remember(absence)
         if self._troubles is not None:
             self._troubles.failed(error, absence.repository)
+
+
+async def _by_some_link(
+    fetch: _Fetch, stack: AsyncExitStack, links: int, refused: list[type[UpstreamError]]
+) -> UpstreamAnswer:
+    """Return the answer by the first link that is not refused; note which errors there were."""
+    while True:
+        try:
+            return await stack.enter_async_context(fetch())
+        except UpstreamError as error:
+            refused.append(type(error))
+            if len(refused) == links or not refuses_link(error):
+                raise
 
 
 def refuses_link(error: UpstreamError) -> bool:

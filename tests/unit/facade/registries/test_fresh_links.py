@@ -1,5 +1,7 @@
 """A registry is asked for one other link where a store refuses the first one it gave."""
 
+from contextlib import suppress
+
 import pytest
 
 from facade.content.background_proofs import may_still_read
@@ -7,6 +9,8 @@ from facade.content.download import blob_length, open_download
 from facade.content.manifest import fetch_manifest
 from facade.pulls.pull_path import Pull
 from facade.registries.absences import Absences, RememberedAbsenceError
+from facade.registries.circuit import MAX_WAIT_SECONDS
+from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
 from shared.oci import OCI_MANIFEST, Digest, Kind
 from shared.upstream.errors import (
@@ -118,3 +122,29 @@ async def test_what_the_registry_itself_refuses_is_asked_once(
         digest = Digest.parse(registry.blob(LARGE, get=Answers(status)))
         assert isinstance(await failure(await connect(registry), digest), error)
     assert len(registry.requests) == 1
+
+
+async def test_another_link_is_no_other_question_to_the_breaker(connect: Connect) -> None:
+    """While everybody waits, a device that failed may try once: by both links of its pull."""
+    clock = Clock()
+    async with StoreSimulator() as store, RegistrySimulator() as registry:
+        upstream = await connect(registry, breaker=CircuitBreaker(clock))
+        contents = [b"blob %d" % number for number in range(4)]
+        digests = [Digest.parse(registry.blob(each, get=Answers(500))) for each in contents]
+
+        async def pull(device: str, digest: Digest) -> bytes:
+            asked = upstream.asked_by(device)
+            asked.require_worth_asking(Kind.BLOB, REPOSITORY, digest)
+            async with asked.fetch(Kind.BLOB, REPOSITORY, digest) as answer:
+                return b"".join([chunk async for chunk in answer.chunks()])
+
+        for _ in range(3):
+            for device in ("one", "two"):
+                for digest in digests:
+                    with suppress(UpstreamError):
+                        await pull(device, digest)
+                clock.advance(MAX_WAIT_SECONDS + 1)
+        link = RedirectsTo(store.put(contents[0], get=in_turn(403, Honest())))
+        registry.blob(contents[0], get=link)
+        clock.advance(MAX_WAIT_SECONDS + 1)
+        assert await pull("one", digests[0]) == contents[0]
