@@ -32,6 +32,10 @@ def prepare_own_folder(folder: Path) -> None:
     """
     folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     found = folder.stat()  # the folder that a link leads to
+    if found.st_mode & stat.S_IWOTH:  # as Kubernetes makes an emptyDir
+        raise NotOwnError(
+            f"every user of the machine may write {folder.name}: name a folder below it"
+        )
     _require_own(found, folder.name)
     if found.st_uid == os.geteuid():  # root's, made for us, is as root made it
         folder.chmod(DIRECTORY_MODE)

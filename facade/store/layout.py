@@ -11,7 +11,9 @@ index.sqlite3                          who may read what, and what was used when
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -46,16 +48,20 @@ class Layout:
         prepare_own_folder(self.root)
         for folder in (self.blobs, self.ingest, self.quarantine):
             folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        for folder in self._folders():
             require_own_folder(folder)
+        for folder in self._folders_below():
+            with suppress(FileNotFoundError):  # of an arrival that another process just ended
+                require_own_folder(folder)
 
-    def _folders(self) -> Iterator[Path]:
-        """Yield each folder there is: later ones are ours, because nobody else can make them."""
-        yield from (self.blobs, self.ingest, self.quarantine)
-        yield from self.ingest.iterdir()
-        for algorithm in self.blobs.iterdir():
+    def _folders_below(self) -> Iterator[Path]:
+        """Yield each folder and link: later ones are ours, because nobody else can make them.
+
+        A file that somebody left there is nobody's folder, and nothing is looked for below it.
+        """
+        yield from _folders_and_links(self.ingest)
+        for algorithm in _folders_and_links(self.blobs):
             yield algorithm
-            yield from algorithm.iterdir()
+            yield from _folders_and_links(algorithm)
 
     @property
     def blobs(self) -> Path:
@@ -98,3 +104,8 @@ class Layout:
     def flight(self, key: FlightKey) -> Path:
         """The folder of an arriving blob."""
         return self.ingest / key.name
+
+
+def _folders_and_links(folder: Path) -> list[Path]:
+    with os.scandir(folder) as found:
+        return [Path(each) for each in found if each.is_dir() or each.is_symlink()]

@@ -222,3 +222,14 @@ async def test_a_rotten_piece_is_never_shared(store: BlobStore, tmp_path: Path) 
         with pytest.raises(RottenBlobError):
             await reader.read(0, 100)
         reader.close()
+
+
+def test_a_file_that_somebody_left_there_keeps_no_store_from_opening(tmp_path: Path) -> None:
+    """Nothing is looked for below it. A link in a folder's place is refused."""
+    for place in ("ingest", "blobs", "blobs/sha256"):
+        (tmp_path / "cache" / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / place / ".stray").touch()
+    BlobStore.open(tmp_path / "cache", QUOTA).close()
+    (tmp_path / "cache" / "blobs" / "sha256" / "ab").symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="ab is no folder"):
+        BlobStore.open(tmp_path / "cache", QUOTA)
