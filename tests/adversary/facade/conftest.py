@@ -63,7 +63,8 @@ async def target(
     """The facade, and another device's warm manifest."""
     digest = honest.manifest(MANIFEST, media_type=OCI_MANIFEST)
     await connect(facade, own_writer, honest)
-    device = facade.device()
+    # A device of its own: what one may have of everything is not the attack's matter.
+    device = facade.device(facade.files.device_ca.issue_device(device="victim"))
     path = pull_path(honest, digest, kind="manifests")
     assert (await device.get(path)).status == 200
     return Target(
