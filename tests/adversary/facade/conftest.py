@@ -1,6 +1,6 @@
 """A facade with a warm manifest, which a victim asks for while somebody attacks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -37,10 +37,17 @@ async def honest() -> AsyncIterator[RegistrySimulator]:
 
 
 @pytest.fixture
+def more_settings() -> Mapping[str, str]:
+    """What the facade is configured with besides; a module may say more."""
+    return {}
+
+
+@pytest.fixture
 def facade(
     own_writer: StatementWriter,  # noqa: F811 - a fixture
     own_database: FacadeDatabase,  # noqa: F811 - a fixture
     start_facade: StartFacade,  # noqa: F811 - a fixture
+    more_settings: Mapping[str, str],
     tmp_path: Path,
 ) -> Facade:
     """A facade of the attack's own, as it is configured by default, with a store."""
@@ -50,6 +57,7 @@ def facade(
         "FACADE_LOG_LEVEL": "info",
         "FACADE_MAX_CONNECTIONS_PER_DEVICE": "32",
         "FACADE_POLL_INTERVAL": "5s",
+        **more_settings,
     }
     return start_facade(own_writer, own_database.facade_url, settings)
 
