@@ -25,6 +25,7 @@ _WHY_SMALL: Final = (
     " the registry by each device again; 0 keeps nothing"
 )
 _SUFFIX: Final = ".quota.lock"
+_SETTING: Final = "FACADE_CACHE_MAX_BYTES"
 _log = get_logger("facade.store")
 
 
@@ -38,7 +39,7 @@ class QuotaMark:
     def set(cls, layout: Layout, max_bytes: int) -> "QuotaMark":
         """Show it; warn if it is of little use, or other than that of another process. Blocks."""
         if max_bytes < MIN_USEFUL_BYTES:
-            _tell("store is small", max_bytes, _WHY_SMALL)
+            _log.warning("store is small", variable=_SETTING, limit=max_bytes, reason=_WHY_SMALL)
         own = layout.root / f"{max_bytes}{_SUFFIX}"
         try:
             descriptor = open_own(own, os.O_RDWR | os.O_CREAT)
@@ -51,7 +52,8 @@ class QuotaMark:
             if others := sorted(_others(layout.root, own)):
                 named = ", ".join(str(each) for each in others[:MAX_NAMED_QUOTAS])
                 todo = "give all of them the same number"
-                _tell("quotas differ", max_bytes, f"another process keeps {named} bytes: {todo}")
+                reason = f"another process keeps {named} bytes: {todo}"
+                _log.warning("quotas differ", variable=_SETTING, limit=max_bytes, reason=reason)
         return mark
 
     def close(self) -> None:
@@ -59,10 +61,6 @@ class QuotaMark:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _tell(event: str, max_bytes: int, reason: str) -> None:
-    _log.warning(event, variable="FACADE_CACHE_MAX_BYTES", limit=max_bytes, reason=reason)
 
 
 def _others(folder: Path, own: Path) -> Iterator[int]:

@@ -273,8 +273,8 @@ class ControlPlane:
 
     @property
     def log_lines(self) -> list[Json]:
-        """What it logged."""
-        return [orjson.loads(line) for line in self.log.read_bytes().splitlines()]
+        """What it logged; a last line that has not its end yet is being written."""
+        return [orjson.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
 
     def client(self, name: str | None, *, token: str | None = None) -> Operator:
         """Return the client of alice, bob, root, eve, of a given token, or of nobody."""

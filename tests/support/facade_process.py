@@ -150,10 +150,11 @@ class Facade:
         """Return the log's JSON lines that have these fields.
 
         A line is written in the next round of the facade's loop, perhaps behind the answer that it
-        tells of: an answer to one more question comes after both.
+        tells of: an answer to one more question comes after both. A last line that has not its
+        end yet is being written.
         """
         self.is_alive()
-        lines = [orjson.loads(line) for line in self.log_text.splitlines()]
+        lines = [orjson.loads(line) for line in self.log_text.split("\n")[:-1]]
         return [line for line in lines if all(line.get(k) == v for k, v in having.items())]
 
     def device(self, issued: IssuedCertificate | None = None, **options: Any) -> "Device":
