@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeVar
 
-_MARK: Final = "__outside_bytes_of__"
+MARK: Final = "__outside_bytes_of__"
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -31,19 +31,7 @@ def reads_bytes_of(*parties: Party) -> Callable[[_Function], _Function]:
     """
 
     def mark(function: _Function) -> _Function:
-        setattr(function, _MARK, frozenset(parties))
+        setattr(function, MARK, frozenset(parties))
         return function
 
     return mark
-
-
-def readers_of(namespace: object) -> dict[str, frozenset[Party]]:
-    """Return the marked functions of a module or class by their qualified names."""
-    found: dict[str, frozenset[Party]] = {}
-    for value in list(vars(namespace).values()):
-        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if parties := getattr(function, _MARK, None):
-            found[f"{function.__module__}.{function.__qualname__}"] = parties
-        elif isinstance(value, type) and value.__module__ == getattr(namespace, "__name__", None):
-            found |= readers_of(value)
-    return found

@@ -172,32 +172,22 @@ def range_not_satisfiable(length: int) -> ErrorAnswer:
 
 def rate_limited(retry_after_seconds: float | None) -> ErrorAnswer:
     """Return the answer to upstream's rate limit."""
-    return ErrorAnswer(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "TOOMANYREQUESTS",
-        "the registry limits the rate of requests",
-        _retry_after(retry_after_seconds),
-    )
+    return _too_many("the registry limits the rate of requests", retry_after_seconds)
 
 
 def too_many_requests(retry_after_seconds: float) -> ErrorAnswer:
     """Return the answer to a device that asks faster than it may."""
-    return ErrorAnswer(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "TOOMANYREQUESTS",
-        "the device sends too many requests",
-        _retry_after(retry_after_seconds),
-    )
+    return _too_many("the device sends too many requests", retry_after_seconds)
 
 
 def too_costly(retry_after_seconds: float) -> ErrorAnswer:
     """Return the answer to a device that costs upstream more than it may."""
-    return ErrorAnswer(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "TOOMANYREQUESTS",
-        "the device asks for too much that is not stored here",
-        _retry_after(retry_after_seconds),
-    )
+    return _too_many("the device asks for too much that is not stored here", retry_after_seconds)
+
+
+def _too_many(message: str, retry_after_seconds: float | None) -> ErrorAnswer:
+    headers = _retry_after(retry_after_seconds)
+    return ErrorAnswer(HTTPStatus.TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, headers)
 
 
 def wrong_answer_lately(retry_after_seconds: float) -> ErrorAnswer:

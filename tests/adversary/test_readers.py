@@ -8,11 +8,23 @@ from pathlib import Path
 import control_plane
 import facade
 import shared
-from shared.outside_bytes import Party, readers_of
+from shared.outside_bytes import MARK, Party
 from tests.adversary.readers import LIBRARY_READERS, OWN_READERS
 
 TESTS = Path(__file__).parents[1]
 NOT_IMPORTED = {"facade.__main__", "control_plane.__main__", "control_plane.migrations.env"}
+
+
+def _readers_of(namespace: object) -> dict[str, frozenset[Party]]:
+    """Return the marked functions of a module or class by their qualified names."""
+    found: dict[str, frozenset[Party]] = {}
+    for value in list(vars(namespace).values()):
+        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if parties := getattr(function, MARK, None):
+            found[f"{function.__module__}.{function.__qualname__}"] = parties
+        elif isinstance(value, type) and value.__module__ == getattr(namespace, "__name__", None):
+            found |= _readers_of(value)
+    return found
 
 
 def _marked() -> dict[str, frozenset[Party]]:
@@ -21,7 +33,7 @@ def _marked() -> dict[str, frozenset[Party]]:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name in NOT_IMPORTED or ".revisions." in module.name:
                 continue
-            found |= readers_of(importlib.import_module(module.name))
+            found |= _readers_of(importlib.import_module(module.name))
     return found
 
 
