@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
 TEST_CLIENTS := skopeo podman containerd
 
-export ONCE UPSTREAM
+export ONCE UPSTREAM SIZES
 # Files are UTF-8 here, whatever the machine's locale is.
 export PYTHONUTF8 := 1
 
@@ -77,6 +77,10 @@ faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k
 .PHONY: adversary
 adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and what memory they take; TESTS="-k registry" runs some
 	@ADVERSARY=all $(BIN)/python -m pytest tests/adversary $(TESTS)
+
+.PHONY: growth
+growth: $(INSTALLED) ## How cost grows, at full size; SIZES="1000,10000" at others, TESTS="-k G6" runs some
+	@GROWTH=all $(BIN)/python -m pytest tests/growth $(TESTS)
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs

@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.adversary.extent import ALL
 from tests.adversary.report import AdversaryReport, table_of
 from tests.adversary.watch import Watch
+from tests.support.suite import Suite
 
+ADVERSARY = Suite("adversary", marker="attack")
 ATTACK = "attack: at full size, with a victim whose waiting is measured; `make adversary` runs it"
 
 
@@ -15,11 +16,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out attacks, and have pytest say how many."""
-    left_out = [] if ALL else [item for item in items if item.get_closest_marker("attack")]
-    if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    """Leave out attacks."""
+    ADVERSARY.leave_out(config, items)
 
 
 @pytest.fixture
@@ -29,14 +27,5 @@ def watch(request: pytest.FixtureRequest) -> Watch:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table, the failed attacks' rows too."""
-    reports = [
-        report
-        for outcome in ("passed", "failed", "error")
-        for report in terminalreporter.stats.get(outcome, [])
-        if "tests/adversary/" in report.nodeid and report.when == "call"
-    ]
-    if lines := table_of(reports):
-        terminalreporter.section("attacks")
-        for line in lines:
-            terminalreporter.line(line)
+    """Print the table."""
+    ADVERSARY.print_table(terminalreporter, "attacks", table_of)

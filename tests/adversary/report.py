@@ -6,6 +6,8 @@ from typing import Any, Final
 import pytest
 from attrs import asdict, frozen
 
+from tests.support.text_table import lines_of
+
 _PROPERTY: Final = "attack"
 _TITLES: Final = (
     "row", "attack", "by", "quiet ms", "p50 ms", "p99 ms", "failed", "peak MiB", "kept MiB", "held",
@@ -42,11 +44,7 @@ class AdversaryReport:
 
 def table_of(reports: Iterable[pytest.TestReport]) -> list[str]:
     """Return the table's lines, of what passed and what failed; none if nothing ran."""
-    rows = [_TITLES, *_cells(reports)]
-    if len(rows) == 1:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return lines_of(_TITLES, _cells(reports))
 
 
 def _cells(reports: Iterable[pytest.TestReport]) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.extent import ALL
+from tests.faults.extent import FAULTS
 from tests.faults.report import FaultReport, tables_of
 from tests.system.facade.conftest import (  # noqa: F401 - the same facades
     bystander,
@@ -28,11 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is long, and have pytest say how many."""
-    left_out = [] if ALL else [item for item in items if item.get_closest_marker("long")]
-    if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    """Leave out what is long."""
+    FAULTS.leave_out(config, items)
 
 
 @pytest.fixture
@@ -42,14 +39,5 @@ def fault_report(request: pytest.FixtureRequest) -> FaultReport:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables, the failed tests' rows too."""
-    reports = [
-        report
-        for outcome in ("passed", "failed", "error")
-        for report in terminalreporter.stats.get(outcome, [])
-        if "tests/faults/" in report.nodeid
-    ]
-    if lines := tables_of(reports):
-        terminalreporter.section("faults")
-        for line in lines:
-            terminalreporter.line(line)
+    """Print the tables."""
+    FAULTS.print_table(terminalreporter, "faults", tables_of)

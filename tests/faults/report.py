@@ -8,17 +8,16 @@ A test that fails has its row too. Rows travel in the tests' reports, so that th
 whichever process ran them.
 """
 
-import itertools
 import statistics
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pytest
 from attrs import astuple, frozen
 
+from tests.support.text_table import lines_of
+
 MILLISECONDS: Final = 1000
-CELL_CHARACTERS: Final = 56  # two of them and two short ones fit a wide terminal
 
 _ROW: Final = "fault"
 _DISTRIBUTION: Final = "distribution"
@@ -66,8 +65,8 @@ def tables_of(reports: Iterable[pytest.TestReport]) -> list[str]:
     """Return the tables' lines, of what passed and what failed; none where nothing was said."""
     reports = list(reports)
     return [
-        *_lines(_ROW_TITLES, _rows_of(reports)),
-        *_lines(_DISTRIBUTION_TITLES, _said(reports, _DISTRIBUTION)),
+        *lines_of(_ROW_TITLES, _rows_of(reports)),
+        *lines_of(_DISTRIBUTION_TITLES, _said(reports, _DISTRIBUTION)),
     ]
 
 
@@ -84,25 +83,3 @@ def _said(reports: Iterable[pytest.TestReport], wanted: str) -> Iterator[tuple[s
         for name, value in report.user_properties:
             if name == wanted and isinstance(value, tuple | list):
                 yield tuple(map(str, value))
-
-
-def _lines(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    table = [titles, *rows]
-    if len(table) == 1:
-        return []
-    wrapped = [_wrapped(row) for row in table]
-    widths = [
-        max(len(line[column]) for row in wrapped for line in row) for column in range(len(titles))
-    ]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for row in wrapped
-        for line in row
-    ]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""]
-
-
-def _wrapped(row: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the lines that a row takes, each cell within its column."""
-    columns = [textwrap.wrap(cell, CELL_CHARACTERS) for cell in row]
-    return list(itertools.zip_longest(*columns, fillvalue="")) or [("",) * len(row)]
