@@ -14,15 +14,17 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from deploy.dev.processes import Child, ChildFailedError, Identity, free_port
+from deploy.dev.processes import POLL_SECONDS, Child, ChildFailedError, Identity, free_port
 
 SUPERUSER = "postgres"
 UNPRIVILEGED = "nobody"
+UNUSED_SECONDS = 30.0  # a clean shutdown writes what is in memory; on a loaded machine
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -56,11 +58,16 @@ class Postgres:
         self.stop()
 
     def start(self) -> None:
-        """Start, on data made at the first start; returns once it answers."""
+        """Start, on data made at the first start; returns once it answers.
+
+        Waits for what is left of a server that had the data before: perhaps it is another one's,
+        who was killed.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = _identity(self.folder)
         if not self._data.is_dir():
             self._make_data(identity)
+        self._wait_until_unused()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self._child = Child.start(
             [_program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
@@ -78,10 +85,12 @@ class Postgres:
         if self._child.running:
             self.resume()
         self._child.stop(signal.SIGINT)
+        self._kill_all()  # nothing is left of a clean shutdown, but of one that took too long
 
     def kill(self) -> None:
-        """End it as a crash would; `start` recovers the data."""
+        """End it with every session, as a crash of the machine would; `start` recovers the data."""
         self.child.kill()
+        self._kill_all()
 
     def restart(self) -> None:
         """Stop and start, on the same port and data."""
@@ -94,12 +103,11 @@ class Postgres:
         Resume it before the end: should we be killed meanwhile, frozen sessions would stay.
         """
         self.child.pause()  # first: from now on there are no new sessions
-        self._signal_sessions(signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        self._signal_sessions(signal.SIGCONT)
-        self.child.resume()
+        self._signal_all(signal.SIGCONT)
 
     @property
     def child(self) -> Child:
@@ -184,15 +192,35 @@ class Postgres:
         command = [_program("pg_isready"), "-q", *where]
         return subprocess.run(command, check=False).returncode == 0
 
-    def _signal_sessions(self, number: signal.Signals) -> None:
-        for pid in self._sessions():
+    def _kill_all(self) -> None:
+        """End the processes that outlive the main one; return once they are gone.
+
+        They would notice by themselves, each in its time, and refuse the data to the next server.
+        """
+        self._signal_all(signal.SIGKILL)
+        self._wait_until_unused()
+
+    def _wait_until_unused(self) -> None:
+        deadline = time.monotonic() + UNUSED_SECONDS
+        while left := self._users_of_data():
+            if time.monotonic() > deadline:
+                raise ChildFailedError(f"{self._data} is in use by the processes {left}")
+            time.sleep(POLL_SECONDS)
+
+    def _users_of_data(self) -> list[int]:
+        """Every process of a server stands in its data folder until its memory is given back.
+
+        Each leads a process group of its own, and outlives a main process that is killed.
+        """
+        data = self._data.resolve()
+        places = (place for place in Path("/proc").iterdir() if place.name.isdecimal())
+        return [int(place.name) for place in places if _is_postgres_on(data, place)]
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """The main process too, if it is still there."""
+        for pid in self._users_of_data():
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, number)
-
-    def _sessions(self) -> list[int]:
-        """The main process's children: each leads a process group of its own."""
-        main = self.child.pid
-        return [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
 
 
 def _identity(folder: Path) -> Identity | None:
@@ -216,6 +244,15 @@ def _with_a_name() -> list[str]:
         nobody = pwd.getpwnam(UNPRIVILEGED)
         return ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
     return []
+
+
+def _is_postgres_on(data: Path, process: Path) -> bool:
+    """Whether a process of /proc is one of a server's; others' are not ours to look at."""
+    try:
+        is_there = (process / "cwd").readlink() == data
+        return is_there and (process / "comm").read_text().rstrip() == "postgres"
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return False
 
 
 def _open_to_all(folder: Path) -> bool:

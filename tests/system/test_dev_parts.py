@@ -189,6 +189,27 @@ def test_postgres_recovers_from_a_crash_on_the_same_port(tmp_path: Path) -> None
         assert server.sql("SELECT word FROM kept") == "still here"
 
 
+def test_a_killed_postgres_leaves_no_session_to_the_next_one(tmp_path: Path) -> None:
+    """One that does not notice, because it is frozen, or late, would refuse the data to it."""
+    with Postgres(tmp_path) as server:
+        server.pause()
+        server.kill()
+        server.start()
+        assert server.sql("SELECT 1") == "1"
+
+
+def test_postgres_waits_for_what_another_one_left(tmp_path: Path) -> None:
+    """As `make run` after a kill -9: its server is perhaps still ending."""
+    with Postgres(tmp_path) as killed:
+        killed.pause()
+        killed.child.kill()  # the main process alone
+        ends = threading.Timer(0.2, killed.resume)
+        ends.start()
+        with Postgres(tmp_path) as server:
+            assert server.sql("SELECT 1") == "1"
+        ends.join()
+
+
 async def test_a_paused_postgres_hangs_and_goes_on(tmp_path: Path) -> None:
     """A frozen database refuses nothing: it is the worst kind of away."""
     with Postgres(tmp_path) as server:
