@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,9 +66,9 @@ class Postgres:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = _identity(self.folder)
+        self._wait_until_unused()
         if not self._data.is_dir():
             self._make_data(identity)
-        self._wait_until_unused()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self._child = Child.start(
             [_program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
@@ -152,6 +153,10 @@ class Postgres:
         return self.folder / "data"
 
     @property
+    def _unfinished(self) -> Path:
+        return self.folder / "data.unfinished"
+
+    @property
     def _password_file(self) -> Path:
         return self.folder / "superuser.password"
 
@@ -161,7 +166,7 @@ class Postgres:
 
     def _make_data(self, identity: Identity | None) -> None:
         """Under another name first: a data folder is either whole or not there."""
-        unfinished = self.folder / "data.unfinished"
+        unfinished = self._unfinished
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self._password_file.write_text(secrets.token_urlsafe(24))
@@ -212,7 +217,7 @@ class Postgres:
 
         Each leads a process group of its own, and outlives a main process that is killed.
         """
-        data = self._data.resolve()
+        data = {self._data.resolve(), self._unfinished.resolve()}
         places = (place for place in Path("/proc").iterdir() if place.name.isdecimal())
         return [int(place.name) for place in places if _is_postgres_on(data, place)]
 
@@ -246,10 +251,10 @@ def _with_a_name() -> list[str]:
     return []
 
 
-def _is_postgres_on(data: Path, process: Path) -> bool:
+def _is_postgres_on(data: Container[Path], process: Path) -> bool:
     """Whether a process of /proc is one of a server's; others' are not ours to look at."""
     try:
-        is_there = (process / "cwd").readlink() == data
+        is_there = (process / "cwd").readlink() in data
         return is_there and (process / "comm").read_text().rstrip() == "postgres"
     except (FileNotFoundError, PermissionError, ProcessLookupError):
         return False
