@@ -43,11 +43,11 @@ class ReloadedFiles:
             self._metrics.file_refused.labels(setting).set(0)
             self._show_exposed(setting)
 
-    async def look(self) -> None:
-        """Take over what has changed."""
+    async def look(self) -> bool:
+        """Take over what has changed; return whether anything may be other than before."""
         found = await in_access_thread(self._files.read_if_changed)
         if found is None:
-            return
+            return False
         refused = dict(found.unreadable)
         wanted = {**self._used, **found.contents}
         if wanted != self._used:
@@ -57,6 +57,7 @@ class ReloadedFiles:
                 _log.info("file reloaded", variable=name)
                 self._used[name] = wanted[name]
         self._tell(found, refused)
+        return True
 
     async def _taken(
         self, wanted: Mapping[str, bytes], changed: Collection[str]
@@ -94,16 +95,22 @@ class ReloadedFiles:
 
 
 async def keep_reloading(
-    parts: list[ReloadedFiles], at_once: asyncio.Event, after_each: Callable[[], None]
+    parts: list[ReloadedFiles], at_once: asyncio.Event, show: Callable[[], None]
 ) -> None:
-    """Look for changes until cancelled; what fails keeps none of the rest from its turn."""
+    """Look for changes until cancelled; what fails keeps none of the rest from its turn.
+
+    `show` puts what is used now into metrics and log: after each round, and at once after what was
+    taken over, without waiting for the files of other parts. So whoever sees it in one place sees
+    it in all.
+    """
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(at_once.wait(), RELOAD_SECONDS)
         at_once.clear()
         for part in parts:
             try:
-                await part.look()
+                if await part.look():
+                    show()
             except Exception as error:  # noqa: BLE001 - a file of another part may be a revocation
                 report(error)
-        after_each()
+        show()

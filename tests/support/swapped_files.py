@@ -17,7 +17,11 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def swap(facade: Facade, contents: Mapping[str, bytes]) -> None:
-    """Replace these settings' files; return when it has taken them over."""
+    """Replace these settings' files; return when it has taken them over.
+
+    Its metrics, `/readyz` and log show it then. What it makes of the database with other keys comes
+    later.
+    """
     before = {each: len(_reloads(facade, each)) for each in contents}
     for setting, content in contents.items():
         put(Path(facade.environment[setting]), content)
