@@ -17,29 +17,27 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def swap(facade: Facade, contents: Mapping[str, bytes]) -> None:
-    """Replace these settings' files; return when it has taken them over.
+    """Replace these settings' files; return when it has taken all of them over.
 
     Its metrics, `/readyz` and log show it then. What it makes of the database with other keys comes
-    later.
+    later. It looks by itself every 2 s, so what it logged before is counted before the first file.
     """
     before = {each: len(_reloads(facade, each)) for each in contents}
     for setting, content in contents.items():
-        put(Path(facade.environment[setting]), content)
+        put(_path(facade, setting), content)
     facade.child.process.send_signal(signal.SIGHUP)
     await eventually(lambda: all(len(_reloads(facade, each)) > before[each] for each in contents))
 
 
-async def reload(facade: Facade, *settings: str) -> None:
-    """Have it look at once; return when it has taken these settings' files over."""
-    before = {each: len(_reloads(facade, each)) for each in settings}
+async def swap_refused(facade: Facade, setting: str, content: bytes | None) -> str:
+    """Replace a setting's file, or take it away; return why it goes on with the old content."""
+    before = len(_refusals(facade, setting))
+    if content is None:
+        _path(facade, setting).unlink()
+    else:
+        put(_path(facade, setting), content)
     facade.child.process.send_signal(signal.SIGHUP)
-    await eventually(lambda: all(len(_reloads(facade, each)) > before[each] for each in settings))
-
-
-async def until_refused(facade: Facade, setting: str, *, times: int = 1) -> str:
-    """Have it look; return the reason once it has logged that it goes on with the old content."""
-    facade.child.process.send_signal(signal.SIGHUP)
-    await eventually(lambda: len(_refusals(facade, setting)) >= times)
+    await eventually(lambda: len(_refusals(facade, setting)) > before)
     return str(_refusals(facade, setting)[-1]["reason"])
 
 
@@ -52,6 +50,10 @@ def refused_files(facade: Facade) -> set[str]:
         for line in lines
         if line.startswith(prefix) and line.endswith(" 1.0")
     }
+
+
+def _path(facade: Facade, setting: str) -> Path:
+    return Path(facade.environment[setting])
 
 
 def _reloads(facade: Facade, setting: str) -> list[dict[str, object]]:

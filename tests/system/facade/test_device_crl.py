@@ -1,6 +1,5 @@
 """CRLs of the device CAs: at the handshake, on open connections, and where they cannot be used."""
 
-import asyncio
 import datetime as dt
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -19,10 +18,11 @@ from tests.support.memory import MIB
 from tests.support.raw_http import raw_connection, request_bytes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.support.swapped_files import put, refused_files, reload, until_refused
+from tests.support.swapped_files import put, refused_files, swap, swap_refused
 from tests.system.facade.conftest import NOTIFY_ALONE
 
 CRL = "FACADE_DEVICE_CRL_FILE"
+DEVICE_CA = "FACADE_DEVICE_CA_FILE"
 PING = request_bytes(b"/v2/")
 ALL_REFUSED = (
     "devices of CN=test device CA are refused: the CRL of the certificate's CA has expired"
@@ -131,8 +131,7 @@ async def test_an_expired_crl_refuses_everybody_until_there_is_a_new_one(
     await eventually(lambda: facade.operations("/readyz") == (503, f"{ALL_REFUSED}\n"))
     issued = facade.files.device_ca.issue_device()
     assert not await is_served(facade.device(issued))
-    put(crl_file(facade), facade.files.device_ca.crl())
-    await reload(facade, CRL)
+    await swap(facade, {CRL: facade.files.device_ca.crl()})
     await until_ready(facade)
     assert await is_served(facade.device(issued))
 
@@ -143,13 +142,12 @@ async def test_a_crl_that_expires_meanwhile_cuts_what_it_spoke_for(
     """From then on nobody knows who was revoked."""
     facade = start_with_crl(lambda ca: ca.crl())
     await until_ready(facade)
-    ends = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=4)
-    put(crl_file(facade), facade.files.device_ca.crl(next_update=ends))
-    await reload(facade, CRL)
     issued = facade.files.device_ca.issue_device()
     async with raw_connection(facade.device(issued)) as connection:
         await connection.send(PING)
         assert (await connection.answer()).status == 200
+        ends = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=3)
+        await swap(facade, {CRL: facade.files.device_ca.crl(next_update=ends)})
         assert await connection.until_reset() == b""
         assert dt.datetime.now(dt.UTC) >= ends
     assert not await is_served(facade.device(issued))
@@ -163,10 +161,9 @@ async def test_an_intermediate_alone_is_trusted_until_its_root_is_there_to_revok
     root = CertificateAuthority.create("corporate root")
     line = root.make_intermediate("line CA")
     facade = start_with_crl(lambda ca: ca.crl())
-    bundle, comment = facade.files.folder / "device-ca.pem", "# Größe\r\n".encode("latin-1")
-    put(bundle, comment + line.pem.replace(b"\n", b"\r\n"))
-    put(crl_file(facade), f"# Größe\n{line.crl().decode()}".encode("utf-16"))
-    await reload(facade, "FACADE_DEVICE_CA_FILE", CRL)
+    bundle = "# Größe\r\n".encode("latin-1") + line.pem.replace(b"\n", b"\r\n")
+    crl = f"# Größe\n{line.crl().decode()}".encode("utf-16")
+    await swap(facade, {DEVICE_CA: bundle, CRL: crl})
     assert "refused" not in await until_ready(facade)
     device, sibling = line.issue_device(), root.make_intermediate("sibling CA").issue_device()
     assert await is_served(facade.device(device))
@@ -176,9 +173,8 @@ async def test_an_intermediate_alone_is_trusted_until_its_root_is_there_to_revok
     async with raw_connection(facade.device(device)) as connection:
         await connection.send(PING)
         assert (await connection.answer()).status == 200
-        put(bundle, line.pem + root.pem)
-        put(crl_file(facade), line.crl() + root.crl([line.certificate.serial_number]))
-        await reload(facade, "FACADE_DEVICE_CA_FILE", CRL)
+        crl = line.crl() + root.crl([line.certificate.serial_number])
+        await swap(facade, {DEVICE_CA: line.pem + root.pem, CRL: crl})
         assert await connection.until_reset() == b""
     assert not await is_served(facade.device(device))
     standing = facade.operations("/readyz")
@@ -193,8 +189,8 @@ async def test_a_leaf_in_the_ca_bundle_is_named_and_the_old_bundle_used(
     facade = start_with_crl(lambda ca: ca.crl())
     await until_ready(facade)
     leaf = facade.files.device_ca.issue_device()
-    put(facade.files.folder / "device-ca.pem", facade.files.device_ca.pem + leaf.chain_pem)
-    reason = await until_refused(facade, "FACADE_DEVICE_CA_FILE")
+    bundle = facade.files.device_ca.pem + leaf.chain_pem
+    reason = await swap_refused(facade, DEVICE_CA, bundle)
     assert reason == f"this is no CA's certificate: serial {leaf.serial:x}, CN=device"
     assert await is_served(facade.device())
     assert facade.stop() == 0
@@ -216,15 +212,13 @@ async def test_of_two_cas_the_one_without_a_crl_is_refused_alone(
     assert unused["reason"].endswith("FILE: CN=CA 0; CN=CA 1; CN=CA 2; and 2 more")
     bundle = facade.files.device_ca.pem + second.pem
     await until_ready(facade)
-    put(facade.files.folder / "device-ca.pem", bundle)
-    await reload(facade, "FACADE_DEVICE_CA_FILE")
+    await swap(facade, {DEVICE_CA: bundle})
     of_second = second.issue_device()
     assert await is_served(facade.device())
     assert not await is_served(facade.device(of_second))
     standing = await until_ready(facade)
     assert "devices of CN=second CA are refused: there is no CRL" in standing
-    put(crl_file(facade), facade.files.device_ca.crl() + second.crl())
-    await reload(facade, CRL)
+    await swap(facade, {CRL: facade.files.device_ca.crl() + second.crl()})
     assert await is_served(facade.device(of_second))
     assert "refused" not in await until_ready(facade)
 
@@ -243,21 +237,18 @@ async def test_a_broken_new_crl_keeps_the_old_one_and_is_told_once(
     await until_ready(facade)
     stranger = CertificateAuthority.create("test device CA")
     assert refused_files(facade) == set()
-    put(crl_file(facade), b"garbage")
-    assert await until_refused(facade, CRL) == "it holds no CRL in PEM form"
-    put(crl_file(facade), stranger.crl())
-    reason = await until_refused(facade, CRL, times=2)
+    assert await swap_refused(facade, CRL, b"garbage") == "it holds no CRL in PEM form"
+    reason = await swap_refused(facade, CRL, stranger.crl())
     assert reason == "a CRL is not signed by the CA that it names"
-    crl_file(facade).unlink()
-    gone = await until_refused(facade, CRL, times=3)
+    gone = await swap_refused(facade, CRL, None)
     assert gone == "cannot be read: there is no such file"
-    await asyncio.sleep(3)  # another look
+    with_another = facade.files.device_ca.pem + CertificateAuthority.create("another").pem
+    await swap(facade, {DEVICE_CA: with_another})  # it looks at the CRLs once more
     assert len(facade.log_lines(variable=CRL, level="error")) == 3
     assert refused_files(facade) == {CRL}
     assert not await is_served(facade.device(revoked[0]))
     assert await is_served(facade.device())
-    put(crl_file(facade), facade.files.device_ca.crl())
-    await reload(facade, CRL)
+    await swap(facade, {CRL: facade.files.device_ca.crl()})
     assert refused_files(facade) == set()
     assert await is_served(facade.device(revoked[0]))
 

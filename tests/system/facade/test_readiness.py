@@ -28,7 +28,7 @@ from tests.support.facade_states import (
 )
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.support.swapped_files import put, swap, until_refused
+from tests.support.swapped_files import put, swap, swap_refused
 from tests.system.facade.conftest import StartFacade
 from tests.system.facade.test_reload import is_served
 
@@ -315,8 +315,7 @@ async def test_a_server_certificate_that_devices_refuse_makes_it_not_ready(
     await until_not_ready(facade, CERTIFICATE, "the certificate expired at")
     await until_told(facade, "server_certificate", "all")
     await eventually(lambda: problems(facade) == {"server_certificate"})
-    put(files.certificate, ca.issue_server().chain_pem)
-    await until_refused(facade, CERTIFICATE)
+    await swap_refused(facade, CERTIFICATE, ca.issue_server().chain_pem)
     await until_not_ready(facade, f"{CERTIFICATE}: the file has changed and is not used")
     assert problems(facade) == {"server_certificate", "files"}
     assert metric(facade, "facade_server_certificate_expires_in_seconds") < 0

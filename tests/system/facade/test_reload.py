@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from deploy.dev.processes import ChildFailedError
 from shared.keys import private_pem, public_pem
 from tests.support.device_stream import End, device_stream
@@ -23,7 +23,7 @@ from tests.support.memory import MIB
 from tests.support.raw_http import raw_connection, request_bytes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
-from tests.support.swapped_files import put, refused_files, reload, until_refused
+from tests.support.swapped_files import refused_files, swap, swap_refused
 from tests.system.facade.conftest import StartFacade
 
 CERTIFICATE, KEY = "FACADE_TLS_CERT_FILE", "FACADE_TLS_KEY_FILE"
@@ -55,6 +55,11 @@ async def server_serial(device: Device) -> int:
     return x509.load_der_x509_certificate(der).serial_number
 
 
+async def present(facade: Facade, issued: IssuedCertificate) -> None:
+    """Have the facade show this certificate."""
+    await swap(facade, {KEY: issued.key_pem, CERTIFICATE: issued.chain_pem})
+
+
 async def is_served(device: Device) -> bool:
     """Tell whether the device gets an answer, or fails the handshake."""
     try:
@@ -71,7 +76,7 @@ async def test_a_new_server_certificate_serves_and_the_running_pull_goes_on(
     own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """The old one's connections are left alone; so is a key that comes later than its half."""
-    folder, device = own_facade.files.folder, own_facade.device()
+    device = own_facade.device()
     digest = upstream.blob(bytes(32 * MIB))
     await connect(own_facade, own_writer, upstream)
     first = await server_serial(device)
@@ -79,12 +84,10 @@ async def test_a_new_server_certificate_serves_and_the_running_pull_goes_on(
     path = pull_path(upstream, digest)
     async with device_stream(own_facade.port, device.tls(), path) as stream:
         await stream.take(1000)
-        put(folder / "server.pem", renewed.chain_pem)
-        await until_refused(own_facade, CERTIFICATE)
+        await swap_refused(own_facade, CERTIFICATE, renewed.chain_pem)
         assert refused_files(own_facade) == {CERTIFICATE}
         assert await server_serial(device) == first
-        put(folder / "server.key", renewed.key_pem)
-        await reload(own_facade, CERTIFICATE, KEY)
+        await present(own_facade, renewed)
         assert refused_files(own_facade) == set()
         assert await server_serial(device) == renewed.serial
         assert await stream.end() is End.WHOLE
@@ -93,7 +96,7 @@ async def test_a_new_server_certificate_serves_and_the_running_pull_goes_on(
 
 async def test_twenty_swaps_under_load_lose_no_connection(own_facade: Facade) -> None:
     """Each worker makes connection after connection; one failure would be one too many."""
-    folder, tls = own_facade.files.folder, own_facade.device().tls()
+    tls = own_facade.device().tls()
     certificates = [own_facade.files.server_ca.issue_server() for _ in range(2)]
     made, over = 0, asyncio.Event()
 
@@ -108,11 +111,8 @@ async def test_twenty_swaps_under_load_lose_no_connection(own_facade: Facade) ->
     async with asyncio.TaskGroup() as workers:
         for _ in range(WORKERS):
             workers.create_task(work())
-        for swap in range(SWAPS):
-            certificate = certificates[swap % 2]
-            put(folder / "server.key", certificate.key_pem)
-            put(folder / "server.pem", certificate.chain_pem)
-            await reload(own_facade, CERTIFICATE, KEY)
+        for number in range(SWAPS):
+            await present(own_facade, certificates[number % 2])
             enough = made + CONNECTIONS_A_SWAP
             await eventually(lambda enough=enough: made >= enough)  # type: ignore[misc]  # a default binds it
         over.set()
@@ -120,19 +120,16 @@ async def test_twenty_swaps_under_load_lose_no_connection(own_facade: Facade) ->
 
 async def test_cas_overlap_and_the_old_one_goes_with_its_connections(own_facade: Facade) -> None:
     """A fleet moves from one CA to the next, and what the old one signed ends with it."""
-    bundle = own_facade.files.folder / "device-ca.pem"
     old, new = own_facade.files.device_ca, CertificateAuthority.create("new device CA")
     of_old, of_new = own_facade.device(old.issue_device()), own_facade.device(new.issue_device())
     assert await is_served(of_old)
     assert not await is_served(of_new)
-    put(bundle, old.pem + new.pem)
-    await reload(own_facade, DEVICE_CA)
+    await swap(own_facade, {DEVICE_CA: old.pem + new.pem})
     async with raw_connection(of_old) as old_one, raw_connection(of_new) as new_one:
         for connection in (old_one, new_one):
             await connection.send(PING)
             assert (await connection.answer()).status == 200
-        put(bundle, new.pem)
-        await reload(own_facade, DEVICE_CA)
+        await swap(own_facade, {DEVICE_CA: new.pem})
         assert await old_one.until_reset() == b""
         await new_one.send(PING)
         assert (await new_one.answer()).status == 200
@@ -147,8 +144,7 @@ async def test_a_renewed_certificate_of_the_same_ca_cuts_nobody(own_facade: Faca
     async with raw_connection(own_facade.device(issued)) as connection:
         renewed = old.renewed()
         assert renewed.pem != old.pem
-        put(own_facade.files.folder / "device-ca.pem", renewed.pem)
-        await reload(own_facade, DEVICE_CA)
+        await swap(own_facade, {DEVICE_CA: renewed.pem})
         await connection.send(PING)
         assert (await connection.answer()).status == 200
     assert await is_served(own_facade.device(issued))
@@ -179,13 +175,10 @@ async def test_a_folder_of_links_that_is_swung_over_is_noticed(
 
 async def test_a_broken_ca_bundle_keeps_the_old_one(own_facade: Facade) -> None:
     """And holds no other file back."""
-    folder, device = own_facade.files.folder, own_facade.device()
-    put(folder / "device-ca.pem", b"garbage")
-    await until_refused(own_facade, DEVICE_CA)
+    device = own_facade.device()
+    await swap_refused(own_facade, DEVICE_CA, b"garbage")
     renewed = own_facade.files.server_ca.issue_server()
-    put(folder / "server.key", renewed.key_pem)
-    put(folder / "server.pem", renewed.chain_pem)
-    await reload(own_facade, CERTIFICATE, KEY)
+    await present(own_facade, renewed)
     assert refused_files(own_facade) == {DEVICE_CA}
     assert await server_serial(device) == renewed.serial
     assert await is_served(device)
@@ -205,8 +198,8 @@ async def test_one_wrong_byte_keeps_the_old_content_and_is_named_at_the_start(
     """It ended the process while it served, and each start with a traceback."""
     folder, device = own_facade.files.folder, own_facade.device()
     for name, setting in (("device-ca.pem", DEVICE_CA), ("server.pem", CERTIFICATE)):
-        put(folder / name, with_one_wrong_byte((folder / name).read_bytes()))
-        await until_refused(own_facade, setting)
+        wrong = with_one_wrong_byte((folder / name).read_bytes())
+        await swap_refused(own_facade, setting, wrong)
         assert await is_served(device)
         assert setting in own_facade.operations("/readyz")[1]
     assert refused_files(own_facade) == {DEVICE_CA, CERTIFICATE}
@@ -224,16 +217,13 @@ async def test_a_new_sealing_key_opens_what_is_sealed_to_it(
     own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """Both are in the file while connections are moved from one to the other."""
-    path = own_facade.files.folder / "sealing.private.pem"
     old = own_writer.sealing_private_pem
     own_writer.sealing_key = X25519PrivateKey.generate()
     digest, device = upstream.blob(b"content"), own_facade.device()
     await connect(own_facade, own_writer, upstream)
     assert (await device.get(pull_path(upstream, digest))).status >= 500
-    put(path, b"garbage")
-    await until_refused(own_facade, SEALING_KEY)
-    put(path, old + private_pem(own_writer.sealing_key))
-    await reload(own_facade, SEALING_KEY)
+    await swap_refused(own_facade, SEALING_KEY, b"garbage")
+    await swap(own_facade, {SEALING_KEY: old + private_pem(own_writer.sealing_key)})
     answer = await device.get(pull_path(upstream, digest))
     assert (answer.status, answer.body) == (200, b"content")
 
@@ -242,7 +232,6 @@ async def test_a_new_statement_key_is_believed_once_it_is_there(
     own_facade: Facade, own_writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """What it signed before is found by the next poll."""
-    path = own_facade.files.folder / "statement.public.pem"
     old = own_writer.statement_public_pem
     own_writer.statement_key = Ed25519PrivateKey.generate()
     approval = own_writer.approval(str(upstream.host), plain_http=True)
@@ -250,6 +239,6 @@ async def test_a_new_statement_key_is_believed_once_it_is_there(
     await eventually(
         lambda: bool(own_facade.log_lines(event="statement refused", subject=approval.subject))
     )
-    put(path, old + public_pem(own_writer.statement_key.public_key()))
-    await reload(own_facade, STATEMENT_KEY)
+    new = public_pem(own_writer.statement_key.public_key())
+    await swap(own_facade, {STATEMENT_KEY: old + new})
     await until_accepted(own_facade, approval)
