@@ -44,6 +44,7 @@ from shared.structured_log import get_logger
 __all__ = ["Asker", "BlobStore", "NoRoomError", "StoreError"]
 
 USES_WRITTEN_EVERY_SECONDS: Final = 5.0
+SHRUNK_AT_ONCE: Final = 16  # times a MiB that the index gives back then
 TIDIED_EVERY_SECONDS: Final = 6 * 3600.0  # jittered; reads every folder of the store
 USELESS_RIGHT_SECONDS: Final = 7 * 24 * 3600.0  # of what is not stored any more
 
@@ -245,6 +246,9 @@ class BlobStore:
         self._uses.write()
         self.index.write_ends()
         self.index.forget_surplus(proofs=PROOFS_BETWEEN_LOOKS)
+        for _ in range(SHRUNK_AT_ONCE):
+            if not self.index.shrink():
+                break
 
     async def keep_tidy(self) -> None:
         """Forget what was abandoned, every few hours, until cancelled."""

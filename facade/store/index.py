@@ -32,7 +32,12 @@ MAX_RIGHTS: Final = 100_000
 # blobs are what a quota is rounded to; beyond, they count.
 FREE_FILES: Final = 10_000
 FILE_BYTES: Final = 8 * 1024
-PROOFS_BETWEEN_LOOKS: Final = 1000  # to count the rights takes some tens of milliseconds
+PROOFS_BETWEEN_LOOKS: Final = 1000  # until it is looked again who has too many rights
+# Rights that are ended in one transaction, some 10 ms; others write in between.
+RIGHTS_AT_ONCE: Final = 1000
+# Pages of 4 KiB that the file gives back in one transaction, some 5 ms; others write in between.
+PAGES_AT_ONCE: Final = 256
+SPARE_PAGES: Final = 1024  # that stay, for what is written next
 MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not be written
 
 _log = get_logger("facade.store")
@@ -40,6 +45,10 @@ _Right = tuple[FlightKey, RepositoryName]
 _IN_USE_BY_OTHERS: Final = (
     "uses > 1 AND used_at > ? AND digest IN (SELECT digest FROM memberships WHERE access_key != ?)"
 )
+_RIGHTS_OF: Final = """
+DELETE FROM memberships WHERE (access_key, kind, digest, repository) IN (
+    SELECT access_key, kind, digest, repository FROM memberships WHERE access_key = ? LIMIT ?)
+"""
 _OF_RIGHT: Final = "access_key = ? AND kind = ? AND digest = ? AND repository = ?"
 
 
@@ -142,7 +151,9 @@ class Index:
         """Write a membership, or the time of its newest proof."""
         with self._noted():
             self._write(
-                "INSERT OR REPLACE INTO memberships VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET media_type = excluded.media_type,"
+                " proven_at = excluded.proven_at",
                 (*_of_right(key, repository), media_type, time.time()),
             )
             self._unwritten_ends.pop((key, repository), None)
@@ -159,8 +170,7 @@ class Index:
         self._proofs = 0
         with self._noted():
             for (access_key,) in self._rows(
-                "SELECT access_key FROM memberships GROUP BY access_key HAVING count(*) > ?",
-                max_rights,
+                "SELECT access_key FROM holders WHERE rights > ?", max_rights
             ):
                 self._write(
                     "DELETE FROM memberships WHERE access_key = ? AND proven_at <="
@@ -197,18 +207,21 @@ class Index:
         ended = 0
         with self._noted():
             for access_key in self._access_keys() - set(serving):
-                self._write("DELETE FROM memberships WHERE access_key = ?", (access_key,))
+                while self._write(_RIGHTS_OF, (access_key, RIGHTS_AT_ONCE)) == RIGHTS_AT_ONCE:
+                    pass
+                self._write("DELETE FROM holders WHERE access_key = ?", (access_key,))
                 ended += 1
         return ended
 
     def forget_useless(self, proven_before: float) -> None:
         """Forget memberships of what is not stored any more, proven before then (Unix seconds)."""
         with self._noted():
-            self._write(
-                "DELETE FROM memberships"
-                " WHERE proven_at < ? AND digest NOT IN (SELECT digest FROM blobs)",
-                (proven_before,),
-            )
+            for access_key in self._access_keys():  # others write in between
+                self._write(
+                    "DELETE FROM memberships WHERE access_key = ? AND proven_at < ?"
+                    " AND digest NOT IN (SELECT digest FROM blobs)",
+                    (access_key, proven_before),
+                )
 
     def added(self, digest: Digest, size: int) -> None:
         """Note a new, verified blob, on probation: used once. Raises `IndexFailedError`."""
@@ -252,16 +265,28 @@ class Index:
         with self._noted():
             self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
 
+    def evicted(self, digests: Iterable[Digest]) -> None:
+        """Note that blobs are gone, all at once. Raises `IndexFailedError`."""
+        with self._raised():
+            self._write_many(
+                "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
+            )
+
     def stored_bytes(self) -> int:
         """Return what all complete blobs take of the quota. Raises `IndexFailedError`."""
-        with self._raised():
-            [(size,)] = self._rows("SELECT total(size) FROM blobs")
-        return int(size) + max(0, self.stored_blobs() - FREE_FILES) * FILE_BYTES
+        blobs, size = self._totals()
+        return size + max(0, blobs - FREE_FILES) * FILE_BYTES
 
     def stored_blobs(self) -> int:
         """Return how many complete blobs there are. Raises `IndexFailedError`."""
+        blobs, _ = self._totals()
+        return blobs
+
+    def _totals(self) -> tuple[int, int]:
+        """Return how many blobs there are, and their bytes."""
         with self._raised():
-            return int(self._rows("SELECT count(*) FROM blobs")[0][0])
+            [(blobs, size)] = self._rows("SELECT blobs, bytes FROM totals")
+        return blobs, size
 
     def held_bytes(self, access_key: str) -> int:
         """Return the bytes of blobs that a connection may read. Raises `IndexFailedError`."""
@@ -312,6 +337,22 @@ class Index:
                 )
             )
 
+    def shrink(self, spare_pages: int = SPARE_PAGES) -> bool:
+        """Give some pages that hold nothing back to the disk; tell whether there are more of them.
+
+        False for a file that cannot give any back, too.
+        """
+        with self._noted(), self._writing:
+            writer = self._file.writer
+            [(free,)] = writer.execute("PRAGMA freelist_count").fetchall()
+            count = min(free - spare_pages, PAGES_AT_ONCE)
+            if count > 0:
+                # It gives back a page with each step, so all of its rows are fetched.
+                writer.execute(f"PRAGMA incremental_vacuum({count})").fetchall()
+                [(left,)] = writer.execute("PRAGMA freelist_count").fetchall()
+                return spare_pages < int(left) < int(free)
+        return False
+
     def least_scrubbed(self, before: float, limit: int) -> list[StoredSize]:
         """Return what was verified before then (Unix seconds), the longest ago first.
 
@@ -352,16 +393,18 @@ class Index:
         return membership
 
     def _access_keys(self) -> set[str]:
-        return {row[0] for row in self._rows("SELECT DISTINCT access_key FROM memberships")}
+        return {row[0] for row in self._rows("SELECT access_key FROM holders")}
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._writing:
             return self._file.writer.execute(query, values).fetchall()
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+    def _write(self, statement: str, values: tuple[object, ...]) -> int:
+        """Return how many rows were changed."""
         with self._writing:
-            self._file.writer.execute(statement, values)
+            changed = self._file.writer.execute(statement, values).rowcount
         self._written()
+        return changed
 
     def _write_many(self, statement: str, values: list[tuple[object, ...]]) -> None:
         with self._writing, self._file.writer:

@@ -15,31 +15,18 @@ from typing import Final, Self
 from attrs import frozen
 
 from facade.store.file_lock import lock_exclusively, lock_shared, unlock
+from facade.store.index_schema import COUNTED, SCHEMA, SCHEMA_VERSION
 from shared.own_files import make_own_database, open_own
 from shared.structured_log import get_logger
 
 WRITER_WAIT_SECONDS: Final = 10.0  # another process is writing; its writes are short
 READER_WAIT_SECONDS: Final = 0.25  # on the loop; only while another process recovers the file
-OPEN_WAIT_SECONDS: Final = 10.0  # another process makes the file anew
+OPEN_WAIT_SECONDS: Final = 60.0  # another process makes the file anew, or has it shrink
 OPEN_POLL_SECONDS: Final = 0.05
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS memberships (
-    access_key TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, repository TEXT NOT NULL,
-    media_type TEXT NOT NULL, proven_at REAL NOT NULL,
-    PRIMARY KEY (access_key, kind, digest, repository)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS blobs (
-    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used_at REAL NOT NULL, uses INTEGER NOT NULL,
-    scrubbed_at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (uses > 1, used_at);
-CREATE INDEX IF NOT EXISTS blobs_by_scrub ON blobs (scrubbed_at);
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+# A file that cannot shrink is written anew once, by whoever starts alone. That took 25 s a GiB.
+MAX_REWRITTEN_BYTES: Final = 1024 * 1024 * 1024
+# What SQLite leaves of its log: the largest transaction would stay on the disk for good.
+MAX_LOG_BYTES: Final = 4 * 1024 * 1024
 # A flipped bit in a row leaves the pages as sound as they were.
 _OTHER_FORM: Final = """
 SELECT 1 FROM blobs WHERE size < 0 OR substr(digest, 8) GLOB '*[^0-9a-f]*'
@@ -47,6 +34,7 @@ SELECT 1 FROM blobs WHERE size < 0 OR substr(digest, 8) GLOB '*[^0-9a-f]*'
 LIMIT 1
 """
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_INCREMENTAL: Final = 2  # of `PRAGMA auto_vacuum`
 _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _log = get_logger("facade.store")
 
@@ -78,6 +66,7 @@ class IndexFile:
         try:
             writer = _opened(path, aside, lock, time.monotonic() + wait_seconds)
             try:
+                _have_it_shrink(path, writer, lock)
                 reader = _connect(path, READER_WAIT_SECONDS)
                 reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error:
@@ -117,6 +106,28 @@ def _opened(path: Path, aside: Path, lock: int, deadline: float) -> sqlite3.Conn
         time.sleep(OPEN_POLL_SECONDS)
 
 
+def _have_it_shrink(path: Path, writer: sqlite3.Connection, lock: int) -> None:
+    """Have a file of a version before give back what it does not use, from now on.
+
+    SQLite writes such a file anew for that, and nobody else can write meanwhile. So it is done at a
+    start, when no other process has the file open, and not of a file that would take a minute.
+    """
+    if _number(writer, "PRAGMA auto_vacuum") == _INCREMENTAL or not lock_exclusively(lock):
+        return
+    try:
+        if (size := _size(path)) > MAX_REWRITTEN_BYTES:
+            _log.warning("index is too large to be written anew, it will not shrink", bytes=size)
+            return
+        writer.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+        writer.execute("VACUUM")
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _log.info("index written anew, it shrinks from now on", bytes=size)
+    except sqlite3.Error as error:  # no room for a second one, say: it is as good as it was
+        _log.warning("index not written anew, it will not shrink", reason=type(error).__name__)
+    finally:
+        lock_shared(lock)
+
+
 def _checked_or_new(path: Path, aside: Path) -> sqlite3.Connection:
     try:
         return _checked(path)
@@ -147,11 +158,14 @@ def _prepare(database: sqlite3.Connection) -> None:
     if version != SCHEMA_VERSION and _number(database, "SELECT count(*) FROM sqlite_master"):
         message = "it is of another version"
         raise DamagedIndexError(message)
+    if version != SCHEMA_VERSION:
+        database.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before anything is in it
     database.execute("PRAGMA journal_mode = WAL")
+    database.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
     # A crash of the machine may lose the newest memberships: they are proven again.
     database.execute("PRAGMA synchronous = NORMAL")
     if version != SCHEMA_VERSION:
-        database.executescript(_SCHEMA)
+        database.executescript(SCHEMA)
     with closing(database.execute("PRAGMA quick_check(1)")) as check:
         if check.fetchone() != ("ok",):
             message = "its pages do not hang together"
@@ -160,6 +174,7 @@ def _prepare(database: sqlite3.Connection) -> None:
         if check.fetchone() is not None:
             message = "it holds what is no digest or no size"
             raise DamagedIndexError(message)
+    database.executescript(COUNTED)
 
 
 def _connect(path: Path, wait: float) -> sqlite3.Connection:

@@ -1,0 +1,64 @@
+"""The tables of the index, and what is counted as they change, so that nobody adds it up.
+
+`totals` has the blobs and their bytes, `holders` each access key that has rights, and how many.
+Triggers keep both in the transaction of whatever changes a table: in every process that has the
+file open, also one of a version that knows nothing of them, and over a crash. Both are counted
+anew whenever the file is opened, which reads every page of it anyway: a file made by a version
+before has neither, and that version replaces rights in a way that fires no trigger for the old one.
+"""
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1  # what a version before can use has its number
+
+SCHEMA: Final = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS memberships (
+    access_key TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, repository TEXT NOT NULL,
+    media_type TEXT NOT NULL, proven_at REAL NOT NULL,
+    PRIMARY KEY (access_key, kind, digest, repository)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (
+    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used_at REAL NOT NULL, uses INTEGER NOT NULL,
+    scrubbed_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs (uses > 1, used_at);
+CREATE INDEX IF NOT EXISTS blobs_by_scrub ON blobs (scrubbed_at);
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+# No statement in a trigger may conflict: a conflict would be resolved as the outer statement says
+# (https://www.sqlite.org/lang_createtrigger.html), and REPLACE would begin a count anew.
+COUNTED: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS totals (
+    id INTEGER PRIMARY KEY CHECK (id = 1), blobs INTEGER NOT NULL, bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS holders (
+    access_key TEXT PRIMARY KEY, rights INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS blob_came AFTER INSERT ON blobs BEGIN
+    UPDATE totals SET blobs = blobs + 1, bytes = bytes + NEW.size;
+END;
+CREATE TRIGGER IF NOT EXISTS blob_changed AFTER UPDATE OF size ON blobs BEGIN
+    UPDATE totals SET bytes = bytes + NEW.size - OLD.size;
+END;
+CREATE TRIGGER IF NOT EXISTS blob_went AFTER DELETE ON blobs BEGIN
+    UPDATE totals SET blobs = blobs - 1, bytes = bytes - OLD.size;
+END;
+CREATE TRIGGER IF NOT EXISTS right_came AFTER INSERT ON memberships BEGIN
+    INSERT INTO holders SELECT NEW.access_key, 0
+        WHERE NOT EXISTS (SELECT 1 FROM holders WHERE access_key = NEW.access_key);
+    UPDATE holders SET rights = rights + 1 WHERE access_key = NEW.access_key;
+END;
+CREATE TRIGGER IF NOT EXISTS right_went AFTER DELETE ON memberships BEGIN
+    UPDATE holders SET rights = rights - 1 WHERE access_key = OLD.access_key;
+    DELETE FROM holders WHERE access_key = OLD.access_key AND rights <= 0;
+END;
+DELETE FROM totals;
+INSERT INTO totals SELECT 1, count(*), CAST(total(size) AS INTEGER) FROM blobs;
+DELETE FROM holders;
+INSERT INTO holders SELECT access_key, count(*) FROM memberships GROUP BY access_key;
+COMMIT;
+"""
