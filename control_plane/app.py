@@ -19,10 +19,12 @@ from control_plane.permissions import require
 from control_plane.problems import INTERNAL, problem_of, problem_of_http
 from control_plane.routes import Api
 from control_plane.stranger_lines import StrangerLines
+from control_plane.stranger_pace import StrangerPace
 from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"
 _IS_TOLD: Final = web.RequestKey("is_told", bool)  # whether the request has lines in the log
+_IS_OPERATORS: Final = web.RequestKey("is_operators", bool)  # whether somebody was let in
 _HEADERS: Final = {
     "Server": "control-plane",  # not which versions of which libraries
     "Cache-Control": "no-store",
@@ -33,9 +35,12 @@ _HEADERS: Final = {
 _log = get_logger(__name__)
 
 
-def make_app(api: Api, gate: LoginGate, metrics: Metrics, lines: StrangerLines) -> web.Application:
+def make_app(
+    api: Api, gate: LoginGate, metrics: Metrics, lines: StrangerLines, pace: StrangerPace
+) -> web.Application:
     """Return the application."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answering(metrics, lines)])
+    answering = _answering(metrics, lines, pace)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answering])
     for path, handler in api.open_routes():
         app.router.add_route("GET", path, handler)
     for route in api.routes():
@@ -55,7 +60,7 @@ def _for_operators(
             if _is_told(request, lines):
                 _tell_of_denial(error, request, route)
             raise
-        request[_IS_TOLD] = True
+        request[_IS_OPERATORS] = request[_IS_TOLD] = True
         if isinstance(request.protocol, HttpConnection):
             request.protocol.note_operator()
         with log_context(actor=operator.name, role=operator.role):
@@ -79,7 +84,7 @@ def _tell_of_denial(
     )
 
 
-def _answering(metrics: Metrics, lines: StrangerLines) -> Middleware:
+def _answering(metrics: Metrics, lines: StrangerLines, pace: StrangerPace) -> Middleware:
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id, began = uuid4().hex, time.monotonic()
@@ -101,6 +106,8 @@ def _answering(metrics: Metrics, lines: StrangerLines) -> Middleware:
         metrics.request_seconds.labels(route).observe(seconds)
         response.headers.update(_HEADERS)
         response.headers["X-Request-Id"] = request_id
+        if _IS_OPERATORS not in request:
+            await pace.keep(request)
         return response
 
     return answering

@@ -64,6 +64,10 @@ class HttpConnection(web.RequestHandler):
         """Note that an operator was let in: it gives way to no stranger."""
         self._own.is_operators = True
 
+    async def pause(self, seconds: float) -> None:
+        """Return after the seconds, or once the connection has ended; meanwhile it gives way."""
+        await self._own.pause(seconds)
+
     def _is_answering(self) -> bool:
         return bool(self._request_in_progress or self._messages)
 

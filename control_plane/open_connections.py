@@ -1,8 +1,8 @@
 """Every connection that was accepted: how many there may be, whose gives way, which is too slow.
 
 - Of one address there is a share, and in all a bound. Beyond either, the oldest connection on which
-  nothing is being answered gives way: of that address, or of the address that has most. Those on
-  which an operator was let in give way last.
+  nothing is being answered gives way: of that address, or of the address that has most. One whose
+  answer waits for a stranger's pause gives way like it, those on which an operator was let in last.
 - A request's head is to be whole in time, and an answer is to be read.
 - Behind a TLS proxy everybody has one address: there is no share.
 """
@@ -35,6 +35,7 @@ class OpenConnection:
     handshake: asyncio.Task[None] | None = field(default=None, init=False)
     is_operators: bool = field(default=False, init=False)  # a valid token came on it
     is_answering: Callable[[], bool] = field(default=_nothing, init=False)
+    _pause: asyncio.Future[None] | None = field(default=None, init=False)
     _unread: int = field(default=0, init=False)
     _unread_since: float = field(default=0.0, init=False)
 
@@ -47,6 +48,23 @@ class OpenConnection:
     def end(self) -> None:
         """Let go what it was."""
         self.transport, self.is_answering = None, _nothing
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
+
+    async def pause(self, seconds: float) -> None:
+        """Return after the seconds, or when it has ended; until then it gives way to others."""
+        if self.transport is None:
+            return
+        self._pause = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait([self._pause], timeout=seconds)
+        finally:
+            self._pause = None
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether it is in nobody's way to cut it: nothing is being answered, or after a pause."""
+        return self._pause is not None or not self.is_answering()
 
     def is_too_slow(self, now: float, head_seconds: float, unread_seconds: float) -> bool:
         """Tell whether a head does not come, or an answer is not read."""
@@ -125,7 +143,7 @@ class OpenConnections:
         return max(self._by_site.values(), key=len)
 
     def _give_way(self, theirs: dict[OpenConnection, None]) -> bool:
-        idle = [each for each in theirs if not each.is_answering()]
+        idle = [each for each in theirs if each.gives_way]
         if not idle:
             return False
         oldest = next((each for each in idle if not each.is_operators), idle[0])

@@ -1,19 +1,21 @@
-"""A token bucket for each name: how often somebody may do what costs others."""
+"""Token buckets, of a name, of an address, of everybody: how often what costs others is done."""
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from control_plane.errors import TooManyRequestsError
 from shared.bounded_map import BoundedMap
+from shared.site import site_of
 
 CHECK_BURST: Final = 30  # a rollout's worth of connections at once
 CHECKS_PER_SECOND: Final = (
     0.5  # then one in two seconds: too slow to guess passwords or map networks
 )
 MAX_NAMES: Final = 4096  # of those that are not full; one that is forgotten is full again
+_EVERYBODY: Final = "everybody"
 
 
 @define
@@ -71,3 +73,32 @@ class RateLimit:
         gained = (now - bucket.filled_at) * self._per_second
         bucket.tokens, bucket.filled_at = min(self._burst, bucket.tokens + gained), now
         return bucket
+
+
+@frozen
+class StrangersRate:
+    """A bucket for each address of strangers, and one for all of them together."""
+
+    _by_site: RateLimit | None  # None: behind a TLS proxy everybody has one address
+    _in_all: RateLimit
+
+    @classmethod
+    def of(
+        cls,
+        of_site: tuple[int, float],
+        in_all: tuple[int, float],
+        monotonic: Callable[[], float],
+        *,
+        behind_proxy: bool,
+    ) -> Self:
+        """Return full buckets; each is how many at once, and then how many a second."""
+        limits = [
+            RateLimit(monotonic, burst=burst, per_second=per_second)
+            for burst, per_second in (of_site, in_all)
+        ]
+        return cls(None if behind_proxy else limits[0], limits[1])
+
+    def may_take(self, peer: str | None) -> bool:
+        """Take a token of an address and one of all; tell whether there were both."""
+        is_within_share = self._by_site is None or self._by_site.may_take(site_of(peer or ""))
+        return is_within_share and self._in_all.may_take(_EVERYBODY)

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from attrs import define, field
 
-from control_plane.rate_limit import RateLimit
+from control_plane.rate_limit import StrangersRate
 from shared.bounded_map import BoundedMap
 from shared.site import site_of
 from shared.structured_log import get_logger
@@ -24,7 +24,6 @@ REQUESTS_TOLD_PER_SECOND_IN_ALL: Final = 10.0  # 20 MB an hour
 TELL_SECONDS: Final = 60.0
 MAX_COUNTED_SITES: Final = 4096  # 200 bytes each
 MAX_TOLD_SITES: Final = 10  # those with most; one line more is for all others
-_EVERYBODY: Final = "everybody"
 
 _log = get_logger(__name__)
 
@@ -33,8 +32,7 @@ _log = get_logger(__name__)
 class StrangerLines:
     """Which requests have lines of their own; how many had none."""
 
-    _by_site: RateLimit | None  # None: behind a TLS proxy everybody has one address
-    _in_all: RateLimit
+    _rate: StrangersRate
     _counts: BoundedMap[str, int] = field(init=False)
     _total: int = field(default=0, init=False)
 
@@ -45,18 +43,15 @@ class StrangerLines:
     @classmethod
     def of(cls, monotonic: Callable[[], float] = time.monotonic, *, behind_proxy: bool) -> Self:
         """Return the lines with the bounds of this module."""
-        by_site = RateLimit(monotonic, burst=REQUESTS_TOLD, per_second=REQUESTS_TOLD_PER_SECOND)
-        in_all = RateLimit(
-            monotonic, burst=REQUESTS_TOLD_IN_ALL, per_second=REQUESTS_TOLD_PER_SECOND_IN_ALL
-        )
-        return cls(None if behind_proxy else by_site, in_all)
+        of_site = REQUESTS_TOLD, REQUESTS_TOLD_PER_SECOND
+        in_all = REQUESTS_TOLD_IN_ALL, REQUESTS_TOLD_PER_SECOND_IN_ALL
+        return cls(StrangersRate.of(of_site, in_all, monotonic, behind_proxy=behind_proxy))
 
     def may_tell(self, peer: str | None) -> bool:
         """Tell whether a request has lines of its own; one that has none is counted."""
-        site = site_of(peer or "")
-        is_within_share = self._by_site is None or self._by_site.may_take(site)
-        if is_within_share and self._in_all.may_take(_EVERYBODY):
+        if self._rate.may_take(peer):
             return True
+        site = site_of(peer or "")
         self._counts.set(site, (self._counts.get(site) or 0) + 1)
         self._total += 1
         return False

@@ -49,6 +49,7 @@ from control_plane.server_tls import TlsFilesError
 from control_plane.service_account_keys import ServiceAccountKeys
 from control_plane.signer import Signer
 from control_plane.stranger_lines import StrangerLines
+from control_plane.stranger_pace import StrangerPace
 from control_plane.tls_reload import ReloadedTls, keep_reloading
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
@@ -155,6 +156,7 @@ async def _serve(
             behind_proxy=configured.behind_tls_proxy,
         )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
+        pace = StrangerPace.of(behind_proxy=configured.behind_tls_proxy)
         api = Api(
             ConnectionRoutes(connections, reader, checks, keys, metrics, now),
             EditRoutes(edits, reader, checks, keys, metrics, configured.aws_principal_arn),
@@ -168,7 +170,7 @@ async def _serve(
             metrics,
             health,
         )
-        app = make_app(api, gate, metrics, lines)
+        app = make_app(api, gate, metrics, lines, pace)
         context = tls.current.context if tls else None
         drain = configured.drain_timeout
         descriptors = _raise_file_limit()

@@ -93,7 +93,7 @@ async def test_a_stranger_writes_a_bounded_log_and_keeps_nobody_out(
     own_plane: ControlPlane,
 ) -> None:
     """Also an operator whom another process adds meanwhile gets in from the same address."""
-    logins, others = 600, 400
+    logins, others = 420, 100
     statuses = await invented_logins(own_plane.url, logins)
     assert statuses.keys() == {401, 429}
     assert statuses[401] >= REFUSED_LOGINS

@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 
 from control_plane.open_connections import OpenConnections
+from control_plane.rate_limit import StrangersRate
 from control_plane.server import serving
 from control_plane.stranger_lines import StrangerLines
+from control_plane.stranger_pace import StrangerPace
 from deploy.dev.processes import free_port
 from shared.setting_types import ListenAddress
 from tests.support.eventually import eventually
@@ -22,13 +24,22 @@ PATIENT = 3600.0
 HASTY = 0.2
 
 
+def pace_of(burst: int) -> StrangerPace:
+    """Return a pace of so many answers at once; all others wait for longer than any test."""
+    buckets = (burst, 0.001), (burst, 0.001)
+    rate = StrangersRate.of(*buckets, lambda: 0.0, behind_proxy=False)
+    return StrangerPace(rate, pause_seconds=PATIENT)
+
+
 @asynccontextmanager
 async def listening(
-    connections: OpenConnections, tls: ssl.SSLContext | None = None
+    connections: OpenConnections, tls: ssl.SSLContext | None = None, *, burst: int = 1000
 ) -> AsyncIterator[int]:
-    """Serve something small and something large; yield the port."""
+    """Serve something small, of so many at once, and something large; yield the port."""
+    pace = pace_of(burst)
 
-    async def small(_: web.Request) -> web.Response:
+    async def small(request: web.Request) -> web.Response:
+        await pace.keep(request)
         return web.Response(text="small")
 
     async def large(_: web.Request) -> web.Response:
@@ -121,3 +132,17 @@ async def test_handshakes_are_given_up_at_the_end(server_tls: ssl.SSLContext) ->
         await eventually(lambda: connections.count == 1)
     await eventually(lambda: connections.count == 0)
     writer.transport.abort()
+
+
+async def test_beyond_its_burst_a_stranger_waits_and_gives_way() -> None:
+    """Its connections are in nobody's way, and none is kept beyond its end."""
+    connections = OpenConnections(8, 3)
+    async with listening(connections, burst=1) as port:
+        async with held_sockets(port, 1, REQUEST) as (answered,):
+            assert await answered.readuntil(b"small")
+        async with held_sockets(port, 3, REQUEST) as waiting:
+            await eventually(lambda: sum(each.gives_way for each in connections) == 3)
+            async with held_sockets(port, 2, REQUEST):
+                await eventually(lambda: held(waiting) == 1)
+                assert connections.count == 3
+        await eventually(lambda: connections.count == 0)
