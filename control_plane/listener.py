@@ -1,7 +1,6 @@
 """The listening socket: accepts, has TLS shake hands, and cuts who is too slow.
 
-Accepting is our own loop: asyncio's servers take every connection that comes. A handshake takes the
-newest TLS context, so that a reload is one assignment.
+A handshake takes the newest TLS context, so that a reload is one assignment.
 """
 
 import asyncio
@@ -14,16 +13,12 @@ from attrs import define, field
 
 from control_plane.http_connection import HttpConnection
 from control_plane.open_connections import OpenConnection, OpenConnections
+from shared.accept_loop import AcceptLoop
 from shared.site import site_of
-from shared.structured_log import get_logger
 
 HANDSHAKE_SECONDS: Final = 20.0
 BACKLOG: Final = 128
-ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop
 LOOK_SECONDS: Final = 1.0  # at who is too slow; some 0.1 ms for all
-NO_DESCRIPTOR_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
-
-_log = get_logger(__name__)
 
 
 @define(eq=False)
@@ -35,12 +30,16 @@ class Listener:
     _connections: OpenConnections
     _tls: ssl.SSLContext | None
     _look: asyncio.TimerHandle | None = field(default=None, init=False)
-    _pause: asyncio.TimerHandle | None = field(default=None, init=False)
+    _accepting: AcceptLoop = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nobody."""
+        self._accepting = AcceptLoop(self._socket, self._take)
 
     def start(self) -> None:
         """Take connections from now on."""
         self._socket.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-        self._accept_from_now_on()
+        self._accepting.start()
         self._look_soon()
 
     async def present(self, tls: ssl.SSLContext) -> None:
@@ -49,41 +48,19 @@ class Listener:
 
     def stop(self) -> None:
         """Take no more connections, and give up handshakes that have begun."""
-        asyncio.get_running_loop().remove_reader(self._socket)
-        for timer in (self._look, self._pause):
-            if timer is not None:
-                timer.cancel()
+        self._accepting.stop()
+        if self._look is not None:
+            self._look.cancel()
         for each in list(self._connections):
             if each.transport is None:
                 each.cut()
 
-    def _accept_from_now_on(self) -> None:
-        asyncio.get_running_loop().add_reader(self._socket, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            try:
-                accepted, address = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:  # no descriptor or no memory for one more
-                _log.error("cannot accept", reason=type(error).__name__)
-                self._pause_accepting()
-                return
-            self._take(accepted, site_of(address[0]))
-
-    def _pause_accepting(self) -> None:
+    def _take(self, accepted: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._socket)
-        self._pause = loop.call_later(NO_DESCRIPTOR_PAUSE_SECONDS, self._accept_from_now_on)
-
-    def _take(self, accepted: socket.socket, site: str) -> None:
-        loop = asyncio.get_running_loop()
-        own = self._connections.admit(site, loop.time())
+        own = self._connections.admit(site_of(peer), loop.time())
         if own is None:
             accepted.close()
             return
-        accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         own.handshake = loop.create_task(self._begin(accepted, own))
         own.handshake.add_done_callback(lambda _: self._has_begun(accepted, own))
 

@@ -11,7 +11,8 @@ DEFAULT_CONNECTIONS_PER_DEVICE: Final = 32
 MOST_CONNECTIONS_BY_DEFAULT: Final = 10_000
 DESCRIPTORS_PER_CONNECTION: Final = 4  # its socket, its blob's file, its upstream, one to spare
 # A stalled socket costs some 20 KiB until its time is over; a good device is through in a second.
-MOST_HANDSHAKES: Final = 1024
+# More at once make none of them faster: 512 are 0.6 s of a core, for which everything else waits.
+MOST_HANDSHAKES: Final = 512
 MOST_FAREWELLS: Final = 256  # some KiB of the kernel's each; beyond it the oldest is closed at once
 # What connections have to spare is a quarter of all descriptors; these leave half of it to the rest
 # (listeners, the database, the index). Stalled handshakes must not use up what devices need.

@@ -33,8 +33,15 @@ class HandshakeFailedError(Exception):
         self.connection = connection
 
 
-async def shake_hands(accepted: socket.socket, context: SSL.Context) -> SSL.Connection:
-    """Return the finished connection; raise `HandshakeFailedError`. The socket stays open."""
+async def shake_hands(
+    accepted: socket.socket,
+    context: SSL.Context,
+    note_state: Callable[[bytes], None] = lambda _state: None,
+) -> SSL.Connection:
+    """Return the finished connection; raise `HandshakeFailedError`. The socket stays open.
+
+    `note_state` is told of OpenSSL's state whenever the device is waited for.
+    """
     connection = SSL.Connection(context, accepted)
     connection.set_accept_state()
     loop = asyncio.get_running_loop()
@@ -43,7 +50,9 @@ async def shake_hands(accepted: socket.socket, context: SSL.Context) -> SSL.Conn
         try:
             connection.do_handshake()
         except SSL.WantReadError:
-            is_heard = connection.get_state_string() != _NOTHING_HEARD
+            state = connection.get_state_string()
+            note_state(state)
+            is_heard = state != _NOTHING_HEARD
             await _ready(accepted, loop.add_reader, loop.remove_reader)
         except SSL.WantWriteError:
             await _ready(accepted, loop.add_writer, loop.remove_writer)

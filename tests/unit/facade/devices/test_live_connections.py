@@ -171,7 +171,7 @@ def test_the_limit_in_all_follows_from_the_descriptors() -> None:
 def test_stalled_handshakes_never_use_up_the_descriptors(descriptors: int) -> None:
     """Whatever the hard limit is: what devices need for their pulls is left."""
     limits = ConnectionLimits.of_descriptors(descriptors, 0, 1)
-    assert 1 <= limits.handshakes <= 1024
+    assert 1 <= limits.handshakes <= 512
     assert 1 <= limits.farewells <= 256
     if descriptors >= 256:
         pulling = limits.in_all * (DESCRIPTORS_PER_CONNECTION - 1)

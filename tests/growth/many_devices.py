@@ -1,0 +1,133 @@
+"""Many devices at once, in a process of their own: how many are let in, and which stay.
+
+    python -m tests.growth.many_devices --port P --ca F --certificate F --key F --count N [--stay]
+
+All connect at the same time, from several loopback addresses; each asks for `/v2/`. With `--stay`
+they connect one after another and stay, idle, until standard input ends. A line of JSON says how
+many had a whole answer: `{"answered": 5, "failures": {"ConnectionResetError": 3}, "seconds": 1.2}`.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+import ssl
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from OpenSSL import SSL
+
+ADDRESSES: Final = 50  # 127.0.0.1 and following: as many have ports for a million connections
+A_TURN: Final = 10  # begun before it is looked at what the facade says: devices have time for that
+PING: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_WHOLE: Final = b"HTTP/1.1 200"
+_END: Final = b"\r\n\r\n"
+
+
+def _address(number: int) -> str:
+    return f"127.0.0.{1 + number % ADDRESSES}"
+
+
+async def _all_at_once(called: argparse.Namespace) -> Counter[str]:
+    tls = ssl.create_default_context(cafile=called.ca)
+    tls.load_cert_chain(called.certificate, called.key)
+    connecting = [
+        asyncio.create_task(_connected(called.port, number)) for number in range(called.count)
+    ]
+    asking = list[asyncio.Task[str]]()
+    for number, each in enumerate(connecting):
+        asking.append(asyncio.create_task(_answer(each, tls, called.patience)))
+        if number % A_TURN == 0:
+            await asyncio.sleep(0)
+    return Counter(await asyncio.gather(*asking))
+
+
+async def _connected(port: int, number: int) -> socket.socket:
+    made = socket.socket()
+    made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    made.bind((_address(number), 0))
+    await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+    return made
+
+
+async def _answer(
+    connecting: asyncio.Task[socket.socket], tls: ssl.SSLContext, patience: float
+) -> str:
+    """Return why there is none, or nothing."""
+    try:
+        reader, writer = await asyncio.open_connection(
+            sock=await connecting,
+            ssl=tls,
+            server_hostname="localhost",
+            ssl_handshake_timeout=patience,
+        )
+        writer.write(PING)
+        head = await reader.readuntil(_END)
+        writer.transport.abort()
+    except (OSError, asyncio.IncompleteReadError) as error:
+        return type(error).__name__
+    return "" if head.startswith(_WHOLE) else "another answer"
+
+
+def _staying(called: argparse.Namespace) -> tuple[Counter[str], list[object]]:
+    """Connect with OpenSSL itself, whose idle connections are small."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.use_certificate_chain_file(called.certificate)
+    context.use_privatekey_file(called.key)
+    context.load_verify_locations(called.ca)
+    context.set_verify(SSL.VERIFY_PEER)
+    ends, kept = Counter[str](), list[object]()
+    for number in range(called.count):
+        try:
+            raw = socket.create_connection(
+                ("127.0.0.1", called.port), source_address=(_address(number), 0)
+            )
+            raw.settimeout(None)
+            connection = SSL.Connection(context, raw)
+            connection.set_connect_state()
+            connection.do_handshake()
+            connection.sendall(PING)
+            head = connection.recv(4096)
+        except (OSError, SSL.Error) as error:
+            ends[type(error).__name__] += 1
+            continue
+        ends["" if head.startswith(_WHOLE) else "another answer"] += 1
+        kept.append((raw, connection))
+    return ends, kept
+
+
+def _tell(ends: Counter[str], began: float) -> None:
+    answered = ends.pop("", 0)
+    told = {"answered": answered, "failures": ends, "seconds": time.monotonic() - began}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser()
+    for name in ("--ca", "--certificate", "--key"):
+        parser.add_argument(name, required=True, type=lambda each: str(Path(each)))
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--count", required=True, type=int)
+    parser.add_argument("--patience", type=float, default=300.0)
+    parser.add_argument("--stay", action="store_true")
+    called = parser.parse_args()
+    began = time.monotonic()
+    if not called.stay:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            _tell(runner.run(_all_at_once(called)), began)
+        return
+    ends, kept = _staying(called)
+    _tell(ends, began)
+    sys.stdin.read()
+    kept.clear()
+
+
+if __name__ == "__main__":
+    main()

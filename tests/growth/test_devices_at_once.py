@@ -1,0 +1,57 @@
+"""A fleet that comes at once, after a power cut say: everybody is let in, however many they are."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from tests.growth.measured import GROWTH, Growth, Sizes
+from tests.support.facade_process import Facade
+
+SIZES: Final = Sizes(small=(50, 100, 200), full=(1_000, 2_500, 5_000))
+PROCESSES: Final = GROWTH.extent(1, 2)
+# In `make test` so few that there are 32 places for handshakes; in `make growth` all 512.
+DESCRIPTORS: Final = GROWTH.extent(256, 16_384)
+FAILURES: Final = "G4 devices at once, failures"
+
+
+@pytest.fixture(scope="module")
+def facade_prefix() -> tuple[str, ...]:
+    """So many descriptors."""
+    return ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
+
+
+@pytest.fixture(scope="module")
+def facade_settings() -> Mapping[str, str]:
+    """No connection gives way to another: a device leaves with its answer."""
+    return {"FACADE_MAX_CONNECTIONS": "10000"}
+
+
+async def test_a_fleet_that_comes_at_once_is_let_in(facade: Facade, growth: Growth) -> None:
+    """Beyond the places for handshakes they wait in the kernel's queue, and are not reset."""
+    for size in growth.sizes(SIZES):
+        told = await asyncio.gather(
+            *(_devices(facade, size // PROCESSES) for _ in range(PROCESSES))
+        )
+        failures = sum(sum(each["failures"].values()) for each in told)
+        growth.point(FAILURES, size=size, cost=failures, unit="devices")
+    growth.holds(FAILURES, exponent=0, at_most=0)
+
+
+async def _devices(facade: Facade, count: int) -> Any:
+    device = facade.device()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.growth.many_devices",
+        *("--port", str(facade.port), "--count", str(count)),
+        *("--ca", str(facade.files.folder / "server-ca.pem")),
+        *("--certificate", str(device.files.certificate), "--key", str(device.files.key)),
+        stdout=PIPE,
+    )
+    told, _ = await process.communicate()
+    return json.loads(told)
