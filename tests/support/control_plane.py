@@ -35,6 +35,7 @@ from shared.keys import load_statement_public_keys
 from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval, StoredStatement, verify
 from tests.support.commands import run_command
+from tests.support.log_file import logged
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -273,8 +274,8 @@ class ControlPlane:
 
     @property
     def log_lines(self) -> list[Json]:
-        """What it logged; a last line that has not its end yet is being written."""
-        return [orjson.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
+        """What it logged."""
+        return logged(self.log, f"{self.url}/healthz")
 
     def client(self, name: str | None, *, token: str | None = None) -> Operator:
         """Return the client of alice, bob, root, eve, of a given token, or of nobody."""

@@ -18,6 +18,7 @@ from deploy.dev.device_ca import CertificateAuthority, CertificateFiles, IssuedC
 from deploy.dev.loopback import ask
 from deploy.dev.processes import Child, free_port
 from tests.support.eventually import eventually
+from tests.support.log_file import logged
 
 READY_SECONDS = 60.0  # on a loaded machine; alone it takes one
 LISTENING = "0A"  # TCP_LISTEN
@@ -147,14 +148,8 @@ class Facade:
         return self.child.log.read_text()
 
     def log_lines(self, **having: object) -> list[dict[str, Any]]:
-        """Return the log's JSON lines that have these fields.
-
-        A line is written in the next round of the facade's loop, perhaps behind the answer that it
-        tells of: an answer to one more question comes after both. A last line that has not its
-        end yet is being written.
-        """
-        self.is_alive()
-        lines = [orjson.loads(line) for line in self.log_text.split("\n")[:-1]]
+        """Return the log's JSON lines that have these fields."""
+        lines = logged(self.child.log, f"http://127.0.0.1:{self.operations_port}/healthz")
         return [line for line in lines if all(line.get(k) == v for k, v in having.items())]
 
     def device(self, issued: IssuedCertificate | None = None, **options: Any) -> "Device":

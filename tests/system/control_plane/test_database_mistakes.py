@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 import pytest
 from attrs import frozen
 
@@ -20,6 +19,7 @@ from tests.support.commands import run_command
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE, KeyFiles
 from tests.support.database import Database
 from tests.support.eventually import eventually
+from tests.support.log_file import logged
 from tests.support.postgres_front import PostgresFront
 
 CANARY = "canary-of-a-database-url"
@@ -55,7 +55,7 @@ class Serving:
     @property
     def lines(self) -> list[Any]:
         """What it logged."""
-        return [orjson.loads(line) for line in self.child.log.read_bytes().splitlines()]
+        return logged(self.child.log, f"http://127.0.0.1:{self.port}/healthz")
 
     def told(self, event: str) -> list[str]:
         """Return the reasons that it told with an event, in order."""

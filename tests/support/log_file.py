@@ -1,0 +1,22 @@
+"""The log of a process that still writes it."""
+
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from deploy.dev.loopback import ask
+
+
+def logged(log: Path, healthz: str, tls: ssl.SSLContext | None = None) -> list[dict[str, Any]]:
+    """Return the JSON lines of everything that a process answered so far.
+
+    A line is written in the next round of the process's loop, perhaps behind the answer that it
+    tells of: an answer to one more question comes after both. Whoever does not answer any more has
+    written everything. A last line that has not its end yet is being written.
+    """
+    with suppress(OSError):  # it has ended, or listens no more
+        ask(healthz, tls).close()
+    return [orjson.loads(line) for line in log.read_bytes().split(b"\n")[:-1]]
