@@ -22,7 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, connect, pull_path, write_and_wait
-from tests.support.simulators.behaviour import Answers, Behaviour, Slow
+from tests.support.simulators.behaviour import Answers, Behaviour, Holds, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
@@ -240,7 +240,8 @@ async def test_who_has_no_right_sees_no_trace_of_what_arrives(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, blob: bytes
 ) -> None:
     """Of a download by another repository, too."""
-    arriving = upstream.blob(blob, get=Slow(1000, 0.1))
+    held = Holds(1000)
+    arriving = upstream.blob(blob, get=held)
     await connect(facade, writer, upstream)
     device = facade.device()
     begun = asyncio.create_task(device.get(pull_path(upstream, arriving)))
@@ -254,6 +255,7 @@ async def test_who_has_no_right_sees_no_trace_of_what_arrives(
     assert asked[0] == asked[1]
     assert asked[0]
     assert answered[0] == answered[1]
+    held.gate.set()
     assert (await begun).body == blob
 
 
@@ -317,7 +319,8 @@ async def test_a_claim_while_it_arrives_is_no_right_afterwards(
 ) -> None:
     """A connection begins to bring a digest, claims it for a second repository, and lies."""
     kept = Kept("blobs", blob)
-    bystander.blob(b"-" + blob[1:], get=Slow(1000, 0.1), digest=kept.digest)
+    held = Holds(1000)
+    bystander.blob(b"-" + blob[1:], get=held, digest=kept.digest)
     bystander.blob(blob, repository="team/second", get=Answers(404), head=Answers(200))
     await connect(facade, writer, bystander)
     device = facade.device()
@@ -325,6 +328,7 @@ async def test_a_claim_while_it_arrives_is_no_right_afterwards(
     await eventually(lambda: len(successful_gets(bystander)) == 1)
     second = pull_path(bystander, kept.digest, repository="team/second")
     assert (await device.get(second)).status == 404
+    held.gate.set()
     assert (await begun).status == 502
     assert any("team/second" in each.path for each in bystander.pulls)
     await kept.stored_for(facade, writer, upstream)
@@ -427,12 +431,14 @@ async def test_a_running_pull_survives_a_new_secret(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator, blob: bytes
 ) -> None:
     """It was authorised when it began."""
-    digest = upstream.blob(blob, get=Slow(1000, 0.1))
+    held = Holds(1000)
+    digest = upstream.blob(blob, get=held)
     approval = await connect(facade, writer, upstream)
     device = facade.device()
     running = asyncio.create_task(device.get(pull_path(upstream, digest)))
     await eventually(lambda: len(successful_gets(upstream)) == 1)
     await rotate(facade, writer, upstream, approval)
+    held.gate.set()
     assert (await running).body == blob
 
 

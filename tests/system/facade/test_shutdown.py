@@ -13,15 +13,14 @@ from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path, write_and_wait
 from tests.support.memory import MIB
 from tests.support.raw_http import ask, raw_connection, request_bytes
-from tests.support.simulators.behaviour import Slow, Stalls
+from tests.support.simulators.behaviour import Holds, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
 
 BLOB = b"a running pull" * 100_000
-# About a second: long enough to be caught in the middle, short enough to wait for.
-SLOWLY = Slow(piece_bytes=len(BLOB) // 20, pause_seconds=0.05)
-STALLED = Stalls(after=len(BLOB) // 2)
+HALF = len(BLOB) // 2
+STALLED = Stalls(after=HALF)
 CHUNK_BYTES = len(BLOB) // 5  # what a chunked pull takes of each answer to an open range
 MANY_BYTES = 64 * MIB  # more than waits anywhere for a device that does not read
 MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
@@ -35,8 +34,8 @@ async def own_facade(
     start_facade: StartFacade,
     upstream: RegistrySimulator,
 ) -> Facade:
-    """A facade with the registry connected, that gives running pulls ten seconds."""
-    facade = start_facade(own_writer, own_database.facade_url, {"FACADE_DRAIN_TIMEOUT": "10s"})
+    """A facade with the registry connected, that gives running pulls longer than a test waits."""
+    facade = start_facade(own_writer, own_database.facade_url, {"FACADE_DRAIN_TIMEOUT": "2m"})
     await connect(facade, own_writer, upstream)
     return facade
 
@@ -57,8 +56,8 @@ async def test_a_running_pull_is_finished_and_no_other_device_is_served(
     own_facade: Facade, upstream: RegistrySimulator, with_signal: signal.Signals
 ) -> None:
     """Whole and right; meanwhile the facade is not ready, and sends others elsewhere."""
-    facade = own_facade
-    digest = upstream.blob(BLOB, get=SLOWLY)
+    facade, held = own_facade, Holds(HALF)
+    digest = upstream.blob(BLOB, get=held)
     device, other = facade.device(), another(facade)
     async with raw_connection(other) as kept_alive, raw_connection(device) as pulling:
         await kept_alive.send(PING)
@@ -76,6 +75,7 @@ async def test_a_running_pull_is_finished_and_no_other_device_is_served(
                 assert answer.header("Connection") == "close"
                 assert int(answer.header("Retry-After") or 0) > 0
                 assert await late.rest() == b""
+        held.gate.set()
         body = await pulling.exactly(len(BLOB))
     assert hashlib.sha256(body).hexdigest() == digest.partition(":")[2]
     assert await ended(facade) == 0
@@ -94,7 +94,8 @@ async def test_a_device_with_a_pull_under_way_opens_further_connections(
     own_facade: Facade, upstream: RegistrySimulator
 ) -> None:
     """Layers come side by side: one is under way, the manifest and another one are asked then."""
-    layer, running = upstream.blob(b"layer"), upstream.blob(BLOB, get=SLOWLY)
+    held = Holds(HALF)
+    layer, running = upstream.blob(b"layer"), upstream.blob(BLOB, get=held)
     manifest = pull_path(upstream, upstream.manifest(MANIFEST), kind="manifests")
     device = own_facade.device()
     async with raw_connection(device) as idle, raw_connection(device) as pulling:
@@ -107,6 +108,7 @@ async def test_a_device_with_a_pull_under_way_opens_further_connections(
             assert (await ask(device, request_bytes(path.encode()))).body == content
             await idle.send(request_bytes(path.encode()))
             assert (await idle.answer()).body == content
+        held.gate.set()
         assert await pulling.exactly(len(BLOB)) == BLOB
         # What follows at once belongs to the pull, too.
         await pulling.send(request_bytes(pull_path(upstream, layer).encode()))
@@ -170,7 +172,8 @@ async def test_a_device_that_is_revoked_meanwhile_is_cut_and_refused(
     path = pull_path(upstream, upstream.blob(BLOB, get=STALLED))
     revoked = another(facade, "press-revoked")
     identity = "spiffe://example.com/fleet/line-a/device/press-revoked"
-    running = pull_path(upstream, upstream.blob(BLOB, get=SLOWLY))
+    held = Holds(HALF)
+    running = pull_path(upstream, upstream.blob(BLOB, get=held))
     async with (
         device_stream(facade.port, facade.device().tls(), running) as other,
         raw_connection(revoked) as cut,
@@ -182,6 +185,7 @@ async def test_a_device_that_is_revoked_meanwhile_is_cut_and_refused(
         await cut.until_reset()
         answer = await ask(revoked, request_bytes(path.encode()))
         assert (answer.status, answer.error["code"]) == (403, "DENIED")
+        held.gate.set()
         assert await other.end() is End.WHOLE
     assert await ended(facade) == 0
 
@@ -253,13 +257,14 @@ async def test_a_second_signal_changes_nothing(
     own_facade: Facade, upstream: RegistrySimulator
 ) -> None:
     """Impatient supervisors repeat themselves; the running pull is finished all the same."""
-    digest = upstream.blob(BLOB, get=SLOWLY)
+    held = Holds(HALF)
+    digest = upstream.blob(BLOB, get=held)
     async with raw_connection(own_facade.device()) as pulling:
         await pulling.send(request_bytes(pull_path(upstream, digest).encode()))
         assert await pulling.head() == (200, len(BLOB))
         for repeated in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            own_facade.child.process.send_signal(repeated)
-            await asyncio.sleep(0.05)
+            await begin_to_drain(own_facade, repeated)
+        held.gate.set()
         assert await pulling.exactly(len(BLOB)) == BLOB
     assert await ended(own_facade) == 0
 

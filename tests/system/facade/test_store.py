@@ -278,10 +278,11 @@ async def test_a_rotten_beginning_is_noticed_by_nobody(
         await eventually(lambda: file.exists() and file.read_bytes() == content)
 
 
+STAYS = Ranged(breaks_at=12 * PIECE_BYTES, then="stay")
 SILENT = Ranged(breaks_at=12 * PIECE_BYTES, then="stay", names_length=False, names_total=False)
 
 
-@pytest.mark.parametrize("behaviour, last", [(SLOW, str(len(LARGE) - 1)), (SILENT, "")])
+@pytest.mark.parametrize("behaviour, last", [(STAYS, str(len(LARGE) - 1)), (SILENT, "")])
 async def test_a_killed_facade_resumes_its_partial(
     behaviour: Behaviour,
     last: str,
@@ -323,7 +324,7 @@ async def test_two_processes_fetch_once_and_either_may_die(
     tmp_path: Path,
 ) -> None:
     """The other's devices notice nothing: it takes over where the dead one had come to."""
-    digest = upstream.blob(LARGE, get=SLOW)
+    digest = upstream.blob(LARGE, get=STAYS)
     settings = store_settings(tmp_path / "cache")
     first = start_facade(own_writer, own_database.facade_url, settings)
     second = start_facade(own_writer, own_database.facade_url, settings)
@@ -336,7 +337,8 @@ async def test_two_processes_fetch_once_and_either_may_die(
     await eventually(lambda: partial_bytes(tmp_path / "cache") > 4 * PIECE_BYTES)
     assert len(successful_gets(upstream)) == 1
     first.child.kill()
-    assert (await dying).end is not End.WHOLE
+    with suppress(asyncio.IncompleteReadError, ConnectionError):  # perhaps before its head
+        assert (await dying).end is not End.WHOLE
     whole = await following
     assert (whole.end, whole.digest) == (End.WHOLE, digest)
     assert [request.header("Range") is None for request in successful_gets(upstream)] == [
