@@ -11,7 +11,7 @@ waits for the thread's end, whoever is cancelled.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -45,7 +45,12 @@ async def in_access_thread(function: Callable[..., _Result], *arguments: Any) ->
 
 async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
     """Do as `in_store_thread` does; even cancelled, return not before the function's end."""
-    work = asyncio.ensure_future(in_store_thread(function, *arguments))
+    return await finish(in_store_thread(function, *arguments))
+
+
+async def finish(work_begun: Coroutine[Any, Any, _Result]) -> _Result:
+    """Await something; even cancelled, return not before its end."""
+    work = asyncio.ensure_future(work_begun)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

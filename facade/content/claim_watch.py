@@ -49,7 +49,7 @@ class ClaimWatch:
         while True:
             await asyncio.sleep(self._times.look_seconds)
             try:
-                if await finish_in_thread(self._look):
+                if await self._look():
                     return True
             except OSError as error:  # a failing disk is told by whoever writes
                 self._tell(error)
@@ -61,14 +61,20 @@ class ClaimWatch:
         reason = type(error).__name__
         _log.warning("arrival not watched", digest=self._digest, reason=reason)
 
-    def _look(self) -> bool:
-        if self._ingest.is_asked_to_make_way:
+    async def _look(self) -> bool:
+        if await finish_in_thread(self._is_asked):
             return True
         if time.monotonic() - self._began_at >= self._times.window_seconds:
             size = self._ingest.size
             is_slow = size - self._size < self._times.slow_bytes
             self._size, self._began_at = size, time.monotonic()
-            self._ingest.mark_slow(is_slow=is_slow)
+            await finish_in_thread(self._mark, is_slow)
             if is_slow:
-                self._room.let_go_of_spare()
+                await self._room.let_go_of_spare()
         return False
+
+    def _is_asked(self) -> bool:
+        return self._ingest.is_asked_to_make_way
+
+    def _mark(self, is_slow: bool) -> None:  # noqa: FBT001 - a thread is given no keywords
+        self._ingest.mark_slow(is_slow=is_slow)

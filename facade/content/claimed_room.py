@@ -4,9 +4,9 @@ A length is a registry's claim, and a device that asks for a blob may leave at o
 at most as far ahead as what has come, and others' blobs go only for bytes that are there.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from attrs import define, field
@@ -14,6 +14,7 @@ from attrs import define, field
 from facade.content.arrival import StoreGaveUpError
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
+from facade.thread_work import finish_in_thread
 from shared.oci import RepositoryName
 
 # Claimed before a byte has come, if so much is free: a small blob takes one claim.
@@ -24,14 +25,14 @@ MAX_ROOM_AHEAD_BYTES: Final = 64 * 1024 * 1024
 
 @define(eq=False)
 class ClaimedRoom:
-    """What the quota counts for an arrival. Everything but `begin` blocks."""
+    """What the quota counts for an arrival."""
 
     _store: BlobStore
     _ingest: OwnedIngest
     _access_key: str
     _length: int | None = field(default=None, init=False)
     _claimed: int = field(default=0, init=False)
-    _claiming: threading.Lock = field(factory=threading.Lock, init=False)
+    _claiming: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def begin(self, length: int | None, left: int, repository: RepositoryName) -> None:
         """Announce the arrival, with room for its first bytes behind those that are left.
@@ -51,40 +52,39 @@ class ClaimedRoom:
         first = min(whole, FIRST_ROOM_BYTES)
         await self._store.admit(whole, first, claim, Asker(self._access_key))
 
-    @contextmanager
-    def made_for(self, size: int) -> Iterator[None]:
+    @asynccontextmanager
+    async def made_for(self, size: int) -> AsyncIterator[None]:
         """Have the quota count `size` bytes while they are written, and from then on.
 
-        Raises `StoreGaveUpError` if there is no room for so many bytes.
+        Raises `StoreGaveUpError` if there is no room for so many bytes, and `OSError`.
         """
-        with self._claiming:
-            self._make_room_for(size)
+        async with self._claiming:
+            await self._make_room_for(size)
             yield
 
-    def let_go_of_spare(self) -> None:
+    async def let_go_of_spare(self) -> None:
         """Claim no more than what has come. Raises `OSError`."""
-        with self._claiming:
-            size = self._ingest.size
-            if size < self._claimed:
-                self._ingest.claim(size)
-                self._claimed = size
+        async with self._claiming:
+            await finish_in_thread(self._let_go_of_spare)
 
-    def _make_room_for(self, size: int) -> None:
+    def _let_go_of_spare(self) -> None:
+        size = self._ingest.size
+        if size < self._claimed:
+            self._ingest.claim(size)
+            self._claimed = size
+
+    async def _make_room_for(self, size: int) -> None:
         if size <= self._claimed:
             return
         ahead = size + min(size, MAX_ROOM_AHEAD_BYTES)
         if self._length is not None:
             ahead = max(size, min(ahead, self._length))
-        with suppress(NoRoomError):
-            self._claim(ahead, can_do_without=True)
-            return
+        least = size - self._claimed
         try:
-            self._claim(size)
+            await self._store.make_room(least, self._claim, Asker(self._access_key), ahead - size)
         except NoRoomError as error:
             raise StoreGaveUpError from error
 
-    def _claim(self, count: int, *, can_do_without: bool = False) -> None:
-        asker = Asker(self._access_key, can_do_without=can_do_without)
-        more = count - self._claimed
-        self._store.make_more_room(more, lambda: self._ingest.claim(count), asker)
-        self._claimed = count
+    def _claim(self, more: int) -> None:
+        self._ingest.claim(self._claimed + more)
+        self._claimed += more

@@ -30,7 +30,7 @@ from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
-from facade.thread_work import finish_in_thread, until_done
+from facade.thread_work import finish, finish_in_thread, until_done
 from shared.approved_connection import ApprovedConnection
 from shared.failures import without_frames
 from shared.oci import OCTET_STREAM, RepositoryName
@@ -39,7 +39,7 @@ from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted at once where the disk is full: not for each write
+RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted besides where the disk is full: not for each write
 
 _NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
 # What ends a flight and is told to its readers as it is.
@@ -173,7 +173,7 @@ class Flight:
                         progress = await self._begin(download.length, left)
                         await self._receive(download, progress)
                 await self._prove(progress)
-            await finish_in_thread(self._keep, download.verifier.taken)
+            await finish(self._keep(download.verifier.taken))
             if len(self._devices) >= GRACE_DEVICES:
                 self._store.note_use(self.key.digest)  # it is not on probation any more
         except _ENDS as error:
@@ -241,23 +241,25 @@ class Flight:
         self._makes_way = True
         self._cancel()
 
-    def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
+    async def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
         size, count = self._ingest.size, sum(map(len, chunks))
-        with self._room.made_for(size + count):
+        async with self._room.made_for(size + count):
             try:
-                self._ingest.append(chunks)
+                await finish_in_thread(self._write, chunks, size, verifier)
             except OSError as error:
-                if error.errno not in DISK_FULL:
+                if error.errno not in DISK_FULL or not await self._relieves_disk(count):
                     raise
-                if not self._relieves_disk(max(RELIEF_BYTES, count)):
-                    raise
-                self._ingest.append(chunks, from_size=size)
+                await finish_in_thread(self._write, chunks, size, verifier)
+
+    def _write(self, chunks: list[bytes], from_size: int, verifier: HeldBackVerifier) -> None:
+        """Write chunks behind so many bytes, and hash them when all are written. Blocks."""
+        self._ingest.append(chunks, from_size=from_size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
 
-    def _relieves_disk(self, count: int) -> bool:
+    async def _relieves_disk(self, count: int) -> bool:
         try:
-            self._store.relieve_disk(count, Asker(self.key.access_key))
+            await self._store.relieve_disk(count, Asker(self.key.access_key), RELIEF_BYTES)
         except NoRoomError:
             return False
         return True
@@ -268,8 +270,8 @@ class Flight:
         progress.prove()
         await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
 
-    def _keep(self, length: int) -> None:
-        self._store.commit(self._ingest, self.key, length)
+    async def _keep(self, length: int) -> None:
+        await self._store.commit(self._ingest, self.key, length)
         self._kept = True
 
     def _end(self, failure: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Hands what arrives to a thread that hashes and writes it, while more of it comes.
+"""Has what arrives hashed and written, in a thread, while more of it comes.
 
 A hop for every chunk was measured at 7 CPU seconds a GiB; so chunks are gathered, but no longer
 than a device would notice. Memory: twice the share of the `GatherBudget`, then whoever brings them
@@ -6,14 +6,14 @@ waits.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from attrs import define, field
 
 from facade.content.gather_budget import GATHERED_BYTES, GatherBudget
 from facade.outcome import Failed, outcome_of
-from facade.thread_work import finish_in_thread, until_done
+from facade.thread_work import until_done
 from shared.structured_log import get_logger
 
 __all__ = ["GATHERED_BYTES", "GATHERED_SECONDS", "IngestWriter"]
@@ -27,7 +27,7 @@ _log = get_logger("facade.ingest_writer")
 class IngestWriter:
     """Writes chunks in their order."""
 
-    _write: Callable[[list[bytes]], None]  # in a thread
+    _write: Callable[[list[bytes]], Awaitable[None]]  # to its end, whoever is cancelled
     _written: Callable[[], None]  # told after each write, on the loop
     _hold_seconds: float = GATHERED_SECONDS
     _budget: GatherBudget = field(factory=GatherBudget)
@@ -92,7 +92,7 @@ class IngestWriter:
         self._writing = asyncio.create_task(outcome_of(self._write_all(chunks)))
 
     async def _write_all(self, chunks: list[bytes]) -> None:
-        await finish_in_thread(self._write, chunks)
+        await self._write(chunks)
         self._written()
 
     def _set_timer(self) -> None:

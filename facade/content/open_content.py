@@ -59,6 +59,7 @@ async def open_content(
         beside = {
             "uses": store.keep_uses,
             "tidying": store.keep_tidy,
+            "room": store.keep_spare,
             "ended_rights": ended_rights.keep_ended,
             "scrub": Scrubber(store).scrub,
         }

@@ -14,8 +14,9 @@ from typing import Final
 import attrs
 from attrs import define, field
 
-from facade.content.arrival import POLL_SECONDS, ArrivalEndedError
+from facade.content.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUpError
 from facade.content.background_proofs import Right
+from facade.content.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
@@ -25,9 +26,9 @@ from facade.content.warm_blob import StoredPieces
 from facade.pulls.payer import Payer
 from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
-from facade.store.blob_store import Asker, BlobStore, NoRoomError
+from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.thread_work import finish_in_thread
+from facade.thread_work import finish, in_store_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
@@ -126,9 +127,9 @@ class StoredManifests:
                 if (stored := await self._stored(asked)) is not None:
                     return stored  # another process has brought it meanwhile
                 manifest = await self._streamed.manifest(asked)
-                if ingest is not None and await self._has_room(ingest, asked, manifest):
-                    kept, ingest = ingest, None  # the thread's own: it ends, whoever is cancelled
-                    await finish_in_thread(self._keep, kept, asked, manifest)
+                if ingest is not None:
+                    kept, ingest = ingest, None  # it is kept or discarded, whoever is cancelled
+                    await finish(self._keep(kept, asked, manifest))
             finally:
                 if ingest is not None:
                     _discard(ingest, asked)
@@ -154,35 +155,27 @@ class StoredManifests:
             _tell_not_kept(asked, error)
             return None
 
-    async def _has_room(
-        self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest
-    ) -> bool:
-        size, access_key = len(manifest.content), asked.connection.access_key
+    async def _keep(self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest) -> None:
+        """Keep the manifest and the right to it, if there is room for it."""
+        right, size = right_of(asked), len(manifest.content)
+        room = ClaimedRoom(self._store, ingest, right.key.access_key)
         try:
-            await self._store.make_room(
-                size,
-                lambda: ingest.announce(size, asked.pull.repository, access_key=access_key),
-                Asker(access_key),
-            )
-        except (NoRoomError, OSError) as error:
+            await room.begin(size, 0, right.repository)
+            async with room.made_for(size):
+                await in_store_thread(self._write, ingest, right, manifest)
+            await self._store.commit(ingest, right.key, size)
+        except (NoRoomError, StoreGaveUpError, OSError) as error:
+            _discard(ingest, asked)
             _tell_not_kept(asked, error)
-            return False
-        return True
 
-    def _keep(self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest) -> None:
-        """Keep the manifest and write the right to it. Blocks.
+    def _write(self, ingest: OwnedIngest, right: Right, manifest: VerifiedManifest) -> None:
+        """Write the manifest and the right to it. Blocks.
 
         The right first: another process that waits for the lock looks for it as soon as that is
         free, and would fetch the manifest once more.
         """
-        right = right_of(asked)
-        try:
-            ingest.append([manifest.content])
-            self._store.index.prove(right.key, right.repository, manifest.media_type)
-            self._store.commit(ingest, right.key, len(manifest.content))
-        except OSError as error:
-            _discard(ingest, asked)
-            _tell_not_kept(asked, error)
+        ingest.append([manifest.content])
+        self._store.index.prove(right.key, right.repository, manifest.media_type)
 
 
 def _discard(ingest: OwnedIngest, asked: Asked) -> None:

@@ -17,13 +17,7 @@ from weakref import WeakValueDictionary
 from attrs import define, field
 
 from facade.store.bad_place import is_bad_place
-from facade.store.evictor import (
-    EVICTOR_WAIT_SECONDS,
-    NOBODY_IN_PARTICULAR,
-    Asker,
-    Evictor,
-    NoRoomError,
-)
+from facade.store.evictor import NOBODY_IN_PARTICULAR, Asker, Evictor, NoRoomError, Wanted
 from facade.store.index import PROOFS_BETWEEN_LOOKS, Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
@@ -33,10 +27,11 @@ from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
 from facade.store.recent_reads import BlobReaders, RecentReads
 from facade.store.reconcile import reconcile
+from facade.store.room_queue import RoomQueue
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob
 from facade.store.uses import Uses
-from facade.thread_work import finish_in_thread, in_store_thread
+from facade.thread_work import finish, in_store_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
@@ -62,7 +57,7 @@ class BlobStore:
     layout: Layout
     index: Index
     metrics: StoreMetrics
-    _evictor: Evictor
+    _room: RoomQueue
     _partials: Partials
     _quarantine: Quarantine
     _uses: Uses
@@ -84,7 +79,8 @@ class BlobStore:
             index = Index.open(layout.index, layout.quarantine, metrics)
             uses = Uses(index)
             evictor = Evictor(layout, index, partials, quarantine, uses, max_bytes)
-            store = cls(layout, index, metrics, evictor, partials, quarantine, uses)
+            room = RoomQueue(layout.evictor_lock, evictor, index)
+            store = cls(layout, index, metrics, room, partials, quarantine, uses)
             store.tidy()
         except (IndexFailedError, IndexInUseError) as error:
             raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
@@ -174,17 +170,18 @@ class BlobStore:
             self.index.removed(digest)
         return True
 
-    def commit(self, ingest: OwnedIngest, key: FlightKey, length: int) -> None:
-        """Keep a proven arrival, durably. Blocks while the disk writes; raises `OSError`.
+    async def commit(self, ingest: OwnedIngest, key: FlightKey, length: int) -> None:
+        """Keep a proven arrival, durably. Whoever is cancelled, it is done; raises `OSError`.
 
         Nobody makes room between what arrives and what is stored: it would count twice, and for it
         others would go.
         """
-        blob = self.layout.blob(key.digest)
-        ingest.sync()
-        self._evictor.as_only_one(lambda: self._move(ingest, key.digest, length))
-        sync_folder(blob.parent)
-        ingest.release()
+        await finish(self._commit(ingest, key.digest, length))
+
+    async def _commit(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
+        await in_store_thread(ingest.sync)
+        await self._room.as_only_one(lambda: self._move(ingest, digest, length))
+        await in_store_thread(_end_commit, ingest, self.layout.blob(digest).parent)
 
     def _move(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Move an arrival to its place.
@@ -209,31 +206,35 @@ class BlobStore:
 
         Nothing is evicted. Raises `NoRoomError` where `whole` bytes cannot fit, and `OSError`.
         """
-        while not await finish_in_thread(self._evictor.try_admit, whole, first, claim, asker):  # noqa: ASYNC110 - as below
-            await asyncio.sleep(EVICTOR_WAIT_SECONDS)
+        await self._room.admit(whole, first, claim, asker)
 
     async def make_room(
-        self, length: int, claim: Callable[[], None], asker: Asker = NOBODY_IN_PARTICULAR
+        self,
+        length: int,
+        claim: Callable[[int], None],
+        asker: Asker = NOBODY_IN_PARTICULAR,
+        ahead: int = 0,
     ) -> None:
         """Evict until so many bytes more fit, and claim them before anybody else can.
 
-        Raises `NoRoomError` where they cannot fit, and `OSError`.
+        `claim` is told, in a thread, how many bytes are granted: some now and some later, `length`
+        in all, and at most `ahead` more. Raises `NoRoomError` where they cannot fit, and `OSError`.
         """
-        while not await finish_in_thread(self._evictor.try_make_room, length, claim, asker):  # noqa: ASYNC110 - another process evicts, and tells nobody
-            await asyncio.sleep(EVICTOR_WAIT_SECONDS)
+        await self._room.make_room(Wanted(length, length + ahead), claim, asker)
 
-    def make_more_room(
-        self, length: int, claim: Callable[[], None], asker: Asker = NOBODY_IN_PARTICULAR
+    async def relieve_disk(
+        self, length: int, asker: Asker = NOBODY_IN_PARTICULAR, ahead: int = 0
     ) -> None:
-        """Do as `make_room` does, for what has begun to arrive. Blocks."""
-        self._evictor.make_room(length, claim, asker)
+        """Free so many bytes, because the disk is fuller than the quota knows.
 
-    def relieve_disk(self, length: int, asker: Asker = NOBODY_IN_PARTICULAR) -> None:
-        """Free so many bytes, because the disk is fuller than the quota knows. Blocks.
-
-        Raises `NoRoomError` where there is nothing to free, and `OSError`.
+        `ahead`: so many more may go with them. Raises `NoRoomError` where there is nothing to free,
+        and `OSError`.
         """
-        self._evictor.relieve_disk(length, asker)
+        await self._room.relieve_disk(length, length + ahead, asker)
+
+    async def keep_spare(self) -> None:
+        """Make room ahead of what comes next, until cancelled."""
+        await self._room.keep_spare()
 
     async def keep_uses(self) -> None:
         """Write what is used, every few seconds, until cancelled."""
@@ -268,3 +269,8 @@ class BlobStore:
         self.index.forget_useless(time.time() - USELESS_RIGHT_SECONDS)
         self._partials.drop_abandoned()
         self._quarantine.trim()
+
+
+def _end_commit(ingest: OwnedIngest, folder: Path) -> None:
+    sync_folder(folder)
+    ingest.release()

@@ -1,4 +1,9 @@
-"""Makes room: one evictor at a time on a machine, least recently used first, nothing that is open.
+"""Makes room, least recently used first, nothing that is open: a slice at a time.
+
+Whoever calls this is the only one on the machine (`room_queue`). So nothing here takes long: at
+most a batch of blobs goes, in one transaction and with one line of the log, and what that frees is
+claimed at once, before others have their turn. A store that is over its quota, because somebody
+lowered it, gives no more than goes; what is too much goes behind everybody's back.
 
 What counts toward the quota: complete blobs (of very many, their files too), what arrives with the
 room that was made for it so far, what dead owners left, what rotted, and an index that has grown
@@ -11,26 +16,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from facade.store.bad_place import is_bad_place
 from facade.store.file_lock import lock_exclusively
-from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers
+from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers, StoredSize
 from facade.store.index_file import size_of
 from facade.store.inode import is_file_at
 from facade.store.layout import Layout
 from facade.store.partials import RESUMED_WITHIN_SECONDS, Claim, Partials
 from facade.store.quarantine import Quarantine
-from facade.store.shares import Shares
+from facade.store.shares import Shares, holds_for
 from facade.store.uses import Uses
 from shared.oci import Digest
 from shared.own_files import open_own
 from shared.structured_log import get_logger
 
-EVICTION_BATCH: Final = 64
-EVICTOR_WAIT_SECONDS: Final = 0.05  # until another process has made its room
+EVICTION_BATCH: Final = 256  # blobs in a slice, some 20 ms
 MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; beyond, it is the disk that fails
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
+# Once somebody had to wait for an eviction, it goes on until so much is free. What arrives then
+# waits for none. A store that has less than `MIN_SPARE_BYTES` to spare makes room when it is asked.
+SPARE_SHARE: Final = 1 / 64
+MIN_SPARE_BYTES: Final = 4 * 1024 * 1024
+MAX_SPARE_BYTES: Final = 256 * 1024 * 1024
+_FEW, _MANY = 64, 1024  # candidates that the index is asked for at once: many where that takes long
 
 _log = get_logger("facade.store")
 
@@ -44,15 +54,44 @@ class Asker:
     """For whom room is made."""
 
     access_key: str | None = None  # of a connection; None: no share is looked at
-    can_do_without: bool = False  # nobody is asked to make way
 
 
 NOBODY_IN_PARTICULAR: Final = Asker()
 
 
 @frozen
+class Wanted:
+    """Room that somebody still needs."""
+
+    least: int  # bytes that are written next: they are waited for
+    most: int  # with what will come soon: as much of it as can be had
+
+    def less(self, granted: int) -> "Wanted":
+        """Return what is left to be wanted."""
+        return Wanted(max(0, self.least - granted), max(0, self.most - granted))
+
+
+@frozen
+class Slice:
+    """What one slice of making room came to."""
+
+    granted: int  # bytes that were claimed
+    was_short: bool  # not everything that was wanted was free before
+
+
+@define
+class _Order:
+    """What goes next, as the index said a moment ago."""
+
+    spared: str | None = None  # whose asking spares what others use
+    candidates: list[StoredSize] = field(factory=list)  # the last one first
+    until: float = float("-inf")  # monotonic
+    is_slow: bool = False  # the index took long for it
+
+
+@define(eq=False)
 class Evictor:
-    """Keeps the store within its quota. Everything blocks."""
+    """Keeps the store within its quota. Everything blocks, and is done by one at a time."""
 
     _layout: Layout
     _index: Index
@@ -61,53 +100,18 @@ class Evictor:
     _uses: Uses
     _max_bytes: int
     _shares: Shares = field(init=False)
+    _order: _Order = field(factory=_Order, init=False)
 
     @_shares.default
     def _shares_of_index(self) -> Shares:
         return Shares(self._index)
 
-    def try_make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> bool:
-        """Evict until so many bytes more fit, and claim them; False where another process evicts.
+    def admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
+        """Claim room for what begins to arrive. Nothing is evicted yet.
 
-        Raises `NoRoomError` where they cannot fit, and `OSError`.
+        `claim` is told how much of `first` is free. Raises `NoRoomError` where `whole` bytes cannot
+        fit whatever is evicted, and `OSError`.
         """
-        return self._is_done_alone(lambda: self._make_room(length, claim, asker))
-
-    def make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> None:
-        """Do as `try_make_room` does, and wait for another process that evicts."""
-        self.as_only_one(lambda: self._make_room(length, claim, asker))
-
-    def try_admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> bool:
-        """Claim room for what begins to arrive; False where another process evicts.
-
-        Nothing is evicted yet: `claim` is told how much of `first` is free. Raises `NoRoomError`
-        where `whole` bytes cannot fit whatever is evicted, and `OSError`.
-        """
-        return self._is_done_alone(lambda: self._admit(whole, first, claim, asker))
-
-    def relieve_disk(self, length: int, asker: Asker) -> None:
-        """Free so many bytes, because the disk is fuller than the quota knows.
-
-        Raises `NoRoomError` where there is nothing to free, and `OSError`.
-        """
-        self.as_only_one(lambda: self._relieve(length, asker))
-
-    def as_only_one(self, act: Callable[[], None]) -> None:
-        """Do something while nobody makes room, in any process. Raises what it raises."""
-        while not self._is_done_alone(act):
-            time.sleep(EVICTOR_WAIT_SECONDS)
-
-    def _is_done_alone(self, act: Callable[[], None]) -> bool:
-        descriptor = open_own(self._layout.evictor_lock, os.O_RDWR | os.O_CREAT)
-        try:
-            if not lock_exclusively(descriptor):
-                return False
-            act()
-        finally:
-            os.close(descriptor)
-        return True
-
-    def _admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         self._uses.write()
         claims = self._partials.claims()
         self._partials.drop_too_many(claims)
@@ -116,6 +120,61 @@ class Evictor:
             self._require_possible(whole, asker, claims, fixed)
         free = self._max_bytes - fixed - self._index.stored_bytes()
         claim(max(0, min(first, free)))
+
+    def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> Slice:
+        """Claim what is free; if that is less than `wanted.least`, evict a batch before.
+
+        `claim` is told how many bytes are granted now. Some are, or something was evicted: else it
+        raises `NoRoomError`. Raises `OSError`, too.
+        """
+        claims, stored = self._partials.claims(), self._index.stored_bytes()
+        free = self._max_bytes - self._fixed_bytes(claims) - stored
+        was_short, freed = free < wanted.most, 0
+        if was_short:
+            freed = self._partials.drop_left(wanted.most - free, older_than=RESUMED_WITHIN_SECONDS)
+        if free + freed < wanted.least:
+            with self._told_to_make_way(wanted.least, asker, claims):
+                freed += self._free_for(asker, wanted.less(max(0, free + freed)), claims, stored)
+        granted = min(wanted.most, freed + max(0, free))
+        if granted:
+            claim(granted)
+            self._shares.note_granted(asker.access_key, granted)
+        return Slice(granted, was_short)
+
+    def relieve(self, length: int, asker: Asker) -> int:
+        """Free so many bytes, because the disk is fuller than the quota knows; a batch at most.
+
+        Return how many were freed; 0: there is nothing to free. Raises `OSError`.
+        """
+        freed = self._quarantine.clear()
+        claims, stored = self._partials.claims(), self._index.stored_bytes()
+        self._uses.write()
+        capacity = stored + self._fixed_bytes(claims)  # the disk has no more
+        spared = self._shares.spared(asker.access_key, 0, claims, capacity)
+        if freed < length:
+            blobs, evicted = self._evict(length - freed, spared)
+            freed += evicted
+            if not blobs:
+                freed += self._partials.drop_left(length - freed, older_than=0.0)
+        return freed
+
+    def evict_ahead(self, asker: Asker) -> bool:
+        """Evict a batch until enough is free for what comes next; False if nothing was left to do.
+
+        `asker`: who had to wait last. Raises `OSError`.
+        """
+        claims = self._partials.claims()
+        wanted_free = spare_bytes(self._max_bytes)
+        used = self._fixed_bytes(claims) + self._index.stored_bytes()
+        excess = used + wanted_free - self._max_bytes
+        if excess > 0:
+            excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
+        if excess <= 0:
+            return False
+        self._uses.write()
+        spared = self._shares.spared(asker.access_key, excess, claims, self._max_bytes)
+        blobs, _ = self._evict(excess, spared)
+        return blobs > 0
 
     def _require_possible(
         self, whole: int, asker: Asker, claims: Sequence[Claim], fixed: int
@@ -126,17 +185,6 @@ class Evictor:
         ):
             raise NoRoomError
 
-    def _make_room(self, length: int, claim: Callable[[], None], asker: Asker) -> None:
-        claims = self._partials.claims()
-        fixed, stored = self._fixed_bytes(claims), self._index.stored_bytes()
-        excess = fixed + stored + length - self._max_bytes
-        if excess > 0:
-            excess -= self._partials.drop_left(excess, older_than=RESUMED_WITHIN_SECONDS)
-        if excess > 0:
-            with self._told_to_make_way(length, asker, claims):
-                self._evict_for(asker, length, excess, claims, stored)
-        claim()
-
     @contextmanager
     def _told_to_make_way(
         self, length: int, asker: Asker, claims: Sequence[Claim]
@@ -145,75 +193,105 @@ class Evictor:
         try:
             yield
         except NoRoomError:
-            if not asker.can_do_without:
-                self._shares.ask_to_make_way(length, asker.access_key, claims, self._max_bytes)
+            self._shares.ask_to_make_way(length, asker.access_key, claims, self._max_bytes)
             raise
 
-    def _evict_for(
-        self, asker: Asker, length: int, excess: int, claims: Sequence[Claim], stored: int
-    ) -> None:
+    def _free_for(self, asker: Asker, missing: Wanted, claims: Sequence[Claim], stored: int) -> int:
+        """Free some of what is missing, ahead too if that may be had; return how many bytes."""
         self._uses.write()
-        spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
-        evictable = stored - (self._shares.of_others(spared) if spared else 0)
-        if excess > evictable:
-            excess -= self._partials.drop_left(excess - evictable, older_than=0.0)
-        if excess > evictable:
+        if missing.most > missing.least:
+            spared, evictable = self._evictable(asker, missing.most, claims, stored)
+            if missing.most <= evictable:
+                blobs, freed = self._evict(missing.most, spared)
+                if blobs:
+                    return freed
+        spared, evictable = self._evictable(asker, missing.least, claims, stored)
+        dropped = 0
+        if missing.least > evictable:
+            dropped = self._partials.drop_left(missing.least - evictable, older_than=0.0)
+        if missing.least > evictable + dropped:
             raise NoRoomError  # before anything is evicted in vain
-        if self._free(excess, spared) < excess:
+        blobs, freed = self._evict(missing.least - dropped, spared)
+        if not blobs:
+            freed = self._partials.drop_left(missing.least - dropped, older_than=0.0)
+        if not blobs and not freed + dropped:
             raise NoRoomError
+        return freed + dropped
 
-    def _relieve(self, length: int, asker: Asker) -> None:
-        freed = self._quarantine.clear()
-        claims, stored = self._partials.claims(), self._index.stored_bytes()
-        self._uses.write()
-        capacity = stored + self._fixed_bytes(claims)  # the disk has no more
-        spared = self._shares.spared(asker.access_key, 0, claims, capacity)
-        freed += self._free(length - freed, spared)
-        if not freed:
-            raise NoRoomError
+    def _evictable(
+        self, asker: Asker, length: int, claims: Sequence[Claim], stored: int
+    ) -> tuple[InUseByOthers | None, int]:
+        """Return what stays, and the bytes of what may go, if somebody wants so many more."""
+        spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
+        return spared, stored - (self._shares.of_others(spared) if spared else 0)
 
-    def _free(self, excess: int, spared: InUseByOthers | None) -> int:
-        """Free so many bytes, or as many as may go; return how many."""
-        freed = self._evict(excess, spared)
-        if freed < excess:
-            freed += self._partials.drop_left(excess - freed, older_than=0.0)
-        return freed
+    def _evict(self, excess: int, spared: InUseByOthers | None) -> tuple[int, int]:
+        """Evict until so many bytes are free, a batch has gone, or nothing is left that may go.
 
-    def _evict(self, excess: int, spared: InUseByOthers | None) -> int:
-        """Evict until so many bytes are free, or nothing is left that may go; return how many."""
-        candidates = self._index.least_used(EVICTION_BATCH, spared) if excess > 0 else []
-        blobs = self._index.stored_blobs()
-        freed = skipped = bad = 0
-        while freed < excess:
-            if skipped == len(candidates):
-                candidates = self._index.least_used(skipped + EVICTION_BATCH, spared)
-                if skipped == len(candidates):
+        Return how many blobs went, and the bytes that this freed.
+        """
+        left, gone, bad = self._index.stored_blobs(), list[Digest](), 0
+        freed, candidates = 0, self._candidates(spared)
+        try:
+            while freed < excess and len(gone) < EVICTION_BATCH:
+                candidate = next(candidates, None)
+                if candidate is None:
                     break
-            candidate = candidates[skipped]
-            try:
-                is_removed = self._remove_unused(candidate.digest)
-            except OSError as error:
-                bad += 1
-                if not is_bad_place(error) or bad > MAX_BAD_PLACES:
-                    raise
-                _log.error("not evicted", digest=candidate.digest, reason=type(error).__name__)
-                is_removed = False  # others may go in its stead; whoever reads it puts it aside
-            if is_removed:
-                freed += candidate.size + (FILE_BYTES if blobs > FREE_FILES else 0)
-                blobs -= 1
-                candidates.pop(skipped)
-            else:
-                skipped += 1
-        return freed
+                try:
+                    is_removed = self._remove_unused(candidate.digest)
+                except OSError as error:
+                    bad += 1
+                    if not is_bad_place(error) or bad > MAX_BAD_PLACES:
+                        raise
+                    reason = type(error).__name__
+                    _log.error("not evicted", digest=candidate.digest, reason=reason)
+                    continue  # others may go in its stead; whoever reads it puts it aside
+                if is_removed:
+                    freed += candidate.size + (FILE_BYTES if left - len(gone) > FREE_FILES else 0)
+                    gone.append(candidate.digest)
+        finally:
+            if gone:  # also if the disk failed in the middle
+                freed = self._index.evicted(gone)
+                _log.info("blobs evicted", count=len(gone), bytes=freed)
+        return len(gone), freed
+
+    def _candidates(self, spared: InUseByOthers | None) -> Iterator[StoredSize]:
+        """Yield what may go, in its order, each once."""
+        seen = set[Digest]()
+        while True:
+            order = self._order_now(spared, len(seen))
+            count = len(seen)
+            while order.candidates:
+                candidate = order.candidates.pop()
+                if candidate.digest not in seen:
+                    seen.add(candidate.digest)
+                    yield candidate
+            if len(seen) == count:
+                return
+
+    def _order_now(self, spared: InUseByOthers | None, seen: int) -> _Order:
+        """Return the order as it is now.
+
+        What others use is passed over row by row. If that took long a moment ago, the order is as
+        it was then, as far as that is known.
+        """
+        now, key = time.monotonic(), spared.access_key if spared else None
+        order = self._order
+        if order.spared != key or order.until <= now or not order.candidates:
+            limit = seen + (_MANY if order.is_slow or seen else _FEW)
+            candidates = self._index.least_used(limit, spared)[::-1]
+            took = time.monotonic() - now
+            holds = holds_for(took) if spared and len(candidates) == limit else 0.0
+            order = self._order = _Order(key, candidates, now + took + holds, is_slow=holds > 0)
+        return order
 
     def _remove_unused(self, digest: Digest) -> bool:
-        """Remove a blob, unless somebody has it open, or is just keeping it again."""
+        """Remove a blob's files, unless somebody has it open, or is just keeping it again."""
         path = self._layout.blob(digest)
         try:
             descriptor = open_own(path, os.O_RDWR)
         except FileNotFoundError:
-            self._index.removed(digest)  # what a crash left noted: nobody moves one there now
-            return True
+            return True  # what a crash left noted: nobody moves one there now
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False
@@ -222,15 +300,19 @@ class Evictor:
             with suppress(OSError):  # without their blob they are tidied away
                 if not path.exists():
                     self._layout.checksums(digest).unlink(missing_ok=True)
-            self._index.removed(digest)
         except FileNotFoundError:
             return False
         finally:
             os.close(descriptor)
-        _log.info("blob evicted", digest=digest)
         return True
 
     def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
         """Return what counts besides complete blobs."""
         index = max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
         return sum(each.size for each in claims) + self._quarantine.stored_bytes() + index
+
+
+def spare_bytes(max_bytes: int) -> int:
+    """Return how much of a quota is kept free once it was short of room. Pure."""
+    spare = min(int(max_bytes * SPARE_SHARE), MAX_SPARE_BYTES)
+    return spare if spare >= MIN_SPARE_BYTES else 0

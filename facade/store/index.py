@@ -265,28 +265,32 @@ class Index:
         with self._noted():
             self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
 
-    def evicted(self, digests: Iterable[Digest]) -> None:
-        """Note that blobs are gone, all at once. Raises `IndexFailedError`."""
+    def evicted(self, digests: Iterable[Digest]) -> int:
+        """Note that blobs are gone, in one transaction; return the bytes of the quota that frees.
+
+        Raises `IndexFailedError`.
+        """
+        writer = self._file.writer
         with self._raised():
-            self._write_many(
-                "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
-            )
+            with self._writing, writer:
+                writer.execute("BEGIN IMMEDIATE")
+                before = _taken(writer)
+                writer.executemany(
+                    "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
+                )
+                freed = before - _taken(writer)
+            self._written()
+        return freed
 
     def stored_bytes(self) -> int:
         """Return what all complete blobs take of the quota. Raises `IndexFailedError`."""
-        blobs, size = self._totals()
-        return size + max(0, blobs - FREE_FILES) * FILE_BYTES
+        with self._raised(), self._writing:
+            return _taken(self._file.writer)
 
     def stored_blobs(self) -> int:
         """Return how many complete blobs there are. Raises `IndexFailedError`."""
-        blobs, _ = self._totals()
-        return blobs
-
-    def _totals(self) -> tuple[int, int]:
-        """Return how many blobs there are, and their bytes."""
         with self._raised():
-            [(blobs, size)] = self._rows("SELECT blobs, bytes FROM totals")
-        return blobs, size
+            return int(self._rows("SELECT blobs FROM totals")[0][0])
 
     def held_bytes(self, access_key: str) -> int:
         """Return the bytes of blobs that a connection may read. Raises `IndexFailedError`."""
@@ -437,6 +441,12 @@ class Index:
         if not self._has_failed:
             self._has_failed = True
             _log.error("index failed, going on without it", reason=_name(error))
+
+
+def _taken(database: sqlite3.Connection) -> int:
+    """Return what all complete blobs take of the quota."""
+    [(blobs, size)] = database.execute("SELECT blobs, bytes FROM totals").fetchall()
+    return int(size + max(0, blobs - FREE_FILES) * FILE_BYTES)
 
 
 def _of_right(key: FlightKey, repository: RepositoryName) -> tuple[str, str, str, str]:

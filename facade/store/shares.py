@@ -11,7 +11,7 @@ connections whose arrivals are more than their share. Their readers go on from u
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -48,6 +48,7 @@ class Shares:
     """The shares of one store. Everything blocks, and raises `IndexFailedError`."""
 
     _index: Index
+    _clock: Callable[[], float] = time.monotonic
     _standings: dict[str, _Standing] = field(factory=dict, init=False)
 
     def spared(
@@ -62,9 +63,14 @@ class Shares:
         partials = sum(each.size for each in claims if each.access_key == access_key)
         standing = self._standing(access_key)
         if standing.held + partials + length <= capacity * SHARE_OF_STORE:
-            standing.held += length  # until it is counted again: never less than it has
             return None
         return _in_use_by_others(access_key)
+
+    def note_granted(self, access_key: str | None, length: int) -> None:
+        """Count what a connection was granted: it never counts for less than it has."""
+        standing = self._standings.get(access_key) if access_key is not None else None
+        if standing is not None:
+            standing.held += length
 
     def is_within_most(
         self, access_key: str | None, wanted: int, claims: Iterable[Claim], capacity: int
@@ -85,14 +91,13 @@ class Shares:
 
     def _standing(self, access_key: str) -> _Standing:
         """Count, unless that was done just now: it may take a hundred times as long as evicting."""
-        now = time.monotonic()
+        now = self._clock()
         standing = self._standings.get(access_key)
         if standing is None or standing.until <= now:
             held = self._index.held_bytes(access_key)
             others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
-            took = time.monotonic() - now
-            lasting = took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
-            standing = _Standing(held, others, now + took + lasting)
+            took = self._clock() - now
+            standing = _Standing(held, others, now + took + holds_for(took))
             self._standings = {
                 key: each for key, each in self._standings.items() if each.until > now
             } | {access_key: standing}
@@ -121,6 +126,11 @@ class Shares:
                 with suppress(OSError):  # it has just ended
                     ask_to_make_way(each.folder)
                     wanted -= each.size
+
+
+def holds_for(took: float) -> float:
+    """Return for how many seconds holds what took so many to find out. Pure."""
+    return took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
 
 
 def arriving_bytes(claims: Iterable[Claim], access_key: str | None) -> int:

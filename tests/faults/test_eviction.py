@@ -85,7 +85,7 @@ async def test_pulls_in_progress_finish_while_others_evict(
             )
         )
     assert watch.most_bytes <= QUOTA
-    assert facade.log_lines(event="blob evicted")
+    assert facade.log_lines(event="blobs evicted")
     assert not facade.log_lines(level="error")
     require_right_files(cache)
     pulls, fetched = len(facade.log_lines(event="answered", status=200)), len(upstream.pulls)

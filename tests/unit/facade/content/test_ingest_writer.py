@@ -16,6 +16,7 @@ from facade.content.gather_budget import (
     GatherBudget,
 )
 from facade.content.ingest_writer import GATHERED_BYTES, IngestWriter
+from facade.thread_work import finish_in_thread
 from tests.support.eventually import eventually
 
 TINY_HOLD_SECONDS = 0.0005  # so that the timer falls into everything else
@@ -44,6 +45,10 @@ class SlowFile:
         finally:
             self._one_at_a_time.release()
 
+    async def write_in_thread(self, chunks: list[bytes]) -> None:
+        """Write as a flight does."""
+        await finish_in_thread(self.write, chunks)
+
     def written(self) -> None:
         """Be told that there is more."""
         assert self.told < len(self.content)
@@ -55,7 +60,7 @@ async def test_everything_is_written_in_its_order(seed: int) -> None:
     """However the timer, a full gathering and the thread fall together."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     file = SlowFile(pause_seconds=0.002)
-    writer = IngestWriter(file.write, file.written, TINY_HOLD_SECONDS)
+    writer = IngestWriter(file.write_in_thread, file.written, TINY_HOLD_SECONDS)
     sent = bytearray()
     for number in range(150):
         chunk = bytes([number % 251]) * chance.choice((1, 1000, 300_000, GATHERED_BYTES))
@@ -72,7 +77,7 @@ async def test_everything_is_written_in_its_order(seed: int) -> None:
 async def test_a_slow_registrys_bytes_are_not_kept_waiting() -> None:
     """A chunk is written although nothing follows it."""
     file = SlowFile()
-    writer = IngestWriter(file.write, file.written)
+    writer = IngestWriter(file.write_in_thread, file.written)
     await writer.put(b"a")
     await eventually(lambda: file.told == 1)
     await writer.put(b"b")
@@ -83,7 +88,7 @@ async def test_a_slow_registrys_bytes_are_not_kept_waiting() -> None:
 async def test_a_failed_write_is_told_to_whoever_brings_more() -> None:
     """And nothing is written behind the gap."""
     file = SlowFile(fails_at=0)
-    writer = IngestWriter(file.write, file.written, TINY_HOLD_SECONDS)
+    writer = IngestWriter(file.write_in_thread, file.written, TINY_HOLD_SECONDS)
     full = b"x" * GATHERED_BYTES
     await writer.put(full)
     with pytest.raises(OSError, match="full"):
@@ -98,7 +103,7 @@ async def test_a_failed_write_is_told_to_whoever_brings_more() -> None:
 async def test_stopping_waits_for_the_thread() -> None:
     """Its file's descriptor is closed next."""
     file = SlowFile(pause_seconds=0.2)
-    writer = IngestWriter(file.write, file.written)
+    writer = IngestWriter(file.write_in_thread, file.written)
     await writer.put(b"x" * GATHERED_BYTES)
     stopping = asyncio.create_task(writer.stop())
     await asyncio.sleep(0)
@@ -111,8 +116,8 @@ async def test_many_that_wait_for_a_disk_hold_no_more_than_a_few() -> None:
     """One device may have 64 arrivals under way, and there may be many devices."""
     budget, disk, chunk = GatherBudget(), threading.Event(), bytes(LEAST_GATHERED_BYTES)
 
-    def hang(_: list[bytes]) -> None:
-        disk.wait()
+    async def hang(_: list[bytes]) -> None:
+        await finish_in_thread(disk.wait)
 
     writers = [IngestWriter(hang, lambda: None, budget=budget) for _ in range(MANY)]
     taken = [0] * MANY

@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[BlobStore]:
 
 async def test_a_reader_of_what_was_put_aside_puts_nothing_else_aside(store: BlobStore) -> None:
     """A fleet that reads one rotten file would have each new one fetched again, one by one."""
-    digest = keep(store, CONTENT)
+    digest = await keep(store, CONTENT)
     first, second = store.open_blob(digest), store.open_blob(digest)
     assert first is not None
     assert second is not None
@@ -33,7 +33,7 @@ async def test_a_reader_of_what_was_put_aside_puts_nothing_else_aside(store: Blo
     with pytest.raises(RottenContentError):
         await anext(StoredPieces(store, first, 0, first.length))
     assert not store.has(digest)
-    assert keep(store, CONTENT) == digest
+    assert await keep(store, CONTENT) == digest
     with pytest.raises(RottenContentError):
         await anext(StoredPieces(store, second, 0, second.length))
     assert store.has(digest)

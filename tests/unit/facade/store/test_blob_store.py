@@ -34,12 +34,12 @@ def key_of(content: bytes, access_key: str = "a" * 64) -> FlightKey:
 async def put(store: BlobStore, content: bytes, access_key: str = "a" * 64) -> FlightKey:
     """Store a content as a flight does."""
     key = key_of(content, access_key)
-    await store.make_room(len(content), lambda: None)
+    await store.make_room(len(content), lambda _: None)
     ingest = OwnedIngest.acquire(store.layout.flight(key))
     assert ingest is not None
     ingest.announce(len(content), RepositoryName("team/app"))
     ingest.append([content])
-    store.commit(ingest, key, len(content))
+    await store.commit(ingest, key, len(content))
     store.index.prove(key, REPOSITORY, "application/octet-stream")
     return key
 
@@ -95,11 +95,11 @@ async def test_what_is_open_is_not_taken(store: BlobStore) -> None:
     first, second = await put(store, content("a")), await put(store, content("b"))
     blobs = [store.open_blob(each.digest) for each in (first, second)]
     with pytest.raises(NoRoomError):
-        await store.make_room(4000, lambda: None)
+        await store.make_room(4000, lambda _: None)
     for blob in blobs:
         assert blob is not None
         blob.close()
-    await store.make_room(4000, lambda: None)
+    await store.make_room(4000, lambda _: None)
 
 
 async def test_what_arrives_counts(store: BlobStore) -> None:
@@ -108,8 +108,8 @@ async def test_what_arrives_counts(store: BlobStore) -> None:
     assert arriving is not None
     arriving.announce(QUOTA - 100, RepositoryName("team/app"))
     with pytest.raises(NoRoomError):
-        await store.make_room(101, lambda: None)
-    await store.make_room(100, lambda: None)
+        await store.make_room(101, lambda _: None)
+    await store.make_room(100, lambda _: None)
     arriving.discard()
 
 
@@ -117,7 +117,7 @@ async def test_a_blob_beyond_the_quota_is_not_kept(store: BlobStore) -> None:
     """And nothing is evicted for it."""
     key = await put(store, content("a"))
     with pytest.raises(NoRoomError):
-        await store.make_room(QUOTA + 1, lambda: None)
+        await store.make_room(QUOTA + 1, lambda _: None)
     assert store.has(key.digest)
 
 
@@ -168,7 +168,7 @@ async def test_two_processes_evict_one_after_the_other(store: BlobStore, tmp_pat
     for letter in "abcdefgh":
         await put(store if letter in "aceg" else other, content(letter))
         assert store.index.stored_bytes() <= QUOTA
-    await asyncio.gather(*(each.make_room(4000, lambda: None) for each in [store, other] * 5))
+    await asyncio.gather(*(each.make_room(4000, lambda _: None) for each in [store, other] * 5))
     assert store.index.stored_bytes() <= QUOTA - 4000
     other.close()
 

@@ -46,10 +46,10 @@ def begin(store: BlobStore, content: bytes, announced: int | None = None) -> Own
     return ingest
 
 
-def keep(store: BlobStore, content: bytes, digest: Digest | None = None) -> Digest:
+async def keep(store: BlobStore, content: bytes, digest: Digest | None = None) -> Digest:
     """Store a content, without asking for room."""
     key = key_of(content, digest)
-    store.commit(begin(store, content), key, len(content))
+    await store.commit(begin(store, content), key, len(content))
     return key.digest
 
 
@@ -67,7 +67,7 @@ def content(letter: str, size: int = 4000) -> bytes:
 async def fits(store: BlobStore, size: int) -> bool:
     """Tell whether so many bytes find room."""
     try:
-        await store.make_room(size, lambda: None)
+        await store.make_room(size, lambda _: None)
     except NoRoomError:
         return False
     return True
@@ -86,7 +86,7 @@ async def test_what_arrives_counts_as_it_will_be(store: BlobStore) -> None:
 async def test_what_a_dead_owner_left_counts_as_it_is(store: BlobStore) -> None:
     """It is resumed, perhaps; its room goes to others only where there is no other."""
     begin(store, content("a"), announced=9_000).release()
-    stored = keep(store, content("b", 3_000))
+    stored = await keep(store, content("b", 3_000))
     assert await fits(store, 3_000)
     assert store.has(stored)
     assert await fits(store, 6_000)
@@ -100,7 +100,7 @@ async def test_what_was_left_long_ago_goes_before_what_is_complete(store: BlobSt
     """Nobody came back for it."""
     begin(store, content("a")).release()
     age(store.layout.flight(key_of(content("a"))) / "data", RESUMED_WITHIN_SECONDS + 1)
-    stored = keep(store, content("b"))
+    stored = await keep(store, content("b"))
     assert await fits(store, 4_000)
     assert store.has(stored)
     assert partials(store) == 0
@@ -108,7 +108,7 @@ async def test_what_was_left_long_ago_goes_before_what_is_complete(store: BlobSt
 
 async def test_nothing_is_evicted_in_vain(store: BlobStore) -> None:
     """What does not fit beside what arrives flushes no blob."""
-    stored = keep(store, content("a", 1_000))
+    stored = await keep(store, content("a", 1_000))
     ingest = begin(store, content("b", 10), announced=8_000)
     assert not await fits(store, 2_001)
     assert store.has(stored)
@@ -118,22 +118,22 @@ async def test_nothing_is_evicted_in_vain(store: BlobStore) -> None:
 
 async def test_what_rotted_counts(store: BlobStore) -> None:
     """It lies on the same disk."""
-    store.quarantine(keep(store, content("a", 4_000)), "rotten")
+    store.quarantine(await keep(store, content("a", 4_000)), "rotten")
     assert not await fits(store, 6_001)
     assert await fits(store, 6_000)
 
 
 async def test_a_full_disk_takes_what_rotted_first(store: BlobStore) -> None:
     """Then what was left, and then what is stored; nothing more is no room."""
-    store.quarantine(keep(store, content("a")), "rotten")
-    stored = keep(store, content("b"))
-    await asyncio.to_thread(store.relieve_disk, 4_000)
+    store.quarantine(await keep(store, content("a")), "rotten")
+    stored = await keep(store, content("b"))
+    await store.relieve_disk(4_000)
     assert not list(store.layout.quarantine.iterdir())
     assert store.has(stored)
-    await asyncio.to_thread(store.relieve_disk, 4_000)
+    await store.relieve_disk(4_000)
     assert not store.has(stored)
     with pytest.raises(NoRoomError):
-        await asyncio.to_thread(store.relieve_disk, 1)
+        await store.relieve_disk(1)
 
 
 def test_the_quarantine_keeps_the_newest_few(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_a_blob_of_a_longer_digest_is_a_blob(store: BlobStore, tmp_path: P
     """sha512 is found again after a restart, read, counted, evicted."""
     whole = content("a")
     digest = Digest.parse(f"sha512:{sha512(whole).hexdigest()}")
-    keep(store, whole, digest)
+    await keep(store, whole, digest)
     store.index.removed(digest)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
         assert again.index.stored_bytes() == len(whole)
@@ -193,11 +193,11 @@ async def test_a_blob_that_is_noted_and_not_there_is_forgotten(
         assert again.index.stored_bytes() == 0
 
 
-def test_what_a_crash_leaves_beside_blobs_is_deleted_when_it_is_old(
+async def test_what_a_crash_leaves_beside_blobs_is_deleted_when_it_is_old(
     store: BlobStore, tmp_path: Path
 ) -> None:
     """Checksums without a blob; what belongs to a blob, or is being written, stays."""
-    stored = keep(store, content("a"))
+    stored = await keep(store, content("a"))
     orphan = store.layout.checksums(Digest.of(b"gone"))
     half = store.layout.checksums(stored).with_suffix(".new")
     young = store.layout.checksums(Digest.of(b"arriving"))
@@ -270,7 +270,7 @@ async def test_what_is_left_in_the_middle_is_bounded_in_number(store: BlobStore)
 
 async def test_an_eviction_leaves_no_blob_without_its_checksums(store: BlobStore) -> None:
     """Whoever opens it meanwhile has it, or has nothing: nothing looks rotten."""
-    digest = keep(store, content("a"))
+    digest = await keep(store, content("a"))
     blob = store.open_blob(digest)
     assert blob is not None
     assert not await fits(store, QUOTA)
@@ -287,9 +287,7 @@ async def test_a_blob_on_its_way_to_its_place_counts_once(store: BlobStore) -> N
     ingest = begin(store, whole)
     evictor = os.open(store.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
     assert lock_exclusively(evictor)
-    committing = asyncio.create_task(
-        asyncio.to_thread(store.commit, ingest, key_of(whole), len(whole))
-    )
+    committing = asyncio.create_task(store.commit(ingest, key_of(whole), len(whole)))
     await asyncio.sleep(0.2)  # it has come as far as it may
     assert partials(store) == 1
     assert store.index.stored_bytes() == 0
@@ -307,7 +305,8 @@ async def test_room_is_claimed_before_another_asks(store: BlobStore) -> None:
         ingest = OwnedIngest.acquire(store.layout.flight(key_of(content(letter))))
         assert ingest is not None
         claimed.append(ingest)
-        await store.make_room(6_000, lambda: ingest.announce(6_000, APP))
+        ingest.announce(6_000, APP, room=0)
+        await store.make_room(6_000, ingest.claim)
 
     outcomes = await asyncio.gather(*(begin_one(letter) for letter in "ab"), return_exceptions=True)
     assert sorted(map(type, outcomes), key=str) == [type(None), NoRoomError]

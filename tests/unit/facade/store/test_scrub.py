@@ -62,8 +62,8 @@ async def test_a_bit_that_rotted_anywhere_is_found(
 ) -> None:
     """Beyond the first step too; what is sound stays, and is not read again for a week."""
     size = STEP_BYTES * 2 + 77
-    sound, rotten = keep(store, content(1, size)), keep(store, content(2, size))
-    empty = keep(store, b"")
+    sound, rotten = await keep(store, content(1, size)), await keep(store, content(2, size))
+    empty = await keep(store, b"")
     age(store, sound, rotten, empty)
     rot(store.layout.blob(rotten), size - 1)
     scrubber = Scrubber(store, AT_ONCE)
@@ -79,7 +79,7 @@ async def test_a_bit_that_rotted_anywhere_is_found(
 
 async def test_what_rotted_into_another_length_is_found(store: BlobStore) -> None:
     """Longer and shorter."""
-    longer, shorter = keep(store, content(1)), keep(store, content(2))
+    longer, shorter = await keep(store, content(1)), await keep(store, content(2))
     age(store, longer, shorter)
     for digest, stored in ((longer, content(1) + b"more"), (shorter, content(2)[:-1])):
         store.layout.blob(digest).write_bytes(stored)
@@ -92,7 +92,7 @@ async def test_what_was_verified_lately_is_not_due(
     store: BlobStore, counters: CollectorRegistry
 ) -> None:
     """A new blob was verified as it came; one that a restart found was not, who knows when."""
-    new, found = keep(store, content(1)), keep(store, content(2))
+    new, found = await keep(store, content(1)), await keep(store, content(2))
     store.index.removed(found)
     store.tidy()
     assert await Scrubber(store, AT_ONCE).scrub_due()
@@ -102,13 +102,13 @@ async def test_what_was_verified_lately_is_not_due(
 
 async def test_what_goes_meanwhile_is_nobodys_rot(store: BlobStore) -> None:
     """The scrub locks nothing: a blob may be evicted under it, or be kept anew."""
-    evicted, gone = keep(store, content(1, STEP_BYTES * 4)), keep(store, content(2))
+    evicted, gone = await keep(store, content(1, STEP_BYTES * 4)), await keep(store, content(2))
     age(store, gone, seconds=SCRUBBED_EVERY_SECONDS * 2)
     age(store, evicted)
     store.layout.blob(gone).unlink()
     scrubbing = asyncio.create_task(Scrubber(store, STEP_BYTES * 10).scrub_due())
     await asyncio.sleep(0.15)
-    await store.make_room(QUOTA, lambda: None)
+    await store.make_room(QUOTA, lambda _: None)
     assert await scrubbing
     assert not store.has(evicted)
     assert not list(store.layout.quarantine.iterdir())
@@ -119,7 +119,7 @@ async def test_one_process_scrubs_and_another_goes_on(
     store: BlobStore, counters: CollectorRegistry, tmp_path: Path
 ) -> None:
     """What the first had verified is not read again."""
-    digests = [keep(store, content(seed)) for seed in range(3)]
+    digests = [await keep(store, content(seed)) for seed in range(3)]
     age(store, *digests)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as other:
         async with running(Scrubber(store, AT_ONCE)):
@@ -143,7 +143,7 @@ async def test_a_scrub_that_ends_in_the_middle_remembers_what_it_verified(
     store: BlobStore, counters: CollectorRegistry
 ) -> None:
     """A facade that restarts each day gets through all the same."""
-    first, second = keep(store, content(1)), keep(store, content(2, STEP_BYTES * 2))
+    first, second = await keep(store, content(1)), await keep(store, content(2, STEP_BYTES * 2))
     age(store, first, seconds=SCRUBBED_EVERY_SECONDS * 2)
     age(store, second)
     scrubbing = asyncio.create_task(Scrubber(store, STEP_BYTES).scrub_due())
