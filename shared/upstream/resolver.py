@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -46,7 +47,8 @@ class PinnedResolver(AbstractResolver):
     """Gives only addresses that the rule allows.
 
     Lookups block, each in a thread of this resolver's own few: the loop's are shared by all, and
-    one host whose name servers are silent would hold up every other's.
+    one host whose name servers are silent would hold up every other's. The threads end when there
+    is nothing to look up: ten thousand registries have none between them.
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class PinnedResolver(AbstractResolver):
         self._rule = rule
         self._lookup = lookup
         self._seconds = seconds
-        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
+        self._threads: ThreadPoolExecutor | None = None  # while something is looked up
+        self._lookups = 0  # under way, or waiting for a thread
 
     @override
     async def resolve(
@@ -88,20 +91,46 @@ class PinnedResolver(AbstractResolver):
     @override
     async def close(self) -> None:
         """Let running lookups end by themselves; nobody waits for them."""
-        self._threads.shutdown(wait=False)
+        self._end_threads()
 
     async def _look_up(
         self, host: str, port: int, family: socket.AddressFamily
     ) -> Sequence[AddressInfo]:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds):
-                return await loop.run_in_executor(self._threads, self._lookup, host, port, family)
+                return await self._begin_lookup(host, port, family)
         except TimeoutError:
             message = "the host's name does not resolve in time"
             raise UpstreamTimeoutError(message, step=Step.RESOLVE) from None
         except (OSError, UnicodeError):  # UnicodeError: a label that IDNA refuses
             raise ResolveError("the host's name does not resolve") from None
+
+    def _begin_lookup(
+        self, host: str, port: int, family: socket.AddressFamily
+    ) -> asyncio.Future[Sequence[AddressInfo]]:
+        """Look up in a thread, which ends behind the last lookup, also if nobody waits any more."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
+        loop = asyncio.get_running_loop()
+        lookup = self._threads.submit(self._lookup, host, port, family)
+        self._lookups += 1
+
+        def tell(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(self._lookup_ended)
+
+        lookup.add_done_callback(tell)
+        return asyncio.wrap_future(lookup)
+
+    def _lookup_ended(self) -> None:
+        self._lookups -= 1
+        if not self._lookups:
+            self._end_threads()
+
+    def _end_threads(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
 
 def _pinned(host: str, address: tuple[Any, ...], family: socket.AddressFamily) -> ResolveResult:

@@ -17,6 +17,7 @@ from shared.upstream.resolver import (
     PinnedResolver,
     system_lookup,
 )
+from tests.support.eventually import eventually
 from tests.support.simulators.name_service import NameService
 
 METADATA = "169.254.169.254"
@@ -143,6 +144,18 @@ class SilentNameServer:
         return system_lookup(host, port, family)
 
 
+def resolving_threads() -> int:
+    """Count the threads of all resolvers."""
+    return sum(each.name.startswith("resolve") for each in threading.enumerate())
+
+
+async def test_no_thread_is_left_between_lookups(loopback: PinnedResolver) -> None:
+    """Ten thousand registries are not as many threads."""
+    for _ in range(2):
+        assert all(await asyncio.gather(*(loopback.resolve("localhost", 443) for _ in range(9))))
+        await eventually(lambda: resolving_threads() == 0)
+
+
 async def test_a_silent_name_server_is_a_timeout_and_holds_up_nobody_else() -> None:
     """The loop's own threads are few, and shared with every other connection."""
     silent = SilentNameServer()
@@ -161,3 +174,4 @@ async def test_a_silent_name_server_is_a_timeout_and_holds_up_nobody_else() -> N
     finally:
         silent.let_go.set()
         await resolver.close()
+    await eventually(lambda: resolving_threads() == 0)
