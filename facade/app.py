@@ -50,6 +50,8 @@ from shared.identity_form import compile_uri_pattern
 from shared.listen_failure import why_not_listening
 from shared.setting_types import ListenAddress
 from shared.supervised import Supervisor
+from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.transport import TransportMeans
 
 _CONNECTION: Final = "connection"
 
@@ -70,11 +72,13 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
     connections_changed = asyncio.Event()
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(open_providers(settings, opener))
+        means = TransportMeans(kept=KeptConnections.of_descriptors(_descriptors()))
+        providers = await stack.enter_async_context(open_providers(settings, opener, means.tls))
         connector = UpstreamConnector(
             providers,
             metrics,
             allow_loopback=settings.allow_loopback,
+            means=means,
             proxy=settings.outbound_proxy,
             timeouts=settings.upstream_timeouts,
             bandwidth=Bandwidth.of(settings.upstream_bandwidth),
@@ -220,10 +224,13 @@ def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> N
 
 
 def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ConnectionLimits.of_descriptors(
-        descriptors, settings.max_connections, settings.max_connections_per_device
+        _descriptors(), settings.max_connections, settings.max_connections_per_device
     )
+
+
+def _descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _is_uuid(text: str) -> bool:

@@ -7,7 +7,7 @@ does with the folder of a Secret): all show in what `stat` says of the path.
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from shared.unreadable_file import why_unreadable
 # read again the next time.
 SETTLED_SECONDS: Final = 2.0
 
-_Stamp = tuple[int, int, int, int, int] | None
+Stamp = tuple[int, int, int, int, int] | None  # None: nothing can be told of it
 
 
 @frozen
@@ -38,7 +38,7 @@ class WatchedFiles:
 
     _paths: Mapping[str, Path]
     _bound: int  # bytes; what is longer counts as unreadable
-    _seen: dict[str, _Stamp] | None = field(default=None, init=False)
+    _seen: dict[str, Stamp] | None = field(default=None, init=False)
 
     def read(self) -> FoundFiles:
         """Return everything."""
@@ -56,14 +56,14 @@ class WatchedFiles:
     def read_if_changed(self) -> FoundFiles | None:
         """Return everything if anything may have changed since the last time."""
         stamps = self._stamps()
-        return self.read() if stamps != self._seen or _any_is_young(stamps) else None
+        return self.read() if stamps != self._seen or any_is_young(stamps.values()) else None
 
     def forget(self) -> None:
         """Have everything read the next time, whether it has changed or not."""
         self._seen = None
 
-    def _stamps(self) -> dict[str, _Stamp]:
-        return {name: _stamp(path) for name, path in self._paths.items()}
+    def _stamps(self) -> dict[str, Stamp]:
+        return {name: stamp_of(path) for name, path in self._paths.items()}
 
 
 def is_exposed(found: os.stat_result) -> bool:
@@ -71,7 +71,8 @@ def is_exposed(found: os.stat_result) -> bool:
     return bool(found.st_mode & stat.S_IROTH)
 
 
-def _stamp(path: Path) -> _Stamp:
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes whenever a file, or what a folder lists, is replaced. Blocks."""
     try:
         found = path.stat()
     except OSError:
@@ -79,9 +80,9 @@ def _stamp(path: Path) -> _Stamp:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _any_is_young(stamps: Mapping[str, _Stamp]) -> bool:
+def any_is_young(stamps: Iterable[Stamp]) -> bool:
+    """Tell whether anything may have been written again without leaving another stamp."""
     now = time.time_ns()
     return any(
-        stamp is not None and abs(now - stamp[-1]) < SETTLED_SECONDS * 1e9
-        for stamp in stamps.values()
+        stamp is not None and abs(now - stamp[-1]) < SETTLED_SECONDS * 1e9 for stamp in stamps
     )

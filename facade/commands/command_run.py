@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import click
 import uvloop
-from attrs import frozen
+from attrs import field, frozen
 
 from facade.commands.check_report import words_of
 from facade.commands.typed_reference import TypedRepository
@@ -38,6 +38,7 @@ from shared.safe_message import SafeMessage
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import UpstreamError
+from shared.upstream.transport import TransportMeans
 
 FAILED_EXIT_CODE: Final = 1
 
@@ -53,6 +54,7 @@ class CommandMeans:
     settings: UpstreamSettings
     approvals: Approvals
     providers: Providers
+    transport: TransportMeans = field(factory=TransportMeans)
 
     def connection_of(self, asked: TypedRepository) -> ApprovedConnection:
         """Return the connection that serves a repository; raise `NotServedError`."""
@@ -76,6 +78,7 @@ class CommandMeans:
             self.providers,
             Metrics.create(),
             allow_loopback=self.settings.allow_loopback,
+            means=self.transport,
             proxy=self.settings.outbound_proxy,
         )
         client = await connector.client(connection)
@@ -123,8 +126,9 @@ async def _begin(settings: UpstreamSettings, work: Work) -> bool:
     approvals = await read_approvals(settings.database_url, statement_keys)
     for refused in approvals.refused:
         say(f"note: the database's {refused.row.subject} is not believed: {refused.reason}")
-    async with open_providers(settings, opener) as providers:
-        return await work(CommandMeans(settings, approvals, providers))
+    means = TransportMeans()
+    async with open_providers(settings, opener, means.tls) as providers:
+        return await work(CommandMeans(settings, approvals, providers, means))
 
 
 def _fail(reason: str) -> NoReturn:

@@ -20,6 +20,7 @@ from shared.upstream.credentials.google_key import (
 )
 from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.tls_contexts import TlsContexts
 
 
 class WrongSecretError(SealedSecretError):
@@ -27,12 +28,14 @@ class WrongSecretError(SealedSecretError):
 
 
 @asynccontextmanager
-async def open_providers(settings: UpstreamSettings, opener: Opener) -> AsyncIterator["Providers"]:
+async def open_providers(
+    settings: UpstreamSettings, opener: Opener, tls: TlsContexts
+) -> AsyncIterator["Providers"]:
     """Make what connections' providers are made with; the block's end closes its sessions."""
     proxy = settings.outbound_proxy
     async with (
         AwsSession.open(settings.aws_endpoint_url, proxy=proxy) as aws,
-        GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy) as google,
+        GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy, tls=tls) as google,
     ):
         yield Providers(opener, aws, google)
 

@@ -32,7 +32,7 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, UpstreamTransport
+from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTransport
 
 
 @frozen
@@ -42,6 +42,7 @@ class UpstreamConnector:
     _providers: Providers
     _metrics: Metrics
     _allow_loopback: bool
+    _means: TransportMeans
     _proxy: OutboundProxy | None = None
     _timeouts: Timeouts | None = None
     _bandwidth: Bandwidth | None = None  # of all its upstreams together
@@ -95,7 +96,11 @@ class UpstreamConnector:
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(
-            target, timeouts=self._timeouts, proxy=self._proxy, on_request=spend_request
+            target,
+            timeouts=self._timeouts,
+            proxy=self._proxy,
+            on_request=spend_request,
+            means=self._means,
         )
 
         async def credential() -> Lasting[BasicCredential | None]:

@@ -30,6 +30,7 @@ from shared.upstream.framing import (
     PlainBody,
     TooMuchFramingError,
 )
+from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
@@ -37,11 +38,14 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 
-def bound_answers(connector: _Connector) -> _Connector:
-    """Have a connector's connections bound their answers, at one pace together; return it."""
+def bound_answers(connector: _Connector, kept: KeptConnections | None = None) -> _Connector:
+    """Have a connector's connections bound their answers, at one pace together; return it.
+
+    `kept`: whose waiting connections are counted together with its own.
+    """
     loop = asyncio.get_running_loop()
     pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
-    make = partial(BoundedConnection, loop, pace, OneAtATime(loop))
+    make = partial(BoundedConnection, loop, pace, OneAtATime(loop), kept or KeptConnections())
     connector._factory = make  # type: ignore[assignment] # noqa: SLF001 - aiohttp has no other way
     return connector
 
@@ -71,10 +75,17 @@ class OneAtATime:
 class BoundedConnection(ResponseHandler):
     """One connection; `pace` is that of bytes of framing, `turns` of those that had to pause."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace, turns: OneAtATime) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pace: Pace,
+        turns: OneAtATime,
+        kept: KeptConnections,
+    ) -> None:
         super().__init__(loop)
         self._pace = pace
         self._turns = turns
+        self._kept = kept
         self._records: TlsRecords | None = None
         self._was_asked = False
         self._expected: Heads | Body | None = None  # None: nothing was asked, or all is answered
@@ -94,6 +105,7 @@ class BoundedConnection(ResponseHandler):
     @override
     def set_response_params(self, *arguments: Any, **named: Any) -> None:
         """Expect the answer to a request (aiohttp's hook, before it sends one)."""
+        self._kept.remove(self)
         self._was_asked, self._expected, self._body = True, Heads(), None
         if self._records is not None and self.transport is not None:
             self._records.begin()
@@ -158,6 +170,7 @@ class BoundedConnection(ResponseHandler):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         """End, when all that came before is parsed."""
+        self._kept.remove(self)
         self._lost = (exc,)
         self._parse()
         self._end_if_parsed()
@@ -165,14 +178,21 @@ class BoundedConnection(ResponseHandler):
     @override
     def close(self) -> None:
         """Close the connection, and parse nothing more."""
+        self._kept.remove(self)
         super().close()
         self._forget()
 
     @override
     def abort(self) -> None:
         """Abort the connection, and parse nothing more."""
+        self._kept.remove(self)
         super().abort()
         self._forget()
+
+    def give_up(self) -> None:
+        """Close a connection that waits for a request; whoever has its answer reads it all."""
+        self.force_close()
+        self.close()
 
     def _parse(self) -> None:
         """Parse in slices, as long as there are bytes and it may go on."""
@@ -224,6 +244,8 @@ class BoundedConnection(ResponseHandler):
             self._tell_reader()
         elif body is not None and body.is_eof():
             self._expected = None
+            if self._lost is None and self.transport is not None:
+                self._kept.add(self)
         elif isinstance(self._expected, Heads):
             self.start_timeout()  # an interim answer has ended aiohttp's
         elif isinstance(self._expected, ChunkedBody) and body is not None and not self._is_held:

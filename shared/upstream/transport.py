@@ -5,19 +5,19 @@ that is given, nothing unpacked, nothing followed; and aiohttp's errors turned i
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, Literal, Self, assert_never
 
 import aiohttp
-from attrs import frozen
+from attrs import field, frozen
 from typing_extensions import override
 from yarl import URL
 
 from shared.failures import forget_frames
 from shared.oci import Kind
-from shared.pem import load_certificates
 from shared.secret import Secret
 from shared.upstream.bounded_connection import bound_answers
 from shared.upstream.errors import (
@@ -31,6 +31,7 @@ from shared.upstream.errors import (
     WastefulAnswerError,
 )
 from shared.upstream.framing import TooMuchFramingError
+from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.patience import (
     SLOW_WINDOW_SECONDS,
     SMALL_BODY_SECONDS,
@@ -43,8 +44,8 @@ from shared.upstream.patience import (
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, PinnedResolver, system_lookup
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.tls import client_tls
-from shared.upstream.tls_failure import failed_handshake, unreadable_ca, untrusted_certificate
+from shared.upstream.tls_contexts import Authorities, TlsContexts
+from shared.upstream.tls_failure import failed_handshake, untrusted_certificate
 from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
@@ -128,6 +129,14 @@ class _CarriedResponse(aiohttp.ClientResponse):
         return await super().start(connection)
 
 
+@frozen
+class TransportMeans:
+    """What the transports of one process have in common; each has a session of its own."""
+
+    tls: TlsContexts = field(factory=TlsContexts)
+    kept: KeptConnections = field(factory=KeptConnections)
+
+
 class UpstreamTransport:
     """Sends single requests of one connection, to the registry and to where it points."""
 
@@ -137,6 +146,7 @@ class UpstreamTransport:
         session: aiohttp.ClientSession,
         resolver: PinnedResolver,
         timeouts: Timeouts,
+        tls: Callable[[], Awaitable[ssl.SSLContext]],
         clock: Clock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
     ) -> None:
@@ -146,6 +156,7 @@ class UpstreamTransport:
         self._rule = target.egress_rule
         self._session = session
         self._resolver = resolver
+        self._tls = tls
         self._on_request = on_request
 
     @classmethod
@@ -158,20 +169,20 @@ class UpstreamTransport:
         lookup: Lookup = system_lookup,
         clock: Clock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
+        means: TransportMeans | None = None,
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read.
 
-        `clock` measures the waiting for bodies.
+        `means`: the process's; None: some of its own. `clock` measures the waiting for bodies.
         `on_request` is told of each request that is sent, by the task that sends it.
         """
-        timeouts = timeouts or Timeouts()
-        # Reading the system's authorities takes tens of milliseconds: off the loop.
-        context = await asyncio.to_thread(_tls_context, target.ca_certificate)
+        timeouts, means = timeouts or Timeouts(), means or TransportMeans()
+        authorities = Authorities.beside(target.ca_certificate)
         resolver = PinnedResolver(
             target.egress_rule, lookup=lookup, seconds=timeouts.connect_seconds
         )
         session = aiohttp.ClientSession(
-            connector=_connector(resolver, context, proxy),
+            connector=_connector(resolver, proxy, means.kept),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -189,7 +200,8 @@ class UpstreamTransport:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
-        return cls(target, session, resolver, timeouts, clock, on_request)
+        tls = partial(means.tls.of, authorities)  # made when first needed: not for plain HTTP
+        return cls(target, session, resolver, timeouts, tls, clock, on_request)
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
@@ -210,22 +222,25 @@ class UpstreamTransport:
         """
         self._require_literal(url)
         self._on_request()
+        tls = await self._tls() if url.scheme == "https" else None
         try:
             async with asyncio.timeout(self.timeouts.answer_seconds):
-                return await self._send(method, url, _sent(headers, authorization))
+                return await self._send(method, url, _sent(headers, authorization), tls)
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             # RuntimeError is aiohttp's for a closed session. The cause may quote upstream's bytes
             # and our own headers: it ends here.
             forget_frames(error)
             raise upstream_error(error) from None
 
-    async def _send(self, method: str, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _send(
+        self, method: str, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None
+    ) -> aiohttp.ClientResponse:
         """Send on a connection with nothing left over on it; each try drops those that have."""
         tries = 0
         while True:
             try:
                 return await self._session.request(
-                    method, url, headers=headers, allow_redirects=False
+                    method, url, headers=headers, allow_redirects=False, ssl=tls or True
                 )
             except _LeftoverError:
                 tries += 1
@@ -242,26 +257,23 @@ class UpstreamTransport:
 
 
 def _connector(
-    resolver: PinnedResolver, context: ssl.SSLContext, proxy: OutboundProxy | None
+    resolver: PinnedResolver, proxy: OutboundProxy | None, kept: KeptConnections
 ) -> aiohttp.BaseConnector:
     if proxy is not None:
         return bound_answers(
             TunnelConnector(
-                proxy,
-                resolver,
-                context,
-                limit=MAX_CONNECTIONS,
-                keepalive_timeout=IDLE_CONNECTION_SECONDS,
-            )
+                proxy, resolver, limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_CONNECTION_SECONDS
+            ),
+            kept,
         )
     return bound_answers(
         aiohttp.TCPConnector(
             resolver=resolver,
             use_dns_cache=False,
-            ssl=context,
             limit=MAX_CONNECTIONS,
             keepalive_timeout=IDLE_CONNECTION_SECONDS,
-        )
+        ),
+        kept,
     )
 
 
@@ -386,10 +398,3 @@ def upstream_error(  # noqa: PLR0911 - a table: one return for each kind of erro
             return UnexpectedAnswerError("the host does not answer in HTTP")
         case _:
             return ClosedUnansweredError("the host closed the connection before it answered")
-
-
-def _tls_context(ca_certificate: str | None) -> ssl.SSLContext:
-    try:
-        return client_tls(load_certificates(ca_certificate) if ca_certificate is not None else ())
-    except (ssl.SSLError, ValueError):
-        raise unreadable_ca() from None

@@ -32,7 +32,6 @@ from shared.upstream.proxy import (
     OutboundProxy,
     answered_status,
 )
-from shared.upstream.tls import client_tls
 
 MAX_PROXY_ADDRESSES: Final = 4  # tried one after the other
 DIRECT_DELAY_SECONDS: Final = 0.25  # before a direct host's next address is tried too (RFC 8305)
@@ -75,14 +74,14 @@ def ways_to(proxy: OutboundProxy, host: str, port: int, addresses: Iterable[Addr
 class TunnelConnector(aiohttp.BaseConnector):
     """Makes connections through a proxy, or past it where its operator says so.
 
-    `resolver` says which addresses a host may be spoken to at; what it raises is raised.
+    `resolver` says which addresses a host may be spoken to at; what it raises is raised. Each
+    request names its TLS context.
     """
 
     def __init__(
         self,
         proxy: OutboundProxy,
         resolver: AbstractResolver,
-        tls: ssl.SSLContext,
         *,
         limit: int = 100,
         keepalive_timeout: float = 15.0,
@@ -90,7 +89,6 @@ class TunnelConnector(aiohttp.BaseConnector):
         super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
         self._proxy = proxy
         self._resolver = resolver
-        self._tls = tls
 
     @override
     async def _create_connection(
@@ -127,7 +125,7 @@ class TunnelConnector(aiohttp.BaseConnector):
             _, protocol = await asyncio.get_running_loop().create_connection(
                 self._factory,
                 sock=reached,
-                ssl=self._tls if is_tls else None,
+                ssl=req.ssl if is_tls else None,  # type: ignore[arg-type] # never a fingerprint here
                 server_hostname=host if is_tls else None,
             )
         except ssl.SSLCertVerificationError as error:
@@ -152,13 +150,11 @@ class TunnelConnector(aiohttp.BaseConnector):
                 assert_never(unreachable)
 
 
-async def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnector:
+def connector_through(proxy: OutboundProxy | None) -> aiohttp.BaseConnector:
     """Return a connector to hosts that the operator or we name, whose addresses nobody judges."""
-    # Reading the system's authorities takes tens of milliseconds: off the loop.
-    context = await asyncio.to_thread(client_tls)
     if proxy is None:
-        return bound_answers(aiohttp.TCPConnector(ssl=context))
-    return bound_answers(TunnelConnector(proxy, aiohttp.ThreadedResolver(), context))
+        return bound_answers(aiohttp.TCPConnector())
+    return bound_answers(TunnelConnector(proxy, aiohttp.ThreadedResolver()))
 
 
 async def _connect_directly(way: Direct) -> socket.socket:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
-from attrs import frozen
+from attrs import field, frozen
 from google.auth import exceptions
 from google.oauth2 import service_account
 
@@ -20,6 +20,7 @@ from shared.upstream.credentials.google_transport import TokenRequest
 from shared.upstream.credentials.short_lived import ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
+from shared.upstream.tls_contexts import TlsContexts
 from shared.upstream.transport import USER_AGENT
 from shared.upstream.tunnel import connector_through
 
@@ -45,6 +46,7 @@ class GoogleTokenEndpoint:
     session: aiohttp.ClientSession
     threads: ThreadPoolExecutor
     url: str = GOOGLE_TOKEN_URL
+    tls: TlsContexts = field(factory=TlsContexts)
 
     @classmethod
     @asynccontextmanager
@@ -54,19 +56,23 @@ class GoogleTokenEndpoint:
         *,
         proxy: OutboundProxy | None = None,
         request_seconds: float = REQUEST_SECONDS,
+        tls: TlsContexts | None = None,
     ) -> AsyncIterator["GoogleTokenEndpoint"]:
-        """Give the endpoint; exchanges that are under way on leaving fail."""
+        """Give the endpoint; exchanges that are under way on leaving fail.
+
+        `tls`: the process's, if others use them too.
+        """
         threads = ThreadPoolExecutor(EXCHANGE_THREADS, thread_name_prefix="google-token")
         try:
             async with aiohttp.ClientSession(
-                connector=await connector_through(proxy),
+                connector=connector_through(proxy),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=request_seconds),
                 auto_decompress=False,
             ) as session:
-                yield cls(session, threads, url)
+                yield cls(session, threads, url, tls or TlsContexts())
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -85,7 +91,7 @@ class GoogleServiceAccountProvider:
         where it cannot be asked, all of the step `exchange`.
         """
         loop = asyncio.get_running_loop()
-        request = TokenRequest(self._endpoint.session, loop)
+        request = TokenRequest(self._endpoint.session, loop, self._endpoint.tls)
         try:
             await loop.run_in_executor(self._endpoint.threads, self._exchange, request)
         finally:

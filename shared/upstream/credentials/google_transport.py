@@ -28,6 +28,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.retry_after import retry_after_seconds
+from shared.upstream.tls_contexts import SYSTEM, TlsContexts
 from shared.upstream.token_exchange import MAX_TOKEN_RESPONSE_BYTES, AccessToken, access_token
 from shared.upstream.transport import read_bounded, upstream_error
 
@@ -40,9 +41,12 @@ _RECEIVED: Final = b'{"access_token": "received"}'
 class TokenRequest(transport.Request):
     """Sends one exchange's requests from google-auth's thread, and keeps what came of the last."""
 
-    def __init__(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, tls: TlsContexts
+    ) -> None:
         self._session = session
         self._loop = loop
+        self._tls = tls
         self._outcome: AccessToken | UpstreamError = _unreachable()
         self._is_abandoned = False
 
@@ -91,8 +95,9 @@ class TokenRequest(transport.Request):
     ) -> int:
         """Return the status, 0 without one, and note the outcome."""
         try:
+            tls = await self._tls.of(SYSTEM)
             async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False
+                method, url, data=body, headers=headers, allow_redirects=False, ssl=tls
             ) as answer:
                 self._outcome = await _outcome(answer)
                 return answer.status

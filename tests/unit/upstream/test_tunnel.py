@@ -420,7 +420,7 @@ async def test_the_next_address_is_tried_where_the_proxy_does_not_reach_the_firs
     """As without a proxy."""
     async with RegistrySimulator() as registry:
         proxy.statuses[f"[2001:db8::5]:{registry.port}"] = 503
-        connector = TunnelConnector(at(proxy), TwoAddresses(), ssl.create_default_context())
+        connector = TunnelConnector(at(proxy), TwoAddresses())
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             session.get(f"http://registry.example:{registry.port}/v2/") as answer,
@@ -580,9 +580,7 @@ async def test_an_exception_that_nobody_answers_at_is_a_failed_connection(
 async def test_addresses_inside_a_network_are_tried_before_the_proxy(proxy: ProxySimulator) -> None:
     """Of a name with both kinds; the proxy reaches the others."""
     async with RegistrySimulator() as registry:
-        connector = TunnelConnector(
-            beside(proxy, "127.0.0.0/8"), TwoAddresses(), ssl.create_default_context()
-        )
+        connector = TunnelConnector(beside(proxy, "127.0.0.0/8"), TwoAddresses())
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             session.get(f"http://registry.example:{registry.port}/v2/") as answer,
