@@ -88,6 +88,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         )
         stack.enter_context(GarbageRounds())
         upstreams = Upstreams(connector.connect)
+        metrics.open_upstreams.set_function(lambda: upstreams.open)
         stack.push_async_callback(upstreams.close)
         feed = await stack.enter_async_context(
             _feed(

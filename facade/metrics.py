@@ -46,6 +46,7 @@ class Metrics:
     not_asked: Counter
     credentials_minted: Counter
     tokens_minted: Counter
+    open_upstreams: Gauge
     store: StoreMetrics
     devices: DeviceMetrics
     # Each lookup by labels was measured at a tenth of a small answer's time.
@@ -162,6 +163,11 @@ class Metrics:
             Counter(
                 "facade_tokens_minted",
                 "Authorizations asked of registries' token endpoints",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_open_upstreams",
+                "Connections whose client is open: used within the last hour, and not displaced",
                 registry=registry,
             ),
             StoreMetrics.create(registry),

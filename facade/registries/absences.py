@@ -73,6 +73,12 @@ class Absences:
         """How many are remembered."""
         return len(self._until)
 
+    @property
+    def remembers_some(self) -> bool:
+        """Whether one is not over yet."""
+        self._forget_what_is_over()
+        return bool(self._until)
+
     def _forget_what_is_over(self) -> None:
         while self._until:
             is_over = next(iter(self._until.values())) <= self._clock()

@@ -56,6 +56,11 @@ class BlobLengths:
         return found is not None and not found.is_proven
 
     @property
+    def doubts_some(self) -> bool:
+        """Whether a wrong length was told of a blob whose right one is not known."""
+        return any(self.was_mistold(digest) for digest in self._found)
+
+    @property
     def count(self) -> int:
         """How many are remembered."""
         return len(self._found)

@@ -58,6 +58,15 @@ class CircuitBreaker:
         """Whether something is asked by nobody, or by one that tries."""
         return self._reach.is_open or any(each.everybody.is_open for each in self._paths.values())
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing failed lately: everything is asked by everybody."""
+        return not (
+            self._reach.is_open
+            or self._unreached
+            or any(each.remembers_some for each in self._paths.values())
+        )
+
     def require_willing(self, question: Question) -> None:
         """Raise `CircuitOpenError` if the question would not be asked now.
 

@@ -124,6 +124,12 @@ class FailingPaths:
         self._devices = _remembering(MAX_DEVICES, MAX_DEVICES, self._clock)
         self._failing = _remembering(MAX_EVIDENCE, MAX_EVIDENCE_OF_ONE_DEVICE, self._clock)
 
+    @property
+    def remembers_some(self) -> bool:
+        """Whether anything failed lately, or is not asked by everybody."""
+        remembered = self._paths, self._devices, self._failing
+        return self.everybody.is_open or any(len(each) for each in remembered)
+
     def require_willing(self, question: Question) -> None:
         """Raise `CircuitOpenError` if the question would not be asked now; asking is no trial."""
         path = self._paths.get(question.path)

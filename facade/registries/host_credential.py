@@ -92,6 +92,15 @@ class HostCredential:
         """What still holds, of the credential and of its proof."""
         return tuple(each for each in (self._renewed.refusal, self._proof.refusal) if each)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being minted, and nobody refused it lately."""
+        return (
+            self._renewed.is_at_rest
+            and self._proof.is_at_rest
+            and not self._refusing_realms.holds_some
+        )
+
     def close(self) -> None:
         """End what is being minted."""
         self._renewed.close()

@@ -80,6 +80,11 @@ class RealmProofs:
         self._found_wrong.set(realm, value=True)
         return False
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no endpoint found it wrong since it was last right there."""
+        return self._prove is None or not len(self._found_wrong)
+
     def close(self) -> None:
         """End what is being asked."""
         for realm in self._proofs:

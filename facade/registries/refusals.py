@@ -100,6 +100,12 @@ class Refusals(Generic[_Key]):
             raise without_frames(remembered.refusal)
 
     @property
+    def holds_some(self) -> bool:
+        """Whether one still holds."""
+        now = self._clock()
+        return any(now < each.until for each in reversed(self._remembered.values()))
+
+    @property
     def count(self) -> int:
         """How many still hold."""
         return sum(self.holds(key) for key in self._remembered)

@@ -28,6 +28,10 @@ class RefusedCredentials:
         elif self._by_subject.get(subject) == connection.access_key:
             self._by_subject.pop(subject)
 
+    def holds(self, connection: ApprovedConnection) -> bool:
+        """Tell whether the registry refused this credential when it was last used."""
+        return self._by_subject.get(connection_subject(connection.id)) == connection.access_key
+
     def items(self) -> Iterator[tuple[str, str]]:
         """Yield the subjects with their access keys."""
         for subject in self._by_subject:

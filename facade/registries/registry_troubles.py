@@ -75,9 +75,14 @@ class RegistryTroubles:
     _clock: Callable[[], float] = time.monotonic
     # Told when the registry begins to refuse the credential, and when it gives something again.
     _tell_of_credential: Callable[[bool], None] = lambda _refused: None
+    _is_refused: bool = False  # the credential, when last used
     _current: OrderedDict[_Key, str] = field(factory=OrderedDict, init=False)  # what was told
-    _is_refused: bool = field(default=False, init=False)  # the credential, when last used
     _told_at: dict[Trouble, float] = field(factory=dict, init=False)
+
+    @property
+    def has_some(self) -> bool:
+        """Whether something goes wrong with the whole registry, whose end is to be told of."""
+        return any(repository is None for _, repository in self._current)
 
     def failed(self, error: UpstreamError, repository: RepositoryName) -> None:
         """Note how a question to the registry failed."""

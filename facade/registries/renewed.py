@@ -120,6 +120,16 @@ class Renewed(Generic[_Value]):
         """Whether there is a value that has not expired."""
         return self._held is not None and self._clock() < self._held.expires_at
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is not being renewed, and nothing keeps it from being renewed."""
+        now = self._clock()
+        return (
+            self._renewing is None
+            and self.refusal is None
+            and now >= max(self._pause_until, self._forced_at + FORCED_INTERVAL_SECONDS)
+        )
+
     def close(self) -> None:
         """End a renewal that is under way: what it asks for is of no use any more."""
         if self._renewing is not None:

@@ -127,6 +127,12 @@ class ScopeLogin:
         refusals = (slot.token.refusal for slot in self.slots.values())
         return tuple(each for each in refusals if each is not None)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being minted, nor refused, nor may not be asked for."""
+        has_moved = self._clock() - self._moved_at < FORCED_INTERVAL_SECONDS
+        return not has_moved and all(slot.token.is_at_rest for slot in self.slots.values())
+
     def close(self) -> None:
         """End what is being minted."""
         for slot in self.slots.values():

@@ -151,6 +151,17 @@ class TokenBroker:
             self._logins.pop(scope)
         self._questions.end(scope)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being minted, nor refused, nor may not be asked for."""
+        return (
+            not self._refusals.holds_some
+            and not self._failures.holds_some
+            and self._credential.is_at_rest
+            and self._realm_proofs.is_at_rest
+            and all(self._login(scope).is_at_rest for scope in self._logins)
+        )
+
     def close(self) -> None:
         """End what is being minted."""
         self._credential.close()

@@ -60,6 +60,7 @@ class Upstream:
     _breaker: CircuitBreaker
     _troubles: RegistryTroubles | None = field(default=None, kw_only=True)  # None: nobody is told
     _require_secret: Callable[[], object] = field(default=lambda: None, kw_only=True)
+    _login_is_at_rest: Callable[[], bool] = field(default=lambda: True, kw_only=True)
     _absences: Absences = field(factory=lambda: Absences(time.monotonic), kw_only=True)
     _bandwidth: Bandwidth | None = field(default=None, kw_only=True)
     large_manifests: OneAtATime = field(factory=OneAtATime, kw_only=True)  # to read them
@@ -140,6 +141,22 @@ class Upstream:
         Raises `WrongBytesLatelyError` where they lately were not.
         """
         return self._wrong_bytes.attempt(kind, repository, digest)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is remembered that keeps the registry, or a device, from harm.
+
+        What is remembered for a time is over, and of nothing that operators were told of the whole
+        registry is the end still to be told.
+        """
+        return (
+            not self._absences.remembers_some
+            and not self._wrong_bytes.holds_some
+            and not self.lengths.doubts_some
+            and self._breaker.is_at_rest
+            and self._login_is_at_rest()
+            and (self._troubles is None or not self._troubles.has_some)
+        )
 
     async def close(self) -> None:
         """Close the client's session; bodies that are being read break."""

@@ -60,6 +60,7 @@ class UpstreamConnector:
             connection.id,
             connection.document.host,
             tell_of_credential=lambda refused: self._refused.note(connection, refused=refused),
+            is_refused=self._refused.holds(connection),  # since before its last upstream was closed
         )
         provider = SealedProvider(self._providers, connection, self._openings, troubles)
 
@@ -69,11 +70,13 @@ class UpstreamConnector:
             else:
                 troubles.begin(Trouble.CIRCUIT, reason)
 
+        client, login = await self._client(connection, provider.require, troubles.renewed)
         return Upstream(
-            await self._client(connection, provider.require, troubles.renewed),
+            client,
             CircuitBreaker(time.monotonic, tell_of_circuit),
             troubles=troubles,
             require_secret=provider.require,
+            login_is_at_rest=lambda: login.is_at_rest,
             absences=Absences(time.monotonic, self._remember_missing),
             bandwidth=self._bandwidth,
             large_manifests=self._large_manifests,
@@ -85,14 +88,15 @@ class UpstreamConnector:
         Raises `SealedSecretError` where the secret does not open, and as `connect` does.
         """
         provider = self._providers.provider_of(connection)
-        return await self._client(connection, lambda: provider, lambda _scope, _failure: None)
+        client, _ = await self._client(connection, lambda: provider, lambda _scope, _failure: None)
+        return client
 
     async def _client(
         self,
         connection: ApprovedConnection,
         provider_of: Callable[[], CredentialProvider | None],
         tell: TellOfMinting,
-    ) -> RegistryClient:
+    ) -> tuple[RegistryClient, TokenBroker]:
         document = connection.document
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(
@@ -128,18 +132,16 @@ class UpstreamConnector:
             await client.prove(authorization)
             return await client.is_closed_to_strangers()
 
-        client = RegistryClient(
-            transport,
-            TokenBroker(
-                Renewed(credential, tell=partial(tell, None)),
-                exchange,
-                known_challenge(document.provider),
-                prove,
-                tell=tell,
-                prove_to_realm=prove_to_realm,
-            ),
+        broker = TokenBroker(
+            Renewed(credential, tell=partial(tell, None)),
+            exchange,
+            known_challenge(document.provider),
+            prove,
+            tell=tell,
+            prove_to_realm=prove_to_realm,
         )
-        return client
+        client = RegistryClient(transport, broker)
+        return client, broker
 
 
 def known_challenge(provider: Provider) -> LoginChallenge | None:

@@ -2,11 +2,19 @@
 
 An upstream belongs to an access key: a new scope goes on with it, a new secret, realm, network or
 CA gets another. Pulls hold a lease: a rotation lets them finish, a revocation ends them.
+
+One that nobody is lent is closed when nobody used it for an hour, or when there are too many, the
+least recently used first. With it go its tokens and what it knows of how to log in, which the next
+pull finds out anew. What it remembers so as not to ask its registry keeps it open: see
+`Upstream.is_at_rest`.
 """
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 from uuid import UUID
 
 from attrs import define, field
@@ -14,7 +22,15 @@ from attrs import define, field
 from facade.outcome import Failed, outcome_of
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
+from shared.jitter import jittered
 from shared.supervised import tell_of_failure
+
+IDLE_SECONDS: Final = 3600.0  # as long as a provider's credential lasts: an hourly pull finds it
+# Also one that remembers failures: nobody asked its registry, and a new facade would not know them.
+FORGOTTEN_SECONDS: Final = 6 * 3600.0
+MAX_OPEN: Final = 4096  # 30 KiB each. What is lent, and what remembers failures, may be more
+LOOKED_AT_SECONDS: Final = 60.0  # jittered
+CANDIDATES: Final = 16  # that are looked at when there are too many, before one more is made
 
 MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
@@ -29,8 +45,17 @@ class _Entry:
     access_key: str
     upstream: asyncio.Task[Upstream | Failed]
     pulls: set[asyncio.Task[object]] = field(factory=set)
+    used_at: float = 0.0  # when it was last lent, or given back
     retired: bool = False
     revoked: bool = False
+
+    def may_be_closed(self, now: float) -> bool:
+        """Tell whether nothing is lost with it but what is found out anew."""
+        if self.pulls:
+            return False
+        made = self.upstream.result() if _is_made(self.upstream) else None
+        is_at_rest = not isinstance(made, Upstream) or made.is_at_rest
+        return is_at_rest or now - self.used_at >= FORGOTTEN_SECONDS
 
 
 @define(eq=False)
@@ -38,10 +63,13 @@ class Upstreams:
     """The upstreams of one facade process, by connection."""
 
     _make_upstream: MakeUpstream
-    _entries: dict[UUID, _Entry] = field(factory=dict, init=False)
+    _max_open: int = MAX_OPEN
+    _clock: Callable[[], float] = time.monotonic
+    _entries: OrderedDict[UUID, _Entry] = field(factory=OrderedDict, init=False)  # as last used
     _retired: dict[UUID, set[_Entry]] = field(factory=dict, init=False)  # and still lent
     _told: dict[UUID, str | None] = field(factory=dict, init=False)  # the access key that serves
     _closing: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)  # while there are some
 
     @asynccontextmanager
     async def lease(self, connection: ApprovedConnection) -> AsyncIterator[Upstream]:
@@ -59,6 +87,7 @@ class Upstreams:
             raise
         finally:
             entry.pulls.discard(pull)
+            self._note_use(entry)
             self._close_if_unused(entry)
             del entry, pull  # a task that ends with what is raised here holds this frame
 
@@ -77,8 +106,23 @@ class Upstreams:
                 for pull in lent.pulls:
                     pull.cancel()
 
+    @property
+    def open(self) -> int:
+        """How many connections have an upstream."""
+        return len(self._entries)
+
+    def close_idle(self) -> None:
+        """Close what was not used for an hour, and may be closed."""
+        now = self._clock()
+        for connection_id, entry in list(self._entries.items()):
+            if now - entry.used_at >= IDLE_SECONDS and entry.may_be_closed(now):
+                del self._entries[connection_id]
+                self._close(entry)
+
     async def close(self) -> None:
         """Close every upstream."""
+        if self._timer is not None:
+            self._timer.cancel()
         for entry in self._entries.values():
             self._close(entry)
         self._entries.clear()
@@ -96,8 +140,39 @@ class Upstreams:
             self.retire(connection.id, serving=connection)
             entry = None
         if entry is None or _failed(entry.upstream):
+            self._make_room()
             entry = self._entries[connection.id] = self._made(connection)
+            self._look_later()
+        self._note_use(entry)
         return entry
+
+    def _look_later(self) -> None:
+        if self._timer is None and self._entries:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(jittered(LOOKED_AT_SECONDS), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self.close_idle()
+        self._look_later()
+
+    def _note_use(self, entry: _Entry) -> None:
+        entry.used_at = self._clock()
+        if self._entries.get(entry.connection_id) is entry:
+            self._entries.move_to_end(entry.connection_id)
+
+    def _make_room(self) -> None:
+        """Close the least recently used of those that may be, so that one more may be opened."""
+        now = self._clock()
+        for _ in range(CANDIDATES):
+            if len(self._entries) < self._max_open:
+                return
+            connection_id, entry = next(iter(self._entries.items()))
+            if entry.may_be_closed(now):
+                del self._entries[connection_id]
+                self._close(entry)
+            else:
+                self._entries.move_to_end(connection_id)
 
     def _superseded_entry(self, connection: ApprovedConnection) -> _Entry:
         """Return an entry of a revision that was replaced a moment ago: its pulls finish."""
@@ -145,6 +220,10 @@ async def _made(upstream: asyncio.Task[Upstream | Failed]) -> Upstream:
     if isinstance(made, Failed):
         raise made.own()
     return made
+
+
+def _is_made(upstream: asyncio.Task[Upstream | Failed]) -> bool:
+    return upstream.done() and not upstream.cancelled()
 
 
 def _failed(upstream: asyncio.Task[Upstream | Failed]) -> bool:

@@ -79,6 +79,11 @@ class WrongBytesBackoff:
         """How many are remembered."""
         return len(self._backoffs)
 
+    @property
+    def holds_some(self) -> bool:
+        """Whether one is not over yet."""
+        return any(each.until > self._clock() for each in reversed(self._backoffs.values()))
+
     def _note_wrong(self, key: _Key) -> None:
         before, now = self._backoffs.pop(key, None), self._clock()
         if before is None or before.until <= now:

@@ -182,9 +182,13 @@ async def login_world(
             allow_loopback=True,
         )
         transport = await UpstreamTransport.open(target, lookup=names, timeouts=timeouts)
-        client = client_of(transport, credential, clock)
-        breaker = CircuitBreaker(clock)
-        upstream = Upstream(client, breaker, absences=Absences(clock))
+        client, broker = client_and_broker_of(transport, credential, clock)
+        upstream = Upstream(
+            client,
+            CircuitBreaker(clock),
+            absences=Absences(clock),
+            login_is_at_rest=lambda: broker.is_at_rest,
+        )
         yield LoginWorld(registry, login, elsewhere, names, clock, upstream, stack)
         await upstream.close()
 
@@ -196,6 +200,17 @@ def client_of(
     *,
     proves_to_realm: bool = False,
 ) -> RegistryClient:
+    """Return the client alone."""
+    return client_and_broker_of(transport, credential, clock, proves_to_realm=proves_to_realm)[0]
+
+
+def client_and_broker_of(
+    transport: UpstreamTransport,
+    credential: BasicCredential | None,
+    clock: Clock,
+    *,
+    proves_to_realm: bool = False,
+) -> tuple[RegistryClient, TokenBroker]:
     """Return a client as the facade's `UpstreamConnector` makes it, by the moved clock.
 
     `proves_to_realm`: a 401 of a token endpoint is followed by a proof, as the connector's is. What
@@ -227,7 +242,7 @@ def client_of(
         prove_to_realm=prove_to_realm if proves_to_realm else None,
     )
     client = RegistryClient(transport, broker)
-    return client
+    return client, broker
 
 
 def basic_login() -> BasicLogin:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,13 @@ from typing_extensions import override
 
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
-from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.registries.upstreams import (
+    CANDIDATES,
+    FORGOTTEN_SECONDS,
+    IDLE_SECONDS,
+    ConnectionRevokedError,
+    Upstreams,
+)
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.registry_host import RegistryHost
@@ -23,6 +30,7 @@ from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import UpstreamTransport
+from tests.support.clock import Clock
 
 HOST = RegistryHost.parse("registry.example")
 END_SECONDS = 10.0  # for what must end at once
@@ -34,6 +42,12 @@ class RecordedUpstream(Upstream):
 
     access_key: str
     closed: asyncio.Event = field(factory=asyncio.Event)
+    remembers: asyncio.Event = field(factory=asyncio.Event)  # set: something that protects
+
+    @property
+    @override
+    def is_at_rest(self) -> bool:
+        return not self.remembers.is_set()
 
     @override
     async def close(self) -> None:
@@ -342,3 +356,130 @@ async def test_what_stands_on_a_replaced_secret_finishes_with_it(upstreams: Upst
     assert isinstance(superseded, RecordedUpstream)
     await asyncio.wait_for(superseded.closed.wait(), END_SECONDS)
     upstreams.retire(old.id, serving=None)
+
+
+@define
+class Bounded:
+    """Few upstreams at once, and a clock that is moved."""
+
+    maker: Maker = field(factory=Maker)
+    clock: Clock = field(factory=Clock)
+    upstreams: Upstreams = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with none."""
+        self.upstreams = Upstreams(self.maker.make, max_open=3, clock=self.clock)
+
+    async def use(self, connection: ApprovedConnection) -> RecordedUpstream:
+        """Return what is lent, when it was given back."""
+        async with self.upstreams.lease(connection) as upstream:
+            assert isinstance(upstream, RecordedUpstream)
+            return upstream
+
+
+@pytest.fixture
+async def bounded() -> AsyncIterator[Bounded]:
+    """None yet; after the test each that was made is closed."""
+    bounded = Bounded()
+    yield bounded
+    await bounded.upstreams.close()
+    assert all(upstream.closed.is_set() for upstream in bounded.maker.made)
+
+
+async def test_what_nobody_used_for_an_hour_is_closed(bounded: Bounded) -> None:
+    """And not before; whoever comes then is lent a new one."""
+    connection = approved()
+    first = await bounded.use(connection)
+    bounded.clock.advance(IDLE_SECONDS - 1)
+    bounded.upstreams.close_idle()
+    assert await bounded.use(connection) is first
+    bounded.clock.advance(IDLE_SECONDS)
+    bounded.upstreams.close_idle()
+    await asyncio.wait_for(first.closed.wait(), END_SECONDS)
+    assert bounded.upstreams.open == 0
+    assert await bounded.use(connection) is not first
+
+
+async def test_a_pull_that_takes_hours_is_not_idle(bounded: Bounded) -> None:
+    """A blob of a terabyte over a slow link; the hour begins at its end."""
+    connection = approved()
+    async with bounded.upstreams.lease(connection) as upstream:
+        bounded.clock.advance(10 * FORGOTTEN_SECONDS)
+        bounded.upstreams.close_idle()
+        for _ in range(5):
+            await bounded.use(approved())
+        assert await bounded.use(connection) is upstream
+    bounded.upstreams.close_idle()
+    assert await bounded.use(connection) is upstream
+
+
+async def test_what_remembers_failures_stays_until_nobody_would_ask(bounded: Bounded) -> None:
+    """An open circuit, a refused password, a 404: they keep a registry from being asked."""
+    connection = approved()
+    failing = await bounded.use(connection)
+    failing.remembers.set()
+    bounded.clock.advance(FORGOTTEN_SECONDS - 1)
+    bounded.upstreams.close_idle()
+    for _ in range(5):
+        await bounded.use(approved())
+    assert await bounded.use(connection) is failing
+    bounded.clock.advance(FORGOTTEN_SECONDS)
+    bounded.upstreams.close_idle()
+    await asyncio.wait_for(failing.closed.wait(), END_SECONDS)
+
+
+async def test_beyond_the_bound_the_least_recently_used_is_closed(bounded: Bounded) -> None:
+    """Before another one is made."""
+    connections = [approved() for _ in range(4)]
+    lent = [await bounded.use(connection) for connection in connections[:3]]
+    assert await bounded.use(connections[0]) is lent[0]
+    await bounded.use(connections[3])
+    assert bounded.upstreams.open == 3
+    await asyncio.wait_for(lent[1].closed.wait(), END_SECONDS)
+    assert await bounded.use(connections[0]) is lent[0]
+    assert await bounded.use(connections[2]) is lent[2]
+
+
+async def test_more_than_the_bound_are_open_only_while_they_are_used(bounded: Bounded) -> None:
+    """Nobody waits for another one's pull, and afterwards they are few again."""
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(bounded.upstreams.lease(approved()))
+        assert bounded.upstreams.open == 10
+    await bounded.use(approved())
+    assert bounded.upstreams.open == 3
+
+
+async def test_those_that_remember_are_passed_over_in_few_steps(bounded: Bounded) -> None:
+    """However many there are: a pull does not look through all of them."""
+    for _ in range(2 * CANDIDATES):
+        (await bounded.use(approved())).remembers.set()
+    at_rest = await bounded.use(approved())
+    for _ in range(3):
+        await bounded.use(approved())
+    await asyncio.wait_for(at_rest.closed.wait(), END_SECONDS)
+
+
+async def test_a_revocation_ends_nothing_twice(bounded: Bounded) -> None:
+    """What was closed for being idle is not there to be retired."""
+    connection = approved()
+    upstream = await bounded.use(connection)
+    bounded.clock.advance(IDLE_SECONDS)
+    bounded.upstreams.close_idle()
+    bounded.upstreams.retire(connection.id, serving=None)
+    await asyncio.wait_for(upstream.closed.wait(), END_SECONDS)
+    with pytest.raises(ConnectionRevokedError):
+        await bounded.use(connection)
+
+
+async def test_a_client_that_cannot_be_made_takes_no_room(bounded: Bounded) -> None:
+    """It is nobody's, and goes like any other that is not used."""
+    bounded.maker.fails = SealedSecretError("does not open")
+    for _ in range(5):
+        with pytest.raises(SealedSecretError):
+            await bounded.use(approved())
+    bounded.maker.fails = None
+    assert bounded.upstreams.open == 3
+    bounded.clock.advance(IDLE_SECONDS)
+    bounded.upstreams.close_idle()
+    assert bounded.upstreams.open == 0
