@@ -3,14 +3,12 @@
 The times are printed and not judged, for the machine may be busy; how much is read is judged.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
 import pytest
 
 from deploy.dev.postgres import Postgres
@@ -33,8 +31,6 @@ TICKS_PER_SECOND: Final = 100  # proc(5): of utime and stime
 MAX_BYTES_FOR_ONE: Final = 8 * 1024  # an approval's row has about 1 KiB
 NOWHERE: Final = "postgresql://nobody:nothing@127.0.0.1:1/none"
 
-COLUMNS: Final = ("subject", "type", "key_id", "payload", "signature", "generation")
-
 
 def approval(writer: StatementWriter, number: int) -> ConnectionApproval:
     """Return one of many approvals."""
@@ -46,20 +42,7 @@ def approval(writer: StatementWriter, number: int) -> ConnectionApproval:
 
 async def fill(writer: StatementWriter, count: int) -> None:
     """Have so many approved connections in the database."""
-
-    def record(number: int) -> tuple[Any, ...]:
-        statement = approval(writer, number)
-        stored = writer.sign(statement)
-        content = (stored.type, stored.key_id, stored.payload, stored.signature)
-        return (statement.subject, *content, statement.generation)
-
-    records = await asyncio.to_thread(lambda: [record(number) for number in range(count)])
-    connection = await asyncpg.connect(writer.owner_url)
-    try:
-        await connection.copy_records_to_table("statements", records=records, columns=COLUMNS)
-        await connection.execute("ANALYZE statements")
-    finally:
-        await connection.close()
+    await writer.write_many(approval(writer, number) for number in range(count))
 
 
 def metric(facade: Facade, name: str) -> float:

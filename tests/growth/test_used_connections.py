@@ -1,0 +1,217 @@
+"""What connections cost that were used once: memory, TLS contexts, threads, sockets."""
+
+import asyncio
+import gc
+import re
+import ssl
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from attrs import field, frozen
+
+from deploy.dev.device_ca import CertificateAuthority
+from facade.metrics import Metrics
+from facade.registries.opener import Opener
+from facade.registries.providers import Providers
+from facade.registries.upstream_connector import UpstreamConnector
+from facade.registries.upstreams import Upstreams
+from shared.approved_connection import ApprovedConnection, approved_connection
+from shared.keys import load_sealing_private_keys
+from shared.oci import Digest, Kind, RepositoryName
+from shared.statement import ConnectionApproval
+from shared.upstream.credentials.aws_session import AwsSession
+from shared.upstream.credentials.google import GoogleTokenEndpoint
+from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.transport import TransportMeans
+from tests.growth.measured import Growth, Sizes
+from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
+from tests.support.facade_process import Facade, device_session
+from tests.support.facade_states import CANARY_TOKEN, USERNAME
+from tests.support.memory import Memory
+from tests.support.simulators.login import BasicLogin
+from tests.support.simulators.registry import RegistrySimulator
+from tests.support.statement_writer import StatementWriter
+from tests.system.facade.conftest import StartFacade
+
+SIZES: Final = Sizes(small=(100, 200, 400), full=(1_000, 3_000, 10_000))
+COUNTED: Final = Sizes(small=(24, 48, 96), full=(100, 1_000, 10_000))
+WARMED_UP: Final = 40  # connections that are used before memory is measured
+AT_ONCE: Final = 8
+MANIFEST: Final = b'{"schemaVersion":2}'
+MOST_OPEN: Final = 8
+MOST_KEPT: Final = 4
+MAX_BYTES: Final = 64 * 1024  # of memory, of each: 10,000 within 500 MiB, with 100 of the facade
+TOGETHER: Final = 500 * 1024 * 1024  # bytes
+NO_LIMITS: Final = {
+    "FACADE_DEVICE_REQUESTS_PER_SECOND": "0",
+    "FACADE_DEVICE_MISSES_PER_MINUTE": "0",
+    "FACADE_DEVICE_UPSTREAM_REQUESTS_PER_MINUTE": "0",
+    "FACADE_DEVICE_TOKENS_PER_MINUTE": "0",
+    "FACADE_LOG_LEVEL": "warning",
+}
+
+
+@frozen
+class Registries:
+    """One over TLS by its name, with a CA of its own, and one on plain HTTP by its address."""
+
+    over_tls: RegistrySimulator
+    plain: RegistrySimulator
+    _own: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(
+        cls, tls: ssl.SSLContext, ca: CertificateAuthority, login: BasicLogin | None
+    ) -> AsyncIterator["Registries"]:
+        """Serve until the block's end."""
+        async with (
+            RegistrySimulator(tls=tls, name="localhost", login=login) as over_tls,
+            RegistrySimulator(login=login) as plain,
+        ):
+            yield cls(over_tls, plain, {"ca_certificate": ca.pem.decode()})
+
+    def approval(
+        self, writer: StatementWriter, number: int, **credential: str
+    ) -> ConnectionApproval:
+        """Return the approval of one of many connections, and give it something to pull."""
+        registry, own = (
+            (self.plain, {"plain_http": True}) if number % 2 else (self.over_tls, self._own)
+        )
+        registry.manifest(MANIFEST, repository=f"team-{number}/app")
+        prefix = RepositoryName.parse(f"team-{number}")
+        return writer.approval(str(registry.host), repository_prefix=prefix, **(own | credential))
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections either serves now."""
+        return self.over_tls.open_connections + self.plain.open_connections
+
+    def path(self, number: int) -> str:
+        """Return where a device finds it."""
+        registry = self.plain if number % 2 else self.over_tls
+        digest = Digest.of(MANIFEST)
+        return f"/v2/{registry.host.path_form}/team-{number}/app/manifests/{digest}"
+
+
+def threads(process: int) -> int:
+    """Count a process's threads."""
+    found = re.search(
+        r"^Threads:\s+(\d+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
+    )
+    assert found
+    return int(found[1])
+
+
+async def use(facade: Facade, registries: Registries, numbers: Sequence[int]) -> None:
+    """Pull through each of these connections once, as one device."""
+    left = iter(numbers)
+    async with device_session(facade.device().tls()) as session:
+
+        async def pull_some() -> None:
+            for number in left:
+                url = f"https://localhost:{facade.port}{registries.path(number)}"
+                async with session.get(url) as answer:
+                    assert (answer.status, await answer.read()) == (200, MANIFEST)
+
+        await asyncio.gather(*(pull_some() for _ in range(AT_ONCE)))
+
+
+async def test_what_a_used_connection_costs_a_facade(
+    growth: Growth,
+    server_tls: ssl.SSLContext,
+    server_ca: CertificateAuthority,
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+) -> None:
+    """Some KiB, not a TLS context and a thread for each, for ever."""
+    sizes = growth.sizes(SIZES)
+    login = BasicLogin(USERNAME, CANARY_TOKEN)
+    async with Registries.serving(server_tls, server_ca, login) as registries:
+        await own_writer.write_many(
+            registries.approval(own_writer, number, username=USERNAME, token=CANARY_TOKEN)
+            for number in range(WARMED_UP + max(sizes))
+        )
+        facade = start_facade(own_writer, own_database.facade_url, NO_LIMITS)
+        await use(facade, registries, range(WARMED_UP))
+        process, used = facade.child.pid, WARMED_UP
+        before = Memory.of(process).now
+        for size in sizes:
+            await use(facade, registries, range(used, WARMED_UP + size))
+            used = WARMED_UP + size
+            taken = Memory.of(process).now - before
+            # Less than at the beginning is nothing.
+            cost = max(0, taken) // size
+            growth.point("G2 memory of a used connection", size=size, cost=cost, unit="bytes")
+            growth.point(
+                "G2 the facade's threads", size=size, cost=threads(process), unit="threads"
+            )
+        growth.holds("G2 memory of a used connection", exponent=0.1, at_most=MAX_BYTES)
+        growth.holds("G2 the facade's threads", exponent=0.1)
+        assert Memory.of(process).now < TOGETHER
+
+
+@pytest.fixture
+async def providers(writer: StatementWriter) -> AsyncIterator[Providers]:
+    """Providers that nobody is asked by."""
+    opener = Opener(load_sealing_private_keys(writer.sealing_private_pem))
+    async with AwsSession.open() as aws, GoogleTokenEndpoint.open("http://127.0.0.1:1/") as google:
+        yield Providers(opener, aws, google)
+
+
+async def ask(upstreams: Upstreams, connection: ApprovedConnection, number: int) -> None:
+    """Pull through one connection."""
+    repository = RepositoryName.parse(f"team-{number}/app")
+    digest = Digest.of(MANIFEST)
+    async with (
+        upstreams.lease(connection) as upstream,
+        upstream.fetch(Kind.MANIFEST, repository, digest) as answer,
+    ):
+        assert b"".join([chunk async for chunk in answer.chunks()]) == MANIFEST
+
+
+def contexts() -> int:
+    """Count the TLS contexts of this process."""
+    gc.collect()
+    return sum(isinstance(each, ssl.SSLContext) for each in gc.get_objects())
+
+
+async def test_what_used_connections_keep_open(
+    growth: Growth,
+    server_tls: ssl.SSLContext,
+    server_ca: CertificateAuthority,
+    writer: StatementWriter,
+    providers: Providers,
+) -> None:
+    """One context for all that believe the same; few clients, sockets and no thread."""
+    means = TransportMeans(kept=KeptConnections(MOST_KEPT))
+    connector = UpstreamConnector(providers, Metrics.create(), allow_loopback=True, means=means)
+    async with AsyncExitStack() as stack:
+        registries = await stack.enter_async_context(
+            Registries.serving(server_tls, server_ca, None)
+        )
+        upstreams = Upstreams(connector.connect, max_open=MOST_OPEN)
+        stack.push_async_callback(upstreams.close)
+        before, used = contexts(), 0
+        for size in growth.sizes(COUNTED):
+            for number in range(used, size):
+                approval = registries.approval(writer, number)
+                await ask(upstreams, approved_connection(approval), number)
+            used = size
+            await eventually(
+                lambda: not any(each.name.startswith("resolve") for each in threading.enumerate())
+            )
+            await eventually(lambda: registries.open_connections == means.kept.count)
+            made = contexts() - before
+            growth.point("G2 TLS contexts", size=size, cost=made, unit="contexts")
+            growth.point("G2 open clients", size=size, cost=upstreams.open, unit="clients")
+            growth.point("G2 waiting sockets", size=size, cost=means.kept.count, unit="sockets")
+        growth.holds("G2 TLS contexts", exponent=0, at_most=1)
+        growth.holds("G2 open clients", exponent=0, at_most=MOST_OPEN)
+        growth.holds("G2 waiting sockets", exponent=0, at_most=MOST_KEPT)
