@@ -7,7 +7,7 @@ right. Keys are EC P-256.
 
 import datetime as dt
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -82,7 +82,7 @@ class CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = _ca_certificate(
-            subject, key.public_key(), subject, key, trust_domain=trust_domain
+            subject, key.public_key(), subject, key, more=_of_domain(trust_domain)
         )
         return cls(certificate, key)
 
@@ -119,7 +119,7 @@ class CertificateAuthority:
             self.key,
             not_before=not_before,
             not_after=not_after,
-            trust_domain=trust_domain,
+            more=_of_domain(trust_domain),
         )
         return type(self)(certificate, key, _pem(certificate) + self.chain_pem)
 
@@ -129,6 +129,8 @@ class CertificateAuthority:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         path_length: int | None = None,
+        trust_domain: str | None = None,
+        limits: Iterable[x509.ExtensionType] = (),
     ) -> Self:
         """The same root with a new certificate: its name and key are what they were."""
         subject = self.certificate.subject
@@ -140,6 +142,7 @@ class CertificateAuthority:
             not_before=not_before,
             not_after=not_after,
             path_length=path_length,
+            more=(*_of_domain(trust_domain), *limits),
         )
         return type(self)(certificate, self.key)
 
@@ -241,7 +244,7 @@ def _ca_certificate(
     not_before: dt.datetime | None = None,
     not_after: dt.datetime | None = None,
     path_length: int | None = None,
-    trust_domain: str | None = None,
+    more: Iterable[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     builder = _builder(subject, issuer, public_key, issuer_key)
@@ -250,10 +253,17 @@ def _ca_certificate(
     constraints = x509.BasicConstraints(ca=True, path_length=path_length)
     builder = builder.add_extension(constraints, critical=True)
     builder = builder.add_extension(_key_usage(ca=True), critical=True)
+    for each in more:
+        # RFC 5280 section 4.2.1.10
+        builder = builder.add_extension(each, critical=isinstance(each, x509.NameConstraints))
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _of_domain(trust_domain: str | None) -> Iterator[x509.ExtensionType]:
+    """Yield what names a SPIFFE trust domain in a CA's certificate, if there is one to name."""
     if trust_domain is not None:
         uri = x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")
-        builder = builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
+        yield x509.SubjectAlternativeName([uri])
 
 
 def _builder(

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define, field
 from OpenSSL import SSL
 
+from facade.devices.chain_verifier import ChainVerifier
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
@@ -20,10 +21,12 @@ from facade.devices.farewell import say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
 from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, Ending
 from facade.devices.handshakes import Handshake, Handshakes
+from facade.devices.live_connections import LiveConnection
 from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.shared_address import another_listens
 from facade.devices.tasks_by_site import TasksBySite
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
+from facade.thread_work import in_access_thread
 from shared.accept_loop import AcceptLoop
 from shared.setting_types import ListenAddress
 from shared.site import site_of
@@ -59,6 +62,20 @@ class DeviceListener:
     def start(self) -> None:
         """Let devices in."""
         self._accepting.start()
+
+    async def judge_anew(self) -> None:
+        """Cut who is connected, and whom a handshake with the present context would refuse."""
+        live, verifier = self._devices.live, self._verifier
+        connected = live.identified()
+
+        def refused() -> list[LiveConnection]:
+            return [each for each in connected if not verifier.accepts(each.device)]
+
+        live.cut_no_longer_accepted(await in_access_thread(refused))
+
+    @property
+    def _verifier(self) -> ChainVerifier:
+        return ChainVerifier(self.context, self._devices.identity_rule)
 
     @property
     def is_shared(self) -> bool:
@@ -96,12 +113,20 @@ class DeviceListener:
                 accepted.close()
             self._tell_of(error, peer)
             return  # also where it was cancelled: given up, which is its end
+        protocol = self._devices()
         try:
-            DeviceTransport(accepted, tls, self._devices())
+            DeviceTransport(accepted, tls, protocol)
         except RefusedConnectionError as error:
             self._tell_of_refused(error.ending, peer, tls)
-        else:
-            self._handshakes.note_good_end(handshake.site)
+            return
+        self._handshakes.note_good_end(handshake.site)
+        is_of_before = tls.get_context() is not self.context  # reloaded meanwhile
+        if (
+            is_of_before
+            and protocol.device.identity
+            and not self._verifier.accepts(protocol.device)
+        ):
+            self._devices.live.cut_no_longer_accepted([protocol])
 
     def _tell_of(self, error: BaseException, peer: str) -> None:
         match error:

@@ -19,6 +19,7 @@ from facade.devices.presented_device import PresentedDevice
 from shared.structured_log import get_logger
 
 WAITING_TOO: Final = 2  # times as many connections as pulls: the rest are idle, or wait their turn
+_NOT_ACCEPTED: Final = "certificate no longer accepted"
 _log = get_logger("facade.live_connections")
 
 
@@ -123,11 +124,19 @@ class LiveConnections:
         if are_others and not self._all:
             self.admissions.begin_anew()
 
+    def identified(self) -> list[LiveConnection]:
+        """Return the connections of devices whose certificate says who they are."""
+        return [each for each in self._all if each.device.identity is not None]
+
+    def cut_no_longer_accepted(self, connections: Iterable[LiveConnection]) -> None:
+        """Cut those of them that are still open."""
+        self._cut([each for each in connections if each in self._all], _NOT_ACCEPTED)
+
     def cut_refused(self) -> None:
         """Cut what would not be let in anew: a CRL may have expired, too."""
         now = datetime.now(UTC)
         refused = [each for each in self._all if self.trust.refusal(each.device, now)]
-        self._cut(refused, "certificate no longer accepted")
+        self._cut(refused, _NOT_ACCEPTED)
 
     def _make_room(self, idle: LiveConnection | None, reason: str) -> bool:
         if idle is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,6 +17,7 @@ from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.tls import (
     UNPARSED_CA,
     RefusedConnectionError,
+    brought_authorities,
     presented_certificate,
     verified_chain,
 )
@@ -59,6 +60,7 @@ class PresentedDevice:
     anchored_in: Authority  # the trusted CA that the verified chain ends at
     problem: str = ""
     subject: str | None = None  # RFC 4514, of one that identifies nobody: what it can be found by
+    chain: tuple[bytes, ...] = field(default=(), eq=False, repr=False)  # DER, as it was presented
 
     @property
     def claims(self) -> dict[str, str | None]:
@@ -116,6 +118,7 @@ def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
         anchored_in=anchor,
         problem=problem,
         subject=subject,
+        chain=(_der(certificate), *map(_shared_der, brought_authorities(tls))),
     )
 
 
@@ -136,6 +139,16 @@ def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authorit
         return _authority(chain[1]), _authority(chain[-1])
     except (ValueError, UnsupportedAlgorithm):
         raise RefusedConnectionError(UNPARSED_CA) from None
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
+
+
+@lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
+def _shared_der(authority: x509.Certificate) -> bytes:
+    """Return a CA's certificate as bytes that all devices share who bring it."""
+    return _der(authority)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)

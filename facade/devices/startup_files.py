@@ -78,12 +78,15 @@ class StartupFiles:
         """
 
         async def take_tls(contents: Mapping[str, bytes]) -> Mapping[str, str]:
+            before = self.tls.files.device_ca
             self.tls, refused = await in_access_thread(
                 self.tls.succeeded_by, TlsFiles.of(contents), self._tls_minimum
             )
             listener.context = self.tls.context
             live.adopt(self.tls.trust)
             self.tell_of_unused_lists()
+            if self.tls.files.device_ca != before:
+                await listener.judge_anew()
             return refused
 
         sealing = _key_taker(SEALING_KEY, load_sealing_private_keys, self.sealing_keys)

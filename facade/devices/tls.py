@@ -150,6 +150,17 @@ def verified_chain(connection: SSL.Connection) -> list[x509.Certificate]:
         raise RefusedConnectionError(UNPARSED_CA) from None
 
 
+def brought_authorities(connection: SSL.Connection) -> list[x509.Certificate]:
+    """Return the CAs' certificates that the device sent with its own.
+
+    Raises `RefusedConnectionError` for one that does not parse.
+    """
+    try:
+        return connection.get_peer_cert_chain(as_cryptography=True) or []
+    except (ValueError, x509.InvalidVersion):
+        raise RefusedConnectionError(UNPARSED_CA) from None
+
+
 def _http_only(
     connection: SSL.Connection,  # noqa: ARG001 - pyOpenSSL's signature
     offered: list[bytes],

@@ -12,8 +12,9 @@ from OpenSSL import SSL, crypto
 from facade.devices.device_authorities import CertificateBundle
 
 # What stands behind a certificate in a "TRUSTED CERTIFICATE" (X509_CERT_AUX, x_x509a.c): a list of
-# what it is trusted for, here id-kp-clientAuth alone.
-_TRUSTED_FOR_CLIENTS: Final = bytes.fromhex("300c 300a 0608 2b06010505070302")
+# what it is trusted for, here anyExtendedKeyUsage. Nothing but devices is verified with this store,
+# outside of handshakes too (`ChainVerifier`), where OpenSSL is not told that they are clients.
+_TRUSTED: Final = bytes.fromhex("3008 3006 0604 551d2500")
 
 
 def believe(
@@ -56,7 +57,7 @@ def _add_anchors(store: crypto.X509Store, certificates: Iterable[x509.Certificat
 
 
 def _trusted_pem(certificate: x509.Certificate) -> bytes:
-    """Return the certificate with OpenSSL's setting that it is trusted for clients."""
-    der = certificate.public_bytes(Encoding.DER) + _TRUSTED_FOR_CLIENTS
+    """Return the certificate with OpenSSL's setting that it is trusted."""
+    der = certificate.public_bytes(Encoding.DER) + _TRUSTED
     body = base64.encodebytes(der)
     return b"-----BEGIN TRUSTED CERTIFICATE-----\n%b-----END TRUSTED CERTIFICATE-----\n" % body

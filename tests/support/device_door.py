@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from attrs import define, field
+from attrs import define, evolve, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
@@ -24,6 +24,7 @@ from tests.support.eventually import eventually
 REQUEST = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SERVED = b"HTTP/1.1 200 OK\r\n"
 BOTH_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+_MINIMUM = "1.2"
 _REFUSED = "facade_device_handshakes_refused_total"
 
 
@@ -36,6 +37,7 @@ class DeviceDoor:
     port: int
     live: LiveConnections
     _listener: DeviceListener
+    _tls: DeviceTls
     _registry: CollectorRegistry
     _written: int = field(default=0, init=False)
 
@@ -96,10 +98,13 @@ class DeviceDoor:
         (reason,) = (name for name, count in self.reasons().items() if count != before.get(name, 0))
         return reason
 
-    def adopt(self, tls: DeviceTls) -> None:
-        """Take over other files, as a reload does."""
-        self._listener.context = tls.context
-        self.live.adopt(tls.trust)
+    async def take_over(self, device_ca: bytes) -> None:
+        """Go on with another bundle of CAs, as a reload does."""
+        files = evolve(self._tls.files, device_ca=device_ca)
+        self._tls = DeviceTls.load(files, _MINIMUM)
+        self._listener.context = self._tls.context
+        self.live.adopt(self._tls.trust)
+        await self._listener.judge_anew()
 
 
 @asynccontextmanager
@@ -109,7 +114,7 @@ async def device_door(
     *,
     device_ca: bytes,
     device_crl: bytes | None = None,
-    minimum: str = "1.2",
+    minimum: str = _MINIMUM,
 ) -> AsyncIterator[DeviceDoor]:
     """Open one on files of these contents; raise `TlsConfigurationError` for what is wrong."""
     server = server_ca.issue_server()
@@ -125,7 +130,7 @@ async def device_door(
     port = listening.getsockname()[1]
     listener.start()
     try:
-        yield DeviceDoor(server_ca, folder, port, live, listener, registry)
+        yield DeviceDoor(server_ca, folder, port, live, listener, tls, registry)
     finally:
         listener.stop()
         devices.pre_shutdown()
