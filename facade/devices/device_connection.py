@@ -258,7 +258,8 @@ class DeviceConnection(RequestHandler):
         if self._request_in_progress or self._messages:
             self._await_headers()  # pipelined behind what is being answered
             return
-        _log.info("no request in time", device=self.device.id, peer=self.peer)
+        if self._live.may_tell(self.device, "no request in time"):
+            _log.info("no request in time", device=self.device.id, peer=self.peer)
         abort(self.transport)
 
     def _look_at_clock(self) -> None:
@@ -293,7 +294,7 @@ class DeviceConnection(RequestHandler):
         answer = BAD_REQUEST if status == BAD_REQUEST.status else INTERNAL
         if answer is INTERNAL:
             _log.error("request failed", device=self.device.id, exc_info=exc)
-        else:
+        elif self._live.may_tell(self.device, "malformed request"):
             reason = type(exc).__name__
             _log.info("malformed request", device=self.device.id, peer=self.peer, reason=reason)
         return error_response(answer, new_request_id())

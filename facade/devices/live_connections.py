@@ -16,6 +16,7 @@ from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.presented_device import PresentedDevice
+from facade.pulls.repeated_refusals import RefusalKind, RepeatedRefusals
 from shared.structured_log import get_logger
 
 WAITING_TOO: Final = 2  # times as many connections as pulls: the rest are idle, or wait their turn
@@ -44,9 +45,11 @@ class LiveConnections:
     _all: set[LiveConnection] = field(factory=set, init=False)
     _idle: dict[LiveConnection, int] = field(factory=dict, init=False)  # the longest idle first
     _turn: int = field(default=0, init=False)  # in which they became idle
+    _lines: RepeatedRefusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Be counted."""
+        """Be counted, and put together what devices repeat."""
+        self._lines = RepeatedRefusals(_tell_together)
         self._metrics.connections.set_function(lambda: len(self._all))
 
     def __len__(self) -> int:
@@ -61,6 +64,10 @@ class LiveConnections:
     def refusal(self, device: PresentedDevice) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
         return self.trust.refusal(device, datetime.now(UTC))
+
+    def may_tell(self, device: PresentedDevice, why: str) -> bool:
+        """Count the end of a device's connection; tell whether it has a line of its own."""
+        return self._lines.is_told(RefusalKind(device.counts_as, None, why))
 
     def admit(self, connection: LiveConnection) -> bool:
         """Take a new connection in, at an idle one's place where there is no room; or not."""
@@ -150,7 +157,12 @@ class LiveConnections:
 
     def _cut(self, connections: Iterable[LiveConnection], reason: str) -> None:
         for connection in connections:
-            _log.info("connection cut", device=connection.device.id, reason=reason)
+            if self.may_tell(connection.device, reason):
+                _log.info("connection cut", device=connection.device.id, reason=reason)
             self._metrics.connections_cut.labels(reason).inc()
             self.release(connection)
             connection.cut()
+
+
+def _tell_together(kind: RefusalKind, count: int) -> None:
+    _log.info("connections ended again", device=kind.device, reason=kind.reason, count=count)

@@ -19,6 +19,8 @@ from shared.approved_connection import ApprovedConnection
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
 
 FIRST_REFUSAL: Final = 400  # of the statuses
+LEFT: Final = "the device left, or its connection was cut"
+ABORTED: Final = "the answer was aborted"  # of the reason, which has numbers in it, this is counted
 REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
 _log = get_logger("facade.pull")
@@ -79,10 +81,9 @@ class Exchanges:
         if refused is not None:
             self._metrics.devices.refused.labels(refused.code.value).inc()
             whose = device or refused.presented.counts_as
-        if status is not None and status >= FIRST_REFUSAL and whose is not None:
-            refusal = RefusalKind(whose, status, exchange.reason)
-            if not self._refusals.is_told(refusal):
-                return
+        kind = _kind(exchange, status, whose) if whose is not None else None
+        if kind is not None and not self._refusals.is_told(kind):
+            return
         fields: dict[str, object] = {
             "bytes": exchange.body_bytes,
             "duration_ms": seconds * 1000,
@@ -100,14 +101,18 @@ class Exchanges:
             )
 
     def _tell_together(self, kind: RefusalKind, count: int) -> None:
-        self._log.info(
-            "refused again",
-            device=kind.device,
-            status=kind.status,
-            reason=kind.reason,
-            count=count,
-            outcome="answered",
-        )
+        told = {"device": kind.device, "reason": kind.reason, "count": count}
+        if kind.status is None:
+            self._log.info("aborted again", outcome="aborted", **told)
+        else:
+            self._log.info("refused again", status=kind.status, outcome="answered", **told)
+
+
+def _kind(exchange: Exchange, status: int | None, device: str) -> RefusalKind | None:
+    """Return what a line of a request is counted as, unless it has a line in any case."""
+    if status is None:
+        return RefusalKind(device, None, LEFT if exchange.reason == LEFT else ABORTED)
+    return RefusalKind(device, status, exchange.reason) if status >= FIRST_REFUSAL else None
 
 
 @lru_cache(REMEMBERED_PAIRS)

@@ -28,7 +28,7 @@ from facade.pulls.byte_range import ByteRange, Span, UnsatisfiableRangeError
 from facade.pulls.device_allowance import TooCostlyError
 from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyRequestsError
 from facade.pulls.distribution_errors import DeviceRefusedError, PullRefusedError
-from facade.pulls.exchange import Exchange, Exchanges, RefusedDevice
+from facade.pulls.exchange import LEFT, Exchange, Exchanges, RefusedDevice
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
 from facade.pulls.named import read_names
@@ -89,7 +89,7 @@ class PullHandler:
             exchange.reason = str(aborted)
             raise
         except (ConnectionError, CancelledError):
-            exchange.reason = "the device left, or its connection was cut"
+            exchange.reason = LEFT
             raise
         except Exception:
             status = int(errors.INTERNAL.status)

@@ -1,8 +1,9 @@
-"""Refusals that a device repeats: the first have lines of their own, then one a second has.
+"""What a device repeats, and has a line: the first have their own, then one a second has.
 
 The rest are told together, in one line a minute with their number.
 
-A device can have itself refused as often as it asks. A line for each would fill a disk.
+A device can have itself refused as often as it asks, leave in the middle of as many answers, and
+send nonsense on as many connections. A line for each would fill a disk.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from shared.bounded_map import BoundedMap
 from shared.pace import Pace
@@ -20,6 +21,10 @@ TOLD_PER_SECOND: Final = 1.0
 TOGETHER_SECONDS: Final = 60.0  # between two lines that tell of the rest
 MAX_KINDS: Final = 8192  # some 700 bytes each
 MAX_KINDS_OF_ONE_DEVICE: Final = 64  # there are some thirty reasons
+OF_ONE_DEVICE_AT_ONCE: Final = 4000  # whatever the reasons: some have a registry's numbers in them
+OF_ONE_DEVICE_PER_SECOND: Final = 4.0
+MANY_REASONS: Final = "many reasons"
+MAX_DEVICES: Final = 65_536  # some 400 bytes each
 
 
 @frozen
@@ -27,7 +32,7 @@ class RefusalKind:
     """What is put together."""
 
     device: str
-    status: int
+    status: int | None  # None: no whole answer
     reason: str
 
 
@@ -39,30 +44,46 @@ class _Counted:
 
 @define(eq=False)
 class RepeatedRefusals:
-    """What devices had refused lately. For one event loop."""
+    """What devices repeated lately. For one event loop."""
 
     _tell: Callable[[RefusalKind, int], None]  # how many more there were
     _together_seconds: float = TOGETHER_SECONDS
     _clock: Callable[[], float] = time.monotonic
     _counted: BoundedMap[RefusalKind, _Counted] = field(init=False)
+    _of_device: BoundedMap[str, Pace] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with none."""
         self._counted = BoundedMap(MAX_KINDS, max_share=MAX_KINDS_OF_ONE_DEVICE)
+        self._of_device = BoundedMap(MAX_DEVICES)
 
     def is_told(self, kind: RefusalKind) -> bool:
-        """Count a refusal; tell whether it has a line of its own."""
-        counted = self._counted.get(kind)
-        if counted is None:
-            counted = _Counted(Pace(TOLD_PER_SECOND, TOLD_AT_ONCE, self._clock))
-            self._counted.set(kind, counted, owner=kind.device)
+        """Count one; tell whether it has a line of its own."""
+        counted = self._counted_of(kind)
         if counted.pace.take_now(1):
-            return True
+            if self._pace_of(kind.device).take_now(1):
+                return True
+            kind = evolve(kind, reason=MANY_REASONS)
+            counted = self._counted_of(kind)
         if not counted.together:  # the timer holds the count, whatever the map forgets
             loop = asyncio.get_running_loop()
             loop.call_later(self._together_seconds, self._tell_together, kind, counted)
         counted.together += 1
         return False
+
+    def _counted_of(self, kind: RefusalKind) -> _Counted:
+        counted = self._counted.get(kind)
+        if counted is None:
+            counted = _Counted(Pace(TOLD_PER_SECOND, TOLD_AT_ONCE, self._clock))
+            self._counted.set(kind, counted, owner=kind.device)
+        return counted
+
+    def _pace_of(self, device: str) -> Pace:
+        pace = self._of_device.get(device)
+        if pace is None:
+            pace = Pace(OF_ONE_DEVICE_PER_SECOND, OF_ONE_DEVICE_AT_ONCE, self._clock)
+            self._of_device.set(device, pace)
+        return pace
 
     def _tell_together(self, kind: RefusalKind, counted: _Counted) -> None:
         count, counted.together = counted.together, 0

@@ -18,6 +18,7 @@ from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import WAITING_TOO, LiveConnections
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.devices.revocation_list import RevocationList
+from facade.pulls.repeated_refusals import TOLD_AT_ONCE
 from shared.statement import device_subject
 
 CA = CertificateAuthority.create("live connections CA")
@@ -176,3 +177,18 @@ def test_stalled_handshakes_never_use_up_the_descriptors(descriptors: int) -> No
     if descriptors >= 256:
         pulling = limits.in_all * (DESCRIPTORS_PER_CONNECTION - 1)
         assert pulling + limits.handshakes + limits.farewells <= descriptors * 15 // 16
+
+
+async def test_a_device_that_makes_room_for_itself_does_not_fill_the_log(
+    registry: CollectorRegistry,
+) -> None:
+    """Each new connection cuts an older one; the first have a line, all are counted."""
+    connections, reason = live(registry, per_device=1), "limit of its device"
+    cut = TOLD_AT_ONCE + 100
+    for _ in range(cut + WAITING_TOO):
+        admitted(connections, connection_of("press-7"))
+    name = "facade_device_connections_cut_total"
+    assert registry.get_sample_value(name, {"reason": reason}) == cut
+    assert not connections.may_tell(connection_of("press-7").device, reason)
+    assert connections.may_tell(connection_of("press-7").device, "revoked")
+    assert connections.may_tell(connection_of("press-8").device, reason)

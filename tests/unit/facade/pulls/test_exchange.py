@@ -34,8 +34,8 @@ metrics = Metrics.create()
 exchanges = Exchanges(metrics)
 loop = asyncio.new_event_loop()
 
-async def tell(asked):
-    exchanges.tell(asked, 403)
+async def tell(asked, status):
+    exchanges.tell(asked, status)
 
 pull = parse_request("GET", "/v2/registry.example/team/app/manifests/sha256:" + "0" * 64)
 known = Exchange(
@@ -51,6 +51,13 @@ exchanges.tell(known, 200)
 exchanges.tell(Exchange("HEAD", request_id="again", pull=pull), 200)
 exchanges.tell(Exchange("GET", request_id="unknown", reason="why"), 404)
 exchanges.tell(Exchange("GET", request_id="left", pull=pull), None)
+for number in range(TOLD_AT_ONCE + 1):
+    reason = f"aborted after {number} bytes"
+    left = Exchange("GET", request_id=f"left-{number}", device=known.device, reason=reason)
+    if number == TOLD_AT_ONCE:
+        loop.run_until_complete(tell(left, None))
+    else:
+        exchanges.tell(left, None)
 named = read_names("/v2/registry.example_5000/team/app/manifests/latest")
 exchanges.tell(Exchange("GET", request_id="refused", named=named, reason="tag"), 404)
 ca = Authority("CN=line CA", b"")
@@ -62,7 +69,7 @@ for number in range(TOLD_AT_ONCE + 1):
         "GET", "192.0.2.7", request_id=f"nobody-{number}", reason="no name", refused=refused
     )
     if number in (0, TOLD_AT_ONCE):
-        loop.run_until_complete(tell(asked))
+        loop.run_until_complete(tell(asked, 403))
     else:
         exchanges.tell(asked, 403)
 for line in metrics.exposition().decode().splitlines():
@@ -154,6 +161,7 @@ def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> N
         "facade_answers_total{kind='manifests',status='200'} 2.0",
         "facade_answers_total{kind='none',status='404'} 2.0",
         "facade_answers_total{kind='manifests',status='aborted'} 1.0",
+        "facade_answers_total{kind='none',status='aborted'} 1001.0",
         "facade_answers_total{kind='none',status='403'} 1001.0",
         "facade_devices_refused_total{reason='unidentified'} 1001.0",
         "facade_devices_refused_total{reason='certificate'} 0.0",
@@ -175,6 +183,15 @@ def test_a_device_that_is_refused_by_name_can_be_found(told: list[dict[str, Any]
 def test_nobody_fills_the_log_by_being_refused(told: list[dict[str, Any]]) -> None:
     """A certificate that identifies no device is told of together, as a device is."""
     assert "nobody-1000" not in {each.get("request_id") for each in told}
+
+
+def test_nobody_fills_the_log_by_leaving_in_the_middle_of_answers(
+    told: list[dict[str, Any]],
+) -> None:
+    """However many bytes it took of each."""
+    ids = {each.get("request_id") for each in told}
+    assert "left-999" in ids
+    assert "left-1000" not in ids
 
 
 def test_every_request_has_an_id_of_its_own() -> None:

@@ -3,7 +3,9 @@
 from attrs import define, field
 
 from facade.pulls.repeated_refusals import (
+    MANY_REASONS,
     MAX_KINDS_OF_ONE_DEVICE,
+    OF_ONE_DEVICE_AT_ONCE,
     TOLD_AT_ONCE,
     RefusalKind,
     RepeatedRefusals,
@@ -67,3 +69,14 @@ async def test_what_is_forgotten_is_counted_all_the_same() -> None:
         refusals.is_told(RefusalKind("press-7", 404, f"reason {number}"))
     assert len(refusals._counted) == MAX_KINDS_OF_ONE_DEVICE  # noqa: SLF001 - the bound
     await eventually(lambda: told.lines == [(REFUSAL, 5)])
+
+
+async def test_reasons_without_end_are_told_together() -> None:
+    """Some have a registry's numbers in them: each is new, and a device's lines are bounded."""
+    told = Told()
+    refusals = RepeatedRefusals(told, 0.2, Clock())
+    kinds = (RefusalKind("press-7", 502, f"{n} bytes") for n in range(2 * OF_ONE_DEVICE_AT_ONCE))
+    assert sum(map(refusals.is_told, kinds)) == OF_ONE_DEVICE_AT_ONCE
+    assert refusals.is_told(RefusalKind("press-8", 502, "1 bytes"))
+    together = RefusalKind("press-7", 502, MANY_REASONS)
+    await eventually(lambda: told.lines == [(together, OF_ONE_DEVICE_AT_ONCE)])
