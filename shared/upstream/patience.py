@@ -26,7 +26,7 @@ class Patience(Protocol):
         """Note that bytes were waited for."""
 
     def received(self, count: int) -> None:
-        """Note that so many came; raise `TimeoutError` if they were too slow."""
+        """Note that so many came, and not all; raise `TimeoutError` if they were too slow."""
 
 
 @define
@@ -53,12 +53,16 @@ class Deadline:
 
 @define
 class SpeedFloor:
-    """A body of any size: in each window of waiting some of it has to come."""
+    """A body of any size has to come with some speed, and may fall a window behind it.
+
+    Each byte makes up for the waiting that the floor allows for it. What came faster is no credit:
+    a body that began well may not trickle for longer. So `n` bytes are waited for at most a window
+    and `n` times the floor's time for a byte, of which a small blob is nearly all window.
+    """
 
     _stall_seconds: float = STALL_SECONDS
     _window_seconds: float = SLOW_WINDOW_SECONDS
-    _waited: float = field(default=0.0, init=False)  # in the present window
-    _received: int = field(default=0, init=False)
+    _behind: float = field(default=0.0, init=False)  # seconds, behind the floor's speed
 
     @property
     def seconds(self) -> float:
@@ -67,13 +71,11 @@ class SpeedFloor:
 
     def waited(self, seconds: float) -> None:
         """Note that bytes were waited for."""
-        self._waited += seconds
+        self._behind += seconds
 
     def received(self, count: int) -> None:
-        """Note that so many came; raise `TimeoutError` at the end of a window with too few."""
-        self._received += count
-        if self._waited < self._window_seconds:
-            return
-        if self._received < MIN_PROGRESS_BYTES:
+        """Note that so many came; raise `TimeoutError` if they are more than a window behind."""
+        made_up = count * self._window_seconds / MIN_PROGRESS_BYTES
+        self._behind = max(0.0, self._behind - made_up)
+        if self._behind > self._window_seconds:
             raise TimeoutError
-        self._waited, self._received = 0.0, 0

@@ -316,7 +316,7 @@ async def next_chunk(
         async with asyncio.timeout(patience.seconds):
             chunk = await content.readany()
         patience.waited(clock() - began)
-    if chunk:
+    if chunk and not content.at_eof():  # what has all come is not too slow any more
         patience.received(len(chunk))
     return chunk
 

@@ -32,18 +32,45 @@ def test_a_small_body_has_so_many_seconds_of_waiting_in_all(
 
 @given(waits=WAITS)
 def test_a_blob_has_to_come_with_some_speed(waits: list[tuple[int, int]]) -> None:
-    """Looked at whenever a window of waiting is over: some of the blob has to have come in it."""
-    floor, waited, received = SpeedFloor(60, 60), 0.0, 0
-    for seconds, count in waits:
+    """Of no stretch of it is longer waited for than a window, and what the floor allows for it."""
+    floor = SpeedFloor(60, 60)
+    for until in range(1, len(waits) + 1):
+        stretches = [waits[begin:until] for begin in range(until)]
+        is_slow = any(_too_long(stretch) for stretch in stretches)
+        seconds, count = waits[until - 1]
         floor.waited(seconds)
-        waited, received = waited + seconds, received + count
-        if waited >= 60 and received < MIN_PROGRESS_BYTES:
+        if is_slow:
             with pytest.raises(TimeoutError):
                 floor.received(count)
             return
         floor.received(count)
-        if waited >= 60:
-            waited, received = 0.0, 0
+
+
+def _too_long(stretch: list[tuple[int, int]]) -> bool:
+    """Tell whether a stretch (seconds, bytes) is slower than the floor by more than a window."""
+    seconds, count = map(sum, zip(*stretch, strict=True))
+    return (seconds - 60) * MIN_PROGRESS_BYTES > 60 * count
+
+
+@pytest.mark.parametrize("size", [100, 1000, MIN_PROGRESS_BYTES - 1])
+def test_a_small_blob_is_not_slow_for_being_small(size: int) -> None:
+    """Half of it came in the first minute: it was broken off, whatever was still to come."""
+    floor = SpeedFloor()
+    floor.waited(60.0)
+    floor.received(size // 2)
+    floor.waited(60.0 * (size // 2 - 1) / MIN_PROGRESS_BYTES)
+    floor.received(1)
+
+
+def test_a_blob_slower_than_the_floor_by_little_is_broken_off_late() -> None:
+    """By a hundredth: once that makes a minute."""
+    floor, count = SpeedFloor(60, 60), MIN_PROGRESS_BYTES * 99 // 100
+    for _ in range(99):
+        floor.waited(60.0)
+        floor.received(count)
+    floor.waited(120.0)
+    with pytest.raises(TimeoutError):
+        floor.received(count)
 
 
 def test_what_is_there_already_is_not_waited_for() -> None:

@@ -101,6 +101,18 @@ async def test_a_blob_that_comes_with_some_speed_is_waited_for(connect: Connect)
     assert clock.waited > SLOW_WINDOW_SECONDS
 
 
+@pytest.mark.parametrize("size", [61, 600, 3000])
+async def test_a_small_blob_may_end_behind_the_first_minute(connect: Connect, size: int) -> None:
+    """It was broken off with its last bytes, which were there."""
+    clock, pieces = SlowClock(), int(SLOW_WINDOW_SECONDS) + 1
+    slow = Slow(piece_bytes=-(-size // pieces), pause_seconds=0.002)
+    async with RegistrySimulator() as registry:
+        digest = registry.blob(CONTENT[:size], get=slow)
+        client = await connect(registry, clock=clock)
+        assert await read(client, digest) == CONTENT[:size]
+    assert clock.waited >= SLOW_WINDOW_SECONDS
+
+
 async def test_the_time_in_which_nobody_reads_is_not_the_registrys(connect: Connect) -> None:
     """A disk, a limit of bandwidth or a slow device keeps the reader from reading."""
     clock = Clock()
