@@ -84,7 +84,8 @@ growth: $(INSTALLED) ## How cost grows, at full size; SIZES="1000,10000" at othe
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	@trap 'rm -f shared/revision' EXIT; { git describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null || echo unknown; } > shared/revision; \
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --wheel-dir $(DIST) .
 	@ls -t $(DIST)/registry_facade-*.whl | head -n 1
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import click
 
+from shared.build import Build
 from shared.core_dumps import forbid_core_dumps
 from shared.hangup import ignore_hangups_of_serve
-from shared.settings_command import DISTRIBUTION
 
 _COMMANDS: Final = (
     "keys",
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=DISTRIBUTION)
+@click.version_option(str(Build.of_this_program()))
 def cli() -> None:
     """Connect registries, approve them, and say who may.
 

@@ -9,6 +9,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     disable_created_metrics,
     generate_latest,
 )
@@ -17,6 +18,7 @@ from control_plane.notification_queue import NotificationQueue
 from control_plane.server_tls import CERTIFICATE, KEY
 from control_plane.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
+from shared.build import Build
 
 # From a database read to a registry that takes its time.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -30,6 +32,10 @@ class Metrics:
         # A line more for each counter, which nobody asks for; the library names no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
+        build = Info(
+            "control_plane_build", "The version that runs, and its commit", registry=self._registry
+        )
+        build.info(Build.of_this_program().labels())
         self._file_refused: dict[str, Gauge] = {}  # by setting, where TLS is on
         self.requests = Counter(
             "control_plane_requests",

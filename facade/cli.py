@@ -19,6 +19,7 @@ from facade.start_error import StartError
 from facade.statements.state_file import StateFileError
 from facade.store.blob_store import StoreError
 from shared import structured_log
+from shared.build import Build
 from shared.core_dumps import allow_core_dumps, forbid_core_dumps
 from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,
@@ -29,7 +30,6 @@ from shared.environment import (
 )
 from shared.keys import InvalidKeyFileError
 from shared.postgres.exposure import exposure_of
-from shared.settings_command import DISTRIBUTION
 
 FAILED_EXIT_CODE: Final = 1
 
@@ -41,7 +41,7 @@ COLLECT_AFTER_OBJECTS: Final = 50_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=DISTRIBUTION)
+@click.version_option(str(Build.of_this_program()))
 def main() -> None:
     """Serve digests of approved registries to devices, over mutual TLS.
 

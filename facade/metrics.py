@@ -8,12 +8,14 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     disable_created_metrics,
     generate_latest,
 )
 
 from facade.devices.device_metrics import DeviceMetrics
 from facade.store.store_metrics import StoreMetrics
+from shared.build import Build
 from shared.oci import Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -60,6 +62,8 @@ class Metrics:
         # A line more for each counter, which nobody asks for; the library names no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
+        build = Info("facade_build", "The version that runs, and its commit", registry=registry)
+        build.info(Build.of_this_program().labels())
         return cls(
             registry,
             Counter("facade_answers", "Answers to devices", ["status", "kind"], registry=registry),

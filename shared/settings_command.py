@@ -1,13 +1,10 @@
 """`settings`, of either process: every variable with its type, default and meaning."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import click
 
 from shared.settings_table import SettingRow, as_json, as_markdown, as_text
-
-DISTRIBUTION: Final = "registry-facade"  # what `--version` of either program is of
 
 
 def settings_command(rows: Callable[[], Sequence[SettingRow]]) -> click.Command:

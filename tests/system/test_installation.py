@@ -23,6 +23,7 @@ from deploy.dev.product import is_ready, whole_environment
 from tests.support.database import Database
 from tests.support.facade_process import FacadeFiles
 
+REVISION = "shared/revision"  # the wheel alone has it
 PRODUCT = ("control_plane", "facade", "shared")
 PYTHONS = (
     Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"),
@@ -151,14 +152,25 @@ def test_the_wheel_has_every_file_of_the_product(wheel: Path) -> None:
         str(path.relative_to(REPOSITORY))
         for path in files
         if path.is_file() and "__pycache__" not in path.parts
-    }
+    } | {REVISION}
     packed = set(zipfile.ZipFile(wheel).namelist())
     about = {name for name in packed if name.partition("/")[0].endswith(".dist-info")}
     assert packed - about == expected
     assert any(name.endswith("/licenses/LICENSE") for name in about)
 
 
-def test_both_programs_run_as_another_user(installation: Installation, database: Database) -> None:
+def test_the_wheel_says_which_commit_it_was_made_of(wheel: Path) -> None:
+    """And whether there was more than the commit. The checkout itself is given no such file."""
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    told = zipfile.ZipFile(wheel).read(REVISION).decode().strip()
+    assert told.removesuffix("-dirty") == commit.stdout.strip()
+    assert not (REPOSITORY / REVISION).exists()
+
+
+def test_both_programs_run_as_another_user(
+    wheel: Path, installation: Installation, database: Database
+) -> None:
     """From new keys to two processes that are ready, with what the wheel and the lock have."""
     keys = installation.home / "keys"
     installation.run("control-plane", "keys", "--out", str(keys))
@@ -170,6 +182,9 @@ def test_both_programs_run_as_another_user(installation: Installation, database:
         f"CREATE ROLE installed_admin {login} IN ROLE registry_control_plane;"
         f"CREATE ROLE installed_facade {login} IN ROLE registry_facade"
     )
+    revision = zipfile.ZipFile(wheel).read(REVISION).decode().strip()
+    for program in ("control-plane", "facade"):
+        assert installation.run(program, "--version").endswith(f" (revision {revision})\n")
     served = f"127.0.0.1:{free_port()}"
     settings = {
         "CONTROL_PLANE_DATABASE_URL": database.url("installed_admin", PASSWORD),

@@ -1,5 +1,7 @@
 """What both processes' metrics are made of."""
 
+from importlib.metadata import version
+
 import control_plane.metrics
 import facade.metrics
 
@@ -13,3 +15,11 @@ def test_a_counter_has_no_line_for_when_it_was_made() -> None:
     for exposed in (plane.exposition(), device_side.exposition()):
         assert b"_total" in exposed
         assert b"_created" not in exposed
+
+
+def test_each_program_shows_which_build_it_is() -> None:
+    """A fleet that is upgraded in steps is seen in one query."""
+    labels = f'{{revision="unknown",version="{version("registry-facade")}"}} 1.0'
+    device_side, plane = facade.metrics.Metrics.create(), control_plane.metrics.Metrics()
+    assert f"facade_build_info{labels}" in device_side.exposition().decode()
+    assert f"control_plane_build_info{labels}" in plane.exposition().decode()
