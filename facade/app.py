@@ -73,7 +73,15 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     connections_changed = asyncio.Event()
     async with AsyncExitStack() as stack:
         means = TransportMeans(kept=KeptConnections.of_descriptors(_descriptors()))
-        providers = await stack.enter_async_context(open_providers(settings, opener, means.tls))
+        providers = await stack.enter_async_context(
+            open_providers(
+                opener,
+                means.tls,
+                aws_endpoint_url=settings.aws_endpoint_url,
+                google_token_url=settings.google_token_url,
+                proxy=settings.outbound_proxy,
+            )
+        )
         connector = UpstreamConnector(
             providers,
             metrics,

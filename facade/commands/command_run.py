@@ -127,7 +127,13 @@ async def _begin(settings: UpstreamSettings, work: Work) -> bool:
     for refused in approvals.refused:
         say(f"note: the database's {refused.row.subject} is not believed: {refused.reason}")
     means = TransportMeans()
-    async with open_providers(settings, opener, means.tls) as providers:
+    async with open_providers(
+        opener,
+        means.tls,
+        aws_endpoint_url=settings.aws_endpoint_url,
+        google_token_url=settings.google_token_url,
+        proxy=settings.outbound_proxy,
+    ) as providers:
         return await work(CommandMeans(settings, approvals, providers, means))
 
 

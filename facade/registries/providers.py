@@ -6,11 +6,11 @@ from typing import assert_never
 
 from attrs import frozen
 
-from facade.config import UpstreamSettings
 from facade.registries.opener import Opener
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
+from shared.setting_types import HttpUrl
 from shared.upstream.credentials.aws_session import AwsSession
 from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
@@ -20,6 +20,7 @@ from shared.upstream.credentials.google_key import (
 )
 from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.proxy import OutboundProxy
 from shared.upstream.tls_contexts import TlsContexts
 
 
@@ -29,13 +30,17 @@ class WrongSecretError(SealedSecretError):
 
 @asynccontextmanager
 async def open_providers(
-    settings: UpstreamSettings, opener: Opener, tls: TlsContexts
+    opener: Opener,
+    tls: TlsContexts,
+    *,
+    aws_endpoint_url: HttpUrl | None,
+    google_token_url: HttpUrl,
+    proxy: OutboundProxy | None,
 ) -> AsyncIterator["Providers"]:
     """Make what connections' providers are made with; the block's end closes its sessions."""
-    proxy = settings.outbound_proxy
     async with (
-        AwsSession.open(settings.aws_endpoint_url, proxy=proxy) as aws,
-        GoogleTokenEndpoint.open(settings.google_token_url, proxy=proxy, tls=tls) as google,
+        AwsSession.open(aws_endpoint_url, proxy=proxy) as aws,
+        GoogleTokenEndpoint.open(google_token_url, proxy=proxy, tls=tls) as google,
     ):
         yield Providers(opener, aws, google)
 

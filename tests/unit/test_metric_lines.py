@@ -2,16 +2,16 @@
 
 from importlib.metadata import version
 
-import control_plane.metrics
-import facade.metrics
+from control_plane.metrics import Metrics as Plane
+from facade.metrics import Metrics as DeviceSide
 
 
 def test_a_counter_has_no_line_for_when_it_was_made() -> None:
     """The client library writes one for each counter and histogram, and nobody asks for it."""
-    plane = control_plane.metrics.Metrics()
+    plane = Plane()
     plane.denied_logins.inc()
     plane.request_seconds.labels("/v1/audit").observe(1)
-    device_side = facade.metrics.Metrics.create()
+    device_side = DeviceSide.create()
     for exposed in (plane.exposition(), device_side.exposition()):
         assert b"_total" in exposed
         assert b"_created" not in exposed
@@ -20,6 +20,6 @@ def test_a_counter_has_no_line_for_when_it_was_made() -> None:
 def test_each_program_shows_which_build_it_is() -> None:
     """A fleet that is upgraded in steps is seen in one query."""
     labels = f'{{revision="unknown",version="{version("registry-facade")}"}} 1.0'
-    device_side, plane = facade.metrics.Metrics.create(), control_plane.metrics.Metrics()
+    device_side, plane = DeviceSide.create(), Plane()
     assert f"facade_build_info{labels}" in device_side.exposition().decode()
     assert f"control_plane_build_info{labels}" in plane.exposition().decode()
