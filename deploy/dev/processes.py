@@ -4,6 +4,7 @@ A `Child` runs in its own process group, so that Ctrl-C reaches us alone and we 
 is killed by the kernel when we die, however we die; what it prints goes to a log file.
 """
 
+import atexit
 import contextlib
 import os
 import random
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -19,12 +21,17 @@ from typing import Self
 from attrs import define
 
 PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports: no outgoing connection takes one
+CLAIMS = 64  # of ports: descriptors; whoever asked before that many others listens by now
 POLL_SECONDS = 0.02
 LOG_TAIL_BYTES = 4096
 
 # The kernel looks at the parent's death only from the moment setpriv asks it to; the shell covers
 # the moment before: a child whose parent is already another one never starts.
 STILL_OURS = 'test "$PPID" = "$0" && exec "$@"'
+
+
+_claims: deque[socket.socket] = deque()
+_chance = random.SystemRandom()  # of nobody's seed: two processes would choose the same ports
 
 
 class ChildFailedError(Exception):
@@ -145,12 +152,37 @@ def _tied_to_us(death_signal: str, identity: Identity | None) -> list[str]:
 
 
 def free_port() -> int:
-    """A loopback port on which nothing listens now."""
-    for port in random.sample(PORTS, k=100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """A loopback port on which nothing listens now, and that is given to nobody else.
+
+    Whoever is given it listens later. Until then a name bears witness of it to every other process
+    of ours; it is bound in the network's own namespace, and goes with us, however we end.
+    """
+    for port in _chance.sample(PORTS, k=100):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0development-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _keep(claim)
+        return port
     raise ChildFailedError("no free port on loopback")
+
+
+def _keep(claim: socket.socket) -> None:
+    _claims.append(claim)
+    if len(_claims) > CLAIMS:
+        _claims.popleft().close()
+
+
+def _end_claims() -> None:
+    while _claims:
+        _claims.popleft().close()
+
+
+atexit.register(_end_claims)
 
 
 def port_answers(port: int) -> bool:

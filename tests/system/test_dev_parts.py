@@ -30,7 +30,7 @@ from deploy.dev.image import (
     push_big_artifact,
 )
 from deploy.dev.postgres import Postgres
-from deploy.dev.processes import Child, port_answers
+from deploy.dev.processes import CLAIMS, Child, free_port, port_answers
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
@@ -47,6 +47,13 @@ from deploy.dev.postgres import Postgres
 with Postgres(Path(sys.argv[1])) as postgres:
     program = Path(f"/proc/{postgres.child.pid}/exe").readlink()
     print(program.parents[3])
+"""
+CHOOSES_PORTS = """
+import sys
+from deploy.dev import processes
+others = [int(port) for port in sys.argv[1:]]
+processes.PORTS = [*others, *range(19_000, 19_000 + 3 * processes.CLAIMS)]
+print(*(processes.free_port() for _ in others))
 """
 STARTS_PARTS_AND_WAITS = """
 import sys, time
@@ -82,6 +89,21 @@ def test_a_child_whose_parent_is_gone_never_starts(tmp_path: Path) -> None:
     orphan = subprocess.run([*prefix, "1", "touch", str(witness)], check=False)
     assert orphan.returncode != 0
     assert not witness.exists()
+
+
+def test_a_port_is_given_to_one_process_alone() -> None:
+    """Although nobody listens on it yet; two runs of the tests at once met there."""
+    taken = [free_port() for _ in range(CLAIMS)]
+    chosen = subprocess.run(
+        [sys.executable, "-c", CHOOSES_PORTS, *map(str, taken)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    free = chosen.stdout.split()
+    assert len(free) == CLAIMS
+    assert not set(free) & set(map(str, taken))
 
 
 def test_children_start_from_the_main_thread_only(tmp_path: Path) -> None:
