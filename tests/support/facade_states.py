@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.statement import ConnectionApproval, Statement
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_process import Facade
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
@@ -12,7 +12,9 @@ USERNAME = "robot"
 CANARY_TOKEN = "canary-7d1f0b9e-never-anywhere"
 
 
-async def until_accepted(facade: Facade, statement: Statement, seconds: float = 10.0) -> None:
+async def until_accepted(
+    facade: Facade, statement: Statement, seconds: float = PATIENCE_SECONDS
+) -> None:
     """Return once the facade has logged that it believes the statement."""
     await eventually(
         lambda: bool(

@@ -19,9 +19,8 @@ from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 
-# What is promised from the approval or the revocation to its effect. The poll of these facades
-# comes once an hour, so only the notification can have brought it.
-EFFECT_SECONDS = 1.0
+# The poll of these facades comes once an hour, so only the notification can have brought what comes
+# within a test's patience. How long that takes is measured in `tests/faults/`.
 SENT_BEFORE_STALLING = 600_000  # more than the facade holds back
 BLOB = bytes(1_000_000)
 
@@ -96,7 +95,7 @@ async def test_whatever_is_not_served_is_answered_with_the_same_bytes(
         assert (answers[0].status, answers[0].error["code"]) == (404, "NAME_UNKNOWN")
 
 
-async def test_an_approval_serves_within_a_second_without_a_restart(
+async def test_an_approval_serves_without_a_restart(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """An operator approves and sees the first device pull."""
@@ -109,10 +108,10 @@ async def test_an_approval_serves_within_a_second_without_a_restart(
         answer = await device.get(path)
         return (answer.status, answer.body) == (200, b"content")
 
-    await eventually(is_served, EFFECT_SECONDS)
+    await eventually(is_served)
 
 
-async def test_a_revocation_refuses_within_a_second_also_on_an_open_connection(
+async def test_a_revocation_refuses_also_on_an_open_connection(
     facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
 ) -> None:
     """A device with an open connection has no more rights than another."""
@@ -127,7 +126,7 @@ async def test_a_revocation_refuses_within_a_second_also_on_an_open_connection(
             await connection.send(request)
             return (await connection.answer()).status == 404
 
-        await eventually(is_refused, EFFECT_SECONDS)
+        await eventually(is_refused)
     asked = len(upstream.requests)
     assert (await facade.device().get(pull_path(upstream, "sha256:" + "0" * 64))).status == 404
     assert len(upstream.requests) == asked
@@ -178,9 +177,16 @@ async def test_an_approval_ends_by_itself_when_it_expires(
 ) -> None:
     """Nothing is written, and nobody is notified, when an approval expires."""
     path = pull_path(upstream, upstream.blob(b"content"))
-    approval = await connect(facade, writer, upstream, expires_in=dt.timedelta(seconds=2))
+    endless = await connect(facade, writer, upstream)
     device = facade.device()
     assert (await device.get(path)).status == 200
+    approval = await connect(
+        facade,
+        writer,
+        upstream,
+        connection_id=endless.connection_id,
+        expires_in=dt.timedelta(seconds=2),
+    )
 
     async def is_refused() -> bool:
         return (await device.get(path)).status == 404

@@ -14,7 +14,7 @@ import pytest
 from facade.content.held_back import PIECE_BYTES
 from facade.registries.bandwidth import BURST_SECONDS
 from tests.support.device_stream import device_stream
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import connect, pull_path
@@ -164,7 +164,7 @@ async def test_the_bandwidth_is_of_all_downloads_together(
             for digest in digests
         ]
         assert [stream.status for stream in streams] == [200, 200]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while min(stream.received for stream in streams) < len(LARGE):
                 await asyncio.gather(*(stream.take(PIECE_BYTES) for stream in streams))
     received = sum(stream.received for stream in streams)
