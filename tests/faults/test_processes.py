@@ -240,8 +240,14 @@ def _end(outcome: Outcome | None, digest: str) -> str:
 def _owns(facade: Facade, cache: Path) -> bool:
     """Tell whether a process has the lock of a file that arrives (proc(5), fdinfo)."""
     process = Path(f"/proc/{facade.child.pid}")
-    return any(
-        link.readlink().is_relative_to(cache / "ingest")
-        and _WRITE_LOCK.search((process / "fdinfo" / link.name).read_text())
-        for link in (process / "fd").iterdir()
-    )
+    return any(_is_owned(process, link, cache) for link in (process / "fd").iterdir())
+
+
+def _is_owned(process: Path, link: Path, cache: Path) -> bool:
+    """Tell whether a descriptor has the lock; one that is closed meanwhile has not."""
+    try:
+        if not link.readlink().is_relative_to(cache / "ingest"):
+            return False
+        return bool(_WRITE_LOCK.search((process / "fdinfo" / link.name).read_text()))
+    except FileNotFoundError:
+        return False

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 
+from tests.support.eventually import PATIENCE_SECONDS
+
 POLL_SECONDS = 0.02
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
     """Whether it came true in time. Blocks: for tests that are no coroutines."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -150,7 +150,7 @@ def test_it_stays_up_alone_until_it_is_told_to_stop(checkout: Path, number: int)
         assert second.returncode == 2
         assert "another stack runs" in second.stderr
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(UP_SECONDS) == 0
         assert nothing_answers(checkout)
 
 

@@ -14,6 +14,7 @@ from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, 
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.database import Database
+from tests.support.eventually import PATIENCE_SECONDS
 
 FACADE_LOGIN = "a_facade"
 FACADE_PASSWORD = "a facade's password"
@@ -168,7 +169,7 @@ async def test_every_change_of_a_statement_is_announced(facade_login: Database) 
             "TRUNCATE statements",
         ):
             facade_login.sql(statement)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             received = [await heard.get() for _ in range(6)]
         assert received == ["device/a", "device/a", "device/a", "device/b", "device/b", ""]
     finally:

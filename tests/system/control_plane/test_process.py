@@ -25,7 +25,7 @@ from tests.support.control_plane import (
 )
 from tests.support.core_limits import core_limits
 from tests.support.database import Database
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 
 CANARY = "canary-in-the-environment"
 
@@ -153,24 +153,24 @@ async def test_it_starts_without_postgres_and_recovers(keys: KeyFiles, tmp_path:
         return answered == status and words in reason
 
     try:
-        await eventually(lambda: says(503, "not available"), 30)
+        await eventually(lambda: says(503, "not available"))
         server.start()
         server.sql(
             "CREATE ROLE registry_control_plane; CREATE ROLE registry_facade; CREATE DATABASE"
             " product"
         )
         make_login_role(server)
-        await eventually(lambda: says(503, "not been migrated"), 30)
+        await eventually(lambda: says(503, "not been migrated"))
         migrated = run(
             "migrate",
             {"CONTROL_PLANE_MIGRATION_DATABASE_URL": server.superuser_url_of("product")},
         )
         assert migrated.returncode == 0, migrated.stderr
-        await eventually(lambda: says(200), 30)
+        await eventually(lambda: says(200))
         server.stop()
-        await eventually(lambda: says(503, "not available"), 30)
+        await eventually(lambda: says(503, "not available"))
         server.start()
-        await eventually(lambda: says(200), 30)
+        await eventually(lambda: says(200))
     finally:
         child.kill()
         server.stop()
@@ -199,7 +199,7 @@ async def test_another_statement_key_is_not_ready(own_plane: ControlPlane, tmp_p
             return False
 
     try:
-        await eventually(says_why, 30)
+        await eventually(says_why)
     finally:
         child.kill()
     answer = run(
@@ -261,7 +261,7 @@ async def test_https_where_a_certificate_is_configured(
             return False
 
     try:
-        await eventually(answers, 30)
+        await eventually(answers)
         client = {
             "CONTROL_PLANE_URL": f"https://127.0.0.1:{own_plane.port}",
             "CONTROL_PLANE_TOKEN": own_plane.tokens["eve"],
@@ -290,7 +290,7 @@ async def test_a_malformed_request_leaks_nothing(plane: ControlPlane) -> None:
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(request.encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
         writer.close()
         await writer.wait_closed()
         assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400")), answer

@@ -8,6 +8,7 @@ import contextlib
 
 import pytest
 
+from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.facade_process import Facade
 from tests.support.raw_http import raw_connection
 from tests.system.facade.conftest import Served
@@ -127,7 +128,7 @@ async def test_what_is_no_tls_leaks_nothing(facade: Facade, content: bytes) -> N
     writer.write(content)
     writer.write_eof()
     received = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with contextlib.suppress(OSError):  # reset, perhaps before our end: "not connected"
             received = await reader.read()
     writer.transport.abort()

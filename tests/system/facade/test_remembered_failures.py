@@ -145,7 +145,7 @@ async def test_wrong_bytes_are_not_downloaded_for_every_device(
     async def is_right() -> bool:
         return (await device.get(path)).body == content
 
-    await eventually(is_right, seconds=30)
+    await eventually(is_right)
 
 
 async def test_a_large_blob_that_came_wrong_is_refused_before_its_headers(

@@ -88,7 +88,7 @@ async def test_a_registry_that_is_down_is_not_run_at_by_every_device(
         async def is_served() -> bool:
             return (await fleet[-1].get(paths[-1])).status == 200
 
-        await eventually(is_served, seconds=30)
+        await eventually(is_served)
     assert await troubles_told(facade, upstream, count=4) == [
         ("warning", "registry does not answer", "the registry answered 503"),
         ("warning", "circuit opened", "the registry failed at several blobs of several devices"),
@@ -114,7 +114,7 @@ async def test_one_path_that_fails_is_not_run_at_and_opens_nothing(
         async def is_served() -> bool:
             return (await device.get(path)).status == 200
 
-        await eventually(is_served, seconds=30)
+        await eventually(is_served)
     assert await troubles_told(facade, upstream, count=2) == [
         ("warning", "registry does not answer", "the registry answered 503"),
         ("info", "registry answers again", None),
