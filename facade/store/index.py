@@ -354,7 +354,9 @@ class Index:
                 # It gives back a page with each step, so all of its rows are fetched.
                 writer.execute(f"PRAGMA incremental_vacuum({count})").fetchall()
                 [(left,)] = writer.execute("PRAGMA freelist_count").fetchall()
-                return spare_pages < int(left) < int(free)
+                if left > spare_pages:
+                    return int(left) < int(free)
+                writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # or the file stays
         return False
 
     def least_scrubbed(self, before: float, limit: int) -> list[StoredSize]:

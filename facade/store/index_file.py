@@ -15,7 +15,7 @@ from typing import Final, Self
 from attrs import frozen
 
 from facade.store.file_lock import lock_exclusively, lock_shared, unlock
-from facade.store.index_schema import COUNTED, SCHEMA, SCHEMA_VERSION
+from facade.store.index_schema import SCHEMA, SCHEMA_VERSION, count
 from shared.own_files import make_own_database, open_own
 from shared.structured_log import get_logger
 
@@ -174,7 +174,8 @@ def _prepare(database: sqlite3.Connection) -> None:
         if check.fetchone() is not None:
             message = "it holds what is no digest or no size"
             raise DamagedIndexError(message)
-    database.executescript(COUNTED)
+    if not count(database):
+        _log.warning("index is not counted, it is added up each time until the next start")
 
 
 def _connect(path: Path, wait: float) -> sqlite3.Connection:

@@ -2,11 +2,13 @@
 
 `totals` has the blobs and their bytes, `holders` each access key that has rights, and how many.
 Triggers keep both in the transaction of whatever changes a table: in every process that has the
-file open, also one of a version that knows nothing of them, and over a crash. Both are counted
-anew whenever the file is opened, which reads every page of it anyway: a file made by a version
-before has neither, and that version replaces rights in a way that fires no trigger for the old one.
+file open, also one of a version that knows nothing of them, and over a crash. Both are looked at
+whenever the file is opened, which reads every page of it anyway: a file made by a version before
+has neither, and that version replaces rights in a way that fires no trigger for the old one.
 """
 
+import sqlite3
+from contextlib import closing
 from typing import Final
 
 SCHEMA_VERSION: Final = 1  # what a version before can use has its number
@@ -30,7 +32,7 @@ COMMIT;
 
 # No statement in a trigger may conflict: a conflict would be resolved as the outer statement says
 # (https://www.sqlite.org/lang_createtrigger.html), and REPLACE would begin a count anew.
-COUNTED: Final = """
+_COUNTED: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS totals (
     id INTEGER PRIMARY KEY CHECK (id = 1), blobs INTEGER NOT NULL, bytes INTEGER NOT NULL
@@ -62,3 +64,42 @@ DELETE FROM holders;
 INSERT INTO holders SELECT access_key, count(*) FROM memberships GROUP BY access_key;
 COMMIT;
 """
+# On a disk without room for what is counted, this process adds it up each time.
+_ADDED_UP: Final = """
+PRAGMA temp_store = MEMORY;
+CREATE TEMP VIEW totals AS
+    SELECT count(*) AS blobs, CAST(total(size) AS INTEGER) AS bytes FROM blobs;
+CREATE TEMP VIEW holders AS
+    SELECT access_key, count(*) AS rights FROM memberships GROUP BY access_key;
+CREATE TEMP TRIGGER holder_went INSTEAD OF DELETE ON holders BEGIN SELECT 1; END;
+"""
+_HAS_COUNTS: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'right_went'"
+_IS_RIGHT: Final = """
+WITH there AS (SELECT access_key, count(*) AS rights FROM memberships GROUP BY access_key)
+SELECT (SELECT blobs FROM totals) = (SELECT count(*) FROM blobs)
+    AND (SELECT bytes FROM totals) = (SELECT CAST(total(size) AS INTEGER) FROM blobs)
+    AND NOT EXISTS (SELECT access_key, rights FROM holders EXCEPT SELECT * FROM there)
+    AND NOT EXISTS (SELECT * FROM there EXCEPT SELECT access_key, rights FROM holders)
+"""
+
+
+def count(database: sqlite3.Connection) -> bool:
+    """Have what there is be counted, unless it is; False if that cannot be written.
+
+    Then it is added up whenever it is asked for. Raises `sqlite3.Error` if it cannot be read.
+    """
+    if _one(database, _HAS_COUNTS) and _one(database, _IS_RIGHT):
+        return True
+    try:
+        database.executescript(_COUNTED)
+    except sqlite3.OperationalError:  # a full disk, say
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        database.executescript(_ADDED_UP)
+        return False
+    return True
+
+
+def _one(database: sqlite3.Connection, query: str) -> bool:
+    with closing(database.execute(query)) as cursor:
+        return bool(cursor.fetchone()[0])

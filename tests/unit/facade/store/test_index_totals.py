@@ -5,7 +5,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from facade.store.index_file import size_of
 from facade.store.layout import FlightKey
 from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest, Kind, RepositoryName
+from tests.support.mounts import small_disk
 
 # Made by the version before anything was counted: 20 blobs, 15 rights of "b", 16 of "a".
 BEFORE = Path(__file__).with_name("index_of_version_before.sqlite3.gz")
@@ -137,6 +138,26 @@ def test_an_index_that_another_process_has_open_is_not_written_anew(tmp_path: Pa
             assert not index.shrink(0)
     with closing(opened(tmp_path)):
         assert rows(tmp_path, "PRAGMA auto_vacuum") == [(2,)]
+
+
+def test_an_index_of_the_version_before_on_a_full_disk_is_added_up(tmp_path: Path) -> None:
+    """The facade starts all the same; the next start counts."""
+    with small_disk(tmp_path / "disk", 2**20) as folder:
+        path = folder / "index.sqlite3"
+        path.write_bytes(gzip.decompress(BEFORE.read_bytes()))
+        with closing(sqlite3.connect(path)) as killed:  # its files beside the index are there still
+            killed.execute("SELECT 1 FROM blobs").fetchall()
+            with (folder / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+                while ballast.write(bytes(4096)):
+                    pass
+            index = opened(folder)
+        with closing(index):
+            assert (index.stored_blobs(), index.stored_bytes()) == (20, sum(range(1000, 1020)))
+            (folder / "ballast").unlink()
+            assert index.end_all_but({B}) == 1
+            assert index.end_all_but({B}) == 0
+        with closing(opened(folder)):
+            require_right_counts(folder)
 
 
 def test_a_process_of_the_version_before_beside_this_one(index: Index, tmp_path: Path) -> None:

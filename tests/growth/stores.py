@@ -1,0 +1,138 @@
+"""A store with as many blobs or rights as one likes, and what SQLite does for each act on it.
+
+Blobs are rows of the index and empty files; rights are rows. Nothing of it can be read; all of it
+counts, and goes as what a registry brought.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import define, field, frozen
+
+from facade.store.evictor import Evictor
+from facade.store.index import Index
+from facade.store.index_file import IndexFile
+from facade.store.layout import Layout
+from facade.store.partials import Partials
+from facade.store.quarantine import Quarantine
+from facade.store.room_queue import RoomQueue
+from facade.store.store_metrics import StoreMetrics
+from facade.store.uses import Uses
+from shared.oci import Digest
+
+BLOB_BYTES: Final = 4096  # of each, as the index says
+CONNECTIONS: Final = 10
+STEPS_AT_ONCE: Final = 10  # steps of SQLite's machine for each call of the counter
+_WRITES: Final = ("INSERT", "UPDATE", "DELETE")
+
+
+@define
+class SqliteWork:
+    """What SQLite did."""
+
+    steps: int = 0  # of its virtual machine: some for each row that is read
+    transactions: int = 0  # that wrote
+    _is_open: bool = False
+
+    def note_steps(self) -> int:
+        """Count some; 0 lets SQLite go on."""
+        self.steps += STEPS_AT_ONCE
+        return 0
+
+    def note_statement(self, statement: str) -> None:
+        """Count transactions, also those of one statement."""
+        if statement.startswith("BEGIN"):
+            self._is_open = True
+            self.transactions += 1
+        elif statement.startswith(("COMMIT", "ROLLBACK")):
+            self._is_open = False
+        elif statement.startswith(_WRITES) and not self._is_open:
+            self.transactions += 1
+
+
+@define(eq=False)
+class FilledStore:
+    """The parts of an open store that make room, of a quota that is as large as what is stored."""
+
+    layout: Layout
+    index: Index
+    file: IndexFile
+    partials: Partials
+    quarantine: Quarantine
+    uses: Uses = field(init=False)
+
+    @uses.default
+    def _uses_of_index(self) -> Uses:
+        return Uses(self.index)
+
+    @classmethod
+    @contextmanager
+    def of(cls, folder: Path, blobs: int, rights: int = 0) -> Iterator[Self]:
+        """Give a store with so many of both."""
+        layout = Layout(folder)
+        layout.prepare()
+        with closing(Index.open(layout.index, layout.quarantine, StoreMetrics.of_nobody())):
+            pass
+        _fill(layout, blobs, rights)
+        file = IndexFile.open(layout.index, layout.quarantine)
+        index = Index(file, StoreMetrics.of_nobody(), lambda: 0.0)
+        partials, quarantine = Partials(layout.ingest), Quarantine(layout.quarantine, 1)
+        with closing(index):
+            yield cls(layout, index, file, partials, quarantine)
+
+    def queue(self, quota: int) -> RoomQueue:
+        """Return the queue of a process that may keep so many bytes."""
+        evictor = Evictor(self.layout, self.index, self.partials, self.quarantine, self.uses, quota)
+        return RoomQueue(self.layout.evictor_lock, evictor, self.index)
+
+    @contextmanager
+    def counted(self) -> Iterator[SqliteWork]:
+        """Count what SQLite does for the block."""
+        work, writer = SqliteWork(), self.file.writer
+        writer.set_progress_handler(work.note_steps, STEPS_AT_ONCE)
+        writer.set_trace_callback(work.note_statement)
+        try:
+            yield work
+        finally:
+            writer.set_progress_handler(None, 0)
+            writer.set_trace_callback(None)
+
+
+@frozen
+class _Row:
+    number: int
+    count: int
+
+    @property
+    def digest(self) -> Digest:
+        """Evenly over the folders, and in order: so a million rows take some seconds."""
+        return Digest("sha256", f"{self.number * 256 // self.count:02x}{self.number:062x}")
+
+
+def access_key_of(number: int) -> str:
+    """Return the access key of one of the connections."""
+    return f"{number:064x}"
+
+
+def _fill(layout: Layout, blobs: int, rights: int) -> None:
+    for folder in range(256):
+        (layout.blobs / "sha256" / f"{folder:02x}").mkdir(parents=True, exist_ok=True)
+    blob_rows = [_Row(number, blobs) for number in range(blobs)]
+    for row in blob_rows:
+        layout.blob(row.digest).touch(mode=0o600)
+    with closing(sqlite3.connect(layout.index)) as database, database:
+        database.executemany(
+            "INSERT INTO blobs VALUES (?, ?, ?, 1, 0)",
+            ((str(row.digest), BLOB_BYTES, row.number) for row in blob_rows),
+        )
+        share = max(1, rights // CONNECTIONS)
+        database.executemany(
+            "INSERT INTO memberships VALUES (?, 'blobs', ?, 'team/app', 'text/plain', 1)",
+            (
+                (access_key_of(number // share), str(_Row(number, rights).digest))
+                for number in range(share * CONNECTIONS if rights else 0)
+            ),
+        )
