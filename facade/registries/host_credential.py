@@ -6,8 +6,9 @@ A password that is refused is not tried again by every device, or the account is
   later refusals are about what was asked for.
 - A token endpoint that refused it is shown it again only when that refusal is over, for whichever
   scope the endpoint is asked.
-- If one endpoint took it and another refuses it, the other may be one that a bad node named, or one
-  that the registry has left. Two that refuse it are about the credential: no other is shown it.
+- An endpoint that refuses it may be one that a bad node named, that the registry left, or that of
+  a repository that a device made up. Two of which nobody knows better are about the credential, and
+  no other is shown it.
 """
 
 import time
@@ -61,11 +62,16 @@ class HostCredential:
         return credential
 
     def refused_by_realm(
-        self, realm: str, error: CredentialRefusedError, *, was_taken: bool
+        self, realm: str, error: CredentialRefusedError, *, is_right: bool, is_wrong: bool
     ) -> None:
-        """Note that a token endpoint refused it; `was_taken`: some endpoint took it before."""
-        self._refusing_realms.remember(realm, error)
-        if not was_taken or self._refusing_realms.count >= REALMS_THAT_REFUSE:
+        """Note that a token endpoint refused it.
+
+        `is_right`: another endpoint is known to take it, `is_wrong`: it is wrong for all that is
+        known. If neither, two endpoints that refuse it make it wrong.
+        """
+        if not is_right:
+            self._refusing_realms.remember(realm, error)
+        if is_wrong or self._refusing_realms.count >= REALMS_THAT_REFUSE:
             self._renewed.refuse(error)
 
     def refused_as_basic(self, refusal: CredentialRefusedError) -> None:

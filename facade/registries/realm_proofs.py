@@ -1,16 +1,20 @@
 """Whether a token endpoint's 401 is about the credential, or about the repository alone.
 
 Some answer 401 for a repository that does not exist, and a device can make up as many as it likes.
-So after a 401 an endpoint is asked once more, for no repository, as `docker login` does. If it
-takes the credential then, the 401 was the repository's alone.
+Artifactory has an endpoint for each repository, also for those that are made up. So after a 401:
 
-A wrong credential is shown no oftener for that. If no endpoint ever took it, the first 401 counts
-for everybody, as long as a refusal holds; and after any 401 that counted, the next try is this
-proof, before a repository is asked for.
+1. The endpoint is asked once more, for no repository, as `docker login` does. If it takes the
+   credential, the 401 was the repository's alone.
+2. If it does not, the endpoint is asked that `GET /v2/` names, which no device chooses. If that
+   takes the credential, the 401 was the endpoint's alone. If it does not, the credential is wrong.
+
+What could not be found out is held against nobody but the repository that was asked for. A wrong
+credential is shown once or twice more for that, and then no oftener: after a 401 to a proof, the
+next try at that endpoint is the proof again, before a repository is asked for.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from enum import Enum, auto
 from typing import Final
 
 from attrs import define, field
@@ -20,13 +24,26 @@ from facade.registries.renewed import Lasting, Renewed
 from shared.bounded_map import BoundedMap
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import CredentialRefusedError, UpstreamError
+from shared.upstream.errors import CredentialRefusedError, Step, UpstreamError
 
+UNAUTHORIZED: Final = 401
 PROOF_SECONDS: Final = 5.0  # so many inventions of one device cost one proof
 MAX_REALMS: Final = 64  # of one connection; a registry has one, Artifactory one for each repository
 
 # Shows the credential for no repository in particular; raises `UpstreamError`.
 ProveToRealm = Callable[[BearerChallenge, BasicCredential], Awaitable[None]]
+# Returns how `GET /v2/` asks to log in; None if not by a token. Raises `UpstreamError`.
+AskForLogin = Callable[[], Awaitable[BearerChallenge | None]]
+
+
+class Verdict(Enum):
+    """What a 401 of a token endpoint says."""
+
+    OF_REPOSITORY = auto()  # the endpoint takes the credential
+    OF_ENDPOINT = auto()  # it does not, and the registry's own one does
+    OF_CREDENTIAL = auto()  # the registry's own one refuses it
+    OF_ENDPOINT_AT_LEAST = auto()  # it does not, and the registry's own one does not tell
+    UNKNOWN = auto()  # it does not tell
 
 
 @define(eq=False)
@@ -34,51 +51,69 @@ class RealmProofs:
     """What the token endpoints of one connection think of its credential."""
 
     _prove: ProveToRealm | None  # None: nobody asks, and each 401 is about the credential
+    _ask_for_login: AskForLogin | None
     _clock: Callable[[], float]
     _proofs: BoundedMap[str, Renewed[bool]] = field(
         factory=lambda: BoundedMap(MAX_REALMS), init=False
     )
     _found_wrong: BoundedMap[str, bool] = field(factory=lambda: BoundedMap(MAX_REALMS), init=False)
+    _own: Renewed[BearerChallenge | None] = field(init=False)  # the registry's own endpoint
+    _wrong_at: BearerChallenge | None = field(default=None, init=False)  # that, if it refused
+
+    def __attrs_post_init__(self) -> None:
+        """Ask for the registry's own endpoint by the same clock."""
+        self._own = Renewed(self._find_own, self._clock)
 
     async def require_not_wrong(
-        self, realm: str, challenge: BearerChallenge, credential: BasicCredential
+        self, challenge: BearerChallenge, credential: BasicCredential
     ) -> bool:
-        """Raise `CredentialRefusedError` if the credential was wrong there, and still is.
+        """Raise `CredentialRefusedError` if the credential was wrong, and still is.
 
         Raises `StillRefusedError` if that was found out just now. Returns whether it was proven to
-        be right.
+        be right. An endpoint in trouble says nothing here: the exchange itself tells.
         """
-        if self._prove is None or realm not in self._found_wrong:
+        was_wrong_here = challenge.endpoint in self._found_wrong
+        asked = self._wrong_at or (challenge if was_wrong_here else None)
+        if asked is None:
             return False
-        proof = self._proof(realm, challenge, credential)
+        proof = self._proof(asked, credential)
         if (refused := proof.refusal) is not None:
             raise StillRefusedError(refused)
-        try:
-            await proof.get()
-        except CredentialRefusedError:
-            raise
-        except UpstreamError:
-            return False  # the endpoint is in trouble: the exchange itself tells
-        self._found_wrong.pop(realm)
-        return True
+        is_right = await _is_taken(proof)
+        if is_right is False:
+            message = "the token endpoint refuses the credential"
+            raise CredentialRefusedError(message, status=UNAUTHORIZED, step=Step.EXCHANGE)
+        if is_right:
+            self._found_wrong.pop(asked.endpoint)
+            self._wrong_at = None
+        return bool(is_right)
 
-    async def is_right(
-        self,
-        realm: str,
-        challenge: BearerChallenge,
-        credential: BasicCredential,
-        *,
-        was_taken: bool,
-    ) -> bool:
-        """Tell whether the endpoint takes the credential, so that its 401 is the repository's.
+    async def judge(self, challenge: BearerChallenge, credential: BasicCredential) -> Verdict:
+        """Find out what an endpoint's 401 is about, at most once in `PROOF_SECONDS` for each."""
+        if self._prove is None or self._is_known_to_be_wrong(credential):
+            return Verdict.OF_CREDENTIAL
+        match await _is_taken(self._proof(challenge, credential)):
+            case True:
+                return Verdict.OF_REPOSITORY
+            case False:
+                self._found_wrong.set(challenge.endpoint, value=True)
+                return await self._judge_at_own(challenge, credential)
+            case None:
+                return Verdict.UNKNOWN
 
-        `was_taken`: some endpoint did, some time; else nobody is asked, and it counts as wrong.
-        """
-        if self._prove is not None and was_taken:
-            with suppress(UpstreamError):
-                return await self._proof(realm, challenge, credential).get()
-        self._found_wrong.set(realm, value=True)
-        return False
+    async def _judge_at_own(
+        self, challenge: BearerChallenge, credential: BasicCredential
+    ) -> Verdict:
+        """Tell whether the registry's own endpoint refuses the credential, too."""
+        own = await self._own_endpoint()
+        if own is None:
+            return Verdict.OF_ENDPOINT_AT_LEAST
+        is_own = own.endpoint == challenge.endpoint
+        is_taken = False if is_own else await _is_taken(self._proof(own, credential))
+        if is_taken is None:
+            return Verdict.OF_ENDPOINT_AT_LEAST
+        self._wrong_at = None if is_taken else own
+        return Verdict.OF_ENDPOINT if is_taken else Verdict.OF_CREDENTIAL
 
     @property
     def is_at_rest(self) -> bool:
@@ -87,15 +122,29 @@ class RealmProofs:
 
     def close(self) -> None:
         """End what is being asked."""
+        self._own.close()
         for realm in self._proofs:
             proof = self._proofs.get(realm)
             if proof is not None:
                 proof.close()
 
-    def _proof(
-        self, realm: str, challenge: BearerChallenge, credential: BasicCredential
-    ) -> Renewed[bool]:
-        proof = self._proofs.get(realm)
+    def _is_known_to_be_wrong(self, credential: BasicCredential) -> bool:
+        """Tell whether the registry's own endpoint has refused it just now."""
+        own = self._wrong_at
+        return own is not None and self._proof(own, credential).refusal is not None
+
+    async def _own_endpoint(self) -> BearerChallenge | None:
+        try:
+            return await self._own.get()
+        except UpstreamError:
+            return None
+
+    async def _find_own(self) -> Lasting[BearerChallenge | None]:
+        found = None if self._ask_for_login is None else await self._ask_for_login()
+        return Lasting(found, PROOF_SECONDS)
+
+    def _proof(self, challenge: BearerChallenge, credential: BasicCredential) -> Renewed[bool]:
+        proof = self._proofs.get(challenge.endpoint)
         if proof is None:
 
             async def prove() -> Lasting[bool]:
@@ -104,5 +153,15 @@ class RealmProofs:
                 return Lasting(value=True, lifetime_seconds=PROOF_SECONDS)
 
             proof = Renewed(prove, self._clock)
-            self._proofs.set(realm, proof)
+            self._proofs.set(challenge.endpoint, proof)
         return proof
+
+
+async def _is_taken(proof: Renewed[bool]) -> bool | None:
+    """Tell whether an endpoint takes the credential; None if it does not tell."""
+    try:
+        return await proof.get()
+    except CredentialRefusedError as refusal:
+        return False if refusal.status == UNAUTHORIZED else None
+    except UpstreamError:
+        return None

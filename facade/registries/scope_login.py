@@ -38,11 +38,6 @@ class TokenSlot:
         named = (self.challenge.realm, self.challenge.service, self.challenge.scope)
         return sum(len(each) for each in named if each) + self.token_bytes
 
-    @property
-    def realm(self) -> str:
-        """The endpoint without its query, which may differ from request to request."""
-        return self.challenge.realm.partition("?")[0]
-
 
 @define(eq=False)
 class ScopeLogin:

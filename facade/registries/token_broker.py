@@ -21,7 +21,7 @@ from attrs import define, field
 
 from facade.registries.bare_questions import BareQuestions
 from facade.registries.host_credential import Credentials, HostCredential, Prove
-from facade.registries.realm_proofs import ProveToRealm, RealmProofs
+from facade.registries.realm_proofs import AskForLogin, ProveToRealm, RealmProofs, Verdict
 from facade.registries.refusals import NONSENSE_SECONDS, Refusals
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.scope_login import LOGIN_BYTES, ScopeLogin, TokenSlot
@@ -68,6 +68,7 @@ class TokenBroker:
     _clock: Callable[[], float] = time.monotonic
     _tell: TellOfMinting = lambda _scope, _failure: None
     _prove_to_realm: ProveToRealm | None = None
+    _ask_for_login: AskForLogin | None = None
     _credential: HostCredential = field(init=False)
     _logins: BoundedMap[Scope, ScopeLogin] = field(init=False)
     _was_taken: bool = field(default=False, init=False)  # the credential, by a token endpoint
@@ -81,7 +82,8 @@ class TokenBroker:
     def __attrs_post_init__(self) -> None:
         """Remember everything by the same clock."""
         self._refusals, self._failures = Refusals(self._clock), Refusals(self._clock)
-        self._realm_proofs = RealmProofs(self._prove_to_realm, self._clock)
+        proofs = RealmProofs(self._prove_to_realm, self._ask_for_login, self._clock)
+        self._realm_proofs = proofs
         self._logins = BoundedMap(MAX_LOGIN_BYTES, size_of=lambda _, login: login.size)
         is_minted = self._known_challenge is not None
         self._credential = HostCredential(
@@ -317,21 +319,34 @@ class TokenBroker:
         return slot
 
     async def _exchange_for(self, slot: TokenSlot, scope: Scope) -> Lasting[Secret]:
-        credential = await self._credential.for_realm(slot.realm)
+        challenge = slot.challenge
+        credential = await self._credential.for_realm(challenge.endpoint)
         if credential is None:
-            return await self._exchange(slot.challenge, scope, None)  # all is about the scope
-        asked = slot.realm, slot.challenge, credential
+            return await self._exchange(challenge, scope, None)  # all is about the scope
         try:
-            if await self._realm_proofs.require_not_wrong(*asked):
+            if await self._realm_proofs.require_not_wrong(challenge, credential):
                 self._was_taken = True
-            return await self._exchange(slot.challenge, scope, credential)
+            return await self._exchange(challenge, scope, credential)
         except CredentialRefusedError as error:
-            # 401 is about the credential, unless the endpoint takes it; 403 about the scope.
-            is_doubtful = (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED)
-            was_taken = self._was_taken
-            if is_doubtful and not await self._realm_proofs.is_right(*asked, was_taken=was_taken):
-                self._credential.refused_by_realm(slot.realm, error, was_taken=was_taken)
+            # 401 is perhaps about the credential; 403 about the scope.
+            if (error.step, error.status) == (Step.EXCHANGE, UNAUTHORIZED):
+                await self._note_refused_exchange(challenge, credential, without_frames(error))
             raise
+
+    async def _note_refused_exchange(
+        self, challenge: BearerChallenge, credential: BasicCredential, error: CredentialRefusedError
+    ) -> None:
+        """Find out whom a token endpoint's 401 is to refuse besides the repository."""
+        verdict = await self._realm_proofs.judge(challenge, credential)
+        if verdict in {Verdict.OF_REPOSITORY, Verdict.OF_ENDPOINT}:
+            self._was_taken = True
+        if verdict in {Verdict.OF_REPOSITORY, Verdict.UNKNOWN}:
+            return
+        # What one endpoint took before, another may refuse because a bad node named it.
+        is_wrong = verdict is Verdict.OF_CREDENTIAL and not self._was_taken
+        self._credential.refused_by_realm(
+            challenge.endpoint, error, is_right=verdict is Verdict.OF_ENDPOINT, is_wrong=is_wrong
+        )
 
 
 def _without_scope(challenge: LoginChallenge) -> LoginChallenge:

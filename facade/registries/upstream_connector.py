@@ -132,6 +132,9 @@ class UpstreamConnector:
             await client.prove(authorization)
             return await client.is_closed_to_strangers()
 
+        async def login_of_strangers() -> BearerChallenge | None:
+            return await client.login_of_strangers()
+
         broker = TokenBroker(
             Renewed(credential, tell=partial(tell, None)),
             exchange,
@@ -139,6 +142,7 @@ class UpstreamConnector:
             prove,
             tell=tell,
             prove_to_realm=prove_to_realm,
+            ask_for_login=login_of_strangers,
         )
         client = RegistryClient(transport, broker)
         return client, broker

@@ -41,6 +41,11 @@ class BearerChallenge:
     service: str | None = None
     scope: str | None = None
 
+    @property
+    def endpoint(self) -> str:
+        """The realm without its query, which may differ from request to request."""
+        return self.realm.partition("?")[0]
+
 
 @frozen
 class BasicChallenge:

@@ -197,6 +197,14 @@ class RegistryClient:
         if not ping.is_open and not wants_a_token:
             raise CredentialRefusedError("the registry refuses the credential", status=401)
 
+    async def login_of_strangers(self) -> BearerChallenge | None:
+        """Return the token endpoint that `GET /v2/` names to a stranger; None if it names none.
+
+        Raises `UpstreamError`.
+        """
+        challenge = preferred((await self.ping()).challenges)
+        return challenge if isinstance(challenge, BearerChallenge) else None
+
     async def is_closed_to_strangers(self) -> bool:
         """Tell whether `GET /v2/` without a credential is answered with a challenge for Basic.
 

@@ -233,6 +233,9 @@ def client_and_broker_of(
     async def prove_to_realm(challenge: BearerChallenge, basic: BasicCredential) -> None:
         await token_exchange.exchange(transport, challenge, None, basic)
 
+    async def login_of_strangers() -> BearerChallenge | None:
+        return await client.login_of_strangers()
+
     broker = TokenBroker(
         Renewed(renew, clock),
         exchange,
@@ -240,6 +243,7 @@ def client_and_broker_of(
         prove,
         clock,
         prove_to_realm=prove_to_realm if proves_to_realm else None,
+        ask_for_login=login_of_strangers if proves_to_realm else None,
     )
     client = RegistryClient(transport, broker)
     return client, broker

@@ -4,9 +4,10 @@ Real client, broker and sockets. Harbor and Artifactory answer 401 for what does
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from attrs import frozen
+from attrs import define, frozen
 from typing_extensions import override
 
 from facade.registries.circuit_breaker import CircuitBreaker
@@ -20,7 +21,8 @@ from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.registry import RegistrySimulator
-from tests.support.simulators.wire import RecordedRequest
+from tests.support.simulators.stored_content import write_plain
+from tests.support.simulators.wire import RecordedRequest, Wire
 from tests.unit.facade.registries.login_world import (
     APP,
     ROBOT,
@@ -63,13 +65,19 @@ async def world() -> AsyncIterator[World]:
         registry.blob(b"content", repository="team/other")
         for number in range(INVENTED):
             registry.blob(b"content", repository=f"invented/{number}", get=UNAUTHORIZED)
-        target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
-        transport, clock = await UpstreamTransport.open(target), Clock()
-        upstream = Upstream(
-            client_of(transport, ROBOT, clock, proves_to_realm=True), CircuitBreaker(clock)
-        )
-        yield World(registry, upstream, digest, clock)
-        await upstream.close()
+        async with world_of(registry, digest) as world:
+            yield world
+
+
+@asynccontextmanager
+async def world_of(registry: RegistrySimulator, digest: Digest) -> AsyncIterator[World]:
+    """Give the facade's way to a registry."""
+    target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
+    transport, clock = await UpstreamTransport.open(target), Clock()
+    client = client_of(transport, ROBOT, clock, proves_to_realm=True)
+    upstream = Upstream(client, CircuitBreaker(clock))
+    yield World(registry, upstream, digest, clock)
+    await upstream.close()
 
 
 async def test_invented_repositories_refuse_nobody_else(world: World) -> None:
@@ -95,14 +103,22 @@ async def test_a_wrong_password_is_shown_once_all_the_same(world: World) -> None
     assert world.shown == 1
 
 
+@define
 class JudgesScopes(BearerLogin):
-    """A token endpoint that answers 401 for a repository that does not exist."""
+    """A token endpoint that answers 401 for a repository that does not exist.
+
+    `for_nothing`: what it answers where no repository is named, if that is no token.
+    """
+
+    for_nothing: int | None = None
 
     @override
     def token_answer(
         self, request: RecordedRequest
     ) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
         scopes = [value for name, value in request.query if name == "scope"]
+        if not scopes and self.for_nothing is not None:
+            return self.for_nothing, (), b"{}"
         if any("invented" in scope for scope in scopes):
             return 401, (), b"{}"
         return super().token_answer(request)
@@ -128,33 +144,94 @@ async def test_a_token_endpoints_401_for_a_repository_is_nobody_else_s(
     assert bearer.minted == 3  # the proof, and the repositories'
 
 
-async def test_inventions_at_the_start_refuse_others_for_one_time_alone(
+async def test_inventions_at_the_start_refuse_nobody_else(
     world: World, bearer: JudgesScopes
 ) -> None:
-    """The password might be wrong then. Whoever asks next, the next try is for no repository."""
-    with pytest.raises(CredentialRefusedError):
-        await world.ask("invented/0")
-    with pytest.raises(CredentialRefusedError):
-        await world.ask(APP)
-    for _ in range(3):
-        world.clock.advance(REFUSAL_SECONDS)
+    """Before anything was ever taken: whoever pulled within half a minute was refused."""
+    for number in range(INVENTED):
         with pytest.raises(CredentialRefusedError):
-            await world.ask("invented/1")
-        assert await world.ask(APP) == b"content"
-    assert bearer.minted == 2 + 2  # APP's, and a proof each time
+            await world.ask(f"invented/{number}")
+        if number in (0, INVENTED - 1):
+            assert await world.ask(APP) == b"content"
+    assert bearer.minted == 1 + 1  # the proof, and APP's
+
+
+async def test_what_could_not_be_proven_refuses_nobody_else(
+    world: World, bearer: JudgesScopes
+) -> None:
+    """An endpoint that gives no token for no repository says nothing of the credential."""
+    bearer.for_nothing = 400
+    for number in range(INVENTED):
+        with pytest.raises(CredentialRefusedError):
+            await world.ask(f"invented/{number}")
+    assert await world.ask(APP) == b"content"
 
 
 async def test_a_wrong_password_is_shown_to_a_token_endpoint_as_seldom_as_ever(
     world: World, bearer: JudgesScopes
 ) -> None:
-    """Once in each time that a refusal holds, whatever is asked for."""
+    """Once in each time that a refusal holds, whatever is asked for, and once more at first."""
     bearer.password = "another"
     for times in range(1, 6):
         for number in range(INVENTED):
             for repository in (APP, f"team/{number}"):
                 with pytest.raises(CredentialRefusedError):
                     await world.ask(repository)
-        assert world.shown == times
+        assert world.shown == times + 1
         world.clock.advance(REFUSAL_SECONDS)
     bearer.password = ROBOT.token.reveal_text()
     assert await world.ask(APP) == b"content"
+
+
+class EndpointForEach(RegistrySimulator):
+    """A registry with a token endpoint for each repository, as Artifactory is; `/v2/` names one."""
+
+    @override
+    async def respond(self, request: RecordedRequest, wire: Wire) -> None:
+        if request.path.startswith("/token/"):
+            assert isinstance(self.login, BearerLogin)
+            status, headers, body = self.login.token_answer(request)
+            if request.path.startswith("/token/invented"):
+                status, headers, body = 401, (), b"{}"
+            await write_plain(wire, status, body, headers)
+            return
+        await super().respond(request, wire)
+
+    @override
+    def challenges(self, request: RecordedRequest) -> tuple[str, ...]:
+        first = request.path.removeprefix("/v2/").partition("/")[0] or "null"
+        return (f'Bearer realm="{self.origin}/token/{first}",service="simulator"',)
+
+
+@pytest.fixture
+async def apart() -> AsyncIterator[World]:
+    """Such a registry, at the start."""
+    login = BearerLogin(ROBOT.username, ROBOT.token.reveal_text())
+    async with EndpointForEach(login=login) as registry:
+        digest = Digest.parse(registry.blob(b"content", repository=APP))
+        async with world_of(registry, digest) as world:
+            yield world
+
+
+async def test_endpoints_of_inventions_refuse_nobody_else(apart: World) -> None:
+    """Two that refuse the password were enough, though another one takes it."""
+    for number in range(INVENTED):
+        with pytest.raises(CredentialRefusedError):
+            await apart.ask(f"invented-{number}/app")
+        if number in (1, INVENTED - 1):
+            assert await apart.ask(APP) == b"content"
+
+
+async def test_a_wrong_password_is_shown_to_few_of_many_endpoints(apart: World) -> None:
+    """At first to one, for the repository and for none, and to the registry's own; then to that."""
+    login = apart.registry.login
+    assert isinstance(login, BearerLogin)
+    login.password = "another"
+    for times in range(1, 6):
+        for number in range(INVENTED):
+            with pytest.raises(CredentialRefusedError):
+                await apart.ask(f"team-{number}/app")
+        assert apart.shown == 2 + times
+        apart.clock.advance(REFUSAL_SECONDS)
+    login.password = ROBOT.token.reveal_text()
+    assert await apart.ask(APP) == b"content"

@@ -45,7 +45,7 @@ def test_an_endpoint_keeps_its_slot(login: ScopeLogin) -> None:
     assert login.slot(other(1), make) is not slot
     assert login.slot(FIRST, make) is slot
     assert login.named == FIRST
-    assert slot.realm == "https://registry.example/token"
+    assert slot.challenge.endpoint == "https://registry.example/token"
 
 
 def test_endpoints_are_bounded_and_the_trusted_one_stays(login: ScopeLogin) -> None:
