@@ -15,6 +15,7 @@ from control_plane.listener import BACKLOG, Listener
 from control_plane.open_connections import OpenConnection, OpenConnections
 from control_plane.stranger_lines import StrangerLines
 from shared.setting_types import ListenAddress
+from shared.stopping import take_stop_signals
 
 KEEPALIVE_SECONDS: Final = 75.0
 
@@ -65,12 +66,10 @@ async def serving(
 
 
 async def wait_for_stop() -> str:
-    """Return the name of the signal that asks this process to stop."""
-    loop = asyncio.get_running_loop()
-    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received.put_nowait, number)
-    return (await received.get()).name
+    """Return the name of the signal that asks this process to stop; a second one ends it."""
+    received: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    take_stop_signals(received.set_result)
+    return await received
 
 
 def reload_signal() -> asyncio.Event:

@@ -8,7 +8,6 @@ leaves the old pair in use: a warning, a metric and `/readyz` say so.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -18,6 +17,7 @@ from attrs import define, field
 from control_plane.config import ServeSettings
 from control_plane.server_tls import CERTIFICATE, KEY, ServerTls, TlsFilesError
 from control_plane.troubles import Part, Trouble
+from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.watched_files import FoundFiles, WatchedFiles
 
@@ -99,8 +99,7 @@ async def keep_reloading(
 ) -> None:
     """Look for changes until cancelled."""
     while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(at_once.wait(), RELOAD_SECONDS)
+        await is_set_within(at_once, RELOAD_SECONDS)
         if at_once.is_set() and tls is None:
             _log.info("nothing to reload", reason="TLS is not configured")
         at_once.clear()

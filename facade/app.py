@@ -49,6 +49,7 @@ from facade.thread_work import in_access_thread
 from shared.identity_form import compile_uri_pattern
 from shared.listen_failure import why_not_listening
 from shared.setting_types import ListenAddress
+from shared.stopping import end_tasks
 from shared.supervised import Supervisor
 from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.transport import TransportMeans
@@ -203,8 +204,7 @@ async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterat
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end_tasks(task)
 
 
 @asynccontextmanager

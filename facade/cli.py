@@ -30,6 +30,7 @@ from shared.environment import (
 )
 from shared.keys import InvalidKeyFileError
 from shared.postgres.exposure import exposure_of
+from shared.stopping import take_stop_signals
 
 FAILED_EXIT_CODE: Final = 1
 
@@ -62,6 +63,8 @@ main.add_command(settings)
 def serve_command() -> None:
     """Run the device endpoint until SIGTERM or SIGINT; SIGHUP reads changed files at once.
 
+    A second SIGTERM or SIGINT ends it without waiting for pulls.
+
     Configured by FACADE_* environment variables. Every configuration error is listed at once.
     """
     settings = _settings()
@@ -84,10 +87,8 @@ def serve_command() -> None:
 
 async def _serve_until_signalled(settings: FacadeSettings) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    take_stop_signals(lambda _name: stop.set())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     await serve(settings, stop, reload)
 
 

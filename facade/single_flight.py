@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from attrs import define, field
 
 from facade.outcome import Failed, outcome_of
+from shared.stopping import end_tasks
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
@@ -38,11 +39,7 @@ class SingleFlight(Generic[_Key, _Result]):
 
     async def close(self) -> None:
         """End what is under way, and wait for its end."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(*self._tasks.values())
 
     async def _run(self, key: _Key, work: Callable[[], Awaitable[_Result]]) -> _Result | Failed:
         try:

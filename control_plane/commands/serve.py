@@ -57,6 +57,7 @@ from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.generation_bound import highest_generation_at
 from shared.listen_failure import why_not_listening
 from shared.postgres.exposure import exposure_of
+from shared.stopping import end_tasks
 from shared.structured_log import configure, get_logger
 from shared.supervised import Endless, Supervisor
 from shared.upstream.credentials.google import GOOGLE_TOKEN_URL, GoogleTokenEndpoint
@@ -204,8 +205,7 @@ async def _serve(
             }
             beside = [supervisor.keep(name, each) for name, each in work.items()]
             _log.info("stopping", signal=await wait_for_stop())
-            for task in beside:
-                task.cancel()
+            await end_tasks(*beside)
         lines.tell()
         try:
             await remembering.keep()

@@ -26,6 +26,7 @@ from facade.store.layout import FlightKey
 from facade.thread_work import in_store_thread
 from shared.jitter import jittered
 from shared.oci import Kind, RepositoryName
+from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import report
 from shared.upstream.errors import (
@@ -113,11 +114,7 @@ class BackgroundProofs:
 
     async def close(self) -> None:
         """End the proofs under way."""
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
+        await end_tasks(*self._running.values())
 
     async def _run(self, asked: Authorized, right: Right) -> None:
         try:

@@ -9,13 +9,13 @@ no connection serves with it.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
 
 from facade.store.index import Index
 from facade.thread_work import in_store_thread
+from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 
 LOOK_SECONDS: Final = 24 * 3600.0  # also without a change: what an ended connection's pulls wrote
@@ -42,5 +42,4 @@ class EndedRights:
             ended = await in_store_thread(self._index.end_all_but, self._serving())
             if ended:
                 _log.info("rights to read ended, their connections serve no more", count=ended)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
+            await is_set_within(self._changed, LOOK_SECONDS)

@@ -20,6 +20,7 @@ from facade.store.quotas import QuotaMark
 from facade.store.scrub import Scrubber
 from facade.store.store_metrics import StoreMetrics
 from facade.thread_work import in_store_thread
+from shared.stopping import end_tasks
 from shared.supervised import Endless, Supervisor
 
 
@@ -83,6 +84,4 @@ async def _beside(work: Mapping[str, Endless], supervisor: Supervisor) -> AsyncI
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end_tasks(*tasks)

@@ -17,6 +17,7 @@ from facade.devices.startup_files import StartupFiles
 from facade.health import Readiness
 from facade.start_error import StartError
 from shared.listen_failure import why_not_listening
+from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
@@ -71,7 +72,7 @@ async def serve_devices(
     finally:
         readiness.draining = True
         await _drain(listener, devices, settings)
-        task.cancel()
+        await end_tasks(task)
         _log.info("stopped")
 
 

@@ -7,13 +7,13 @@ and one line in the log for each content say so.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 from typing import Final
 
 from attrs import define, field
 
 from facade.devices.device_metrics import DeviceMetrics
 from facade.thread_work import in_access_thread
+from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import report
 from shared.watched_files import FoundFiles, WatchedFiles
@@ -104,8 +104,7 @@ async def keep_reloading(
     it in all.
     """
     while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(at_once.wait(), RELOAD_SECONDS)
+        await is_set_within(at_once, RELOAD_SECONDS)
         at_once.clear()
         for part in parts:
             try:

@@ -23,6 +23,7 @@ from facade.outcome import Failed, outcome_of
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.jitter import jittered
+from shared.stopping import end_tasks
 from shared.supervised import tell_of_failure
 
 IDLE_SECONDS: Final = 3600.0  # as long as a provider's credential lasts: an hourly pull finds it
@@ -231,7 +232,6 @@ def _failed(upstream: asyncio.Task[Upstream | Failed]) -> bool:
 
 
 async def _close_upstream(upstream: asyncio.Task[Upstream | Failed]) -> None:
-    upstream.cancel()
-    await asyncio.wait([upstream])
+    await end_tasks(upstream)
     if not upstream.cancelled() and isinstance(made := upstream.result(), Upstream):
         await made.close()

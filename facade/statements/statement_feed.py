@@ -49,6 +49,7 @@ from shared.generation_bound import highest_generation_at
 from shared.jitter import jittered
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
+from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
@@ -198,10 +199,8 @@ class StatementFeed:
     async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
         next_poll = time.monotonic() + self._poll_interval
         while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(self._wake.wait(), min(left, HEARTBEAT_SECONDS))
-            except TimeoutError:  # nothing was heard: because there is nothing, or no link any more
-                await require_alive(connection)
+            if not await is_set_within(self._wake, min(left, HEARTBEAT_SECONDS)):
+                await require_alive(connection)  # nothing was said, or there is no link any more
             if not await self._read_pending(connection):
                 # Whoever may notify may ask for comparisons without end: half of the time, then.
                 await asyncio.sleep(max(0.0, self._rest_until - self._clock()))

@@ -1,5 +1,7 @@
 """Postgres dies, freezes, falls silent, or is another one now: devices notice nothing."""
 
+import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ from tests.system.facade.pulls import outcome_of
 # a new connection. The rest is for a loaded machine.
 NOTICED_SECONDS: Final = 30.0
 POOLED: Final = 4
+STOPS: Final = 12
 CONTENT: Final = bytes(range(256)) * 4000
 
 
@@ -104,6 +107,26 @@ async def test_a_killed_postgres(
         f"{saw}; {saw_after}",
         f"by itself, {seconds:.1f} s behind Postgres",
     )
+
+
+@pytest.mark.long
+async def test_a_facade_that_is_told_to_stop_while_postgres_stops(
+    mortal: Postgres,
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    start_facade: StartFacade,
+    fault_report: FaultReport,
+) -> None:
+    """The end of the link wakes up who is being stopped; in one of twelve it went on for ever."""
+    for number in range(STOPS):
+        facade = start_facade(own_writer, own_database.facade_url)
+        stopping = asyncio.create_task(asyncio.to_thread(mortal.stop))
+        await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - any moment of a shutdown
+        status = facade.stop()
+        await stopping
+        mortal.start()
+        assert status == 0, f"stop {number}"
+    fault_report.row(f"Postgres stops, and the facade, {STOPS} times", "nothing", "ended each time")
 
 
 @pytest.mark.long

@@ -231,6 +231,22 @@ async def test_it_finishes_what_it_began_before_it_stops(
     assert own_plane.log_lines[-1]["event"] == "stopped"
 
 
+async def test_a_second_signal_ends_it_at_once(own_plane: ControlPlane, database: Database) -> None:
+    """Whoever asks twice does not want to wait for what was begun."""
+    alice = own_plane.client("alice")
+    async with act_lock_held(database):
+        connecting = asyncio.create_task(alice.connect("registry.example"))
+        await eventually(lambda: is_waiting(database))
+        own_plane.child.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: any(line["event"] == "stopping" for line in own_plane.log_lines))
+        own_plane.child.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: not own_plane.child.running)
+        with pytest.raises(aiohttp.ClientError):
+            await connecting
+    assert own_plane.child.process.returncode == 1
+    assert own_plane.log_lines[-1]["event"] == "ended at once"
+
+
 async def test_https_where_a_certificate_is_configured(
     own_plane: ControlPlane,
     server_ca: CertificateAuthority,

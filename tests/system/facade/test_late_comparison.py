@@ -9,6 +9,7 @@ from facade.statements.state_file import StateFile
 from facade.statements.statement_feed import LATE_SECONDS, StatementFeed
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
+from shared.stopping import end_tasks
 from tests.support.clock import Clock
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
@@ -44,6 +45,32 @@ async def test_lateness_counts_from_the_last_comparison(
         feed.look_again()
         await eventually(lambda: feed.lateness() is None)
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        await end_tasks(following)
+        state_file.close()
+
+
+async def test_a_feed_that_is_told_to_stop_in_the_moment_of_a_notification_stops(
+    own_database: FacadeDatabase, own_writer: StatementWriter, tmp_path: Path
+) -> None:
+    """A facade that was told to stop while Postgres stopped never ended, now and then."""
+    public_key = own_writer.statement_key.public_key()
+    state_file, snapshot = StateFile.open(tmp_path / "state"), Snapshot()
+    feed = StatementFeed(
+        read_database_url(own_database.facade_url),
+        {key_id(public_key): public_key},
+        snapshot,
+        Remembering(state_file, snapshot),
+        POLL_SECONDS,
+        lambda _: None,
+    )
+    following = asyncio.create_task(feed.run())
+    await eventually(lambda: feed.problem is None)
+    await asyncio.sleep(0.05)  # it waits for a notification by then
+    feed.look_again()
+    following.cancel()
+    try:
+        await eventually(following.done)
+        assert following.cancelled()
+    finally:
+        await end_tasks(following)
         state_file.close()

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import signal
+from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.device_stream import End, device_stream
@@ -253,20 +255,23 @@ async def test_an_idle_facade_stops_at_once(own_facade: Facade) -> None:
         assert await ended(own_facade) == 0
 
 
-async def test_a_second_signal_changes_nothing(
-    own_facade: Facade, upstream: RegistrySimulator
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_it_at_once(
+    own_facade: Facade, upstream: RegistrySimulator, second: signal.Signals
 ) -> None:
-    """Impatient supervisors repeat themselves; the running pull is finished all the same."""
+    """Whoever asks twice does not want to wait; the running pull does not look whole."""
     held = Holds(HALF)
     digest = upstream.blob(BLOB, get=held)
     async with raw_connection(own_facade.device()) as pulling:
         await pulling.send(request_bytes(pull_path(upstream, digest).encode()))
         assert await pulling.head() == (200, len(BLOB))
-        for repeated in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            await begin_to_drain(own_facade, repeated)
+        await begin_to_drain(own_facade)
+        own_facade.child.process.send_signal(second)
+        assert await ended(own_facade) == 1
+        assert len(await pulling.rest()) < len(BLOB)
         held.gate.set()
-        assert await pulling.exactly(len(BLOB)) == BLOB
-    assert await ended(own_facade) == 0
+    (line,) = [each for each in logged(own_facade) if each["event"] == "ended at once"]
+    assert line["signal"] == second.name
 
 
 async def test_a_facade_that_waits_for_postgres_stops_too(
@@ -282,3 +287,8 @@ async def ended(facade: Facade) -> int:
     """Return the exit status, once there is one."""
     await eventually(lambda: not facade.child.running)
     return facade.child.process.returncode
+
+
+def logged(facade: Facade) -> list[dict[str, Any]]:
+    """Return the lines of a facade that has ended."""
+    return [orjson.loads(line) for line in facade.log_text.splitlines()]
