@@ -63,6 +63,28 @@ async def finish(work_begun: Coroutine[Any, Any, _Result]) -> _Result:
         del work  # it holds what it raised, which holds this frame
 
 
+async def open_in_thread(
+    open_: Callable[..., _Result], close: Callable[[_Result], None], *arguments: Any
+) -> _Result:
+    """Open something in a thread of the store, and return it.
+
+    Who is cancelled does not wait for a disk that hangs: what was opened is closed when it comes.
+    """
+    work = asyncio.ensure_future(in_store_thread(open_, *arguments))
+
+    def close_it(opened: asyncio.Future[_Result]) -> None:
+        if not opened.cancelled() and opened.exception() is None:
+            _store.submit(close, opened.result())
+
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.add_done_callback(close_it)
+        raise
+    finally:
+        del work  # it holds what it raised, which holds this frame
+
+
 async def until_done(work: asyncio.Future[Any]) -> None:
     """Wait for the end of something, whoever cancels the wait meanwhile."""
     while not work.done():

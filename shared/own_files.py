@@ -62,14 +62,19 @@ def open_own(path: Path | str, flags: int, mode: int = FILE_MODE) -> int:
             raise NotOwnError(f"{Path(path).name} is a link") from None
         raise
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotOwnError(f"{Path(path).name} is no file")
-        _require_own(found, Path(path).name)
+        require_own_file(descriptor, Path(path).name)
     except BaseException:  # whatever it is, the file is closed
         os.close(descriptor)
         raise
     return descriptor
+
+
+def require_own_file(descriptor: int, name: str) -> None:
+    """Raise `NotOwnError` if what was opened is no file, or not ours."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise NotOwnError(f"{name} is no file")
+    _require_own(found, name)
 
 
 def read_own(path: Path) -> bytes:

@@ -1,7 +1,7 @@
 """What a pull is answered with: manifests, lengths and blobs, wherever their bytes come from."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from attrs import frozen
@@ -101,7 +101,7 @@ class Content(Protocol):
 
     def stored_manifest(
         self, asked: Authorized
-    ) -> AbstractContextManager[AsyncIterator[Piece] | None]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
         """Give the checked pieces of the manifest that was just returned; None if it is not kept.
 
         They break with `ArrivalEndedError` rather than end wrong.

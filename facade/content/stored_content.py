@@ -6,7 +6,7 @@ streamed.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self
 
 from attrs import define
@@ -61,7 +61,7 @@ class StoredContent:
 
     async def require_right(self, asked: Asked) -> None:
         """Ask the store, then upstream."""
-        if self._right.membership(asked) is None or not self._store.has(asked.pull.digest):
+        if self._right.membership(asked) is None or not await self._store.holds(asked.pull.digest):
             await self._streamed.require_right(asked)
 
     async def manifest(self, asked: Asked) -> VerifiedManifest:
@@ -70,7 +70,7 @@ class StoredContent:
 
     def stored_manifest(
         self, asked: Authorized
-    ) -> AbstractContextManager[AsyncIterator[Piece] | None]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
         """Give its pieces from the disk: nothing of it is in memory while a device reads."""
         return self._manifests.pieces(asked)
 
@@ -85,7 +85,7 @@ class StoredContent:
     async def blob_length(self, asked: Asked) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""
         if await self._is_readable(asked):
-            blob = self._store.open_blob(asked.pull.digest)
+            blob = await self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
                 return blob.length
@@ -98,7 +98,8 @@ class StoredContent:
         """Tell whether the asker may read what is stored; another repository is proven first."""
         if self._right.membership(asked) is not None:
             return True
-        return self._store.has(asked.pull.digest) and await self._right.is_proven(asked)
+        is_stored = await self._store.holds(asked.pull.digest)
+        return is_stored and await self._right.is_proven(asked)
 
     @asynccontextmanager
     async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
@@ -109,7 +110,7 @@ class StoredContent:
     async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
             if await self._right.is_proven(asked):
-                blob = self._store.open_blob(asked.pull.digest)
+                blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)
                     return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))

@@ -7,8 +7,8 @@ by the questions, or by the time, that it is stored.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import attrs
@@ -71,13 +71,13 @@ class StoredManifests:
         self._store.note_use(asked.pull.digest)
         return VerifiedManifest(content, membership.media_type)
 
-    @contextmanager
-    def pieces(self, asked: Authorized) -> Iterator[AsyncIterator[Piece] | None]:
+    @asynccontextmanager
+    async def pieces(self, asked: Authorized) -> AsyncIterator[AsyncIterator[Piece] | None]:
         """Give the pieces of a stored manifest, each held against its checksum; None if it is gone.
 
         `manifest` has asked for the right, and held all of them against their checksums.
         """
-        blob = self._store.open_blob(asked.pull.digest)
+        blob = await self._store.open_blob(asked.pull.digest)
         if blob is None:
             yield None
             return
@@ -103,7 +103,7 @@ class StoredManifests:
 
     async def _read(self, digest: Digest) -> bytes | None:
         """Return stored bytes; None where there are none, or they are rotten."""
-        blob = self._store.open_blob(digest)
+        blob = await self._store.open_blob(digest)
         if blob is None:
             return None
         try:

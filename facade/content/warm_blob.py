@@ -13,6 +13,7 @@ from facade.pulls.byte_range import Span
 from facade.pulls.piece_size import PieceSize
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
+from facade.thread_work import finish_in_thread
 
 
 class RottenContentError(ArrivalEndedError):
@@ -34,13 +35,13 @@ class StoredPieces:
         return self
 
     def next_now(self) -> Piece | None:
-        """Return the next piece where it is at hand; raise `RottenContentError` if it is rotten."""
+        """Return the next piece where it is at hand. Of a rotten one `__anext__` tells."""
         if self._offset >= self._end:
             return None
         try:
             piece = self._blob.read_now(self._offset, self._next_size())
-        except (RottenBlobError, OSError) as error:
-            raise self._out_of_service(error) from error
+        except (RottenBlobError, OSError):
+            return None
         if piece is not None:
             self._offset += len(piece)
         return piece
@@ -67,12 +68,13 @@ class StoredPieces:
         try:
             return await self._blob.read(offset, limit)
         except (RottenBlobError, OSError) as error:
-            raise self._out_of_service(error) from error
+            raise await self._out_of_service(error) from error
 
-    def _out_of_service(self, error: RottenBlobError | OSError) -> RottenContentError:
+    async def _out_of_service(self, error: RottenBlobError | OSError) -> RottenContentError:
         """Quarantine the blob; return what its reader is told."""
         is_rotten = isinstance(error, RottenBlobError)
-        self._store.quarantine_open(self._blob, str(error) if is_rotten else "it cannot be read")
+        reason = str(error) if is_rotten else "it cannot be read"
+        await finish_in_thread(self._store.quarantine_open, self._blob, reason)
         return RottenContentError(
             "the stored blob is rotten" if is_rotten else "the stored blob cannot be read"
         )

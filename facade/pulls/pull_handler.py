@@ -188,7 +188,7 @@ class PullHandler:
             if len(content) > WRITE_BYTES:  # a device that does not read it is to be cut
                 response = web.StreamResponse(headers=headers)
                 response.content_length = len(content)
-                with self._content.stored_manifest(asked) as pieces:
+                async with self._content.stored_manifest(asked) as pieces:
                     if pieces is None:
                         return await self._send_from_memory(request, response, asked, content)
                     del manifest, content  # the device may take its time

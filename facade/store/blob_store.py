@@ -6,6 +6,7 @@ at once. Methods without `async` block for some microseconds, or say that they b
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from weakref import WeakValueDictionary
 from attrs import define, field
 
 from facade.store.bad_place import is_bad_place
+from facade.store.cached_open import AT_ONCE, WAITING, Opening, open_cached
 from facade.store.evictor import NOBODY_IN_PARTICULAR, Asker, Evictor, NoRoomError, Wanted
 from facade.store.index import PROOFS_BETWEEN_LOOKS, Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
@@ -29,9 +31,9 @@ from facade.store.recent_reads import BlobReaders, RecentReads
 from facade.store.reconcile import reconcile
 from facade.store.room_queue import RoomQueue
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
-from facade.store.stored_blob import RottenBlobError, StoredBlob
+from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
 from facade.store.uses import Uses
-from facade.thread_work import finish, in_store_thread
+from facade.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
@@ -95,36 +97,41 @@ class BlobStore:
         self.write_uses()
         self.index.close()
 
-    def open_blob(self, digest: Digest) -> StoredBlob | None:
+    async def open_blob(self, digest: Digest) -> StoredBlob | None:
         """Open a complete blob; None where it is not stored, or rotten and now quarantined.
 
-        Also where it cannot be opened: it is fetched again, and replaced.
+        Also where it cannot be opened: it is fetched again, and replaced. Nobody waits for a
+        thread if the kernel has the files in its memory.
         """
         try:
-            blob = StoredBlob.open(
-                digest,
-                self.layout.blob(digest),
-                self.layout.checksums(digest),
-                self._readers.setdefault(digest, self.new_readers()),
-            )
+            try:
+                file = self._open(digest, AT_ONCE)
+            except BlockingIOError:
+                file = await open_in_thread(self._open, _close, digest, WAITING)
         except RottenBlobError as error:
-            self.quarantine(digest, str(error))
+            await finish_in_thread(self.quarantine, digest, str(error))
             return None
         except OSError as error:
-            self._note_unopened(digest, error)
+            await self._note_unopened(digest, error)
             return None
-        if blob is not None:
-            blob.share_checksums(self._checksums)
-            self.note_use(digest)
+        if file is None:
+            return None
+        readers = self._readers.setdefault(digest, self.new_readers())
+        blob = StoredBlob.of(digest, file, readers)
+        blob.share_checksums(self._checksums)
+        self.note_use(digest)
         return blob
+
+    def _open(self, digest: Digest, opening: Opening) -> StoredFile | None:
+        return StoredFile.open(self.layout.blob(digest), self.layout.checksums(digest), opening)
 
     def new_readers(self) -> BlobReaders:
         """Return the readers of something, nobody yet, who share within the bound of all."""
         return BlobReaders(self._recent)
 
-    def _note_unopened(self, digest: Digest, error: OSError) -> None:
+    async def _note_unopened(self, digest: Digest, error: OSError) -> None:
         if is_bad_place(error):
-            self.quarantine(digest, "it cannot be opened")
+            await finish_in_thread(self.quarantine, digest, "it cannot be opened")
         else:  # too many open files, say: the blob may be as good as ever
             _log.warning("stored blob not opened", digest=digest, reason=type(error).__name__)
 
@@ -132,8 +139,18 @@ class BlobStore:
         """Count a use: what is used least is evicted first."""
         self._uses.note(digest)
 
+    async def holds(self, digest: Digest) -> bool:
+        """Tell whether a complete blob is stored. Asks as `open_blob` does."""
+        try:
+            os.close(open_cached(self.layout.blob(digest)))
+        except FileNotFoundError:
+            return False
+        except OSError:  # the disk has to be asked, or it fails
+            return await in_store_thread(self.has, digest)
+        return True
+
     def has(self, digest: Digest) -> bool:
-        """Tell whether a complete blob is stored, as far as the disk says."""
+        """Tell whether a complete blob is stored, as far as the disk says. Blocks."""
         try:
             return self.layout.blob(digest).exists()
         except OSError:  # it cannot be read either, and is fetched again
@@ -144,7 +161,10 @@ class BlobStore:
         return self.index.membership(key, repository)
 
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
-        """Take a rotten blob that is open out of service, unless another one lies there by now."""
+        """Take a rotten blob that is open out of service, unless another one lies there by now.
+
+        Blocks.
+        """
         try:
             is_still_there = blob.lies_at(self.layout.blob(blob.digest))
         except OSError:  # the disk does not tell: it is fetched again
@@ -155,7 +175,7 @@ class BlobStore:
     def quarantine(self, digest: Digest, reason: str, found_by: str = FOUND_BY_READ) -> bool:
         """Take a rotten blob out of service; it is fetched again when it is asked for.
 
-        False where it cannot be moved.
+        False where it cannot be moved. Blocks.
         """
         _log.error("stored blob is rotten, quarantined", digest=digest, reason=reason)
         self.metrics.rotten.labels(found_by).inc()
@@ -274,3 +294,8 @@ class BlobStore:
 def _end_commit(ingest: OwnedIngest, folder: Path) -> None:
     sync_folder(folder)
     ingest.release()
+
+
+def _close(file: StoredFile | None) -> None:
+    if file is not None:
+        file.close()

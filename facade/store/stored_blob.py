@@ -5,38 +5,37 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Self
 
-from attrs import define
+from attrs import define, frozen
 
+from facade.store.cached_open import Opening
 from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
 from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.recent_reads import BlobReaders
 from shared.oci import Digest
-from shared.own_files import open_own, read_own
 
 
 class RottenBlobError(Exception):
     """A stored piece is not what was stored: the blob is to be quarantined."""
 
 
-@define(eq=False)
-class StoredBlob:
-    """An open blob. It is not evicted while it is open."""
+@frozen
+class StoredFile:
+    """The open file of a blob, and its checksums. It is not evicted while it is open."""
 
-    digest: Digest
+    descriptor: int
     length: int
-    _descriptor: int
-    _checksums: PieceChecksums
-    _readers: BlobReaders  # of this digest
+    checksums: PieceChecksums
 
     @classmethod
-    def open(
-        cls, digest: Digest, path: Path, checksums_path: Path, readers: BlobReaders
-    ) -> Self | None:
-        """Open a blob; None where it is not stored. Raises `RottenBlobError`, `OSError`."""
+    def open(cls, path: Path, checksums_path: Path, opening: Opening) -> Self | None:
+        """Open a blob's file; None where it is not stored.
+
+        Raises `RottenBlobError`, `OSError`, and what `opening` raises.
+        """
         try:
-            descriptor = open_own(path, os.O_RDONLY)
+            descriptor = opening.open(path)
         except FileNotFoundError:
             return None
         try:
@@ -44,7 +43,8 @@ class StoredBlob:
                 os.close(descriptor)  # the evictor has it, or had: as good as gone
                 return None
             length = os.fstat(descriptor).st_size
-            checksums = PieceChecksums.of_length(read_own(checksums_path), length)
+            content = _read(checksums_path, opening)
+            checksums = PieceChecksums.of_length(bytes(content), length)
             if checksums is None:
                 raise RottenBlobError("the checksums are not those of the file")
         except FileNotFoundError:
@@ -53,8 +53,28 @@ class StoredBlob:
         except BaseException:
             os.close(descriptor)
             raise
+        return cls(descriptor, length, checksums)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
+@define(eq=False)
+class StoredBlob:
+    """An open blob. It is not evicted while it is open. For one event loop."""
+
+    digest: Digest
+    length: int
+    _descriptor: int
+    _checksums: PieceChecksums
+    _readers: BlobReaders  # of this digest
+
+    @classmethod
+    def of(cls, digest: Digest, file: StoredFile, readers: BlobReaders) -> Self:
+        """Return the blob of an open file, which it closes; `readers`: of this digest."""
         readers.join()
-        return cls(digest, length, descriptor, checksums, readers)
+        return cls(digest, file.length, file.descriptor, file.checksums, readers)
 
     def close(self) -> None:
         """Close the file."""
@@ -112,3 +132,11 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return is_file_at(descriptor, path)
     except FileNotFoundError:
         return False
+
+
+def _read(path: Path, opening: Opening) -> bytes | bytearray:
+    descriptor = opening.open(path)
+    try:
+        return opening.read(descriptor)
+    finally:
+        os.close(descriptor)

@@ -80,7 +80,7 @@ class Reader:
 
 async def kept(process: Process, key: FlightKey) -> bytes:
     """Return what is stored of a digest, held against its checksums."""
-    blob = process.store.open_blob(key.digest)
+    blob = await process.store.open_blob(key.digest)
     assert blob is not None
     body = b""
     while len(body) < blob.length:

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Iterator[BlobStore]:
 async def test_a_reader_of_what_was_put_aside_puts_nothing_else_aside(store: BlobStore) -> None:
     """A fleet that reads one rotten file would have each new one fetched again, one by one."""
     digest = await keep(store, CONTENT)
-    first, second = store.open_blob(digest), store.open_blob(digest)
+    first, second = await store.open_blob(digest), await store.open_blob(digest)
     assert first is not None
     assert second is not None
     with store.layout.blob(digest).open("r+b") as file:

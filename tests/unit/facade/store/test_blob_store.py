@@ -52,7 +52,7 @@ def content(letter: str, size: int = 4000) -> bytes:
 async def test_a_stored_blob_is_read_back(store: BlobStore) -> None:
     """From any offset."""
     key = await put(store, b"0123456789")
-    blob = store.open_blob(key.digest)
+    blob = await store.open_blob(key.digest)
     assert blob is not None
     assert bytes(await blob.read(3, 4)) == b"3456"
     assert bytes(await blob.read(9, 100)) == b"9"
@@ -81,7 +81,7 @@ async def test_the_least_recently_used_goes_first(store: BlobStore) -> None:
 async def test_what_was_used_again_outlives_what_was_asked_once(store: BlobStore) -> None:
     """One device's random pulls do not flush what a fleet uses."""
     used = await put(store, content("a"))
-    blob = store.open_blob(used.digest)
+    blob = await store.open_blob(used.digest)
     assert blob is not None
     blob.close()
     store.write_uses()
@@ -93,7 +93,7 @@ async def test_what_was_used_again_outlives_what_was_asked_once(store: BlobStore
 async def test_what_is_open_is_not_taken(store: BlobStore) -> None:
     """A pull in progress finishes."""
     first, second = await put(store, content("a")), await put(store, content("b"))
-    blobs = [store.open_blob(each.digest) for each in (first, second)]
+    blobs = [await store.open_blob(each.digest) for each in (first, second)]
     with pytest.raises(NoRoomError):
         await store.make_room(4000, lambda _: None)
     for blob in blobs:
@@ -125,7 +125,7 @@ async def test_rot_is_found_before_it_is_given(store: BlobStore) -> None:
     """The piece is read whole and held against its checksum."""
     key = await put(store, content("a"))
     rot(store.layout.blob(key.digest), 100)
-    blob = store.open_blob(key.digest)
+    blob = await store.open_blob(key.digest)
     assert blob is not None
     with pytest.raises(RottenBlobError):
         await blob.read(0, 10)
@@ -145,7 +145,7 @@ async def test_a_damaged_file_is_quarantined_when_it_is_opened(
             store.layout.checksums(key.digest).unlink()
         case "foreign checksums":
             store.layout.checksums(key.digest).write_bytes(b"1234")
-    assert store.open_blob(key.digest) is None
+    assert await store.open_blob(key.digest) is None
     assert not store.has(key.digest)
     assert len(list(store.layout.quarantine.iterdir())) == 1
     assert store.index.stored_bytes() == 0
@@ -187,7 +187,7 @@ async def test_readers_of_one_blob_share_what_they_read(
     """A fleet costs one read of each piece, and the last one leaves nothing behind."""
     waits = way == "waiting" or not tells_what_is_cached(tmp_path)
     key = await put(store, content("a"))
-    one, other = store.open_blob(key.digest), store.open_blob(key.digest)
+    one, other = await store.open_blob(key.digest), await store.open_blob(key.digest)
     assert one is not None
     assert other is not None
     read = await one.read(5, 1000) if waits else one.read_now(5, 1000)
@@ -198,7 +198,7 @@ async def test_readers_of_one_blob_share_what_they_read(
     assert again.obj is read.obj
     one.close()
     other.close()
-    alone = store.open_blob(key.digest)
+    alone = await store.open_blob(key.digest)
     assert alone is not None
     anew = await alone.read(5, 500) if waits else alone.read_now(5, 500)
     assert anew is not None
@@ -209,7 +209,7 @@ async def test_readers_of_one_blob_share_what_they_read(
 async def test_a_rotten_piece_is_never_shared(store: BlobStore, tmp_path: Path) -> None:
     """Whoever reads it finds it rotten, with or without waiting."""
     key = await put(store, content("a"))
-    readers = [store.open_blob(key.digest) for _ in range(2)]
+    readers = [await store.open_blob(key.digest) for _ in range(2)]
     path = store.layout.blob(key.digest)
     path.write_bytes(b"b" + path.read_bytes()[1:])
     for reader in readers:

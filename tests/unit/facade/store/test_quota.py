@@ -172,7 +172,7 @@ async def test_a_blob_of_a_longer_digest_is_a_blob(store: BlobStore, tmp_path: P
     store.index.removed(digest)
     with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as again:
         assert again.index.stored_bytes() == len(whole)
-        blob = again.open_blob(digest)
+        blob = await again.open_blob(digest)
         assert blob is not None
         assert bytes(await blob.read(0, 10)) == whole[:10]
         blob.close()
@@ -212,7 +212,7 @@ async def test_what_a_crash_leaves_beside_blobs_is_deleted_when_it_is_old(
         assert not half.exists()
         assert young.exists()
         assert foreign.exists()
-        blob = again.open_blob(stored)
+        blob = await again.open_blob(stored)
         assert blob is not None
         blob.close()
 
@@ -271,13 +271,13 @@ async def test_what_is_left_in_the_middle_is_bounded_in_number(store: BlobStore)
 async def test_an_eviction_leaves_no_blob_without_its_checksums(store: BlobStore) -> None:
     """Whoever opens it meanwhile has it, or has nothing: nothing looks rotten."""
     digest = await keep(store, content("a"))
-    blob = store.open_blob(digest)
+    blob = await store.open_blob(digest)
     assert blob is not None
     assert not await fits(store, QUOTA)
     assert bytes(await blob.read(0, 4)) == b"aaaa"
     blob.close()
     assert await fits(store, QUOTA)
-    assert store.open_blob(digest) is None
+    assert await store.open_blob(digest) is None
     assert not list(store.layout.quarantine.iterdir())
 
 
