@@ -19,6 +19,7 @@ MAX_REPOSITORY_NAME_CHARACTERS: Final = 255  # distribution's RepositoryNameTota
 _NAME_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY_NAME: Final = re.compile(rf"{_NAME_COMPONENT}(?:/{_NAME_COMPONENT})*", re.ASCII)
 TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
+ALGORITHMS: Final = ("sha256", "sha512")  # OCI image specification: those that are registered
 _DIGEST: Final = re.compile(r"(sha256):([a-f0-9]{64})|(sha512):([a-f0-9]{128})", re.ASCII)
 
 

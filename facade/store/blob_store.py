@@ -9,8 +9,9 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 from weakref import WeakValueDictionary
@@ -28,7 +29,7 @@ from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
 from facade.store.recent_reads import BlobReaders, RecentReads
-from facade.store.reconcile import reconcile
+from facade.store.reconcile import folders, reconcile
 from facade.store.room_queue import RoomQueue
 from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
@@ -276,7 +277,8 @@ class BlobStore:
         while True:
             await asyncio.sleep(jittered(TIDIED_EVERY_SECONDS))
             try:
-                await in_store_thread(self.tidy)
+                for step in self._steps():  # others' work of the store goes on in between
+                    await in_store_thread(step)
             except OSError as error:
                 _log.warning("store not tidied", reason=type(error).__name__)
 
@@ -285,10 +287,16 @@ class BlobStore:
 
         Blocks; raises `OSError`.
         """
-        reconcile(self.layout, self.index)
-        self.index.forget_useless(time.time() - USELESS_RIGHT_SECONDS)
-        self._partials.drop_abandoned()
-        self._quarantine.trim()
+        for step in self._steps():
+            step()
+
+    def _steps(self) -> Iterator[Callable[[], None]]:
+        """Yield what tidying consists of. Each blocks, and raises `OSError`."""
+        for folder in folders():
+            yield partial(reconcile, self.layout, self.index, folder)
+        yield partial(self.index.forget_useless, time.time() - USELESS_RIGHT_SECONDS)
+        yield self._partials.drop_abandoned
+        yield self._quarantine.trim
 
 
 def _end_commit(ingest: OwnedIngest, folder: Path) -> None:

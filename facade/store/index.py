@@ -11,7 +11,7 @@ proven again; only what the quota stands on raises `IndexFailedError`.
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -49,6 +49,7 @@ _RIGHTS_OF: Final = """
 DELETE FROM memberships WHERE (access_key, kind, digest, repository) IN (
     SELECT access_key, kind, digest, repository FROM memberships WHERE access_key = ? LIMIT ?)
 """
+_BEHIND_HEX: Final = "g"
 _OF_RIGHT: Final = "access_key = ? AND kind = ? AND digest = ? AND repository = ?"
 
 
@@ -242,6 +243,14 @@ class Index:
                 (str(digest), size, time.time()),
             )
 
+    def found_all(self, blobs: Iterable[StoredSize]) -> None:
+        """Note blobs that are stored, unless they are noted: all at once."""
+        now = time.time()
+        rows = [(str(each.digest), each.size, now) for each in blobs]
+        if rows:
+            with self._noted():
+                self._write_many("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, 1, 0)", rows)
+
     def used(self, uses: dict[Digest, int]) -> None:
         """Note uses of blobs since the last time."""
         now = time.time()
@@ -264,6 +273,51 @@ class Index:
         """Note that a blob is gone."""
         with self._noted():
             self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
+
+    def removed_all(self, digests: Collection[Digest]) -> None:
+        """Note that blobs are gone, all at once."""
+        if digests:
+            with self._noted():
+                self._write_many(
+                    "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
+                )
+
+    def noted(self, digests: Collection[Digest]) -> set[Digest]:
+        """Return those of these blobs that are noted. Raises `IndexFailedError`."""
+        with self._raised():
+            marks = ", ".join("?" * len(digests))
+            query = f"SELECT digest FROM blobs WHERE digest IN ({marks})"  # noqa: S608 - question marks
+            found = {row[0] for row in self._rows(query, *map(str, digests))}
+        return {digest for digest in digests if str(digest) in found}
+
+    def noted_behind(self, after: str, beginning: str, limit: int) -> list[Digest]:
+        """Return noted blobs whose digests begin so and are behind another, in their order.
+
+        Raises `IndexFailedError`.
+        """
+        with self._raised():
+            return [
+                each.digest
+                for each in _sizes(
+                    self._rows(
+                        "SELECT digest, size FROM blobs WHERE digest > ? AND digest < ?"
+                        " ORDER BY digest LIMIT ?",
+                        after,
+                        beginning + _BEHIND_HEX,
+                        limit,
+                    )
+                )
+            ]
+
+    def count_of(self, beginning: str) -> int:
+        """Return how many noted blobs have digests that begin so. Raises `IndexFailedError`."""
+        with self._raised():
+            [(count,)] = self._rows(
+                "SELECT count(*) FROM blobs WHERE digest > ? AND digest < ?",
+                beginning,
+                beginning + _BEHIND_HEX,
+            )
+        return int(count)
 
     def evicted(self, digests: Iterable[Digest]) -> int:
         """Note that blobs are gone, in one transaction; return the bytes of the quota that frees.
@@ -412,7 +466,7 @@ class Index:
         self._written()
         return changed
 
-    def _write_many(self, statement: str, values: list[tuple[object, ...]]) -> None:
+    def _write_many(self, statement: str, values: Sequence[tuple[object, ...]]) -> None:
         with self._writing, self._file.writer:
             self._file.writer.execute("BEGIN IMMEDIATE")
             self._file.writer.executemany(statement, values)

@@ -99,11 +99,16 @@ class Layout:
 
     def checksums(self, digest: Digest) -> Path:
         """The file of its pieces' checksums."""
-        return self.blob(digest).with_name(f"{digest.hex}.xxh3")
+        return self.blob(digest).with_name(checksums_name(digest))
 
     def flight(self, key: FlightKey) -> Path:
         """The folder of an arriving blob."""
         return self.ingest / key.name
+
+
+def checksums_name(digest: Digest) -> str:
+    """The name of the file that lies beside a blob."""
+    return f"{digest.hex}.xxh3"
 
 
 def _folders_and_links(folder: Path) -> list[Path]:

@@ -1,80 +1,161 @@
-"""Makes the index agree with the files, whatever a crash or a person did to either of them."""
+"""Makes the index agree with the files, whatever a crash or a person did to either of them.
 
+Folder by folder, and of each folder some names at a time: what is held does not grow with the
+store. Only where a folder has not as many blobs as are noted is each noted one looked for.
+"""
+
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from itertools import islice, product
+from string import hexdigits
 from typing import Final
 
 from attrs import frozen
 
 from facade.store.bad_place import passing_over_bad_places
-from facade.store.index import Index
-from facade.store.layout import Layout
-from shared.oci import Digest, InvalidDigestError
+from facade.store.index import Index, StoredSize
+from facade.store.layout import Layout, checksums_name
+from shared.oci import ALGORITHMS, Digest, InvalidDigestError
 
 ORPHANED_SECONDS: Final = 3600.0  # checksums are written a moment before their blob
+NAMES_AT_ONCE: Final = 1000  # some 0.5 MiB, and some milliseconds of Python
+
+_HEX: Final = hexdigits[:16]
+
+
+@frozen
+class Folder:
+    """Where the blobs of an algorithm lie whose hex digits begin with these two."""
+
+    algorithm: str
+    digits: str
+
+    @property
+    def beginning(self) -> str:
+        """What all their digests begin with."""
+        return f"{self.algorithm}:{self.digits}"
 
 
 @frozen
 class _StoredFile:
+    """A blob, or something that belongs to one. `pathlib` would intern the name of each."""
+
+    folder: str
+    name: str
     digest: Digest
-    path: Path
-    is_blob: bool  # else something that belongs to one
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, self.name)  # noqa: PTH118 - see above
+
+    @property
+    def is_blob(self) -> bool:
+        return self.name == self.digest.hex
+
+    @property
+    def is_checksums(self) -> bool:
+        return self.name == checksums_name(self.digest)
 
 
-def reconcile(layout: Layout, index: Index) -> None:
-    """Have the index know every stored blob and no other. Blocks; raises `OSError`.
+def folders() -> Iterator[Folder]:
+    """Yield every folder that blobs may lie in, whether it is there or not."""
+    for algorithm, *digits in product(ALGORITHMS, _HEX, _HEX):
+        yield Folder(algorithm, "".join(digits))
+
+
+def reconcile(
+    layout: Layout, index: Index, folder: Folder, *, names_at_once: int = NAMES_AT_ONCE
+) -> None:
+    """Have the index know every blob of a folder and no other. Blocks; raises `OSError`.
 
     Other processes may go on: what they add or evict meanwhile is theirs to note.
     """
-    indexed = {each.digest for each in index.least_used(-1)}
-    blobs, companions = set(), list[_StoredFile]()
-    for file in _files(layout):
-        if not file.is_blob:
-            companions.append(file)
-            continue
-        blobs.add(file.digest)
-        if file.digest not in indexed:
-            with (
-                suppress(FileNotFoundError),  # evicted just now
-                passing_over_bad_places("note a stored blob"),
-            ):
-                index.found(file.digest, file.path.stat().st_size)
-    for digest in indexed - blobs:
-        with passing_over_bad_places("look for a noted blob"):
-            if not layout.blob(digest).exists():
-                index.removed(digest)
-    _drop_orphans(layout, companions, blobs)
+    place = str(layout.blobs / folder.algorithm / folder.digits)
+    blobs, files = 0, _files(place, folder)
+    while some := list(islice(files, names_at_once)):
+        blobs += _note_blobs(index, some)
+    if index.count_of(folder.beginning) != blobs:
+        _forget_gone(index, place, folder, names_at_once)
 
 
-def _files(layout: Layout) -> Iterator[_StoredFile]:
-    for path in _paths(layout):
-        name, _, suffix = path.name.partition(".")
+def _note_blobs(index: Index, files: Sequence[_StoredFile]) -> int:
+    """Note those that nobody has noted, and drop orphans; return how many blobs there are."""
+    noted = index.noted({file.digest for file in files})
+    blobs = [file for file in files if file.is_blob]
+    sizes = [_size(file) for file in blobs if file.digest not in noted]
+    index.found_all([size for size in sizes if size is not None])
+    _drop_orphans(
+        file for file in files if not (file.is_blob or (file.is_checksums and file.digest in noted))
+    )
+    return len(blobs) - sizes.count(None)
+
+
+def _size(file: _StoredFile) -> StoredSize | None:
+    """Return what is to be noted of a blob; None if it was evicted just now, or the disk fails."""
+    size = None
+    with suppress(FileNotFoundError), passing_over_bad_places("note a stored blob"):
+        size = StoredSize(file.digest, os.stat(file.path).st_size)  # noqa: PTH116 - see `_StoredFile`
+    return size
+
+
+def _forget_gone(index: Index, place: str, folder: Folder, names_at_once: int) -> None:
+    """Look for each blob that is noted of a folder, and forget those that are not there."""
+    after = folder.beginning
+    while noted := index.noted_behind(after, folder.beginning, names_at_once):
+        gone = [digest for digest in noted if _is_gone(place, digest)]
+        index.removed_all(gone)
+        _drop_orphans(_StoredFile(place, checksums_name(digest), digest) for digest in gone)
+        after = str(noted[-1])
+
+
+def _is_gone(place: str, digest: Digest) -> bool:
+    """Tell whether a blob is not there; one that the disk does not tell of may be."""
+    is_there = True
+    with passing_over_bad_places("look for a noted blob"):
+        is_there = _exists(_StoredFile(place, digest.hex, digest).path)
+    return not is_there
+
+
+def _files(place: str, folder: Folder) -> Iterator[_StoredFile]:
+    for name in _names(place):
+        hexadecimal, _, _ = name.partition(".")
         with suppress(InvalidDigestError):  # whoever put it there knows what it is
-            digest = Digest.parse(f"{path.parent.parent.name}:{name}")
-            yield _StoredFile(digest, path, is_blob=not suffix)
+            digest = Digest.parse(f"{folder.algorithm}:{hexadecimal}")
+            if hexadecimal.startswith(folder.digits):
+                yield _StoredFile(place, name, digest)
 
 
-def _paths(layout: Layout) -> Iterator[Path]:
-    for folder in layout.blobs.glob("*/*"):
-        found = list[Path]()
-        with suppress(NotADirectoryError), passing_over_bad_places("read a folder of blobs"):
-            found = list(folder.iterdir())
-        yield from found
+def _names(place: str) -> Iterator[str]:
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        passing_over_bad_places("read a folder of blobs"),
+        os.scandir(place) as found,
+    ):
+        for each in found:
+            yield each.name
 
 
-def _drop_orphans(layout: Layout, companions: list[_StoredFile], blobs: set[Digest]) -> None:
+def _drop_orphans(files: Iterable[_StoredFile]) -> None:
     """Delete old checksums without a blob, and what a crash left half written."""
     oldest = time.time() - ORPHANED_SECONDS
-    for file in companions:
-        if file.path == layout.checksums(file.digest) and file.digest in blobs:
-            continue
+    for file in files:
         with suppress(FileNotFoundError), passing_over_bad_places("drop an orphan"):
-            if file.path.stat().st_mtime < oldest and not _is_new_blobs(layout, file):
-                file.path.unlink()
+            is_old = os.stat(file.path).st_mtime < oldest  # noqa: PTH116 - see `_StoredFile`
+            if is_old and not (file.is_checksums and _has_blob(file)):
+                os.unlink(file.path)  # noqa: PTH108 - see `_StoredFile`
 
 
-def _is_new_blobs(layout: Layout, file: _StoredFile) -> bool:
-    """Tell whether the blob of some checksums has come since the folder was read."""
-    return file.path == layout.checksums(file.digest) and layout.blob(file.digest).exists()
+def _has_blob(file: _StoredFile) -> bool:
+    """Tell whether the blob of some checksums is there, perhaps since just now."""
+    return _exists(_StoredFile(file.folder, file.digest.hex, file.digest).path)
+
+
+def _exists(path: str) -> bool:
+    """Tell whether there is a file; raise `OSError` where the disk does not tell."""
+    try:
+        os.stat(path)  # noqa: PTH116 - see `_StoredFile`
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -47,6 +47,7 @@ MOST_OPEN: Final = 8
 MOST_KEPT: Final = 4
 MAX_BYTES: Final = 64 * 1024  # of memory, of each: 10,000 within 500 MiB, with 100 of the facade
 TOGETHER: Final = 500 * 1024 * 1024  # bytes
+LOAD_SECONDS: Final = 600.0  # 10,000 approvals on a machine that does something else as well
 NO_LIMITS: Final = {
     "FACADE_DEVICE_REQUESTS_PER_SECOND": "0",
     "FACADE_DEVICE_MISSES_PER_MINUTE": "0",
@@ -138,7 +139,8 @@ async def test_what_a_used_connection_costs_a_facade(
             registries.approval(own_writer, number, username=USERNAME, token=CANARY_TOKEN)
             for number in range(WARMED_UP + max(sizes))
         )
-        facade = start_facade(own_writer, own_database.facade_url, NO_LIMITS)
+        facade = start_facade(own_writer, own_database.facade_url, NO_LIMITS, wait=False)
+        await eventually(facade.is_ready, LOAD_SECONDS)
         await use(facade, registries, range(WARMED_UP))
         process, used = facade.child.pid, WARMED_UP
         before = Memory.of(process).now
