@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from control_plane.audit_columns import (
     checkpoint_place,
@@ -21,11 +21,16 @@ from control_plane.signed_log import BEGINNING, Place, entry_hash, require_entry
 from control_plane.signer import Verifier, not_configured
 from control_plane.statement_store import (
     AUDIT_PAGE_ENTRIES,
+    EntryRow,
     fetch_entries,
 )
 from shared.canonical_json import format_time
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement, UnknownKeyError
 
+OTHER_COLUMNS: Final = (
+    "its columns in the database are not what is signed: lists by actor, action, subject or time"
+    " may leave it out"
+)
 MAX_REPORTED_FAULTS: Final = 100  # a log of another key is one fault, not a million lines
 
 
@@ -53,7 +58,7 @@ class AuditLine:
             "details": self.entry.details,
             "previous": self.entry.previous,
             "hash": entry_hash(self.stored),
-            "problem": None,
+            "problem": self.problem,
         }
 
     def export(self) -> bytes:
@@ -142,6 +147,14 @@ def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> Aud
         return AuditLine(sequence, stored, None, f"not believed: {error}", is_of_missing_key)
 
 
+def _shown(row: EntryRow, verifier: Verifier) -> AuditLine:
+    """Return the entry of a row; what is wrong with its columns is said beside it."""
+    line = read_line(row.sequence, row.stored, verifier)
+    if line.entry is None or row.is_found_as(line.entry):
+        return line
+    return evolve(line, problem=OTHER_COLUMNS)
+
+
 async def read_page(
     database: Database,
     verifier: Verifier,
@@ -153,7 +166,7 @@ async def read_page(
     """Return what is wanted of the entries after a place, and the place to go on from, if any."""
     async with database.connection() as connection:
         entries = await fetch_entries(connection, wanted, after=after, limit=limit + 1)
-    lines = [read_line(sequence, stored, verifier) for sequence, stored in entries[:limit]]
+    lines = [_shown(row, verifier) for row in entries[:limit]]
     following = lines[-1].sequence if len(entries) > limit else None
     return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
 
@@ -164,11 +177,11 @@ async def walk(
     """Yield what is wanted of the entries, from the first."""
     after = 0
     while entries := await fetch_entries(connection, wanted, after=after, limit=AUDIT_PAGE_ENTRIES):
-        for sequence, stored in entries:
-            line = read_line(sequence, stored, verifier)
+        for row in entries:
+            line = _shown(row, verifier)
             if line.entry is None or wanted.fits(line.entry):
                 yield line
-        after = entries[-1][0]
+        after = entries[-1].sequence
 
 
 async def verify_log(database: Database, verifier: Verifier) -> ChainReport:

@@ -1,7 +1,8 @@
 """Which connections a list is asked for: by host, prefix, or the beginning of an id. Pure.
 
-Rows are found by their columns, which are not believed; so what was found is held against its
-view, which is. A row whose host was changed in the database is found under neither name.
+Rows are found by what anything in the database says, which is not believed; so what was found is
+held against its view, which is. A row whose host was changed in the database is found under the
+host that is signed, and its `problem` says so.
 """
 
 import re

@@ -1,5 +1,7 @@
 """Connections as they are believed, read for a view or within an act."""
 
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from attrs import frozen
@@ -8,7 +10,11 @@ from control_plane.acts import Act
 from control_plane.audit_chain import AuditChain
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.connection_state import ConnectionState, connection_state
-from control_plane.connection_store import fetch_connection, fetch_connections
+from control_plane.connection_store import (
+    fetch_connection,
+    fetch_connections,
+    fetch_connections_without_row,
+)
 from control_plane.connection_view import View, connection_view
 from control_plane.errors import NotFoundError
 from control_plane.history import OLDER, History
@@ -18,6 +24,7 @@ from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
 from shared.structured_log import get_logger
 
+WITHOUT_ROW: Final = datetime(9999, 1, 1, tzinfo=UTC)  # their place in lists: behind all rows
 _log = get_logger(__name__)
 
 
@@ -44,17 +51,35 @@ class ConnectionReader:
         return stored, self._believed(stored)
 
     async def show(self, connection_id: UUID) -> View:
-        """Return a connection's view, or raise `NotFoundError`."""
-        return self._view(*await self.read(connection_id))
+        """Return a connection's view, also of one without a row, or raise `NotFoundError`."""
+        async with self._chain.reading() as proofs:
+            stored = await fetch_connection(proofs, connection_id)
+            if stored is None:
+                only = ConnectionFilter(id_beginning=str(connection_id))
+                lost = await fetch_connections_without_row(proofs, only, after=None, limit=1)
+                stored = lost[0] if lost else None
+        found = _found(stored)
+        return self._view(found, self._believed(found))
 
     async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
-        """Return a page of what is wanted of the connections, in the order of their making."""
+        """Return a page of what is wanted of the connections, in the order of their making.
+
+        Last come those that the signed log names and that have no row.
+        """
+        has_rows = after is None or after[0] < WITHOUT_ROW
         async with self._chain.reading() as proofs:
-            stored = await fetch_connections(proofs, wanted, after=after, limit=limit + 1)
+            stored = []
+            if has_rows:
+                stored = await fetch_connections(proofs, wanted, after=after, limit=limit + 1)
+            if (room := limit + 1 - len(stored)) > 0:
+                lost = None if has_rows or after is None else after[1]
+                stored += await fetch_connections_without_row(
+                    proofs, wanted, after=lost, limit=room
+                )
         page = stored[:limit]
         views = [self._view(each, self._believed(each)) for each in page]
         items = [view for view in views if wanted.fits(view)]
-        return Page(items, (page[-1].created_at, page[-1].id) if len(stored) > limit else None)
+        return Page(items, _place(page[-1]) if len(stored) > limit else None)
 
     async def locked(
         self, act: Act, connection_id: UUID
@@ -81,6 +106,10 @@ class ConnectionReader:
         if state.problem:
             _log.warning("connection not believed", connection=state.id, reason=state.problem)
         return state
+
+
+def _place(stored: StoredConnection) -> Place:
+    return stored.made_at or WITHOUT_ROW, stored.id
 
 
 def _found(stored: StoredConnection | None) -> StoredConnection:

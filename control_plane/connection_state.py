@@ -134,7 +134,7 @@ def connection_state(stored: StoredConnection, verifier: Verifier) -> Connection
             draft = None if discarded else _believed_draft(stored, newest)
         except (StatementRefusedError, InvalidDocumentError) as error:
             problems.append(f"its draft is not believed: {error}")
-        if stored.revoked_at is not None and discarded is None:
+        if stored.is_marked_revoked and discarded is None:
             problems.append("it is marked as revoked without a revocation")
     is_open = revocation is None and discarded is None
     return ConnectionState(

@@ -1,9 +1,10 @@
 """A connection as the API shows it: out of what is believed, and never with a secret."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from control_plane.connection_notes import connection_notes
-from control_plane.connection_state import ConnectionState, Draft, place_of
+from control_plane.connection_state import ConnectionState, Draft, Status, place_of
 from control_plane.stored_connection import RecordedCheck, StoredConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
@@ -35,7 +36,7 @@ def connection_view(
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),
-        "problem": state.problem or _expiry_problem(state, at),
+        "problem": _problem(stored, state, at),
     }
 
 
@@ -74,6 +75,22 @@ def _ecr_view(ecr: EcrRole) -> View:
         "external_id": ecr.external_id,
         **options,
     }
+
+
+def _problem(stored: StoredConnection, state: ConnectionState, at: datetime) -> str | None:
+    problems = (state.problem, *_wrong_columns(stored, state), _expiry_problem(state, at))
+    return "; ".join(each for each in problems if each) or None
+
+
+def _wrong_columns(stored: StoredConnection, state: ConnectionState) -> Iterator[str]:
+    """Yield what a row says of a connection that is not what is signed; nobody believes it."""
+    if stored.made_at is None:
+        yield "its row in the database has vanished, or has no time"
+        return
+    if state.document and place_of(state.document) != state.stored_place:
+        yield "its row in the database says another host or prefix"
+    if state.status is Status.REVOKED and not stored.is_marked_revoked:
+        yield "its row in the database is not marked as revoked"
 
 
 def _draft_view(draft: Draft, form: IdentityForm | None) -> View:

@@ -2,16 +2,17 @@
 
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from control_plane.audit_chain import AuditChain
-from control_plane.connection_reader import Page
+from control_plane.connection_reader import WITHOUT_ROW, Page
 from control_plane.device_revocation_request import RevocationTarget
 from control_plane.device_revocation_state import (
     StoredDeviceRevocation,
     View,
     device_revocation_state,
     revocation_view,
+    row_problem,
     unbelieved_view,
 )
 from control_plane.device_revocation_store import (
@@ -20,6 +21,7 @@ from control_plane.device_revocation_store import (
     fetch_device_revocations,
 )
 from control_plane.errors import NotFoundError
+from control_plane.hidden_revocations import HiddenRevocations, place_among_hidden
 from control_plane.query_reader import Place
 from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
@@ -33,6 +35,11 @@ class DeviceRevocationReader:
 
     _chain: AuditChain
     _form: IdentityForm | None = None
+    _hidden: HiddenRevocations = field(init=False)
+
+    @_hidden.default
+    def _nothing_looked_at(self) -> HiddenRevocations:
+        return HiddenRevocations(self._chain.signer)
 
     async def show(self, revocation_id: UUID) -> View:
         """Return the view of a revocation in force, or raise `NotFoundError`."""
@@ -54,15 +61,24 @@ class DeviceRevocationReader:
     ) -> Page:
         """Return a page of the revocations in force, in the order of their making.
 
-        The subject of a serial without an issuer is the beginning of those with one.
+        The subject of a serial without an issuer is the beginning of those with one. Last come
+        those that no row lists.
         """
+        has_rows = after is None or after[0] < WITHOUT_ROW
         async with self._chain.reading() as proofs:
-            stored = await fetch_device_revocations(
-                proofs, id_beginning, subject_beginning, after=after, limit=limit + 1
-            )
+            stored = []
+            if has_rows:
+                stored = await fetch_device_revocations(
+                    proofs, id_beginning, subject_beginning, after=after, limit=limit + 1
+                )
+            if (room := limit + 1 - len(stored)) > 0:
+                begin = None if has_rows or after is None else after[1]
+                stored += await self._hidden.fetch(
+                    proofs, subject_beginning, after=begin, limit=room
+                )
         page = stored[:limit]
         views = [self._view(each) for each in page]
-        next_place = (page[-1].revoked_at, page[-1].id) if len(stored) > limit else None
+        next_place = _place(page[-1]) if len(stored) > limit else None
         # A row's id is not believed: what was found by it may be shown with another.
         fitting = (view for view in views if view and str(view["id"]).startswith(id_beginning))
         return Page(list(fitting), next_place)
@@ -71,6 +87,9 @@ class DeviceRevocationReader:
         """Return the page of a device's or a certificate's revocation, if one is in force."""
         async with self._chain.reading() as proofs:
             stored = await fetch_device_revocation_of(proofs, target.subject)
+            if stored is None:
+                hidden = await self._hidden.fetch(proofs, target.subject, after=None, limit=1)
+                stored = next((each for each in hidden if each.subject == target.subject), None)
         view = self._view(stored) if stored else None
         return Page([view] if view else [], None)
 
@@ -82,4 +101,12 @@ class DeviceRevocationReader:
                 "device revocation not believed", subject=stored.subject, reason=state.problem
             )
             return unbelieved_view(stored, state.problem)
-        return revocation_view(state.revocation, self._form) if state.revocation else None
+        if state.revocation is None:
+            return None
+        return revocation_view(state.revocation, self._form, row_problem(stored, state.revocation))
+
+
+def _place(stored: StoredDeviceRevocation) -> Place:
+    if stored.made_at is None:
+        return WITHOUT_ROW, place_among_hidden(stored.subject)
+    return stored.made_at, stored.id

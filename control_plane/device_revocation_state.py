@@ -5,6 +5,7 @@ In force is what the newest signed statement of the device or certificate says, 
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from attrs import frozen
@@ -18,6 +19,8 @@ from shared.identity_form import IdentityForm
 from shared.statement import DeviceLifting, DeviceRevocation
 
 View = dict[str, object]
+_MEND: Final = "revoke it once more, which mends it"
+NOT_LISTED: Final = f"no row of the database lists it; {_MEND}"
 
 
 @frozen
@@ -26,7 +29,7 @@ class StoredDeviceRevocation:
 
     id: UUID
     subject: str
-    revoked_at: datetime
+    made_at: datetime | None  # its place in the order of lists; none where no row lists it
     evidence: Evidence
 
 
@@ -74,7 +77,18 @@ def liftable(
     return state.revocation
 
 
-def revocation_view(revocation: DeviceRevocation, form: IdentityForm | None) -> View:
+def row_problem(stored: StoredDeviceRevocation, revocation: DeviceRevocation) -> str | None:
+    """Return what a row says of a revocation in force that is not signed; nobody believes it."""
+    if stored.made_at is None:
+        return NOT_LISTED
+    if stored.id != revocation.revocation_id:
+        return f"its row in the database says another id; {_MEND}"
+    return None
+
+
+def revocation_view(
+    revocation: DeviceRevocation, form: IdentityForm | None, problem: str | None = None
+) -> View:
     """Return the view of a revocation in force; with `form`, of identities of this form."""
     return {
         "id": str(revocation.revocation_id),
@@ -86,7 +100,7 @@ def revocation_view(revocation: DeviceRevocation, form: IdentityForm | None) -> 
         "revoked_at": format_time(revocation.revoked_at),
         "generation": revocation.generation,
         "notes": [*_notes(revocation.device, form)],
-        "problem": None,
+        "problem": problem,
     }
 
 

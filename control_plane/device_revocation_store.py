@@ -11,12 +11,26 @@ from control_plane.database import DatabaseConnection
 from control_plane.device_revocation_state import StoredDeviceRevocation
 from control_plane.envelope_columns import envelope_columns, envelope_of_form
 from control_plane.proofs import Proofs
+from shared.canonical_json import MAX_DOCUMENT_BYTES
 
+# What has not such a time has no place in the order.
+_IS_LISTED: Final = "(r.lifted_at IS NULL AND r.revoked_at BETWEEN '2000-01-01Z' AND '9000-01-01Z')"
+# A row may have another id than the signed revocation.
+_HAS_ID: Final = (
+    "(starts_with(r.id::text, $2)"
+    " OR position(convert_to($2, 'UTF8') IN CASE WHEN octet_length(s.payload) <="
+    f" {MAX_DOCUMENT_BYTES} THEN s.payload END) > 0)"
+)
 _SELECT: Final = f"""
-SELECT r.id, r.subject, r.revoked_at,
+SELECT r.id, r.subject, CASE WHEN {_IS_LISTED} THEN r.revoked_at END AS made_at,
        {envelope_columns("s", "statement_")}
 FROM public.device_revocations r
 LEFT JOIN public.statements s ON s.subject = r.subject
+"""  # noqa: S608 - constants
+
+_LISTED_SUBJECTS: Final = f"""
+SELECT r.subject FROM public.device_revocations r
+WHERE {_IS_LISTED} AND starts_with(r.subject, $1)
 """  # noqa: S608 - constants
 
 
@@ -45,14 +59,20 @@ async def fetch_device_revocations(
     """Return what was not lifted in the order of its making, from the one after `after`."""
     condition = " AND (r.revoked_at, r.id) > ($4, $5)" if after else ""
     rows = await proofs.connection.fetch(
-        f"{_SELECT} WHERE r.lifted_at IS NULL AND starts_with(r.id::text, $1)"
-        f" AND starts_with(r.subject, $2){condition} ORDER BY r.revoked_at, r.id LIMIT $3",
-        id_beginning,
+        f"{_SELECT} WHERE {_IS_LISTED} AND starts_with(r.subject, $1) AND {_HAS_ID}{condition}"
+        " ORDER BY r.revoked_at, r.id LIMIT $3",
         subject_beginning,
+        id_beginning,
         limit,
         *(after or ()),
     )
     return await _stored(rows, proofs)
+
+
+async def fetch_listed_subjects(connection: DatabaseConnection, subject_beginning: str) -> set[str]:
+    """Return the subjects that begin so and are listed by their rows."""
+    rows = await connection.fetch(_LISTED_SUBJECTS, subject_beginning)
+    return {row["subject"] for row in rows}
 
 
 async def put_device_revocation(
@@ -83,7 +103,7 @@ async def _stored(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[Stored
         StoredDeviceRevocation(
             id=row["id"],
             subject=row["subject"],
-            revoked_at=row["revoked_at"],
+            made_at=row["made_at"],
             evidence=evidences[row["subject"]],
         )
         for row in rows

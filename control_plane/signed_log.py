@@ -94,6 +94,10 @@ class SignedLog:
         """Return the newest act upon a connection's revisions."""
         return self._upon_revisions.get(subject)
 
+    def connections(self) -> Iterator[str]:
+        """Yield the subject of every connection that was ever made."""
+        return (subject for subject, _ in self._upon_revisions.items())
+
     @property
     def subjects_count(self) -> int:
         """How many subjects have a statement."""

@@ -3,13 +3,22 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from attrs import frozen
+
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import DatabaseConnection
-from control_plane.envelope_columns import envelope_columns, envelope_of_form
+from control_plane.envelope_columns import bounded_column, envelope_columns, envelope_of_form
+from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import AuditEntry, Statement, StoredStatement
 
 NO_ENVELOPE: Final = StoredStatement("", "", b"", b"")  # of a row that has not the form of one
 _ENVELOPE: Final = envelope_columns()
+_FOUND_BY: Final = ", ".join(
+    (
+        *(bounded_column(name, name, MAX_DOCUMENT_BYTES) for name in ("actor", "action", "about")),
+        "CASE WHEN at BETWEEN '2000-01-01Z' AND '9000-01-01Z' THEN at END AS at",
+    )
+)
 AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
 
 
@@ -51,6 +60,18 @@ async def fetch_statements_within(
         beginning,
     )
     return {row["subject"]: envelope_of_form(row) for row in rows}
+
+
+async def fetch_statements(
+    connection: DatabaseConnection, subjects: Sequence[str]
+) -> dict[str, StoredStatement | None]:
+    """Return the newest statement of each subject; none where there is none."""
+    rows = await connection.fetch(
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
+        " WHERE subject = ANY($1::text[])",
+        subjects,
+    )
+    return dict.fromkeys(subjects) | {row["subject"]: envelope_of_form(row) for row in rows}
 
 
 async def count_other_keys(
@@ -129,16 +150,29 @@ async def insert_entry(
     )
 
 
+@frozen
+class EntryRow:
+    """A row of the audit log: its envelope, and what it is found by."""
+
+    sequence: int
+    stored: StoredStatement
+    found_by: tuple[object, ...]  # actor, action, about, time: nobody signs them
+
+    def is_found_as(self, entry: AuditEntry) -> bool:
+        """Tell whether it is found by what the signed entry says."""
+        return self.found_by == (entry.actor, entry.action, entry.about, entry.at)
+
+
 async def fetch_entries(
     connection: DatabaseConnection,
     wanted: AuditFilter = EVERY_ENTRY,
     *,
     after: int,
     limit: int,
-) -> list[tuple[int, StoredStatement]]:
+) -> list[EntryRow]:
     """Return what is wanted of the entries, by their place in the chain, from the one after."""
     rows = await connection.fetch(
-        f"SELECT sequence, {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
+        f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
         " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"
         " AND starts_with(action, $4) AND starts_with(about, $5)"
         " AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)"
@@ -151,4 +185,11 @@ async def fetch_entries(
         wanted.since,
         wanted.until,
     )
-    return [(row["sequence"], envelope_of_form(row) or NO_ENVELOPE) for row in rows]
+    return [
+        EntryRow(
+            row["sequence"],
+            envelope_of_form(row) or NO_ENVELOPE,
+            (row["actor"], row["action"], row["about"], row["at"]),
+        )
+        for row in rows
+    ]

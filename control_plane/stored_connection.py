@@ -61,8 +61,8 @@ class StoredConnection:
     host: str
     repository_prefix: str
     description: str
-    created_at: datetime
-    revoked_at: datetime | None
+    made_at: datetime | None  # its place in the order of lists; none where it has no row
+    is_marked_revoked: bool
     evidence: Evidence
     newest: LoggedEntry | None  # the newest act upon its revisions
     approved: StoredRevision | None

@@ -15,7 +15,12 @@ import click
 
 from control_plane.accepted_restore import accept_restore
 from control_plane.api_client import ApiClient, Json
-from control_plane.audit import MAX_REPORTED_FAULTS, ChainReport, verify_log, walk
+from control_plane.audit import (
+    MAX_REPORTED_FAULTS,
+    ChainReport,
+    verify_log,
+    walk,
+)
 from control_plane.audit_chain import AuditChain
 from control_plane.audit_export import verify_export, verify_export_against
 from control_plane.audit_filter import AuditFilter
@@ -178,8 +183,13 @@ async def list_entries(
     columns = _WIDE if wide else _NARROW
     rows = [_cells(entry)[: len(columns)] for entry in entries]
     print_list(columns, rows, nothing="There are no such entries.", wide=wide)
-    if doubted := [entry for entry in entries if entry["problem"]]:
-        fail(f"{len(doubted)} entries are not believed; see `control-plane audit verify`")
+    doubted = sum(not _is_believed(entry) for entry in entries)
+    if changed := sum(bool(entry["problem"]) for entry in entries) - doubted:
+        say(f"{changed} entries: {OTHER_COLUMNS}")
+    if doubted:
+        fail(f"{doubted} entries are not believed; see `control-plane audit verify`")
+    if changed:
+        fail("`control-plane audit verify` says which columns")
 
 
 async def _entries(wanted: AuditFilter) -> AsyncIterator[Json]:
@@ -202,8 +212,12 @@ async def _entries(wanted: AuditFilter) -> AsyncIterator[Json]:
             yield entry
 
 
+def _is_believed(entry: Json) -> bool:
+    return "hash" in entry
+
+
 def _cells(entry: Json) -> list[object]:
-    if entry["problem"]:
+    if not _is_believed(entry):
         return [entry["sequence"], None, None, None, entry["problem"], None]
     details = " ".join(f"{name}={value}" for name, value in entry["details"].items())
     second = f"{entry['at'][: len('2030-01-31T12:00:00')]}Z"

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from control_plane.audit import OTHER_COLUMNS
 from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection, make_keys
 from tests.support.database import Database
@@ -59,10 +60,17 @@ async def test_the_log_is_looked_through(own_plane: ControlPlane) -> None:
 async def test_a_filter_is_held_against_what_was_signed(
     own_plane: ControlPlane, database: Database
 ) -> None:
-    """A column may hide an entry from a filter; it cannot make one of somebody else's."""
+    """A column may hide an entry from a filter, which is told; it makes none of somebody else's."""
     await approved_connection(own_plane, "registry.example")
     database.sql("UPDATE audit_entries SET actor = 'eve' WHERE sequence = 5")
     assert await entries_of(own_plane, "--actor", "eve") == {}
+    listed = await shell(own_plane, "audit", "list", operator="eve")
+    assert listed.status == 1
+    assert f"1 entries: {OTHER_COLUMNS}" in " ".join(listed.words.split())
+    answer = await own_plane.client("eve").call("GET", "/v1/audit")
+    require_documented("GET", "/v1/audit", answer)
+    said = {each["sequence"]: each["problem"] for each in answer.json["items"]}
+    assert said == dict.fromkeys(said) | {5: OTHER_COLUMNS}
     database.sql("UPDATE audit_entries SET payload = 'forged'::bytea WHERE sequence = 6")
     listed = await shell(own_plane, "audit", "list", operator="eve")
     assert (listed.status, "1 entries are not believed" in listed.words) == (1, True)

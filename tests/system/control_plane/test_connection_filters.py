@@ -71,15 +71,52 @@ async def test_every_wrong_parameter_is_named(
     assert sorted({error["parameter"] for error in answer.json["errors"]}) == parameters
 
 
-async def test_a_changed_host_is_found_under_neither_name(
-    own_plane: ControlPlane, database: Database
+@pytest.mark.parametrize("status", ["pending", "approved"])
+async def test_a_changed_host_is_found_under_the_signed_one(
+    own_plane: ControlPlane, database: Database, status: str
 ) -> None:
-    """Who acts by host must not be led to another connection by a column."""
+    """Who acts by host must not be led to another connection by a column, nor away from one."""
     view = await own_plane.client("alice").connect("registry.example")
+    if status == "approved":
+        view = await own_plane.client("bob").approve(view)
     database.sql("UPDATE connections SET host = 'other.example'")
     assert await listed(own_plane, host="other.example") == []
-    assert await listed(own_plane, host="registry.example") == []
-    assert [each["id"] for each in await listed(own_plane)] == [view["id"]]
+    changed = view | {"problem": "its row in the database says another host or prefix"}
+    assert await listed(own_plane, host="registry.example") == [changed]
+    assert await listed(own_plane) == [changed]
+
+
+async def test_what_has_no_row_any_more_is_listed_all_the_same(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """Also a row without a time, which has no place in the order; page by page, after all rows."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    kept = await alice.connect("kept.example")
+    lost = [await bob.approve(await alice.connect(f"lost-{n}.example")) for n in range(3)]
+    timeless = await bob.approve(await alice.connect("timeless.example"))
+    pending = await alice.connect("pending.example")
+    database.sql(
+        "ALTER TABLE connection_revisions DROP CONSTRAINT connection_revisions_connection_id_fkey"
+    )
+    database.sql("DELETE FROM connections WHERE host LIKE 'lost-%' OR host LIKE 'pending%'")
+    database.sql("UPDATE connections SET created_at = 'infinity' WHERE host LIKE 'timeless%'")
+    found, cursor = list[Json](), ""
+    while True:
+        query = urlencode({"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        page = (await own_plane.client("eve").call("GET", f"{PATH}?{query}")).json
+        found += page["items"]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert found[0] == kept
+    rowless = {each["id"]: each for each in found[1:]}
+    assert len(rowless) == len(found) - 1
+    vanished = "its row in the database has vanished, or has no time"
+    for each in (*lost, timeless):
+        assert rowless[each["id"]] == each | {"problem": vanished}
+        assert await listed(own_plane, host=each["host"]) == [rowless[each["id"]]]
+        assert await own_plane.client("eve").show(each["id"]) == rowless[each["id"]]
+    assert vanished in rowless.pop(pending["id"])["problem"]
+    assert len(rowless) == len(lost) + 1
 
 
 async def test_device_revocations_are_found_by_the_beginning_of_their_id(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.control_plane import ControlPlane
+from control_plane.device_revocation_state import NOT_LISTED
+from tests.support.control_plane import ControlPlane, Json
 from tests.support.database import Database
 
 PATH = "/v1/device-revocations"
@@ -124,15 +125,37 @@ async def test_a_revocation_put_back_after_its_lifting_is_not_believed(
 async def test_a_revocation_that_is_hidden_still_holds(
     own_plane: ControlPlane, tampered: Database
 ) -> None:
-    """Columns say what is listed, never what is in force; asking again lists it again."""
+    """It is listed as such, whatever its columns say; asking again mends its row."""
     bob = own_plane.client("bob")
     view = await bob.revoke_device(device=ONE)
-    tampered.sql("UPDATE device_revocations SET lifted_at = now()")
-    assert await bob.device_revocations() == []
-    assert (await bob.call("GET", f"{PATH}/{view['id']}")).json == view
+    others = [await bob.revoke_device(serial=f"5e{n}") for n in range(3)]
+    hidden = view | {"problem": NOT_LISTED}
+    for tampering in (
+        "UPDATE device_revocations SET lifted_at = now()",
+        "UPDATE device_revocations SET lifted_at = NULL, revoked_at = 'infinity'",
+        "UPDATE device_revocations SET revoked_at = '400-01-01 BC'",
+    ):
+        tampered.sql(f"{tampering} WHERE id = '{view['id']}'")
+        assert await bob.device_revocations() == [*others, hidden]
+        assert (await bob.call("GET", f"{PATH}/{view['id']}")).json == hidden
     tampered.sql("DELETE FROM device_revocations")
+    found, cursor = list[Json](), ""
+    while True:
+        page = (await bob.call("GET", f"{PATH}?limit=3{cursor}")).json
+        found += page["items"]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert len(found) == 4
+    assert all(each | {"problem": NOT_LISTED} in found for each in (view, *others))
+    for query in (f"device={ONE}", f"id={view['id']}"):
+        assert (await bob.call("GET", f"{PATH}?{query}")).json["items"] == [hidden]
     await bob.lift(view["id"], expect=404)
     assert await bob.revoke_device(device=ONE, expect=200) == view
+    assert view in await bob.device_revocations()
+    for each in others:
+        assert await bob.revoke_device(serial=each["serial"], expect=200) == each
+        await bob.lift(each["id"])
     assert await bob.device_revocations() == [view]
     await bob.lift(view["id"])
     tampered.sql("UPDATE device_revocations SET lifted_at = NULL")
