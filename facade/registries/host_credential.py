@@ -19,11 +19,14 @@ from attrs import define, field
 
 from facade.registries.refusals import Refusals, Remembered, StillRefusedError
 from facade.registries.renewed import Lasting, Renewed, TellOfRenewal
+from shared.bounded_map import BoundedMap
 from shared.secret import Secret
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import CredentialRefusedError
+from shared.upstream.scope import Scope
 
 REALMS_THAT_REFUSE: Final = 2
+MAX_SCOPES: Final = 4096  # of one connection, some 400 bytes each; the least used is forgotten
 
 Credentials = Renewed[BasicCredential | None]  # None: an anonymous connection
 # Tells whether it is the right one, if that can be told; raises `CredentialRefusedError`.
@@ -42,6 +45,7 @@ class HostCredential:
     _proof: Renewed[bool] = field(init=False)
     _passed_proof: bool = field(default=False, init=False)
     _refusing_realms: Refusals[str] = field(init=False)
+    _worked_for: BoundedMap[Scope, bool] = field(factory=lambda: BoundedMap(MAX_SCOPES), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
@@ -83,15 +87,24 @@ class HostCredential:
         if not (self._renewed.is_proven or self._passed_proof):
             self._renewed.refuse(refusal)
 
-    async def may_replace(self, refused: Secret) -> bool:
-        """Tell whether there is, or may be minted, another value than a refused one."""
-        credential = await self._renewed.get()
-        is_the_refused = credential is not None and credential.authorization() == refused
-        return not is_the_refused or self._renewed.drop(credential)
+    async def may_replace(self, refused: Secret, scope: Scope) -> bool:
+        """Tell whether there is, or may be minted, another value than one refused for a scope.
 
-    def worked(self) -> None:
-        """Note that the registry accepted it, or what it was exchanged for."""
+        For a scope that no value ever worked for, which a device may have made up, one is minted
+        beside the refused one: once a minute, and others may once a minute all the same.
+        """
+        credential = await self._renewed.get()
+        if credential is None or credential.authorization() != refused:
+            return True
+        if self._worked_for.get(scope):
+            return self._renewed.drop(credential)
+        return await self._renewed.renew_beside(credential)
+
+    def worked(self, scope: Scope) -> None:
+        """Note that the registry accepted it, or what it was exchanged for, for a scope."""
         self._renewed.is_proven = True
+        if scope not in self._worked_for:
+            self._worked_for.set(scope, value=True)
 
     @property
     def refusals(self) -> tuple[Remembered, ...]:

@@ -72,6 +72,7 @@ class Renewed(Generic[_Value]):
     _refusals: Refusals[None] = field(init=False)
     _renewing: asyncio.Task[_Value | Failed] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
+    _forced_beside_at: float = field(default=float("-inf"), init=False)
     _pause_until: float = field(default=float("-inf"), init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -104,6 +105,22 @@ class Renewed(Generic[_Value]):
             return False
         self._forced_at, self._held = now, None
         return True
+
+    async def renew_beside(self, refused: _Value) -> bool:
+        """Renew a value that was refused to somebody, of whom nobody knows whether it is right.
+
+        It stays in hand until there is another one: a device may have made up what it is refused
+        for, and takes it from nobody, though it cannot be renewed. Nor does this use up what `drop`
+        may force. Returns whether there is another one; false also where `drop` returns so.
+        """
+        if self._held is None or self._held.value != refused:
+            return True
+        now = self._clock()
+        was_forced = now - self._forced_beside_at < FORCED_INTERVAL_SECONDS
+        if not self.is_proven or (was_forced and self._renewing is None):
+            return False
+        self._forced_beside_at = now
+        return not isinstance(await asyncio.shield(self._start_renewal()), Failed)
 
     def refuse(self, refusal: Refusal) -> None:
         """Forget the value, and fail with this refusal for a while."""

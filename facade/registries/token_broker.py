@@ -139,7 +139,7 @@ class TokenBroker:
 
     def worked(self, scope: Scope) -> None:
         """Note that the registry accepted what was presented: such a value may be minted anew."""
-        self._credential.worked()
+        self._credential.worked(scope)
         if (login := self._logins.get(scope)) is not None:
             login.worked()
 
@@ -214,7 +214,7 @@ class TokenBroker:
     async def _may_replace(self, challenge: LoginChallenge, scope: Scope, refused: Secret) -> bool:
         """Tell whether a refusal may be answered with a new value; the refused one is dropped."""
         if isinstance(challenge, BasicChallenge):
-            return await self._credential.may_replace(refused)
+            return await self._credential.may_replace(refused, scope)
         return self._login(scope).may_replace(self._slot(challenge, scope), refused)
 
     def _trust(self, challenge: LoginChallenge, scope: Scope) -> None:
