@@ -17,6 +17,7 @@ from control_plane.accepted_restore import accept_restore
 from control_plane.api_client import ApiClient, Json
 from control_plane.audit import (
     MAX_REPORTED_FAULTS,
+    OTHER_COLUMNS,
     ChainReport,
     verify_log,
     walk,

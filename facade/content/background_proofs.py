@@ -22,10 +22,10 @@ from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.index import Index, Membership
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from facade.thread_work import in_store_thread
 from shared.jitter import jittered
-from shared.oci import Kind, RepositoryName
+from shared.oci import Kind
 from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import report
@@ -62,14 +62,6 @@ _AWAY: Final = (CircuitOpenError, ConnectError, RateLimitedError, ResolveError, 
 # Of these, what is about one path all the same.
 _OF_ONE_PATH: Final = (ClosedUnansweredError, DigestFailingError)
 _log = get_logger("facade.background_proofs")
-
-
-@frozen
-class Right:
-    """What a membership is about."""
-
-    key: FlightKey
-    repository: RepositoryName
 
 
 @frozen

@@ -90,6 +90,7 @@ class Download:
     _body: _Body
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
     _is_told: bool = False  # the length, by another answer than the one with the bytes
+    is_claim: bool = False  # the last answer's headers may be those of the blob
     _reached: int = 0  # what the verifier took, or was handed and takes in time
     _failures: int = field(default=0, init=False)  # in a row, without progress
     _answered_at: int = field(default=0, init=False)  # where the present answer begins
@@ -251,6 +252,7 @@ class Download:
                 raise
             self._body = _Body(_body_of())
             return
+        self.is_claim = answer.is_plain
         span = answer.content_range
         self._require_same_length(span.total if span else answer.content_length)
         if span is not None:
@@ -341,6 +343,7 @@ async def open_download(
             _Body(chunks),
             first_resume_delay,
             is_told,
+            answer.is_plain,
         )
 
 

@@ -1,16 +1,21 @@
 """One download of a blob into the store, on behalf of whoever asks for it meanwhile.
 
-A flight belongs to an access key, a kind and a digest, and to no device: the one that started it
-may leave. When the last one has left it goes on for a grace period if it was worth something: to
-two devices, or to one that had waited for much of it. It goes no further than they had asked for;
-for one device, no further than as much again as had come. What has come stays in either case.
+A flight belongs to an access key, a kind, a digest and a repository, and to no device: the one that
+started it may leave. It asks the registry as if nobody had the blob. Once that has answered with
+what may be the blob, the flight ends if the connection has brought it already, or brings it,
+through another repository: its readers read that. What the registry answers to one repository, and
+when, is not told to another.
+
+When the last reader has left it goes on for a grace period if it was worth something: to two
+devices, or to one that had waited for much of it. It goes no further than they had asked for; for
+one device, no further than as much again as had come. What has come stays in either case.
 """
 
 import asyncio
 import errno
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -29,7 +34,7 @@ from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import FlightKey
+from facade.store.layout import FlightKey, Right
 from facade.thread_work import finish, finish_in_thread, until_done
 from shared.approved_connection import ApprovedConnection
 from shared.failures import without_frames
@@ -41,13 +46,34 @@ from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted besides where the disk is full: not for each write
 
-_NOTHING_TO_KEEP: Final = (WrongBytesError, UnexpectedAnswerError, NoRoomError, StoreGaveUpError)
+
+class NothingArrivesError(Exception):
+    """A download has just ended, did not begin in time, or is not needed: look again."""
+
+
+class ArrivesElsewhereError(NothingArrivesError):
+    """The registry would give it, and it arrives already, through another repository."""
+
+    def __init__(self, right: Right) -> None:
+        """Say through which."""
+        super().__init__(right)
+        self.right = right
+
+
+_NOTHING_TO_KEEP: Final = (
+    WrongBytesError,
+    UnexpectedAnswerError,
+    NoRoomError,
+    NothingArrivesError,
+    StoreGaveUpError,
+)
 # What ends a flight and is told to its readers as it is.
 _ENDS: Final = (
     UpstreamError,
     WrongBytesError,
     ConnectionRevokedError,
     NoRoomError,
+    NothingArrivesError,
     StoreGaveUpError,
 )
 _log = get_logger("facade.flight")
@@ -61,14 +87,14 @@ class FlightLandedError(Exception):
 class Flight:
     """A download under way."""
 
-    key: FlightKey
-    repository: RepositoryName
+    right: Right
     _connection: ApprovedConnection
     _ingest: OwnedIngest
     _store: BlobStore
     _upstreams: Upstreams
     _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
+    _elsewhere: Callable[["Flight"], Awaitable["Right | None"]]  # what it may be read along with
     _watch_times: WatchTimes
     _grace: Grace
     _budget: GatherBudget
@@ -80,6 +106,8 @@ class Flight:
     _kept: bool = field(default=False, init=False)
     _room: ClaimedRoom = field(init=False)
     _makes_way: bool = field(default=False, init=False)
+    has_begun: bool = field(default=False, init=False)  # the registry has said yes
+    length: int | None = field(default=None, init=False)  # that it said, if it has begun
     is_landing: bool = field(default=False, init=False)  # nobody may join any more
     ended: asyncio.Event = field(factory=asyncio.Event, init=False)
     _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -113,12 +141,30 @@ class Flight:
             if self._readers == 0:
                 self._last_one_left()
 
-    def proven_length(self, repository: RepositoryName) -> int | None:
-        """Return the blob's length if it was proven through this repository."""
+    @property
+    def key(self) -> FlightKey:
+        """What is downloaded, on whose behalf."""
+        return self.right.key
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which the registry is asked."""
+        return self.right.repository
+
+    @property
+    def proven_length(self) -> int | None:
+        """The blob's length if it was proven."""
         progress = self._begun
-        if progress is None or not progress.proven or repository != self.repository:
-            return None
-        return progress.length
+        return progress.length if progress is not None and progress.proven else None
+
+    @property
+    def may_be_joined(self) -> bool:
+        """Whether another repository may read along: it comes, as far as the registry goes."""
+        return self.has_begun and not self.is_landing
+
+    def may_be(self, length: int | None) -> bool:
+        """Tell whether what has begun may be so long, as far as that is known."""
+        return None in (self.length, length) or self.length == length
 
     async def land(self) -> None:
         """Stop, keeping what has come, and wait for the end."""
@@ -170,6 +216,7 @@ class Flight:
                 upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.repository, self.key.digest):
                     async with self._download(upstream) as (download, left):
+                        await self._note_answer(download)
                         progress = await self._begin(download.length, left)
                         await self._receive(download, progress)
                 await self._prove(progress)
@@ -199,6 +246,35 @@ class Flight:
         async with continue_download(upstream, self.repository, verifier, left) as download:
             _log.info("partial taken over", digest=self.key.digest, bytes=left)
             yield download, left
+
+    async def _note_answer(self, download: Download) -> None:
+        """Begin, unless what the registry answered is all that had to be known.
+
+        Raises `NothingArrivesError` if the blob is stored, and `ArrivesElsewhereError`. An answer
+        that may be a web page proves nothing: its bytes will tell, as they do of any blob.
+        """
+        self.length = download.length
+        if download.is_claim:
+            stored = await self._stored_length()
+            if stored is not None and self.may_be(stored):
+                await finish_in_thread(
+                    self._store.index.prove, self.key, self.repository, OCTET_STREAM
+                )
+                raise NothingArrivesError
+            if (elsewhere := await self._elsewhere(self)) is not None:
+                raise ArrivesElsewhereError(elsewhere)
+        self.has_begun = True
+
+    async def _stored_length(self) -> int | None:
+        """Return the length of what another repository has brought; None if it is to be brought."""
+        index = self._store.index
+        if not index.is_member(self.key) or index.membership(self.key, self.repository):
+            return None
+        blob = await self._store.open_blob(self.key.digest)
+        if blob is None:
+            return None
+        blob.close()
+        return blob.length
 
     async def _begin(self, length: int | None, left: int) -> Progress:
         """Make room and let readers in: now upstream has said that they may read."""

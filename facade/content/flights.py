@@ -1,4 +1,9 @@
-"""Every blob that arrives at this machine: one download for each, whoever asks, in any process."""
+"""Every blob that arrives at this machine: one download for each, whoever asks, in any process.
+
+Each repository asks the registry itself, and nobody waits for what another one is answered. If it
+may have the blob, and the same digest arrives through another repository of the connection by
+then, it reads along with that.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +20,7 @@ from facade.content.arrival import (
     StoreGaveUpError,
 )
 from facade.content.claim_watch import WatchTimes
-from facade.content.flight import Flight
+from facade.content.flight import ArrivesElsewhereError, Flight, NothingArrivesError
 from facade.content.gather_budget import GatherBudget
 from facade.content.grace import Grace
 from facade.content.source import Piece
@@ -24,7 +29,7 @@ from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
 from facade.store.inode import Inode
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from facade.thread_work import in_store_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
@@ -34,18 +39,16 @@ BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin t
 Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead of a download
 
 
-class NothingArrivesError(Exception):
-    """Another process's download has just ended, or did not begin in time: look again."""
-
-
 @define(eq=False)
 class _RejoiningArrival:
     """An arrival that goes on when the process that brought it dies: somebody takes over.
 
     Whoever does goes on with the same file. A new file would be another attempt, and what was
-    read of the old one was perhaps what was wrong with it.
+    read of the old one was perhaps what was wrong with it. Another repository's file is for those
+    of that repository to go on with.
     """
 
+    _own: RepositoryName
     _arrival: Arrival
     _join: Callable[[], Awaitable[Arrival]]
     _wanted: list[int | None] = field(factory=list, init=False)
@@ -84,6 +87,8 @@ class _RejoiningArrival:
                 await self._rejoin()
 
     async def _rejoin(self) -> None:
+        if self._arrival.repository != self._own:
+            raise StoreGaveUpError
         try:
             arrival = await self._join()
         except (NothingArrivesError, NoRoomError, OSError) as error:
@@ -112,14 +117,13 @@ class Flights:
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
-    _flights: dict[FlightKey, Flight] = field(factory=dict, init=False)
+    _flights: dict[Right, Flight] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def join(
         self,
         connection: ApprovedConnection,
-        key: FlightKey,
-        repository: RepositoryName,
+        right: Right,
         pay: Pay,
         device: str = "",
     ) -> AsyncIterator[Arrival]:
@@ -127,66 +131,66 @@ class Flights:
 
         `device`: for whom. Taking over from a dead process is free: it is not refused in the middle
         of an answer. Raises what keeps it from beginning, `NothingArrivesError` where that is not
-        known, and what paying raises.
+        known or where it is stored by now, and what paying raises.
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
             async def join_once(pay: Pay) -> Arrival:
-                joined = self._join(connection, key, repository, pay, device)
-                return await stack.enter_async_context(joined)
+                flight = await self._flight(connection, right, pay)
+                try:
+                    return await self._enter(flight, right, device, stack)
+                except ArrivesElsewhereError as elsewhere:
+                    return await self._read_along(elsewhere.right, device, stack)
 
             free = Payer.without_limits().pay_download
-            yield _RejoiningArrival(await join_once(pay), lambda: join_once(free))
+            arrival = await join_once(pay)
+            yield _RejoiningArrival(right.repository, arrival, lambda: join_once(free))
 
-    @asynccontextmanager
-    async def _join(
-        self,
-        connection: ApprovedConnection,
-        key: FlightKey,
-        repository: RepositoryName,
-        pay: Pay,
-        device: str,
-    ) -> AsyncIterator[Arrival]:
-        flight = await self._flight(connection, key, repository, pay)
+    async def _enter(
+        self, flight: Flight | None, right: Right, device: str, stack: AsyncExitStack
+    ) -> Arrival:
+        """Join a flight of this process; follow the other process's where there is none."""
         if flight is not None:
-            async with flight.joined(device) as progress:
-                yield progress
-            return
-        followed = await self._followed(key)
-        try:
-            yield followed
-        finally:
-            followed.close()
+            return await stack.enter_async_context(flight.joined(device))
+        followed = await self._followed(right)
+        stack.callback(followed.close)
+        return followed
+
+    async def _read_along(self, right: Right, device: str, stack: AsyncExitStack) -> Arrival:
+        """Join what arrives through another repository: only what has begun, and its bytes."""
+        flight = self._flights.get(right)
+        if not self._arrives_elsewhere(right) if flight is None else not flight.may_be_joined:
+            raise NothingArrivesError
+        return await self._enter(flight, right, device, stack)
 
     async def _flight(
-        self, connection: ApprovedConnection, key: FlightKey, repository: RepositoryName, pay: Pay
+        self, connection: ApprovedConnection, right: Right, pay: Pay
     ) -> Flight | None:
         """Return this process's flight, a new one perhaps; None where another process has it."""
         while True:
-            flight = self._flights.get(key)
+            flight = self._flights.get(right)
             if flight is not None and not flight.is_landing:
                 return flight
             if flight is not None:
                 await flight.ended.wait()
-            elif self._arrives_elsewhere(key):
+            elif self._arrives_elsewhere(right):
                 return None
             else:
                 paid = await pay()
-                if key not in self._flights:
-                    return self._begin(connection, key, repository, paid)
+                if right not in self._flights:
+                    return self._begin(connection, right, paid)
                 paid.give_back()  # somebody has begun it while this one waited to pay
 
     def _begin(
         self,
         connection: ApprovedConnection,
-        key: FlightKey,
-        repository: RepositoryName,
+        right: Right,
         paid: PaidDownload,
     ) -> Flight | None:
         """Return a new flight; None, and nothing is paid, where another process has it."""
         owned = None
         try:
-            owned = OwnedIngest.acquire(self._store.layout.flight(key))
+            owned = OwnedIngest.acquire(self._store.layout.flight(right))
         finally:
             if owned is None:
                 paid.give_back()
@@ -197,50 +201,76 @@ class Flights:
             self._forget(flight)
             paid.end()
 
-        flight = self._flights[key] = Flight(
-            key,
-            repository,
+        flight = self._flights[right] = Flight(
+            right,
             connection,
             owned,
             self._store,
             self._upstreams,
             paid.device,
             ended,
+            self._elsewhere,
             self._watch_times,
             self._grace,
             self._budget,
         )
         return flight
 
-    def _arrives_elsewhere(self, key: FlightKey) -> bool:
+    def _arrives_elsewhere(self, right: Right) -> bool:
         """Tell whether another process brings it by now: to read along costs nothing."""
-        folder = self._store.layout.flight(key)
+        folder = self._store.layout.flight(right)
         return Announcement.read(folder) is not None and is_owned(folder)
 
-    def proven_length(self, key: FlightKey, repository: RepositoryName) -> int | None:
+    async def _elsewhere(self, flight: Flight) -> Right | None:
+        """Return through which other repository the blob of a flight arrives by now.
+
+        If through none in this process, the flight has begun: so of several that are answered at
+        once, one goes on.
+        """
+        for other in self._flights.values():
+            is_same = other.right.key == flight.key and other.may_be_joined
+            if is_same and other.may_be(flight.length):
+                return other.right
+        flight.has_begun = True
+        announced = await in_store_thread(self._announced, flight.right)
+        return next((each for each, length in announced if flight.may_be(length)), None)
+
+    def _announced(self, right: Right) -> list[tuple[Right, int | None]]:
+        """Return through which other repositories a blob arrives, in any process, and its length.
+
+        Blocks.
+        """
+        found = []
+        for folder in self._store.layout.flights(right.key):
+            announced = Announcement.read(folder)
+            if announced and announced.repository != right.repository and is_owned(folder):
+                found.append((Right(right.key, announced.repository), announced.length))
+        return found
+
+    def proven_length(self, right: Right) -> int | None:
         """Return the length of a blob that has just been proven through a repository.
 
         None of any other: what is stored by now, too.
         """
-        flight = self._flights.get(key)
-        return None if flight is None else flight.proven_length(repository)
+        flight = self._flights.get(right)
+        return None if flight is None else flight.proven_length
 
     async def land(self) -> None:
         """Stop every flight, keeping what has come."""
         await asyncio.gather(*(flight.land() for flight in list(self._flights.values())))
 
-    async def _followed(self, key: FlightKey) -> FollowedArrival:
-        folder = self._store.layout.flight(key)
+    async def _followed(self, right: Right) -> FollowedArrival:
+        folder = self._store.layout.flight(right)
         async with asyncio.timeout(BEGIN_SECONDS):
             while folder.exists():
                 ingest = await in_store_thread(FollowedIngest.open, folder)
                 if ingest is not None:
-                    return FollowedArrival(ingest, self._store.layout.blob(key.digest))
+                    return FollowedArrival(ingest, self._store.layout.blob(right.key.digest))
                 if not is_owned(folder):
                     raise NothingArrivesError  # its owner died before it began
                 await asyncio.sleep(POLL_SECONDS)
         raise NothingArrivesError
 
     def _forget(self, flight: Flight) -> None:
-        if self._flights.get(flight.key) is flight:
-            del self._flights[flight.key]
+        if self._flights.get(flight.right) is flight:
+            del self._flights[flight.right]

@@ -2,7 +2,8 @@
 
 It only composes: the right to read is asked for before a byte (`right_to_read`), manifests are
 kept whole (`stored_manifests`), blobs are stored, or arrive, and what the store cannot keep is
-streamed.
+streamed. Who has no right yet has it proven by the first answer to a download of its own
+(`flight`), which is as far as it goes if the blob is stored.
 """
 
 from collections.abc import AsyncIterator
@@ -15,9 +16,10 @@ from facade.content.arrival import StoreGaveUpError
 from facade.content.arriving_blob import ArrivingBlob
 from facade.content.background_proofs import BackgroundProofs
 from facade.content.far_ranges import FarRanges
-from facade.content.flights import Flights, NothingArrivesError
+from facade.content.flight import NothingArrivesError
+from facade.content.flights import Flights
 from facade.content.manifest import VerifiedManifest
-from facade.content.right_to_read import RightToRead, flight_key
+from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import Asked, Authorized, Blob, Piece
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
@@ -25,7 +27,6 @@ from facade.content.warm_blob import WarmBlob
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from shared.structured_log import get_logger
-from shared.upstream.errors import UnexpectedAnswerError, UnexpectedStatusError
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
 
@@ -50,7 +51,7 @@ class StoredContent:
         """Compose what serves from a store."""
         streamed = StreamedContent(far_ranges)
         proofs = BackgroundProofs(store.index, upstreams)
-        right = RightToRead(store, upstreams, proofs)
+        right = RightToRead(store, proofs)
         manifests = StoredManifests(store, right, streamed, upstreams)
         return cls(store, flights, right, manifests, streamed, far_ranges)
 
@@ -84,22 +85,14 @@ class StoredContent:
 
     async def blob_length(self, asked: Asked) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""
-        if await self._is_readable(asked):
+        if self._right.membership(asked) is not None:
             blob = await self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
                 return blob.length
-        key, repository = flight_key(asked), asked.pull.repository
-        if (length := self._flights.proven_length(key, repository)) is not None:
+        if (length := self._flights.proven_length(right_of(asked))) is not None:
             return length  # it is being kept just now
         return await self._streamed.blob_length(asked)
-
-    async def _is_readable(self, asked: Asked) -> bool:
-        """Tell whether the asker may read what is stored; another repository is proven first."""
-        if self._right.membership(asked) is not None:
-            return True
-        is_stored = await self._store.holds(asked.pull.digest)
-        return is_stored and await self._right.is_proven(asked)
 
     @asynccontextmanager
     async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
@@ -109,12 +102,12 @@ class StoredContent:
 
     async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
-            if await self._right.is_proven(asked):
+            if self._right.membership(asked) is not None:
                 blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)
                     return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
-            with suppress(NothingArrivesError):  # another process ended it just now: look again
+            with suppress(NothingArrivesError):  # it ended just now, or is stored: look again
                 return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
@@ -126,20 +119,12 @@ class StoredContent:
 
     async def _arriving(self, asked: Asked, stack: AsyncExitStack) -> Blob:
         """Join its arrival, or have it passed on where the store cannot take it."""
-        key, repository = flight_key(asked), asked.pull.repository
+        right = right_of(asked)
         try:
             arrival = await stack.enter_async_context(
-                self._flights.join(
-                    asked.connection, key, repository, asked.pay_download, asked.payer.device
-                )
+                self._flights.join(asked.connection, right, asked.pay_download, asked.payer.device)
             )
         except (NoRoomError, StoreGaveUpError, OSError) as error:
-            _log.warning("not kept", digest=key.digest, reason=type(error).__name__)
-            return await stack.enter_async_context(self._streamed.blob(asked))
-        try:
-            await self._right.require_while_arriving(asked, arrival.repository)
-        except UnexpectedStatusError:
-            raise
-        except UnexpectedAnswerError:  # it proves nothing; the bytes through this repository do
+            _log.warning("not kept", digest=right.key.digest, reason=type(error).__name__)
             return await stack.enter_async_context(self._streamed.blob(asked))
         return ArrivingBlob(asked, arrival, self._far_ranges, stack)

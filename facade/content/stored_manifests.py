@@ -1,9 +1,9 @@
 """Manifests of the store: exact bytes and media type, fetched once, verified and kept whole.
 
 Devices of this process that ask for a cold one wait for one fetch; other processes of the machine
-wait for the lock on its arriving file, and then look into the store. Another repository of a
-connection that brought a manifest fetches it as if nobody had: who has no right to it is not to see
-by the questions, or by the time, that it is stored.
+wait for the lock on its arriving file, and then look into the store. All that is one repository's:
+another one of the connection fetches the manifest as if nobody had, beside a fetch that may hang.
+Who has no right to it is not to see by the questions, or by the time, that it is stored or fetched.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import attrs
 from attrs import define, field
 
 from facade.content.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUpError
-from facade.content.background_proofs import Right
 from facade.content.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
@@ -28,6 +27,7 @@ from facade.registries.upstreams import Upstreams
 from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
+from facade.store.layout import Right
 from facade.thread_work import finish, in_store_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
@@ -140,7 +140,7 @@ class StoredManifests:
 
         What is taken is taken on the loop, without a pause in which it could be forgotten.
         """
-        folder = self._store.layout.flight(right_of(asked).key)
+        folder = self._store.layout.flight(right_of(asked))
         try:
             async with asyncio.timeout(TURN_SECONDS):
                 while True:

@@ -1,7 +1,7 @@
 """Where everything lies in the cache folder.
 
 blobs/<algorithm>/<2 hex>/<hex>        complete and verified; beside it <hex>.xxh3
-ingest/<flight>/data                   arriving; beside it `announcement`, `checksums`, `proof`
+ingest/<flight>-<repository>/data      arriving; beside it `announcement`, `checksums`, `proof`
                                        once it is verified, `slow` if it comes slowly, and `way`
                                        if it was asked to make way
 quarantine/                            what rotted, for a person to look at
@@ -15,16 +15,17 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from attrs import frozen
 
-from shared.oci import Digest, Kind
+from shared.oci import Digest, Kind, RepositoryName
 from shared.own_files import DIRECTORY_MODE, prepare_own_folder, require_own_folder
 
 
 @frozen(cache_hash=True)
 class FlightKey:
-    """What one download serves: a digest, on one connection's access key."""
+    """What may be read: a digest, on one connection's access key."""
 
     access_key: str
     kind: Kind
@@ -35,6 +36,26 @@ class FlightKey:
         """A file name that is the same in every process."""
         text = f"{self.access_key}/{self.kind}/{self.digest}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@frozen(cache_hash=True)
+class Right:
+    """What a membership is about, and what one download proves: a digest through a repository."""
+
+    key: FlightKey
+    repository: RepositoryName
+
+    @property
+    def name(self) -> str:
+        """A file name that is the same in every process, and begins with that of its key."""
+        repository = hashlib.sha256(str(self.repository).encode()).hexdigest()
+        return f"{self.key.name}-{repository[:16]}"
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str:
+        """A file name."""
 
 
 @frozen
@@ -101,9 +122,13 @@ class Layout:
         """The file of its pieces' checksums."""
         return self.blob(digest).with_name(checksums_name(digest))
 
-    def flight(self, key: FlightKey) -> Path:
-        """The folder of an arriving blob."""
-        return self.ingest / key.name
+    def flight(self, of: _Named) -> Path:
+        """The folder of an arriving blob: of a `Right`, because each repository is asked itself."""
+        return self.ingest / of.name
+
+    def flights(self, key: FlightKey) -> list[Path]:
+        """The folders of all that arrive of a digest for one connection. Blocks."""
+        return list(self.ingest.glob(f"{key.name}-*"))
 
 
 def checksums_name(digest: Digest) -> str:

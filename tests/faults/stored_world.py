@@ -34,7 +34,7 @@ from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
-from facade.store.layout import FlightKey, Layout
+from facade.store.layout import FlightKey, Layout, Right
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
@@ -224,9 +224,12 @@ class World:
         """Where everything lies."""
         return Layout(self.folder)
 
-    def partial(self, host: Host, content: Content) -> Path:
+    def partial(self, host: Host, content: Content, repository: str) -> Path:
         """Return where what has come of a content lies, while it is not all there."""
-        return self.layout.flight(_key(host, content)) / "data"
+        return (
+            self.layout.flight(Right(_key(host, content), RepositoryName.parse(repository)))
+            / "data"
+        )
 
     def has_right(self, host: Host, repository: str, content: Content) -> bool:
         """Tell whether the store lets a connection read a content through a repository."""

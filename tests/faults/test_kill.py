@@ -182,7 +182,7 @@ class Rounds:
     def _reached(self, victim: Victim) -> int:
         """Return how much of a blob has come."""
         key = FlightKey(self.access_key, Kind.BLOB, Digest.parse(victim.digest))
-        return sizes([Layout(self.cache).flight(key) / "data"])
+        return sizes([each / "data" for each in Layout(self.cache).flights(key)])
 
     @property
     def seen(self) -> tuple[str, str]:

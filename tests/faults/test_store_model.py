@@ -196,10 +196,10 @@ class StoreMachine(RuleBasedStateMachine):
         if asker is not None:
             self._pull(name, asker)
 
-    @rule(host=hosts, name=long_blobs, at=offsets)
-    def rot_of_a_partial(self, host: str, name: str, at: int) -> None:
+    @rule(host=hosts, repository=repositories, name=long_blobs, at=offsets)
+    def rot_of_a_partial(self, host: str, repository: str, name: str, at: int) -> None:
         """A disk forgets what a download left."""
-        path = self.world.partial(self._host(host), CONTENTS[name])
+        path = self.world.partial(self._host(host), CONTENTS[name], repository)
         if path.exists():
             rot(path, at)
             self._spoiled.add((self._access_key(host), name))
@@ -221,7 +221,8 @@ class StoreMachine(RuleBasedStateMachine):
         rotten: set[str] = set()
 
         async def forget(_: Sequence[asyncio.Task[Body]]) -> None:
-            path = self.world.partial(self._host(herd[0].host), CONTENTS[name])
+            first = herd[0]
+            path = self.world.partial(self._host(first.host), CONTENTS[name], first.repository)
             if path.exists():
                 rot(path, at)
                 rotten.add(name)
@@ -311,7 +312,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _must_end(self, name: str, herd: Sequence[Asker], *, may_be_evicted: bool = False) -> bool:
         """Note what these pulls may bring; tell whether all of them must end cleanly.
 
-        Those of one connection follow one download, of whichever repository came first.
+        Those of one connection follow one download, of whichever repository was answered first.
         """
         for asker in herd:
             entry, access_key = self._entry(name, asker), self._access_key(asker.host)
@@ -360,7 +361,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         And whether the length of the whole was known.
         """
-        path = self.world.partial(self._host(asker.host), CONTENTS[name])
+        path = self.world.partial(self._host(asker.host), CONTENTS[name], asker.repository)
         announced = Announcement.read(path.parent)
         is_needed = name not in self._stored() and path.exists()
         knows_length = announced is not None and announced.length is not None

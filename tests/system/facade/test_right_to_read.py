@@ -9,11 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from attrs import frozen
 
 from deploy.dev.processes import free_port
 from facade.content.background_proofs import PROOF_HOLDS_SECONDS
+from facade.content.held_back import PIECE_BYTES
 from facade.store.index import NOTICED_WITHIN_SECONDS
 from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest
 from shared.statement import ConnectionApproval
@@ -22,7 +24,7 @@ from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, connect, pull_path, write_and_wait
-from tests.support.simulators.behaviour import Answers, Behaviour, Holds, Slow
+from tests.support.simulators.behaviour import Answers, Behaviour, Holds, Slow, WebPage
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
 from tests.system.facade.conftest import StartFacade
@@ -195,32 +197,37 @@ async def test_another_repository_brings_a_manifest_of_its_own(
     assert len(successful_gets(upstream)) == fetched + 1
 
 
-def questions(upstream: RegistrySimulator, digest: str) -> list[tuple[str, str]]:
-    """Return what the registry was asked for a digest, and forget it."""
-    asked = [
-        (each.method, "with a login" if each.header("Authorization") else "")
-        for each in upstream.pulls
-        if digest in each.path
-    ]
+def questions(upstream: RegistrySimulator, digest: str) -> list[tuple[str, dict[str, str]]]:
+    """Return what the registry was asked for a digest, whole, and forget it."""
+    asked = [(each.method, dict(each.headers)) for each in upstream.pulls if digest in each.path]
     upstream.requests.clear()
     return asked
 
 
-@pytest.mark.parametrize(
-    "method, status",
-    [("GET", 401), ("GET", 403), ("GET", 404), ("GET", 405), ("HEAD", 403), ("HEAD", 404)],
-)
+CHALLENGE = (("WWW-Authenticate", 'Basic realm="simulator"'),)
+# How a registry says no: some with a login page that is as good as any blob, until it is read.
+DENIALS: dict[str, Behaviour] = {
+    **{f"a {status}": Answers(status, CHALLENGE) for status in (401, 403, 404, 405)},
+    "a web page": WebPage(),
+    "a long web page": WebPage(b"<!doctype html>" * PIECE_BYTES),
+    "another length": Answers(200, (("Content-Type", "application/json"),), b"{}"),
+    "gzip": Answers(200, (("Content-Encoding", "gzip"),), b"no"),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("denial", DENIALS)
 async def test_who_has_no_right_sees_no_trace_of_what_is_stored(
     facade: Facade,
     writer: StatementWriter,
     upstream: RegistrySimulator,
     kept: Kept,
     method: str,
-    status: int,
+    denial: str,
 ) -> None:
     """The same questions as for what nobody has: the time told what another repository has."""
     device, _ = await kept.stored_for(facade, writer, upstream)
-    denied = Answers(status, (("WWW-Authenticate", 'Basic realm="simulator"'),))
+    denied = DENIALS[denial]
     nobodys = f"sha256:{secrets.token_hex(32)}"
     asked, answered = [], []
     for number, each in enumerate((kept.digest, nobodys)):
@@ -228,12 +235,20 @@ async def test_who_has_no_right_sees_no_trace_of_what_is_stored(
         kept.served_by(upstream, repository=repository, digest=each, get=denied, head=denied)
         upstream.requests.clear()
         path = pull_path(upstream, each, kind=kept.kind, repository=repository)
-        answer = await device.get(path, method=method)
-        answered.append((answer.status, without_id(answer) if answer.body else None))
+        answered.append(await ended(device, path, method))
         asked.append(questions(upstream, each))
     assert asked[0] == asked[1]
     assert asked[0]
     assert answered[0] == answered[1]
+
+
+async def ended(device: Device, path: str, method: str) -> object:
+    """Return how a request ended: what it was answered, or that it was cut."""
+    try:
+        answer = await device.get(path, method=method)
+    except aiohttp.ClientError as error:
+        return type(error)
+    return answer.status, without_id(answer) if answer.status >= 400 and answer.body else None
 
 
 async def test_who_has_no_right_sees_no_trace_of_what_arrives(

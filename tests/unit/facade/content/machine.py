@@ -13,7 +13,7 @@ from facade.content.grace import Grace
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
-from facade.store.layout import FlightKey
+from facade.store.layout import FlightKey, Right
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Digest, Kind, RepositoryName
@@ -28,9 +28,9 @@ CONNECTION = approved(
 )
 
 
-def flight_key(digest: str) -> FlightKey:
-    """Return what the download of a blob serves."""
-    return FlightKey(CONNECTION.access_key, Kind.BLOB, Digest.parse(digest))
+def right_to(digest: str) -> Right:
+    """Return what the download of a blob proves."""
+    return Right(FlightKey(CONNECTION.access_key, Kind.BLOB, Digest.parse(digest)), APP)
 
 
 @define

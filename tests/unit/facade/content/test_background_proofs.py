@@ -18,7 +18,6 @@ from facade.content.background_proofs import (
     PROOF_HOLDS_SECONDS,
     REFUSALS_THAT_END,
     BackgroundProofs,
-    Right,
 )
 from facade.content.source import Asked
 from facade.pulls.payer import Payer
@@ -26,7 +25,7 @@ from facade.pulls.pull_path import Pull
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, Membership
-from facade.store.layout import FlightKey
+from facade.store.layout import FlightKey, Right
 from facade.store.store_metrics import StoreMetrics
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument

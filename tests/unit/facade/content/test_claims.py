@@ -86,7 +86,7 @@ async def arrives(
     world: World, host: Host, content: Content, size: int
 ) -> Callable[[], Announcement | None]:
     """Return once so much of a blob has come; the result reads what is announced of it."""
-    data = world.partial(host, content)
+    data = world.partial(host, content, REPOSITORY)
     await eventually(lambda: data.exists() and data.stat().st_size >= size)
     return lambda: Announcement.read(data.parent)
 
@@ -211,7 +211,7 @@ async def test_what_comes_slowly_makes_way(world: World, host: str) -> None:
     holds = Holds(ALMOST_ALL - 1)
     slow = new(world, "h", ALMOST_ALL, holds)
     waiting = asyncio.create_task(pull(world, "h", slow))
-    data = world.partial(world.hosts["h"], slow)
+    data = world.partial(world.hosts["h"], slow, REPOSITORY)
     await eventually((data.parent / "slow").exists)
     content = new(world, host, BLOB)
     assert await pull(world, host, content, process=1) == content.content
@@ -233,7 +233,7 @@ async def test_a_connection_that_takes_too_much_makes_way_for_another(world: Wor
     assert await pull(world, "h", own) == own.content
     content = new(world, "g", BLOB)
     assert await pull(world, "g", content) == content.content
-    data = world.partial(world.hosts["h"], large)
+    data = world.partial(world.hosts["h"], large, REPOSITORY)
     await eventually(lambda: not data.exists())
     await used(world, "g", content)
     holds.gate.set()
@@ -245,7 +245,7 @@ async def test_what_asks_for_more_than_its_share_asks_nobody_to_make_way(world: 
     holds = Holds(ALMOST_ALL - 1)
     slow = new(world, "g", ALMOST_ALL, holds)
     waiting = asyncio.create_task(pull(world, "g", slow))
-    data = world.partial(world.hosts["g"], slow)
+    data = world.partial(world.hosts["g"], slow, REPOSITORY)
     await eventually((data.parent / "slow").exists)
     large = new(world, "h", ALMOST_ALL)
     assert await pull(world, "h", large) == large.content

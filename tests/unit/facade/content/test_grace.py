@@ -14,13 +14,13 @@ from facade.content.flights import Flights
 from facade.content.grace import GRACE_BYTES, GRACE_DEVICES, GRACE_FACTOR, Grace
 from facade.content.held_back import PIECE_BYTES
 from facade.pulls.payer import Payer
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds, Slow
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
 from tests.unit.facade.content.downloads import LARGE
-from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, flight_key
+from tests.unit.facade.content.machine import CONNECTION, Machine, Process, right_to
 
 CAME: Final = 2 * PIECE_BYTES  # when the devices leave
 LONG: Final = LARGE * 8
@@ -52,19 +52,19 @@ async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
         await machine.stop()
 
 
-async def leave(flights: Flights, key: FlightKey, devices: list[str], wanted: int | None) -> None:
+async def leave(flights: Flights, key: Right, devices: list[str], wanted: int | None) -> None:
     """Have devices ask for bytes, and leave when some have come."""
 
     async def read(device: str) -> None:
         pay = Payer.without_limits().pay_download
-        async with flights.join(CONNECTION, key, APP, pay, device) as arrival:
+        async with flights.join(CONNECTION, key, pay, device) as arrival:
             arrival.want(wanted)
             await eventually(lambda: arrival.reached >= CAME)
 
     await asyncio.gather(*map(read, devices))
 
 
-async def came(process: Process, key: FlightKey) -> int:
+async def came(process: Process, key: Right) -> int:
     """Return how many bytes there are when nothing more comes."""
     await process.flights.land()
     data = process.store.layout.flight(key) / "data"
@@ -78,7 +78,7 @@ async def test_one_device_that_leaves_early_ends_it(
 ) -> None:
     """However often it joined: devices are counted, not joins. What came is kept."""
     holds = Holds(CAME)
-    key, process = flight_key(machine.registry.blob(LONG, get=holds)), machine.process()
+    key, process = right_to(machine.registry.blob(LONG, get=holds)), machine.process()
     await leave(process.flights, key, devices, wanted)
     holds.gate.set()
     assert await came(process, key) == CAME
@@ -87,15 +87,15 @@ async def test_one_device_that_leaves_early_ends_it(
 async def test_two_devices_have_it_go_on(machine: Machine) -> None:
     """A third one asks soon, perhaps."""
     holds = Holds(CAME)
-    key, process = flight_key(machine.registry.blob(LONG, get=holds)), machine.process()
+    key, process = right_to(machine.registry.blob(LONG, get=holds)), machine.process()
     await leave(process.flights, key, ["one", "two"], None)
     holds.gate.set()
-    await eventually(lambda: process.store.has(key.digest))
+    await eventually(lambda: process.store.has(key.key.digest))
 
 
 async def test_it_goes_no_further_than_they_asked(machine: Machine) -> None:
     """One byte earns no gigabytes, whoever asks for it."""
-    key = flight_key(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
+    key = right_to(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
     process = machine.process()
     await leave(process.flights, key, ["one", "two"], CAME + PIECE_BYTES)
     await eventually(lambda: key not in process.flights._flights)  # noqa: SLF001 - nothing else tells
@@ -104,7 +104,7 @@ async def test_it_goes_no_further_than_they_asked(machine: Machine) -> None:
 
 async def test_one_that_waited_for_much_has_as_much_again(machine: Machine) -> None:
     """It was killed, perhaps, and comes back."""
-    key = flight_key(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
+    key = right_to(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
     process = machine.process(grace=Grace(least_bytes=CAME))
     await leave(process.flights, key, ["one"], None)
     await eventually(lambda: key not in process.flights._flights)  # noqa: SLF001 - nothing else tells
@@ -114,7 +114,7 @@ async def test_one_that_waited_for_much_has_as_much_again(machine: Machine) -> N
 async def test_whoever_comes_back_ends_the_grace(machine: Machine) -> None:
     """It is read to its end."""
     holds = Holds(CAME)
-    key = flight_key(machine.registry.blob(LONG, get=holds))
+    key = right_to(machine.registry.blob(LONG, get=holds))
     process = machine.process()
     await leave(process.flights, key, ["one", "two"], 1 + CAME)
     again = asyncio.create_task(_whole(process.flights, key))
@@ -123,9 +123,9 @@ async def test_whoever_comes_back_ends_the_grace(machine: Machine) -> None:
     assert await again == LONG
 
 
-async def _whole(flights: Flights, key: FlightKey) -> bytes:
+async def _whole(flights: Flights, key: Right) -> bytes:
     pay = Payer.without_limits().pay_download
-    async with flights.join(CONNECTION, key, APP, pay, "two") as arrival:
+    async with flights.join(CONNECTION, key, pay, "two") as arrival:
         arrival.want(None)
         length = arrival.length or 0
         await arrival.readable_beyond(length - 1)

@@ -16,12 +16,12 @@ from facade.content.flights import Flights, Pay
 from facade.content.held_back import PIECE_BYTES
 from facade.pulls.device_allowance import CostLimits, TooManyDownloadsError
 from facade.pulls.payer import PaidDownload, Payer, Payers
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
-from tests.unit.facade.content.machine import APP, CONNECTION, Machine, flight_key
+from tests.unit.facade.content.machine import CONNECTION, Machine, right_to
 
 CONTENT = random.Random(17).randbytes(2 * PIECE_BYTES)  # noqa: S311 - any bytes will do
 
@@ -45,9 +45,9 @@ class PayingMachine(Machine):
 
     held: Holds = field(factory=lambda: Holds(PIECE_BYTES), kw_only=True)
 
-    def key(self) -> FlightKey:
+    def key(self) -> Right:
         """Serve the blob; return what its download serves."""
-        return flight_key(self.registry.blob(CONTENT, get=self.held))
+        return right_to(self.registry.blob(CONTENT, get=self.held))
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def one_download() -> Callable[[], Counted]:
     return lambda: Counted(payers.payer("device"))
 
 
-async def read(flights: Flights, key: FlightKey, pay: Pay) -> bytes:
+async def read(flights: Flights, key: Right, pay: Pay) -> bytes:
     """Read a blob to its end."""
-    async with flights.join(CONNECTION, key, APP, pay) as arrival:
+    async with flights.join(CONNECTION, key, pay) as arrival:
         return bytes(await arrival.read(0, await whole(arrival)))
 
 

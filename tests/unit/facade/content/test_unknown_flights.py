@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from facade.content.arrival import Arrival, ArrivalEndedError
 from facade.content.arriving_pieces import ArrivingPieces, Failure
@@ -16,14 +16,14 @@ from facade.content.source import Piece
 from facade.pulls.payer import Payer
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from shared.oci import Digest, RepositoryName
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Answers, Behaviour, Holds, NoLength, Ranged
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
 from tests.unit.facade.content.downloads import LARGE
-from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, flight_key
+from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, right_to
 
 MIDDLE = 3 * PIECE_BYTES
 UNTOLD = NoLength(head_length=False)
@@ -39,9 +39,9 @@ async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
         await machine.stop()
 
 
-def served(machine: Machine, get: Behaviour, content: bytes = LARGE) -> FlightKey:
+def served(machine: Machine, get: Behaviour, content: bytes = LARGE) -> Right:
     """Serve a blob whose length nobody tells."""
-    return flight_key(machine.registry.blob(content, get=get, head=Answers(405)))
+    return right_to(machine.registry.blob(content, get=get, head=Answers(405)))
 
 
 class WithoutStoreError(Exception):
@@ -58,14 +58,14 @@ class Reader:
     """A device's pull through a process, as far as the store goes."""
 
     process: Process
-    key: FlightKey
+    key: Right
     body: bytes = b""
     announced: int | None = -1
 
     async def read(self) -> bytes:
         """Read to the end, or raise."""
         pay = Payer.without_limits().pay_download
-        async with self.process.flights.join(CONNECTION, self.key, APP, pay) as arrival:
+        async with self.process.flights.join(CONNECTION, self.key, pay) as arrival:
             self.announced = arrival.length
             await self.follow(arrival)
         return self.body
@@ -78,9 +78,9 @@ class Reader:
                 assert len(self.body) <= arrival.reached - PIECE_BYTES
 
 
-async def kept(process: Process, key: FlightKey) -> bytes:
+async def kept(process: Process, key: Right) -> bytes:
     """Return what is stored of a digest, held against its checksums."""
-    blob = await process.store.open_blob(key.digest)
+    blob = await process.store.open_blob(key.key.digest)
     assert blob is not None
     body = b""
     while len(body) < blob.length:
@@ -95,9 +95,9 @@ async def test_it_is_kept_once_it_is_proven(machine: Machine) -> None:
     reader = Reader(process, key)
     assert await reader.read() == LARGE
     assert reader.announced is None
-    await eventually(lambda: process.store.has(key.digest))
+    await eventually(lambda: process.store.has(key.key.digest))
     assert await kept(process, key) == LARGE
-    assert process.store.may_read(key, APP) is not None
+    assert process.store.may_read(key.key, key.repository) is not None
 
 
 async def test_its_length_is_known_with_its_proof(machine: Machine) -> None:
@@ -107,12 +107,14 @@ async def test_its_length_is_known_with_its_proof(machine: Machine) -> None:
     reader = Reader(process, key)
     reading = asyncio.create_task(reader.read())
     await eventually(lambda: bool(reader.body))
-    assert process.flights.proven_length(key, APP) is None
+    assert process.flights.proven_length(key) is None
     holds.gate.set()
     assert await reading == LARGE
-    length = process.flights.proven_length(key, APP)
-    assert length == len(LARGE) or process.store.has(key.digest)
-    assert process.flights.proven_length(key, RepositoryName("team/other")) is None
+    length = process.flights.proven_length(key)
+    assert length == len(LARGE) or process.store.has(key.key.digest)
+    assert (
+        process.flights.proven_length(evolve(key, repository=RepositoryName("team/other"))) is None
+    )
 
 
 async def test_everybody_reads_along_with_one_download(machine: Machine) -> None:
@@ -134,14 +136,14 @@ async def test_everybody_reads_along_with_one_download(machine: Machine) -> None
 
 async def test_wrong_bytes_end_for_nobody(machine: Machine) -> None:
     """And nothing of them is kept."""
-    key = flight_key(str(Digest.of(b"other")))
-    machine.registry.blob(LARGE, get=UNTOLD, head=Answers(405), digest=str(key.digest))
+    key = right_to(str(Digest.of(b"other")))
+    machine.registry.blob(LARGE, get=UNTOLD, head=Answers(405), digest=str(key.key.digest))
     one, other = machine.process(), machine.process()
     readers = [Reader(process, key) for process in (one, other)]
     ended = await asyncio.gather(*(each.read() for each in readers), return_exceptions=True)
     assert all(isinstance(each, Exception) for each in ended)
     assert all(len(reader.body) <= len(LARGE) - PIECE_BYTES for reader in readers)
-    assert not one.store.has(key.digest)
+    assert not one.store.has(key.key.digest)
     assert not one.store.layout.flight(key).exists()
 
 
@@ -160,7 +162,7 @@ async def test_what_a_dead_process_left_is_taken_over(machine: Machine) -> None:
         await reading
     assert await late_reading == LARGE
     assert machine.registry.requests[-1].header("Range") == f"bytes={MIDDLE}-"
-    await eventually(lambda: other.store.has(key.digest))
+    await eventually(lambda: other.store.has(key.key.digest))
     assert await kept(other, key) == LARGE
 
 
@@ -182,7 +184,7 @@ async def test_what_was_left_whole_is_kept_by_the_next_one(machine: Machine, whe
     key, process = served(machine, UNTOLD), machine.process()
     leave(process.store.layout.flight(key), LARGE, is_proven=when == "behind it")
     assert await Reader(process, key).read() == LARGE
-    await eventually(lambda: process.store.has(key.digest))
+    await eventually(lambda: process.store.has(key.key.digest))
     assert await kept(process, key) == LARGE
 
 
@@ -211,7 +213,7 @@ async def test_what_does_not_fit_is_given_up_in_the_middle(machine: Machine, quo
         await reader.read()
     assert LARGE.startswith(reader.body)
     await eventually(lambda: not process.store.layout.flight(key).exists())
-    assert not process.store.has(key.digest)
+    assert not process.store.has(key.key.digest)
 
 
 async def test_what_fits_exactly_is_kept(machine: Machine) -> None:
@@ -219,7 +221,7 @@ async def test_what_fits_exactly_is_kept(machine: Machine) -> None:
     machine.quota = len(LARGE)
     key, process = served(machine, UNTOLD), machine.process()
     assert await Reader(process, key).read() == LARGE
-    await eventually(lambda: process.store.has(key.digest))
+    await eventually(lambda: process.store.has(key.key.digest))
 
 
 async def test_a_file_that_lost_its_end_is_no_shorter_blob(machine: Machine) -> None:
@@ -230,7 +232,7 @@ async def test_a_file_that_lost_its_end_is_no_shorter_blob(machine: Machine) -> 
     reading = asyncio.create_task(Reader(one, key).read())
     await eventually(lambda: Announcement.read(folder) is not None)
     pay = Payer.without_limits().pay_download
-    async with other.flights.join(CONNECTION, key, APP, pay) as arrival:
+    async with other.flights.join(CONNECTION, key, pay) as arrival:
         await one.stop()
         with pytest.raises(ArrivalEndedError):
             await reading
