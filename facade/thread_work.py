@@ -74,7 +74,7 @@ async def open_in_thread(
 
     def close_it(opened: asyncio.Future[_Result]) -> None:
         if not opened.cancelled() and opened.exception() is None:
-            _store.submit(close, opened.result())
+            close_in_thread(close, opened.result())
 
     try:
         return await asyncio.shield(work)
@@ -83,6 +83,14 @@ async def open_in_thread(
         raise
     finally:
         del work  # it holds what it raised, which holds this frame
+
+
+def close_in_thread(close: Callable[[_Result], object], opened: _Result) -> None:
+    """Close something in a thread of the store, and let nobody wait for it.
+
+    The last one to close a deleted file has the disk delete it.
+    """
+    _store.submit(close, opened)
 
 
 async def until_done(work: asyncio.Future[Any]) -> None:

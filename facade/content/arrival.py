@@ -13,10 +13,12 @@ from attrs import define, field
 from facade.content.held_back import PIECE_BYTES
 from facade.content.source import Piece
 from facade.store.arriving_file import ArrivingFile
+from facade.store.cached_open import AT_ONCE
 from facade.store.cached_read import READ_BYTES
 from facade.store.ingest_file import FollowedIngest
 from facade.store.inode import Inode
 from facade.store.recent_reads import BlobReaders
+from facade.thread_work import close_in_thread, finish_in_thread
 from shared.oci import RepositoryName
 
 POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
@@ -195,7 +197,7 @@ class FollowedArrival:
         while True:
             # In this order: what was proven first cannot have been discarded since.
             file = self._ingest.file
-            if is_proven := self._ingest.is_proven(self._blob):
+            if is_proven := await self._is_proven():
                 file.end()
             limit = _limit(file.checked, file.length, is_proven=is_proven)
             if is_proven or limit > offset:
@@ -203,9 +205,15 @@ class FollowedArrival:
             if file.is_unlinked:
                 # For a full disk or for wrong bytes: whoever goes on with upstream's hashes all.
                 raise StoreGaveUpError
-            if not file.has_owner and not self._ingest.is_proven(self._blob):
+            if not file.has_owner and not await self._is_proven():
                 raise OwnerDiedError
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _is_proven(self) -> bool:
+        try:
+            return self._ingest.is_proven(self._blob, AT_ONCE)
+        except BlockingIOError:
+            return await finish_in_thread(self._ingest.is_proven, self._blob)
 
     def read_now(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file."""
@@ -217,7 +225,7 @@ class FollowedArrival:
 
     def close(self) -> None:
         """Close the file."""
-        self._ingest.file.close()
+        close_in_thread(ArrivingFile.close, self._ingest.file)
 
 
 def _limit(reached: int, length: int | None, *, is_proven: bool) -> int:

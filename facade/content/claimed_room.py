@@ -47,7 +47,8 @@ class ClaimedRoom:
                 length, repository, room=self._claimed, access_key=self._access_key
             )
 
-        self._ingest.claim(left)  # what its last owner had claimed besides ended with it
+        # What its last owner had claimed besides ended with it.
+        await finish_in_thread(self._ingest.claim, left)
         whole = 0 if length is None else length - left
         first = min(whole, FIRST_ROOM_BYTES)
         await self._store.admit(whole, first, claim, Asker(self._access_key))

@@ -32,10 +32,11 @@ from facade.content.ingest_writer import IngestWriter
 from facade.outcome import Failed
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.store.arriving_file import ArrivingFile
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
-from facade.store.ingest_file import OwnedIngest
+from facade.store.ingest_file import Announcement, OwnedIngest
 from facade.store.layout import FlightKey, Right
-from facade.thread_work import finish, finish_in_thread, until_done
+from facade.thread_work import close_in_thread, finish, finish_in_thread, until_done
 from shared.approved_connection import ApprovedConnection
 from shared.failures import without_frames
 from shared.oci import OCTET_STREAM, RepositoryName
@@ -232,12 +233,16 @@ class Flight:
         finally:
             if self._makes_way and isinstance(failure, FlightLandedError):
                 failure = StoreGaveUpError()
-            self._end(failure)
+            self.is_landing = True  # who comes now waits for the end, and begins anew
+            try:
+                await self._let_go(failure)
+            finally:
+                self._end(failure)
 
     @asynccontextmanager
     async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
         """Give the download, and how many bytes a dead owner left before it."""
-        announced, left = self._ingest.announced, self._ingest.size
+        announced, left = await finish_in_thread(_what_is_left, self._ingest)
         if announced is None or not left:
             async with open_download(upstream, self.repository, self.key.digest) as download:
                 yield download, 0
@@ -342,7 +347,7 @@ class Flight:
 
     async def _prove(self, progress: Progress) -> None:
         """Let readers through to the end: digest and length agree."""
-        self._ingest.prove()
+        await finish_in_thread(self._ingest.prove)
         progress.prove()
         await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
 
@@ -351,11 +356,8 @@ class Flight:
         self._kept = True
 
     def _end(self, failure: Exception) -> None:
-        """Let go of the file, and tell readers if there will be no more."""
+        """Tell readers if there will be no more."""
         self._stop_grace_timer()
-        if not self._kept:
-            at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
-            self._let_go(keep_partial=at_store or not isinstance(failure, _NOTHING_TO_KEEP))
         progress = self._begun
         if progress is not None:
             progress.fail(failure)
@@ -366,15 +368,22 @@ class Flight:
         self.ended.set()
         self._ended(self)
 
-    def _let_go(self, *, keep_partial: bool) -> None:
+    async def _let_go(self, failure: Exception) -> None:
+        """Let go of the file, if it is not stored by now."""
+        if self._kept:
+            return
+        at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
+        keep_partial = at_store or not isinstance(failure, _NOTHING_TO_KEEP)
         try:
-            if keep_partial:
-                self._ingest.release()
-            else:
-                self._ingest.discard()
+            await finish_in_thread(self._ingest.release if keep_partial else self._ingest.discard)
         except OSError as error:  # readers have to be told that it ended, whatever the disk does
             _log.error("attempt not removed", digest=self.key.digest, reason=type(error).__name__)
 
     def _close(self, progress: Progress | None) -> None:
         if progress is not None:
-            progress.file.close()
+            close_in_thread(ArrivingFile.close, progress.file)
+
+
+def _what_is_left(ingest: OwnedIngest) -> tuple[Announcement | None, int]:
+    """Return what a dead owner announced, and how many bytes it left. Blocks."""
+    return ingest.announced, ingest.size

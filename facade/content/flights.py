@@ -8,6 +8,7 @@ then, it reads along with that.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from attrs import define, field
@@ -30,7 +31,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
 from facade.store.inode import Inode
 from facade.store.layout import Right
-from facade.thread_work import in_store_thread
+from facade.thread_work import in_store_thread, open_in_thread
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 
@@ -118,6 +119,7 @@ class Flights:
     _grace: Grace = field(factory=Grace)
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
+    _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)  # set when it has
 
     @asynccontextmanager
     async def join(
@@ -159,7 +161,11 @@ class Flights:
     async def _read_along(self, right: Right, device: str, stack: AsyncExitStack) -> Arrival:
         """Join what arrives through another repository: only what has begun, and its bytes."""
         flight = self._flights.get(right)
-        if not self._arrives_elsewhere(right) if flight is None else not flight.may_be_joined:
+        if flight is not None:
+            arrives = flight.may_be_joined
+        else:
+            arrives = await in_store_thread(_arrives, self._store.layout.flight(right))
+        if not arrives:
             raise NothingArrivesError
         return await self._enter(flight, right, device, stack)
 
@@ -173,25 +179,35 @@ class Flights:
                 return flight
             if flight is not None:
                 await flight.ended.wait()
-            elif self._arrives_elsewhere(right):
-                return None
+            elif (beginning := self._beginning.get(right)) is not None:
+                await beginning.wait()
+            elif await in_store_thread(_arrives, self._store.layout.flight(right)):
+                if not self._is_begun(right):  # it is brought here by now
+                    return None
             else:
                 paid = await pay()
-                if right not in self._flights:
-                    return self._begin(connection, right, paid)
+                if not self._is_begun(right):
+                    return await self._begin(connection, right, paid)
                 paid.give_back()  # somebody has begun it while this one waited to pay
 
-    def _begin(
+    def _is_begun(self, right: Right) -> bool:
+        return right in self._flights or right in self._beginning
+
+    async def _begin(
         self,
         connection: ApprovedConnection,
         right: Right,
         paid: PaidDownload,
     ) -> Flight | None:
         """Return a new flight; None, and nothing is paid, where another process has it."""
-        owned = None
+        owned, begun = None, asyncio.Event()
+        self._beginning[right] = begun
         try:
-            owned = OwnedIngest.acquire(self._store.layout.flight(right))
+            folder = self._store.layout.flight(right)
+            owned = await open_in_thread(OwnedIngest.acquire, _release, folder)
         finally:
+            del self._beginning[right]
+            begun.set()
             if owned is None:
                 paid.give_back()
         if owned is None:
@@ -215,11 +231,6 @@ class Flights:
             self._budget,
         )
         return flight
-
-    def _arrives_elsewhere(self, right: Right) -> bool:
-        """Tell whether another process brings it by now: to read along costs nothing."""
-        folder = self._store.layout.flight(right)
-        return Announcement.read(folder) is not None and is_owned(folder)
 
     async def _elsewhere(self, flight: Flight) -> Right | None:
         """Return through which other repository the blob of a flight arrives by now.
@@ -262,15 +273,38 @@ class Flights:
     async def _followed(self, right: Right) -> FollowedArrival:
         folder = self._store.layout.flight(right)
         async with asyncio.timeout(BEGIN_SECONDS):
-            while folder.exists():
-                ingest = await in_store_thread(FollowedIngest.open, folder)
+            while True:
+                ingest = await open_in_thread(_open_followed, _close_followed, folder)
                 if ingest is not None:
                     return FollowedArrival(ingest, self._store.layout.blob(right.key.digest))
-                if not is_owned(folder):
-                    raise NothingArrivesError  # its owner died before it began
                 await asyncio.sleep(POLL_SECONDS)
-        raise NothingArrivesError
 
     def _forget(self, flight: Flight) -> None:
         if self._flights.get(flight.right) is flight:
             del self._flights[flight.right]
+
+
+def _arrives(folder: Path) -> bool:
+    """Tell whether another process brings it by now: to read along costs nothing. Blocks."""
+    return Announcement.read(folder) is not None and is_owned(folder)
+
+
+def _release(owned: OwnedIngest | None) -> None:
+    if owned is not None:
+        owned.release()
+
+
+def _open_followed(folder: Path) -> FollowedIngest | None:
+    """Open what another process brings; None before its length is known. Blocks.
+
+    Raises `NothingArrivesError` if its owner is done, or died before it began.
+    """
+    ingest = FollowedIngest.open(folder)
+    if ingest is None and not is_owned(folder):
+        raise NothingArrivesError
+    return ingest
+
+
+def _close_followed(ingest: FollowedIngest | None) -> None:
+    if ingest is not None:
+        ingest.file.close()

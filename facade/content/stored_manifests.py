@@ -28,7 +28,7 @@ from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
-from facade.thread_work import finish, in_store_thread
+from facade.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
@@ -132,23 +132,21 @@ class StoredManifests:
                     await finish(self._keep(kept, asked, manifest))
             finally:
                 if ingest is not None:
-                    _discard(ingest, asked)
+                    await finish_in_thread(_discard, ingest, asked)
         return manifest
 
     async def _turn(self, asked: Asked) -> OwnedIngest | None:
-        """Become the only process that fetches it; None where that takes long, or the disk fails.
-
-        What is taken is taken on the loop, without a pause in which it could be forgotten.
-        """
+        """Become the only process that fetches it; None if that takes long, or the disk fails."""
         folder = self._store.layout.flight(right_of(asked))
         try:
             async with asyncio.timeout(TURN_SECONDS):
                 while True:
-                    ingest = OwnedIngest.acquire(folder)
+                    ingest = await open_in_thread(OwnedIngest.acquire, _release, folder)
                     if ingest is not None and not ingest.size:
                         return ingest
                     if ingest is not None:
-                        ingest.discard()  # what a crash left: small, and never resumed
+                        # What a crash left: small, and never resumed.
+                        await finish_in_thread(ingest.discard)
                     else:
                         await asyncio.sleep(POLL_SECONDS)
         except (TimeoutError, OSError) as error:
@@ -165,7 +163,7 @@ class StoredManifests:
                 await in_store_thread(self._write, ingest, right, manifest)
             await self._store.commit(ingest, right.key, size)
         except (NoRoomError, StoreGaveUpError, OSError) as error:
-            _discard(ingest, asked)
+            await in_store_thread(_discard, ingest, asked)
             _tell_not_kept(asked, error)
 
     def _write(self, ingest: OwnedIngest, right: Right, manifest: VerifiedManifest) -> None:
@@ -176,6 +174,11 @@ class StoredManifests:
         """
         ingest.append([manifest.content])
         self._store.index.prove(right.key, right.repository, manifest.media_type)
+
+
+def _release(ingest: OwnedIngest | None) -> None:
+    if ingest is not None:
+        ingest.release()
 
 
 def _discard(ingest: OwnedIngest, asked: Asked) -> None:

@@ -71,3 +71,12 @@ def _read_waiting(descriptor: int) -> bytes:
 AT_ONCE: Final = Opening(open_cached, _read_cached)
 # Blocks as long as the disk takes.
 WAITING: Final = Opening(_open_waiting, _read_waiting)
+
+
+def read_whole(path: Path, opening: Opening) -> bytes | bytearray:
+    """Return what a small file has; raise what `opening` raises."""
+    descriptor = opening.open(path)
+    try:
+        return opening.read(descriptor)
+    finally:
+        os.close(descriptor)

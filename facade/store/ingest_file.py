@@ -17,6 +17,7 @@ from typing import Final, Self
 from attrs import define, evolve, field, frozen
 
 from facade.store.arriving_file import CHECKSUMS, DATA, ArrivingFile, RottenArrivalError
+from facade.store.cached_open import WAITING, Opening, read_whole
 from facade.store.file_lock import is_locked, lock_exclusively, lock_shared
 from facade.store.growing_checksums import GrowingChecksums, write_all
 from facade.store.inode import inode_of, is_file_at
@@ -268,13 +269,21 @@ class FollowedIngest:
         except FileNotFoundError:
             return None
 
-    def is_proven(self, blob: Path) -> bool:
-        """Tell whether digest and length agreed: by the proof, or by its place in the store."""
-        with suppress(FileNotFoundError, ValueError):  # or no text: as good as none
-            if (self.folder / PROOF).read_text() == str(self.file.inode.number):
+    def is_proven(self, blob: Path, opening: Opening = WAITING) -> bool:
+        """Tell whether digest and length agreed: by the proof, or by its place in the store.
+
+        Raises what `opening` raises, too.
+        """
+        with suppress(FileNotFoundError):
+            proof = read_whole(self.folder / PROOF, opening)
+            if proof == str(self.file.inode.number).encode():
                 return True
         with suppress(FileNotFoundError):
-            return self.file.lies_at(blob)
+            descriptor = opening.open(blob)
+            try:
+                return inode_of(descriptor) == self.file.inode
+            finally:
+                os.close(descriptor)
         return False
 
 

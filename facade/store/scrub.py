@@ -8,6 +8,7 @@ first; what is left of it when it ends, the next one goes on with.
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Final
 
 from attrs import define, field
@@ -17,7 +18,12 @@ from facade.store.blob_store import BlobStore
 from facade.store.file_lock import lock_exclusively
 from facade.store.inode import is_file_at
 from facade.store.store_metrics import FOUND_BY_SCRUB
-from facade.thread_work import finish_in_thread, in_store_thread
+from facade.thread_work import (
+    close_in_thread,
+    finish_in_thread,
+    in_store_thread,
+    open_in_thread,
+)
 from shared.oci import Digest, Hasher
 from shared.own_files import open_own
 from shared.structured_log import get_logger
@@ -50,7 +56,7 @@ class Scrubber:
         try:
             while True:
                 try:
-                    worked = self._is_the_only_one() and await self.scrub_due()
+                    worked = await self._is_the_only_one() and await self.scrub_due()
                 except OSError as error:
                     _log.warning("not scrubbed", reason=type(error).__name__)
                     worked = False
@@ -85,7 +91,8 @@ class Scrubber:
         for ever, and read again and again.
         """
         try:
-            descriptor = open_own(self._store.layout.blob(digest), os.O_RDONLY)
+            path = self._store.layout.blob(digest)
+            descriptor = await open_in_thread(open_own, os.close, path, os.O_RDONLY)
         except FileNotFoundError:
             await finish_in_thread(self._store.index.removed, digest)
             return False
@@ -101,7 +108,7 @@ class Scrubber:
         except _GoneError:
             return False
         finally:
-            os.close(descriptor)
+            close_in_thread(os.close, descriptor)
 
     async def _verify(self, digest: Digest, descriptor: int) -> bool:
         hasher, offset = digest.hasher(), 0
@@ -142,17 +149,26 @@ class Scrubber:
     async def _rest(self, count: int) -> None:
         await asyncio.sleep(count / self._bytes_per_second)
 
-    def _is_the_only_one(self) -> bool:
+    async def _is_the_only_one(self) -> bool:
         """Take the machine's lock, or have it; it ends with the process."""
-        if self._lock is not None:
-            return True
-        path = self._store.layout.scrub_lock
-        lock = open_own(path, os.O_RDWR | os.O_CREAT)
-        if lock_exclusively(lock):
-            self._lock = lock
-            return True
+        if self._lock is None:
+            path = self._store.layout.scrub_lock
+            self._lock = await open_in_thread(_open_locked, _close, path)
+        return self._lock is not None
+
+
+def _open_locked(path: Path) -> int | None:
+    """Return the open file, locked; None where another process has it. Blocks."""
+    lock = open_own(path, os.O_RDWR | os.O_CREAT)
+    if lock_exclusively(lock):
+        return lock
+    os.close(lock)
+    return None
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
         os.close(lock)
-        return False
 
 
 def _read_passing(descriptor: int, view: memoryview, offset: int) -> int:

@@ -7,7 +7,7 @@ from typing import Self
 
 from attrs import define, frozen
 
-from facade.store.cached_open import Opening
+from facade.store.cached_open import Opening, read_whole
 from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
@@ -43,7 +43,7 @@ class StoredFile:
                 os.close(descriptor)  # the evictor has it, or had: as good as gone
                 return None
             length = os.fstat(descriptor).st_size
-            content = _read(checksums_path, opening)
+            content = read_whole(checksums_path, opening)
             checksums = PieceChecksums.of_length(bytes(content), length)
             if checksums is None:
                 raise RottenBlobError("the checksums are not those of the file")
@@ -132,11 +132,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return is_file_at(descriptor, path)
     except FileNotFoundError:
         return False
-
-
-def _read(path: Path, opening: Opening) -> bytes | bytearray:
-    descriptor = opening.open(path)
-    try:
-        return opening.read(descriptor)
-    finally:
-        os.close(descriptor)
