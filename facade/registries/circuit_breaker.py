@@ -1,12 +1,13 @@
 """A registry that is away or unwell is not asked by every device: the breaker of one connection.
 
 Pure, with the clock given. `counted_failures` is the list of what counts, `circuit` the state
-machine, with its drawing. There are these circuits, and each stops as few as it can:
+machine, with its drawing. Of a body counts one thing: framing without an end, which comes behind
+headers that promise something. There are these circuits, and each stops as few as it can:
 
 | what failed | stops | closed by |
 |---|---|---|
 | five connections in a row to the registry itself, TLS included | everybody | any HTTP answer |
-| one digest: silence or 5xx | whoever asks for that digest | an answer to a GET of it |
+| one digest: silence, 5xx, framing without an end | who asks for that digest | a GET of it |
 | several digests of one device | that device | what is given to it |
 | digests of several devices | everybody, for manifests or for blobs | what is given to anybody |
 
@@ -29,13 +30,31 @@ from facade.registries.counted_failures import (
 )
 from facade.registries.failing_paths import Admitted, CircuitOpenError, FailingPaths, Question
 from shared.oci import Kind
+from shared.upstream.errors import UpstreamError
 
 __all__ = ["FAILURES_TO_OPEN", "CircuitBreaker", "CircuitOpenError", "Question"]
 
 FAILURES_TO_OPEN: Final = 5  # connections in a row
+# Of a body, to be something that the registry gave. Framing without an end brings fewer before it
+# is broken off: chunks of 4 bytes, the longest that are, 256 KiB.
+GIVEN_BYTES: Final = 512 * 1024
 
 _UNREACHED: Final = "the registry could not be reached several times in a row"
 _UNWELL: Final = "the registry failed at several {kind} of several devices"
+
+
+@define(eq=False)
+class Attempt:
+    """One request that was let through. `body_follows`: what it was given, its body tells."""
+
+    admitted: Admitted
+    body_follows: bool = False
+    _given: int = field(default=0, init=False)
+
+    def is_given(self, count: int) -> bool:
+        """Count bytes of the body; tell whether they are enough to be something given."""
+        self._given += count
+        return self._given >= GIVEN_BYTES
 
 
 @define(eq=False)
@@ -103,30 +122,57 @@ class CircuitBreaker:
         self._note_probe(trial, None)
 
     @contextmanager
-    def attempt(self, question: Question) -> Iterator[None]:
+    def attempt(self, question: Question) -> Iterator[Attempt]:
         """Guard one request, up to its answer's headers.
 
-        Raises `CircuitOpenError` if it may not start. How it ends is noted.
+        Raises `CircuitOpenError` if it may not start. How it ends is noted; if its body follows,
+        that it was given something only by `came`, `failed` or `left`.
         """
         if self._reach.is_open:  # again, since the probe
             raise CircuitOpenError(max(self._reach.left, FIRST_WAIT_SECONDS))
-        admitted = self._paths[question.kind].admit(question)
+        attempt = Attempt(self._paths[question.kind].admit(question))
         try:
-            yield
+            yield attempt
         except Exception as error:
-            self._note(admitted, error)
+            self._note(attempt, error)
             raise
         except BaseException:  # the device left: nobody knows more than before
-            self._paths[question.kind].said_nothing(admitted)
+            self._paths[question.kind].said_nothing(attempt.admitted)
             raise
-        self._note(admitted, None)
+        self._note(attempt, None)
+
+    def came(self, attempt: Attempt, count: int) -> None:
+        """Note so many bytes of an attempt's body."""
+        if attempt.body_follows and attempt.is_given(count):
+            self.left(attempt)
+
+    def left(self, attempt: Attempt) -> None:
+        """Note that an attempt's body is not read on, and did not fail."""
+        if attempt.body_follows:
+            attempt.body_follows = False
+            self._note_body(attempt, None)
+
+    def failed(self, attempt: Attempt, error: UpstreamError) -> None:
+        """Note that an attempt's body failed in a way that counts."""
+        if attempt.body_follows:
+            attempt.body_follows = False
+            self._note_body(attempt, error)
 
     def _require_reachable(self) -> None:
         if self._reach.is_open and (left := self._reach.left):
             raise CircuitOpenError(max(left, FIRST_WAIT_SECONDS))
 
-    def _note(self, admitted: Admitted, error: Exception | None) -> None:
-        question, was_open = admitted.question, self.is_open
+    def _note_body(self, attempt: Attempt, error: UpstreamError | None) -> None:
+        question, was_open = attempt.admitted.question, self.is_open
+        if error is None:
+            self._paths[question.kind].gave(question)
+        else:
+            self._paths[question.kind].failed(attempt.admitted)
+        self._tell_change(question.kind, was_open=was_open)
+
+    def _note(self, attempt: Attempt, error: Exception | None) -> None:
+        admitted, was_open = attempt.admitted, self.is_open
+        question = admitted.question
         paths = self._paths[question.kind]
         match failure_of(error):
             case Failure.UNREACHED:
@@ -134,6 +180,8 @@ class CircuitBreaker:
                 paths.said_nothing(admitted)
             case Failure.UNWELL:
                 paths.failed(admitted)
+            case None if error is None and attempt.body_follows:
+                pass
             case None if error is None and question.method == "GET":
                 paths.gave(question)
             case None:

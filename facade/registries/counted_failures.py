@@ -1,6 +1,7 @@
 """Which failures say that a registry is away, or unwell: the one list, for the circuit breaker.
 
-4xx, wrong bytes and broken bodies are not in it: those are answers.
+4xx, wrong bytes and broken bodies are not in it: those are answers. Of what goes wrong in a body,
+`WastefulAnswerError` alone counts.
 """
 
 from enum import Enum, auto

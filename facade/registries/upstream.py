@@ -7,12 +7,13 @@ key, as the upstream itself does.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
+    contextmanager,
 )
 from functools import partial
 from typing import Final, Self
@@ -23,7 +24,7 @@ from facade.one_at_a_time import OneAtATime
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.blob_lengths import BlobLengths
-from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.circuit_breaker import Attempt, CircuitBreaker
 from facade.registries.counted_failures import is_answer_to_probe
 from facade.registries.failing_paths import CircuitOpenError, Question
 from facade.registries.open_questions import OpenQuestions
@@ -39,6 +40,7 @@ from shared.upstream.errors import (
     NotNowError,
     UnexpectedStatusError,
     UpstreamError,
+    WastefulAnswerError,
 )
 
 LINKS: Final = 2  # to a store that are tried for one request: the first one may have expired
@@ -92,8 +94,9 @@ class Upstream:
         last_byte: int | None = None,
         is_resumed: bool = False,
     ) -> AsyncIterator[UpstreamAnswer]:
-        """Give the registry's answer; what breaks after its headers is not the breaker's matter.
+        """Give the registry's answer.
 
+        What breaks after its headers is not the breaker's matter, but for framing without an end.
         If the store that it points to refuses the link, the registry is asked for one other link;
         `is_resumed`: not here, because a download that resumes asks again by itself.
         Who asks for the same as another who has no answer yet waits for that, and shares a failure.
@@ -114,12 +117,13 @@ class Upstream:
                 last_byte=last_byte,
             )
             if first_byte:  # a resumed download, or a span of a device's own
-                answer = await self._answered(fetch, question, stack, links=links)
+                answer, attempt = await self._answered(fetch, question, stack, links=links)
             else:
                 async with self._questions.ask((absence, method, last_byte)):
-                    answer = await self._answered(fetch, question, stack, links=links)
-            answer = evolve(answer, on_bytes=spend_bytes)
-            yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
+                    answer, attempt = await self._answered(fetch, question, stack, links=links)
+            answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt))
+            with self._noting_body(attempt):
+                yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
     def require_worth_asking(
         self, kind: Kind, repository: RepositoryName, digest: Digest, method: Method = "GET"
@@ -169,22 +173,38 @@ class Upstream:
         stack: AsyncExitStack,
         *,
         links: int,
-    ) -> UpstreamAnswer:
+    ) -> tuple[UpstreamAnswer, Attempt]:
         """Return the answer, open as long as the stack; note whether it is there."""
         absence = Absence.of(question.kind, question.repository, question.digest, question.method)
         refused: list[type[UpstreamError]] = []
         try:
             if self._breaker.needs_probe:
                 await self._probe()
-            with self._breaker.attempt(question):  # for all links: they are one question
+            with self._breaker.attempt(question) as attempt:  # for all links: one question
                 answer = await _by_some_link(fetch, stack, links, refused)
+                attempt.body_follows = question.method == "GET"
         except UpstreamError as error:
             self._note_failure(error, absence, refused)
             raise
         self._absences.forget(absence)
         if self._troubles is not None:
             self._troubles.answered(absence.repository)
-        return answer
+        return answer, attempt
+
+    def _note_bytes(self, attempt: Attempt, count: int) -> None:
+        spend_bytes(count)
+        self._breaker.came(attempt, count)
+
+    @contextmanager
+    def _noting_body(self, attempt: Attempt) -> Iterator[None]:
+        """Tell the breaker how a body ends: also one that nobody reads, or that breaks, came."""
+        try:
+            yield
+        except WastefulAnswerError as error:
+            self._breaker.failed(attempt, error)
+            raise
+        finally:
+            self._breaker.left(attempt)
 
     async def _probe(self) -> None:
         """Find out whether the registry can be reached again; raise what keeps it from that."""
