@@ -3,26 +3,30 @@
     python -m tests.growth.many_devices --port P --ca F --certificate F --key F --count N [--stay]
 
 All connect at the same time, from several loopback addresses; each asks for `/v2/`. With `--stay`
-they connect one after another and stay, idle, until standard input ends. A line of JSON says how
+they connect one after another and stay, all but idle, until standard input ends. A line says how
 many had a whole answer: `{"answered": 5, "failures": {"ConnectionResetError": 3}, "seconds": 1.2}`.
 """
 
 import argparse
 import asyncio
 import json
+import select
 import socket
 import ssl
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from attrs import define, field
 from OpenSSL import SSL
 
 ADDRESSES: Final = 50  # 127.0.0.1 and following: as many have ports for a million connections
 A_TURN: Final = 10  # begun before it is looked at what the facade says: devices have time for that
+ASK_AGAIN_SECONDS: Final = 40.0  # the facade closes what is silent for 75 s
+LOOK_SECONDS: Final = 0.2
 PING: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _WHOLE: Final = b"HTTP/1.1 200"
 _END: Final = b"\r\n\r\n"
@@ -73,32 +77,56 @@ async def _answer(
     return "" if head.startswith(_WHOLE) else "another answer"
 
 
-def _staying(called: argparse.Namespace) -> tuple[Counter[str], list[object]]:
-    """Connect with OpenSSL itself, whose idle connections are small."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.use_certificate_chain_file(called.certificate)
-    context.use_privatekey_file(called.key)
-    context.load_verify_locations(called.ca)
-    context.set_verify(SSL.VERIFY_PEER)
-    ends, kept = Counter[str](), list[object]()
-    for number in range(called.count):
-        try:
-            raw = socket.create_connection(
-                ("127.0.0.1", called.port), source_address=(_address(number), 0)
-            )
-            raw.settimeout(None)
-            connection = SSL.Connection(context, raw)
-            connection.set_connect_state()
-            connection.do_handshake()
-            connection.sendall(PING)
-            head = connection.recv(4096)
-        except (OSError, SSL.Error) as error:
-            ends[type(error).__name__] += 1
-            continue
-        ends["" if head.startswith(_WHOLE) else "another answer"] += 1
-        kept.append((raw, connection))
-    return ends, kept
+@define(eq=False)
+class _Staying:
+    """Devices that stay, each asking something before the facade takes it for gone.
+
+    OpenSSL itself makes their connections, because its idle ones are small.
+    """
+
+    called: argparse.Namespace
+    _context: SSL.Context = field(init=False)
+    _kept: deque[tuple[float, socket.socket, SSL.Connection]] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self._context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        self._context.use_certificate_chain_file(self.called.certificate)
+        self._context.use_privatekey_file(self.called.key)
+        self._context.load_verify_locations(self.called.ca)
+        self._context.set_verify(SSL.VERIFY_PEER)
+
+    def connect(self) -> Counter[str]:
+        """Connect one after another; return why the others have no answer."""
+        ends = Counter[str]()
+        for number in range(self.called.count):
+            try:
+                ends[self._come(number)] += 1
+            except (OSError, SSL.Error) as error:
+                ends[type(error).__name__] += 1
+            self.ask_again()
+        return ends
+
+    def ask_again(self) -> None:
+        """Let those ask whose time has come."""
+        while self._kept and self._kept[0][0] <= time.monotonic():
+            _, raw, connection = self._kept.popleft()
+            self._ask(raw, connection)
+
+    def _come(self, number: int) -> str:
+        facade = ("127.0.0.1", self.called.port)
+        raw = socket.create_connection(facade, source_address=(_address(number), 0))
+        raw.settimeout(None)
+        connection = SSL.Connection(self._context, raw)
+        connection.set_connect_state()
+        connection.do_handshake()
+        return self._ask(raw, connection)
+
+    def _ask(self, raw: socket.socket, connection: SSL.Connection) -> str:
+        connection.sendall(PING)
+        answer = connection.recv(4096)
+        self._kept.append((time.monotonic() + ASK_AGAIN_SECONDS, raw, connection))
+        return "" if answer.startswith(_WHOLE) else "another answer"
 
 
 def _tell(ends: Counter[str], began: float) -> None:
@@ -123,10 +151,10 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             _tell(runner.run(_all_at_once(called)), began)
         return
-    ends, kept = _staying(called)
-    _tell(ends, began)
-    sys.stdin.read()
-    kept.clear()
+    staying = _Staying(called)
+    _tell(staying.connect(), began)
+    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+        staying.ask_again()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """A fleet that comes at once, after a power cut say: everybody is let in, however many they are."""
 
 import asyncio
-import json
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from tests.growth.devices import come_at_once
 from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.support.facade_process import Facade
 
@@ -35,23 +33,8 @@ async def test_a_fleet_that_comes_at_once_is_let_in(facade: Facade, growth: Grow
     """Beyond the places for handshakes they wait in the kernel's queue, and are not reset."""
     for size in growth.sizes(SIZES):
         told = await asyncio.gather(
-            *(_devices(facade, size // PROCESSES) for _ in range(PROCESSES))
+            *(come_at_once(facade, size // PROCESSES) for _ in range(PROCESSES))
         )
         failures = sum(sum(each["failures"].values()) for each in told)
         growth.point(FAILURES, size=size, cost=failures, unit="devices")
     growth.holds(FAILURES, exponent=0, at_most=0)
-
-
-async def _devices(facade: Facade, count: int) -> Any:
-    device = facade.device()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.growth.many_devices",
-        *("--port", str(facade.port), "--count", str(count)),
-        *("--ca", str(facade.files.folder / "server-ca.pem")),
-        *("--certificate", str(device.files.certificate), "--key", str(device.files.key)),
-        stdout=PIPE,
-    )
-    told, _ = await process.communicate()
-    return json.loads(told)
