@@ -95,7 +95,7 @@ async def _write_fixed(
         case RawBytes(answer=answer, stays=stays, late=late):
             await wire.write(answer)
             if late:
-                await asyncio.sleep(0.05)
+                await wire.until_read()
                 await wire.write(late)
             await end_answer(wire, "stay" if stays else "close")
         case Endless(begin=begin, again=again, pause_seconds=pause):

@@ -1,6 +1,5 @@
 """A content that a simulated registry has, and the parts that its answers are made of."""
 
-import asyncio
 import re
 from typing import Final
 
@@ -62,7 +61,7 @@ async def end_answer(wire: Wire, then: str) -> None:
     """End an answer by closing or resetting the connection, or leave it silent."""
     match then:
         case "reset":
-            await asyncio.sleep(0.05)  # let it arrive: a reset may overtake what was written
+            await wire.until_read()  # a reset would overtake what was written
             wire.reset()
         case "stay":
             await wire.until_peer_left()

@@ -9,15 +9,22 @@ import contextlib
 import socket
 import ssl
 import struct
+import sys
+import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Self
+from pathlib import Path
+from typing import Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 TLS_HANDSHAKE = b"\x16"
 MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
+LOOK_SECONDS = 0.05  # the client's program has it too, by then, where nothing else runs
+LOOKS = 100  # for a client to take what was written; some are made to take nothing
+
+Address = tuple[str, int]
 
 
 @frozen
@@ -70,8 +77,27 @@ class Wire:
         self.is_closed = True
         self._writer.close()
 
+    async def until_read(self) -> None:
+        """Return once the client has taken what was written, or does not.
+
+        A reset throws away what waits in either kernel; what waits in the client's program is its
+        own.
+        """
+        transport = self._writer.transport
+        for _ in range(LOOKS):
+            await asyncio.sleep(LOOK_SECONDS)
+            is_sent = transport.get_write_buffer_size() == 0
+            if transport.is_closing() or (is_sent and not self._waits_in_kernel()):
+                return
+
+    def _waits_in_kernel(self) -> bool:
+        ours, theirs = (self._writer.get_extra_info(name) for name in ("sockname", "peername"))
+        unsent, _ = _sockets.queues(ours, theirs)
+        _, unread = _sockets.queues(theirs, ours)
+        return bool(unsent or unread)
+
     def reset(self) -> None:
-        """Reset the connection; what was written may still arrive."""
+        """Reset the connection; what the client has not read yet is lost, see `until_read`."""
         self.is_closed = True
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -94,6 +120,38 @@ class Wire:
         while await self._reader.read(MAX_REQUEST_HEAD_BYTES):
             pass
         self.is_closed = True
+
+
+@define
+class _Sockets:
+    """The kernel's table of TCP sockets (proc(5), net/tcp), which is long on a busy machine.
+
+    It is read once for all who look at about the same time, and each of them has waited for longer
+    than it may be old.
+    """
+
+    _text: str = ""
+    _read_at: float = 0.0
+
+    def queues(self, local: Address, remote: Address) -> tuple[int, int]:
+        """Return how many bytes a socket has not sent and not read; none where there is none."""
+        now = time.monotonic()
+        if now - self._read_at > LOOK_SECONDS / 2:
+            self._text, self._read_at = Path("/proc/net/tcp").read_text(), now
+        place = f"{_shown(local)} {_shown(remote)} "
+        _, _, found = self._text.partition(place)
+        if not found:
+            return 0, 0
+        unsent, _, unread = found.split(" ", 2)[1].partition(":")
+        return int(unsent, 16), int(unread, 16)
+
+
+def _shown(address: Address) -> str:
+    host, port = address[:2]
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+
+
+_sockets: Final = _Sockets()
 
 
 class WireServer:

@@ -133,7 +133,10 @@ async def test_a_break_is_mended_by_what_the_registry_can_do(
         for request in upstream.pulls
         if request.path.endswith(digests["open ranges are refused"])
     ]
-    assert closed[-1] == f"bytes={CUT}-{3 * MIB - 1}"
+    first, _, last = str(closed[-1]).removeprefix("bytes=").partition("-")
+    # What had come and was not looked at yet when the connection broke is asked for again.
+    assert 0 < int(first) <= CUT
+    assert last == str(3 * MIB - 1)
 
 
 def head_of(get: Behaviour) -> Behaviour | None:
