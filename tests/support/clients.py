@@ -8,6 +8,7 @@ program that is missing fails the test, and `make test` installs it.
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -211,7 +212,7 @@ class Containerd:
 @contextlib.contextmanager
 def containerd(folder: ClientFolder) -> Iterator[Containerd]:
     """Run a containerd of one's own until the block ends."""
-    socket = folder.path / "socket"
+    place = folder.path / "socket"
     configuration = folder.path / "containerd.toml"
     plugins = ", ".join(f'"{plugin}"' for plugin in UNNEEDED_PLUGINS)
     configuration.write_text(
@@ -219,8 +220,8 @@ def containerd(folder: ClientFolder) -> Iterator[Containerd]:
         f'root = "{folder.path / "root"}"\n'
         f'state = "{folder.path / "state"}"\n'
         f"disabled_plugins = [{plugins}]\n"
-        f'[grpc]\naddress = "{socket}"\n'
-        f'[ttrpc]\naddress = "{socket}.ttrpc"\n'
+        f'[grpc]\naddress = "{place}"\n'
+        f'[ttrpc]\naddress = "{place}.ttrpc"\n'
     )
     daemon = Child.start(
         [*_as_root(), "containerd", "--config", configuration],
@@ -228,10 +229,16 @@ def containerd(folder: ClientFolder) -> Iterator[Containerd]:
         environment=folder.environment,
     )
     try:
-        daemon.wait_until(socket.exists)
-        yield Containerd(folder, daemon, socket)
+        daemon.wait_until(lambda: _answers(place))
+        yield Containerd(folder, daemon, place)
     finally:
         daemon.stop()
+
+
+def _answers(path: Path) -> bool:
+    """Tell whether somebody listens: a socket is in its folder a moment before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _as_root() -> list[str]:
