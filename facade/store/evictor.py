@@ -158,13 +158,15 @@ class Evictor:
                 freed += self._partials.drop_left(length - freed, older_than=0.0)
         return freed
 
-    def evict_ahead(self, asker: Asker) -> bool:
+    def evict_ahead(self, short: Asker | None) -> bool:
         """Evict a batch until enough is free for what comes next; False if nothing was left to do.
 
-        `asker`: who had to wait last. Raises `OSError`.
+        `short`: who found too little the last time; None: nobody did, and only what is above the
+        quota goes. Raises `OSError`.
         """
+        asker = short or NOBODY_IN_PARTICULAR
         claims = self._partials.claims()
-        wanted_free = spare_bytes(self._max_bytes)
+        wanted_free = spare_bytes(self._max_bytes) if short else 0
         used = self._fixed_bytes(claims) + self._index.stored_bytes()
         excess = used + wanted_free - self._max_bytes
         if excess > 0:

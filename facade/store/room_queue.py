@@ -16,13 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
-from facade.store.evictor import (
-    NOBODY_IN_PARTICULAR,
-    Asker,
-    Evictor,
-    NoRoomError,
-    Wanted,
-)
+from facade.store.evictor import Asker, Evictor, NoRoomError, Wanted
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import Index
 from facade.thread_work import finish_in_thread
@@ -51,7 +45,7 @@ class RoomQueue:
     _index: Index
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _short: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _last_short: Asker = field(default=NOBODY_IN_PARTICULAR, init=False)
+    _last_short: Asker | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Look once at the start: the quota may be less than it was."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
+from facade.store.evictor import spare_bytes
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import FILE_BYTES, FREE_FILES
 from facade.store.ingest_file import OwnedIngest
@@ -20,6 +21,7 @@ from facade.store.partials import ABANDONED_SECONDS, MAX_LEFT, RESUMED_WITHIN_SE
 from facade.store.quarantine import MAX_FILES, Quarantine
 from facade.store.reconcile import ORPHANED_SECONDS
 from shared.oci import Digest, Kind, RepositoryName
+from tests.support.eventually import eventually
 
 QUOTA = 10_000
 APP = RepositoryName.parse("team/app")
@@ -238,11 +240,7 @@ async def test_very_many_short_blobs_count_as_what_their_files_take(tmp_path: Pa
     """Else a registry of blobs of one byte fills the disk, and the quota says that all is well."""
     quota = 200 * FILE_BYTES
     with closing(BlobStore.open(tmp_path / "cache", quota)) as store:
-        rows = [
-            (str(Digest.of(b"%d" % number)), 1, 0.0, 1, 0.0) for number in range(FREE_FILES + 100)
-        ]
-        with closing(sqlite3.connect(store.layout.index)) as database, database:
-            database.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?)", rows)
+        note(store, blobs=FREE_FILES + 100, size=1)
         taken = FREE_FILES + 100 + 100 * FILE_BYTES
         assert store.index.stored_bytes() == taken
         assert await fits(store, quota - taken)
@@ -312,6 +310,55 @@ async def test_room_is_claimed_before_another_asks(store: BlobStore) -> None:
     assert sorted(map(type, outcomes), key=str) == [type(None), NoRoomError]
     for ingest in claimed:
         ingest.discard()
+
+
+async def test_a_quota_that_was_lowered_is_reached_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Whoever brings something has what goes for it; the rest goes behind its back."""
+    with closing(BlobStore.open(tmp_path / "cache", 10 * QUOTA)) as large:
+        for letter in "abcdefgh":
+            await keep(large, content(letter))
+    with closing(BlobStore.open(tmp_path / "cache", QUOTA)) as store:
+        assert store.index.stored_bytes() == 32_000
+        granted: list[int] = []
+        await store.make_room(6_000, granted.append)
+        assert (sum(granted), store.index.stored_bytes()) == (6_000, 24_000)
+        ahead = asyncio.create_task(store.keep_spare())
+        await eventually(lambda: store.index.stored_bytes() <= QUOTA)
+        ahead.cancel()
+        await asyncio.wait([ahead])
+        assert store.index.stored_bytes() == 8_000
+
+
+async def test_what_comes_next_is_freed_once_somebody_was_short(tmp_path: Path) -> None:
+    """A store that is full and that nobody asks for more stays as it is."""
+    quota = 512 * 1024 * 1024
+    with closing(BlobStore.open(tmp_path / "cache", quota)) as store:
+        note(store, blobs=512, size=1024 * 1024)
+        ahead = asyncio.create_task(store.keep_spare())
+        for _ in range(3):  # it has its turn between
+            await store.admit(0, 0, lambda _: None, Asker())
+        assert store.index.stored_blobs() == 512
+        await store.make_room(1, lambda _: None)
+        await eventually(lambda: store.index.stored_bytes() <= quota - spare_bytes(quota))
+        ahead.cancel()
+        await asyncio.wait([ahead])
+        assert store.index.stored_blobs() == 504
+
+
+@pytest.mark.parametrize(
+    "quota,spare",
+    [(0, 0), (255 << 20, 0), (256 << 20, 4 << 20), (1 << 34, 256 << 20), (1 << 44, 256 << 20)],
+)
+def test_a_small_store_has_nothing_to_spare(quota: int, spare: int) -> None:
+    """A 64th, within bounds."""
+    assert spare_bytes(quota) == spare
+
+
+def note(store: BlobStore, blobs: int, size: int) -> None:
+    """Have the index know blobs of a size."""
+    rows = [(str(Digest.of(b"%d" % number)), size, 0.0, 1, 0.0) for number in range(blobs)]
+    with closing(sqlite3.connect(store.layout.index)) as database, database:
+        database.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def partials(store: BlobStore) -> int:
