@@ -49,6 +49,7 @@ class Machine:
 
 # What os, pathlib and SQLite ask for.
 _OPENAT = SystemCall(Call.OPEN, Names.PATH_BELOW)
+_OPENAT2 = SystemCall(Call.OPEN, Names.PATH_BELOW)
 _PREAD64 = SystemCall(Call.READ)
 _PREADV2 = SystemCall(Call.READ, is_vectored=True)
 _PWRITE64 = SystemCall(Call.WRITE)
@@ -67,6 +68,7 @@ _MACHINES: Final = {
         317,
         {
             257: _OPENAT,
+            437: _OPENAT2,
             17: _PREAD64,
             327: _PREADV2,
             18: _PWRITE64,
@@ -86,6 +88,7 @@ _MACHINES: Final = {
         277,
         {
             56: _OPENAT,
+            437: _OPENAT2,
             67: _PREAD64,
             286: _PREADV2,
             68: _PWRITE64,
