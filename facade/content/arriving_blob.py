@@ -15,7 +15,7 @@ from attrs import frozen
 
 from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.download import continue_download
+from facade.content.download import download_behind
 from facade.content.far_ranges import FarRanges
 from facade.content.held_back import HeldBackVerifier, within
 from facade.content.source import Asked, Part, Piece
@@ -77,7 +77,7 @@ class ArrivingBlob:
         verifier = HeldBackVerifier(pull.digest, self.length)
         paid = self._asked.payer.go_on_by_download()
         try:
-            async with continue_download(
+            async with download_behind(
                 self._asked.upstream, pull.repository, verifier, left
             ) as download:
                 await self._rehash(verifier, left)

@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.content.download import require_given_blob
 from facade.content.held_back import WrongBytesError
 from facade.content.manifest import fetch_manifest
 from facade.content.source import Authorized
@@ -36,7 +37,6 @@ from shared.upstream.errors import (
     GoneError,
     NotFoundError,
     PolicyDeniedError,
-    RangeRefusedError,
     RateLimitedError,
     ResolveError,
     Step,
@@ -203,7 +203,4 @@ async def require_given(upstream: Upstream, pull: Pull) -> None:
         except WrongBytesError as error:
             raise UnexpectedAnswerError("the registry gives another manifest") from error
         return
-    with suppress(RangeRefusedError):  # it has the blob, but no first byte of it alone
-        async with upstream.fetch(pull.kind, pull.repository, pull.digest, last_byte=0) as answer:
-            if answer.content_range is None:
-                answer.require_claim()
+    await require_given_blob(upstream, pull.repository, pull.digest)

@@ -205,6 +205,18 @@ class Download:
             else:
                 return
 
+    def ask_when_read(self, left: int) -> None:
+        """Have upstream be asked for what follows a beginning when the download is read, not now.
+
+        The verifier has to take that beginning before.
+        """
+        self._reached, self._body = left, _Body(self._asked())
+
+    async def _asked(self) -> AsyncIterator[bytes]:
+        await self._resume()
+        async for chunk in self._body.chunks:
+            yield chunk
+
     async def close(self) -> None:
         """Let upstream's answer go; whoever reads on asks again."""
         await self._stack.aclose()
@@ -386,6 +398,35 @@ async def continue_download(
         else:
             await download.resume_behind(left)
         yield download
+
+
+@asynccontextmanager
+async def download_behind(
+    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
+) -> AsyncIterator[Download]:
+    """Give a download of what follows a beginning of `left` bytes; it asks when it is first read.
+
+    The verifier has to take the beginning before: no answer stands open while that is hashed. What
+    upstream says then is a break, or an answer, as in the middle of any download.
+    """
+    async with AsyncExitStack() as stack:
+        nothing = _Body(_body_of())
+        download = Download(verifier.length, verifier, upstream, repository, stack, nothing)
+        download.ask_when_read(left)
+        yield download
+
+
+async def require_given_blob(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> None:
+    """Return if a GET is answered with a blob's first byte, or raise `UpstreamError`.
+
+    Raises also for what any web server answers: a login page says nothing.
+    """
+    with suppress(RangeRefusedError):  # it has the blob, but no first byte of it alone
+        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+            if answer.content_range is None:
+                answer.require_claim()
 
 
 async def require_there(upstream: Upstream, repository: RepositoryName, digest: Digest) -> None:

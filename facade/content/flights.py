@@ -21,7 +21,12 @@ from facade.content.arrival import (
     StoreGaveUpError,
 )
 from facade.content.claim_watch import WatchTimes
-from facade.content.flight import ArrivesElsewhereError, Flight, NothingArrivesError
+from facade.content.flight import (
+    HASHED_WHILE_OPEN_BYTES,
+    ArrivesElsewhereError,
+    Flight,
+    NothingArrivesError,
+)
 from facade.content.gather_budget import GatherBudget
 from facade.content.grace import Grace
 from facade.content.source import Piece
@@ -117,6 +122,7 @@ class Flights:
     _upstreams: Upstreams
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
+    _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
     _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)  # set when it has
@@ -229,6 +235,7 @@ class Flights:
             self._watch_times,
             self._grace,
             self._budget,
+            self._hashed_while_open,
         )
         return flight
 

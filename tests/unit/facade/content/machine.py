@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from facade.content.flight import HASHED_WHILE_OPEN_BYTES
 from facade.content.flights import Flights
 from facade.content.grace import Grace
 from facade.registries.upstream import Upstream
@@ -57,6 +58,7 @@ class Machine:
     connect: Connect
     folder: Path
     quota: int = 2**30
+    hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
     _processes: list[Process] = field(factory=list)
 
     def process(self, grace: Grace | None = None) -> Process:
@@ -66,7 +68,12 @@ class Machine:
             return await self.connect(self.registry, timeouts=Timeouts(stall_seconds=5))
 
         store = BlobStore.open(self.folder, self.quota)
-        flights = Flights(store, Upstreams(make), grace=grace or Grace())
+        flights = Flights(
+            store,
+            Upstreams(make),
+            grace=grace or Grace(),
+            hashed_while_open=self.hashed_while_open,
+        )
         self._processes.append(Process(store, flights))
         return self._processes[-1]
 

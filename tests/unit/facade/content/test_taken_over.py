@@ -1,0 +1,140 @@
+"""What a dead owner left is gone on with, whatever its registry says of it by now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from facade.content.arrival import ArrivalEndedError
+from facade.content.held_back import PIECE_BYTES
+from facade.pulls.payer import Payer
+from facade.store.ingest_file import OwnedIngest
+from facade.store.layout import FlightKey
+from shared.oci import OCTET_STREAM
+from shared.upstream.errors import CredentialRefusedError, NotFoundError, UpstreamError
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Answers, Behaviour, FewerBytes, Honest, InTurn
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.conftest import Connect
+from tests.unit.facade.content.downloads import LARGE
+from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, flight_key
+
+LEFT = 3 * PIECE_BYTES
+ASKED_FOR = [("GET", "bytes=0-0"), ("GET", f"bytes={LEFT}-{len(LARGE) - 1}")]
+
+
+@pytest.fixture
+async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
+    """A machine on which nothing is hashed while an answer stands open."""
+    async with RegistrySimulator() as registry:
+        machine = Machine(registry, connect, tmp_path, hashed_while_open=0)
+        yield machine
+        await machine.stop()
+
+
+def left_over(process: Process, key: FlightKey) -> None:
+    """Leave the beginning of the blob, as a process does that was killed."""
+    ingest = OwnedIngest.acquire(process.store.layout.flight(key))
+    assert ingest is not None
+    ingest.announce(len(LARGE), APP, room=LEFT)
+    ingest.append([LARGE[:LEFT]])
+    ingest.release()
+
+
+async def read(process: Process, key: FlightKey) -> bytes:
+    """Return what a device may be sent, to the end."""
+    pay = Payer.without_limits().pay_download
+    async with process.flights.join(CONNECTION, key, APP, pay) as arrival:
+        body, end = b"", 0
+        while end < len(LARGE):
+            end = await arrival.readable_beyond(len(body))
+            body += bytes(await arrival.read(len(body), end - len(body)))
+    return body
+
+
+async def taken_over(machine: Machine, get: Behaviour) -> tuple[bytes, Process, FlightKey]:
+    """Have a process take it over; return what a device may be sent."""
+    key = flight_key(machine.registry.blob(LARGE, get=get, head=Answers(401)))
+    process = machine.process()
+    left_over(process, key)
+    return await read(process, key), process, key
+
+
+def asked(machine: Machine) -> list[tuple[str, str | None]]:
+    """Return what the registry was asked."""
+    return [(each.method, each.header("Range")) for each in machine.registry.requests]
+
+
+async def test_the_right_is_proven_first_and_the_rest_asked_for_last(machine: Machine) -> None:
+    """By a GET, as a pull goes: some registries refuse every HEAD."""
+    body, process, key = await taken_over(machine, Honest())
+    assert body == LARGE
+    assert asked(machine) == ASKED_FOR
+    await eventually(lambda: process.store.has(key.digest))
+    membership = process.store.may_read(key, APP)
+    assert membership is not None
+    assert membership.media_type == OCTET_STREAM
+
+
+@pytest.mark.parametrize(
+    "status, error", [(404, NotFoundError), (403, CredentialRefusedError), (500, UpstreamError)]
+)
+async def test_who_may_not_read_it_reads_nothing_of_what_was_left(
+    status: int, error: type[UpstreamError], machine: Machine
+) -> None:
+    """It is on the disk, and nobody has shown a right to it."""
+    with pytest.raises(error):
+        await taken_over(machine, Answers(status))
+    assert ASKED_FOR[1] not in asked(machine)
+
+
+async def test_what_is_denied_meanwhile_ends_its_readers(machine: Machine) -> None:
+    """The registry's answer may be another one when all is hashed."""
+    with pytest.raises(ArrivalEndedError):
+        await taken_over(machine, InTurn((Honest(), Answers(404))))
+    assert asked(machine) == ASKED_FOR
+
+
+@pytest.mark.parametrize("broken", [Answers(503), FewerBytes(then="reset"), FewerBytes()])
+async def test_what_breaks_then_is_resumed_as_in_the_middle(
+    broken: Behaviour, machine: Machine
+) -> None:
+    """Readers have begun: it is not given up at the first try."""
+    body, _, _ = await taken_over(machine, InTurn((Honest(), broken, Honest())))
+    assert body == LARGE
+    assert len(asked(machine)) == 3
+
+
+async def test_another_content_meanwhile_ends_nothing_cleanly(machine: Machine) -> None:
+    """No wrong byte: the digest decides."""
+    key = flight_key(machine.registry.blob(LARGE))
+    process = machine.process()
+    left_over(process, key)
+    other = LARGE[:-1] + b"?"
+    machine.registry.blob(other, digest=str(key.digest))
+    with pytest.raises(ArrivalEndedError):
+        await read(process, key)
+    assert not process.store.has(key.digest)
+
+
+async def test_a_short_one_is_asked_for_once(connect: Connect, tmp_path: Path) -> None:
+    """Its hash takes no time: one question is enough."""
+    async with RegistrySimulator() as registry:
+        machine = Machine(registry, connect, tmp_path)
+        body, _, _ = await taken_over(machine, Honest())
+        assert body == LARGE
+        assert asked(machine) == ASKED_FOR[1:]
+        await machine.stop()
+
+
+async def test_it_may_be_stopped_while_it_is_hashed(machine: Machine) -> None:
+    """What was left stays for the next one."""
+    key = flight_key(machine.registry.blob(LARGE))
+    process = machine.process()
+    left_over(process, key)
+    pay = Payer.without_limits().pay_download
+    async with process.flights.join(CONNECTION, key, APP, pay):
+        await process.flights.land()
+    assert await asyncio.to_thread(process.store.layout.flight(key).exists)
+    assert await read(process, key) == LARGE
