@@ -6,10 +6,12 @@ The identity is what botocore finds: environment, web identity, a profile, an in
 import asyncio
 import functools
 import socket
-from collections.abc import AsyncIterator, Coroutine
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -17,8 +19,8 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from attrs import field, frozen
-from botocore.httpsession import ProxyConfiguration
+from attrs import define, field, frozen
+from botocore.httpsession import ProxyConfiguration, get_cert_path
 from typing_extensions import override
 from yarl import URL
 
@@ -30,6 +32,7 @@ from shared.upstream.patience import TOKEN_SECONDS, Deadline
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import LOOKUP_SECONDS
 from shared.upstream.transport import read_bounded
+from shared.watched_files import stamp_of
 
 MAX_ANSWER_BYTES: Final = 256 * 1024  # STS and ECR answer some KiB
 THREAD_NAME: Final = "aws"
@@ -119,13 +122,45 @@ class _Proxies(ProxyConfiguration):  # type: ignore[misc] # botocore ships no ty
         return None if URL(url).origin() in self._direct else super().proxy_url_for(url)
 
 
+_Contexts = tuple[ssl.SSLContext, ssl.SSLContext | None]  # of a host, and of a proxy before it
+
+
+@define(eq=False)
+class _SharedContexts:
+    """The contexts that were made last, with what they were made of.
+
+    Each client makes a session, and each session would read botocore's authorities anew: two times
+    20 ms for every token of ECR. Threads may come together: then one makes them in vain.
+    """
+
+    _made: tuple[Hashable, _Contexts] | None = field(default=None, init=False)
+
+    def of(self, what: Hashable, make: Callable[[], _Contexts]) -> _Contexts:
+        """Return what was made of the same, or make it. Blocks."""
+        made = self._made
+        if made is None or made[0] != what:
+            made = self._made = (what, make())
+        return made[1]
+
+
 class _BoundedSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore ships no types
     """aiobotocore's HTTP, which would read into memory whatever comes, beside the proxy or not."""
 
-    def __init__(self, *, outbound: OutboundProxy | None, **arguments: Any) -> None:
+    def __init__(
+        self, *, outbound: OutboundProxy | None, contexts: _SharedContexts, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self._outbound = outbound
+        self._contexts = contexts
         self._proxy_config: _Proxies = _Proxies(outbound)
+
+    @override
+    def _build_ssl_contexts(self, proxy_url: str | None) -> _Contexts:
+        authorities = get_cert_path(self._verify) if self._verify else None
+        stamp = stamp_of(Path(authorities)) if authorities else None
+        made_of = authorities, stamp, self._cert_file, proxy_url
+        build = super()._build_ssl_contexts
+        return self._contexts.of(made_of, lambda: build(proxy_url))
 
     @override
     async def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
@@ -182,5 +217,7 @@ def _config(proxy: OutboundProxy | None) -> AioConfig:
         read_timeout=15,
         retries={"mode": "standard", "total_max_attempts": 3},
         proxies={},  # not None: the environment's are not ours to use; the session has its own
-        http_session_cls=functools.partial(_BoundedSession, outbound=proxy),
+        http_session_cls=functools.partial(
+            _BoundedSession, outbound=proxy, contexts=_SharedContexts()
+        ),
     )
