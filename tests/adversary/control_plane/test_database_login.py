@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from control_plane.migrate import migrate
+from control_plane.migrate import FACADE_CONNECTIONS, migrate
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import is_ready
 from shared.outside_bytes import Party
@@ -23,6 +24,7 @@ from tests.support.notification_flood import flooded_notifications
 
 pytestmark = pytest.mark.attack
 DEVICE = "spiffe://example.com/fleet/line-a/device/press"
+CROWD = "facade_of_the_crowd"
 FACADE, FACADE_PASSWORD = "facade_of_the_flood", "a-facade-s-password"
 SMALL_QUEUE_PAGES = 64  # the default of 8 GiB is as full after some minutes
 
@@ -71,3 +73,38 @@ async def test_a_full_notification_queue(watch: Watch, server: Postgres, tmp_pat
     finally:
         plane.stop()
     assert made
+
+
+async def test_a_login_that_opens_connections(
+    watch: Watch,
+    target: Target,
+    own_plane: ControlPlane,
+    database: Database,
+) -> None:
+    """W17: without a limit of its own it took all connections of the server."""
+    database.sql(
+        f"CREATE ROLE {CROWD} LOGIN PASSWORD '{FACADE_PASSWORD}' IN ROLE registry_facade"
+        f" CONNECTION LIMIT {FACADE_CONNECTIONS}"
+    )
+    url, opened, refused = database.url(CROWD, FACADE_PASSWORD), list[asyncpg.Connection](), 0
+    try:
+        async with watch(
+            "W17",
+            "as many database connections as there are",
+            Party.DATABASE,
+            target,
+            victim_p99_seconds=OPERATOR_P99_SECONDS,
+        ) as attack:
+            while attack.goes_on:
+                try:
+                    opened.append(await asyncpg.connect(url))
+                except asyncpg.TooManyConnectionsError:
+                    refused += 1
+                made = len(opened) + refused
+                await own_plane.client("bob").revoke_device(device=f"{DEVICE}-{made}")
+    finally:
+        for each in opened:
+            each.terminate()
+        database.sql(f"DROP OWNED BY {CROWD}; DROP ROLE {CROWD}")
+    assert len(opened) == FACADE_CONNECTIONS
+    assert refused

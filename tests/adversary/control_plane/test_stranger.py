@@ -1,17 +1,23 @@
 """A stranger at the admin API, while an operator lists connections."""
 
+from datetime import timedelta
+
 import pytest
 
+from control_plane.operator_token import OperatorName
+from control_plane.permissions import Role
 from shared.outside_bytes import Party
-from tests.adversary.bounds import OPERATOR_P99_SECONDS
+from tests.adversary.bounds import OPERATOR_P99_SECONDS, VICTIM_P99_SECONDS
 from tests.adversary.watch import Target, Watch
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import ControlPlane, operators_of
+from tests.support.eventually import eventually
 from tests.support.held_sockets import held_sockets
-from tests.support.stranger import invented_logins
+from tests.support.stranger import invented_logins, logins
 
 pytestmark = pytest.mark.attack
 LOGINS_AT_A_TIME = 200
 HALF_REQUESTS = 900
+UNAUTHORIZED = 401
 MAX_LOG_BYTES = 4 * 1024 * 1024  # two requests in three had a line of 250 bytes before
 
 
@@ -25,10 +31,37 @@ async def test_tokens_of_invented_names(
         "tokens of invented names",
         Party.STRANGER,
         target,
-        victim_p99_seconds=OPERATOR_P99_SECONDS,
+        victim_p99_seconds=VICTIM_P99_SECONDS,
     ) as attack:
         while attack.goes_on:
             await invented_logins(own_plane.url, LOGINS_AT_A_TIME)
+    assert own_plane.log.stat().st_size < MAX_LOG_BYTES
+
+
+@pytest.mark.attack
+async def test_a_token_that_expired(watch: Watch, target: Target, own_plane: ControlPlane) -> None:
+    """W19: its name is an operator's, so that it was looked at closely each time."""
+    lifetime = timedelta(microseconds=1)
+    async with operators_of(own_plane.owner_url, own_plane.keys) as operators:
+        name = OperatorName("gone")
+        token = await operators.add(name, Role.ADMIN, lifetime=lifetime, actor="shell:test")
+    caller = own_plane.client(None, token=token.secret.reveal_text())
+
+    async def has_expired() -> bool:
+        return (await caller.call("GET", "/v1/connections")).status == UNAUTHORIZED
+
+    await eventually(has_expired)
+    statuses = set[int]()
+    async with watch(
+        "W19",
+        "a token that expired",
+        Party.STRANGER,
+        target,
+        victim_p99_seconds=VICTIM_P99_SECONDS,
+    ) as attack:
+        while attack.goes_on:
+            statuses |= (await logins(own_plane.url, [token] * LOGINS_AT_A_TIME)).keys()
+    assert statuses == {UNAUTHORIZED}
     assert own_plane.log.stat().st_size < MAX_LOG_BYTES
 
 

@@ -5,11 +5,14 @@ from typing import Final
 
 import asyncpg
 import pytest
+from attrs import evolve
 
 from shared.outside_bytes import Party
+from shared.statement import MAX_GENERATION
 from tests.adversary.watch import Target, Watch
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
+from tests.support.facade_states import write_and_wait
 from tests.support.statement_writer import StatementWriter
 
 pytestmark = pytest.mark.attack
@@ -18,6 +21,7 @@ LONG_ROWS: Final = 40
 LONG_ROW_BYTES: Final = 90_000_000
 STRANGERS: Final = 60_000
 STRANGER_BYTES: Final = 3000
+OTHERS: Final = "spiffe://example.com/fleet/line-a/device/other"
 NOTIFICATIONS: Final = 5000  # in one transaction
 # The loop takes what the kernel has of them, some MiB, in one round; and Postgres takes a core.
 STORM_P99_SECONDS: Final = 0.25
@@ -64,6 +68,21 @@ async def test_a_view_that_gives_null(
             if not attack.goes_on:
                 break
         await attack.to_its_end()
+
+
+async def test_generations_that_leave_no_room(
+    watch: Watch, target: Target, facade: Facade, own_writer: StatementWriter
+) -> None:
+    """Of a control plane whose clock was wrong: nothing newer could be taken, for ever."""
+    made = 0
+    async with watch("W9", "generations of 2^53 - 1", Party.DATABASE, target) as attack:
+        while attack.goes_on:
+            revocation = own_writer.device_revocation(f"{OTHERS}-{made}")
+            ahead = evolve(revocation, generation=MAX_GENERATION)
+            await own_writer.write(ahead)
+            made += 1
+    assert not facade.log_lines(event="statement accepted", generation=MAX_GENERATION)
+    await write_and_wait(facade, own_writer, own_writer.device_revocation(f"{OTHERS}-1"))
 
 
 async def test_a_storm_of_notifications(

@@ -8,10 +8,14 @@ import pytest
 
 from shared.outside_bytes import Party
 from tests.adversary.watch import Target, Watch
+from tests.support.eventually import eventually
 from tests.support.facade_process import Facade
 from tests.support.swapped_files import put
 
 pytestmark = pytest.mark.attack
+OWN, READ_BY_ALL = 0o600, 0o644
+EXPOSED = 'facade_private_key_exposed{setting="FACADE_TLS_KEY_FILE"} 1.0'
+MAX_LOG_BYTES = 1024 * 1024
 PAUSE_SECONDS = 0.1  # between two changes; each is read at once, because of a signal
 
 
@@ -37,3 +41,25 @@ async def test_one_byte_of_each_file_is_another_all_the_time(
         for name, content in (right | {"device-ca.pem": authority}).items():
             put(folder / name, content)
         facade.child.process.send_signal(signal.SIGHUP)
+
+
+async def test_private_keys_that_everybody_may_read_now_and_then(
+    watch: Watch, target: Target, facade: Facade
+) -> None:
+    """They were taken without a word; each change is told, and none keeps anybody out."""
+    before = len(facade.log_text)
+    keys = [facade.files.folder / name for name in ("server.key", "sealing.private.pem")]
+    async with watch("W18", "private keys that all may read", Party.FILE, target) as attack:
+        mode = READ_BY_ALL
+        while attack.goes_on:
+            for key in keys:
+                key.chmod(mode)
+            mode = OWN if mode == READ_BY_ALL else READ_BY_ALL
+            facade.child.process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(PAUSE_SECONDS)
+        for key in keys:
+            key.chmod(READ_BY_ALL)
+        facade.child.process.send_signal(signal.SIGHUP)
+        await eventually(lambda: facade.operations("/readyz")[1].count("chmod o-r") == len(keys))
+        await eventually(lambda: EXPOSED in facade.operations("/metrics")[1])
+    assert len(facade.log_text) - before < MAX_LOG_BYTES
