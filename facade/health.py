@@ -74,6 +74,8 @@ class Readiness:
         words = f"following the database, compared {int(age)} s ago"
         if self._feed.problem is not None:
             words = f"serving the last snapshot, {int(age)} s old: {self._feed.problem}"
+        elif self._feed.is_flooded:
+            words += "; there are too many notifications, it is polled"
         elif not self._feed.is_notified:
             words += "; there is no LISTEN here, it is polled"
         others = (each.words for each in self.problems() if each.part is not Part.DATABASE)

@@ -25,7 +25,7 @@ from facade.statements.database import (
     require_alive,
 )
 from facade.statements.login_rights import excess_rights
-from facade.statements.noted_subjects import EVERYTHING, NotedSubjects
+from facade.statements.noted_subjects import EVERYTHING, NOTED_COST_BYTES, NotedSubjects
 from facade.statements.refusal_lines import RefusalLines
 from facade.statements.remembering import Remembering
 from facade.statements.snapshot import (
@@ -47,6 +47,7 @@ from facade.statements.statement_rows import (
 from facade.thread_work import in_access_thread
 from shared.generation_bound import highest_generation_at
 from shared.jitter import jittered
+from shared.pace import Pace
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.stopping import is_set_within
@@ -64,6 +65,13 @@ MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
 DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, beside the name's characters
 MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
+
+# Whoever may log in may notify without end, and each notification is parsed on the loop. Beyond so
+# many bytes of them nobody listens for a while: what changes is found by comparing, once a second.
+NOTIFIED_BYTES_AT_ONCE: Final = 16 * 1024 * 1024  # 80,000 connections
+NOTIFIED_BYTES_PER_SECOND: Final = 1024 * 1024
+DEAF_SECONDS: Final = 30.0
+DEAF_POLL_SECONDS: Final = 1.0
 
 _log = get_logger("facade.statement_feed")
 
@@ -89,6 +97,8 @@ class StatementFeed:
     _supervisor: Supervisor = field(factory=Supervisor)
     _clock: Callable[[], float] = _now  # seconds; as `_now` counts
     _noted: NotedSubjects = field(factory=NotedSubjects, init=False)
+    _notified_pace: Pace = field(init=False)
+    _deaf_until: float | None = field(default=None, init=False)  # as `_now` counts
     _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _last_read: float | None = field(default=None, init=False)  # as `_now` counts
@@ -97,6 +107,15 @@ class StatementFeed:
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the state folder was not read yet", init=False)
     was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
+
+    @_notified_pace.default
+    def _pace_of_notifications(self) -> Pace:
+        return Pace(NOTIFIED_BYTES_PER_SECOND, NOTIFIED_BYTES_AT_ONCE, _now)
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether nobody listens, because there were too many notifications."""
+        return self._deaf_until is not None
 
     def age_seconds(self) -> float | None:
         """Return how long ago the database was last read whole; None where it never was."""
@@ -183,7 +202,14 @@ class StatementFeed:
         return was_read
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
-        if self.is_notified:
+        """Listen, or no more where there were too many notifications."""
+        if self._deaf_until is not None and self._clock() >= self._deaf_until:
+            self._deaf_until = None
+        if self.is_flooded and self.is_notified:
+            self.is_notified = False
+            await connection.remove_listener(CHANNEL, self._notified)
+            _log.warning("too many notifications, polling for a while")
+        if self.is_flooded or self.is_notified:
             return
         try:
             await connection.add_listener(CHANNEL, self._notified)
@@ -195,10 +221,18 @@ class StatementFeed:
     def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
         self._noted.note(subject)
         self._wake.set()
+        cost = len(str(subject)) + NOTED_COST_BYTES
+        if not self.is_flooded and not self._notified_pace.take_now(cost):
+            self._deaf_until = self._clock() + DEAF_SECONDS
 
     async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
         next_poll = time.monotonic() + self._poll_interval
         while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
+            if self.is_flooded:
+                await self._listen(connection)
+                rest = self._rest_until - self._clock()  # half of the time, here as well
+                await asyncio.sleep(min(self._poll_interval, max(DEAF_POLL_SECONDS, rest)))
+                return
             if not await is_set_within(self._wake, min(left, HEARTBEAT_SECONDS)):
                 await require_alive(connection)  # nothing was said, or there is no link any more
             if not await self._read_pending(connection):

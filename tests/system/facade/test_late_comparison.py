@@ -3,10 +3,18 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
+
 from facade.statements.remembering import Remembering
 from facade.statements.snapshot import Snapshot
 from facade.statements.state_file import StateFile
-from facade.statements.statement_feed import LATE_SECONDS, StatementFeed
+from facade.statements.statement_feed import (
+    CHANNEL,
+    DEAF_SECONDS,
+    LATE_SECONDS,
+    NOTIFIED_BYTES_AT_ONCE,
+    StatementFeed,
+)
 from shared.keys import key_id
 from shared.postgres.database_url import read_database_url
 from shared.stopping import end_tasks
@@ -72,5 +80,40 @@ async def test_a_feed_that_is_told_to_stop_in_the_moment_of_a_notification_stops
         await eventually(following.done)
         assert following.cancelled()
     finally:
+        await end_tasks(following)
+        state_file.close()
+
+
+async def test_whoever_notifies_without_end_is_not_listened_to_for_a_while(
+    own_database: FacadeDatabase, own_writer: StatementWriter, tmp_path: Path
+) -> None:
+    """Parsing what anybody notifies took the loop; a revocation is found all the same."""
+    public_key = own_writer.statement_key.public_key()
+    state_file, snapshot, clock = StateFile.open(tmp_path / "state"), Snapshot(), Clock()
+    feed = StatementFeed(
+        read_database_url(own_database.facade_url),
+        {key_id(public_key): public_key},
+        snapshot,
+        Remembering(state_file, snapshot),
+        POLL_SECONDS,
+        lambda _: None,
+        clock=clock,
+    )
+    following = asyncio.create_task(feed.run())
+    stranger = await asyncpg.connect(own_database.facade_url)
+    try:
+        await eventually(lambda: feed.problem is None)
+        assert feed.is_notified
+        await stranger.execute(
+            f"SELECT pg_notify('{CHANNEL}', 'connection/' || repeat('x', 3900) || i)"
+            f" FROM generate_series(1, {2 * NOTIFIED_BYTES_AT_ONCE // 3900}) AS i"
+        )
+        await eventually(lambda: feed.is_flooded and not feed.is_notified)
+        approval = await own_writer.approve("registry.example")
+        await eventually(lambda: snapshot.serving(approval.subject) is not None)
+        clock.advance(DEAF_SECONDS)
+        await eventually(lambda: feed.is_notified and not feed.is_flooded)
+    finally:
+        await stranger.close()
         await end_tasks(following)
         state_file.close()
