@@ -127,8 +127,29 @@ class UpstreamAnswer:
 
 
 def whole_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> UpstreamAnswer:
-    """Return the answer of a 200."""
+    """Return the answer of a 200 or 203."""
     return _answer(response, None, _content_length(response.headers), with_body=with_body)
+
+
+def whole_partial_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> UpstreamAnswer:
+    """Return the answer of a 206 that nobody asked for, and that has the whole.
+
+    Raises `UnexpectedAnswerError` if it does not say so, or names another length besides.
+    """
+    total = whole_total(response.headers)
+    if total is None or _content_length(response.headers) not in (None, total):
+        raise UnexpectedAnswerError("the registry answers with a range that was not asked for")
+    return _answer(response, None, total, with_body=with_body)
+
+
+def whole_total(headers: CIMultiDictProxy[str]) -> int | None:
+    """Return the length of the whole if a 206 says that it has all of it: `bytes 0-9/10`."""
+    try:
+        content_range = _content_range(headers)
+    except UnexpectedAnswerError:
+        return None
+    is_whole = content_range.length == content_range.total
+    return content_range.total if is_whole else None
 
 
 def partial_answer(

@@ -3,8 +3,9 @@
 aiohttp's own takes as many interim answers as come, parses a read of 256 KiB in one go and as many
 of them as the kernel has, and parses what comes on a connection over which nothing was asked.
 
-What breaks a bound breaks the connection: `TooMuchFramingError` for whoever waits for the head or
-reads the body. What comes behind a whole answer is thrown away, and the connection with it.
+A head is parsed whole, and frames its body once (see `head.py`). What breaks a bound breaks the
+connection: `TooMuchFramingError` for whoever waits for the head or reads the body. What comes
+behind a whole answer is thrown away, and the connection with it.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from shared.pace import Pace
 from shared.upstream.framing import (
     FRAMING_BURST_BYTES,
     FRAMING_BYTES_PER_SECOND,
+    MAX_HEADS_BYTES,
     MIN_PAUSE_SECONDS,
     Body,
     ChunkedBody,
@@ -30,11 +32,13 @@ from shared.upstream.framing import (
     PlainBody,
     TooMuchFramingError,
 )
+from shared.upstream.head import END_OF_HEAD, framed_once
 from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.tls_records import TlsRecords
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}  # what follows a 101 is not HTTP any more
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_BEGINNING: Final = b"HTTP/"
 _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 
@@ -92,6 +96,7 @@ class BoundedConnection(ResponseHandler):
         self._body: aiohttp.StreamReader | None = None  # of the present answer
         self._unparsed = b""  # and how much of it is parsed all the same
         self._parsed = 0
+        self._searched = 0  # so far there is no end of a head
         self._is_held = False  # whoever reads the body has enough for now
         self._pause: asyncio.TimerHandle | None = None  # until more framing may be parsed
         self._lost: tuple[BaseException | None] | None = None  # the end, behind what is unparsed
@@ -126,7 +131,11 @@ class BoundedConnection(ResponseHandler):
             return
         if data:
             rest = self._unparsed[self._parsed :]
-            self._unparsed, self._parsed = rest + data if rest else data, 0
+            self._unparsed, self._searched = (
+                rest + data if rest else data,
+                self._searched - self._parsed,
+            )
+            self._parsed = 0
         else:
             super().data_received(data)
             self._settle()
@@ -197,13 +206,39 @@ class BoundedConnection(ResponseHandler):
     def _parse(self) -> None:
         """Parse in slices, as long as there are bytes and it may go on."""
         while self._unparsed and self._was_asked and not self._has_to_wait():
-            if self._expected is None or self._expected == PlainBody(0):
+            expected = self._expected
+            if expected is None or expected == PlainBody(0):
                 self._refuse_surplus()
-            else:
-                self._parse_slice(self._expected)
+            elif not isinstance(expected, Heads):
+                self._parse_slice(expected)
+            elif not self._parse_head(expected):
+                return  # more of it has to come
 
     def _has_to_wait(self) -> bool:
         return self._is_held or self._pause is not None
+
+    def _parse_head(self, heads: Heads) -> bool:
+        """Parse a head, whole and alone; return False if more of it has to come.
+
+        What does not begin as one, or does not end as one, is the parser's to refuse.
+        """
+        start, size = self._parsed, len(self._unparsed)
+        if not _begins_as_head(self._unparsed[start : start + len(_BEGINNING)]):
+            self._parse_slice(heads)
+            return True
+        end = END_OF_HEAD.search(self._unparsed, max(start, self._searched - 2))
+        if end is None and self._lost is None and size - start <= MAX_HEADS_BYTES:
+            self._searched = size
+            return False
+        if end is None:
+            self._parse_slice(heads)
+            return True
+        head = self._unparsed[start : end.end()]
+        framed = framed_once(head)
+        if framed is not head:
+            self.force_close()  # what comes behind its body may be meant as a part of it
+        self._feed(heads, framed, count=len(head))
+        return True
 
     def _parse_slice(self, expected: Heads | Body) -> None:
         """Parse the next bytes of an answer, or break it off."""
@@ -216,8 +251,13 @@ class BoundedConnection(ResponseHandler):
             if end > start:  # not empty lines before it: of those there may be thousands
                 count = end + len(_END_OF_HEAD) - start
         piece = self._unparsed[start : start + count]  # mostly all of a read, which is not copied
+        self._feed(expected, piece, count=count)
+
+    def _feed(self, expected: Heads | Body, piece: bytes, *, count: int) -> None:
+        """Have aiohttp parse a piece, which stands for so many of the unparsed bytes."""
         self._parsed += count
-        if self._parsed == size:
+        self._searched = 0
+        if self._parsed == len(self._unparsed):
             self._unparsed, self._parsed = b"", 0
         try:
             expected.take(count)
@@ -321,6 +361,10 @@ class BoundedConnection(ResponseHandler):
         for holder in (self, self._body):
             if holder is not None and (error := holder.exception()) is not None:
                 forget_frames(error)
+
+
+def _begins_as_head(beginning: bytes) -> bool:
+    return beginning == _BEGINNING or _BEGINNING.startswith(beginning)
 
 
 def _expected_body(message: RawResponseMessage, body: aiohttp.StreamReader) -> Body | None:

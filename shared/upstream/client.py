@@ -23,6 +23,8 @@ from shared.upstream.answer import (
     refused_range,
     require_identity,
     whole_answer,
+    whole_partial_answer,
+    whole_total,
 )
 from shared.upstream.authorization import Authorizer
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, preferred
@@ -40,7 +42,7 @@ from shared.upstream.hosts import upstream_repository
 from shared.upstream.login import Login, asks_for_login, challenges_of
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.scope import Scope
-from shared.upstream.status import error_of_status
+from shared.upstream.status import SUCCESSES, error_of_status
 from shared.upstream.tags import MAX_TAG_PAGE_BYTES, TAGS_OF_A_PAGE, TagPage, read_tag_page
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import (
@@ -234,7 +236,7 @@ class RegistryClient:
             if probes and _is_doubtful(hop, login):
                 close_response(hop.response)
                 return await self._send("GET", url, headers | FIRST_BYTE, login, kind)
-            if not _is_success(hop.response.status, headers.get("Range")):
+            if not _is_success(hop.response, headers.get("Range")):
                 await read_rest(hop.response)
                 raise hop.refusal()
             login.worked()
@@ -338,9 +340,11 @@ def _is_doubtful(hop: _Hop, login: Login) -> bool:
             return status in _DOUBTFUL_HEAD_STATUSES
 
 
-def _is_success(status: int, byte_range: str | None) -> bool:
-    match status:
-        case 200:
+def _is_success(response: aiohttp.ClientResponse, byte_range: str | None) -> bool:
+    match response.status:
+        case status if status in SUCCESSES:
+            return True
+        case 206 if whole_total(response.headers) is not None:
             return True
         case 206 | 416:  # the latter is an answer, too: it is there, but not that range of it
             return byte_range is not None
@@ -354,8 +358,10 @@ def _read_answer(
     if method == "HEAD" and response.method == "GET":
         return probed_answer(response)
     match response.status:
-        case HTTPStatus.PARTIAL_CONTENT:
+        case HTTPStatus.PARTIAL_CONTENT if first_byte or last_byte is not None:
             return partial_answer(response, first_byte, last_byte)
+        case HTTPStatus.PARTIAL_CONTENT:  # as some proxies answer, whatever they are asked
+            return whole_partial_answer(response, with_body=method == "GET")
         case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise refused_range(response)
         case _:
@@ -369,7 +375,7 @@ def _read_ping(hop: _Hop) -> PingAnswer:
         return PingAnswer(is_open=True)
     if response.status == HTTPStatus.UNAUTHORIZED:
         return PingAnswer(is_open=False, challenges=challenges_of(response))
-    if response.status != HTTPStatus.OK:
+    if response.status not in SUCCESSES:
         raise hop.refusal()
     # Quay's own answer is `true` as text/html, so the header alone tells it from a web page.
     if (

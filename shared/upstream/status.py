@@ -2,6 +2,7 @@
 
 | status | error | why |
 |---|---|---|
+| 200, 203 | none | |
 | 401, 403 of the registry | `CredentialRefusedError` | about our credential |
 | 401, 403 of its store | `UnexpectedStatusError` | the store was shown no credential |
 | 402, 412, 451 | `PolicyDeniedError` | the content is given to nobody |
@@ -31,6 +32,8 @@ from shared.upstream.errors import (
 )
 from shared.upstream.retry_after import retry_after_seconds
 
+# The latter is a 200 that a proxy on the way has changed: bytes are held against their digest.
+SUCCESSES: Final = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION})
 # Payment required, a precondition of the registry's own (Harbor's policies), legal reasons.
 POLICY_STATUSES: Final = frozenset({402, 412, 451})
 # Timeout of the request, misdirected (another connection may reach who answers), too early.

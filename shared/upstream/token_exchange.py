@@ -35,7 +35,12 @@ from shared.upstream.patience import Deadline
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
 from shared.upstream.retry_after import retry_after_seconds
 from shared.upstream.scope import Scope
-from shared.upstream.status import FIRST_SERVER_ERROR, NOT_NOW_STATUSES, POLICY_STATUSES
+from shared.upstream.status import (
+    FIRST_SERVER_ERROR,
+    NOT_NOW_STATUSES,
+    POLICY_STATUSES,
+    SUCCESSES,
+)
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import (
     UpstreamTransport,
@@ -183,7 +188,7 @@ async def _read_answer(transport: UpstreamTransport, response: ClientResponse) -
 def _require_success(response: ClientResponse) -> None:
     retry_after = retry_after_seconds(response.headers)
     match response.status:
-        case 200:
+        case status if status in SUCCESSES:
             return
         case 401 | 403 as status:
             raise CredentialRefusedError(

@@ -147,6 +147,10 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/upstream/credentials/test_google_key.py::test_any_sealed_bytes_are_a_key_or_refused",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
+    "shared.upstream.head.framed_once": Tested(
+        "unit/upstream/test_head.py::test_any_bytes_are_given_to_the_parser",
+        "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
+    ),
     "shared.upstream.proxy.answered_status": Tested(
         "unit/upstream/test_proxy.py::test_any_answer_is_read",
         "system/facade/test_commands.py::test_everything_goes_through_the_operators_proxy_and_no_other",
