@@ -63,13 +63,6 @@ LIES: Mapping[str, Behaviour] = {
     "two lengths": RawBytes(
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Length: 5\r\n\r\na small blob"
     ),
-    "two equal lengths": RawBytes(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Length: 12\r\n\r\na small blob"
-    ),
-    "a length and chunks": RawBytes(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"c\r\na small blob\r\n0\r\n\r\n"
-    ),
     "no HTTP": RawBytes(UPSTREAM_TEXT + b"\r\n\r\n"),
 }
 MANIFEST_LIES: Mapping[str, Behaviour] = {
@@ -83,6 +76,15 @@ MANIFEST_LIES: Mapping[str, Behaviour] = {
 ODD: Mapping[str, Behaviour] = {
     "chunked": NoLength(),
     "until closed": NoLength(framing="close"),
+    "two equal lengths": RawBytes(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Length: 12\r\n\r\na small blob"
+    ),
+    "a length and chunks": RawBytes(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"c\r\na small blob\r\n0\r\n\r\n"
+    ),
+    "203": Answers(203, body=SMALL),
+    "unasked 206": Answers(206, (("Content-Range", "bytes 0-11/12"),), body=SMALL),
     "100 first": RawBytes(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + SMALL
     ),
