@@ -19,7 +19,7 @@ async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
     async with Acts(chain).begin() as act:
         end = act.log.end
         _require_head(head, end)
-        await act.record(
+        act.record(
             actor=actor,
             action=ACCEPT_RESTORE,
             about=f"audit/{end.sequence}",

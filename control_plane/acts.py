@@ -1,67 +1,66 @@
 """An act: statements written and the audit entry that says so, in one transaction.
 
 Acts follow one another: each holds the act lock from its first read to its commit, so what it
-read still holds when it writes, and the audit chain has no forks.
+read still holds when it writes, and the audit chain has no forks. Those of one process wait for
+one another before they take a connection (`act_queue`).
+
+Each round trip to the database is time in which no other act is made. So an act takes four: the
+transaction and the lock, all that is asked at its beginning, all changes together, the commit.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
-from uuid import UUID
 
+from attrs import evolve
+
+from control_plane.act_queue import ActQueue
+from control_plane.asked import Asked
 from control_plane.audit_chain import AuditChain
-from control_plane.belief import Belief, believe
+from control_plane.belief import Belief, LoggedEntry, believe
 from control_plane.clock import unix_milliseconds
-from control_plane.database import DatabaseConnection
 from control_plane.errors import AuditDamagedError, ClockError
+from control_plane.one_trip import Change, Part, make_changes
 from control_plane.proofs import Proofs
-from control_plane.serving_places import require_free_place
-from control_plane.signed_log import SignedLog
-from control_plane.statement_store import insert_entry, lock_audit, put_statement
-from shared.connection import ConnectionDocument
-from shared.statement import AuditEntry, Statement, next_generation
+from control_plane.signer import Verifier
+from control_plane.statement_store import LOCK, append_entries, lock_row, put_statements
+from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection
+from shared.statement import AuditEntry, Statement, StoredStatement, next_generation
 
 _Statement = TypeVar("_Statement", bound=Statement)
 
 
 class Act:
-    """One act under way; it ends with exactly one audit entry, unless it leaves all as it was."""
+    """One act under way; each statement has its audit entry, unless all is left as it was."""
 
-    def __init__(
-        self, connection: DatabaseConnection, chain: AuditChain, at: datetime, log: SignedLog
-    ) -> None:
-        """Hold the transaction, and the log that the audit entry will follow."""
-        self.connection = connection
+    def __init__(self, proofs: Proofs, chain: AuditChain, at: datetime) -> None:
+        """Hold what was asked at the beginning, and the log that the audit entry will follow."""
+        self.proofs = proofs
         self.at = at
-        self.log = log  # with this act's entry, once there is one
-        self.entry: AuditEntry | None = None
-        self.written: list[Statement] = []
+        self.log = proofs.log  # with this act's entries, once there are some
         self.is_left_as_it_was = False
+        self.entries: list[tuple[AuditEntry, StoredStatement]] = []
+        self.written: list[tuple[Statement, StoredStatement]] = []
+        self._changes: list[Change] = []
         self._chain = chain
 
     @property
     def sequence(self) -> int:
-        """The place of this act's audit entry in the chain."""
-        return self.entry.generation if self.entry else self.log.end.sequence + 1
+        """The place of this act's audit entry in the chain, which is about to be recorded."""
+        return self.log.end.sequence + 1
 
     @property
-    def proofs(self) -> Proofs:
-        """What proves something, as the act sees the database."""
-        return self._chain.proofs(self.connection, self.log)
+    def verifier(self) -> Verifier:
+        """Who tells what is believed."""
+        return self._chain.signer
 
     async def belief(self, subject: str) -> Belief:
-        """Return what is believed about a subject, its row locked."""
-        return believe(await self.proofs.evidence(subject, lock=True), self._chain.signer)
+        """Return what is believed about a subject."""
+        return believe(await self.proofs.evidence(subject), self._chain.signer)
 
-    async def require_free_place(self, connection_id: UUID, document: ConnectionDocument) -> None:
-        """Raise `ConflictError` if another connection than this one is approved for the place."""
-        await require_free_place(self.proofs, document, connection_id, self._chain.signer)
-
-    async def write_statement(
-        self, belief: Belief, make: Callable[[int], _Statement]
-    ) -> _Statement:
-        """Sign and store what `make` says of the next generation.
+    def write_statement(self, belief: Belief, make: Callable[[int], _Statement]) -> _Statement:
+        """Sign what `make` says of the next generation; it is stored when the act ends.
 
         Raises `ClockError` if that is more than a year ahead of the clock.
         """
@@ -73,15 +72,18 @@ class Act:
         statement = make(generation)
         if statement.subject != belief.subject:
             raise AssertionError("a statement follows one of its own subject")
-        await put_statement(self.connection, statement, self._chain.signer.sign(statement))
-        self.written.append(statement)
+        self.written.append((statement, self._chain.signer.sign(statement)))
         return statement
+
+    def change(self, change: Change) -> None:
+        """Make a change of other rows when the act ends, together with what was signed."""
+        self._changes.append(change)
 
     def leave_as_it_was(self) -> None:
         """Say that what was asked for is so already: no statement, and no audit entry."""
         self.is_left_as_it_was = True
 
-    async def record(
+    def record(
         self,
         *,
         actor: str,
@@ -90,10 +92,8 @@ class Act:
         about_generation: int | None = None,
         details: Mapping[str, str],
     ) -> None:
-        """Append the act's audit entry."""
-        if self.entry is not None:
-            raise AssertionError("an act has one audit entry")
-        self.entry = AuditEntry(
+        """Append the audit entry of what was done about a subject."""
+        entry = AuditEntry(
             generation=self.sequence,
             previous=self.log.end.hash,
             at=self.at,
@@ -103,33 +103,65 @@ class Act:
             about_generation=about_generation,
             details=dict(details),
         )
-        stored = self._chain.signer.sign(self.entry)
-        await insert_entry(self.connection, self.entry, stored)
-        self.log = self.log.with_entry(self.entry, stored)
+        stored = self._chain.signer.sign(entry)
+        self.entries.append((entry, stored))
+        self.log = self.log.with_entry(entry, stored)
+
+    def after(self, stored: StoredConnection) -> StoredConnection:
+        """Return a connection with what the act has signed about it."""
+        (entry, envelope), evidence, newest = self.entries[-1], stored.evidence, stored.newest
+        if entry.action in REVISION_ACTIONS:
+            newest = LoggedEntry(None, envelope)
+        if self.written:
+            _, statement = self.written[-1]
+            made = LoggedEntry(entry.about_generation, envelope)
+            evidence = evolve(evidence, stored=statement, made=made)
+        return evolve(stored, evidence=evidence, newest=newest)
+
+    async def end(self) -> None:
+        """Store everything, in one round trip."""
+        recorded = [entry.about for entry, _ in self.entries if entry.about_generation is not None]
+        is_told = recorded == [statement.subject for statement, _ in self.written]
+        if bool(self.entries) == self.is_left_as_it_was or not is_told:
+            raise AssertionError("an act ends with its audit entry")
+        if len(set(recorded)) < len(recorded):
+            raise AssertionError("an act makes one statement about a subject")
+        signed = [
+            *([put_statements(self.written)] if self.written else []),
+            *([append_entries(self.entries)] if self.entries else []),
+        ]
+        await make_changes(self.proofs.connection, [*signed, *self._changes])
 
 
 class Acts:
     """Begins acts."""
 
-    def __init__(self, chain: AuditChain) -> None:
-        """Hold the log that acts follow."""
+    def __init__(self, chain: AuditChain, queue: ActQueue | None = None) -> None:
+        """Hold the log that acts follow, and where they wait for one another."""
         self._chain = chain
+        self._queue = queue or ActQueue()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Act]:
+    async def begin(
+        self, *parts: Part, about: Collection[str] = (), entries_about: Collection[str] = ()
+    ) -> AsyncIterator[Act]:
         """Yield an act; it is committed unless something is raised.
 
-        Raises `AuditDamagedError` where no entry can follow, `AuditUnreadError` while a start still
-        reads the log, and what `Database` raises.
+        What it knows at its beginning is asked as in `AuditChain.reading`. Raises
+        `AuditDamagedError` where no entry can follow, `AuditUnreadError` while a start still reads
+        the log, `ActsWaitingError` where too many wait, and what `Database` raises.
         """
-        known = await self._chain.loaded()
-        async with self._chain.database.transaction() as connection:
-            if not await lock_audit(connection):
-                message = "the row that acts lock is gone; the database must be restored"
-                raise AuditDamagedError(message)
-            log = await self._chain.follow(connection, known)
-            act = Act(connection, self._chain, self._chain.clock(), log)
-            yield act
-            if (act.entry is None) != act.is_left_as_it_was or (act.written and not act.entry):
-                raise AssertionError("an act ends with its audit entry")
-        self._chain.take(act.log, {each.subject: each.generation for each in act.written})
+        lock = lock_row()
+        asked = Asked((lock, *parts), about, entries_about)
+        await self._chain.loaded()
+        async with self._queue.turn():
+            async with self._chain.database.transaction(LOCK) as connection:
+                proofs = await self._chain.within(connection, asked)
+                if not proofs.rows(lock):
+                    message = "the row that acts lock is gone; the database must be restored"
+                    raise AuditDamagedError(message)
+                act = Act(proofs, self._chain, self._chain.clock())
+                yield act
+                await act.end()
+            written = {each.subject: each.generation for each, _ in act.written}
+            self._chain.take(act.log, written)

@@ -2,7 +2,7 @@
 
 - The start takes the signed checkpoint from the database and walks what came after it; without a
   checkpoint, the whole log.
-- Every read and every act first walks what others appended since, within its own snapshot.
+- Every read and every act first walks what others appended since, in the state that it sees.
 - A log that does not agree with its signatures, with the checkpoint, or with what this process has
   seen is refused: after a start nothing is read; a running process reads on with what it knows, and
   acts are refused. It is taken again as soon as it agrees, or as soon as it has a signed entry that
@@ -11,15 +11,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from attrs import define, field, frozen
 
+from control_plane.asked import Asked
 from control_plane.belief import HighestGenerations
-from control_plane.chain_reading import Reading, read_log, vanished
-from control_plane.chain_store import fetch_checkpoint, put_checkpoint
+from control_plane.chain_reading import Reading, read_log, read_rows, vanished
+from control_plane.chain_store import (
+    entries_since,
+    entry_rows_of,
+    fetch_checkpoint,
+    put_checkpoint,
+)
 from control_plane.checkpoint import checkpoint_of, log_at
 from control_plane.clock import Clock, unix_milliseconds
 from control_plane.database import Database, DatabaseConnection
@@ -28,7 +34,8 @@ from control_plane.errors import (
     AuditUnreadError,
     ControlPlaneError,
 )
-from control_plane.proofs import Proofs
+from control_plane.one_trip import Part
+from control_plane.proofs import Proofs, newest_acts
 from control_plane.signed_log import BEGINNING, Place, SignedLog
 from control_plane.signer import Signer
 from shared.generation_bound import highest_generation_at
@@ -72,27 +79,82 @@ class AuditChain:
     _failure: tuple[float, ControlPlaneError] | None = field(default=None, init=False)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Proofs]:
-        """Yield what a snapshot of the database proves, by the log as it is in it.
+    async def reading(
+        self, *parts: Part, about: Collection[str] = (), entries_about: Collection[str] = ()
+    ) -> AsyncIterator[Proofs]:
+        """Yield what one state of the database proves, by the log as it is in it.
 
-        Raises `AuditDamagedError` where no log is believed, `AuditUnreadError` while a start still
-        reads it, and what `Database` raises.
+        It has the rows of the parts; the statements of the subjects that it is `about`, and their
+        newest entries; and those of `entries_about`. All of that is one round trip, unless others
+        have appended much since. Raises `AuditDamagedError` where no log is believed,
+        `AuditUnreadError` while a start still reads it, and what `Database` raises.
         """
-        known = await self.loaded()  # before the snapshot: what is in it is not older
+        known = await self.loaded()  # before the read: what is in it is not older
+        asked = Asked(parts, about, entries_about)
+        async with self.database.connection() as connection:
+            proofs = await self._read(connection, known, asked, follows=self._may_follow)
+            if proofs is not None:
+                yield proofs
+                return
         async with self.database.snapshot() as connection:
             log = known
-            if self.problem is None or time.monotonic() > self._refused_at + RETRY_SECONDS:
-                with suppress(AuditDamagedError):
-                    log = await self.follow(connection, known)
-            yield self.proofs(connection, log)
+            with suppress(AuditDamagedError):
+                log = await self._follow(connection, known)
+            yield await self._read_at(connection, log, asked)
 
-    async def follow(self, connection: DatabaseConnection, known: SignedLog) -> SignedLog:
+    async def within(self, connection: DatabaseConnection, asked: Asked) -> Proofs:
+        """Return what is asked as an act's transaction sees it, which holds the act lock.
+
+        Raises `AuditDamagedError` where no entry can follow.
+        """
+        known = await self.loaded()
+        proofs = await self._read(connection, known, asked, follows=True)
+        if proofs is None:
+            log = await self._follow(connection, known)
+            proofs = await self._read_at(connection, log, asked)
+        return proofs
+
+    @property
+    def _may_follow(self) -> bool:
+        """Whether the database's log is looked at: one that was refused is not at every call."""
+        return self.problem is None or time.monotonic() > self._refused_at + RETRY_SECONDS
+
+    async def _read(
+        self, connection: DatabaseConnection, known: SignedLog, asked: Asked, *, follows: bool
+    ) -> Proofs | None:
+        """Return what is asked, by the log that follows the known one; None where it does not."""
+        since = entries_since(known.end)
+        answer = await asked.fetch(connection, known, since)
+        rows = entry_rows_of(answer.rows[since])
+        log = known
+        if follows:
+            reading = read_rows(rows, self.signer, known)
+            if reading is None:
+                return None
+            log = self._followed(known, reading)
+        proofs = answer.proofs(connection, log, self.highest_generation())
+        if log.end != known.end:
+            new = [place for place in newest_acts(log, asked.subjects) if known.is_before(place)]
+            proofs.note_entries(new, rows)
+        return proofs
+
+    async def _read_at(
+        self, connection: DatabaseConnection, log: SignedLog, asked: Asked
+    ) -> Proofs:
+        answer = await asked.fetch(connection, log)
+        return answer.proofs(connection, log, self.highest_generation())
+
+    async def _follow(self, connection: DatabaseConnection, known: SignedLog) -> SignedLog:
         """Return the log as the connection shows it, or raise `AuditDamagedError`."""
         try:
             reading = await read_log(connection, self.signer, known)
         except AuditDamagedError as error:
             self._refuse(str(error))
             raise
+        return self._followed(known, reading)
+
+    def _followed(self, known: SignedLog, reading: Reading) -> SignedLog:
+        """Return the log of a reading, which is gone on with."""
         if reading.log.end != known.end:
             made = reading.newest.made.items()
             self.take(reading.log, {subject: each.generation for subject, each in made})
@@ -185,10 +247,6 @@ class AuditChain:
                 await put_checkpoint(connection, checkpoint)
         self._checkpointed = log.end.sequence
         _log.info("audit checkpoint written", count=log.end.sequence)
-
-    def proofs(self, connection: DatabaseConnection, log: SignedLog) -> Proofs:
-        """Return what proves, at this time."""
-        return Proofs(connection, log, self.highest_generation())
 
     def highest_generation(self) -> int:
         """Return the highest generation that is made or taken at this time."""

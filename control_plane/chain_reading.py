@@ -1,7 +1,7 @@
 """Reading the chain out of a snapshot of the database: from its end down to what is known of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -11,7 +11,7 @@ from control_plane.database import DatabaseConnection
 from control_plane.errors import AuditDamagedError
 from control_plane.signed_log import BEGINNING, LoggedAct, NewestActs, Place, SignedLog
 from control_plane.signer import Verifier
-from control_plane.walk_back import WalkBack
+from control_plane.walk_back import FIRST, EntryRow, WalkBack
 
 EMPTY: Final = "empty"  # said in place of the hash of a log without entries
 THREAD_ROWS: Final = 100  # more than that are proven in a thread: a row costs some 10 us
@@ -51,6 +51,26 @@ async def read_log(
     if end is None or end == known.end:
         return Reading(known, newest, has_seen or not seen_at)
     return Reading(known.followed_by(end, newest), newest, has_seen or not seen_at)
+
+
+def read_rows(rows: Sequence[EntryRow], verifier: Verifier, known: SignedLog) -> Reading | None:
+    """Return the log that goes on from the known one with these rows, from the end downwards.
+
+    None where they do not lead down to the known one: then `read_log` tells what is wrong, or reads
+    all that came between.
+    """
+    try:
+        acts = WalkBack(verifier, known.end).take(rows)
+    except AuditDamagedError:
+        return None
+    lowest = acts[-1].place if acts else BEGINNING
+    if lowest != known.end and (known.end.sequence or lowest.sequence > FIRST):
+        return None
+    newest = NewestActs()
+    new = [act for act in acts if act.place.sequence > known.end.sequence]
+    for act in new:
+        newest.add(act)
+    return Reading(known.followed_by(new[0].place, newest) if new else known, newest)
 
 
 async def present_end(connection: DatabaseConnection, verifier: Verifier) -> Place:

@@ -64,7 +64,7 @@ class Checks:
         """Return what the registry said; raise `TooManyRequestsError`."""
         check = await self._ask(request, actor)
         async with self.acts.begin() as act:
-            await act.record(
+            act.record(
                 actor=actor,
                 action="connection.check",
                 about=f"registry/{request.host}",
@@ -78,7 +78,7 @@ class Checks:
         if check.outcome is not Outcome.FAILED:
             return recorded(check)
         async with self.acts.begin() as act:
-            await act.record(
+            act.record(
                 actor=actor,
                 action="connection.refuse",
                 about=f"registry/{request.host}",

@@ -18,7 +18,7 @@ from control_plane.clock import Clock
 from control_plane.connection_edit import Edit, parse_edit, parse_new_credential
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_state import ConnectionState
-from control_plane.connection_store import set_description, set_revoked
+from control_plane.connection_store import update_connection
 from control_plane.connection_view import View
 from control_plane.errors import ConflictError
 from control_plane.operators import AuthenticatedOperator
@@ -31,7 +31,7 @@ from control_plane.revision_acts import (
     require_place,
     store_revision,
 )
-from control_plane.revision_store import set_draft
+from control_plane.revision_store import highest_revision
 from control_plane.revisions import (
     Base,
     editable,
@@ -40,7 +40,7 @@ from control_plane.revisions import (
     require_discardable,
 )
 from control_plane.sealer import SealedDocument, Sealer
-from control_plane.stored_connection import Action, RecordedCheck, StoredRevision
+from control_plane.stored_connection import Action, RecordedCheck
 from shared.connection import ConnectionDocument
 from shared.statement import connection_subject
 
@@ -106,25 +106,25 @@ class ConnectionEdits:
         connection_id, description = planned.connection_id, planned.description
         if not planned.makes_draft and description is None:
             return await self._reader.show(connection_id)
-        async with self._acts.begin() as act:
-            stored, state = await self._reader.locked(act, connection_id)
+        highest, subject = highest_revision(connection_id), connection_subject(connection_id)
+        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
             base = editable(state)
             require_place(stored, state, base.document)
-            details = {} if description is None else {"description": description}
+            after, details, columns = stored, dict[str, str](), dict[str, object]()
             if description is not None:
-                await set_description(act.connection, connection_id, description)
+                details = {"description": description}
+                columns, after = dict(details), attrs.evolve(after, description=description)
             if planned.makes_draft:
                 _require_still(planned, base, state)
-                revision = await self._revision(act, state, planned, check, actor)
-                await make_draft(act, revision, action=Action.DRAFT, details=details)
+                number = next_number(act.proofs.rows(highest), state)
+                revision = self._revision(act, number, planned, check, actor)
+                draft = make_draft(act, revision, action=Action.DRAFT, details=details)
+                columns["draft_revision"] = draft.number
+                after = attrs.evolve(after, draft=draft)
             else:
-                await act.record(
-                    actor=actor.name,
-                    action=DESCRIBE,
-                    about=connection_subject(connection_id),
-                    details=details,
-                )
-            return await self._reader.view_within(act, connection_id)
+                act.record(actor=actor.name, action=DESCRIBE, about=subject, details=details)
+            act.change(update_connection(connection_id, **columns))
+            return self._reader.view_after(act, after)
 
     async def require_renewable(
         self, planned: PlannedEdit, *, actor: AuthenticatedOperator
@@ -144,8 +144,8 @@ class ConnectionEdits:
     ) -> View:
         """Let the new secret serve under the approval that is there, whose end stays as it is."""
         connection_id = planned.connection_id
-        async with self._acts.begin() as act:
-            stored, state = await self._reader.locked(act, connection_id)
+        highest = highest_revision(connection_id)
+        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
             serving = renewable(
                 state,
                 planned.edit.document(planned.base.document),
@@ -154,46 +154,43 @@ class ConnectionEdits:
                 at=act.at,
             )
             require_place(stored, state, serving.document)
-            number = await next_number(act, state)
+            number = next_number(act.proofs.rows(highest), state)
             sealed = self._seal(connection_id, serving.document, planned.edit, number)
             revision = Revision(connection_id, number, sealed, check)
-            await store_revision(act, revision, made_by=actor.name)
-            await approve_revision(
+            renewed = approve_revision(
                 act,
+                stored,
                 state,
-                StoredRevision(number, revision.document, sealed.sealed_secret),
+                store_revision(act, revision, made_by=actor.name),
                 actor=actor.name,
                 expires_at=serving.expires_at,
                 action=Action.ROTATE,
                 check=check,
             )
-            return await self._reader.view_within(act, connection_id)
+            return self._reader.view_after(act, renewed)
 
     async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the draft wait no longer; a connection that is nothing else has ended with it."""
-        async with self._acts.begin() as act:
-            _, state = await self._reader.locked(act, connection_id)
+        async with self._reader.acting(self._acts, connection_id) as (act, _, state):
             require_discardable(state)
-            if ends_when_discarded(state):
-                await set_revoked(act.connection, connection_id, act.at)  # frees the place
-            else:
-                await set_draft(act.connection, connection_id, None)
-            await act.record(
+            ended = {"revoked_at": act.at}  # frees the place
+            columns = ended if ends_when_discarded(state) else {"draft_revision": None}
+            act.change(update_connection(connection_id, **columns))
+            act.record(
                 actor=actor.name,
                 action=Action.DISCARD,
                 about=connection_subject(connection_id),
                 details=draft_details(state.draft) if state.draft else {},
             )
 
-    async def _revision(
+    def _revision(
         self,
         act: Act,
-        state: ConnectionState,
+        number: int,
         planned: PlannedEdit,
         check: RecordedCheck,
         actor: AuthenticatedOperator,
     ) -> Revision:
-        number = await next_number(act, state)
         document = attrs.evolve(
             planned.edit.document(planned.base.document),
             connected_by=actor.name,

@@ -1,23 +1,29 @@
 """Connections as they are believed, read for a view or within an act."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from attrs import frozen
 
-from control_plane.acts import Act
+from control_plane.acts import Act, Acts
 from control_plane.audit_chain import AuditChain
 from control_plane.connection_filter import ConnectionFilter
 from control_plane.connection_state import ConnectionState, connection_state
 from control_plane.connection_store import (
-    fetch_connection,
-    fetch_connections,
-    fetch_connections_without_row,
+    connection_of,
+    connection_row,
+    connection_rows,
+    connection_without_row,
+    connections_of,
+    connections_without_row,
 )
 from control_plane.connection_view import View, connection_view
 from control_plane.errors import NotFoundError
 from control_plane.history import OLDER, History
+from control_plane.one_trip import Part, fetch_parts
 from control_plane.query_reader import Place
 from control_plane.stored_connection import StoredConnection
 from shared.identity_form import IdentityForm
@@ -46,18 +52,18 @@ class ConnectionReader:
 
     async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
         """Return a connection and what is believed of it, or raise `NotFoundError`."""
-        async with self._chain.reading() as proofs:
-            stored = _found(await fetch_connection(proofs, connection_id))
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with self._chain.reading(row, about=[subject]) as proofs:
+            stored = _found(await connection_of(proofs.rows(row), proofs))
         return stored, self._believed(stored)
 
     async def show(self, connection_id: UUID) -> View:
         """Return a connection's view, also of one without a row, or raise `NotFoundError`."""
-        async with self._chain.reading() as proofs:
-            stored = await fetch_connection(proofs, connection_id)
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with self._chain.reading(row, about=[subject]) as proofs:
+            stored = await connection_of(proofs.rows(row), proofs)
             if stored is None:
-                only = ConnectionFilter(id_beginning=str(connection_id))
-                lost = await fetch_connections_without_row(proofs, only, after=None, limit=1)
-                stored = lost[0] if lost else None
+                stored = await connection_without_row(connection_id, proofs)
         found = _found(stored)
         return self._view(found, self._believed(found))
 
@@ -67,33 +73,40 @@ class ConnectionReader:
         Last come those that the signed log names and that have no row.
         """
         has_rows = after is None or after[0] < WITHOUT_ROW
-        async with self._chain.reading() as proofs:
-            stored = []
-            if has_rows:
-                stored = await fetch_connections(proofs, wanted, after=after, limit=limit + 1)
+        rows = connection_rows(wanted, after=after, limit=limit + 1)
+        async with self._chain.reading(*([rows] if has_rows else [])) as proofs:
+            stored = await connections_of(proofs.rows(rows), proofs) if has_rows else []
             if (room := limit + 1 - len(stored)) > 0:
                 lost = None if has_rows or after is None else after[1]
-                stored += await fetch_connections_without_row(
-                    proofs, wanted, after=lost, limit=room
-                )
+                stored += await connections_without_row(proofs, wanted, after=lost, limit=room)
         page = stored[:limit]
         views = [self._view(each, self._believed(each)) for each in page]
         items = [view for view in views if wanted.fits(view)]
         return Page(items, _place(page[-1]) if len(stored) > limit else None)
 
-    async def locked(
-        self, act: Act, connection_id: UUID
-    ) -> tuple[StoredConnection, ConnectionState]:
-        """Return a connection within an act, its rows locked; raise `NotFoundError`."""
-        stored = _found(await fetch_connection(act.proofs, connection_id, lock=True))
-        await act.belief(connection_subject(connection_id))  # locks the statement's row
-        return stored, connection_state(stored, self._chain.signer)
+    @asynccontextmanager
+    async def acting(
+        self, acts: Acts, connection_id: UUID, *parts: Part
+    ) -> AsyncIterator[tuple[Act, StoredConnection, ConnectionState]]:
+        """Yield an act upon a connection, and what it is before; raise `NotFoundError`."""
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with acts.begin(row, *parts, about=[subject]) as act:
+            stored = _found(await connection_of(act.proofs.rows(row), act.proofs))
+            yield act, stored, connection_state(stored, self._chain.signer)
 
-    async def view_within(self, act: Act, connection_id: UUID) -> View:
-        """Return the view of what the act, not committed yet, has made of a connection."""
-        stored = _found(await fetch_connection(act.proofs, connection_id))
-        state = connection_state(stored, self._chain.signer)
-        return connection_view(stored, state, self._chain.clock(), self._form)
+    async def state_within(self, act: Act, connection_id: UUID) -> ConnectionState:
+        """Return what another connection is that stands in an act's way."""
+        row = connection_row(connection_id)
+        (rows,) = await fetch_parts(act.proofs.connection, [row])
+        await act.proofs.fetch_entries([connection_subject(connection_id)])
+        stored = _found(await connection_of(rows, act.proofs))
+        return connection_state(stored, self._chain.signer)
+
+    def view_after(self, act: Act, stored: StoredConnection) -> View:
+        """Return the view of what the act makes of a connection."""
+        after = act.after(stored)
+        state = connection_state(after, self._chain.signer)
+        return connection_view(after, state, self._chain.clock(), self._form)
 
     def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
         view = connection_view(stored, state, self._chain.clock(), self._form)

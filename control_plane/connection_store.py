@@ -2,16 +2,20 @@
 
 import heapq
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import orjson
 
+from control_plane.belief import Evidence, LoggedEntry
 from control_plane.connection_filter import ConnectionFilter
-from control_plane.database import DatabaseConnection
-from control_plane.envelope_columns import bounded_column, envelope_columns, envelope_of_form
+from control_plane.envelope_columns import (
+    bounded_column,
+    envelope_columns,
+    envelope_names,
+    envelope_of_form,
+)
+from control_plane.one_trip import Change, Part, Row, fetch_parts
 from control_plane.proofs import Proofs
 from control_plane.query_reader import Place
 from control_plane.stored_connection import StoredConnection, StoredRevision
@@ -20,25 +24,35 @@ from shared.statement import connection_subject
 
 # A row without such a time has no place in the order; it is shown among those that have no row.
 _HAS_PLACE: Final = "c.created_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'"
-# The row, its statement, and the two revisions that the row points at.
-_SELECT: Final = f"""
-SELECT c.id, c.host, c.repository_prefix, c.description,
-       CASE WHEN {_HAS_PLACE} THEN c.created_at END AS made_at,
-       c.revoked_at IS NOT NULL AS is_marked_revoked,
-       {envelope_columns("s", "statement_")},
-       a.revision AS approved_revision,
-       {bounded_column("a.document", "approved_document", MAX_DOCUMENT_BYTES)},
-       {bounded_column("a.sealed_secret", "approved_sealed_secret", MAX_DOCUMENT_BYTES)},
-       d.revision AS draft_revision,
-       {bounded_column("d.document", "draft_document", MAX_DOCUMENT_BYTES)},
-       {bounded_column("d.sealed_secret", "draft_sealed_secret", MAX_DOCUMENT_BYTES)}
+_COLUMNS: Final = {
+    "id": "c.id",
+    "host": "c.host",
+    "repository_prefix": "c.repository_prefix",
+    "description": "c.description",
+    "made_at": f"CASE WHEN {_HAS_PLACE} THEN c.created_at END",
+    "is_marked_revoked": "(c.revoked_at IS NOT NULL)",
+    "approved_revision": "a.revision",
+    "approved_document": "a.document",
+    "approved_sealed_secret": "a.sealed_secret",
+    "draft_revision": "d.revision",
+    "draft_document": "d.document",
+    "draft_sealed_secret": "d.sealed_secret",
+}
+_LONG: Final = ("document", "sealed_secret")
+_SELECTED: Final = ", ".join(
+    bounded_column(column, name, MAX_DOCUMENT_BYTES)
+    if name.endswith(_LONG)
+    else f"{column} AS {name}"
+    for name, column in _COLUMNS.items()
+)
+# The row, and the two revisions that it points at.
+_FROM: Final = """
 FROM public.connections c
-LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
 LEFT JOIN public.connection_revisions a
        ON a.connection_id = c.id AND a.revision = c.approved_revision
 LEFT JOIN public.connection_revisions d
        ON d.connection_id = c.id AND d.revision = c.draft_revision
-"""  # noqa: S608 - constants
+"""
 
 
 def _says(column: str, parameter: str) -> str:
@@ -51,138 +65,164 @@ def _says(column: str, parameter: str) -> str:
 # JSON text in JSON. Which of them holds is for the caller to see.
 _OF_HOST: Final = f"""($3::text IS NULL OR c.host = $3 OR {_says("s.payload", "$4")}
   OR {_says("a.document", "$5")} OR {_says("d.document", "$5")})"""
-_WANTED: Final = f"WHERE {_HAS_PLACE} AND starts_with(c.id::text, $2) AND {_OF_HOST}"
+# In a list, its statement as well: which subjects are in it is not known before.
+_LISTED: Final = f"""
+SELECT {_SELECTED}, {envelope_columns("s", "statement_")} {_FROM}
+LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
+WHERE {_HAS_PLACE} AND starts_with(c.id::text, $2) AND {_OF_HOST}
+"""
 _IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
-_NO_ROW: Final = f"""
-SELECT lost.id, {envelope_columns("s", "statement_")}
-FROM unnest($1::uuid[]) AS lost (id)
-LEFT JOIN public.statements s ON s.subject = 'connection/' || lost.id::text
-ORDER BY lost.id
-"""  # noqa: S608 - constants
 
 
-async def fetch_connection(
-    proofs: Proofs, connection_id: UUID, *, lock: bool = False
-) -> StoredConnection | None:
-    """Return a connection; with `lock`, its row until the transaction ends."""
-    row = await proofs.connection.fetchrow(
-        f"{_SELECT} WHERE c.id = $1" + (" FOR UPDATE OF c" if lock else ""), connection_id
-    )
-    return (await _connections([row], proofs))[0] if row else None
+def connection_row(connection_id: UUID) -> Part:
+    """Return the read of a connection; its statement is read by its subject."""
+    select = f"SELECT {_SELECTED} {_FROM} WHERE c.id = $1"
+    return Part(tuple(_COLUMNS), select, (connection_id,))
 
 
-async def fetch_connections(
-    proofs: Proofs, wanted: ConnectionFilter, *, after: Place | None, limit: int
-) -> list[StoredConnection]:
-    """Return connections that have a row, in the order of their making, from the one after `after`.
+async def connection_of(rows: Sequence[Row], proofs: Proofs) -> StoredConnection | None:
+    """Return the connection of such a read, with what proves it."""
+    if not rows:
+        return None
+    subject = connection_subject(rows[0]["id"])
+    return _connection(rows[0], await proofs.evidence(subject), proofs.upon_revisions(subject))
+
+
+async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredConnection | None:
+    """Return the connection that the signed log names, whose row has vanished."""
+    subject = connection_subject(connection_id)
+    if proofs.log.upon_revisions(subject) is None:
+        return None
+    return _lost(connection_id, await proofs.evidence(subject), proofs.upon_revisions(subject))
+
+
+def connection_rows(wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Part:
+    """Return the read of connections that have a row, in the order of their making, behind `after`.
 
     Of a host are those whose row, statement or revisions say so, whatever the others say.
     """
     host = str(wanted.host) if wanted.host else None
     told = orjson.dumps({"host": host})[1:-1]
     condition = " AND (c.created_at, c.id) > ($6, $7)" if after else ""
-    rows = await proofs.connection.fetch(
-        f"{_SELECT}{_WANTED}{condition} ORDER BY c.created_at, c.id LIMIT $1",
-        limit,
-        wanted.id_beginning or "",
-        host,
-        orjson.dumps(told.decode())[1:-1],
-        told,
-        *(after or ()),
+    return Part(
+        (*_COLUMNS, *envelope_names("statement_")),
+        f"{_LISTED}{condition} ORDER BY c.created_at, c.id LIMIT $1",
+        (
+            limit,
+            wanted.id_beginning or "",
+            host,
+            orjson.dumps(told.decode())[1:-1],
+            told,
+            *(after or ()),
+        ),
     )
-    return await _connections(rows, proofs)
 
 
-async def fetch_connections_without_row(
+async def connections_without_row(
     proofs: Proofs, wanted: ConnectionFilter, *, after: UUID | None, limit: int
 ) -> list[StoredConnection]:
-    """Return connections of the signed log that have no row, by their ids, after `after`."""
-    rows = await proofs.connection.fetch(_IDS)
+    """Return connections of the signed log that have no row, by their ids, after `after`.
+
+    Rows are not taken away again, so they may be looked at later than the log.
+    """
+    (rows,) = await fetch_parts(proofs.connection, [Part(("id",), _IDS)])
     logged = {UUID(subject.partition("/")[2]) for subject in proofs.log.connections()}
     lost = (
         each
         for each in logged - {row["id"] for row in rows}
         if str(each).startswith(wanted.id_beginning or "") and (after is None or each > after)
     )
-    found = await proofs.connection.fetch(_NO_ROW, heapq.nsmallest(limit, lost))
-    return await _connections(found, proofs)
+    subjects = {connection_subject(each): each for each in heapq.nsmallest(limit, lost)}
+    evidences = await proofs.evidences_of(subjects)
+    await proofs.fetch_entries(subjects)
+    return [
+        _lost(connection_id, evidences[subject], proofs.upon_revisions(subject))
+        for subject, connection_id in subjects.items()
+    ]
 
 
-async def insert_connection(
-    connection: DatabaseConnection,
-    *,
-    connection_id: UUID,
-    host: str,
-    repository_prefix: str,
-    description: str,
-    created_at: datetime,
-) -> UUID | None:
-    """Take a place, unless a connection that is not revoked has it: return that one's id."""
-    is_taken = not await connection.fetchval(
-        "INSERT INTO public.connections"
-        " (id, host, repository_prefix, description, created_at) VALUES ($1, $2, $3, $4, $5)"
-        " ON CONFLICT (host, repository_prefix) WHERE revoked_at IS NULL DO NOTHING"
-        " RETURNING true",
-        connection_id,
-        host,
-        repository_prefix,
-        description,
-        created_at,
-    )
-    if not is_taken:
-        return None
-    # Whoever takes or frees a place holds the act lock, as we do.
-    has_it: UUID = await connection.fetchval(
-        "SELECT id FROM public.connections"
-        " WHERE host = $1 AND repository_prefix = $2 AND revoked_at IS NULL",
-        host,
-        repository_prefix,
-    )
-    return has_it
-
-
-async def set_description(
-    connection: DatabaseConnection, connection_id: UUID, description: str
-) -> None:
-    """Describe the connection."""
-    await connection.execute(
-        "UPDATE public.connections SET description = $2 WHERE id = $1", connection_id, description
-    )
-
-
-async def set_revoked(connection: DatabaseConnection, connection_id: UUID, at: datetime) -> None:
-    """Free the connection's place."""
-    await connection.execute(
-        "UPDATE public.connections SET revoked_at = $2 WHERE id = $1", connection_id, at
-    )
-
-
-async def _connections(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredConnection]:
+async def connections_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredConnection]:
+    """Return the connections of such a read, with what proves them."""
     statements = {
         connection_subject(row["id"]): envelope_of_form(row, "statement_") for row in rows
     }
+    await proofs.fetch_entries(statements)
     evidences = await proofs.evidences(statements)
-    newest = await proofs.upon_revisions(statements.keys())
     return [
-        StoredConnection(
-            id=row["id"],
-            host=row.get("host", ""),
-            repository_prefix=row.get("repository_prefix", ""),
-            description=row.get("description", ""),
-            made_at=row.get("made_at"),
-            is_marked_revoked=row.get("is_marked_revoked", False),
-            evidence=evidences[subject],
-            newest=newest[subject],
-            approved=_revision(row, "approved_"),
-            draft=_revision(row, "draft_"),
-        )
+        _connection(row, evidences[subject], proofs.upon_revisions(subject))
         for subject, row in zip(statements, rows, strict=True)
     ]
 
 
-def _revision(row: asyncpg.Record, prefix: str) -> StoredRevision | None:
-    number = row.get(f"{prefix}revision")
-    document, sealed_secret = row.get(f"{prefix}document"), row.get(f"{prefix}sealed_secret")
+def connection_at(host: str, repository_prefix: str) -> Part:
+    """Return the read of the id of the connection that has a place and is not revoked."""
+    return Part(
+        ("id",),
+        "SELECT id FROM public.connections"
+        " WHERE host = $1 AND repository_prefix = $2 AND revoked_at IS NULL",
+        (host, repository_prefix),
+    )
+
+
+def insert_connection(stored: StoredConnection) -> Change:
+    """Return the change that takes a place for a draft; whoever does holds the act lock."""
+    return Change(
+        "INSERT INTO public.connections"
+        " (id, host, repository_prefix, description, created_at, draft_revision)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        (
+            stored.id,
+            stored.host,
+            stored.repository_prefix,
+            stored.description,
+            stored.made_at,
+            stored.draft.number if stored.draft else None,
+        ),
+    )
+
+
+def update_connection(connection_id: UUID, **columns: object) -> Change:
+    """Return the change of some of the columns of a connection's row."""
+    told = ", ".join(f"{name} = ${at}" for at, name in enumerate(columns, start=2))
+    return Change(
+        f"UPDATE public.connections SET {told} WHERE id = $1",  # noqa: S608 - our own names
+        (connection_id, *columns.values()),
+    )
+
+
+def _connection(row: Row, evidence: Evidence, newest: LoggedEntry | None) -> StoredConnection:
+    return StoredConnection(
+        id=row["id"],
+        host=row["host"],
+        repository_prefix=row["repository_prefix"],
+        description=row["description"],
+        made_at=row["made_at"],
+        is_marked_revoked=row["is_marked_revoked"],
+        evidence=evidence,
+        newest=newest,
+        approved=_revision(row, "approved_"),
+        draft=_revision(row, "draft_"),
+    )
+
+
+def _lost(connection_id: UUID, evidence: Evidence, newest: LoggedEntry | None) -> StoredConnection:
+    return StoredConnection(
+        id=connection_id,
+        host="",
+        repository_prefix="",
+        description="",
+        made_at=None,
+        is_marked_revoked=False,
+        evidence=evidence,
+        newest=newest,
+        approved=None,
+        draft=None,
+    )
+
+
+def _revision(row: Row, prefix: str) -> StoredRevision | None:
+    number = row[f"{prefix}revision"]
+    document, sealed_secret = row[f"{prefix}document"], row[f"{prefix}sealed_secret"]
     if number is None or not isinstance(document, bytes):
         return None  # there is none, or it has not the form of one
     return StoredRevision(number, document, sealed_secret)

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from control_plane.acts import Acts
 from control_plane.clock import Clock
 from control_plane.connection_reader import ConnectionReader
 from control_plane.connection_request import ConnectionRequest
 from control_plane.connection_state import place_of
-from control_plane.connection_store import insert_connection, set_revoked
+from control_plane.connection_store import connection_at, insert_connection, update_connection
 from control_plane.connection_view import View
 from control_plane.operators import AuthenticatedOperator
 from control_plane.revision_acts import (
@@ -32,8 +32,9 @@ from control_plane.revisions import (
     require_not_revoked,
 )
 from control_plane.sealer import SealedDocument, Sealer
-from control_plane.stored_connection import Action, RecordedCheck
-from shared.statement import ConnectionRevocation
+from control_plane.serving_places import approvals_beside, approvals_of_host, require_free_place
+from control_plane.stored_connection import Action, RecordedCheck, StoredConnection
+from shared.statement import ConnectionRevocation, connection_subject
 
 FIRST_REVISION: Final = 1
 
@@ -69,21 +70,28 @@ class Connections:
             )
         revision = Revision(connection_id, FIRST_REVISION, sealed, check)
         host, prefix = place_of(document)
-        async with self._acts.begin() as act:
-            has_the_place = await insert_connection(
-                act.connection,
-                connection_id=connection_id,
+        holder, rivals = connection_at(host, prefix), approvals_of_host(document.host)
+        subject = connection_subject(connection_id)
+        async with self._acts.begin(holder, rivals, about=[subject]) as act:
+            for row in act.proofs.rows(holder):
+                raise place_taken(await self._reader.state_within(act, row["id"]))
+            await require_free_place(
+                act.proofs.rows(rivals), act.proofs, document, connection_id, act.verifier
+            )
+            made = StoredConnection(
+                id=connection_id,
                 host=host,
                 repository_prefix=prefix,
                 description=request.description or "",
-                created_at=act.at,
+                made_at=act.at,
+                is_marked_revoked=False,
+                evidence=await act.proofs.evidence(subject),
+                newest=None,
+                approved=None,
+                draft=make_draft(act, revision, action=Action.CONNECT),
             )
-            if has_the_place is not None:
-                _, state = await self._reader.locked(act, has_the_place)
-                raise place_taken(state)
-            await act.require_free_place(connection_id, document)
-            await make_draft(act, revision, action=Action.CONNECT)
-            return await self._reader.view_within(act, connection_id)
+            act.change(insert_connection(made))
+            return self._reader.view_after(act, made)
 
     async def approve(
         self,
@@ -94,8 +102,8 @@ class Connections:
         actor: AuthenticatedOperator,
     ) -> View:
         """Let the draft serve, in place of what serves now; or approve that once more."""
-        async with self._acts.begin() as act:
-            stored, state = await self._reader.locked(act, connection_id)
+        rivals = approvals_beside(connection_id)
+        async with self._reader.acting(self._acts, connection_id, rivals) as (act, stored, state):
             found = approvable(
                 state,
                 seen_fingerprint=seen_fingerprint,
@@ -103,11 +111,14 @@ class Connections:
                 needs_second=self._second_approver,
             )
             require_place(stored, state, found.document)
-            await act.require_free_place(connection_id, found.document)
+            await require_free_place(
+                act.proofs.rows(rivals), act.proofs, found.document, connection_id, act.verifier
+            )
             require_end_said(state, says_end=end.is_said)
             revision, check = revision_of(state, found)
-            await approve_revision(
+            approved = approve_revision(
                 act,
+                stored,
                 state,
                 revision,
                 actor=actor.name,
@@ -115,16 +126,15 @@ class Connections:
                 action=Action.APPROVE,
                 check=check,
             )
-            return await self._reader.view_within(act, connection_id)
+            return self._reader.view_after(act, approved)
 
     async def revoke(
         self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator
     ) -> View:
         """End the connection for ever; works also on one that is not believed."""
-        async with self._acts.begin() as act:
-            _, state = await self._reader.locked(act, connection_id)
+        async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
             require_not_revoked(state)
-            revocation = await act.write_statement(
+            revocation = act.write_statement(
                 state.belief,
                 lambda generation: ConnectionRevocation(
                     connection_id=connection_id,
@@ -134,12 +144,12 @@ class Connections:
                     reason=reason,
                 ),
             )
-            await set_revoked(act.connection, connection_id, act.at)
-            await act.record(
+            act.change(update_connection(connection_id, revoked_at=act.at))
+            act.record(
                 actor=actor.name,
                 action=Action.REVOKE,
                 about=revocation.subject,
                 about_generation=revocation.generation,
                 details=last_revision_details(state) | ({"reason": reason} if reason else {}),
             )
-            return await self._reader.view_within(act, connection_id)
+            return self._reader.view_after(act, evolve(stored, is_marked_revoked=True))

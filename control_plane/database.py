@@ -1,6 +1,6 @@
-"""The way to Postgres: a pool that may start before the database does, and what failing means."""
+"""The way to Postgres: pools that may start before the database does, and what failing means."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -17,7 +17,8 @@ from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
 from shared.structured_log import get_logger
 
-MAX_CONNECTIONS: Final = 10  # acts follow one another anyhow; this is for reads
+MAX_CONNECTIONS: Final = 8  # of reads
+MAX_ACT_CONNECTIONS: Final = 2  # acts follow one another; beside them a checkpoint is written
 CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says it
 QUEUE_SECONDS: Final = 3.0  # for a free connection, beside the time that a new one may take
 COMMAND_TIMEOUT_SECONDS: Final = 10.0  # every statement here is short; waiting is for the act lock
@@ -36,6 +37,7 @@ _UNAVAILABLE: Final = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,  # the schema has just changed; it is prepared anew
 )
 # What a query of ours meets whose columns somebody made into others.
 _OTHER_TYPES: Final = (
@@ -47,11 +49,11 @@ _log = get_logger(__name__)
 
 
 class Database:
-    """A bounded pool of connections; opening it connects to nothing."""
+    """Two bounded pools of connections, so that no read waits for an act; opening connects not."""
 
-    def __init__(self, pool: asyncpg.Pool, acquire_seconds: float) -> None:
-        """Hold the pool, and how long a connection of it may take."""
-        self._pool = pool
+    def __init__(self, reads: asyncpg.Pool, acts: asyncpg.Pool, acquire_seconds: float) -> None:
+        """Hold the pools, and how long a connection may take."""
+        self._reads, self._acts = reads, acts
         self._acquire_seconds = acquire_seconds
         self._problem: str | None = None  # what the log said last
 
@@ -66,23 +68,37 @@ class Database:
                 parameters,
                 seconds=CONNECT_TIMEOUT_SECONDS,
                 command_seconds=COMMAND_TIMEOUT_SECONDS,
+                prepares=True,
             )
 
-        pool = await asyncpg.create_pool(min_size=0, max_size=MAX_CONNECTIONS, connect=connect_anew)
+        async def pool_of(most: int) -> asyncpg.Pool:
+            return await asyncpg.create_pool(
+                min_size=0, max_size=most, connect=connect_anew, reset=_keep_session
+            )
+
+        reads, acts = await pool_of(MAX_CONNECTIONS), await pool_of(MAX_ACT_CONNECTIONS)
         try:
-            yield cls(pool, patience_seconds(parameters))
+            yield cls(reads, acts, patience_seconds(parameters))
         finally:
-            pool.terminate()
+            for pool in (reads, acts):
+                pool.terminate()
 
     @asynccontextmanager
     async def connection(self, *, tells: bool = True) -> AsyncIterator[DatabaseConnection]:
-        """Yield a connection; raise `DatabaseUnavailableError` or `SchemaOutdatedError`.
+        """Yield a connection for reading; raise `DatabaseUnavailableError`, `SchemaOutdatedError`.
 
         The log is told when that changes, but for what asks nothing of our own schema.
         """
         note = self._note if tells else _not_told
+        async with self._of_pool(self._reads, note) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _of_pool(
+        self, pool: asyncpg.Pool, note: Callable[[str | None], None]
+    ) -> AsyncIterator[DatabaseConnection]:
         try:
-            async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
+            async with pool.acquire(timeout=self._acquire_seconds) as connection:
                 yield connection
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             message = "the database has not been migrated: `control-plane migrate` does it"
@@ -108,20 +124,23 @@ class Database:
         self._problem = problem
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[DatabaseConnection]:
+    async def transaction(self, first: str = "") -> AsyncIterator[DatabaseConnection]:
         """Yield a connection in a transaction, which commits unless something is raised.
 
-        Raises `NotificationQueueFullError` if the commit cannot notify, and what `connection` does.
+        It begins with the statement `first`, in the same round trip. Raises
+        `NotificationQueueFullError` if the commit cannot notify, and what `connection` does.
         """
-        async with self.connection() as connection:
-            is_complete = False
+        async with self._of_pool(self._acts, self._note) as connection:
             try:
-                async with connection.transaction():
-                    yield connection
-                    is_complete = True
+                await connection.execute(f"BEGIN; {first}")
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            try:
+                await connection.execute("COMMIT")
             except asyncpg.ProgramLimitExceededError:
-                if not is_complete:
-                    raise
                 # Of what a commit does, notifying alone has a limit of the program's.
                 raise NotificationQueueFullError from None
 
@@ -139,6 +158,13 @@ def patience_seconds(parameters: ConnectionParameters) -> float:
     """Return how long a connection may take: every server may be silent but the last one."""
     each = parameters.connect_seconds or CONNECT_TIMEOUT_SECONDS
     return each * len(list(attempts(parameters))) + QUEUE_SECONDS
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """Return a connection to its pool as it is: nothing here changes a session's state.
+
+    A transaction that is still open was rolled back by then. asyncpg's own way is a round trip.
+    """
 
 
 def _not_told(_: str | None) -> None:

@@ -16,12 +16,14 @@ from control_plane.device_revocation_state import (
     unbelieved_view,
 )
 from control_plane.device_revocation_store import (
-    fetch_device_revocation,
-    fetch_device_revocation_of,
-    fetch_device_revocations,
+    revocation_row,
+    revocation_row_of,
+    revocation_rows,
+    revocations_of,
 )
 from control_plane.errors import NotFoundError
 from control_plane.hidden_revocations import HiddenRevocations, place_among_hidden
+from control_plane.one_trip import Part
 from control_plane.query_reader import Place
 from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
@@ -39,17 +41,21 @@ class DeviceRevocationReader:
 
     @_hidden.default
     def _nothing_looked_at(self) -> HiddenRevocations:
-        return HiddenRevocations(self._chain.signer)
+        return HiddenRevocations(self._chain)
+
+    async def _read(self, part: Part, *about: str) -> list[StoredDeviceRevocation]:
+        """Return what a part finds; one round trip if it is about what is known before."""
+        async with self._chain.reading(part, entries_about=about) as proofs:
+            return await revocations_of(proofs.rows(part), proofs)
 
     async def show(self, revocation_id: UUID) -> View:
         """Return the view of a revocation in force, or raise `NotFoundError`."""
-        async with self._chain.reading() as proofs:
-            stored = await fetch_device_revocation(proofs, revocation_id)
-        view = self._view(stored) if stored else None
-        if view is None or view["id"] != str(revocation_id):
-            message = "there is no device revocation of this id in force"
-            raise NotFoundError(message)
-        return view
+        views = [self._view(each) for each in await self._read(revocation_row(revocation_id))]
+        for view in views:
+            if view is not None and view["id"] == str(revocation_id):
+                return view
+        message = "there is no device revocation of this id in force"
+        raise NotFoundError(message)
 
     async def list(
         self,
@@ -65,17 +71,11 @@ class DeviceRevocationReader:
         those that no row lists.
         """
         has_rows = after is None or after[0] < WITHOUT_ROW
-        async with self._chain.reading() as proofs:
-            stored = []
-            if has_rows:
-                stored = await fetch_device_revocations(
-                    proofs, id_beginning, subject_beginning, after=after, limit=limit + 1
-                )
-            if (room := limit + 1 - len(stored)) > 0:
-                begin = None if has_rows or after is None else after[1]
-                stored += await self._hidden.fetch(
-                    proofs, subject_beginning, after=begin, limit=room
-                )
+        rows = revocation_rows(id_beginning, subject_beginning, after=after, limit=limit + 1)
+        stored = await self._read(rows) if has_rows else []
+        if (room := limit + 1 - len(stored)) > 0:
+            begin = None if has_rows or after is None else after[1]
+            stored += await self._hidden.fetch(subject_beginning, after=begin, limit=room)
         page = stored[:limit]
         views = [self._view(each) for each in page]
         next_place = _place(page[-1]) if len(stored) > limit else None
@@ -85,13 +85,12 @@ class DeviceRevocationReader:
 
     async def of(self, target: RevocationTarget) -> Page:
         """Return the page of a device's or a certificate's revocation, if one is in force."""
-        async with self._chain.reading() as proofs:
-            stored = await fetch_device_revocation_of(proofs, target.subject)
-            if stored is None:
-                hidden = await self._hidden.fetch(proofs, target.subject, after=None, limit=1)
-                stored = next((each for each in hidden if each.subject == target.subject), None)
-        view = self._view(stored) if stored else None
-        return Page([view] if view else [], None)
+        stored = await self._read(revocation_row_of(target.subject), target.subject)
+        if not stored:
+            hidden = await self._hidden.fetch(target.subject, after=None, limit=1)
+            stored = [each for each in hidden if each.subject == target.subject]
+        views = [self._view(each) for each in stored]
+        return Page([view for view in views if view], None)
 
     def _view(self, stored: StoredDeviceRevocation) -> View | None:
         """Return the view; none where the signed log says that it was lifted."""

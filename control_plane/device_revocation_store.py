@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
-from control_plane.database import DatabaseConnection
 from control_plane.device_revocation_state import StoredDeviceRevocation
-from control_plane.envelope_columns import envelope_columns, envelope_of_form
+from control_plane.envelope_columns import envelope_columns, envelope_names, envelope_of_form
+from control_plane.one_trip import Change, Part, Row
 from control_plane.proofs import Proofs
 from shared.canonical_json import MAX_DOCUMENT_BYTES
+from shared.statement import DeviceRevocation
 
 # What has not such a time has no place in the order.
 _IS_LISTED: Final = "(r.lifted_at IS NULL AND r.revoked_at BETWEEN '2000-01-01Z' AND '9000-01-01Z')"
@@ -21,82 +20,53 @@ _HAS_ID: Final = (
     " OR position(convert_to($2, 'UTF8') IN CASE WHEN octet_length(s.payload) <="
     f" {MAX_DOCUMENT_BYTES} THEN s.payload END) > 0)"
 )
+_COLUMNS: Final = ("id", "subject", "made_at", *envelope_names("statement_"))
 _SELECT: Final = f"""
 SELECT r.id, r.subject, CASE WHEN {_IS_LISTED} THEN r.revoked_at END AS made_at,
        {envelope_columns("s", "statement_")}
 FROM public.device_revocations r
 LEFT JOIN public.statements s ON s.subject = r.subject
 """  # noqa: S608 - constants
-
 _LISTED_SUBJECTS: Final = f"""
 SELECT r.subject FROM public.device_revocations r
 WHERE {_IS_LISTED} AND starts_with(r.subject, $1)
 """  # noqa: S608 - constants
 
 
-async def fetch_device_revocation(
-    proofs: Proofs, revocation_id: UUID
-) -> StoredDeviceRevocation | None:
-    """Return the row of an id."""
-    row = await proofs.connection.fetchrow(f"{_SELECT} WHERE r.id = $1", revocation_id)
-    return (await _stored([row], proofs))[0] if row else None
+def revocation_row(revocation_id: UUID) -> Part:
+    """Return the read of the row of an id."""
+    return Part(_COLUMNS, f"{_SELECT} WHERE r.id = $1", (revocation_id,))
 
 
-async def fetch_device_revocation_of(proofs: Proofs, subject: str) -> StoredDeviceRevocation | None:
-    """Return the row of a subject."""
-    row = await proofs.connection.fetchrow(f"{_SELECT} WHERE r.subject = $1", subject)
-    return (await _stored([row], proofs))[0] if row else None
+def revocation_row_of(subject: str) -> Part:
+    """Return the read of the row of a subject."""
+    return Part(_COLUMNS, f"{_SELECT} WHERE r.subject = $1", (subject,))
 
 
-async def fetch_device_revocations(
-    proofs: Proofs,
+def revocation_rows(
     id_beginning: str,
     subject_beginning: str,
     *,
     after: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[StoredDeviceRevocation]:
-    """Return what was not lifted in the order of its making, from the one after `after`."""
+) -> Part:
+    """Return the read of what was not lifted in the order of its making, behind `after`."""
     condition = " AND (r.revoked_at, r.id) > ($4, $5)" if after else ""
-    rows = await proofs.connection.fetch(
+    return Part(
+        _COLUMNS,
         f"{_SELECT} WHERE {_IS_LISTED} AND starts_with(r.subject, $1) AND {_HAS_ID}{condition}"
         " ORDER BY r.revoked_at, r.id LIMIT $3",
-        subject_beginning,
-        id_beginning,
-        limit,
-        *(after or ()),
-    )
-    return await _stored(rows, proofs)
-
-
-async def fetch_listed_subjects(connection: DatabaseConnection, subject_beginning: str) -> set[str]:
-    """Return the subjects that begin so and are listed by their rows."""
-    rows = await connection.fetch(_LISTED_SUBJECTS, subject_beginning)
-    return {row["subject"] for row in rows}
-
-
-async def put_device_revocation(
-    connection: DatabaseConnection, *, subject: str, revocation_id: UUID, revoked_at: datetime
-) -> None:
-    """Make this the subject's revocation that is listed."""
-    await connection.execute(
-        "INSERT INTO public.device_revocations (subject, id, revoked_at) VALUES ($1, $2, $3)"
-        " ON CONFLICT (subject) DO UPDATE"
-        " SET id = excluded.id, revoked_at = excluded.revoked_at, lifted_at = NULL",
-        subject,
-        revocation_id,
-        revoked_at,
+        (subject_beginning, id_beginning, limit, *(after or ())),
     )
 
 
-async def set_lifted(connection: DatabaseConnection, revocation_id: UUID, at: datetime) -> None:
-    """List the revocation no longer."""
-    await connection.execute(
-        "UPDATE public.device_revocations SET lifted_at = $2 WHERE id = $1", revocation_id, at
-    )
+def listed_subjects(subject_beginning: str) -> Part:
+    """Return the read of the subjects that begin so and are listed by their rows."""
+    return Part(("subject",), _LISTED_SUBJECTS, (subject_beginning,))
 
 
-async def _stored(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[StoredDeviceRevocation]:
+async def revocations_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredDeviceRevocation]:
+    """Return the revocations of such a read, with what proves them."""
     statements = {row["subject"]: envelope_of_form(row, "statement_") for row in rows}
     evidences = await proofs.evidences(statements)
     return [
@@ -108,3 +78,25 @@ async def _stored(rows: Sequence[asyncpg.Record], proofs: Proofs) -> list[Stored
         )
         for row in rows
     ]
+
+
+def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> Change:
+    """Return the change that makes each the revocation of its subject that is listed."""
+    return Change(
+        "INSERT INTO public.device_revocations (subject, id, revoked_at)"
+        " SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])"
+        " ON CONFLICT (subject) DO UPDATE"
+        " SET id = excluded.id, revoked_at = excluded.revoked_at, lifted_at = NULL",
+        (
+            [each.subject for each in revocations],
+            [each.revocation_id for each in revocations],
+            [each.revoked_at for each in revocations],
+        ),
+    )
+
+
+def set_lifted(revocation_id: UUID, at: datetime) -> Change:
+    """Return the change that lists the revocation no longer."""
+    return Change(
+        "UPDATE public.device_revocations SET lifted_at = $2 WHERE id = $1", (revocation_id, at)
+    )

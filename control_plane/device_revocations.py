@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 from attrs import frozen
 
 from control_plane.acts import Act, Acts
-from control_plane.belief import Belief
+from control_plane.belief import Belief, believe
 from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
 from control_plane.device_revocation_state import View, liftable, revocation_view, state_of
 from control_plane.device_revocation_store import (
-    fetch_device_revocation,
-    put_device_revocation,
+    put_device_revocations,
+    revocation_row,
+    revocations_of,
     set_lifted,
 )
 from control_plane.errors import NotFoundError
@@ -43,33 +44,30 @@ class DeviceRevocations:
         What is revoked already stays as it was: whoever repeats a call that may not have come
         through wants to know that it holds. What is not believed is revoked anew, which mends it.
         """
-        async with self._acts.begin() as act:
+        async with self._acts.begin(about=[request.target.subject]) as act:
             belief = await act.belief(request.target.subject)
             revocation = state_of(belief).revocation
             if is_new := revocation is None:
-                revocation = await _revoke(act, belief, request, actor.name)
+                revocation = _revoke(act, belief, request, actor.name)
             else:
                 act.leave_as_it_was()
-            await put_device_revocation(
-                act.connection,
-                subject=revocation.subject,
-                revocation_id=revocation.revocation_id,
-                revoked_at=revocation.revoked_at,
-            )
+            act.change(put_device_revocations([revocation]))
             return Revoked(revocation_view(revocation, self._form), is_new)
 
     async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the device be served again; raise `NotFoundError` where this is not in force."""
-        async with self._acts.begin() as act:
-            stored = await fetch_device_revocation(act.proofs, revocation_id)
-            if stored is None:
+        row = revocation_row(revocation_id)
+        async with self._acts.begin(row) as act:
+            found = await revocations_of(act.proofs.rows(row), act.proofs)
+            if not found:
                 message = "there is no device revocation of this id in force"
                 raise NotFoundError(message)
-            belief = await act.belief(stored.subject)
+            (stored,) = found
+            belief = believe(stored.evidence, act.verifier)
             revocation = liftable(
                 state_of(belief), revocation_id, RevocationTarget.of_subject(stored.subject)
             )
-            lifting = await act.write_statement(
+            lifting = act.write_statement(
                 belief,
                 lambda generation: DeviceLifting(
                     revocation_id=revocation_id,
@@ -81,8 +79,8 @@ class DeviceRevocations:
                     issuer=revocation.issuer,
                 ),
             )
-            await set_lifted(act.connection, revocation_id, act.at)
-            await act.record(
+            act.change(set_lifted(revocation_id, act.at))
+            act.record(
                 actor=actor.name,
                 action="device.lift",
                 about=lifting.subject,
@@ -91,11 +89,9 @@ class DeviceRevocations:
             )
 
 
-async def _revoke(
-    act: Act, belief: Belief, request: RevocationRequest, actor: str
-) -> DeviceRevocation:
+def _revoke(act: Act, belief: Belief, request: RevocationRequest, actor: str) -> DeviceRevocation:
     target, reason = request.target, request.reason
-    revocation = await act.write_statement(
+    revocation = act.write_statement(
         belief,
         lambda generation: DeviceRevocation(
             revocation_id=uuid4(),
@@ -108,7 +104,7 @@ async def _revoke(
             reason=reason,
         ),
     )
-    await act.record(
+    act.record(
         actor=actor,
         action="device.revoke",
         about=revocation.subject,

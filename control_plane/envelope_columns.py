@@ -6,8 +6,7 @@ not the form of an envelope is none: what it should prove is not proven.
 
 from typing import Final
 
-import asyncpg
-
+from control_plane.one_trip import Row
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import StoredStatement
 
@@ -18,6 +17,11 @@ _BOUNDS: Final = {
     "payload": MAX_DOCUMENT_BYTES,
     "signature": MAX_WORD_BYTES,
 }
+
+
+def envelope_names(prefix: str = "") -> tuple[str, ...]:
+    """Return what the columns for a SELECT are called."""
+    return tuple(f"{prefix}{name}" for name in _BOUNDS)
 
 
 def envelope_columns(table: str = "", prefix: str = "") -> str:
@@ -33,7 +37,7 @@ def bounded_column(column: str, name: str, max_bytes: int) -> str:
     return f"CASE WHEN octet_length({column}) <= {max_bytes} THEN {column} END AS {name}"
 
 
-def envelope_of_form(row: asyncpg.Record | None, prefix: str = "") -> StoredStatement | None:
+def envelope_of_form(row: Row | None, prefix: str = "") -> StoredStatement | None:
     """Return the envelope of a row; none where a column is empty, or not of an envelope's type."""
     if row is None:
         return None

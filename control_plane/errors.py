@@ -129,6 +129,14 @@ class DatabaseUnavailableError(ControlPlaneError):
         self.reason = in_words(reason_of(cause))
 
 
+class ActsWaitingError(ControlPlaneError):
+    """Too many acts wait for one another already, or this one has waited too long."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("too many acts are waiting for one another; try again")
+
+
 class NotificationQueueFullError(ControlPlaneError):
     """PostgreSQL took nothing because its notification queue is full; the act did not happen."""
 

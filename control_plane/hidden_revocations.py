@@ -11,14 +11,12 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import define, field
 
+from control_plane.audit_chain import AuditChain
 from control_plane.belief import Belief, believe
 from control_plane.device_revocation_state import StoredDeviceRevocation
-from control_plane.device_revocation_store import fetch_listed_subjects
+from control_plane.device_revocation_store import listed_subjects
 from control_plane.expected_rows import DEVICE_LIFT
-from control_plane.proofs import Proofs
-from control_plane.signed_log import Place
-from control_plane.signer import Verifier
-from control_plane.statement_store import fetch_statements
+from control_plane.signed_log import Place, SignedLog
 
 _SUBJECTS: Final = ("device/", "certificate/")  # as `device_subject` begins them
 AT_ONCE: Final = 100  # that are verified in one turn of the loop: some 20 ms
@@ -28,17 +26,19 @@ AT_ONCE: Final = 100  # that are verified in one turn of the loop: some 20 ms
 class HiddenRevocations:
     """Finds them. What was lifted is not looked at again until there is a newer act about it."""
 
-    _verifier: Verifier
+    _chain: AuditChain
     _lifted: dict[str, Place] = field(factory=dict, init=False)  # at most those of the signed log
 
     async def fetch(
-        self, proofs: Proofs, subject_beginning: str, *, after: UUID | None, limit: int
+        self, subject_beginning: str, *, after: UUID | None, limit: int
     ) -> list[StoredDeviceRevocation]:
         """Return at most so many whose subject begins so, in the order of `place_among_hidden`."""
-        listed = await fetch_listed_subjects(proofs.connection, subject_beginning)
+        part = listed_subjects(subject_beginning)
+        async with self._chain.reading(part) as proofs:
+            listed, log = {row["subject"] for row in proofs.rows(part)}, proofs.log
         unlisted = (
             (place_among_hidden(subject), subject)
-            for subject, made in proofs.log.all_made()
+            for subject, made in log.all_made()
             if subject.startswith(_SUBJECTS)
             and subject.startswith(subject_beginning)
             and subject not in listed
@@ -47,19 +47,23 @@ class HiddenRevocations:
         subjects = [each for place, each in sorted(unlisted) if after is None or place > after]
         found: list[StoredDeviceRevocation] = []
         while subjects and len(found) < limit:
-            found += await self._in_force(proofs, subjects[:AT_ONCE])
+            found += await self._in_force(log, subjects[:AT_ONCE])
             del subjects[:AT_ONCE]
         return found[:limit]
 
     async def _in_force(
-        self, proofs: Proofs, subjects: Sequence[str]
+        self, looked_at: SignedLog, subjects: Sequence[str]
     ) -> list[StoredDeviceRevocation]:
-        stored = await fetch_statements(proofs.connection, subjects)
+        """Return those that are in force; who was acted upon since is in a list, or lifted."""
+        async with self._chain.reading(about=subjects) as proofs:
+            evidences = await proofs.evidences_of(subjects)
         found = []
-        for subject, evidence in (await proofs.evidences(stored)).items():
-            belief = believe(evidence, self._verifier)
+        for subject, evidence in evidences.items():
             made = proofs.log.made(subject)
-            if belief.entry and belief.entry.action == DEVICE_LIFT and made:
+            if made is None or made != looked_at.made(subject):
+                continue
+            belief = believe(evidence, self._chain.signer)
+            if belief.entry and belief.entry.action == DEVICE_LIFT:
                 self._lifted[subject] = made.place
             else:
                 found.append(

@@ -22,7 +22,7 @@ from shared.site import site_of
 
 REFUSED_LOGINS: Final = 100  # at once from one address: some scripts whose token was rotated
 REFUSED_LOGINS_PER_SECOND: Final = 1.0
-REFUSED_LOGINS_IN_ALL: Final = 500  # at once; each costs three short queries
+REFUSED_LOGINS_IN_ALL: Final = 500  # at once; each costs two short queries
 REFUSED_LOGINS_PER_SECOND_IN_ALL: Final = 20.0
 _EVERYBODY: Final = "everybody"
 

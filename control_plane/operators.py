@@ -6,6 +6,7 @@ A row that somebody writes into Postgres logs nobody in, and neither does an old
 
 import difflib
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,15 +14,17 @@ from attrs import frozen
 
 from control_plane.acts import Act, Acts
 from control_plane.audit_chain import AuditChain
-from control_plane.belief import Belief, Evidence, believe
+from control_plane.belief import Belief, believe
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
+from control_plane.one_trip import Row, fetch_parts
 from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
 from control_plane.proofs import Proofs
 from control_plane.signer import KEY_ID, Verifier, not_configured
 from control_plane.statement_store import (
     fetch_entry_that_says,
-    fetch_statements_within,
+    statement_rows,
+    statements_within,
 )
 from shared.canonical_json import format_time
 from shared.statement import (
@@ -33,6 +36,7 @@ from shared.statement import (
     operator_subject,
 )
 
+OPERATORS: Final = "operator/"  # how their subjects begin
 ROTATE: Final = "operator.rotate"
 REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
 
@@ -66,7 +70,9 @@ class Authenticator:
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token, or raise `NotAuthenticatedError`."""
-        evidence = await self._evidence(operator_subject(token.name.value))
+        subject = operator_subject(token.name.value)
+        async with self._chain.reading(about=[subject]) as proofs:
+            evidence = await proofs.evidence(subject)
         belief = believe(evidence, self._chain.signer)
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token):
@@ -81,10 +87,6 @@ class Authenticator:
         if isinstance(operator, Operator):
             reason = "a token that was never the operator's, as far as is known"
         raise unknown_token(token, reason)
-
-    async def _evidence(self, subject: str) -> Evidence:
-        async with self._chain.reading() as proofs:
-            return await proofs.evidence(subject)
 
     def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
         """Return the key that is missing for the statement that has this very token's hash.
@@ -169,35 +171,38 @@ class Operators:
         self, name: OperatorName, role: Role, *, lifetime: timedelta | None, actor: str
     ) -> OperatorToken:
         """Make an operator and return the token, which is kept nowhere."""
-        async with self._acts.begin() as act:
-            belief = await act.belief(operator_subject(name.value))
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
             if isinstance(belief.statement, Operator):
                 message = f"there is an operator {name}; `rotate` gives a new token"
                 raise ConflictError(message)
-            return await _issue(act, belief, name, role, lifetime, actor)
+            return _issue(act, belief, name, role, lifetime, actor)
 
     async def rotate(
         self, name: OperatorName, *, lifetime: timedelta | None, actor: str
     ) -> OperatorToken:
         """Return a new token; the one before is worth nothing from now on."""
-        async with self._acts.begin() as act:
-            belief = await act.belief(operator_subject(name.value))
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
             role = Role((await self._present(act, belief, name)).role)
-            return await _issue(act, belief, name, role, lifetime, actor)
+            return _issue(act, belief, name, role, lifetime, actor)
 
     async def remove(self, name: OperatorName, *, actor: str) -> None:
         """Let the operator call no longer; works also on one that is not believed."""
-        async with self._acts.begin() as act:
-            belief = await act.belief(operator_subject(name.value))
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
             if belief.problem is None:
                 await self._present(act, belief, name)
-            removal = await act.write_statement(
+            removal = act.write_statement(
                 belief,
                 lambda generation: OperatorRemoval(
                     name=name.value, removed_by=actor, removed_at=act.at, generation=generation
                 ),
             )
-            await act.record(
+            act.record(
                 actor=actor,
                 action="operator.remove",
                 about=removal.subject,
@@ -213,28 +218,34 @@ class Operators:
         if belief.problem:
             message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
             raise NotFoundError(message)
-        names = [each.name for each in await _fetch_operators(act.proofs, self._chain.signer)]
+        everybody = statements_within(OPERATORS)
+        (rows,) = await fetch_parts(act.proofs.connection, [everybody])
+        listed = await _listed_operators(rows, act.proofs, self._chain.signer)
+        names = [each.name for each in listed]
         nearest = difflib.get_close_matches(name.value, names, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else "`operators list` shows all"
         raise NotFoundError(f"{message}; {hint}")
 
     async def list(self) -> list[ListedOperator]:
         """Return the operators, and the rows that pretend to be some."""
-        async with self._chain.reading() as proofs:
-            return await _fetch_operators(proofs, self._chain.signer)
+        everybody = statements_within(OPERATORS)
+        async with self._chain.reading(everybody) as proofs:
+            return await _listed_operators(proofs.rows(everybody), proofs, self._chain.signer)
 
 
-async def _fetch_operators(proofs: Proofs, verifier: Verifier) -> list[ListedOperator]:
+async def _listed_operators(
+    rows: Sequence[Row], proofs: Proofs, verifier: Verifier
+) -> list[ListedOperator]:
     """Return who the database or the signed log names: a row that was deleted shows, too."""
-    logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith("operator/"))
+    logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith(OPERATORS))
     stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
-    stored |= await fetch_statements_within(proofs.connection, "operator/")
+    stored |= statement_rows(rows)
     evidences = await proofs.evidences(dict(sorted(stored.items())))
     listed = [_listed(believe(each, verifier)) for each in evidences.values()]
     return [operator for operator in listed if operator is not None]
 
 
-async def _issue(
+def _issue(
     act: Act,
     belief: Belief,
     name: OperatorName,
@@ -245,7 +256,7 @@ async def _issue(
     """Make a token. The act's entry names the one that it replaces, for whoever still has it."""
     token = OperatorToken.mint(name)
     before = belief.statement if isinstance(belief.statement, Operator) else None
-    operator = await act.write_statement(
+    operator = act.write_statement(
         belief,
         lambda generation: Operator(
             name=name.value,
@@ -257,7 +268,7 @@ async def _issue(
             expires_at=act.at + lifetime if lifetime else None,
         ),
     )
-    await act.record(
+    act.record(
         actor=actor,
         action=ROTATE if before else "operator.add",
         about=operator.subject,

@@ -9,6 +9,7 @@ from aiohttp import web
 from attrs import field, frozen
 
 from control_plane.errors import (
+    ActsWaitingError,
     AuditDamagedError,
     AuditUnreadError,
     CheckFailedError,
@@ -43,6 +44,7 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (AuditDamagedError, HTTPStatus.SERVICE_UNAVAILABLE),
     (AuditUnreadError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ActsWaitingError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ClockError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotificationQueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -99,7 +101,12 @@ def problem_of(error: ControlPlaneError) -> Problem:
             headers["WWW-Authenticate"] = f'Bearer realm="control-plane"{wrong}'
         case TooManyRequestsError():
             headers["Retry-After"] = str(error.retry_after_seconds)
-        case DatabaseUnavailableError() | NotificationQueueFullError() | AuditUnreadError():
+        case (
+            ActsWaitingError()
+            | DatabaseUnavailableError()
+            | NotificationQueueFullError()
+            | AuditUnreadError()
+        ):
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         case ConflictError() if error.conflict:
             members["conflict"] = error.conflict

@@ -1,16 +1,18 @@
 """What every act upon a connection's revisions writes: the revision, the approval, the entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from control_plane.acts import Act
 from control_plane.connection_state import ConnectionState, Draft, place_of
+from control_plane.connection_store import update_connection
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
-from control_plane.revision_store import insert_revision, next_revision, set_approved, set_draft
+from control_plane.one_trip import Row
+from control_plane.revision_store import insert_revision
 from control_plane.sealer import SealedDocument
 from control_plane.stored_connection import (
     Action,
@@ -49,40 +51,44 @@ class Revision:
         return _details(self.number, fingerprint(self.document), self.check)
 
 
-async def make_draft(
+def make_draft(
     act: Act,
     revision: Revision,
     *,
     action: Action,
     details: Mapping[str, str] | None = None,
-) -> None:
-    """Store a revision as the connection's draft, and record its making: the act's entry."""
+) -> StoredRevision:
+    """Store a revision, and record its making: the act's entry. The row is the caller's."""
     maker = revision.sealed.document.connected_by
-    await store_revision(act, revision, made_by=maker)
-    await set_draft(act.connection, revision.connection_id, revision.number)
-    await act.record(
+    stored = store_revision(act, revision, made_by=maker)
+    act.record(
         actor=maker,
         action=action,
         about=connection_subject(revision.connection_id),
         details=revision.details | dict(details or {}),
     )
+    return stored
 
 
-async def store_revision(act: Act, revision: Revision, *, made_by: str) -> None:
+def store_revision(act: Act, revision: Revision, *, made_by: str) -> StoredRevision:
     """Store a revision; raise `InvalidRequestError` if its approval could not be read again."""
     _require_approvable_size(revision.document, revision.sealed.sealed_secret)
-    await insert_revision(
-        act.connection,
-        revision.connection_id,
-        StoredRevision(revision.number, revision.document, revision.sealed.sealed_secret),
-        made_by=made_by,
-        made_at=act.at,
-        audit_sequence=act.sequence,
+    stored = StoredRevision(revision.number, revision.document, revision.sealed.sealed_secret)
+    act.change(
+        insert_revision(
+            revision.connection_id,
+            stored,
+            made_by=made_by,
+            made_at=act.at,
+            audit_sequence=act.sequence,
+        )
     )
+    return stored
 
 
-async def approve_revision(
+def approve_revision(
     act: Act,
+    before: StoredConnection,
     state: ConnectionState,
     stored: StoredRevision,
     *,
@@ -90,9 +96,12 @@ async def approve_revision(
     expires_at: datetime | None,
     action: Action,
     check: RecordedCheck,
-) -> None:
-    """Sign the approval of a stored revision, and record it: the act's entry."""
-    approval = await act.write_statement(
+) -> StoredConnection:
+    """Sign the approval of a stored revision, and record it: the act's entry. No draft waits then.
+
+    Return the connection as it is then.
+    """
+    approval = act.write_statement(
         state.belief,
         lambda generation: ConnectionApproval(
             connection_id=state.id,
@@ -105,14 +114,15 @@ async def approve_revision(
             sealed_secret=stored.sealed_secret,
         ),
     )
-    await set_approved(act.connection, state.id, stored.number)
-    await act.record(
+    act.change(update_connection(state.id, approved_revision=stored.number, draft_revision=None))
+    act.record(
         actor=actor,
         action=action,
         about=approval.subject,
         about_generation=approval.generation,
         details=_details(stored.number, approval.fingerprint, check),
     )
+    return evolve(before, approved=stored, draft=None)
 
 
 def revision_of(
@@ -129,14 +139,14 @@ def revision_of(
     return revision, RecordedCheck.of_entry(entry)
 
 
-async def next_number(act: Act, state: ConnectionState) -> int:
+def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
     """Return a number that no revision of the connection ever had, as far as can be proven.
 
     A new secret's version is the number of its first revision, so no version comes twice either.
     Raises `NotBelievedError` if a number in the database leaves room for no other.
     """
     named = state.newest_entry.details.get("revision", "0") if state.newest_entry else "0"
-    number = max(await next_revision(act.connection, state.id), int(named) + 1)
+    number = max(int(highest[0]["highest"]), int(named)) + 1
     if number > MAX_REVISION:
         message = (
             "a revision's number was changed in the database: revoke the connection, and connect"

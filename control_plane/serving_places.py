@@ -4,35 +4,55 @@ The unique index of places is over columns, which nobody signs: a row whose host
 that is marked as revoked, would leave its place to a second connection. Facades would serve both.
 """
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-import orjson
-
 from control_plane.belief import believe
-from control_plane.envelope_columns import envelope_columns, envelope_of_form
+from control_plane.envelope_columns import envelope_columns, envelope_names
 from control_plane.errors import ConflictError
+from control_plane.one_trip import Part, Row
 from control_plane.proofs import Proofs
 from control_plane.signer import Verifier
+from control_plane.statement_store import statement_rows
 from shared.approved_connection import approved_connection
 from shared.connection import ConnectionDocument
+from shared.registry_host import RegistryHost
 from shared.statement import ConnectionApproval, StatementRefusedError
 
 # An approval holds its document as a JSON text in JSON. All are looked through when somebody
 # connects or approves.
 _OF_HOST: Final = f"""
 SELECT subject, {envelope_columns()} FROM public.statements
-WHERE starts_with(subject, 'connection/') AND position($1::bytea IN payload) > 0
+WHERE starts_with(subject, 'connection/')
+  AND position(convert_to('\\"host\\":\\"' || {{host}} || '\\"', 'UTF8') IN payload) > 0
 """  # noqa: S608 - constants
+_COLUMNS: Final = ("subject", *envelope_names())
+
+
+def approvals_of_host(host: RegistryHost) -> Part:
+    """Return the read of what may be approved for a host; its name needs no escape in JSON."""
+    return Part(_COLUMNS, _OF_HOST.format(host="$1::text"), (str(host),))
+
+
+def approvals_beside(connection_id: UUID) -> Part:
+    """Return the read of what may be approved for the host that a connection's row has."""
+    host = "(SELECT host FROM public.connections WHERE id = $1)"
+    return Part(_COLUMNS, _OF_HOST.format(host=host), (connection_id,))
 
 
 async def require_free_place(
-    proofs: Proofs, document: ConnectionDocument, connection_id: UUID, verifier: Verifier
+    rows: Sequence[Row],
+    proofs: Proofs,
+    document: ConnectionDocument,
+    connection_id: UUID,
+    verifier: Verifier,
 ) -> None:
-    """Raise `ConflictError` if another connection is approved for the document's place."""
-    told = orjson.dumps(f'"host":{orjson.dumps(str(document.host)).decode()}')[1:-1]
-    rows = await proofs.connection.fetch(_OF_HOST, told)
-    evidences = await proofs.evidences({row["subject"]: envelope_of_form(row) for row in rows})
+    """Raise `ConflictError` if another connection is approved for the document's place.
+
+    The rows are those of the document's host.
+    """
+    evidences = await proofs.evidences(statement_rows(rows))
     for evidence in evidences.values():
         approval = believe(evidence, verifier).statement
         if not isinstance(approval, ConnectionApproval) or approval.connection_id == connection_id:

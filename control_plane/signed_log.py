@@ -121,6 +121,10 @@ class SignedLog:
             self.root,
         )
 
+    def is_before(self, place: Place) -> bool:
+        """Tell whether a place comes after this log's end."""
+        return place.sequence > self.end.sequence
+
     def goes_on_from(self, other: "SignedLog") -> bool:
         """Tell whether this is that log, or was made out of it by following."""
         return self.root is other.root

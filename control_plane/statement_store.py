@@ -1,13 +1,19 @@
 """The SQL of statements and audit entries: rows in, rows out, nothing believed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import DatabaseConnection
-from control_plane.envelope_columns import bounded_column, envelope_columns, envelope_of_form
+from control_plane.envelope_columns import (
+    bounded_column,
+    envelope_columns,
+    envelope_names,
+    envelope_of_form,
+)
+from control_plane.one_trip import Change, Part, Row
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import AuditEntry, Statement, StoredStatement
 
@@ -19,17 +25,34 @@ _FOUND_BY: Final = ", ".join(
         "CASE WHEN at BETWEEN '2000-01-01Z' AND '9000-01-01Z' THEN at END AS at",
     )
 )
+# Takes the act lock until the transaction ends.
+LOCK: Final = "SELECT the_only FROM public.audit_lock FOR UPDATE"
 AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
 
 
-async def fetch_statement(
-    connection: DatabaseConnection, subject: str, *, lock: bool = False
-) -> StoredStatement | None:
-    """Return the subject's newest statement; with `lock`, until the transaction ends."""
-    query = f"SELECT {_ENVELOPE} FROM public.statements WHERE subject = $1"  # noqa: S608 - constants
-    if lock:
-        query += " FOR UPDATE"
-    return envelope_of_form(await connection.fetchrow(query, subject))
+def statements_of(subjects: Collection[str]) -> Part:
+    """Return the read of the newest statement of each subject."""
+    return Part(
+        ("subject", *envelope_names()),
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
+        " WHERE subject = ANY ($1::text[])",
+        (list(subjects),),
+    )
+
+
+def statements_within(beginning: str) -> Part:
+    """Return the read of the newest statement of every subject that begins so: `operator/`."""
+    return Part(
+        ("subject", *envelope_names()),
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
+        " WHERE starts_with(subject, $1) ORDER BY subject",
+        (beginning,),
+    )
+
+
+def statement_rows(rows: Iterable[Row]) -> dict[str, StoredStatement | None]:
+    """Return the statements of such a read, by the subjects of their rows."""
+    return {row["subject"]: envelope_of_form(row) for row in rows}
 
 
 async def fetch_subjects_that_say(
@@ -50,30 +73,6 @@ async def fetch_subjects_that_say(
     return {(row["subject"], row["text"]) for row in rows}
 
 
-async def fetch_statements_within(
-    connection: DatabaseConnection, beginning: str
-) -> dict[str, StoredStatement | None]:
-    """Return the newest statement of every subject that begins so, such as `operator/`."""
-    rows = await connection.fetch(
-        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
-        " WHERE starts_with(subject, $1) ORDER BY subject",
-        beginning,
-    )
-    return {row["subject"]: envelope_of_form(row) for row in rows}
-
-
-async def fetch_statements(
-    connection: DatabaseConnection, subjects: Sequence[str]
-) -> dict[str, StoredStatement | None]:
-    """Return the newest statement of each subject; none where there is none."""
-    rows = await connection.fetch(
-        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
-        " WHERE subject = ANY($1::text[])",
-        subjects,
-    )
-    return dict.fromkeys(subjects) | {row["subject"]: envelope_of_form(row) for row in rows}
-
-
 async def count_other_keys(
     connection: DatabaseConnection, known: Collection[str], *, at_most: int
 ) -> dict[str, int]:
@@ -89,28 +88,26 @@ async def count_other_keys(
     return {row["key_id"]: row["statements"] for row in rows}
 
 
-async def put_statement(
-    connection: DatabaseConnection, statement: Statement, stored: StoredStatement
-) -> None:
-    """Make this the subject's newest statement."""
-    await connection.execute(
+def put_statements(signed: Sequence[tuple[Statement, StoredStatement]]) -> Change:
+    """Return the change that makes each the newest statement of its subject."""
+    return Change(
         "INSERT INTO public.statements (subject, type, key_id, payload, signature, generation)"
-        " VALUES ($1, $2, $3, $4, $5, $6)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
+        " $6::bigint[])"
         " ON CONFLICT (subject) DO UPDATE SET type = excluded.type, key_id = excluded.key_id,"
         " payload = excluded.payload, signature = excluded.signature,"
         " generation = excluded.generation, stored_at = clock_timestamp()",
-        statement.subject,
-        stored.type,
-        stored.key_id,
-        stored.payload,
-        stored.signature,
-        statement.generation,
+        (
+            [statement.subject for statement, _ in signed],
+            *_envelopes(stored for _, stored in signed),
+            [statement.generation for statement, _ in signed],
+        ),
     )
 
 
-async def lock_audit(connection: DatabaseConnection) -> bool:
-    """Take the act lock until the transaction ends; tell whether its row was there."""
-    return bool(await connection.fetchval("SELECT the_only FROM public.audit_lock FOR UPDATE"))
+def lock_row() -> Part:
+    """Return the read of the row that acts lock, which may be gone."""
+    return Part(("the_only",), "SELECT the_only FROM public.audit_lock")
 
 
 async def fetch_entry_that_says(
@@ -129,25 +126,30 @@ async def fetch_entry_that_says(
     )
 
 
-async def insert_entry(
-    connection: DatabaseConnection, entry: AuditEntry, stored: StoredStatement
-) -> None:
-    """Append an entry to the chain."""
-    await connection.execute(
+def append_entries(signed: Sequence[tuple[AuditEntry, StoredStatement]]) -> Change:
+    """Return the change that appends entries to the chain."""
+    entries = [entry for entry, _ in signed]
+    return Change(
         "INSERT INTO public.audit_entries (sequence, type, key_id, payload, signature,"
         " at, actor, action, about, about_generation)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        entry.generation,
-        stored.type,
-        stored.key_id,
-        stored.payload,
-        stored.signature,
-        entry.at,
-        entry.actor,
-        entry.action,
-        entry.about,
-        entry.about_generation,
+        " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
+        " $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::bigint[])",
+        (
+            [entry.generation for entry in entries],
+            *_envelopes(stored for _, stored in signed),
+            [entry.at for entry in entries],
+            [entry.actor for entry in entries],
+            [entry.action for entry in entries],
+            [entry.about for entry in entries],
+            [entry.about_generation for entry in entries],
+        ),
     )
+
+
+def _envelopes(stored: Iterable[StoredStatement]) -> tuple[list[object], ...]:
+    """Return the columns of envelopes, each as a list."""
+    rows = [(each.type, each.key_id, each.payload, each.signature) for each in stored]
+    return tuple(list(column) for column in zip(*rows, strict=True))
 
 
 @frozen

@@ -33,6 +33,7 @@ from shared.safe_message import SafeMessage
 
 MAX_ADDRESSES: Final = 16  # of one server; a headless service has one for each pod
 MIN_ADDRESS_SECONDS: Final = 1.0  # TCP, TLS and a login over a long line
+KEPT_STATEMENTS: Final = 200  # of one connection, prepared; a program has some dozens
 _OUR_OWN_DEADLINE_HOLDS: Final = 24 * 3600.0
 
 # ValueError: a host that no resolver takes. RuntimeError: a login that asyncpg has no library for.
@@ -60,11 +61,17 @@ class Attempt:
 
 
 async def connect(
-    parameters: ConnectionParameters, *, seconds: float, command_seconds: float | None = None
+    parameters: ConnectionParameters,
+    *,
+    seconds: float,
+    command_seconds: float | None = None,
+    prepares: bool = False,
 ) -> Connection:
     """Return a connection; raise `DatabaseAwayError`.
 
-    `seconds` bounds each server where the URL does not, `command_seconds` each statement.
+    `seconds` bounds each server where the URL does not, `command_seconds` each statement. With
+    `prepares` a statement that comes again is one round trip instead of two, unless a pooler stands
+    between.
     """
     reason = "no server is named"
     try:
@@ -72,7 +79,7 @@ async def connect(
     except OSError as error:
         raise DatabaseAwayError(reason_of(error)) from None
     for attempt in attempts(parameters):
-        connecting = _Connecting(parameters, attempt, context, command_seconds)
+        connecting = _Connecting(parameters, attempt, context, command_seconds, prepares)
         try:
             return await connecting.connect(parameters.connect_seconds or seconds)
         except _FAILURES as error:
@@ -111,6 +118,7 @@ class _Connecting:
     _attempt: Attempt
     _context: ServerContext | None
     _command_seconds: float | None
+    _prepares: bool
 
     async def connect(self, seconds: float) -> Connection:
         """Return a connection to one of the server's addresses, or raise the last one's failure."""
@@ -161,6 +169,16 @@ class _Connecting:
                 return (self._context,)
 
     async def _open(self, address: str, context: ServerContext | None) -> Connection:
+        if self._prepares:
+            connection = await self._open_keeping(address, context, KEPT_STATEMENTS)
+            if await _is_alone(connection):
+                return connection
+            await connection.close()
+        return await self._open_keeping(address, context, 0)
+
+    async def _open_keeping(
+        self, address: str, context: ServerContext | None, statements: int
+    ) -> Connection:
         parameters, server = self._parameters, self._attempt.server
         user = parameters.user or _own_name()
         if context is not None:
@@ -180,7 +198,9 @@ class _Connecting:
             gsslib="gssapi",
             timeout=_OUR_OWN_DEADLINE_HOLDS,
             command_timeout=self._command_seconds,
-            statement_cache_size=0,  # a transaction pooler has no prepared statements
+            statement_cache_size=statements,  # 0: a transaction pooler has none
+            max_cached_statement_lifetime=0,  # for as long as the connection is there
+            max_cacheable_statement_size=0,  # of any length
             connection_class=Connection,
         )
         connection.watch(parameters.keepalive)
@@ -196,6 +216,17 @@ class _Connecting:
         login = Login(host, server.port, parameters.database or user, user)
         password = await asyncio.to_thread(password_of, parameters.password_file, login)
         return password and password.reveal_text()
+
+
+async def _is_alone(connection: Connection) -> bool:
+    """Tell whether the server's session is this connection's own; a pooler shares out sessions.
+
+    A pooler tells a client of a process that is no server's (PostgreSQL's documentation,
+    "BackendKeyData"). In one transaction, and by a statement without a name, a pooler can be asked.
+    """
+    async with connection.transaction():
+        asking = await connection.prepare("SELECT pg_backend_pid()", name="")
+        return bool(await asking.fetchval() == connection.get_server_pid())
 
 
 async def _context(parameters: ConnectionParameters) -> ServerContext | None:

@@ -16,14 +16,20 @@ LIBRARY = "libc-ares2"  # the one that PgBouncer needs and a small machine does 
 
 
 @contextmanager
-def transaction_pooler(folder: Path, server: Postgres, database: str) -> Iterator[int]:
-    """Give the port of a pooler of two sessions, that the facade's role may use."""
+def transaction_pooler(
+    folder: Path,
+    server: Postgres,
+    database: str,
+    role: str = FACADE_ROLE,
+    password: str = FACADE_PASSWORD,
+) -> Iterator[int]:
+    """Give the port of a pooler of two sessions, that one role may use."""
     program = debian.program("pgbouncer", "pgbouncer")
     if not list(debian.UNPACKED.glob(f"{LIBRARY}/usr/lib/*/libcares.so.2")):
         debian.unpack([LIBRARY])
     (library,) = debian.UNPACKED.glob(f"{LIBRARY}/usr/lib/*/libcares.so.2")
     port = free_port()
-    (folder / "users.txt").write_text(f'"{FACADE_ROLE}" "{FACADE_PASSWORD}"\n')
+    (folder / "users.txt").write_text(f'"{role}" "{password}"\n')
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{database} = host=127.0.0.1 port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"

@@ -32,7 +32,7 @@ from control_plane.operators import AuthenticatedOperator, Authenticator, Operat
 from control_plane.permissions import Role
 from control_plane.sealer import Sealer
 from control_plane.signer import Signer
-from control_plane.statement_store import fetch_statements_within
+from control_plane.statement_store import statement_rows, statements_within
 from control_plane.stored_connection import RecordedCheck
 from shared.connection import Anonymous, UsernameAndToken
 from shared.registry_host import RegistryHost
@@ -152,8 +152,9 @@ class SignedInstallation:
     async def believed(self, seen: SeenChain | None = None) -> Believed:
         """Return what a control plane believes that starts now; raise what refuses the log."""
         chain = self.chain(seen)
-        async with chain.reading() as proofs:
-            statements = await fetch_statements_within(proofs.connection, "")
+        everything = statements_within("")
+        async with chain.reading(everything) as proofs:
+            statements = statement_rows(proofs.rows(everything))
             logged = dict.fromkeys(subject for subject, _ in proofs.log.all_made())
             evidences = await proofs.evidences({**logged, **statements})
         found: Believed = {

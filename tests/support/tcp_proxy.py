@@ -49,10 +49,14 @@ class _Link:
 
 @define(eq=False)
 class TcpProxy:
-    """See the module's docstring. `make_filter`: what a link's bytes to the client go through."""
+    """See the module's docstring. `make_filter`: what a link's bytes to the client go through.
+
+    `make_client_filter`: what those to the server do.
+    """
 
     server_port: int
     make_filter: Callable[[], Filter] = lambda: bytes
+    make_client_filter: Callable[[], Filter] = lambda: bytes
     bytes_per_second: float | None = None  # of each link, towards the client
     port: int = field(factory=free_port, init=False)
     accepted: int = field(default=0, init=False)
@@ -132,7 +136,9 @@ class TcpProxy:
         link = _Link(client, server)
         self._links.add(link)
         pumps = [
-            asyncio.create_task(self._pump(link, reader, server, bytes, is_answer=False)),
+            asyncio.create_task(
+                self._pump(link, reader, server, self.make_client_filter(), is_answer=False)
+            ),
             asyncio.create_task(
                 self._pump(link, answers, client, self.make_filter(), is_answer=True)
             ),

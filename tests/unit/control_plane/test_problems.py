@@ -27,6 +27,7 @@ def every_error() -> list[ControlPlaneError]:
         errors.TooManyRequestsError(3),
         errors.AuditDamagedError("damaged"),
         errors.AuditUnreadError(),
+        errors.ActsWaitingError(),
         errors.ClockError("set it right"),
         DatabaseUnavailableError(OSError(CANARY)),
         errors.SchemaOutdatedError("migrate"),

@@ -1,0 +1,262 @@
+"""How often the control plane waits for PostgreSQL: where it is 5 ms away, that is what acts cost.
+
+Counted on the wire, once the statements of a connection are prepared.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import pytest
+from attrs import define, field
+
+from control_plane.act_queue import MAX_WAITING_ACTS, ActQueue
+from control_plane.acts import Acts
+from control_plane.audit_chain import AuditChain
+from control_plane.belief import HighestGenerations
+from control_plane.clock import now
+from control_plane.connection_edits import ConnectionEdits
+from control_plane.connection_filter import ConnectionFilter
+from control_plane.connection_reader import ConnectionReader
+from control_plane.connection_request import ConnectionRequest
+from control_plane.connections import ApprovalEnd, Connections
+from control_plane.database import MAX_CONNECTIONS
+from control_plane.database import Database as ControlPlaneDatabase
+from control_plane.device_revocation_reader import DeviceRevocationReader
+from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
+from control_plane.device_revocations import DeviceRevocations
+from control_plane.errors import ActsWaitingError, NotAuthenticatedError
+from control_plane.history import History
+from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators import Authenticator, Operators
+from control_plane.permissions import Role
+from shared.connection import Anonymous
+from shared.postgres.database_url import read_database_url
+from shared.registry_host import RegistryHost
+from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
+from tests.support.database import Database
+from tests.support.pooler import transaction_pooler
+from tests.support.postgres_trips import Trips, counting_trips
+from tests.support.signed_installation import ALICE, BOB, CHECK, SignedInstallation
+
+LOGIN = 1
+ACT = 4  # the transaction and the lock, what is asked, what is changed, the commit
+LISTED = 2  # rows, and the entries that prove them
+
+_Result = TypeVar("_Result")
+
+
+@define(eq=False)
+class Scene:
+    """The use cases of one control plane, and what they cost on the wire."""
+
+    installation: SignedInstallation
+    trips: Trips
+    url: str
+    chain: AuditChain = field(init=False)
+    costs: dict[str, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.chain = self.installation.chain()
+
+    async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
+        """Return what a call returns; its round trips are noted, those of the last time count."""
+        before = self.trips.count
+        try:
+            return await call
+        finally:
+            self.costs[name] = self.trips.count - before
+
+    async def everything(self, token: OperatorToken, number: int) -> None:
+        """Do one thing of each kind."""
+        chain, sealer, costing = self.chain, self.installation.sealer, self.costing
+        acts, reader = Acts(chain), ConnectionReader(chain, History(chain))
+        connections = Connections(acts, reader, sealer, now, second_approver=False)
+        edits = ConnectionEdits(acts, reader, sealer, now, second_approver=False)
+        devices = DeviceRevocations(acts)
+        await costing("login", Authenticator(chain).authenticate(token))
+        host = RegistryHost.parse(f"registry-{number}.example")
+        request = ConnectionRequest(host, Anonymous())
+        view = await costing("connect", connections.connect(request, CHECK, actor=ALICE))
+        made, seen = UUID(str(view["id"])), str(view["fingerprint"])
+        approval = connections.approve(made, seen, end=ApprovalEnd(), actor=BOB)
+        await costing("approve", approval)
+        planned = await costing("plan", edits.plan(made, {"repositories": [f"a/{number}"]}))
+        await costing("edit", edits.redraft(planned, CHECK, actor=ALICE))
+        await costing("discard", edits.discard(made, actor=ALICE))
+        await costing("show", reader.show(made))
+        everything = reader.list(ConnectionFilter(), after=None, limit=200)
+        assert len((await costing("list", everything)).items) == number
+        await costing("revoke", connections.revoke(made, reason="moved", actor=BOB))
+        target = RevocationTarget(device=f"press-{number}")
+        asked = RevocationRequest(target, "stolen")
+        revoked = await costing("revoke a device", devices.revoke(asked, actor=BOB))
+        listing = DeviceRevocationReader(chain)
+        await costing("list devices", listing.list(limit=200))
+        await costing("find a device", listing.of(target))
+        lifted = devices.lift(UUID(str(revoked.view["id"])), actor=BOB)
+        await costing("lift", lifted)
+
+
+@asynccontextmanager
+async def scene_at(database: Database, port: int, trips: Trips) -> AsyncIterator[Scene]:
+    """Yield a control plane that reaches its database at a port."""
+    url = database.url(LOGIN_ROLE, LOGIN_PASSWORD).replace(f":{database.server.port}/", f":{port}/")
+    url += ("&" if "?" in url else "?") + "sslmode=disable"
+    owner = await asyncpg.connect(database.superuser_url)
+    try:
+        async with ControlPlaneDatabase.open(read_database_url(url)) as pool:
+            yield Scene(SignedInstallation(pool, owner), trips, url)
+    finally:
+        await owner.close()
+
+
+@pytest.fixture
+async def scene(database: Database) -> AsyncIterator[Scene]:
+    """A control plane whose messages to its database are counted."""
+    with counting_trips(database.server.port) as trips:
+        async with scene_at(database, trips.port, trips) as made:
+            yield made
+
+
+async def operator(scene: Scene) -> OperatorToken:
+    """Return the token of a new operator."""
+    return await Operators(scene.chain).add(
+        OperatorName.parse("bob"), Role.APPROVER, lifetime=None, actor="root"
+    )
+
+
+async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
+    """However many connections there are; a list is two statements."""
+    token = await operator(scene)
+    for number in (1, 2, 3):
+        await scene.everything(token, number)
+    assert scene.costs == {
+        "login": LOGIN,
+        "connect": ACT,
+        "approve": ACT,
+        "plan": 1,
+        "edit": ACT,
+        "discard": ACT,
+        "show": 1,
+        "list": LISTED,
+        "revoke": ACT,
+        "revoke a device": ACT,
+        "list devices": LISTED,
+        "find a device": 1,
+        "lift": ACT + 1,  # whom the id is about is not known before
+    }
+
+
+async def test_a_refused_login_waits_twice(scene: Scene) -> None:
+    """Of somebody and of nobody alike."""
+    await operator(scene)
+    authenticator = Authenticator(scene.chain)
+    for name in ("bob", "nobody", "bob", "nobody"):
+        token = OperatorToken.mint(OperatorName.parse(name))
+        with pytest.raises(NotAuthenticatedError):
+            await scene.costing(name, authenticator.authenticate(token))
+    assert scene.costs == {"bob": 2, "nobody": 2}
+
+
+async def test_what_others_appended_is_followed_in_the_same_round_trip(
+    scene: Scene, database: Database
+) -> None:
+    """Another control plane of the same database acts; this one's next login knows of it."""
+    token = await operator(scene)
+    await Authenticator(scene.chain).authenticate(token)
+    url = read_database_url(database.url(LOGIN_ROLE, LOGIN_PASSWORD))
+    async with ControlPlaneDatabase.open(url) as beside:
+        signer = scene.installation.signer
+        other = Operators(AuditChain(beside, signer, HighestGenerations(), now))
+        for number in range(3):
+            await other.add(
+                OperatorName.parse(f"other-{number}"), Role.VIEWER, lifetime=None, actor="root"
+            )
+        rotated = await other.rotate(OperatorName.parse("bob"), lifetime=None, actor="root")
+        login = Authenticator(scene.chain).authenticate(rotated)
+        assert (await scene.costing("login", login)).name == "bob"
+        assert scene.costs["login"] == LOGIN
+        for number in range(40):  # more than what is read beside something else
+            await other.add(
+                OperatorName.parse(f"many-{number}"), Role.VIEWER, lifetime=None, actor="root"
+            )
+        last = await other.rotate(OperatorName.parse("bob"), lifetime=None, actor="root")
+    login = Authenticator(scene.chain).authenticate(last)
+    assert (await scene.costing("login", login)).name == "bob"
+    assert scene.costs["login"] > LOGIN
+    with pytest.raises(NotAuthenticatedError, match="was replaced"):
+        await Authenticator(scene.chain).authenticate(rotated)
+
+
+async def test_behind_a_transaction_pooler_everything_works_unprepared(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its sessions are shared out: a statement that was prepared on one is not on another."""
+    with (
+        transaction_pooler(
+            tmp_path, database.server, database.name, LOGIN_ROLE, LOGIN_PASSWORD
+        ) as pooler,
+        counting_trips(pooler) as trips,
+    ):
+        async with scene_at(database, trips.port, trips) as scene:
+            token = await operator(scene)
+            clients = [Authenticator(scene.chain).authenticate(token) for _ in range(20)]
+            assert {each.name for each in await asyncio.gather(*clients)} == {"bob"}
+            for number in (1, 2):
+                await scene.everything(token, number)
+    assert scene.costs["login"] == 2 * LOGIN
+    assert not [each for each in trips.queries if "DEALLOCATE" in each]
+
+
+async def test_who_waits_for_another_act_has_no_connection(scene: Scene) -> None:
+    """An act that is held up elsewhere, and many behind it: reads go on, and order is kept."""
+    token = await operator(scene)
+    acts, authenticator = Acts(scene.chain), Authenticator(scene.chain)
+    order = list[int]()
+
+    async def act(number: int) -> None:
+        async with acts.begin() as own:
+            order.append(number)
+            own.record(actor="root", action="test", about=f"test/{number}", details={})
+
+    lock = "SELECT the_only FROM public.audit_lock FOR UPDATE"
+    async with scene.installation.owner.transaction():
+        await scene.installation.owner.execute(lock)
+        waiting = [asyncio.create_task(act(number)) for number in range(4 * MAX_CONNECTIONS)]
+        for _ in range(3):
+            assert (await authenticator.authenticate(token)).name == "bob"
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        sessions = await scene.installation.owner.fetchval(f"{asked} AND wait_event_type = 'Lock'")
+        assert sessions <= 1
+        assert not order
+    await asyncio.gather(*waiting)
+    assert order == list(range(4 * MAX_CONNECTIONS))
+
+
+async def test_too_many_acts_are_refused_at_once() -> None:
+    """Those that wait go on waiting; one that is cancelled leaves its place."""
+    queue = ActQueue()
+
+    async def wait() -> None:
+        async with queue.turn():
+            pass
+
+    async with queue.turn():
+        waiting: list[asyncio.Task[Any]] = [
+            asyncio.create_task(wait()) for _ in range(MAX_WAITING_ACTS)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(ActsWaitingError):
+            await wait()
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        late = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+    await asyncio.gather(late, *waiting[1:])
+    assert waiting[0].cancelled()
