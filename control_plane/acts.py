@@ -23,6 +23,14 @@ from control_plane.clock import unix_milliseconds
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.one_trip import Change, Part, make_changes
 from control_plane.proofs import Proofs
+from control_plane.signed_log import (
+    LoggedAct,
+    NewestActs,
+    Place,
+    SignedLog,
+    entry_hash,
+    logged_act,
+)
 from control_plane.signer import Verifier
 from control_plane.statement_store import LOCK, append_entries, lock_row, put_statements
 from control_plane.stored_connection import REVISION_ACTIONS, StoredConnection
@@ -38,17 +46,29 @@ class Act:
         """Hold what was asked at the beginning, and the log that the audit entry will follow."""
         self.proofs = proofs
         self.at = at
-        self.log = proofs.log  # with this act's entries, once there are some
         self.is_left_as_it_was = False
         self.entries: list[tuple[AuditEntry, StoredStatement]] = []
         self.written: list[tuple[Statement, StoredStatement]] = []
         self._changes: list[Change] = []
+        self._recorded: list[LoggedAct] = []
         self._chain = chain
+
+    @property
+    def log(self) -> SignedLog:
+        """The log with this act's entries, as far as they are recorded."""
+        newest = NewestActs()
+        for recorded in reversed(self._recorded):
+            newest.add(recorded)
+        return self.proofs.log.followed_by(self._end, newest)
+
+    @property
+    def _end(self) -> Place:
+        return self._recorded[-1].place if self._recorded else self.proofs.log.end
 
     @property
     def sequence(self) -> int:
         """The place of this act's audit entry in the chain, which is about to be recorded."""
-        return self.log.end.sequence + 1
+        return self._end.sequence + 1
 
     @property
     def verifier(self) -> Verifier:
@@ -95,7 +115,7 @@ class Act:
         """Append the audit entry of what was done about a subject."""
         entry = AuditEntry(
             generation=self.sequence,
-            previous=self.log.end.hash,
+            previous=self._end.hash,
             at=self.at,
             actor=actor,
             action=action,
@@ -105,7 +125,7 @@ class Act:
         )
         stored = self._chain.signer.sign(entry)
         self.entries.append((entry, stored))
-        self.log = self.log.with_entry(entry, stored)
+        self._recorded.append(logged_act(entry, entry_hash(stored)))
 
     def after(self, stored: StoredConnection) -> StoredConnection:
         """Return a connection with what the act has signed about it."""

@@ -7,12 +7,16 @@ from attrs import frozen
 
 from control_plane.connection_fields import parse_reason
 from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.errors import InvalidRequestError
 from control_plane.field_reader import FieldReader
 from control_plane.query_reader import QueryReader
 from shared.identity_form import IdentityForm
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import device_subject
 
+MAX_REVOCATIONS: Final = 10_000  # of one call: a second or two, in which no other act is made
+MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # 400 bytes for each
+MAX_NAMED_WRONG_FIELDS: Final = 100  # a file of another kind is wrong in every line
 TARGET_FIELDS: Final = ("device", "serial", "issuer")
 
 
@@ -103,3 +107,27 @@ def parse_revocation_request(
         fields.wrong("/issuer", "an issuer is given with a serial")
     fields.finish()
     return RevocationRequest(target, reason)
+
+
+@reads_bytes_of(Party.OPERATOR)
+def parse_revocation_requests(
+    body: Mapping[str, object], form: IdentityForm | None = None
+) -> list[RevocationRequest]:
+    """Return the requests of a list, in its order; raise `InvalidRequestError`.
+
+    Each item of `revocations` is what `parse_revocation_request` reads; the error names the wrong
+    fields of all.
+    """
+    fields = FieldReader(body)
+    items = fields.objects("revocations", at_most=MAX_REVOCATIONS)
+    requests = list[RevocationRequest]()
+    for index, item in enumerate(items):
+        if len(fields.errors) >= MAX_NAMED_WRONG_FIELDS:
+            break
+        try:
+            requests.append(parse_revocation_request(item, form))
+        except InvalidRequestError as error:
+            for wrong in error.errors:
+                fields.wrong(f"/revocations/{index}{wrong.pointer}", wrong.detail)
+    fields.finish()
+    return requests

@@ -1,11 +1,18 @@
 """The routes of device revocations: made, listed, shown, lifted."""
 
+import asyncio
+
 from aiohttp import web
 from attrs import frozen
 
 from control_plane.connection_filter import parse_id_beginning
 from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_request import parse_revocation_request, read_target
+from control_plane.device_revocation_request import (
+    MAX_REVOCATIONS_BODY_BYTES,
+    parse_revocation_request,
+    parse_revocation_requests,
+    read_target,
+)
 from control_plane.device_revocations import DeviceRevocations
 from control_plane.http_call import Call, json_response
 from control_plane.http_route import Route
@@ -27,6 +34,7 @@ class DeviceRevocationRoutes:
         path = "/v1/device-revocations"
         return (
             Route("POST", path, Role.APPROVER, self.revoke),
+            Route("POST", f"{path}/batch", Role.APPROVER, self.revoke_several),
             Route("GET", path, Role.APPROVER, self.list_revocations),
             Route("GET", f"{path}/{{id}}", Role.APPROVER, self.show),
             Route("DELETE", f"{path}/{{id}}", Role.APPROVER, self.lift),
@@ -40,6 +48,15 @@ class DeviceRevocationRoutes:
         response = json_response(revoked.view, status=201 if revoked.is_new else 200)
         response.headers["Location"] = f"/v1/device-revocations/{revoked.view['id']}"
         return response
+
+    async def revoke_several(self, call: Call) -> web.Response:
+        """Revoke many devices and certificates at once; an answer for each, in their order."""
+        with call.query().finishing_with_body():
+            body = await call.long_body(MAX_REVOCATIONS_BODY_BYTES)
+            requests = await asyncio.to_thread(parse_revocation_requests, body, self.form)
+        revoked = await self.revocations.revoke_several(requests, actor=call.operator)
+        items = [{"is_new": each.is_new, "revocation": each.view} for each in revoked]
+        return json_response({"items": items})
 
     async def list_revocations(self, call: Call) -> web.Response:
         """Show a page of the revocations in force, or that of one device or certificate."""

@@ -3,12 +3,15 @@
 What may be done when is in `device_revocation_state`, which is pure.
 """
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID, uuid4
 
 from attrs import frozen
 
 from control_plane.acts import Act, Acts
-from control_plane.belief import Belief, believe
+from control_plane.belief import Belief, Evidence, believe
 from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
 from control_plane.device_revocation_state import View, liftable, revocation_view, state_of
 from control_plane.device_revocation_store import (
@@ -19,8 +22,11 @@ from control_plane.device_revocation_store import (
 )
 from control_plane.errors import NotFoundError
 from control_plane.operators import AuthenticatedOperator
+from control_plane.slices import in_slices
 from shared.identity_form import IdentityForm
 from shared.statement import DeviceLifting, DeviceRevocation
+
+ANSWERS_AT_ONCE: Final = 200  # some ms
 
 
 @frozen
@@ -44,15 +50,34 @@ class DeviceRevocations:
         What is revoked already stays as it was: whoever repeats a call that may not have come
         through wants to know that it holds. What is not believed is revoked anew, which mends it.
         """
-        async with self._acts.begin(about=[request.target.subject]) as act:
-            belief = await act.belief(request.target.subject)
-            revocation = state_of(belief).revocation
-            if is_new := revocation is None:
-                revocation = _revoke(act, belief, request, actor.name)
-            else:
-                act.leave_as_it_was()
-            act.change(put_device_revocations([revocation]))
-            return Revoked(revocation_view(revocation, self._form), is_new)
+        (revoked,) = await self.revoke_several([request], actor=actor)
+        return revoked
+
+    async def revoke_several(
+        self, requests: Sequence[RevocationRequest], *, actor: AuthenticatedOperator
+    ) -> list[Revoked]:
+        """Revoke all of them in one act, or none; the answers are in the order of the requests.
+
+        Each has a statement and an audit entry of its own. Who is named twice is revoked once.
+        """
+        first = dict[str, RevocationRequest]()
+        for request in requests:
+            first.setdefault(request.target.subject, request)
+        async with self._acts.begin(about=first) as act:
+            evidences = await act.proofs.evidences_of(first)
+            # Signing takes 0.1 ms for each.
+            made = await asyncio.to_thread(_revoke_all, act, first, evidences, actor.name)
+            act.change(put_device_revocations([revocation for revocation, _ in made.values()]))
+        answered = set[str]()
+
+        def answer(request: RevocationRequest) -> Revoked:
+            subject = request.target.subject
+            revocation, is_new = made[subject]
+            is_first = subject not in answered
+            answered.add(subject)
+            return Revoked(revocation_view(revocation, self._form), is_new and is_first)
+
+        return await in_slices(requests, answer, ANSWERS_AT_ONCE)
 
     async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the device be served again; raise `NotFoundError` where this is not in force."""
@@ -87,6 +112,23 @@ class DeviceRevocations:
                 about_generation=lifting.generation,
                 details={"revocation": str(revocation_id)},
             )
+
+
+def _revoke_all(
+    act: Act,
+    requests: Mapping[str, RevocationRequest],
+    evidences: Mapping[str, Evidence],
+    actor: str,
+) -> dict[str, tuple[DeviceRevocation, bool]]:
+    """Return the revocation of each subject, and whether it was made now."""
+    made = dict[str, tuple[DeviceRevocation, bool]]()
+    for subject, request in requests.items():
+        belief = believe(evidences[subject], act.verifier)
+        present = state_of(belief).revocation
+        made[subject] = present or _revoke(act, belief, request, actor), present is None
+    if not act.entries:
+        act.leave_as_it_was()
+    return made
 
 
 def _revoke(act: Act, belief: Belief, request: RevocationRequest, actor: str) -> DeviceRevocation:

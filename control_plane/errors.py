@@ -137,6 +137,14 @@ class ActsWaitingError(ControlPlaneError):
         super().__init__("too many acts are waiting for one another; try again")
 
 
+class VerifyingEndedError(ControlPlaneError):
+    """A process that verified signatures has ended: the machine has no memory for it, maybe."""
+
+    def __init__(self) -> None:
+        """Say what happened."""
+        super().__init__("a process that verified signatures was ended; nothing can be told")
+
+
 class NotificationQueueFullError(ControlPlaneError):
     """PostgreSQL took nothing because its notification queue is full; the act did not happen."""
 

@@ -121,6 +121,17 @@ class FieldReader:
         )
         return tuple(dict.fromkeys(value for value in parsed if value is not None))
 
+    def objects(self, name: str, *, at_most: int) -> list[Mapping[str, object]]:
+        """Return the objects of a list, which has one at least; none where the list is wrong."""
+        items = self._body[name] if self.has(name) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            self.wrong(f"/{name}", "expected a list of JSON objects")
+            return []
+        if not 1 <= len(items) <= at_most:
+            self.wrong(f"/{name}", f"expected 1 to {at_most} items")
+            return []
+        return items
+
     def flag(self, name: str) -> bool:
         """Return a truth value; false where it is absent, null or wrong."""
         value = self._body[name] if self.has(name) else False

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 from attrs import field, frozen
 
+from control_plane.device_revocation_request import MAX_REVOCATIONS_BODY_BYTES
 from control_plane.errors import (
     ActsWaitingError,
     AuditDamagedError,
@@ -27,6 +28,7 @@ from control_plane.errors import (
     TooManyRequestsError,
     UnreadableBodyError,
     UnsupportedMediaTypeError,
+    VerifyingEndedError,
 )
 from control_plane.http_call import BODY_TIMEOUT_SECONDS, MAX_BODY_BYTES
 
@@ -49,10 +51,14 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotificationQueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SchemaOutdatedError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (VerifyingEndedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 _DETAILS: Final = {
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"a body has at most {MAX_BODY_BYTES} bytes",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        f"a body has at most {MAX_BODY_BYTES} bytes, a batch of device revocations at most"
+        f" {MAX_REVOCATIONS_BODY_BYTES}"
+    ),
     HTTPStatus.REQUEST_TIMEOUT: f"the body did not come within {BODY_TIMEOUT_SECONDS:.0f} s",
 }
 

@@ -17,7 +17,13 @@ from attrs import define, field, frozen
 from control_plane.layers import Layers
 from control_plane.signer import Verifier
 from control_plane.stored_connection import REVISION_ACTIONS
-from shared.statement import AuditEntry, StatementRefusedError, StoredStatement, signed_bytes
+from shared.statement import (
+    AuditEntry,
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    signed_bytes,
+)
 
 ACCEPT_RESTORE: Final = "audit.accept_restore"
 _UPON_REVISIONS: Final = frozenset(REVISION_ACTIONS)
@@ -129,13 +135,6 @@ class SignedLog:
         """Tell whether this is that log, or was made out of it by following."""
         return self.root is other.root
 
-    def with_entry(self, entry: AuditEntry, stored: StoredStatement) -> "SignedLog":
-        """Return the log with one entry more: one that was signed here just now."""
-        act = logged_act(entry, entry_hash(stored))
-        newest = NewestActs()
-        newest.add(act)
-        return self.followed_by(act.place, newest)
-
 
 def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
     """Return what counts of a verified entry."""
@@ -150,11 +149,18 @@ def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
 
 def require_entry(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditEntry:
     """Return the verified entry of this place, or raise `StatementRefusedError`."""
-    entry = verifier.verify_as(stored, AuditEntry)
-    if entry.generation != sequence:
+    return entry_of(verifier.verify(stored), sequence)
+
+
+def entry_of(statement: Statement, sequence: int) -> AuditEntry:
+    """Return a verified statement as the entry of this place, or raise `StatementRefusedError`."""
+    if not isinstance(statement, AuditEntry):
+        message = "of another type than is wanted here"
+        raise StatementRefusedError(message)
+    if statement.generation != sequence:
         message = "it belongs in another place of the log"
         raise StatementRefusedError(message)
-    return entry
+    return statement
 
 
 def entry_hash(stored: StoredStatement) -> str:

@@ -50,6 +50,10 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/test_device_revocation_request.py::test_any_object_is_one_party_or_names_what_is_wrong",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
+    "control_plane.device_revocation_request.parse_revocation_requests": Tested(
+        "unit/control_plane/test_device_revocation_request.py::test_any_list_is_requests_or_names_what_is_wrong",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
     "control_plane.field_reader.read_object": Tested(
         "unit/control_plane/test_connection_request.py::test_any_bytes_are_an_object_or_unreadable",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import asyncpg
 import orjson
+import uvloop
 from attrs import define, frozen
 
 from control_plane.audit_chain import AuditChain
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.database import Database
+from control_plane.database import Database as ControlPlaneDatabase
 from control_plane.migrate import migrate
 from control_plane.operator_token import OperatorName
 from control_plane.operators import Operators
@@ -35,6 +38,7 @@ from shared.keys import load_statement_public_keys
 from shared.postgres.database_url import read_database_url
 from shared.statement import ConnectionApproval, StoredStatement, verify
 from tests.support.commands import run_command
+from tests.support.database import Database
 from tests.support.log_file import logged
 
 OPERATORS = {
@@ -93,6 +97,21 @@ def make_login_role(postgres: Postgres) -> None:
     )
 
 
+def make_template(postgres: Postgres, name: str) -> None:
+    """Make a migrated database that others are copied from; nobody connects to it."""
+    postgres.create_database(name)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(migrate(read_database_url(postgres.superuser_url_of(name))))
+    make_login_role(postgres)
+
+
+def copy_of(postgres: Postgres, template: str) -> Database:
+    """Return a new database that is as the template."""
+    name = f"control_plane_{uuid.uuid4().hex}"
+    postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return Database(postgres, name)
+
+
 @frozen
 class Answer:
     """An answer of the API."""
@@ -129,7 +148,10 @@ class Operator:
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(
-                method, f"{self._url}{path}", data=content, headers=sent | dict(headers or {})
+                method,
+                f"{self._url}{path}",
+                data=BytesIO(content) if content else None,
+                headers=sent | dict(headers or {}),
             ) as response,
         ):
             raw = await response.read()
@@ -326,7 +348,7 @@ class ControlPlane:
 async def operators_of(database_url: str, keys: KeyFiles) -> AsyncIterator[Operators]:
     """Yield the use cases of `control-plane operators`, without a process each."""
     signer = Signer.from_private_pem(keys.statement_private.read_bytes())
-    async with Database.open(read_database_url(database_url)) as database:
+    async with ControlPlaneDatabase.open(read_database_url(database_url)) as database:
         yield Operators(AuditChain(database, signer, HighestGenerations(), now))
 
 

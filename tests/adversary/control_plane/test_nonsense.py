@@ -17,6 +17,7 @@ BODIES = (
 PATHS = (
     b"/v1/connections?check=false",
     b"/v1/device-revocations",
+    b"/v1/device-revocations/batch",
     b"/v1/audit?limit=3&cursor=abc",
 )
 

@@ -16,8 +16,9 @@ from tests.support.control_plane import (
     LOGIN_ROLE,
     ControlPlane,
     KeyFiles,
+    copy_of,
     make_keys,
-    make_login_role,
+    make_template,
 )
 from tests.support.database import Database
 
@@ -32,10 +33,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
 def template(postgres: Postgres) -> str:
     """The name of a migrated database that others are copied from; nobody connects to it."""
     name = "control_plane_template"
-    postgres.create_database(name)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(migrate(read_database_url(postgres.superuser_url_of(name))))
-    make_login_role(postgres)
+    make_template(postgres, name)
     return name
 
 
@@ -45,7 +43,7 @@ def migrated(postgres: Postgres, template: str) -> Database:
 
     A copy has not the rights on the database, only those on what is in it.
     """
-    database = _copy(postgres, template)
+    database = copy_of(postgres, template)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(migrate(read_database_url(database.superuser_url)))
     return database
@@ -54,7 +52,7 @@ def migrated(postgres: Postgres, template: str) -> Database:
 @pytest.fixture
 def database(postgres: Postgres, template: str) -> Iterator[Database]:
     """A migrated database of the test's own."""
-    copy = _copy(postgres, template)
+    copy = copy_of(postgres, template)
     yield copy
     postgres.sql(f'DROP DATABASE "{copy.name}" WITH (FORCE)')
 
@@ -66,7 +64,7 @@ def plane(
     """A control plane with alice, bob, root and eve. Each test takes hosts of its own."""
     folder = tmp_path_factory.mktemp("control-plane")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        started = runner.run(_start(_copy(postgres, template), keys, folder))
+        started = runner.run(_start(copy_of(postgres, template), keys, folder))
     yield started
     started.stop()
 
@@ -85,12 +83,6 @@ async def own_plane(
 def host() -> str:
     """A host that no other test connects."""
     return f"registry-{uuid.uuid4().hex}.example"
-
-
-def _copy(postgres: Postgres, template: str) -> Database:
-    name = f"control_plane_{uuid.uuid4().hex}"
-    postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    return Database(postgres, name)
 
 
 async def _start(database: Database, keys: KeyFiles, folder: Path) -> ControlPlane:

@@ -18,6 +18,7 @@ CALLS = [
     ("POST", f"/v1/connections/{ID}/approve", "approver"),
     ("POST", f"/v1/connections/{ID}/revoke", "approver"),
     ("POST", "/v1/device-revocations", "approver"),
+    ("POST", "/v1/device-revocations/batch", "approver"),
     ("GET", "/v1/device-revocations", "approver"),
     ("GET", f"/v1/device-revocations/{ID}", "approver"),
     ("DELETE", f"/v1/device-revocations/{ID}", "approver"),

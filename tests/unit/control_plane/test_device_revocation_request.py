@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.device_revocation_request import parse_revocation_request
+from control_plane.device_revocation_request import (
+    MAX_NAMED_WRONG_FIELDS,
+    MAX_REVOCATIONS,
+    parse_revocation_request,
+    parse_revocation_requests,
+)
 from control_plane.errors import InvalidRequestError
 
 FIELDS = ("device", "serial", "issuer", "reason")
@@ -44,3 +49,36 @@ def test_a_party_has_one_subject(named: tuple[str, ...], subject: str) -> None:
     request = parse_revocation_request({name: GOOD[name] for name in named})
     assert request.target.subject == subject
     assert request.reason == ""
+
+
+ITEMS = st.lists(
+    st.just({"device": "press-7"}) | st.dictionaries(st.sampled_from(FIELDS), VALUES) | VALUES
+)
+
+
+@given(st.fixed_dictionaries({}, optional={"revocations": ITEMS | VALUES, "other": VALUES}))
+def test_any_list_is_requests_or_names_what_is_wrong(body: dict[str, object]) -> None:
+    """A request for each item, in their order, or no request at all."""
+    try:
+        requests = parse_revocation_requests(body)
+    except InvalidRequestError as error:
+        pointers = [each.pointer for each in error.errors]
+        assert 0 < len(pointers) <= MAX_NAMED_WRONG_FIELDS + len(FIELDS) + 1
+        assert all(each.startswith(("/revocations", "/other")) for each in pointers)
+        return
+    items = body["revocations"]
+    assert isinstance(items, list)
+    assert len(requests) == len(items) > 0
+    for item, request in zip(items, requests, strict=True):
+        assert request == parse_revocation_request(item)
+
+
+def test_a_list_is_bounded_and_of_a_wrong_one_a_hundred_fields_are_named() -> None:
+    """A file of another kind is wrong in every line."""
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_revocation_requests({"revocations": [GOOD] * (MAX_REVOCATIONS + 1)})
+    assert [each.pointer for each in refused.value.errors] == ["/revocations"]
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_revocation_requests({"revocations": [{"device": "a b"}] * 1000})
+    assert len(refused.value.errors) == MAX_NAMED_WRONG_FIELDS
+    assert refused.value.errors[-1].pointer == f"/revocations/{MAX_NAMED_WRONG_FIELDS - 1}/device"

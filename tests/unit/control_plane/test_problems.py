@@ -32,6 +32,7 @@ def every_error() -> list[ControlPlaneError]:
         DatabaseUnavailableError(OSError(CANARY)),
         errors.SchemaOutdatedError("migrate"),
         errors.NotificationQueueFullError(),
+        errors.VerifyingEndedError(),
     ]
 
 
