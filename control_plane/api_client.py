@@ -4,12 +4,14 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from attrs import frozen
 from yarl import URL
 
 from control_plane.api_trouble import not_the_api, why_no_answer
@@ -64,6 +66,14 @@ class ApiUnreachableError(ControlPlaneError):
     """There was no answer from the API."""
 
 
+@frozen
+class ItemsPage:
+    """A page of a list; one that is the whole list has no other before or behind it."""
+
+    items: list[Json]
+    is_whole: bool
+
+
 class ApiClient:
     """Calls the API as one operator."""
 
@@ -106,7 +116,7 @@ class ApiClient:
             async with self._session.request(
                 method,
                 url,
-                data=orjson.dumps(body) if body is not None else None,
+                data=BytesIO(orjson.dumps(body)) if body is not None else None,
                 headers=headers,
                 allow_redirects=False,  # the token is for this address alone
             ) as response:
@@ -133,16 +143,22 @@ class ApiClient:
 
     async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:
         """Return a list's items, of all its pages; raise as `call` does."""
-        items: list[Json] = []
-        asked = {"limit": PAGE_ITEMS, **(query or {})}
+        return [item async for page in self.pages(*path, query=query) for item in page.items]
+
+    async def pages(
+        self, *path: str, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[ItemsPage]:
+        """Yield a list page by page, as it comes; raise as `call` does."""
+        asked, is_first = {"limit": PAGE_ITEMS, **(query or {})}, True
         while True:
             page = await self.call("GET", *path, query=asked)
             if not isinstance(page.get("items"), list):
                 raise ApiUnreachableError(not_the_api(HTTPStatus.OK, self._url))
-            items += page["items"]
-            if page.get("next_cursor") is None:
-                return items
-            asked["cursor"] = page["next_cursor"]
+            following = page.get("next_cursor")
+            yield ItemsPage(page["items"], is_whole=is_first and following is None)
+            if following is None:
+                return
+            asked["cursor"], is_first = following, False
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

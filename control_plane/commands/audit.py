@@ -6,7 +6,7 @@ asks the API, if no database is configured: for an operator who looks something 
 
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import IO, Final
@@ -30,7 +30,7 @@ from control_plane.clock import now
 from control_plane.commands.columns import Column
 from control_plane.commands.connection_options import as_json
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.printing import print_json, print_list, wide
+from control_plane.commands.printing import ListPrinter, print_json_items, wide
 from control_plane.commands.running import (
     command,
     fail,
@@ -54,6 +54,7 @@ from control_plane.signer import Signer, Verifier
 from control_plane.times import parse_time
 from shared.canonical_json import format_time
 
+PRINTED_ENTRIES: Final = 500  # at once, of those that come from the database
 _NARROW: Final = (
     Column("SEQ"),
     Column("AT"),
@@ -174,18 +175,20 @@ async def list_entries(
     as_json: bool,
 ) -> None:
     """List who did what when; all of it, or what fits every option."""
-    wanted = AuditFilter(actor, action, about, since, until)
-    entries: deque[Json] = deque(maxlen=last)
-    async for entry in _entries(wanted):
-        entries.append(entry)
+    pages = _pages(AuditFilter(actor, action, about, since, until))
+    if last is not None:
+        pages = _newest(pages, last)
     if as_json:
-        print_json(list(entries))
+        await print_json_items(pages)
         return
-    columns = _WIDE if wide else _NARROW
-    rows = [_cells(entry)[: len(columns)] for entry in entries]
-    print_list(columns, rows, nothing="There are no such entries.", wide=wide)
-    doubted = sum(not _is_believed(entry) for entry in entries)
-    if changed := sum(bool(entry["problem"]) for entry in entries) - doubted:
+    columns, printer = _WIDE if wide else _NARROW, ListPrinter(wide=wide)
+    doubted = changed = 0
+    async for page in pages:
+        printer.print(columns, [_cells(entry)[: len(columns)] for entry in page])
+        doubted += (unbelieved := sum(not _is_believed(entry) for entry in page))
+        changed += sum(bool(entry["problem"]) for entry in page) - unbelieved
+    printer.finish("There are no such entries.")
+    if changed:
         say(f"{changed} entries: {OTHER_COLUMNS}")
     if doubted:
         fail(f"{doubted} entries are not believed; see `control-plane audit verify`")
@@ -193,12 +196,25 @@ async def list_entries(
         fail("`control-plane audit verify` says which columns")
 
 
-async def _entries(wanted: AuditFilter) -> AsyncIterator[Json]:
-    """Yield the entries, from the database if it is configured, else through the API."""
+async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncIterator[Sequence[Json]]:
+    """Yield the last entries of all pages."""
+    entries: deque[Json] = deque(maxlen=last)
+    async for page in pages:
+        entries.extend(page)
+    yield list(entries)
+
+
+async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
+    """Yield the entries a few at a time, from the database if it is configured, or the API."""
     if settings(AuditListSettings).database_url is not None:
         async with _log() as (database, verifier), database.connection() as connection:
+            page = list[Json]()
             async for line in walk(connection, verifier, wanted):
-                yield line.view()
+                page.append(line.view())
+                if len(page) == PRINTED_ENTRIES:
+                    yield page
+                    page = []
+            yield page
         return
     query = {
         "actor": wanted.actor,
@@ -209,8 +225,8 @@ async def _entries(wanted: AuditFilter) -> AsyncIterator[Json]:
     }
     given = {name: value for name, value in query.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
-        for entry in await api.items("audit", query=given):
-            yield entry
+        async for asked in api.pages("audit", query=given):
+            yield asked.items
 
 
 def _is_believed(entry: Json) -> bool:

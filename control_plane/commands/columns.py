@@ -8,7 +8,7 @@ a Chinese letter takes two and a combining accent none.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 from rich.cells import cell_len, set_cell_size
 
 GAP: Final = "  "
@@ -28,15 +28,31 @@ def lines(
     columns: Sequence[Column], rows: Iterable[Iterable[object]], width: int | None
 ) -> Iterator[str]:
     """Yield the header and the rows; a width of None bounds nothing."""
-    cells = [[column.header for column in columns]]
-    cells += ([_cell(value) for value in row] for row in rows)
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    if width is not None:
-        widths = _fitted(widths, columns, width)
-    for row in cells:
-        *before, last = (_cut(cell, widths[at]) for at, cell in enumerate(row))
-        padded = (cell + " " * (widths[at] - cell_len(cell)) for at, cell in enumerate(before))
-        yield GAP.join([*padded, last])
+    return Table(columns, width).lines(rows)
+
+
+@define
+class Table:
+    """Rows that come a few at a time: a column is as wide as what has come, and never narrower."""
+
+    columns: Sequence[Column]
+    width: int | None
+    _widths: list[int] = field(factory=list, init=False)
+
+    def lines(self, rows: Iterable[Iterable[object]]) -> Iterator[str]:
+        """Yield the next rows; before the first of them the header."""
+        cells = [] if self._widths else [[column.header for column in self.columns]]
+        cells += ([_cell(value) for value in row] for row in rows)
+        before = [self._widths] if self._widths else []
+        found = ([cell_len(cell) for cell in row] for row in cells)
+        self._widths = [max(column) for column in zip(*before, *found, strict=True)]
+        widths = self._widths
+        if self.width is not None:
+            widths = _fitted(widths, self.columns, self.width)
+        for row in cells:
+            *first, last = (_cut(cell, widths[at]) for at, cell in enumerate(row))
+            padded = (cell + " " * (widths[at] - cell_len(cell)) for at, cell in enumerate(first))
+            yield GAP.join([*padded, last])
 
 
 def one_line(text: str) -> str:

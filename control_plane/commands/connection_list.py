@@ -1,11 +1,11 @@
 """Connections one a line: as they are listed, and as candidates for a name that fits several."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from control_plane.api_client import Json
+from control_plane.api_client import ItemsPage, Json
 from control_plane.commands.columns import Column, lines
-from control_plane.commands.printing import print_list, terminal_width
+from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
 _REGISTRY: Final = Column("REGISTRY", least=16)
@@ -24,15 +24,16 @@ _WIDE: Final = (
 )
 
 
-def print_connections(views: Sequence[Json], *, wide: bool, nothing: str) -> None:
-    """Print connections; say `nothing` where there is none."""
-    columns = _with_problem(_WIDE if wide else _NARROW, views)
-    print_list(
-        columns,
-        [*_rows(views, columns, whole_ids=wide)],
-        nothing=nothing,
-        wide=wide,
-    )
+async def print_connections(pages: AsyncIterator[ItemsPage], printer: ListPrinter) -> None:
+    """Print connections, each page as it comes.
+
+    Ids are short where the first page has all of them: which are alike is known then.
+    """
+    wide = printer.wide
+    async for page in pages:
+        columns = _with_problem(_WIDE if wide else _NARROW, page.items)
+        whole_ids = wide or not page.is_whole
+        printer.print(columns, [*_rows(page.items, columns, whole_ids=whole_ids)])
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:

@@ -1,16 +1,25 @@
 """`control-plane connections`: the API's use cases from a shell."""
 
+from collections.abc import AsyncIterator
+
 import click
 import orjson
+from attrs import define, evolve
 
-from control_plane.api_client import ApiClient, Json
+from control_plane.api_client import ApiClient, ItemsPage, Json
 from control_plane.commands.connection_approval import approve
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.printing import print_fields, print_json, wide
+from control_plane.commands.printing import (
+    ListPrinter,
+    print_fields,
+    print_json,
+    print_json_items,
+    wide,
+)
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
 from control_plane.config import ClientSettings
@@ -49,21 +58,40 @@ async def list_connections(
     """
     if status and with_revoked:
         raise click.UsageError("give --status or --all, not both")
+    chosen = Chosen(status, with_revoked=with_revoked or as_json)
     async with ApiClient.open(settings(ClientSettings)) as api:
-        items = await api.items("connections")
-    revoked = [view for view in items if view["status"] == Status.REVOKED]
-    if status:
-        items = [view for view in items if view["status"] == status]
-    if as_json:
-        print_json(items)
-        return
-    left_out = 0 if status or with_revoked else len(revoked)
-    if left_out:
-        items = [view for view in items if view["status"] != Status.REVOKED]
+        pages = chosen.of(api.pages("connections"))
+        if as_json:
+            await print_json_items(page.items async for page in pages)
+            return
+        printer = ListPrinter(wide=wide)
+        await print_connections(pages, printer)
+    left_out = chosen.left_out
     of = f" of the status {status}" if status else " but revoked ones" if left_out else ""
-    print_connections(items, wide=wide, nothing=f"There are no connections{of}.")
+    printer.finish(f"There are no connections{of}.")
     if left_out:
         say(f"{left_out} revoked {'one is' if left_out == 1 else 'ones are'} left out: --all")
+
+
+@define
+class Chosen:
+    """Leaves out of pages what is not wanted; counts the revoked ones that are left out."""
+
+    _status: str | None
+    _with_revoked: bool
+    left_out: int = 0
+
+    async def of(self, pages: AsyncIterator[ItemsPage]) -> AsyncIterator[ItemsPage]:
+        """Yield each page with what is wanted of it."""
+        async for page in pages:
+            yield evolve(page, items=[view for view in page.items if self._is_wanted(view)])
+
+    def _is_wanted(self, view: Json) -> bool:
+        if self._status:
+            return bool(view["status"] == self._status)
+        is_left_out = view["status"] == Status.REVOKED and not self._with_revoked
+        self.left_out += is_left_out
+        return not is_left_out
 
 
 @connections.command()

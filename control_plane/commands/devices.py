@@ -1,12 +1,16 @@
 """`control-plane devices`: revoking devices and lifting that, from a shell, through the API."""
 
+from collections.abc import AsyncIterator, Sequence
+from typing import IO
+
 import click
 
 from control_plane.api_client import ApiClient, Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_options import as_json
+from control_plane.commands.device_file import batches, read_devices
 from control_plane.commands.named_revocation import PATH, named_revocation
-from control_plane.commands.printing import print_json, wide
+from control_plane.commands.printing import print_json, print_json_items, wide
 from control_plane.commands.revocation_list import name_of, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
@@ -26,23 +30,40 @@ def devices() -> None:
 @click.argument("device", required=False)
 @click.option("--serial", help="One certificate, by its serial number in hexadecimal.")
 @click.option("--issuer", help="With --serial: of this issuer alone, as RFC 4514.")
+@click.option(
+    "--from",
+    "file",
+    type=click.File("rb"),
+    help="Of a file (- for standard input), one a line: DEVICE, serial:HEX or serial:HEX ISSUER.",
+)
 @click.option("--reason", default="", help="For people; stays in the audit log.")
 @as_json
 @command
 async def revoke(
-    device: str | None, serial: str | None, issuer: str | None, reason: str, *, as_json: bool
+    device: str | None,
+    serial: str | None,
+    issuer: str | None,
+    file: IO[bytes] | None,
+    reason: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Serve a DEVICE no longer, by the id in its certificate, or one certificate by its serial.
 
     New requests are refused and running streams cut within a second. What is revoked already
-    stays as it was.
+    stays as it was. Of a file 10,000 are revoked at once, all of them or none.
     """
     require_no_contradiction(
         (
-            "give a DEVICE or --serial" if (device is None) == (serial is None) else None,
+            "give one of DEVICE, --serial and --from"
+            if sum(each is not None for each in (device, serial, file)) != 1
+            else None,
             "give --issuer with --serial" if issuer is not None and serial is None else None,
         )
     )
+    if file is not None:
+        await _revoke_all(read_devices(file, reason), as_json=as_json)
+        return
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
@@ -63,6 +84,29 @@ async def revoke(
         say(f"WARNING: {note}.")
     lift_by = view["id"] if view["issuer"] else who
     say(f"To serve it again: control-plane devices lift {lift_by}")
+
+
+async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
+    """Revoke all that are asked for, a batch with each call; print an answer for each."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+
+        async def answers() -> AsyncIterator[list[Json]]:
+            for batch in batches(asked):
+                answer = await api.call("POST", PATH, "batch", body={"revocations": batch})
+                yield answer["items"]
+
+        if as_json:
+            await print_json_items(answers())
+            return
+        new = before = 0
+        async for items in answers():
+            for item in items:
+                was = "is served no longer" if item["is_new"] else "was revoked already"
+                click.echo(one_line(f"{name_of(item['revocation'])} {was}"))
+                new, before = new + item["is_new"], before + (not item["is_new"])
+            for note in sorted({note for item in items for note in item["revocation"]["notes"]}):
+                say(f"WARNING: {note}.")
+    say(f"{new} revoked, {before} were revoked already")
 
 
 @devices.command("list")
@@ -87,11 +131,11 @@ async def list_revocations(
     if serial is not None and not issuer:
         query["any_issuer"] = "true"
     async with ApiClient.open(settings(ClientSettings)) as api:
-        items = await api.items(PATH, query=query)
-    if as_json:
-        print_json(items)
-    else:
-        print_revocations(items, wide=wide, whole_ids=bool(query))
+        pages = api.pages(PATH, query=query)
+        if as_json:
+            await print_json_items(page.items async for page in pages)
+        else:
+            await print_revocations(pages, wide=wide, whole_ids=bool(query))
 
 
 @devices.command()

@@ -5,14 +5,15 @@ To a terminal a list's lines are cut to its width; elsewhere, and with `--wide`,
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, Final
 
 import click
 import orjson
+from attrs import define, field
 
-from control_plane.commands.columns import Column, lines, one_line
+from control_plane.commands.columns import Column, Table, one_line
 from control_plane.commands.running import say
 
 _INDENT: Final = "  "
@@ -25,15 +26,45 @@ def print_json(value: object) -> None:
     click.echo(orjson.dumps(value))
 
 
+async def print_json_items(pages: AsyncIterator[Sequence[object]]) -> None:
+    """Print a list's JSON on one line, each page as it comes; cut short it has no end."""
+    before = b"["
+    async for page in pages:
+        for item in page:
+            click.echo(before + orjson.dumps(item), nl=False)
+            before = b","
+    click.echo(b"[]" if before == b"[" else b"]")
+
+
 def print_list(
     columns: Sequence[Column], rows: Sequence[Iterable[object]], *, nothing: str, wide: bool
 ) -> None:
     """Print one line a row; say `nothing` where there is none."""
-    if not rows:
-        say(nothing)
-        return
-    for line in lines(columns, rows, None if wide else terminal_width()):
-        click.echo(line)
+    printer = ListPrinter(wide=wide)
+    printer.print(columns, rows)
+    printer.finish(nothing)
+
+
+@define
+class ListPrinter:
+    """Prints a list a few rows at a time; other columns begin with a header of their own."""
+
+    wide: bool
+    _table: Table | None = field(default=None, init=False)
+
+    def print(self, columns: Sequence[Column], rows: Sequence[Iterable[object]]) -> None:
+        """Print one line a row."""
+        if not rows:
+            return
+        if self._table is None or self._table.columns != columns:
+            self._table = Table(columns, None if self.wide else terminal_width())
+        for line in self._table.lines(rows):
+            click.echo(line)
+
+    def finish(self, nothing: str) -> None:
+        """Say `nothing` where there was no row."""
+        if self._table is None:
+            say(nothing)
 
 
 def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:

@@ -1,11 +1,11 @@
 """Device revocations one a line: as they are listed, and as candidates for a name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from control_plane.api_client import Json
+from control_plane.api_client import ItemsPage, Json
 from control_plane.commands.columns import Column, lines
-from control_plane.commands.printing import print_list, terminal_width
+from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
 SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon there
@@ -16,17 +16,21 @@ _WIDE: Final = (*_NARROW, Column("REVOKED"), _ISSUER, Column("REASON"))
 _PROBLEM: Final = Column("PROBLEM", least=12)
 
 
-def print_revocations(views: Sequence[Json], *, wide: bool, whole_ids: bool) -> None:
-    """Print revocations; ids are short where the list holds all that are in force."""
-    names = [name_of(view) for view in views]
-    told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
-    columns = _with_problem(_WIDE if wide else told_apart, views)
-    print_list(
-        columns,
-        [*_rows(views, columns, whole_ids=whole_ids or wide)],
-        nothing="No such revocation is in force." if whole_ids else "No device is revoked.",
-        wide=wide,
-    )
+async def print_revocations(
+    pages: AsyncIterator[ItemsPage], *, wide: bool, whole_ids: bool
+) -> None:
+    """Print revocations, each page as it comes.
+
+    Ids are short where the first page has all that are in force.
+    """
+    printer = ListPrinter(wide=wide)
+    async for page in pages:
+        names = [name_of(view) for view in page.items]
+        told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
+        columns = _with_problem(_WIDE if wide else told_apart, page.items)
+        whole = whole_ids or wide or not page.is_whole
+        printer.print(columns, [*_rows(page.items, columns, whole_ids=whole)])
+    printer.finish("No such revocation is in force." if whole_ids else "No device is revoked.")
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:

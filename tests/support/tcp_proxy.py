@@ -58,6 +58,7 @@ class TcpProxy:
     make_filter: Callable[[], Filter] = lambda: bytes
     make_client_filter: Callable[[], Filter] = lambda: bytes
     bytes_per_second: float | None = None  # of each link, towards the client
+    piece_bytes: int | None = None  # what a slow link passes on at once; else a twentieth second's
     port: int = field(factory=free_port, init=False)
     accepted: int = field(default=0, init=False)
     bytes_answered: int = field(default=0, init=False)  # towards clients, on all links
@@ -179,7 +180,7 @@ class TcpProxy:
     def _read_bytes(self, *, is_answer: bool) -> int:
         if not is_answer or not self.bytes_per_second:
             return READ_BYTES
-        return max(1, int(self.bytes_per_second / PIECES_PER_SECOND))
+        return self.piece_bytes or max(1, int(self.bytes_per_second / PIECES_PER_SECOND))
 
 
 def without_notifications() -> Filter:

@@ -1,4 +1,4 @@
-"""The admin API's connection list, of any rows that a test makes up, on a real socket.
+"""The admin API's lists, of any rows that a test makes up, on a real socket.
 
 For what a real control plane would take too long to make (ten thousand connections) or never
 makes (two ids that begin alike). Pages and filters are those of `openapi.json`.
@@ -7,6 +7,7 @@ makes (two ids that begin alike). Pages and filters are those of `openapi.json`.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 from attrs import define, field
@@ -35,11 +36,25 @@ NOTHING: Json = {
     "problem": None,
     "ca_certificate": None,
 }
+OF_DEVICES: Json = {
+    "device": None,
+    "serial": "abc",
+    "issuer": None,
+    "reason": "stolen",
+    "revoked_by": "bob",
+    "revoked_at": "2026-11-29T00:00:00.000Z",
+    "generation": 1,
+    "notes": [],
+    "problem": None,
+}
 
 
 @define
 class AdminApi:
-    """A server that answers with these views, and notes how many items each page was asked for."""
+    """A server that answers with these views, and notes how many items each page was asked for.
+
+    Device revocations are of devices that are called as the hosts are.
+    """
 
     views: Sequence[Json]
     port: int = 0
@@ -57,9 +72,11 @@ class AdminApi:
     @asynccontextmanager
     async def serving(cls, views: Sequence[Json]) -> AsyncIterator["AdminApi"]:
         """Yield a server of these views, completed by `NOTHING`."""
-        simulated = cls([NOTHING | view for view in views], free_port())
+        known = [NOTHING | {"id": str(UUID(int=at))} | view for at, view in enumerate(views)]
+        simulated = cls(known, free_port())
         app = web.Application()
         app.router.add_get("/v1/connections", simulated._list)
+        app.router.add_get("/v1/device-revocations", simulated._list)
         app.router.add_get("/v1/connections/{id}", simulated._show)
         runner = web.AppRunner(app)
         await runner.setup()
@@ -80,7 +97,10 @@ class AdminApi:
         limit, start = int(query.get("limit", "50")), int(query.get("cursor", "0"))
         self.limits.append(limit)
         following = str(start + limit) if len(found) > start + limit else None
-        return web.json_response({"items": found[start : start + limit], "next_cursor": following})
+        items = found[start : start + limit]
+        if request.path.endswith("device-revocations"):
+            items = [OF_DEVICES | {"id": each["id"], "device": each["host"]} for each in items]
+        return web.json_response({"items": items, "next_cursor": following})
 
     async def _show(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]

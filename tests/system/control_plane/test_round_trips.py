@@ -4,115 +4,33 @@ Counted on the wire, once the statements of a connection are prepared.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
-import asyncpg
 import pytest
-from attrs import define, field
 
 from control_plane.act_queue import MAX_WAITING_ACTS, ActQueue
 from control_plane.acts import Acts
 from control_plane.audit_chain import AuditChain
 from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.connection_edits import ConnectionEdits
-from control_plane.connection_filter import ConnectionFilter
-from control_plane.connection_reader import ConnectionReader
-from control_plane.connection_request import ConnectionRequest
-from control_plane.connections import ApprovalEnd, Connections
 from control_plane.database import MAX_CONNECTIONS
 from control_plane.database import Database as ControlPlaneDatabase
-from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
-from control_plane.device_revocations import DeviceRevocations
 from control_plane.errors import ActsWaitingError, NotAuthenticatedError
-from control_plane.history import History
 from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.operators import Authenticator, Operators
 from control_plane.permissions import Role
-from shared.connection import Anonymous
 from shared.postgres.database_url import read_database_url
-from shared.registry_host import RegistryHost
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
+from tests.support.counted_acts import Scene, scene_at
 from tests.support.database import Database
 from tests.support.pooler import transaction_pooler
-from tests.support.postgres_trips import Trips, counting_trips
-from tests.support.signed_installation import ALICE, BOB, CHECK, SignedInstallation
+from tests.support.postgres_trips import counting_trips
 
 LOGIN = 1
 ACT = 4  # the transaction and the lock, what is asked, what is changed, the commit
 LISTED = 2  # rows, and the entries that prove them
-
-_Result = TypeVar("_Result")
-
-
-@define(eq=False)
-class Scene:
-    """The use cases of one control plane, and what they cost on the wire."""
-
-    installation: SignedInstallation
-    trips: Trips
-    url: str
-    chain: AuditChain = field(init=False)
-    costs: dict[str, int] = field(factory=dict, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.chain = self.installation.chain()
-
-    async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
-        """Return what a call returns; its round trips are noted, those of the last time count."""
-        before = self.trips.count
-        try:
-            return await call
-        finally:
-            self.costs[name] = self.trips.count - before
-
-    async def everything(self, token: OperatorToken, number: int) -> None:
-        """Do one thing of each kind."""
-        chain, sealer, costing = self.chain, self.installation.sealer, self.costing
-        acts, reader = Acts(chain), ConnectionReader(chain, History(chain))
-        connections = Connections(acts, reader, sealer, now, second_approver=False)
-        edits = ConnectionEdits(acts, reader, sealer, now, second_approver=False)
-        devices = DeviceRevocations(acts)
-        await costing("login", Authenticator(chain).authenticate(token))
-        host = RegistryHost.parse(f"registry-{number}.example")
-        request = ConnectionRequest(host, Anonymous())
-        view = await costing("connect", connections.connect(request, CHECK, actor=ALICE))
-        made, seen = UUID(str(view["id"])), str(view["fingerprint"])
-        approval = connections.approve(made, seen, end=ApprovalEnd(), actor=BOB)
-        await costing("approve", approval)
-        planned = await costing("plan", edits.plan(made, {"repositories": [f"a/{number}"]}))
-        await costing("edit", edits.redraft(planned, CHECK, actor=ALICE))
-        await costing("discard", edits.discard(made, actor=ALICE))
-        await costing("show", reader.show(made))
-        everything = reader.list(ConnectionFilter(), after=None, limit=200)
-        assert len((await costing("list", everything)).items) == number
-        await costing("revoke", connections.revoke(made, reason="moved", actor=BOB))
-        target = RevocationTarget(device=f"press-{number}")
-        asked = RevocationRequest(target, "stolen")
-        revoked = await costing("revoke a device", devices.revoke(asked, actor=BOB))
-        listing = DeviceRevocationReader(chain)
-        await costing("list devices", listing.list(limit=200))
-        await costing("find a device", listing.of(target))
-        lifted = devices.lift(UUID(str(revoked.view["id"])), actor=BOB)
-        await costing("lift", lifted)
-
-
-@asynccontextmanager
-async def scene_at(database: Database, port: int, trips: Trips) -> AsyncIterator[Scene]:
-    """Yield a control plane that reaches its database at a port."""
-    url = database.url(LOGIN_ROLE, LOGIN_PASSWORD).replace(f":{database.server.port}/", f":{port}/")
-    url += ("&" if "?" in url else "?") + "sslmode=disable"
-    owner = await asyncpg.connect(database.superuser_url)
-    try:
-        async with ControlPlaneDatabase.open(read_database_url(url)) as pool:
-            yield Scene(SignedInstallation(pool, owner), trips, url)
-    finally:
-        await owner.close()
 
 
 @pytest.fixture
@@ -123,16 +41,9 @@ async def scene(database: Database) -> AsyncIterator[Scene]:
             yield made
 
 
-async def operator(scene: Scene) -> OperatorToken:
-    """Return the token of a new operator."""
-    return await Operators(scene.chain).add(
-        OperatorName.parse("bob"), Role.APPROVER, lifetime=None, actor="root"
-    )
-
-
 async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
     """However many connections there are; a list is two statements."""
-    token = await operator(scene)
+    token = await scene.operator()
     for number in (1, 2, 3):
         await scene.everything(token, number)
     assert scene.costs == {
@@ -154,7 +65,7 @@ async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
 
 async def test_a_refused_login_waits_twice(scene: Scene) -> None:
     """Of somebody and of nobody alike."""
-    await operator(scene)
+    await scene.operator()
     authenticator = Authenticator(scene.chain)
     for name in ("bob", "nobody", "bob", "nobody"):
         token = OperatorToken.mint(OperatorName.parse(name))
@@ -167,7 +78,7 @@ async def test_what_others_appended_is_followed_in_the_same_round_trip(
     scene: Scene, database: Database
 ) -> None:
     """Another control plane of the same database acts; this one's next login knows of it."""
-    token = await operator(scene)
+    token = await scene.operator()
     await Authenticator(scene.chain).authenticate(token)
     url = read_database_url(database.url(LOGIN_ROLE, LOGIN_PASSWORD))
     async with ControlPlaneDatabase.open(url) as beside:
@@ -204,7 +115,7 @@ async def test_behind_a_transaction_pooler_everything_works_unprepared(
         counting_trips(pooler) as trips,
     ):
         async with scene_at(database, trips.port, trips) as scene:
-            token = await operator(scene)
+            token = await scene.operator()
             clients = [Authenticator(scene.chain).authenticate(token) for _ in range(20)]
             assert {each.name for each in await asyncio.gather(*clients)} == {"bob"}
             for number in (1, 2):
@@ -215,7 +126,7 @@ async def test_behind_a_transaction_pooler_everything_works_unprepared(
 
 async def test_who_waits_for_another_act_has_no_connection(scene: Scene) -> None:
     """An act that is held up elsewhere, and many behind it: reads go on, and order is kept."""
-    token = await operator(scene)
+    token = await scene.operator()
     acts, authenticator = Acts(scene.chain), Authenticator(scene.chain)
     order = list[int]()
 

@@ -1,0 +1,71 @@
+"""Devices and certificates of a file, one a line, in batches that one call revokes.
+
+spiffe://…/device/press-7   a device, verbatim as in its certificate
+serial:0A:BC                the certificates of this serial number, of any issuer
+serial:0A:BC CN=Device CA   of this issuer alone
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Final
+
+import click
+import orjson
+
+from control_plane.api_client import Json
+from control_plane.commands.revocation_list import SERIAL_PREFIX
+from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.device_revocation_request import MAX_REVOCATIONS, MAX_REVOCATIONS_BODY_BYTES
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # half a million devices
+MAX_NAMED_WRONG_LINES: Final = 20  # a file of another kind is wrong in every line
+_ROOM_BYTES: Final = 1024  # of a body, for what is around its items
+
+
+def read_devices(file: IO[bytes], reason: str) -> list[Json]:
+    """Return what each line asks for; exit with 2 and the numbers of lines that are wrong."""
+    content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        message = f"the file is larger than {MAX_FILE_BYTES} bytes"
+        raise click.UsageError(message)
+    asked, wrong = list[Json](), list[str]()
+    for number, line in enumerate(content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            asked.append(_parsed(line) | ({"reason": reason} if reason else {}))
+        except ValueError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        more = len(wrong) - MAX_NAMED_WRONG_LINES
+        rest = [f"and {more} more"] if more > 0 else []
+        raise click.UsageError("\n".join([*wrong[:MAX_NAMED_WRONG_LINES], *rest]))
+    return asked
+
+
+def _parsed(line: bytes) -> Json:
+    """Return the body's fields of a line, or raise `ValueError`, which quotes nothing."""
+    try:
+        text = line.decode().strip()
+    except UnicodeDecodeError:
+        message = "expected UTF-8 text"
+        raise ValueError(message) from None
+    if not text.startswith(SERIAL_PREFIX):
+        return {"device": parse_device_id(text)}
+    serial, _, issuer = text.removeprefix(SERIAL_PREFIX).partition(" ")
+    asked: Json = {"serial": parse_serial(serial)}
+    return asked | {"issuer": parse_issuer(issuer)} if issuer else asked
+
+
+def batches(asked: Sequence[Json]) -> Iterator[list[Json]]:
+    """Yield what one call takes at once, by number and bytes."""
+    batch, size = list[Json](), 0
+    for item in asked:
+        item_bytes = len(orjson.dumps(item)) + 1
+        is_full = size + item_bytes > MAX_REVOCATIONS_BODY_BYTES - _ROOM_BYTES
+        if batch and (is_full or len(batch) == MAX_REVOCATIONS):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item_bytes
+    if batch:
+        yield batch

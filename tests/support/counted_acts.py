@@ -1,0 +1,170 @@
+"""The use cases of one control plane, in this process, and how often they wait for PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+from attrs import define, field
+
+from control_plane.acts import Act, Acts
+from control_plane.audit_chain import AuditChain
+from control_plane.belief import Evidence
+from control_plane.clock import now
+from control_plane.connection_edits import ConnectionEdits
+from control_plane.connection_filter import ConnectionFilter
+from control_plane.connection_reader import ConnectionReader
+from control_plane.connection_request import ConnectionRequest
+from control_plane.connection_state import connection_state
+from control_plane.connection_store import insert_connection
+from control_plane.connections import ApprovalEnd, Connections
+from control_plane.database import Database as ControlPlaneDatabase
+from control_plane.device_revocation_reader import DeviceRevocationReader
+from control_plane.device_revocation_request import (
+    MAX_REVOCATIONS,
+    RevocationRequest,
+    RevocationTarget,
+)
+from control_plane.device_revocations import DeviceRevocations
+from control_plane.history import History
+from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators import Authenticator, Operators
+from control_plane.permissions import Role
+from control_plane.revision_acts import Revision, approve_revision, make_draft
+from control_plane.sealer import SealedDocument
+from control_plane.stored_connection import Action, StoredConnection
+from shared.connection import Anonymous
+from shared.postgres.database_url import read_database_url
+from shared.registry_host import RegistryHost
+from shared.statement import connection_subject
+from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
+from tests.support.database import Database
+from tests.support.postgres_trips import Trips
+from tests.support.signed_installation import ALICE, BOB, CHECK, SignedInstallation
+
+MADE_AT_ONCE: Final = 100  # connections of one act of a test's own
+
+_Result = TypeVar("_Result")
+
+
+@define(eq=False)
+class Scene:
+    """The use cases of one control plane, and what they cost on the wire."""
+
+    installation: SignedInstallation
+    trips: Trips
+    url: str
+    chain: AuditChain = field(init=False)
+    costs: dict[str, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.chain = self.installation.chain()
+
+    async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
+        """Return what a call returns; its round trips are noted, those of the last time count."""
+        before = self.trips.count
+        try:
+            return await call
+        finally:
+            self.costs[name] = self.trips.count - before
+
+    async def operator(self) -> OperatorToken:
+        """Return the token of a new operator."""
+        return await Operators(self.chain).add(
+            OperatorName.parse("bob"), Role.APPROVER, lifetime=None, actor="root"
+        )
+
+    async def revoke(self, devices: Sequence[str]) -> None:
+        """Revoke devices, as many with each act as may be."""
+        asked = [RevocationRequest(RevocationTarget(device=each), "") for each in devices]
+        use = DeviceRevocations(Acts(self.chain))
+        for start in range(0, len(asked), MAX_REVOCATIONS):
+            await use.revoke_several(asked[start : start + MAX_REVOCATIONS], actor=BOB)
+
+    async def connect(self, hosts: Sequence[str]) -> None:
+        """Make approved connections, many with one act; each has the entries that it always has."""
+        for start in range(0, len(hosts), MADE_AT_ONCE):
+            await self._connect(hosts[start : start + MADE_AT_ONCE])
+
+    async def _connect(self, hosts: Sequence[str]) -> None:
+        acts = Acts(self.chain)
+        async with acts.begin() as act:
+            drafted = [await self._draft(act, host) for host in hosts]
+            for each in drafted:
+                act.change(insert_connection(each))
+        async with acts.begin() as act:
+            for each in drafted:
+                assert each.draft is not None
+                state = connection_state(each, act.verifier)
+                approve_revision(
+                    act,
+                    each,
+                    state,
+                    each.draft,
+                    actor=BOB.name,
+                    expires_at=None,
+                    action=Action.APPROVE,
+                    check=CHECK,
+                )
+
+    async def _draft(self, act: Act, host: str) -> StoredConnection:
+        request = ConnectionRequest(RegistryHost.parse(host), Anonymous())
+        document = request.document(connected_by=ALICE.name, connected_at=act.at)
+        revision = Revision(uuid4(), 1, SealedDocument(document), CHECK)
+        subject = connection_subject(revision.connection_id)
+        return StoredConnection(
+            id=revision.connection_id,
+            host=host,
+            repository_prefix="",
+            description="",
+            created_at=act.at,
+            revoked_at=None,
+            evidence=Evidence(subject, None, None),
+            newest=None,
+            approved=None,
+            draft=make_draft(act, revision, action=Action.CONNECT),
+        )
+
+    async def everything(self, token: OperatorToken, number: int) -> None:
+        """Do one thing of each kind."""
+        chain, sealer, costing = self.chain, self.installation.sealer, self.costing
+        acts, reader = Acts(chain), ConnectionReader(chain, History(chain))
+        connections = Connections(acts, reader, sealer, now, second_approver=False)
+        edits = ConnectionEdits(acts, reader, sealer, now, second_approver=False)
+        devices = DeviceRevocations(acts)
+        await costing("login", Authenticator(chain).authenticate(token))
+        host = RegistryHost.parse(f"registry-{number}.example")
+        request = ConnectionRequest(host, Anonymous())
+        view = await costing("connect", connections.connect(request, CHECK, actor=ALICE))
+        made, seen = UUID(str(view["id"])), str(view["fingerprint"])
+        approval = connections.approve(made, seen, end=ApprovalEnd(), actor=BOB)
+        await costing("approve", approval)
+        planned = await costing("plan", edits.plan(made, {"repositories": [f"a/{number}"]}))
+        await costing("edit", edits.redraft(planned, CHECK, actor=ALICE))
+        await costing("discard", edits.discard(made, actor=ALICE))
+        await costing("show", reader.show(made))
+        everything = reader.list(ConnectionFilter(), after=None, limit=200)
+        await costing("list", everything)
+        await costing("revoke", connections.revoke(made, reason="moved", actor=BOB))
+        target = RevocationTarget(device=f"press-{number}")
+        asked = RevocationRequest(target, "stolen")
+        revoked = await costing("revoke a device", devices.revoke(asked, actor=BOB))
+        listing = DeviceRevocationReader(chain)
+        await costing("list devices", listing.list(limit=200))
+        await costing("find a device", listing.of(target))
+        lifted = devices.lift(UUID(str(revoked.view["id"])), actor=BOB)
+        await costing("lift", lifted)
+
+
+@asynccontextmanager
+async def scene_at(database: Database, port: int, trips: Trips) -> AsyncIterator[Scene]:
+    """Yield a control plane that reaches its database at a port."""
+    url = database.url(LOGIN_ROLE, LOGIN_PASSWORD).replace(f":{database.server.port}/", f":{port}/")
+    url += ("&" if "?" in url else "?") + "sslmode=disable"
+    owner = await asyncpg.connect(database.superuser_url)
+    try:
+        async with ControlPlaneDatabase.open(read_database_url(url)) as pool:
+            yield Scene(SignedInstallation(pool, owner), trips, url)
+    finally:
+        await owner.close()
