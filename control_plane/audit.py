@@ -15,17 +15,18 @@ from control_plane.audit_columns import (
 )
 from control_plane.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.database import Database, DatabaseConnection
-from control_plane.envelope_columns import envelope_of_form
 from control_plane.expected_rows import ExpectedRows
-from control_plane.signed_log import BEGINNING, Place, entry_hash, require_entry
+from control_plane.signed_log import BEGINNING, Place, entry_hash, entry_of
 from control_plane.signer import Verifier, not_configured
+from control_plane.slices import in_slices
 from control_plane.statement_store import (
     AUDIT_PAGE_ENTRIES,
     EntryRow,
     fetch_entries,
 )
+from control_plane.verifying import Verified, VerifiedRow, Verifying, verify_one
 from shared.canonical_json import format_time
-from shared.statement import AuditEntry, StatementRefusedError, StoredStatement, UnknownKeyError
+from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
 
 OTHER_COLUMNS: Final = (
     "its columns in the database are not what is signed: lists by actor, action, subject or time"
@@ -140,11 +141,19 @@ def _disagreement(generations: dict[str, int | None], subject: str, audited: int
 
 def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditLine:
     """Return the entry of a place, verified if it can be."""
+    return line_of(sequence, stored, verify_one(verifier, stored))
+
+
+def line_of(sequence: int, stored: StoredStatement, verified: Verified) -> AuditLine:
+    """Return the entry of a place, of an envelope that was looked at."""
     try:
-        return AuditLine(sequence, stored, require_entry(sequence, stored, verifier))
+        if verified.statement is None:
+            raise StatementRefusedError(verified.problem)
+        entry = entry_of(verified.statement, sequence)
     except StatementRefusedError as error:
-        is_of_missing_key = isinstance(error, UnknownKeyError)
-        return AuditLine(sequence, stored, None, f"not believed: {error}", is_of_missing_key)
+        problem = f"not believed: {error}"
+        return AuditLine(sequence, stored, None, problem, verified.is_of_missing_key)
+    return AuditLine(sequence, stored, entry)
 
 
 def _shown(row: EntryRow, verifier: Verifier) -> AuditLine:
@@ -166,7 +175,7 @@ async def read_page(
     """Return what is wanted of the entries after a place, and the place to go on from, if any."""
     async with database.connection() as connection:
         entries = await fetch_entries(connection, wanted, after=after, limit=limit + 1)
-    lines = [_shown(row, verifier) for row in entries[:limit]]
+    lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
     following = lines[-1].sequence if len(entries) > limit else None
     return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
 
@@ -187,18 +196,10 @@ async def walk(
 async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
     """Walk the chain, and hold every row and column of the database against it, in one snapshot."""
     report, expected = ChainReport(), ExpectedRows()
-    async with database.snapshot() as connection:
+    async with Verifying.open(verifier) as verifying, database.snapshot() as connection:
         checkpoint, fault = await checkpoint_place(connection, verifier)
-        async for row in entry_rows(connection):
-            stored = envelope_of_form(row)
-            if stored is None:
-                report.fault(f"entry {row['sequence']}", "it has not the form of an entry")
-                continue
-            line = read_line(row["sequence"], stored, verifier)
-            report.add(line)
-            if line.entry is not None:
-                report.faults.extend(entry_faults(row, line.entry))
-                expected.add(line.entry)
+        async for each in verifying.rows(entry_rows(connection)):
+            _add_entry(each, report, expected)
             if checkpoint is not None and report.end == checkpoint:
                 checkpoint = None
         if checkpoint is not None:
@@ -207,9 +208,22 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
         if report.entries and not report.believed:
             return report  # with another key nothing can be compared: that is all there is to say
         generations: dict[str, int | None] = {}
-        async for subject, statement, wrong in statements(connection, verifier):
+        async for subject, statement, wrong in statements(connection, verifying):
             generations[subject] = statement.generation if statement else None
             report.faults.extend([wrong] if wrong else [])
         report.compare(generations)
         report.faults.extend([each async for each in row_faults(connection, expected)])
     return report
+
+
+def _add_entry(each: VerifiedRow, report: ChainReport, expected: ExpectedRows) -> None:
+    """Look at the next row of the log, and take in what it says."""
+    sequence = each.row["sequence"]
+    if each.stored is None:
+        report.fault(f"entry {sequence}", "it has not the form of an entry")
+        return
+    line = line_of(sequence, each.stored, each.verified)
+    report.add(line)
+    if line.entry is not None:
+        report.faults.extend(entry_faults(each.row, line.entry))
+        expected.add(line.entry)

@@ -9,16 +9,18 @@ from control_plane.chain_store import fetch_checkpoint
 from control_plane.checkpoint import log_at
 from control_plane.connection_state import place_of
 from control_plane.database import DatabaseConnection
-from control_plane.envelope_columns import envelope_columns, envelope_of_form
+from control_plane.envelope_columns import envelope_columns
 from control_plane.expected_rows import ExpectedRows, columns_of, differences
+from control_plane.one_trip import Row
 from control_plane.signed_log import Place
 from control_plane.signer import Verifier
+from control_plane.verifying import Verifying
 from shared.approved_connection import require_secret_of_document
 from shared.canonical_json import InvalidDocumentError
 from shared.connection import ConnectionDocument, fingerprint
 from shared.statement import AuditEntry, Statement, StatementRefusedError, connection_subject
 
-PREFETCHED_ROWS: Final = 500  # held at once
+FETCHED_ROWS: Final = 1000  # in a round trip; some of these are held at once
 ENTRY_COLUMNS: Final = ("at", "actor", "action", "about", "about_generation")
 _ENTRIES: Final = f"""
 SELECT sequence, {envelope_columns()}, at, actor, action, about, about_generation
@@ -40,37 +42,43 @@ FROM public.connection_revisions ORDER BY connection_id, revision
 _DEVICES: Final = "SELECT subject, id::text, revoked_at, lifted_at FROM public.device_revocations"
 
 
+async def batches_of(
+    connection: DatabaseConnection, query: str
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """Yield every row of a query, thousands at a time."""
+    cursor = await connection.cursor(query)
+    while rows := await cursor.fetch(FETCHED_ROWS):
+        yield rows
+
+
 async def all_rows(connection: DatabaseConnection, query: str) -> AsyncIterator[asyncpg.Record]:
-    """Yield every row of a query, a few at a time."""
-    async for row in connection.cursor(query, prefetch=PREFETCHED_ROWS):
-        yield row
+    """Yield every row of a query."""
+    async for rows in batches_of(connection, query):
+        for row in rows:
+            yield row
 
 
-def entry_rows(connection: DatabaseConnection) -> AsyncIterator[asyncpg.Record]:
+def entry_rows(connection: DatabaseConnection) -> AsyncIterator[list[asyncpg.Record]]:
     """Yield the audit log from its beginning, with every column."""
-    return all_rows(connection, _ENTRIES)
+    return batches_of(connection, _ENTRIES)
 
 
-def entry_faults(row: asyncpg.Record, entry: AuditEntry) -> Iterator[str]:
+def entry_faults(row: Row, entry: AuditEntry) -> Iterator[str]:
     """Yield which columns beside an entry are not what is signed."""
     signed = {name: getattr(entry, name) for name in ENTRY_COLUMNS}
     return differences(f"entry {entry.generation}", row, signed)
 
 
 async def statements(
-    connection: DatabaseConnection, verifier: Verifier
+    connection: DatabaseConnection, verifying: Verifying
 ) -> AsyncIterator[tuple[str, Statement | None, str | None]]:
     """Yield each statement by its row's subject, None if it is not believed, and what is wrong."""
-    async for row in all_rows(connection, _STATEMENTS):
-        subject, stored = row["subject"], envelope_of_form(row)
-        try:
-            statement = verifier.verify(stored) if stored else None
-        except StatementRefusedError:
-            statement = None
+    async for each in verifying.rows(batches_of(connection, _STATEMENTS)):
+        subject, statement = each.row["subject"], each.verified.statement
         if statement is None or statement.subject != subject:
             yield subject, None, None
             continue
-        faults = [*differences(subject, row, {"generation": statement.generation})]
+        faults = [*differences(subject, each.row, {"generation": statement.generation})]
         yield subject, statement, faults[0] if faults else None
 
 
@@ -118,14 +126,14 @@ async def _revision_faults(
         yield f"{subject} revision {number}: its row has vanished"
 
 
-def _document(row: asyncpg.Record) -> ConnectionDocument | None:
+def _document(row: Row) -> ConnectionDocument | None:
     try:
         return ConnectionDocument.from_bytes(row["document"])
     except InvalidDocumentError:
         return None  # of a later version of this program, or changed: then its fingerprint is
 
 
-def _has_its_secret(row: asyncpg.Record, document: ConnectionDocument | None) -> bool:
+def _has_its_secret(row: Row, document: ConnectionDocument | None) -> bool:
     try:
         if document is not None:
             require_secret_of_document(document, row["sealed_secret"])

@@ -25,6 +25,7 @@ from control_plane.errors import NotFoundError
 from control_plane.history import OLDER, History
 from control_plane.one_trip import Part, fetch_parts
 from control_plane.query_reader import Place
+from control_plane.slices import in_slices
 from control_plane.stored_connection import StoredConnection
 from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
@@ -80,7 +81,7 @@ class ConnectionReader:
                 lost = None if has_rows or after is None else after[1]
                 stored += await connections_without_row(proofs, wanted, after=lost, limit=room)
         page = stored[:limit]
-        views = [self._view(each, self._believed(each)) for each in page]
+        views = await in_slices(page, lambda each: self._view(each, self._believed(each)))
         items = [view for view in views if wanted.fits(view)]
         return Page(items, _place(page[-1]) if len(stored) > limit else None)
 

@@ -25,6 +25,7 @@ from control_plane.errors import NotFoundError
 from control_plane.hidden_revocations import HiddenRevocations, place_among_hidden
 from control_plane.one_trip import Part
 from control_plane.query_reader import Place
+from control_plane.slices import in_slices
 from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
 
@@ -77,7 +78,7 @@ class DeviceRevocationReader:
             begin = None if has_rows or after is None else after[1]
             stored += await self._hidden.fetch(subject_beginning, after=begin, limit=room)
         page = stored[:limit]
-        views = [self._view(each) for each in page]
+        views = await in_slices(page, self._view)
         next_place = _place(page[-1]) if len(stored) > limit else None
         # A row's id is not believed: what was found by it may be shown with another.
         fitting = (view for view in views if view and str(view["id"]).startswith(id_beginning))

@@ -21,6 +21,7 @@ from control_plane.operator_token import OperatorName, OperatorToken
 from control_plane.permissions import Role
 from control_plane.proofs import Proofs
 from control_plane.signer import KEY_ID, Verifier, not_configured
+from control_plane.slices import in_slices
 from control_plane.statement_store import (
     fetch_entry_that_says,
     statement_rows,
@@ -241,7 +242,8 @@ async def _listed_operators(
     stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
     stored |= statement_rows(rows)
     evidences = await proofs.evidences(dict(sorted(stored.items())))
-    listed = [_listed(believe(each, verifier)) for each in evidences.values()]
+    evident = list(evidences.values())
+    listed = await in_slices(evident, lambda each: _listed(believe(each, verifier)))
     return [operator for operator in listed if operator is not None]
 
 

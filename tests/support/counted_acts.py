@@ -56,10 +56,12 @@ class Scene:
     trips: Trips
     url: str
     chain: AuditChain = field(init=False)
+    listing: DeviceRevocationReader = field(init=False)
     costs: dict[str, int] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.chain = self.installation.chain()
+        self.listing = DeviceRevocationReader(self.chain)
 
     async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
         """Return what a call returns; its round trips are noted, those of the last time count."""
@@ -118,8 +120,8 @@ class Scene:
             host=host,
             repository_prefix="",
             description="",
-            created_at=act.at,
-            revoked_at=None,
+            made_at=act.at,
+            is_marked_revoked=False,
             evidence=Evidence(subject, None, None),
             newest=None,
             approved=None,
@@ -150,9 +152,8 @@ class Scene:
         target = RevocationTarget(device=f"press-{number}")
         asked = RevocationRequest(target, "stolen")
         revoked = await costing("revoke a device", devices.revoke(asked, actor=BOB))
-        listing = DeviceRevocationReader(chain)
-        await costing("list devices", listing.list(limit=200))
-        await costing("find a device", listing.of(target))
+        await costing("list devices", self.listing.list(limit=200))
+        await costing("find a device", self.listing.of(target))
         lifted = devices.lift(UUID(str(revoked.view["id"])), actor=BOB)
         await costing("lift", lifted)
 

@@ -1,0 +1,110 @@
+"""The control plane and its commands: what an act, a list and a verification cost as they grow."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+
+from control_plane.acts import Acts
+from control_plane.audit import verify_log
+from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
+from control_plane.device_revocations import DeviceRevocations
+from deploy.dev.postgres import Postgres
+from tests.growth.measured import Growth, Sizes
+from tests.support.child_memory import peak_bytes
+from tests.support.control_plane import copy_of, make_template
+from tests.support.counted_acts import Scene, scene_at
+from tests.support.postgres_trips import counting_trips
+from tests.support.signed_installation import BOB
+from tests.support.simulators.admin_api import AdminApi
+
+CONNECTIONS: Final = Sizes(small=(20, 40, 80), full=(100, 1_000, 10_000))
+REVOCATIONS: Final = Sizes(small=(25, 50, 100), full=(100, 1_000, 10_000))
+ENTRIES: Final = Sizes(small=(200, 400, 800), full=(1_000, 10_000, 100_000))
+LISTED: Final = Sizes(small=(400, 800, 1_600), full=(1_000, 10_000, 100_000))
+PAGE: Final = 200
+FLEET: Final = "spiffe://example.com/fleet/line-a/device"
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of a migrated database."""
+    name = "growing_control_plane"
+    make_template(postgres, name)
+    return name
+
+
+@pytest.fixture
+async def scene(postgres: Postgres, template: str) -> AsyncIterator[Scene]:
+    """A control plane whose messages to its database are counted."""
+    with counting_trips(postgres.port) as trips:
+        async with scene_at(copy_of(postgres, template), trips.port, trips) as made:
+            yield made
+
+
+async def test_round_trips_of_acts_and_lists(scene: Scene, growth: Growth) -> None:
+    """The same with ten thousand connections as with ten."""
+    token = await scene.operator()
+    for number in (1, 2):  # what is prepared once
+        await scene.everything(token, number)
+    made, names = 2, ("login", "connect", "approve", "edit", "show", "list", "revoke")
+    for size in growth.sizes(CONNECTIONS):
+        await scene.connect([f"registry-of-{number}.example" for number in range(made, size)])
+        made = size
+        await scene.everything(token, size + 2)
+        for name in names:
+            cost = scene.costs[name]
+            growth.point(f"G7 {name}, round trips", size=size, cost=cost, unit="round trips")
+    for name in names:
+        growth.holds(f"G7 {name}, round trips", exponent=0.0, at_most=4)
+
+
+async def test_round_trips_of_revocations(scene: Scene, growth: Growth) -> None:
+    """One call for ten thousand waits as often as one for ten."""
+    use = DeviceRevocations(Acts(scene.chain))
+    name = "G7 revocations in one call, round trips"
+    for size in (3, *growth.sizes(REVOCATIONS)):
+        asked = [
+            RevocationRequest(RevocationTarget(device=f"{FLEET}/{size}-{number}"), "")
+            for number in range(size)
+        ]
+        answers = await scene.costing(name, use.revoke_several(asked, actor=BOB))
+        assert sum(each.is_new for each in answers) == size
+        if size != 3:
+            growth.point(name, size=size, cost=scene.costs[name], unit="round trips")
+    growth.holds(name, exponent=0.0, at_most=4)
+
+
+async def test_round_trips_of_a_verification(scene: Scene, growth: Growth) -> None:
+    """Rows come thousands at a time; each entry here has a subject of its own."""
+    name, listed, made = "G11 audit verify, round trips", "G11 a page of devices, round trips", 3
+    await scene.revoke([f"{FLEET}/{number}" for number in range(made)])
+    await verify_log(scene.installation.database, scene.installation.signer)
+    await scene.listing.list(limit=PAGE)  # what is prepared once
+    for size in growth.sizes(ENTRIES):
+        await scene.revoke([f"{FLEET}/{number}" for number in range(made, size)])
+        made = size
+        database_of = scene.installation.database
+        verifying = verify_log(database_of, scene.installation.signer)
+        report = await scene.costing(name, verifying)
+        assert (report.entries, report.all_faults) == (size, [])
+        growth.point(name, size=size, cost=scene.costs[name], unit="round trips")
+        await scene.costing("page", scene.listing.list(limit=PAGE))
+        growth.point(listed, size=size, cost=scene.costs["page"], unit="round trips")
+    growth.holds(name, exponent=1.0, at_most=250)
+    growth.holds(listed, exponent=0.0, at_most=3)
+
+
+@pytest.mark.parametrize("kind", ["connections", "devices"])
+async def test_memory_of_a_list(kind: str, growth: Growth) -> None:
+    """A page is printed as it comes: what the command holds does not grow with the list."""
+    for as_json in (False, True):
+        name = f"G5 {kind} list{' --json' * as_json}, bytes of the client"
+        for size in growth.sizes(LISTED):
+            views = [{"host": f"registry-{number}.example"} for number in range(size)]
+            async with AdminApi.serving(views) as api:
+                options = ["--json"] * as_json
+                peak, printed = await peak_bytes(api.settings, kind, "list", *options)
+            assert printed.count(b"registry-") == size
+            growth.point(name, size=size, cost=peak, unit="bytes")
+        growth.holds(name, exponent=0.05)
