@@ -97,6 +97,16 @@ def _size(entry: _Entry[_Value]) -> int:
     return entry.size
 
 
+@define
+class _Time:
+    """One time for all that one call does. Not the map's own, which its cache would hold then."""
+
+    now: float = -math.inf
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @define(eq=False)
 class BoundedMap(Generic[_Key, _Value]):
     """Values by key. `max_size` and `max_share` (of one owner) are in entries, or in bytes."""
@@ -107,17 +117,17 @@ class BoundedMap(Generic[_Key, _Value]):
     _max_share: int | None = field(default=None, kw_only=True)
     _size_of: Callable[[_Key, _Value], int] = field(default=lambda *_: 1, kw_only=True)
     _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    _now: float = field(default=-math.inf, init=False)  # one time for all that one call does
+    _time: _Time = field(factory=_Time, init=False)
     _entries: _Entries[_Key, _Value] = field(init=False)
     _owners: _Owners[_Key] = field(factory=_Owners, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the empty cache."""
-        self._entries = _Entries(self.max_size, lambda: self._now, self._owners)
+        self._entries = _Entries(self.max_size, self._time, self._owners)
 
     def get(self, key: _Key) -> _Value | None:
         """Return the value of a key whose time is not over; this is a use of it."""
-        self._now = self._clock()
+        self._time.now = self._clock()
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -142,7 +152,7 @@ class BoundedMap(Generic[_Key, _Value]):
         self.pop(key)
         entry = _Entry(value, until, self._size_of(key, value), owner)
         share = self.max_size if owner is None or self._max_share is None else self._max_share
-        if entry.size > min(share, self.max_size) or until <= self._now:
+        if entry.size > min(share, self.max_size) or until <= self._time.now:
             return
         while owner is not None and self._owners.size_of(owner) + entry.size > share:
             self._remove(self._owners.least_used_of(owner))
@@ -168,7 +178,7 @@ class BoundedMap(Generic[_Key, _Value]):
         return int(self._entries.currsize)
 
     def __contains__(self, key: _Key) -> bool:
-        self._now = self._clock()
+        self._time.now = self._clock()
         return key in self._entries
 
     def __len__(self) -> int:
@@ -180,7 +190,7 @@ class BoundedMap(Generic[_Key, _Value]):
         return iter(list(self._entries))
 
     def _forget_what_is_over(self) -> None:
-        self._now = self._clock()
+        self._time.now = self._clock()
         self._entries.expire()
 
     def _remove(self, key: _Key) -> _Value:

@@ -323,8 +323,9 @@ class Flight:
         What a dead owner left is hashed first, while readers read it already.
         """
         await self._rehash(download.verifier)
+        verifier = download.verifier  # and not the download, which is to hold the writer
         writer = IngestWriter(
-            lambda chunks: self._append(chunks, download.verifier),
+            lambda chunks: self._append(chunks, verifier),
             lambda: self._advance(progress),
             budget=self._budget,
         )

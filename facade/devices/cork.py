@@ -46,6 +46,10 @@ class Cork:
             self._is_watched = True
             self._loop.call_soon(self._end_turn)
 
+    def let_go(self) -> None:
+        """Ask nobody any more: the connection has ended, and the two would hold each other."""
+        self._is_done = _never
+
     def _end_turn(self) -> None:
         self._is_watched = False
         if not self._is_done():
@@ -56,3 +60,7 @@ class Cork:
         else:
             self._is_in = False
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
+def _never() -> bool:
+    return False

@@ -317,6 +317,7 @@ class DeviceTransport(asyncio.Transport):
             self._close_timer.cancel()
         self._is_open, self._is_closing = False, True
         self._unsent.clear()
+        self._cork.let_go()
         self._socket.close()
         self._loop.call_soon(self._protocol.connection_lost, error)
 

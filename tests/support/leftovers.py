@@ -1,6 +1,7 @@
-"""What failures leave to the garbage collector: our frames that hold each other.
+"""What is left to the garbage collector: our frames and objects that hold each other.
 
-A frame of ours that only the collector can find held its variables until then: a body, say.
+A frame of ours that only the collector can find held its variables until then: a body, say. What
+every pull leaves is a heap that grows until the collector comes, and never shrinks.
 """
 
 import gc
@@ -12,6 +13,7 @@ from typing import Final
 
 from attrs import define, field
 
+PACKAGES: Final = ("facade.", "shared.")
 PRODUCT: Final = tuple(
     str(Path(__file__).parents[2] / package) + "/" for package in ("facade", "shared")
 )
@@ -22,6 +24,7 @@ class Leftovers:
     """What was found."""
 
     frames: list[str] = field(factory=list)  # where they stood
+    objects: list[str] = field(factory=list)  # the names of their classes
 
 
 @contextmanager
@@ -36,6 +39,9 @@ def leftovers() -> Iterator[Leftovers]:
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         found.frames = [_place(each) for each in gc.garbage if _is_ours(each)]
+        classes = [type(each) for each in gc.garbage]
+        found.objects = [each.__name__ for each in classes if each.__module__.startswith(PACKAGES)]
+        del classes
     finally:
         gc.set_debug(flags)
         gc.garbage.clear()

@@ -125,6 +125,10 @@ class Connections:
         connection = await self.connect(reads_late=reads_late, key_log=key_log)
         return connection, RecordWriter(connection.device, key_log)
 
+    def forget(self, transport: DeviceTransport) -> None:
+        """Hold one that has ended no more."""
+        self._transports.remove(transport)
+
     async def close(self) -> None:
         """End what has not ended."""
         for transport in self._transports:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.bounded_map import WITHOUT_END, BoundedMap
 from tests.support.clock import Clock
+from tests.support.leftovers import leftovers
 
 KEYS = st.integers(0, 12)
 OWNERS = st.one_of(st.none(), st.sampled_from("ab"))
@@ -101,6 +102,15 @@ def test_what_is_too_large_is_not_kept_and_displaces_nothing() -> None:
     remembered.set("a", "1")
     remembered.set("b", "22222")
     assert list(remembered) == ["a"]
+
+
+def test_a_memory_that_is_let_go_is_gone_at_once() -> None:
+    """Some live as long as a pull: the collector has nothing to do with them."""
+    with leftovers() as left:
+        memory = BoundedMap[str, int](2)
+        memory.set("a", 1, owner="b")
+        del memory
+    assert left.objects == []
 
 
 def test_jitter_is_between_half_the_time_and_the_whole() -> None:

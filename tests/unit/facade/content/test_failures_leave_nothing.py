@@ -142,6 +142,22 @@ async def test_failed_pulls_are_gone_with_their_answers(scene: Scene) -> None:
     assert sorted(set(left.frames)) == []
 
 
+async def test_a_pull_leaves_nothing_to_the_collector(scene: Scene) -> None:
+    """Each cold pull left 120 objects; the heap grew to what came between two of its rounds."""
+    registry = scene.registry
+    pulls = [
+        (Kind.BLOB, registry.blob(SMALL + b"+")),
+        (Kind.BLOB, registry.blob(LARGE + b"+")),
+        (Kind.MANIFEST, registry.manifest(MANIFEST)),
+    ]
+    assert await scene.pull(Kind.BLOB, registry.blob(SMALL)) is None  # what is made once is made
+    with leftovers() as left:
+        for kind, digest in pulls:
+            assert await scene.pull(kind, digest) is None
+        await asyncio.sleep(0.01)  # the ends of tasks
+    assert (left.frames, sorted(set(left.objects))) == ([], [])
+
+
 async def test_a_pull_that_was_given_up_is_gone(connect: Connect) -> None:
     """After five tries."""
     async with RegistrySimulator() as registry:

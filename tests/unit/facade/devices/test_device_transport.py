@@ -18,6 +18,7 @@ from facade.devices.cork import QUIET_TURNS
 from facade.devices.device_transport import TURN_BYTES
 from tests.support.device_socket import End, fill_kernel
 from tests.support.eventually import eventually
+from tests.support.leftovers import leftovers
 from tests.support.noted_connections import Connection, Connections, DeviceTls, Notes
 from tests.support.tls_records import (
     ALERT,
@@ -534,3 +535,18 @@ def send_until_cut(device: socket.socket, data: bytes) -> None:
     """Send it all, or what is taken before the end."""
     with contextlib.suppress(ConnectionError):
         device.sendall(data)
+
+
+async def test_a_connection_that_has_ended_is_gone_at_once(connections: Connections) -> None:
+    """A transport and its cork held each other, each with a TLS connection."""
+    ended = await connections.connect()
+    await connections.connect()
+    with leftovers() as left:
+        ended.transport.write(some_bytes(RECORD + 1))
+        ended.transport.abort()
+        await ended.notes.until_lost()
+        connections.forget(ended.transport)
+        del ended.notes.transport  # as aiohttp's protocol lets go of it
+        del ended
+        await asyncio.sleep(0.01)  # the last turns of the loop
+    assert left.objects == []
