@@ -23,7 +23,7 @@ from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest, Wire
 from tests.unit.facade.conftest import Connect, connect  # noqa: F401 - a fixture
-from tests.unit.facade.content.machine import APP, CONNECTION, flight_key
+from tests.unit.facade.content.machine import APP, CONNECTION, right_to
 
 MIB: Final = 1024 * 1024
 SIZES: Final = Sizes(small=(8 * MIB, 16 * MIB, 32 * MIB), full=(128 * MIB, 512 * MIB, 2048 * MIB))
@@ -87,6 +87,10 @@ async def store_of(folder: Path) -> AsyncIterator[BlobStore]:
         store.close()
 
 
+async def nowhere_else(_: Flight) -> None:
+    """Nobody else brings it."""
+
+
 async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, left: int) -> int:  # noqa: F811
     """Take a partial over; return of how much the registry's answer stood open unread."""
 
@@ -97,22 +101,22 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
     for _ in range(left // MIB):
         hasher.update(bytes(MIB))
     hasher.update(REST)
-    key = flight_key(registry.blob(bytes(left) + REST, digest=f"sha256:{hasher.hexdigest()}"))
+    right = right_to(registry.blob(bytes(left) + REST, digest=f"sha256:{hasher.hexdigest()}"))
     async with store_of(folder) as store:
-        await asyncio.to_thread(leave, store.layout.flight(key), left)
-        ingest = await asyncio.to_thread(NotedIngest.acquire, store.layout.flight(key))
+        await asyncio.to_thread(leave, store.layout.flight(right), left)
+        ingest = await asyncio.to_thread(NotedIngest.acquire, store.layout.flight(right))
         assert ingest is not None
         registry.openings = Openings(left, ingest)
         upstreams, ended = Upstreams(make), asyncio.Event()
         Flight(
-            key,
-            APP,
+            right,
             CONNECTION,
             ingest,
             store,
             upstreams,
             "",
             lambda _: ended.set(),
+            nowhere_else,
             WatchTimes(),
             Grace(),
             GatherBudget(),
@@ -120,7 +124,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
         )
         await ended.wait()
         await upstreams.close()
-        assert store.has(key.digest)
+        assert store.has(right.key.digest)
     [unhashed] = registry.openings.unhashed
     return unhashed
 

@@ -10,7 +10,7 @@ from facade.content.arrival import ArrivalEndedError
 from facade.content.held_back import PIECE_BYTES
 from facade.pulls.payer import Payer
 from facade.store.ingest_file import OwnedIngest
-from facade.store.layout import FlightKey
+from facade.store.layout import Right
 from shared.oci import OCTET_STREAM
 from shared.upstream.errors import CredentialRefusedError, NotFoundError, UpstreamError
 from tests.support.eventually import eventually
@@ -18,7 +18,7 @@ from tests.support.simulators.behaviour import Answers, Behaviour, FewerBytes, H
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
 from tests.unit.facade.content.downloads import LARGE
-from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, flight_key
+from tests.unit.facade.content.machine import APP, CONNECTION, Machine, Process, right_to
 
 LEFT = 3 * PIECE_BYTES
 ASKED_FOR = [("GET", "bytes=0-0"), ("GET", f"bytes={LEFT}-{len(LARGE) - 1}")]
@@ -33,19 +33,19 @@ async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
         await machine.stop()
 
 
-def left_over(process: Process, key: FlightKey) -> None:
+def left_over(process: Process, right: Right) -> None:
     """Leave the beginning of the blob, as a process does that was killed."""
-    ingest = OwnedIngest.acquire(process.store.layout.flight(key))
+    ingest = OwnedIngest.acquire(process.store.layout.flight(right))
     assert ingest is not None
     ingest.announce(len(LARGE), APP, room=LEFT)
     ingest.append([LARGE[:LEFT]])
     ingest.release()
 
 
-async def read(process: Process, key: FlightKey) -> bytes:
+async def read(process: Process, right: Right) -> bytes:
     """Return what a device may be sent, to the end."""
     pay = Payer.without_limits().pay_download
-    async with process.flights.join(CONNECTION, key, APP, pay) as arrival:
+    async with process.flights.join(CONNECTION, right, pay) as arrival:
         body, end = b"", 0
         while end < len(LARGE):
             end = await arrival.readable_beyond(len(body))
@@ -53,12 +53,12 @@ async def read(process: Process, key: FlightKey) -> bytes:
     return body
 
 
-async def taken_over(machine: Machine, get: Behaviour) -> tuple[bytes, Process, FlightKey]:
+async def taken_over(machine: Machine, get: Behaviour) -> tuple[bytes, Process, Right]:
     """Have a process take it over; return what a device may be sent."""
-    key = flight_key(machine.registry.blob(LARGE, get=get, head=Answers(401)))
+    right = right_to(machine.registry.blob(LARGE, get=get, head=Answers(401)))
     process = machine.process()
-    left_over(process, key)
-    return await read(process, key), process, key
+    left_over(process, right)
+    return await read(process, right), process, right
 
 
 def asked(machine: Machine) -> list[tuple[str, str | None]]:
@@ -68,11 +68,11 @@ def asked(machine: Machine) -> list[tuple[str, str | None]]:
 
 async def test_the_right_is_proven_first_and_the_rest_asked_for_last(machine: Machine) -> None:
     """By a GET, as a pull goes: some registries refuse every HEAD."""
-    body, process, key = await taken_over(machine, Honest())
+    body, process, right = await taken_over(machine, Honest())
     assert body == LARGE
     assert asked(machine) == ASKED_FOR
-    await eventually(lambda: process.store.has(key.digest))
-    membership = process.store.may_read(key, APP)
+    await eventually(lambda: process.store.has(right.key.digest))
+    membership = process.store.may_read(right.key, APP)
     assert membership is not None
     assert membership.media_type == OCTET_STREAM
 
@@ -108,14 +108,14 @@ async def test_what_breaks_then_is_resumed_as_in_the_middle(
 
 async def test_another_content_meanwhile_ends_nothing_cleanly(machine: Machine) -> None:
     """No wrong byte: the digest decides."""
-    key = flight_key(machine.registry.blob(LARGE))
+    right = right_to(machine.registry.blob(LARGE))
     process = machine.process()
-    left_over(process, key)
+    left_over(process, right)
     other = LARGE[:-1] + b"?"
-    machine.registry.blob(other, digest=str(key.digest))
+    machine.registry.blob(other, digest=str(right.key.digest))
     with pytest.raises(ArrivalEndedError):
-        await read(process, key)
-    assert not process.store.has(key.digest)
+        await read(process, right)
+    assert not process.store.has(right.key.digest)
 
 
 async def test_a_short_one_is_asked_for_once(connect: Connect, tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ async def test_a_short_one_is_asked_for_once(connect: Connect, tmp_path: Path) -
 
 async def test_it_may_be_stopped_while_it_is_hashed(machine: Machine) -> None:
     """What was left stays for the next one."""
-    key = flight_key(machine.registry.blob(LARGE))
+    right = right_to(machine.registry.blob(LARGE))
     process = machine.process()
-    left_over(process, key)
+    left_over(process, right)
     pay = Payer.without_limits().pay_download
-    async with process.flights.join(CONNECTION, key, APP, pay):
+    async with process.flights.join(CONNECTION, right, pay):
         await process.flights.land()
-    assert await asyncio.to_thread(process.store.layout.flight(key).exists)
-    assert await read(process, key) == LARGE
+    assert await asyncio.to_thread(process.store.layout.flight(right).exists)
+    assert await read(process, right) == LARGE
