@@ -10,6 +10,7 @@ import click
 from shared.build import Build
 from shared.core_dumps import forbid_core_dumps
 from shared.hangup import ignore_hangups_of_serve
+from shared.importing import without_collecting
 
 _COMMANDS: Final = (
     "keys",
@@ -38,7 +39,8 @@ class LazyGroup(click.Group):
         """Return the command of `control_plane.commands`, or none."""
         if cmd_name not in _COMMANDS:
             return None
-        found = getattr(import_module(f"control_plane.commands.{cmd_name}"), cmd_name)
+        with without_collecting():
+            found = getattr(import_module(f"control_plane.commands.{cmd_name}"), cmd_name)
         if not isinstance(found, click.Command):
             raise TypeError(cmd_name)
         return found
