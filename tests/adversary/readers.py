@@ -244,6 +244,6 @@ LIBRARY_READERS: Final = (
     LibraryReader(
         "botocore, the answers of STS and ECR",
         (Party.REGISTRY,),
-        ("shared.upstream.credentials.aws_session.MAX_ANSWER_BYTES",),
+        ("shared.upstream.credentials.aws_clients.MAX_ANSWER_BYTES",),
     ),
 )

@@ -23,7 +23,8 @@ from shared.secret import Secret
 from shared.structured_log import get_logger
 from shared.upstream.credentials.aws_endpoints import AwsService, endpoint_variant
 from shared.upstream.credentials.aws_errors import aws_error
-from shared.upstream.credentials.aws_session import AwsSession, SessionKeys
+from shared.upstream.credentials.aws_session import AwsSession
+from shared.upstream.credentials.session_keys import SessionKeys
 from shared.upstream.credentials.short_lived import ShortLivedCredential
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import Step
