@@ -23,6 +23,7 @@ from deploy.dev.token_server import TokenServer
 from tests.support.database import Database
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.surroundings import (
+    ONE_AUTHORITY,
     leave_out,
     raise_descriptor_limit,
     use_executable_folder,
@@ -46,6 +47,15 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Tests run on the loop that the processes run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority() -> Iterator[None]:
+    """Have no test read the machine's authorities."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ONE_AUTHORITY.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,6 @@ from deploy.dev.product import (
     CommandFailedError,
     is_ready,
     run_control_plane,
-    whole_environment,
 )
 from shared.keys import load_statement_public_keys
 from shared.postgres.database_url import read_database_url
@@ -40,6 +39,7 @@ from shared.statement import ConnectionApproval, StoredStatement, verify
 from tests.support.commands import run_command
 from tests.support.database import Database
 from tests.support.log_file import logged
+from tests.support.surroundings import of_a_child
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -386,7 +386,7 @@ async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:
 
 
 def _serve(settings: Mapping[str, str], log: Path) -> Child:
-    environment = whole_environment(settings) | {"PYTHONWARNINGS": "default"}
+    environment = of_a_child(settings) | {"PYTHONWARNINGS": "default"}
     command = [str(PROGRAMS / "control-plane"), "serve"]
     return Child.start(command, log=log, environment=environment, cwd=Path(os.sep))
 

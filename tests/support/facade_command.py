@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from attrs import field, frozen
 
+from tests.support.surroundings import ONE_AUTHORITY
+
 COMMAND_SECONDS = 60.0
 
 
@@ -33,7 +35,7 @@ async def facade_command(environment: Mapping[str, str], *arguments: str) -> Fin
         "-m",
         "facade",
         *arguments,
-        env={"PATH": "/usr/bin:/bin", **environment},
+        env={"PATH": "/usr/bin:/bin", **ONE_AUTHORITY, **environment},
         stdout=PIPE,
         stderr=PIPE,
     )

@@ -19,6 +19,7 @@ from deploy.dev.loopback import ask
 from deploy.dev.processes import Child, free_port
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
+from tests.support.surroundings import ONE_AUTHORITY
 
 READY_SECONDS = 60.0  # on a loaded machine; alone it takes one
 LISTENING = "0A"  # TCP_LISTEN
@@ -241,5 +242,5 @@ def _spawn(files: FacadeFiles, environment: Mapping[str, str], prefix: tuple[str
     return Child.start(
         [*prefix, sys.executable, "-m", "facade", "serve"],
         log=files.folder / "facade.log",
-        environment={"PATH": "/usr/bin:/bin", **environment},
+        environment={"PATH": "/usr/bin:/bin", **ONE_AUTHORITY, **environment},
     )

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
+from tests.support.surroundings import of_a_child
 
 COLUMNS = 80
 READ_BYTES = 65536
@@ -39,7 +40,7 @@ def at_terminal(
     with subprocess.Popen(
         # The terminal is the session's own: passwords are asked for at /dev/tty.
         ["setsid", "--ctty", str(PROGRAMS / "control-plane"), *arguments],
-        env=whole_environment(settings),
+        env=of_a_child(settings),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

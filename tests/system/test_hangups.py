@@ -11,10 +11,11 @@ import pytest
 
 from deploy.dev.loopback import ask
 from deploy.dev.processes import Child, free_port
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
 from tests.support.control_plane import make_keys
 from tests.support.eventually import eventually
 from tests.support.facade_environment import good_environment
+from tests.support.surroundings import of_a_child
 
 URL = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -66,7 +67,7 @@ async def test_a_hangup_before_the_loop_runs_ends_nothing(
     child = Child.start(
         [sys.executable, *command, "serve"],
         log=tmp_path / "log",
-        environment=whole_environment(settings),
+        environment=of_a_child(settings),
     )
     try:
         writer = -1

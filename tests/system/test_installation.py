@@ -22,6 +22,7 @@ from deploy.dev.processes import Child, Identity, free_port
 from deploy.dev.product import is_ready, whole_environment
 from tests.support.database import Database
 from tests.support.facade_process import FacadeFiles
+from tests.support.surroundings import beyond_this_machine
 
 REVISION = "shared/revision"  # the wheel alone has it
 PRODUCT = ("control_plane", "facade", "shared")
@@ -39,6 +40,7 @@ def run(*command: str | Path) -> None:
     answer = subprocess.run(
         command,
         cwd=REPOSITORY,
+        env=beyond_this_machine(),
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
+from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
 from shared.keys import (
     load_sealing_private_keys,
     load_sealing_public_key,
@@ -20,6 +20,7 @@ from tests.support.commands import run_command
 from tests.support.control_plane import ControlPlane, Json, approved_connection, make_keys
 from tests.support.shell import shell
 from tests.support.simulators.google import ServiceAccount
+from tests.support.surroundings import of_a_child
 
 CANARY = "canary-token-on-standard-input"
 
@@ -320,7 +321,7 @@ def test_missing_settings_exit_2(arguments: tuple[str, ...], variables: set[str]
     """Each command says what it needs, and needs no more."""
     answer = subprocess.run(
         [PROGRAMS / "control-plane", *arguments],
-        env=whole_environment({}),
+        env=of_a_child({}),
         capture_output=True,
         text=True,
         check=False,

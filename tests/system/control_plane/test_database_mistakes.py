@@ -14,13 +14,14 @@ from attrs import frozen
 
 from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.processes import Child, free_port
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
 from tests.support.commands import run_command
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE, KeyFiles
 from tests.support.database import Database
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
 from tests.support.postgres_front import PostgresFront
+from tests.support.surroundings import of_a_child
 
 CANARY = "canary-of-a-database-url"
 NO_MEMBER = "login_without_a_group"
@@ -184,4 +185,4 @@ def serve(url: str, keys: KeyFiles, log: Path) -> Serving:
     port = free_port()
     environment = settings(url, keys) | {"CONTROL_PLANE_LISTEN": f"127.0.0.1:{port}"}
     command = [str(PROGRAMS / "control-plane"), "serve"]
-    return Serving(Child.start(command, log=log, environment=whole_environment(environment)), port)
+    return Serving(Child.start(command, log=log, environment=of_a_child(environment)), port)

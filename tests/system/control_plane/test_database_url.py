@@ -7,11 +7,12 @@ import pytest
 
 from control_plane.database import Database, patience_seconds
 from control_plane.errors import DatabaseUnavailableError
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
+from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
 from shared.postgres.database_url import read_database_url
 from tests.support import database as support
 from tests.support.commands import run_command
 from tests.support.control_plane import ControlPlane, KeyFiles
+from tests.support.surroundings import of_a_child
 from tests.support.traps import trapped_home
 
 CANARY = "canary-b61d"
@@ -65,7 +66,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     needed = {name: value for name, value in plane.environment.items() if "DATABASE" not in name}
     answer = subprocess.run(
         [PROGRAMS / "control-plane", *arguments],
-        env=whole_environment(needed | {variable: plane.database_url + REFUSED}),
+        env=of_a_child(needed | {variable: plane.database_url + REFUSED}),
         capture_output=True,
         text=True,
         check=False,

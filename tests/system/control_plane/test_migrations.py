@@ -10,11 +10,12 @@ from alembic.script import ScriptDirectory
 from control_plane.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane, whole_environment
+from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.database import Database
 from tests.support.eventually import PATIENCE_SECONDS
+from tests.support.surroundings import of_a_child
 
 FACADE_LOGIN = "a_facade"
 FACADE_PASSWORD = "a facade's password"
@@ -60,7 +61,7 @@ async def test_migrating_from_several_places_at_once_works(postgres: Postgres) -
         await asyncio.create_subprocess_exec(
             str(PROGRAMS / "control-plane"),
             "migrate",
-            env=whole_environment(
+            env=of_a_child(
                 {"CONTROL_PLANE_MIGRATION_DATABASE_URL": postgres.superuser_url_of(name)}
             ),
             stderr=sys.stderr,

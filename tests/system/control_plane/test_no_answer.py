@@ -13,11 +13,12 @@ from aiohttp import web
 
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority
 from deploy.dev.processes import free_port
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
 from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane
 from tests.support.shell import ran, shell
 from tests.support.simulators.admin_api import TOKEN
+from tests.support.surroundings import of_a_child
 
 Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -127,7 +128,7 @@ def test_without_a_terminal_nobody_is_asked_for_a_token(plane: ControlPlane, hos
     """Python's own way would warn, and then show what is typed."""
     finished = subprocess.run(
         [PROGRAMS / "control-plane", "connections", "add", host, "--username", "robot"],
-        env=whole_environment(plane.shell_settings("alice")),
+        env=of_a_child(plane.shell_settings("alice")),
         input="canary-token\n",
         capture_output=True,
         text=True,

@@ -18,10 +18,11 @@ from cryptography import x509
 
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 from deploy.dev.processes import Child, free_port, port_answers
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
 from tests.support.control_plane import ControlPlane
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
+from tests.support.surroundings import of_a_child
 from tests.support.swapped_files import put
 
 Json = dict[str, Any]
@@ -124,7 +125,7 @@ def serving(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=folder / "log",
-        environment=whole_environment(environment),
+        environment=of_a_child(environment),
     )
     try:
         child.wait_until(lambda: port_answers(port))

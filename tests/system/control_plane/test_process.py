@@ -15,7 +15,7 @@ import pytest
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
-from deploy.dev.product import PROGRAMS, whole_environment
+from deploy.dev.product import PROGRAMS
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
     LOGIN_ROLE,
@@ -26,6 +26,7 @@ from tests.support.control_plane import (
 from tests.support.core_limits import core_limits
 from tests.support.database import Database
 from tests.support.eventually import PATIENCE_SECONDS, eventually
+from tests.support.surroundings import of_a_child
 
 CANARY = "canary-in-the-environment"
 
@@ -34,7 +35,7 @@ def run(command: str, environment: Mapping[str, str]) -> subprocess.CompletedPro
     """Run `control-plane COMMAND` to its end."""
     return subprocess.run(
         [PROGRAMS / "control-plane", *command.split()],
-        env=whole_environment(environment),
+        env=of_a_child(environment),
         capture_output=True,
         text=True,
         check=False,
@@ -142,7 +143,7 @@ async def test_it_starts_without_postgres_and_recovers(keys: KeyFiles, tmp_path:
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=tmp_path / "log",
-        environment=whole_environment(settings),
+        environment=of_a_child(settings),
     )
 
     async def says(status: int, words: str = "") -> bool:
@@ -189,7 +190,7 @@ async def test_another_statement_key_is_not_ready(own_plane: ControlPlane, tmp_p
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=tmp_path / "other.log",
-        environment=whole_environment(environment),
+        environment=of_a_child(environment),
     )
 
     async def says_why() -> bool:
@@ -262,7 +263,7 @@ async def test_https_where_a_certificate_is_configured(
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=own_plane.folder / "tls.log",
-        environment=whole_environment(environment),
+        environment=of_a_child(environment),
     )
     url = f"https://127.0.0.1:{own_plane.port}/healthz"
 
@@ -356,7 +357,7 @@ def test_an_address_in_use_is_said_once(plane: ControlPlane, tmp_path: Path) -> 
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=tmp_path / "log",
-        environment=whole_environment(plane.environment),
+        environment=of_a_child(plane.environment),
     )
     assert child.process.wait(60) == 1
     assert child.log_tail.endswith(

@@ -12,12 +12,13 @@ import pytest
 
 from control_plane.history import OLDER
 from deploy.dev.processes import Child
-from deploy.dev.product import PROGRAMS, CommandFailedError, whole_environment
+from deploy.dev.product import PROGRAMS, CommandFailedError
 from tests.support.accepted_restore import accept_restore
 from tests.support.control_plane import ControlPlane, Json, approved_connection, served
 from tests.support.database import Database
 from tests.support.database_backup import Backup
 from tests.support.eventually import eventually
+from tests.support.surroundings import of_a_child
 
 
 async def readiness(plane: ControlPlane) -> tuple[int, Json]:
@@ -177,7 +178,7 @@ async def test_a_state_folder_that_cannot_be_used_is_refused_at_the_start(
     child = Child.start(
         [str(PROGRAMS / "control-plane"), "serve"],
         log=tmp_path / "log",
-        environment=whole_environment(environment),
+        environment=of_a_child(environment),
     )
     assert child.process.wait(30) == 2
     assert child.log_tail.startswith("CONTROL_PLANE_STATE_DIR: the folder cannot be used")

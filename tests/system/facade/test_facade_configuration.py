@@ -15,6 +15,7 @@ from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_environment import REQUIRED, good_environment
 from tests.support.facade_process import Facade
 from tests.support.statement_writer import StatementWriter
+from tests.support.surroundings import ONE_AUTHORITY
 from tests.system.facade.conftest import StartFacade
 
 CANARY = "canary-82fd1c04"
@@ -25,7 +26,7 @@ def serve(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run `facade serve` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "facade", "serve"],
-        env={"PATH": "/usr/bin:/bin", **environment},
+        env={"PATH": "/usr/bin:/bin", **ONE_AUTHORITY, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
