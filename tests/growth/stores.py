@@ -1,9 +1,11 @@
 """A store with as many blobs or rights as one likes, and what SQLite does for each act on it.
 
-Blobs are rows of the index and empty files; rights are rows. Nothing of it can be read; all of it
-counts, and goes as what a registry brought.
+Blobs are rows of the index, and empty files where those are touched; rights are rows. Nothing of
+it can be read; all of it counts, and goes as what a registry brought.
 """
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -70,18 +72,26 @@ class FilledStore:
 
     @classmethod
     @contextmanager
-    def of(cls, folder: Path, blobs: int, rights: int = 0) -> Iterator[Self]:
-        """Give a store with so many of both."""
+    def of(
+        cls, folder: Path, blobs: int, rights: int = 0, *, has_files: bool = False
+    ) -> Iterator[Self]:
+        """Give a store with so many of both; delete it afterwards.
+
+        `has_files`: blobs are not only noted.
+        """
         layout = Layout(folder)
         layout.prepare()
         with closing(Index.open(layout.index, layout.quarantine, StoreMetrics.of_nobody())):
             pass
-        _fill(layout, blobs, rights)
+        _fill(layout, blobs, rights, has_files=has_files)
         file = IndexFile.open(layout.index, layout.quarantine)
         index = Index(file, StoreMetrics.of_nobody(), lambda: 0.0)
         partials, quarantine = Partials(layout.ingest), Quarantine(layout.quarantine, 1)
-        with closing(index):
-            yield cls(layout, index, file, partials, quarantine)
+        try:
+            with closing(index):
+                yield cls(layout, index, file, partials, quarantine)
+        finally:
+            shutil.rmtree(folder)
 
     def queue(self, quota: int) -> RoomQueue:
         """Return the queue of a process that may keep so many bytes."""
@@ -117,12 +127,13 @@ def access_key_of(number: int) -> str:
     return f"{number:064x}"
 
 
-def _fill(layout: Layout, blobs: int, rights: int) -> None:
-    for folder in range(256):
-        (layout.blobs / "sha256" / f"{folder:02x}").mkdir(parents=True, exist_ok=True)
+def _fill(layout: Layout, blobs: int, rights: int, *, has_files: bool) -> None:
     blob_rows = [_Row(number, blobs) for number in range(blobs)]
-    for row in blob_rows:
-        layout.blob(row.digest).touch(mode=0o600)
+    if has_files:
+        for folder in range(256):
+            (layout.blobs / "sha256" / f"{folder:02x}").mkdir(parents=True)
+        for row in blob_rows:
+            os.mknod(layout.blob(row.digest), 0o600)
     with closing(sqlite3.connect(layout.index)) as database, database:
         database.executemany(
             "INSERT INTO blobs VALUES (?, ?, ?, 1, 0)",

@@ -18,12 +18,13 @@ from shared.oci import Digest
 from tests.growth.measured import Growth, Sizes
 from tests.growth.stores import BLOB_BYTES, CONNECTIONS, FilledStore, access_key_of
 
-BLOBS = Sizes(small=(1_000, 2_000, 4_000), full=(8_000, 80_000, 300_000, 1_000_000))
+BLOBS = Sizes(small=(600, 1_200, 2_400), full=(8_000, 80_000, 300_000, 1_000_000))
 RIGHTS = Sizes(small=(2_000, 4_000, 8_000), full=(8_000, 80_000, 300_000, 1_000_000))
 DOWNLOADS = Sizes(small=(4, 32, 256), full=(4, 32, 256, 2_048))
 FIRST, LARGE = 512 * 1024, 64 * 1024 * 1024
 SPARE_PAGES = 16  # of the index: fewer than in production, so that small ones have some to give
 LOOKS = 20
+PAUSE_SECONDS = 0.002  # between two pulls of one device
 BARRIER_SECONDS = 60.0
 
 
@@ -50,7 +51,7 @@ async def test_g3_a_large_blob_where_nothing_is_free(
     turn = "G3 eviction of half a store, blobs that go before another pull has its turn"
     noted = "G3 eviction of half a store, transactions and lines for each thousand blobs"
     for size in growth.sizes(BLOBS):
-        with FilledStore.of(tmp_path / str(size), size) as store:
+        with FilledStore.of(tmp_path / str(size), size, has_files=True) as store:
             quota = store.index.stored_bytes() // 2
             queue = store.queue(quota)
             capfd.readouterr()
@@ -62,6 +63,7 @@ async def test_g3_a_large_blob_where_nothing_is_free(
                 while store.index.stored_bytes() > quota - spare_bytes(quota):
                     before = store.index.stored_blobs()
                     await queue.as_only_one(_nothing)
+                    await asyncio.sleep(PAUSE_SECONDS)
                     most = max(most, before - store.index.stored_blobs())
                 ahead.cancel()
                 await asyncio.wait([ahead])
