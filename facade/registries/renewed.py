@@ -14,7 +14,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
@@ -23,6 +23,7 @@ from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefus
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
+    ClosedUnansweredError,
     CredentialRefusedError,
     NotNowError,
     PolicyDeniedError,
@@ -148,7 +149,11 @@ class Renewed(Generic[_Value]):
         )
 
     def close(self) -> None:
-        """End a renewal that is under way: what it asks for is of no use any more."""
+        """End a renewal that is under way: what it asks for is of no use any more, and ask no more.
+
+        How to renew is let go of: it holds whom it asks, and they hold this.
+        """
+        self._renew = _closed
         if self._renewing is not None:
             self._renewing.cancel()
 
@@ -192,6 +197,10 @@ class Renewed(Generic[_Value]):
                 self._refusals.remember(None, error)
             case _:
                 pass
+
+
+async def _closed() -> NoReturn:
+    raise ClosedUnansweredError("the connection's client is closed")
 
 
 def _usable_seconds(lifetime: float | None) -> float:

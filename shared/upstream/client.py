@@ -26,7 +26,7 @@ from shared.upstream.answer import (
     whole_partial_answer,
     whole_total,
 )
-from shared.upstream.authorization import Authorizer
+from shared.upstream.authorization import Authorizer, OneShotAuthorizer
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, preferred
 from shared.upstream.errors import (
     ChallengeError,
@@ -92,7 +92,7 @@ class RegistryClient:
 
     def __init__(self, transport: UpstreamTransport, authorizer: Authorizer) -> None:
         self._transport = transport
-        self._authorizer = authorizer
+        self._authorizer: Authorizer = authorizer
 
     @classmethod
     async def create(
@@ -110,7 +110,11 @@ class RegistryClient:
 
     async def close(self) -> None:
         """Close the session and end what is being minted; bodies that are being read break."""
-        self._authorizer.close()
+        authorizer = self._authorizer
+        # One that mints through this client would hold it, and be held, until the garbage collector
+        # has looked at everything.
+        self._authorizer = OneShotAuthorizer(self._transport, None)
+        authorizer.close()
         await self._transport.close()
 
     @asynccontextmanager
