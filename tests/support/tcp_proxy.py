@@ -125,6 +125,8 @@ class TcpProxy:
         task = self._loop.create_task(self._relay(reader, client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Not by the task itself: one that is cancelled before its first step does nothing.
+        task.add_done_callback(lambda _: client.transport.abort())
 
     async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -132,7 +134,6 @@ class TcpProxy:
             await self._open.wait()
             answers, server = await asyncio.open_connection("127.0.0.1", self.server_port)
         except (OSError, asyncio.CancelledError):
-            client.transport.abort()
             return
         link = _Link(client, server)
         self._links.add(link)

@@ -171,12 +171,14 @@ class WireServer:
         self._name = name or address
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self.requests: list[RecordedRequest] = []
         self.connections_made = 0
         self.answered = 0  # requests whose answer is written, or was not wanted to its end
 
     async def __aenter__(self) -> Self:
         """Listen."""
+        self._is_closed = False
         self._server = await asyncio.start_server(
             self._accept,
             self._address,
@@ -191,6 +193,7 @@ class WireServer:
         """Stop listening and drop every connection."""
         assert self._server is not None
         self._server.close()
+        self._is_closed = True
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -215,33 +218,40 @@ class WireServer:
         raise NotImplementedError
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:  # it came in the moment of the close
+            writer.transport.abort()
+            return
         self.connections_made += 1
         connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
+        # Not by the task itself: one that is cancelled before its first step does nothing.
+        connection.add_done_callback(lambda _: _drop(writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(reader, writer)
         # The client under test may leave at any moment: that is no failure of the server.
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                while not wire.is_closed:
-                    first = await reader.readexactly(1)
-                    if first == TLS_HANDSHAKE:  # to a plain server: answered in plain, as by nginx
-                        await wire.head(400, (("Content-Length", "0"),))
-                        wire.close()
-                        return
-                    request = _parse(first + await reader.readuntil(b"\r\n\r\n"))
-                    length = int(request.header("Content-Length") or 0)
-                    request = evolve(request, body=await reader.readexactly(length))
-                    self.requests.append(request)
-                    try:
-                        await self.respond(request, wire)
-                    finally:
-                        self.answered += 1
-        finally:
-            if not writer.transport.is_closing():
-                writer.transport.abort()
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            while not wire.is_closed:
+                first = await reader.readexactly(1)
+                if first == TLS_HANDSHAKE:  # to a plain server: answered in plain, as by nginx
+                    await wire.head(400, (("Content-Length", "0"),))
+                    wire.close()
+                    return
+                request = _parse(first + await reader.readuntil(b"\r\n\r\n"))
+                length = int(request.header("Content-Length") or 0)
+                request = evolve(request, body=await reader.readexactly(length))
+                self.requests.append(request)
+                try:
+                    await self.respond(request, wire)
+                finally:
+                    self.answered += 1
+
+
+def _drop(writer: asyncio.StreamWriter) -> None:
+    """End a connection that nobody closed, which would wait to send its rest."""
+    if not writer.transport.is_closing():
+        writer.transport.abort()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
