@@ -4,11 +4,12 @@ What starts a process lives for the session and hands each test something of its
 repository. Nothing here is shared between two pytest processes.
 """
 
+import gc
 import os
 import ssl
 import uuid
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 
 import aiohttp
 import pytest
@@ -20,6 +21,7 @@ from deploy.dev.image import Image, busybox_image
 from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Htpasswd, Registry
 from deploy.dev.token_server import TokenServer
+from shared.importing import without_collecting
 from tests.support.database import Database
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.surroundings import (
@@ -47,6 +49,15 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Tests run on the loop that the processes run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among tests while they are collected, nor later: they stay to the end."""
+    with without_collecting():
+        found = yield
+    gc.freeze()
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)
