@@ -263,22 +263,26 @@ class ControlPlane:
         url: str,
         keys: KeyFiles | None = None,
         port: int | None = None,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | None] | None = None,
     ) -> Self:
-        """Migrate as the owner, add the operators, and serve as the member of the group role."""
+        """Migrate as the owner, add the operators, and serve as the member of the group role.
+
+        `environment` comes before the usual settings; None leaves one out.
+        """
         keys = keys or make_keys(folder / "keys")
         await migrate(read_database_url(owner_url))
         tokens = await _add_operators(owner_url, keys)
         port = port or free_port()
-        settings = {
+        usual: dict[str, str | None] = {
             "CONTROL_PLANE_DATABASE_URL": url,
             "CONTROL_PLANE_LISTEN": f"127.0.0.1:{port}",
             "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE": str(keys.sealing_public),
             "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(keys.statement_private),
             "CONTROL_PLANE_CHECK_NETWORKS": "127.0.0.0/8",
             "CONTROL_PLANE_LOG_LEVEL": "debug",
-            **(environment or {}),
         }
+        given = usual | dict(environment or {})
+        settings = {name: value for name, value in given.items() if value is not None}
         child = _serve(settings, folder / "control-plane.log")
         plane = cls(folder, keys, url, owner_url, port, tokens, settings, child)
         await plane.wait_until_ready()

@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import uvloop
@@ -21,6 +22,13 @@ from tests.support.control_plane import (
     make_template,
 )
 from tests.support.database import Database
+
+
+class StartPlane(Protocol):
+    """Starts a control plane that ends with the test."""
+
+    async def __call__(self, settings: Mapping[str, str | None]) -> ControlPlane:
+        """Return it, ready; None leaves one of the usual settings out."""
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +78,25 @@ def plane(
 
 
 @pytest.fixture
-async def own_plane(
+async def start_plane(
     database: Database, keys: KeyFiles, tmp_path: Path
-) -> AsyncIterator[ControlPlane]:
+) -> AsyncIterator[StartPlane]:
+    """Start a test's own control plane, once, with settings beside the usual ones."""
+    started: list[ControlPlane] = []
+
+    async def start(settings: Mapping[str, str | None]) -> ControlPlane:
+        started.append(await _start(database, keys, tmp_path, settings))
+        return started[-1]
+
+    yield start
+    for plane in started:
+        plane.stop()
+
+
+@pytest.fixture
+async def own_plane(start_plane: StartPlane) -> ControlPlane:
     """One for a test that stops it or tampers with its database."""
-    started = await _start(database, keys, tmp_path)
-    yield started
-    started.stop()
+    return await start_plane({})
 
 
 @pytest.fixture
@@ -85,10 +105,16 @@ def host() -> str:
     return f"registry-{uuid.uuid4().hex}.example"
 
 
-async def _start(database: Database, keys: KeyFiles, folder: Path) -> ControlPlane:
+async def _start(
+    database: Database,
+    keys: KeyFiles,
+    folder: Path,
+    settings: Mapping[str, str | None] | None = None,
+) -> ControlPlane:
     return await ControlPlane.start(
         folder,
         owner_url=database.superuser_url,
         url=database.url(LOGIN_ROLE, LOGIN_PASSWORD),
         keys=keys,
+        environment=settings,
     )

@@ -16,6 +16,7 @@ from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.login import BearerLogin
 from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.registry import RegistrySimulator
+from tests.system.control_plane.conftest import StartPlane
 
 WRONG = "canary-wrong-password"
 
@@ -159,12 +160,10 @@ async def test_what_is_not_reachable_from_here_is_skipped(plane: ControlPlane) -
 
 
 async def test_checks_reach_no_private_network_that_was_not_opened(
-    own_plane: ControlPlane, registry: Registry
+    start_plane: StartPlane, registry: Registry
 ) -> None:
     """By default a connector cannot map the control plane's own network."""
-    own_plane.stop()
-    del own_plane.environment["CONTROL_PLANE_CHECK_NETWORKS"]
-    await own_plane.restart()
+    own_plane = await start_plane({"CONTROL_PLANE_CHECK_NETWORKS": None})
     answer = await check(
         own_plane.client("alice"),
         registry.host,
@@ -205,16 +204,13 @@ async def test_a_registry_cannot_have_the_inside_looked_through(
 
 
 async def test_checks_go_through_the_operators_proxy_but_for_its_exceptions(
-    own_plane: ControlPlane, registry: Registry
+    start_plane: StartPlane, registry: Registry
 ) -> None:
     """Which addresses a check may reach is the same on either way."""
     async with ProxySimulator() as proxy:
-        own_plane.stop()
-        own_plane.environment |= {
-            "CONTROL_PLANE_HTTPS_PROXY": proxy.url,
-            "CONTROL_PLANE_NO_PROXY": "*",
-        }
-        await own_plane.restart()
+        own_plane = await start_plane(
+            {"CONTROL_PLANE_HTTPS_PROXY": proxy.url, "CONTROL_PLANE_NO_PROXY": "*"}
+        )
         alice = own_plane.client("alice")
         fields = {"plain_http": True, "allowed_networks": ["127.0.0.0/8"]}
         assert (await check(alice, registry.host, **fields))["outcome"] == "passed"

@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from tests.support.control_plane import ControlPlane, approved_connection
+from tests.system.control_plane.conftest import StartPlane
 
 CANARY = "canary-connection-token"
 
@@ -149,12 +150,10 @@ async def test_what_is_not_there_is_a_problem(plane: ControlPlane, path: str) ->
 
 
 async def test_nobody_approves_what_they_made_where_a_second_is_required(
-    own_plane: ControlPlane, host: str
+    start_plane: StartPlane, host: str
 ) -> None:
     """Four eyes, if the deployer wants them."""
-    own_plane.stop()
-    own_plane.environment["CONTROL_PLANE_REQUIRE_SECOND_APPROVER"] = "true"
-    await own_plane.restart()
+    own_plane = await start_plane({"CONTROL_PLANE_REQUIRE_SECOND_APPROVER": "true"})
     root, bob = own_plane.client("root"), own_plane.client("bob")
     view = await root.connect(host)
     problem = await root.approve(view, expect=409)

@@ -11,9 +11,10 @@ from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
 from shared.postgres.database_url import read_database_url
 from tests.support import database as support
 from tests.support.commands import run_command
-from tests.support.control_plane import ControlPlane, KeyFiles
+from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE, ControlPlane, KeyFiles
 from tests.support.surroundings import of_a_child
 from tests.support.traps import trapped_home
+from tests.system.control_plane.conftest import StartPlane
 
 CANARY = "canary-b61d"
 ACCEPTED = (
@@ -29,14 +30,12 @@ NAMES = ("channel_binding", "require_auth", "gssencmode", "sslmode", "service", 
 
 
 async def test_parameters_are_honoured_and_nothing_is_read_in_the_home_folder(
-    own_plane: ControlPlane, database: support.Database, tmp_path: Path
+    start_plane: StartPlane, database: support.Database, tmp_path: Path
 ) -> None:
     """In the process that serves, in the commands, and in the migration."""
     home = {"HOME": str(trapped_home(tmp_path))}
-    own_plane.stop()
-    own_plane.environment |= home
-    own_plane.environment["CONTROL_PLANE_DATABASE_URL"] = own_plane.database_url + ACCEPTED
-    await own_plane.restart()
+    url = database.url(LOGIN_ROLE, LOGIN_PASSWORD) + ACCEPTED
+    own_plane = await start_plane({**home, "CONTROL_PLANE_DATABASE_URL": url})
     assert await own_plane.client("alice").list() == []
     seen = database.sql("SELECT DISTINCT application_name FROM pg_stat_activity")
     assert "the product" in seen.splitlines()

@@ -13,6 +13,7 @@ from shared.sealed_secret import open_sealed
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from tests.support.control_plane import ControlPlane, Json, served
 from tests.support.simulators.google import GoogleSimulator, ServiceAccount
+from tests.system.control_plane.conftest import StartPlane
 
 FACADE = "arn:aws:iam::210987654321:role/facade"
 ROLE = "arn:aws:iam::123456789012:role/pull"
@@ -35,15 +36,14 @@ async def google(account: ServiceAccount) -> AsyncIterator[GoogleSimulator]:
 
 
 @pytest.fixture
-async def google_plane(own_plane: ControlPlane, google: GoogleSimulator) -> ControlPlane:
+async def google_plane(start_plane: StartPlane, google: GoogleSimulator) -> ControlPlane:
     """A control plane that exchanges keys at the simulator."""
-    own_plane.stop()
-    own_plane.environment |= {
-        "CONTROL_PLANE_GOOGLE_TOKEN_URL": google.token_url,
-        "CONTROL_PLANE_AWS_PRINCIPAL_ARN": FACADE,
-    }
-    await own_plane.restart()
-    return own_plane
+    return await start_plane(
+        {
+            "CONTROL_PLANE_GOOGLE_TOKEN_URL": google.token_url,
+            "CONTROL_PLANE_AWS_PRINCIPAL_ARN": FACADE,
+        }
+    )
 
 
 def key_of(account: ServiceAccount, host: str = GOOGLE_HOST, **others: Any) -> dict[str, Any]:
@@ -106,13 +106,13 @@ async def test_a_key_that_google_refuses_is_a_wrong_field(
 
 
 async def test_a_token_endpoint_that_is_away_skips_the_check(
-    own_plane: ControlPlane, account: ServiceAccount
+    start_plane: StartPlane, account: ServiceAccount
 ) -> None:
     """The facade may reach it."""
-    own_plane.stop()
-    own_plane.environment["CONTROL_PLANE_GOOGLE_TOKEN_URL"] = f"http://127.0.0.1:{free_port()}/"
-    await own_plane.restart()
-    view = await own_plane.client("alice").connect(check=True, **key_of(account))
+    plane = await start_plane(
+        {"CONTROL_PLANE_GOOGLE_TOKEN_URL": f"http://127.0.0.1:{free_port()}/"}
+    )
+    view = await plane.client("alice").connect(check=True, **key_of(account))
     assert view["check"] == {"outcome": "skipped", "problem": "not_reachable"}
 
 

@@ -19,6 +19,7 @@ from tests.support.database import Database
 from tests.support.database_backup import Backup
 from tests.support.eventually import eventually
 from tests.support.surroundings import of_a_child
+from tests.system.control_plane.conftest import StartPlane
 
 
 async def readiness(plane: ControlPlane) -> tuple[int, Json]:
@@ -50,11 +51,10 @@ async def require_removed(plane: ControlPlane, name: str) -> None:
 
 
 async def test_what_went_back_is_told_until_it_is_signed_again(
-    own_plane: ControlPlane, database: Database, tmp_path: Path
+    start_plane: StartPlane, database: Database, tmp_path: Path
 ) -> None:
     """The log is refused until the restore is accepted; then one connection after the other."""
-    own_plane.environment["CONTROL_PLANE_STATE_DIR"] = str(tmp_path / "state")
-    await own_plane.restart()
+    own_plane = await start_plane({"CONTROL_PLANE_STATE_DIR": str(tmp_path / "state")})
     alice, bob = own_plane.client("alice"), own_plane.client("bob")
     again, revoked, as_it_was = [
         await approved_connection(own_plane, f"{name}.example")
@@ -119,11 +119,10 @@ async def test_what_went_back_is_told_until_it_is_signed_again(
 
 
 async def test_a_restore_that_lost_an_operators_removal_alone_lets_nobody_in(
-    own_plane: ControlPlane, database: Database, tmp_path: Path
+    start_plane: StartPlane, database: Database, tmp_path: Path
 ) -> None:
     """From the first call after the start: a removed approver's token worked for half a minute."""
-    own_plane.environment["CONTROL_PLANE_STATE_DIR"] = str(tmp_path / "state")
-    await own_plane.restart()
+    own_plane = await start_plane({"CONTROL_PLANE_STATE_DIR": str(tmp_path / "state")})
     backup = Backup(database.server, database.name)
     await require_removed(own_plane, "bob")
     own_plane.stop()

@@ -9,6 +9,7 @@ from deploy.dev.product import CommandFailedError
 from tests.support.control_plane import ControlPlane, Json
 from tests.support.database import Database
 from tests.support.simulators.google import GoogleSimulator, ServiceAccount
+from tests.system.control_plane.conftest import StartPlane
 
 CANARIES = ("canary-one-of-a-connection", "canary-two-of-a-check", "canary-three-of-a-refusal")
 ROTATED = tuple(f"canary-{number}-of-a-rotation" for number in ("a", "b", "c", "d", "e"))
@@ -60,14 +61,12 @@ async def test_a_secret_appears_nowhere(own_plane: ControlPlane, database: Datab
 
 
 async def test_new_secrets_keys_and_minted_tokens_appear_nowhere(
-    own_plane: ControlPlane, database: Database
+    start_plane: StartPlane, database: Database
 ) -> None:
     """In drafts, discarded and refused ones, checks of Google's keys, and commands."""
     account = ServiceAccount.create()
     async with GoogleSimulator(account) as google:
-        own_plane.stop()
-        own_plane.environment["CONTROL_PLANE_GOOGLE_TOKEN_URL"] = google.token_url
-        await own_plane.restart()
+        own_plane = await start_plane({"CONTROL_PLANE_GOOGLE_TOKEN_URL": google.token_url})
         seen = await _rotate_everything(own_plane, account)
         assert len(google.tokens) >= 2
         minted = list(google.tokens.values)
