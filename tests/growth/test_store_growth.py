@@ -18,10 +18,10 @@ from shared.oci import Digest
 from tests.growth.measured import Growth, Sizes
 from tests.growth.stores import BLOB_BYTES, CONNECTIONS, FilledStore, access_key_of
 
-BLOBS = Sizes(small=(600, 1_200, 2_400), full=(8_000, 80_000, 300_000, 1_000_000))
+BLOBS = Sizes(small=(1_200, 2_400), full=(8_000, 80_000, 300_000, 1_000_000))
 RIGHTS = Sizes(small=(2_000, 4_000, 8_000), full=(8_000, 80_000, 300_000, 1_000_000))
 DOWNLOADS = Sizes(small=(4, 32, 256), full=(4, 32, 256, 2_048))
-FIRST, LARGE = 512 * 1024, 64 * 1024 * 1024
+FIRST, LARGE = 512 * 1024, 2 * 1024 * 1024  # what is written next, and what is claimed with it
 SPARE_PAGES = 16  # of the index: fewer than in production, so that small ones have some to give
 LOOKS = 20
 PAUSE_SECONDS = 0.002  # between two pulls of one device
@@ -82,7 +82,7 @@ async def test_g1_downloads_that_wait_for_another_process(growth: Growth, tmp_pa
     what = "G1 downloads that wait for room, threads that they hold"
     for size in growth.sizes(DOWNLOADS):
         with FilledStore.of(tmp_path / str(size), blobs=0) as store:
-            queue = store.queue(quota=LARGE)
+            queue = store.queue(quota=FIRST)
             lock = os.open(store.layout.evictor_lock, os.O_RDWR | os.O_CREAT, 0o600)
             assert lock_exclusively(lock)
             waiting = [
