@@ -4,26 +4,32 @@
 - When the address's bucket is empty, strangers from there get 429. When everybody's is empty,
   strangers are refused without a closer look. Either way a stranger costs one row of a query that
   asks about many (`NamedTokens`).
-- A valid token is let in whatever its address did: its row names it, and then it is looked at.
+- A valid token is let in whatever its address did: its row names it, and then it is looked at. One
+  that expired is named, too: what was said of it is remembered for some seconds.
 - Behind a TLS proxy everybody has one address, so nothing is shared out by address.
 """
 
 from collections.abc import Callable
 from typing import Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
 from control_plane.named_tokens import NamedTokens
 from control_plane.operator_token import OperatorToken
 from control_plane.operators import AuthenticatedOperator, Authenticator, unknown_token
 from control_plane.rate_limit import RateLimit
+from shared.bounded_map import BoundedMap
+from shared.failures import without_frames
 from shared.site import site_of
 
 REFUSED_LOGINS: Final = 100  # at once from one address: some scripts whose token was rotated
 REFUSED_LOGINS_PER_SECOND: Final = 1.0
 REFUSED_LOGINS_IN_ALL: Final = 500  # at once; each costs two short queries
 REFUSED_LOGINS_PER_SECOND_IN_ALL: Final = 20.0
+# A token that expired or was replaced is named by a row, and none that lets anybody in.
+REMEMBERED_REFUSALS: Final = 1024  # some 800 bytes each
+REMEMBERED_SECONDS: Final = 10.0  # what one of them costs is 3 ms
 _EVERYBODY: Final = "everybody"
 
 
@@ -35,6 +41,11 @@ class LoginGate:
     _named: NamedTokens
     _by_site: RateLimit | None  # None: behind a TLS proxy
     _in_all: RateLimit
+    _refused: BoundedMap[str, NotAuthenticatedError] = field(init=False)
+
+    @_refused.default
+    def _nothing_refused(self) -> BoundedMap[str, NotAuthenticatedError]:
+        return BoundedMap(REMEMBERED_REFUSALS, seconds=REMEMBERED_SECONDS)
 
     @classmethod
     def of(
@@ -68,8 +79,10 @@ class LoginGate:
         try:
             self._take(site, token)
         except (NotAuthenticatedError, TooManyRequestsError):
+            if (refused := self._refused.get(token.sha256)) is not None:
+                raise without_frames(refused) from None
             if await self._named.has(token):
-                return await self._authenticator.authenticate(token)
+                return await self._authenticate_once(token)
             raise
         try:
             operator = await self._authenticator.authenticate(token)
@@ -80,6 +93,14 @@ class LoginGate:
             raise
         self._give_back(site)
         return operator
+
+    async def _authenticate_once(self, token: OperatorToken) -> AuthenticatedOperator:
+        """Return the operator of a token that a row names; remember for a while that it is none."""
+        try:
+            return await self._authenticator.authenticate(token)
+        except NotAuthenticatedError as error:
+            self._refused.set(token.sha256, without_frames(error))
+            raise
 
     def _take(self, site: str, token: OperatorToken) -> None:
         if self._by_site is not None:
