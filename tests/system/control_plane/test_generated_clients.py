@@ -208,7 +208,7 @@ def connect_and_revoke(alice: GeneratedClient, bob: GeneratedClient, host: str) 
 
 
 def revoke_a_device(bob: GeneratedClient) -> None:
-    """Revoke a device and lift that."""
+    """Revoke a device, and among several, and lift that."""
     device = uuid.uuid4().hex
     request = bob.model("DeviceRevocationRequest", device=device, reason="lost")
     revocation = bob.call("revoke_device", request)
@@ -218,6 +218,10 @@ def revoke_a_device(bob: GeneratedClient) -> None:
     assert [each.device for each in listed.items] == [device]
     bob.call("lift_device_revocation", id=found)
     assert bob.refused("show_device_revocation", id=found)[0] == 404
+    several = bob.model("DeviceRevocationsRequest", revocations=[{"device": device}] * 2)
+    answers = bob.call("revoke_devices", several).items
+    assert [answer.is_new for answer in answers] == [True, False]
+    assert {answer.revocation.device for answer in answers} == {device}
 
 
 def grant_a_role(alice: GeneratedClient, bob: GeneratedClient) -> None:
