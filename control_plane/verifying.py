@@ -65,10 +65,10 @@ class Verifying:
     """Verifies row after row, in their order."""
 
     _verifier: Verifier
-    _executor: Executor | None
     _processes: int
     _alone: int
     _begun: int = field(default=0, init=False)
+    _executor: Executor | None = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -76,14 +76,12 @@ class Verifying:
         cls, verifier: Verifier, *, alone: int = ALONE_ENVELOPES
     ) -> AsyncIterator["Verifying"]:
         """Yield one that starts processes once it has verified so many envelopes `alone`."""
-        processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
-        if processes == 1:
-            yield cls(verifier, None, 1, alone)
-            return
-        # Not by a fork: threads of this process may hold locks.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _begin, (_raw_keys(verifier),)) as executor:
-            yield cls(verifier, executor, processes, alone)
+        verifying = cls(verifier, min(len(os.sched_getaffinity(0)), MAX_PROCESSES), alone)
+        try:
+            yield verifying
+        finally:
+            if verifying._executor is not None:
+                verifying._executor.shutdown(cancel_futures=True)
 
     async def rows(self, batches: AsyncIterator[Sequence[Row]]) -> AsyncIterator[VerifiedRow]:
         """Yield each row of the batches, verified; raise `VerifyingEndedError`."""
@@ -101,11 +99,18 @@ class Verifying:
     def _verify(self, envelopes: _Envelopes) -> "asyncio.Future[list[Verified]]":
         loop = asyncio.get_running_loop()
         self._begun += len(envelopes)
-        if self._executor is not None and self._begun > self._alone:
-            return loop.run_in_executor(self._executor, _verify_in_process, envelopes)
+        if self._begun > self._alone and self._processes > 1:
+            executor = self._executor = self._executor or self._start()
+            return loop.run_in_executor(executor, _verify_in_process, envelopes)
         done: asyncio.Future[list[Verified]] = loop.create_future()
         done.set_result([verify_one(self._verifier, each) for each in envelopes])
         return done
+
+    def _start(self) -> Executor:
+        # Not by a fork: threads of this process may hold locks.
+        context = multiprocessing.get_context("spawn")
+        keys = _raw_keys(self._verifier)
+        return ProcessPoolExecutor(self._processes, context, _begin, (keys,))
 
 
 async def _finished(
