@@ -15,12 +15,15 @@ from attrs import field, frozen
 
 from control_plane.http_connection import HttpConnection
 from control_plane.rate_limit import StrangersRate
+from shared.jitter import jittered
 
 ANSWERS_AT_ONCE: Final = 200  # of one address; each takes some 0.3 ms
 ANSWERS_AT_ONCE_PER_SECOND: Final = 20.0  # probes and load balancers ask once a second, or less
 ANSWERS_AT_ONCE_IN_ALL: Final = 1000
 ANSWERS_AT_ONCE_PER_SECOND_IN_ALL: Final = 100.0  # 3 percent of a processor
-PAUSE_SECONDS: Final = 0.5  # before any other; the shortest patience of usual probes is 1 s
+# Before any other, jittered down to half: those who came together do not go on together. The
+# shortest patience of usual probes is 1 s.
+PAUSE_SECONDS: Final = 0.8
 
 
 @frozen
@@ -40,4 +43,4 @@ class StrangerPace:
     async def keep(self, request: web.Request) -> None:
         """Return when a stranger's request may be answered."""
         if isinstance(request.protocol, HttpConnection) and not self._rate.may_take(request.remote):
-            await request.protocol.pause(self._pause_seconds)
+            await request.protocol.pause(jittered(self._pause_seconds))
