@@ -14,9 +14,9 @@ from prometheus_client import (
     generate_latest,
 )
 
-from control_plane.notification_queue import NotificationQueue
-from control_plane.server_tls import CERTIFICATE, KEY
-from control_plane.tls_reload import ReloadedTls
+from control_plane.database.notification_queue import NotificationQueue
+from control_plane.http.server_tls import CERTIFICATE, KEY
+from control_plane.http.tls_reload import ReloadedTls
 from control_plane.troubles import Part, Trouble
 from shared.build import Build
 

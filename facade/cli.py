@@ -10,13 +10,13 @@ from typing import Final
 import click
 import uvloop
 
-from facade.app import serve
+from facade.approvals.state_file import StateFileError
 from facade.commands.definitions import check_command, resolve_command, tags_command
 from facade.commands.settings import settings
-from facade.config import PREFIX, FacadeSettings
 from facade.devices.tls import TlsConfigurationError
-from facade.start_error import StartError
-from facade.statements.state_file import StateFileError
+from facade.serving.app import serve
+from facade.serving.config import PREFIX, FacadeSettings
+from facade.serving.start_error import StartError
 from facade.store.blob_store import StoreError
 from shared import structured_log
 from shared.build import Build

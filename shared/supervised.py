@@ -9,7 +9,7 @@ What does end a process, and why. There is nothing else:
 
 - SIGTERM and SIGINT: it was asked to stop; if it is asked again, it ends at once. A facade that
   cannot stop, because a disk does not answer, is ended some time after its drain timeout
-  (`facade/end_in_time.py`).
+  (`facade/serving/end_in_time.py`).
 - At the start, before anybody is served: a setting, a file that a setting names or a state folder
   that cannot be used (exit 2), or an address that cannot be listened on (exit 1). It would serve
   something else than its operator wrote, and whoever started it sees this at once.

@@ -13,20 +13,17 @@ from typing import IO, Final
 
 import click
 
-from control_plane.accepted_restore import accept_restore
-from control_plane.api_client import ApiClient, Json
-from control_plane.audit import (
+from control_plane.audit.accepted_restore import accept_restore
+from control_plane.audit.audit_export import verify_export, verify_export_against
+from control_plane.audit.log_reading import (
     MAX_REPORTED_FAULTS,
     OTHER_COLUMNS,
     ChainReport,
     verify_log,
     walk,
 )
-from control_plane.audit_chain import AuditChain
-from control_plane.audit_export import verify_export, verify_export_against
-from control_plane.audit_filter import AuditFilter
-from control_plane.belief import HighestGenerations
 from control_plane.clock import now
+from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import Column
 from control_plane.commands.connection_options import as_json
 from control_plane.commands.lifetime import LifetimeType
@@ -41,17 +38,20 @@ from control_plane.commands.running import (
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group
-from control_plane.config import (
+from control_plane.database.database import Database
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.audit_filter import AuditFilter
+from control_plane.proof.belief import HighestGenerations
+from control_plane.proof.signer import Signer, Verifier
+from control_plane.reading.times import parse_time
+from control_plane.serving.config import (
     AuditFileSettings,
     AuditListSettings,
     AuditSettings,
     ClientSettings,
     OperatorsSettings,
 )
-from control_plane.database import Database
-from control_plane.environment import settings
-from control_plane.signer import Signer, Verifier
-from control_plane.times import parse_time
+from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
 
 PRINTED_ENTRIES: Final = 500  # at once, of those that come from the database

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from control_plane.api_client import ApiClient, Json
 from control_plane.clock import now
+from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_state
 from control_plane.commands.connection_text import draft_lines
@@ -15,8 +15,8 @@ from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
-from control_plane.config import ClientSettings
-from control_plane.environment import settings
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
 
 _ENDS: Final = {

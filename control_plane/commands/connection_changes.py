@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import click
 
-from control_plane.api_client import ApiClient
+from control_plane.commands.api_client import ApiClient
 from control_plane.commands.check_words import why_not_told
 from control_plane.commands.connection_options import (
     as_json,
@@ -22,8 +22,8 @@ from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import show_view
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
-from control_plane.config import ClientSettings
-from control_plane.environment import settings
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
 from shared.upstream.check import Outcome
 from shared.upstream.hosts import registry_host_from_people
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from control_plane.api_client import ItemsPage, Json
+from control_plane.commands.api_client import ItemsPage, Json
 from control_plane.commands.columns import Column, lines
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids

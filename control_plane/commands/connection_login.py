@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import click
 
-from control_plane.api_client import Json
+from control_plane.commands.api_client import Json
 from control_plane.commands.running import say
-from control_plane.connection_request import parse_connection_request
+from control_plane.connections.request import parse_connection_request
 from control_plane.errors import InvalidRequestError
 from shared.connection import Provider
 from shared.ecr_host import EcrHost, InvalidEcrHostError

@@ -11,13 +11,13 @@ from typing import IO, Any, Final, TypeVar
 
 import click
 
-from control_plane.api_client import Json
+from control_plane.commands.api_client import Json
 from control_plane.commands.connection_login import require_login
 from control_plane.commands.running import fail
 from control_plane.commands.usage import require_no_contradiction
-from control_plane.connection_fields import certificates_alone
+from control_plane.connections.fields import certificates_alone
 from control_plane.errors import InvalidRequestError, UnreadableBodyError
-from control_plane.field_reader import read_object
+from control_plane.reading.field_reader import read_object
 from shared.connection import Provider
 from shared.sealed_secret import MAX_SECRET_BYTES
 

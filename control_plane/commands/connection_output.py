@@ -2,7 +2,7 @@
 
 import click
 
-from control_plane.api_client import Json
+from control_plane.commands.api_client import Json
 from control_plane.commands.check_words import NOT_ASKED, why_not_told
 from control_plane.commands.connection_text import connection_lines, next_steps, state_line
 from control_plane.commands.printing import print_json

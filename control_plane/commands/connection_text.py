@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from control_plane.api_client import Json
+from control_plane.commands.api_client import Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import identity_of, is_served, place_of
 from shared.connection import Provider

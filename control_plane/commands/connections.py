@@ -6,7 +6,7 @@ import click
 import orjson
 from attrs import define, evolve
 
-from control_plane.api_client import ApiClient, ItemsPage, Json
+from control_plane.commands.api_client import ApiClient, ItemsPage, Json
 from control_plane.commands.connection_approval import approve
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
@@ -22,9 +22,9 @@ from control_plane.commands.printing import (
 )
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
-from control_plane.config import ClientSettings
-from control_plane.connection_state import Status
-from control_plane.environment import settings
+from control_plane.connections.state import Status
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
 
 
 @click.group(cls=Group)

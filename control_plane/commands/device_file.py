@@ -11,10 +11,11 @@ from typing import IO, Final
 import click
 import orjson
 
-from control_plane.api_client import Json
+from control_plane.commands.api_client import Json
 from control_plane.commands.revocation_list import SERIAL_PREFIX
-from control_plane.device_fields import parse_device_id, parse_issuer, parse_serial
-from control_plane.device_revocation_request import MAX_REVOCATIONS, MAX_REVOCATIONS_BODY_BYTES
+from control_plane.device_revocations.fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.device_revocations.request import MAX_REVOCATIONS
+from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # half a million devices
 MAX_NAMED_WRONG_LINES: Final = 20  # a file of another kind is wrong in every line

@@ -5,7 +5,7 @@ from typing import IO
 
 import click
 
-from control_plane.api_client import ApiClient, Json
+from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_options import as_json
 from control_plane.commands.device_file import batches, read_devices
@@ -14,8 +14,8 @@ from control_plane.commands.printing import print_json, print_json_items, wide
 from control_plane.commands.revocation_list import name_of, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
-from control_plane.config import ClientSettings
-from control_plane.environment import settings
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
 
 
 @click.group(cls=Group)

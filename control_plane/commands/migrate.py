@@ -6,17 +6,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane.commands.running import command, fail, say, warn_of_exposure
 from control_plane.commands.usage import Command
-from control_plane.config import MigrateSettings
-from control_plane.environment import settings
-from control_plane.migrate import (
+from control_plane.database.migrate import (
     CONTROL_PLANE_CONNECTIONS,
     FACADE_CONNECTIONS,
     HeldUpError,
     MissingRightError,
     unlimited_logins,
 )
-from control_plane.migrate import migrate as migrate_database
+from control_plane.database.migrate import migrate as migrate_database
 from control_plane.migrations.newest import newest_revision
+from control_plane.serving.config import MigrateSettings
+from control_plane.serving.environment import settings
 
 _LOGINS = (
     "Now make the login roles: one for the control plane, and one for each facade, so that a stolen"

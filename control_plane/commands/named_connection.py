@@ -12,10 +12,10 @@ from uuid import UUID
 import click
 from attrs import frozen
 
-from control_plane.api_client import ApiClient, Json
+from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_list import candidate_lines
-from control_plane.connection_filter import parse_id_beginning
 from control_plane.errors import NotFoundError
+from control_plane.reading.texts import parse_id_beginning
 from shared.oci import InvalidRepositoryNameError, RepositoryName
 from shared.several_problems import problems_of
 from shared.upstream.hosts import UnusableHostError, registry_host_from_reference

@@ -9,10 +9,10 @@ from typing import Final
 
 import click
 
-from control_plane.api_client import ApiClient, Json
+from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.named_connection import id_beginning, is_id
 from control_plane.commands.revocation_list import SERIAL_PREFIX, candidate_lines
-from control_plane.device_fields import parse_device_id, parse_serial
+from control_plane.device_revocations.fields import parse_device_id, parse_serial
 from control_plane.errors import NotFoundError
 
 PATH: Final = "device-revocations"

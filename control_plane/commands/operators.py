@@ -7,8 +7,6 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from control_plane.audit_chain import AuditChain
-from control_plane.belief import HighestGenerations
 from control_plane.clock import now
 from control_plane.commands.columns import Column
 from control_plane.commands.lifetime import LifetimeType
@@ -21,12 +19,18 @@ from control_plane.commands.running import (
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group, require_no_contradiction
-from control_plane.config import OperatorsSettings
-from control_plane.database import Database
-from control_plane.environment import settings
-from control_plane.operator_token import InvalidOperatorNameError, OperatorName, OperatorToken
-from control_plane.operators import ListedOperator, Operators
-from control_plane.permissions import Role
+from control_plane.database.database import Database
+from control_plane.operators.operator_token import (
+    InvalidOperatorNameError,
+    OperatorName,
+    OperatorToken,
+)
+from control_plane.operators.operators import ListedOperator, Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import HighestGenerations
+from control_plane.serving.config import OperatorsSettings
+from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -11,9 +11,9 @@ from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 import click
 
 from control_plane.commands.columns import one_line
-from control_plane.config import PREFIX
 from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
-from control_plane.signer import Signer
+from control_plane.prefix import PREFIX
+from control_plane.proof.signer import Signer
 from shared.bounded_file import TooLongFileError, read_bounded
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys

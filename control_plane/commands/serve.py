@@ -9,48 +9,49 @@ import click
 import uvloop
 from attrs import frozen
 
-from control_plane.acts import Acts
-from control_plane.app import make_app
-from control_plane.audit_chain import AuditChain, SeenChain
-from control_plane.belief import HighestGenerations
-from control_plane.checks import Checks
 from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, load_signer
 from control_plane.commands.usage import Command
-from control_plane.config import PREFIX, ServeSettings
-from control_plane.connection_edits import ConnectionEdits
-from control_plane.connection_reader import ConnectionReader
-from control_plane.connection_routes import ConnectionRoutes
-from control_plane.connections import Connections
-from control_plane.database import Database
-from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_routes import DeviceRevocationRoutes
-from control_plane.device_revocations import DeviceRevocations
-from control_plane.edit_routes import EditRoutes
-from control_plane.environment import settings
+from control_plane.connections.acts import Connections
+from control_plane.connections.checks import Checks
+from control_plane.connections.edit_acts import ConnectionEdits
+from control_plane.connections.edit_routes import EditRoutes
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.routes import ConnectionRoutes
+from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.database.database import Database
+from control_plane.database.notification_queue import NotificationQueue
+from control_plane.device_revocations.acts import DeviceRevocations
+from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.errors import ControlPlaneError
-from control_plane.generations_file import GenerationsFile, GenerationsFileError
-from control_plane.health import Health
-from control_plane.history import History
-from control_plane.login_gate import LoginGate
+from control_plane.http.open_connections import OpenConnections
+from control_plane.http.server_tls import TlsFilesError
+from control_plane.http.stranger_pace import StrangerPace
+from control_plane.http.tls_reload import ReloadedTls, keep_reloading
 from control_plane.metrics import Metrics
-from control_plane.missing_keys import MissingKeys
-from control_plane.named_tokens import NamedTokens
-from control_plane.notification_queue import NotificationQueue
-from control_plane.open_connections import OpenConnections
-from control_plane.operators import Authenticator
-from control_plane.private_keys import PrivateKeys
-from control_plane.rate_limit import RateLimit
-from control_plane.remembering import STATE_DIR, Remembering
-from control_plane.routes import Api
-from control_plane.sealer import Sealer
-from control_plane.server import reload_signal, serving, wait_for_stop
-from control_plane.server_tls import TlsFilesError
-from control_plane.service_account_keys import ServiceAccountKeys
-from control_plane.signer import Signer
-from control_plane.stranger_lines import StrangerLines
-from control_plane.stranger_pace import StrangerPace
-from control_plane.tls_reload import ReloadedTls, keep_reloading
+from control_plane.operators.login_gate import LoginGate
+from control_plane.operators.named_tokens import NamedTokens
+from control_plane.operators.operators import Authenticator
+from control_plane.operators.rate_limit import RateLimit
+from control_plane.operators.stranger_lines import StrangerLines
+from control_plane.prefix import PREFIX
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain, SeenChain
+from control_plane.proof.belief import HighestGenerations
+from control_plane.proof.generations_file import GenerationsFile, GenerationsFileError
+from control_plane.proof.history import History
+from control_plane.proof.missing_keys import MissingKeys
+from control_plane.proof.sealer import Sealer
+from control_plane.proof.signer import Signer
+from control_plane.serving.app import make_app
+from control_plane.serving.config import ServeSettings
+from control_plane.serving.environment import settings
+from control_plane.serving.health import Health
+from control_plane.serving.private_keys import PrivateKeys
+from control_plane.serving.routes import Api
+from control_plane.serving.server import reload_signal, serving, wait_for_stop
+from control_plane.serving.upkeep import STATE_DIR, Remembering
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
@@ -86,7 +87,7 @@ def serve() -> None:
         sealer = load_key(
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
         )
-        tls = ReloadedTls.load(configured)
+        tls = ReloadedTls.load(configured.tls_cert_file, configured.tls_key_file)
         file = GenerationsFile.open(configured.state_dir) if configured.state_dir else None
         before = file.read(highest_generation_at(unix_milliseconds(now()))) if file else {}
         seen = file.read_chain() if file else SeenChain()

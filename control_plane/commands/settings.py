@@ -1,14 +1,14 @@
 """`control-plane settings`: what every command reads."""
 
-from control_plane.config import (
-    PREFIX,
+from control_plane.prefix import PREFIX
+from control_plane.serving.config import (
     AuditSettings,
     ClientSettings,
     MigrateSettings,
     OperatorsSettings,
     ServeSettings,
 )
-from control_plane.setting_meanings import MEANINGS
+from control_plane.serving.setting_meanings import MEANINGS
 from shared.settings_command import settings_command
 from shared.settings_table import SettingRow, setting_rows
 

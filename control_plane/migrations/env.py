@@ -1,4 +1,4 @@
-"""Alembic's entry: run the revisions on the connection that `control_plane.migrate` hands over.
+"""Alembic's entry: run the revisions on the connection that `database.migrate` hands over.
 
 There is no offline mode and no URL here; the transaction, the lock and the roles are the caller's.
 """

@@ -21,8 +21,9 @@ from facade.commands.check_report import (
     StepFailedError,
     Tell,
 )
+from facade.commands.external_id import check_external_id
 from facade.commands.typed_reference import TypedDigest
-from facade.registries.external_id import check_external_id
+from facade.registries.aws.ecr import EcrProvider
 from facade.registries.providers import Providers
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
@@ -31,7 +32,6 @@ from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.challenge import Challenge
 from shared.upstream.check import CHECK_TIMEOUTS
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.short_lived import CredentialProvider
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import Step, UpstreamError

@@ -6,12 +6,12 @@ By GET, verified, with the resuming of a download. Nothing is kept.
 import time
 from typing import Final
 
+from facade.arrivals.download import open_download
 from facade.commands.typed_reference import TypedDigest
-from facade.content.download import open_download
-from facade.content.held_back import WrongBytesError
 from facade.content.manifest import fetch_manifest
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
+from facade.values.piece import WrongBytesError
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import GoneError, NotFoundError, UnexpectedAnswerError, UpstreamError
 

@@ -10,17 +10,17 @@ import click
 import uvloop
 from attrs import field, frozen
 
+from facade.approvals.access import DenialReason, Denied, serving_connection
+from facade.approvals.read_once import Approvals, DatabaseUnreadableError, read_approvals
 from facade.commands.check_report import words_of
 from facade.commands.typed_reference import TypedRepository
-from facade.config import PREFIX, FacadeSettings, UpstreamSettings
-from facade.content.held_back import WrongBytesError
-from facade.metrics import Metrics
-from facade.pulls.access import DenialReason, Denied, serving_connection
-from facade.registries.opener import Opener
+from facade.metrics.metrics import Metrics
 from facade.registries.providers import Providers, open_providers
+from facade.registries.unsealer import Opener
 from facade.registries.upstream_connector import UpstreamConnector
-from facade.setting_files import MAX_FILE_BYTES
-from facade.statements.approvals import Approvals, DatabaseUnreadableError, read_approvals
+from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
+from facade.serving.setting_files import MAX_FILE_BYTES
+from facade.values.piece import WrongBytesError
 from shared import structured_log
 from shared.approved_connection import ApprovedConnection
 from shared.bounded_file import read_bounded

@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 from attrs import evolve, frozen
 
-from facade.content.held_back import WrongBytesError
 from facade.content.manifest import VerifiedManifest, read_content, verify_answer
+from facade.values.piece import WrongBytesError
 from shared.oci import (
     INDEX_MEDIA_TYPES,
     Digest,

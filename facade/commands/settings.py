@@ -1,7 +1,7 @@
 """`facade settings`: what `serve` and the commands beside it read."""
 
-from facade.config import PREFIX, FacadeSettings, UpstreamSettings
-from facade.setting_meanings import MEANINGS
+from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
+from facade.serving.setting_meanings import MEANINGS
 from shared.settings_command import settings_command
 from shared.settings_table import SettingRow, setting_rows
 

@@ -1,1 +1,1 @@
-"""Where the bytes come from: the store, their arrival, or upstream; verified on the way."""
+"""What a pull is answered with: the store, what arrives, or upstream; and the right to read it."""

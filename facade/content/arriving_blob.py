@@ -13,13 +13,14 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
+from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
+from facade.arrivals.download import download_behind
+from facade.arrivals.verified_pieces import HeldBackVerifier, within
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.download import download_behind
 from facade.content.far_ranges import FarRanges
-from facade.content.held_back import HeldBackVerifier, within
-from facade.content.source import Asked, Part, Piece
-from facade.pulls.byte_range import Span
+from facade.content.source import Asked, Part
+from facade.values.byte_range import Span
+from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
 REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, at a time

@@ -8,11 +8,10 @@ from typing import Self
 
 from attrs import define, field
 
-from facade.content.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
-from facade.content.held_back import PIECE_BYTES
-from facade.content.source import Piece
-from facade.pulls.byte_range import Span
-from facade.store.cached_read import READ_BYTES
+from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
+from facade.store.page_cache_read import READ_BYTES
+from facade.values.byte_range import Span
+from facade.values.piece import PIECE_BYTES, Piece
 
 Failure = StoreGaveUpError | OSError  # the latter only before the first piece
 # Gives what is left of a span, from an offset to its end, where the store fails.

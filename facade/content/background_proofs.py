@@ -13,18 +13,18 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.download import require_given_blob
-from facade.content.held_back import WrongBytesError
+from facade.arrivals.download import require_given_blob
 from facade.content.manifest import fetch_manifest
 from facade.content.source import Authorized
-from facade.pulls.pull_path import Pull
+from facade.loop.thread_work import in_store_thread
 from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.index import Index, Membership
 from facade.store.layout import Right
-from facade.thread_work import in_store_thread
+from facade.values.piece import WrongBytesError
+from facade.values.pull_path import Pull
 from shared.jitter import jittered
 from shared.oci import Kind
 from shared.stopping import end_tasks

@@ -13,8 +13,8 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.loop.thread_work import in_store_thread
 from facade.store.index import Index
-from facade.thread_work import in_store_thread
 from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from facade.content.source import Asked
-from facade.pulls.byte_range import Span
+from facade.values.byte_range import Span
 from shared.oci import Digest
 from shared.upstream.answer import ContentRange
 from shared.upstream.errors import UnexpectedAnswerError

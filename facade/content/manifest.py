@@ -7,10 +7,10 @@ from typing import Final
 import orjson
 from attrs import field, frozen
 
-from facade.content.held_back import WrongBytesError
 from facade.content.json_fields import JsonField, UnreadableJsonError, fields_of
 from facade.content.manifest_meaning import header_media_type, media_type_of
 from facade.registries.upstream import Upstream
+from facade.values.piece import WrongBytesError
 from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind, RepositoryName
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.answer import UpstreamAnswer

@@ -13,8 +13,8 @@ from typing import Final
 
 import orjson
 
-from facade.content.held_back import WrongBytesError
 from facade.content.json_fields import JsonField
+from facade.values.piece import WrongBytesError
 from shared.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES
 
 # Names of fields, case-folded: Go's JSON, and so every client's, takes `MediaType` and `LAYERS` for

@@ -7,14 +7,13 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from facade.content.manifest import VerifiedManifest
-from facade.pulls.byte_range import Span
-from facade.pulls.payer import PaidDownload, Payer
-from facade.pulls.pull_path import Pull
+from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
+from facade.values.byte_range import Span
+from facade.values.piece import Piece
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.upstream.client import Method
-
-Piece = bytes | bytearray | memoryview
 
 
 @runtime_checkable

@@ -12,20 +12,21 @@ from typing import Final, Self
 
 from attrs import define
 
-from facade.content.arrival import StoreGaveUpError
+from facade.arrivals.arrival import StoreGaveUpError
+from facade.arrivals.flight import NothingArrivesError
+from facade.arrivals.flights import Flights
 from facade.content.arriving_blob import ArrivingBlob
 from facade.content.background_proofs import BackgroundProofs
 from facade.content.far_ranges import FarRanges
-from facade.content.flight import NothingArrivesError
-from facade.content.flights import Flights
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked, Authorized, Blob, Piece
+from facade.content.source import Asked, Authorized, Blob
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
+from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
 MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed

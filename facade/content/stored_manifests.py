@@ -14,21 +14,22 @@ from typing import Final
 import attrs
 from attrs import define, field
 
-from facade.content.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUpError
-from facade.content.claimed_room import ClaimedRoom
+from facade.arrivals.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUpError
+from facade.arrivals.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked, Authorized, Piece
+from facade.content.source import Asked, Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
-from facade.pulls.payer import Payer
+from facade.loop.single_flight import SingleFlight
+from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
+from facade.registries.payer import Payer
 from facade.registries.upstreams import Upstreams
-from facade.single_flight import SingleFlight
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
-from facade.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
+from facade.values.piece import Piece
 from shared.oci import Digest
 from shared.structured_log import get_logger
 

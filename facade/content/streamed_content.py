@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from attrs import frozen
 
-from facade.content.download import Download, blob_length, open_download
+from facade.arrivals.download import Download, blob_length, open_download
+from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
-from facade.content.held_back import within
 from facade.content.manifest import VerifiedManifest, fetch_manifest
 from facade.content.source import Asked, Authorized, Blob, Part
-from facade.pulls.byte_range import Span
+from facade.values.byte_range import Span
 
 
 @frozen

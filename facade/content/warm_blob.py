@@ -6,14 +6,14 @@ from typing import Self
 
 from attrs import define, field, frozen
 
-from facade.content.arrival import ArrivalEndedError
-from facade.content.held_back import PIECE_BYTES
-from facade.content.source import Blob, Part, Piece
-from facade.pulls.byte_range import Span
-from facade.pulls.piece_size import PieceSize
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.content.piece_size import PieceSize
+from facade.content.source import Blob, Part
+from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
-from facade.thread_work import finish_in_thread
+from facade.values.byte_range import Span
+from facade.values.piece import PIECE_BYTES, Piece
 
 
 class RottenContentError(ArrivalEndedError):

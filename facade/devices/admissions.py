@@ -3,7 +3,7 @@
 from attrs import define
 
 from facade.devices.presented_device import PresentedDevice
-from facade.problems import Part, Problem, Stops
+from facade.metrics.problems import Part, Problem, Stops
 
 
 @define

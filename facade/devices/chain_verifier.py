@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
-from facade.devices.device_identity import IdentityRule, UnidentifiedDeviceError
 from facade.devices.presented_device import PresentedDevice
+from facade.values.device_identity import IdentityRule, UnidentifiedDeviceError
 from shared.malformed_x509 import MALFORMED
 
 _REFUSED: Final = (crypto.X509StoreContextError, crypto.Error, UnidentifiedDeviceError, *MALFORMED)

@@ -22,14 +22,15 @@ from aiohttp.web_protocol import RequestHandler
 from OpenSSL import SSL
 from typing_extensions import override
 
+from facade.answers.answer_headers import error_response, new_request_id
+from facade.answers.distribution_errors import BAD_REQUEST, INTERNAL
 from facade.devices.certificate_problem import CertificateProblem
-from facade.devices.device_identity import IdentityRule
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
-from facade.pulls.distribution_errors import BAD_REQUEST, INTERNAL, JSON_MEDIA_TYPE, ErrorAnswer
+from facade.values.device_identity import IdentityRule
 from shared.pace import Pace
 from shared.structured_log import get_logger
 
@@ -38,7 +39,6 @@ REQUEST_HEADERS_SECONDS: Final = 15.0
 AGE_JITTER: Final = 0.1  # of the age: a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
 MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest are some 700
-SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits up with
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _log = get_logger("facade.device_connection")
@@ -308,28 +308,6 @@ def is_lone_head(data: bytes) -> bool:
     """Tell whether the bytes end where a head does, for the first time."""
     end = len(data) - len(_END_OF_HEAD)
     return len(data) <= MAX_LONE_HEAD_BYTES and data.find(_END_OF_HEAD) == end >= 0
-
-
-def new_request_id() -> str:
-    """Return the id that an answer bears and the log names: found by it, and no secret."""
-    return f"{random.getrandbits(64):016x}"
-
-
-def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
-    """Return the answer as OCI JSON."""
-    response = web.Response(
-        status=answer.status,
-        body=answer.body(request_id),
-        headers={
-            **answer.headers,
-            "Content-Type": JSON_MEDIA_TYPE,
-            "X-Request-Id": request_id,
-            "Server": SERVER_NAME,
-        },
-    )
-    if answer.closes:
-        response.force_close()
-    return response
 
 
 def _is_ending(transport: asyncio.BaseTransport | None) -> bool:

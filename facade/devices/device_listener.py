@@ -14,7 +14,6 @@ from attrs import define, field
 from OpenSSL import SSL
 
 from facade.devices.chain_verifier import ChainVerifier
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import say_farewell
@@ -26,7 +25,8 @@ from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.shared_address import another_listens
 from facade.devices.tasks_by_site import TasksBySite
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
-from facade.thread_work import in_access_thread
+from facade.loop.thread_work import in_access_thread
+from facade.metrics.device_metrics import DeviceMetrics
 from shared.accept_loop import AcceptLoop
 from shared.setting_types import ListenAddress
 from shared.site import site_of

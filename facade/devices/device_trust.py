@@ -17,7 +17,7 @@ from facade.devices.chain_periods import Period
 from facade.devices.device_authorities import CertificateBundle
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.devices.revocation_list import RevocationList
-from facade.devices.trust_domain import names_none
+from facade.values.trust_domain import names_none
 
 
 @frozen

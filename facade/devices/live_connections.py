@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
+from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
 from facade.devices.admissions import Admissions
 from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.connection_limits import ConnectionLimits
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.presented_device import PresentedDevice
-from facade.pulls.repeated_refusals import RefusalKind, RepeatedRefusals
+from facade.metrics.device_metrics import DeviceMetrics
 from shared.structured_log import get_logger
 
 WAITING_TOO: Final = 2  # times as many connections as pulls: the rest are idle, or wait their turn

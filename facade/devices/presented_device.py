@@ -12,7 +12,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
-from facade.devices.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
 from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.tls import (
     UNPARSED_CA,
@@ -21,6 +20,7 @@ from facade.devices.tls import (
     presented_certificate,
     verified_chain,
 )
+from facade.values.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
 from shared.log_fields import bounded_text
 from shared.statement import device_subject
 

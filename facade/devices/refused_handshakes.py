@@ -15,10 +15,10 @@ from attrs import define, field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
-from facade.devices.device_identity import IdentityRule
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.handshake_end import LEFT_SILENTLY, Ending, HandshakeEnd
 from facade.devices.presented_device import name_of
+from facade.metrics.device_metrics import DeviceMetrics
+from facade.values.device_identity import IdentityRule
 from shared.structured_log import get_logger
 
 LINES_A_WINDOW: Final = 20  # of one reason: enough to find the device, or to see that it is many

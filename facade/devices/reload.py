@@ -11,8 +11,8 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.devices.device_metrics import DeviceMetrics
-from facade.thread_work import in_access_thread
+from facade.loop.thread_work import in_access_thread
+from facade.metrics.device_metrics import DeviceMetrics
 from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import report

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import field, frozen
 from cryptography import x509
 
-from facade.problems import Finding, Stops
+from facade.metrics.problems import Finding, Stops
 from shared.pem import load_certificates
 from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers, names_a_host
 

@@ -16,10 +16,10 @@ from attrs import define
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from facade.devices.device_identity import may_authenticate_clients
 from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.own_certificate import UNUSABLE, present
 from facade.devices.trust_store import believe
+from facade.values.device_identity import may_authenticate_clients
 from shared.pem import InvalidPemError
 
 # A handshake takes two round trips; a slow radio link has at most some seconds.

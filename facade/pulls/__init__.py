@@ -1,1 +1,1 @@
-"""One pull: what is asked, whether it may be, and how it is answered."""
+"""The way of one pull: who asks, may they, and how it is answered."""

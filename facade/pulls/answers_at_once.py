@@ -9,18 +9,18 @@ from http import HTTPStatus
 
 from attrs import frozen
 
+from facade.answers.answer_headers import manifest_head
+from facade.answers.distribution_errors import PullRefusedError
 from facade.content.manifest import VerifiedManifest
 from facade.content.source import Authorized, Content
 from facade.devices.device_connection import DeviceConnection
-from facade.metrics import Metrics
-from facade.pulls.answer_headers import manifest_head
+from facade.metrics.metrics import Metrics
 from facade.pulls.device_requests import DeviceRequests
-from facade.pulls.distribution_errors import PullRefusedError
-from facade.pulls.exchange import Exchange, Exchanges
 from facade.pulls.gate import Gate
-from facade.pulls.pull_path import Pull
-from facade.pulls.pull_turns import PullTurns
+from facade.pulls.pull_slots import PullTurns
 from facade.pulls.remembered_requests import RememberedRequests
+from facade.pulls.request_log import Exchange, Exchanges
+from facade.values.pull_path import Pull
 
 
 @frozen

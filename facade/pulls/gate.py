@@ -8,17 +8,13 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
+from facade.answers import distribution_errors as errors
+from facade.answers.distribution_errors import DeviceRefusal, DeviceRefusedError, PullRefusedError
+from facade.approvals.access import Denied, authorize_pull
+from facade.approvals.snapshot import Snapshot
 from facade.devices.device_connection import DeviceConnection
-from facade.devices.device_identity import DeviceIdentity
-from facade.pulls import distribution_errors as errors
-from facade.pulls.access import Denied, authorize_pull
-from facade.pulls.distribution_errors import (
-    DeviceRefusal,
-    DeviceRefusedError,
-    PullRefusedError,
-)
-from facade.pulls.pull_path import Pull
-from facade.statements.snapshot import Snapshot
+from facade.values.device_identity import DeviceIdentity
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 
 

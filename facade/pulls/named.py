@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.pulls.pull_path import API_ROOT, path_of
+from facade.values.pull_path import API_ROOT, path_of
 from shared.oci import (
     TAG,
     Digest,

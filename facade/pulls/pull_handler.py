@@ -11,35 +11,30 @@ import attrs
 from aiohttp import HttpVersion10, HttpVersion11, web
 from attrs import define, field
 
-from facade.content.arrival import ArrivalEndedError
-from facade.content.held_back import WrongBytesError
-from facade.content.source import Asked, Blob, Content, Part, Piece
-from facade.devices.device_connection import (
-    SERVER_NAME,
-    DeviceConnection,
-    PullAbortedError,
-    error_response,
-)
-from facade.devices.device_identity import DeviceIdentity
-from facade.metrics import Metrics
-from facade.pulls import distribution_errors as errors
-from facade.pulls.answer_headers import answer_headers
-from facade.pulls.byte_range import ByteRange, Span, UnsatisfiableRangeError
-from facade.pulls.device_allowance import TooCostlyError
+from facade.answers import distribution_errors as errors
+from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
+from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.content.source import Asked, Blob, Content, Part
+from facade.devices.device_connection import DeviceConnection, PullAbortedError
+from facade.metrics.metrics import Metrics
 from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyRequestsError
-from facade.pulls.distribution_errors import DeviceRefusedError, PullRefusedError
-from facade.pulls.exchange import LEFT, Exchange, Exchanges, RefusedDevice
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
 from facade.pulls.named import read_names
-from facade.pulls.payer import Payers
-from facade.pulls.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
-from facade.pulls.pull_turns import PullTurns, TooManyPullsError
+from facade.pulls.pull_slots import PullTurns, TooManyPullsError
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
+from facade.pulls.request_log import LEFT, Exchange, Exchanges, RefusedDevice
 from facade.pulls.upstream_answers import answer_to, why_not_asked
+from facade.registries.device_allowance import TooCostlyError
+from facade.registries.payer import Payers
 from facade.registries.spender import spending
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.values.byte_range import ByteRange, Span, UnsatisfiableRangeError
+from facade.values.device_identity import DeviceIdentity
+from facade.values.piece import Piece, WrongBytesError
+from facade.values.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from shared.oci import OCTET_STREAM, Kind
 from shared.upstream.errors import UpstreamError
 from shared.upstream.hosts import upstream_repository

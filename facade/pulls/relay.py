@@ -21,10 +21,10 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
-from facade.content.arrival import ArrivalEndedError
-from facade.content.held_back import WrongBytesError
-from facade.content.source import Piece, PiecesAtHand
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.content.source import PiecesAtHand
 from facade.devices.device_connection import PullAbortedError, abort
+from facade.values.piece import Piece, WrongBytesError
 from shared.structured_log import get_logger
 from shared.upstream.errors import UpstreamError
 

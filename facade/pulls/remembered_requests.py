@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 from attrs import define, field, frozen
 
-from facade.pulls.pull_path import Pull
+from facade.values.pull_path import Pull
 
 MAX_REQUESTS: Final = 1024  # a fleet asks the same again and again; a head and a pull, 3 KiB each
 MAX_OF_ONE_DEVICE: Final = 256  # which every other device's requests are answered from, too

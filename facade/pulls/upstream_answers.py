@@ -2,16 +2,7 @@
 
 from typing import Final
 
-from facade.content.held_back import WrongBytesError
-from facade.pulls.device_allowance import (
-    TooCostlyError,
-    TooManyBytesError,
-    TooManyDownloadsError,
-    TooManyMissesError,
-    TooManyRequestsError,
-    TooManyTokensError,
-)
-from facade.pulls.distribution_errors import (
+from facade.answers.distribution_errors import (
     BLOB_UNKNOWN,
     CREDENTIAL_REFUSED,
     EGRESS_REFUSED,
@@ -30,6 +21,14 @@ from facade.pulls.distribution_errors import (
     wrong_answer_lately,
 )
 from facade.registries.absences import RememberedAbsenceError
+from facade.registries.device_allowance import (
+    TooCostlyError,
+    TooManyBytesError,
+    TooManyDownloadsError,
+    TooManyMissesError,
+    TooManyRequestsError,
+    TooManyTokensError,
+)
 from facade.registries.failing_paths import (
     CircuitOpenError,
     DeviceFailingError,
@@ -37,6 +36,7 @@ from facade.registries.failing_paths import (
 )
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.values.piece import WrongBytesError
 from shared.oci import Kind
 from shared.upstream.errors import (
     BrokenBodyError,

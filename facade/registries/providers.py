@@ -6,13 +6,13 @@ from typing import assert_never
 
 from attrs import frozen
 
-from facade.registries.opener import Opener
+from facade.registries.aws.aws_session import AwsSession
+from facade.registries.aws.ecr import EcrProvider
+from facade.registries.unsealer import Opener
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
 from shared.setting_types import HttpUrl
-from shared.upstream.credentials.aws_session import AwsSession
-from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import (
     GoogleServiceAccountKey,

@@ -18,7 +18,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
-from facade.outcome import Failed, outcome_of
+from facade.loop.outcome import Failed, outcome_of
 from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
 from shared.failures import without_frames
 from shared.jitter import jittered

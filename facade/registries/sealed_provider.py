@@ -6,10 +6,10 @@ is tried again by the next request, for the key may have come meanwhile.
 
 from attrs import define, field, frozen
 
-from facade.registries.opener import NoSealingKeyError
 from facade.registries.providers import Providers, WrongSecretError
 from facade.registries.registry_troubles import RegistryTroubles, Trouble
 from facade.registries.secret_openings import SecretOpenings
+from facade.registries.unsealer import NoSealingKeyError
 from shared.approved_connection import ApprovedConnection
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.credentials.short_lived import CredentialProvider

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from attrs import evolve, field, frozen
 
-from facade.one_at_a_time import OneAtATime
+from facade.loop.one_at_a_time import OneAtATime
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.blob_lengths import BlobLengths

@@ -6,8 +6,8 @@ from functools import partial
 
 from attrs import field, frozen
 
-from facade.metrics import Metrics
-from facade.one_at_a_time import OneAtATime
+from facade.loop.one_at_a_time import OneAtATime
+from facade.metrics.metrics import Metrics
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from attrs import define, field
 
-from facade.outcome import Failed, outcome_of
+from facade.loop.outcome import Failed, outcome_of
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.jitter import jittered

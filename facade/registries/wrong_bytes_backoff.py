@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.content.held_back import MistoldLengthError, WrongBytesError
+from facade.values.piece import MistoldLengthError, WrongBytesError
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import UpstreamError, WastefulAnswerError

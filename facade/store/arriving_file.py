@@ -11,9 +11,9 @@ from typing import Final, Self
 
 from attrs import define
 
-from facade.store.cached_read import read_at, read_now
 from facade.store.file_lock import is_locked
 from facade.store.inode import Inode, inode_of, is_file_at
+from facade.store.page_cache_read import read_at, read_now
 from facade.store.piece_checksums import (
     LENGTH_BYTES,
     checked_bytes,

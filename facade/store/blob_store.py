@@ -18,9 +18,11 @@ from weakref import WeakValueDictionary
 
 from attrs import define, field
 
-from facade.store.bad_place import is_bad_place
+from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
+from facade.metrics.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.cached_open import AT_ONCE, WAITING, Opening, open_cached
 from facade.store.evictor import NOBODY_IN_PARTICULAR, Asker, Evictor, NoRoomError, Wanted
+from facade.store.failing_sector import is_bad_place
 from facade.store.index import PROOFS_BETWEEN_LOOKS, Index, IndexFailedError, Membership
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
@@ -28,13 +30,11 @@ from facade.store.layout import FlightKey, Layout
 from facade.store.partials import Partials
 from facade.store.piece_checksums import PieceChecksums
 from facade.store.quarantine import Quarantine
-from facade.store.recent_reads import BlobReaders, RecentReads
 from facade.store.reconcile import folders, reconcile
 from facade.store.room_queue import RoomQueue
-from facade.store.store_metrics import FOUND_BY_READ, StoreMetrics
+from facade.store.shared_pieces import BlobReaders, RecentReads
 from facade.store.stored_blob import RottenBlobError, StoredBlob, StoredFile
 from facade.store.uses import Uses
-from facade.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger

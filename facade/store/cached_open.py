@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.store.cached_read import read_now
+from facade.store.page_cache_read import read_now
 from shared.own_files import open_own, require_own_file
 
 _OPENAT2: Final = 437  # the number of the system call on every architecture

@@ -18,7 +18,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from facade.store.bad_place import is_bad_place
+from facade.store.failing_sector import is_bad_place
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers, StoredSize
 from facade.store.index_file import size_of

@@ -18,9 +18,9 @@ from typing import Any, Final, Self
 
 from attrs import define, field, frozen
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index_file import IndexFile
 from facade.store.layout import FlightKey
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest, InvalidDigestError, RepositoryName
 from shared.structured_log import get_logger
 

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from facade.store.arriving_file import DATA
-from facade.store.bad_place import passing_over_bad_places
+from facade.store.failing_sector import passing_over_bad_places
 from facade.store.file_lock import is_locked
 from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
 from shared.own_files import open_own

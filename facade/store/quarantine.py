@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.store.bad_place import passing_over_bad_places
+from facade.store.failing_sector import passing_over_bad_places
 
 MAX_FILES: Final = 16  # a pattern shows in fewer
 SHARE_OF_QUOTA: Final = 0.1  # what is kept besides the newest

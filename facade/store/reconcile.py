@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.store.bad_place import passing_over_bad_places
+from facade.store.failing_sector import passing_over_bad_places
 from facade.store.index import Index, StoredSize
 from facade.store.layout import Layout, checksums_name
 from shared.oci import ALGORITHMS, Digest, InvalidDigestError

@@ -16,10 +16,10 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from facade.loop.thread_work import finish_in_thread
 from facade.store.evictor import Asker, Evictor, NoRoomError, Wanted
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import Index
-from facade.thread_work import finish_in_thread
 from shared.own_files import open_own
 from shared.structured_log import get_logger
 

@@ -13,17 +13,17 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.store.bad_place import is_bad_place
-from facade.store.blob_store import BlobStore
-from facade.store.file_lock import lock_exclusively
-from facade.store.inode import is_file_at
-from facade.store.store_metrics import FOUND_BY_SCRUB
-from facade.thread_work import (
+from facade.loop.thread_work import (
     close_in_thread,
     finish_in_thread,
     in_store_thread,
     open_in_thread,
 )
+from facade.metrics.store_metrics import FOUND_BY_SCRUB
+from facade.store.blob_store import BlobStore
+from facade.store.failing_sector import is_bad_place
+from facade.store.file_lock import lock_exclusively
+from facade.store.inode import is_file_at
 from shared.oci import Digest, Hasher
 from shared.own_files import open_own
 from shared.structured_log import get_logger

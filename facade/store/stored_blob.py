@@ -8,11 +8,11 @@ from typing import Self
 from attrs import define, frozen
 
 from facade.store.cached_open import Opening, read_whole
-from facade.store.cached_read import READ_BYTES, read_at, read_now
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
+from facade.store.page_cache_read import READ_BYTES, read_at, read_now
 from facade.store.piece_checksums import PieceChecksums, checked_span
-from facade.store.recent_reads import BlobReaders
+from facade.store.shared_pieces import BlobReaders
 from shared.oci import Digest
 
 

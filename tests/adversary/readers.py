@@ -30,43 +30,43 @@ class LibraryReader:
 
 
 OWN_READERS: Final[dict[str, Tested]] = {
-    "control_plane.checkpoint.log_at": Tested(
+    "control_plane.proof.checkpoint.log_at": Tested(
         "unit/control_plane/test_chain.py::test_arbitrary_bytes_are_no_checkpoint",
         "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
     ),
-    "control_plane.connection_request.parse_connection_request": Tested(
-        "unit/control_plane/test_connection_request.py::test_any_object_is_a_request_or_names_its_fields",
+    "control_plane.connections.request.parse_connection_request": Tested(
+        "unit/control_plane/connections/test_request.py::test_any_object_is_a_request_or_names_its_fields",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.device_fields.parse_issuer": Tested(
-        "unit/control_plane/test_device_fields.py::test_any_text_is_an_issuer_in_one_form_or_refused",
+    "control_plane.device_revocations.fields.parse_issuer": Tested(
+        "unit/control_plane/device_revocations/test_fields.py::test_any_text_is_an_issuer_in_one_form_or_refused",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.device_fields.parse_serial": Tested(
-        "unit/control_plane/test_device_fields.py::test_any_text_is_a_serial_in_one_form_or_refused",
+    "control_plane.device_revocations.fields.parse_serial": Tested(
+        "unit/control_plane/device_revocations/test_fields.py::test_any_text_is_a_serial_in_one_form_or_refused",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.device_revocation_request.parse_revocation_request": Tested(
-        "unit/control_plane/test_device_revocation_request.py::test_any_object_is_one_party_or_names_what_is_wrong",
+    "control_plane.device_revocations.request.parse_revocation_request": Tested(
+        "unit/control_plane/device_revocations/test_request.py::test_any_object_is_one_party_or_names_what_is_wrong",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.device_revocation_request.parse_revocation_requests": Tested(
-        "unit/control_plane/test_device_revocation_request.py::test_any_list_is_requests_or_names_what_is_wrong",
+    "control_plane.device_revocations.request.parse_revocation_requests": Tested(
+        "unit/control_plane/device_revocations/test_request.py::test_any_list_is_requests_or_names_what_is_wrong",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.field_reader.read_object": Tested(
-        "unit/control_plane/test_connection_request.py::test_any_bytes_are_an_object_or_unreadable",
+    "control_plane.reading.field_reader.read_object": Tested(
+        "unit/control_plane/connections/test_request.py::test_any_bytes_are_an_object_or_unreadable",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.operator_token.OperatorToken.parse": Tested(
-        "unit/control_plane/test_operator_token.py::test_anything_else_is_no_token_and_is_not_quoted",
+    "control_plane.operators.operator_token.OperatorToken.parse": Tested(
+        "unit/control_plane/operators/test_operator_token.py::test_anything_else_is_no_token_and_is_not_quoted",
         "adversary/control_plane/test_stranger.py::test_tokens_of_invented_names",
     ),
-    "control_plane.query_reader.parse_place": Tested(
-        "unit/control_plane/test_http_call.py::test_any_other_cursor_is_a_wrong_parameter",
+    "control_plane.reading.query_reader.parse_place": Tested(
+        "unit/control_plane/http/test_http_call.py::test_any_other_cursor_is_a_wrong_parameter",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
-    "control_plane.walk_back.WalkBack.take": Tested(
+    "control_plane.proof.walk_back.WalkBack.take": Tested(
         "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
         "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
     ),
@@ -78,32 +78,32 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/content/test_manifest.py::test_arbitrary_bytes_are_a_manifest_or_refused",
         "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
     ),
-    "facade.devices.device_identity.IdentityRule.identify": Tested(
-        "unit/facade/devices/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
+    "facade.values.device_identity.IdentityRule.identify": Tested(
+        "unit/facade/values/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
         "system/facade/test_certificates.py::test_a_certificate_that_identifies_nobody_is_denied",
     ),
     "facade.devices.revocation_list.RevocationList.parse_all": Tested(
         "unit/facade/devices/test_revocation_list.py::test_bytes_that_are_no_list_are_refused",
         "adversary/facade/test_nonsense.py::test_files_of_nonsense",
     ),
-    "facade.pulls.byte_range.ByteRange.parse": Tested(
-        "unit/facade/pulls/test_byte_range.py::test_any_header_is_a_range_or_ignored",
+    "facade.values.byte_range.ByteRange.parse": Tested(
+        "unit/facade/values/test_byte_range.py::test_any_header_is_a_range_or_ignored",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
     "facade.pulls.named.read_names": Tested(
         "unit/facade/pulls/test_named.py::test_whatever_is_asked_takes_a_bounded_place_in_the_log",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
-    "facade.pulls.pull_path.parse_request": Tested(
-        "unit/facade/pulls/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
+    "facade.values.pull_path.parse_request": Tested(
+        "unit/facade/values/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
-    "facade.statements.noted_subjects.NotedSubjects.note": Tested(
-        "unit/facade/statements/test_noted_subjects.py"
+    "facade.approvals.noted_subjects.NotedSubjects.note": Tested(
+        "unit/facade/approvals/test_noted_subjects.py"
         "::test_a_name_is_read_or_everything_is_compared",
         "adversary/facade/test_database_writer.py::test_a_storm_of_notifications",
     ),
-    "facade.statements.snapshot.verify_row": Tested(
+    "facade.approvals.snapshot.verify_row": Tested(
         "unit/facade/statements/test_refusals_are_bounded.py::test_any_row_is_refused_in_words",
         "adversary/facade/test_database_writer.py::test_sixty_thousand_subjects_of_3_kilobytes",
     ),
@@ -132,7 +132,7 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
     "shared.registry_host.RegistryHost.parse_path_form": Tested(
-        "unit/facade/pulls/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
+        "unit/facade/values/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
     "shared.statement.verify": Tested(
@@ -229,12 +229,12 @@ LIBRARY_READERS: Final = (
     LibraryReader(
         "OpenSSL, through ssl, for the admin API",
         (Party.OPERATOR, Party.STRANGER),
-        ("control_plane.listener.HANDSHAKE_SECONDS",),
+        ("control_plane.http.listener.HANDSHAKE_SECONDS",),
     ),
     LibraryReader(
         "asyncpg, PostgreSQL's protocol",
         (Party.DATABASE,),
-        ("facade.statements.database.QUERY_TIMEOUT_SECONDS",),
+        ("facade.approvals.database.QUERY_TIMEOUT_SECONDS",),
     ),
     LibraryReader(
         "cryptography, X.509 certificates and lists",
@@ -244,6 +244,6 @@ LIBRARY_READERS: Final = (
     LibraryReader(
         "botocore, the answers of STS and ECR",
         (Party.REGISTRY,),
-        ("shared.upstream.credentials.aws_clients.MAX_ANSWER_BYTES",),
+        ("facade.registries.aws.aws_clients.MAX_ANSWER_BYTES",),
     ),
 )

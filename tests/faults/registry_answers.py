@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from tests.faults.stored_world import Content
 from tests.support.simulators.behaviour import (

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.faults.stored_files import stored_blobs
 from tests.support.device_stream import End
 from tests.support.eventually import eventually

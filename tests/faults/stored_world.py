@@ -18,23 +18,23 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
-from facade.content.arrival import ArrivalEndedError
-from facade.content.claim_watch import WatchTimes
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.arrivals.claim_watch import WatchTimes
+from facade.arrivals.flights import Flights
 from facade.content.far_ranges import FarRanges
-from facade.content.flights import Flights
-from facade.content.held_back import WrongBytesError
 from facade.content.source import Asked, Part
 from facade.content.stored_content import StoredContent
-from facade.pulls.byte_range import ByteRange, Span
-from facade.pulls.payer import Payer
-from facade.pulls.pull_path import Pull
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
+from facade.registries.payer import Payer
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
 from facade.store.layout import FlightKey, Layout, Right
+from facade.values.byte_range import ByteRange, Span
+from facade.values.piece import WrongBytesError
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import require_right_files

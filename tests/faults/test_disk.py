@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.faults.report import FaultReport
 from tests.faults.store_machine import Machine
 from tests.faults.stored_files import partials, require_right_files, stored_blobs

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.loop.thread_work import STORE_THREADS
 from facade.store.file_lock import lock_exclusively
-from facade.thread_work import STORE_THREADS
+from facade.values.piece import PIECE_BYTES
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import QuotaWatch, partials, require_right_files, stored_blobs

@@ -15,8 +15,8 @@ import pytest
 from attrs import define, evolve, field, frozen
 
 from deploy.dev.processes import ChildFailedError
-from facade.content.held_back import PIECE_BYTES
 from facade.store.layout import FlightKey, Layout
+from facade.values.piece import PIECE_BYTES
 from shared.approved_connection import approved_connection
 from shared.oci import Digest, Kind
 from tests.faults.extent import extent

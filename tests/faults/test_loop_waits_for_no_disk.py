@@ -16,8 +16,8 @@ from typing import Any, Final
 import pytest
 from attrs import define, field
 
-from facade.content.held_back import PIECE_BYTES
 from facade.store.scrub import Scrubber
+from facade.values.piece import PIECE_BYTES
 from tests.faults.registry_answers import CONTENTS
 from tests.faults.stored_world import World
 from tests.support.eventually import eventually

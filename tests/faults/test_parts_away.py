@@ -14,7 +14,7 @@ from deploy.dev.image import Destination, make_image, push
 from deploy.dev.postgres import Postgres
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.faults.report import FaultReport
 from tests.support.both_processes import start_control_plane, start_facade_of

@@ -12,7 +12,7 @@ import pytest
 from attrs import define, evolve
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.faults.extent import extent
 from tests.faults.report import FaultReport
 from tests.faults.stored_files import QuotaWatch, partials, require_right_files, sizes

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
-from facade.content.held_back import PIECE_BYTES
 from facade.store.ingest_file import Announcement
+from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from tests.faults.extent import extent
 from tests.faults.registry_answers import ANSWERS, CONTENTS, LONG_BLOBS, Entry, entry_of

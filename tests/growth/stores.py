@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from attrs import define, field, frozen
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.evictor import Evictor
 from facade.store.index import Index
 from facade.store.index_file import IndexFile
@@ -21,7 +22,6 @@ from facade.store.layout import Layout
 from facade.store.partials import Partials
 from facade.store.quarantine import Quarantine
 from facade.store.room_queue import RoomQueue
-from facade.store.store_metrics import StoreMetrics
 from facade.store.uses import Uses
 from shared.oci import Digest
 

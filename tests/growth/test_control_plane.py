@@ -5,10 +5,10 @@ from typing import Final
 
 import pytest
 
-from control_plane.acts import Acts
-from control_plane.audit import verify_log
-from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
-from control_plane.device_revocations import DeviceRevocations
+from control_plane.audit.log_reading import verify_log
+from control_plane.device_revocations.acts import DeviceRevocations
+from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
+from control_plane.proof.acts import Acts
 from deploy.dev.postgres import Postgres
 from tests.growth.measured import Growth, Sizes
 from tests.support.child_memory import peak_bytes

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index import Index
 from facade.store.layout import Layout
 from facade.store.reconcile import NAMES_AT_ONCE, folders, reconcile
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest
 from tests.growth.measured import GROWTH, Growth, Sizes
 

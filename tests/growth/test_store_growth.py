@@ -9,11 +9,11 @@ from types import FrameType
 
 import pytest
 
+from facade.loop.thread_work import STORE_THREADS, in_store_thread
 from facade.store import evictor, room_queue
 from facade.store.evictor import EVICTION_BATCH, NOBODY_IN_PARTICULAR, Wanted, spare_bytes
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import FILE_BYTES
-from facade.thread_work import STORE_THREADS, in_store_thread
 from shared.oci import Digest
 from tests.growth.measured import Growth, Sizes
 from tests.growth.stores import BLOB_BYTES, CONNECTIONS, FilledStore, access_key_of

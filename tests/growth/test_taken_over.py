@@ -10,10 +10,10 @@ from typing import Final
 from attrs import define, field
 from typing_extensions import override
 
-from facade.content.claim_watch import WatchTimes
-from facade.content.flight import HASHED_WHILE_OPEN_BYTES, Flight
-from facade.content.gather_budget import GatherBudget
-from facade.content.grace import Grace
+from facade.arrivals.claim_watch import WatchTimes
+from facade.arrivals.flight import HASHED_WHILE_OPEN_BYTES, Flight
+from facade.arrivals.gather_budget import GatherBudget
+from facade.arrivals.grace import Grace
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore

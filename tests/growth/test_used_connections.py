@@ -14,16 +14,16 @@ import pytest
 from attrs import field, frozen
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.metrics import Metrics
-from facade.registries.opener import Opener
+from facade.metrics.metrics import Metrics
+from facade.registries.aws.aws_session import AwsSession
 from facade.registries.providers import Providers
+from facade.registries.unsealer import Opener
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.keys import load_sealing_private_keys
 from shared.oci import Digest, Kind, RepositoryName
 from shared.statement import ConnectionApproval
-from shared.upstream.credentials.aws_session import AwsSession
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.transport import TransportMeans

@@ -16,15 +16,15 @@ import orjson
 import uvloop
 from attrs import define, frozen
 
-from control_plane.audit_chain import AuditChain
-from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.database import Database as ControlPlaneDatabase
-from control_plane.migrate import migrate
-from control_plane.operator_token import OperatorName
-from control_plane.operators import Operators
-from control_plane.permissions import Role
-from control_plane.signer import Signer
+from control_plane.database.database import Database as ControlPlaneDatabase
+from control_plane.database.migrate import migrate
+from control_plane.operators.operator_token import OperatorName
+from control_plane.operators.operators import Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import HighestGenerations
+from control_plane.proof.signer import Signer
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import Child, free_port
 from deploy.dev.product import (

@@ -8,32 +8,33 @@ from uuid import UUID, uuid4
 import asyncpg
 from attrs import define, field
 
-from control_plane.acts import Act, Acts
-from control_plane.audit_chain import AuditChain
-from control_plane.belief import Evidence
 from control_plane.clock import now
-from control_plane.connection_edits import ConnectionEdits
-from control_plane.connection_filter import ConnectionFilter
-from control_plane.connection_reader import ConnectionReader
-from control_plane.connection_request import ConnectionRequest
-from control_plane.connection_state import connection_state
-from control_plane.connection_store import insert_connection
-from control_plane.connections import ApprovalEnd, Connections
-from control_plane.database import Database as ControlPlaneDatabase
-from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_request import (
+from control_plane.connections.acts import ApprovalEnd, Connections
+from control_plane.connections.edit_acts import ConnectionEdits
+from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.request import ConnectionRequest
+from control_plane.connections.revision_acts import Revision, approve_revision, make_draft
+from control_plane.connections.state import connection_state
+from control_plane.connections.store import insert_connection
+from control_plane.database.database import Database as ControlPlaneDatabase
+from control_plane.device_revocations.acts import DeviceRevocations
+from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.device_revocations.request import (
     MAX_REVOCATIONS,
     RevocationRequest,
     RevocationTarget,
 )
-from control_plane.device_revocations import DeviceRevocations
-from control_plane.history import History
-from control_plane.operator_token import OperatorName, OperatorToken
-from control_plane.operators import Authenticator, Operators
-from control_plane.permissions import Role
-from control_plane.revision_acts import Revision, approve_revision, make_draft
-from control_plane.sealer import SealedDocument
-from control_plane.stored_connection import Action, StoredConnection
+from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.actions import Action
+from control_plane.proof.acts import Act, Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import Evidence
+from control_plane.proof.history import History
+from control_plane.proof.sealer import SealedDocument
+from control_plane.proof.stored_connection import StoredConnection
 from shared.connection import Anonymous
 from shared.postgres.database_url import read_database_url
 from shared.registry_host import RegistryHost

@@ -6,7 +6,7 @@ from typing import Self
 import uvloop
 from attrs import define, field, frozen
 
-from control_plane.migrate import migrate
+from control_plane.database.migrate import migrate
 from deploy.dev.postgres import Postgres
 from shared.postgres.database_url import read_database_url
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from control_plane.signed_log import entry_hash
-from control_plane.signer import Signer
+from control_plane.proof.signed_log import entry_hash
+from control_plane.proof.signer import Signer
 from shared.statement import AuditEntry, StoredStatement
 
 ACTION = "connection.check"  # it makes no statement and no row

@@ -12,28 +12,28 @@ from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from control_plane.acts import Acts
-from control_plane.audit_chain import AuditChain, SeenChain
-from control_plane.belief import HighestGenerations, believe
 from control_plane.clock import Clock, now
-from control_plane.connection_edits import ConnectionEdits
-from control_plane.connection_filter import ConnectionFilter
-from control_plane.connection_reader import ConnectionReader
-from control_plane.connection_request import ConnectionRequest
-from control_plane.connections import ApprovalEnd, Connections
-from control_plane.database import Database
-from control_plane.device_revocation_reader import DeviceRevocationReader
-from control_plane.device_revocation_request import RevocationRequest, RevocationTarget
-from control_plane.device_revocations import DeviceRevocations
+from control_plane.connections.acts import ApprovalEnd, Connections
+from control_plane.connections.edit_acts import ConnectionEdits
+from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.request import ConnectionRequest
+from control_plane.database.database import Database
+from control_plane.device_revocations.acts import DeviceRevocations
+from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
 from control_plane.errors import NotAuthenticatedError
-from control_plane.history import History
-from control_plane.operator_token import OperatorName, OperatorToken
-from control_plane.operators import AuthenticatedOperator, Authenticator, Operators
-from control_plane.permissions import Role
-from control_plane.sealer import Sealer
-from control_plane.signer import Signer
-from control_plane.statement_store import statement_rows, statements_within
-from control_plane.stored_connection import RecordedCheck
+from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operators import AuthenticatedOperator, Authenticator, Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain, SeenChain
+from control_plane.proof.belief import HighestGenerations, believe
+from control_plane.proof.history import History
+from control_plane.proof.sealer import Sealer
+from control_plane.proof.signer import Signer
+from control_plane.proof.statement_store import statement_rows, statements_within
+from control_plane.proof.stored_connection import RecordedCheck
 from shared.connection import Anonymous, UsernameAndToken
 from shared.registry_host import RegistryHost
 from shared.secret import Secret

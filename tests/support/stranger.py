@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import aiohttp
 
-from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operator_token import OperatorName, OperatorToken
 
 AT_ONCE = 120  # an address has 128 connections
 

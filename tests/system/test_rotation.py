@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field, frozen
 from typing_extensions import override
 
-from control_plane.migrate import migrate
+from control_plane.database.migrate import migrate
 from deploy.dev.postgres import Postgres
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import (

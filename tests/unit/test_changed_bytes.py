@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from control_plane import server_tls
-from control_plane.server_tls import ServerTls, TlsFilesError
+from control_plane.http import server_tls
+from control_plane.http.server_tls import ServerTls, TlsFilesError
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.device_tls import (
     CERTIFICATE,

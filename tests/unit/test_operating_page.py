@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from control_plane.permissions import Role
+from control_plane.operators.permissions import Role
 from deploy.dev.debian import REPOSITORY
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind
 from shared.oci import RepositoryName

@@ -14,7 +14,7 @@ from control_plane.commands.settings import control_plane_settings
 from deploy.dev.debian import REPOSITORY
 from deploy.dev.settings_page import page
 from facade.commands.settings import facade_settings
-from facade.config import FacadeSettings
+from facade.serving.config import FacadeSettings
 from shared.environment import form_of_option
 from shared.setting_types import PositiveDuration
 from shared.settings_table import Meaning, SettingRow, setting_rows

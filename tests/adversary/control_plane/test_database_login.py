@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from control_plane.migrate import FACADE_CONNECTIONS, migrate
+from control_plane.database.migrate import FACADE_CONNECTIONS, migrate
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import is_ready
 from shared.outside_bytes import Party

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from control_plane.operator_token import OperatorName
-from control_plane.permissions import Role
+from control_plane.operators.operator_token import OperatorName
+from control_plane.operators.permissions import Role
 from shared.outside_bytes import Party
 from tests.adversary.bounds import OPERATOR_P99_SECONDS, VICTIM_P99_SECONDS
 from tests.adversary.watch import Target, Watch

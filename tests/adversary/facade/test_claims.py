@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from facade.config import REQUESTS_OF_A_MISS, TOKENS_OF_A_MISS
+from facade.serving.config import REQUESTS_OF_A_MISS, TOKENS_OF_A_MISS
 from facade.store.shares import SHARE_OF_STORE
 from shared.oci import MAX_MANIFEST_BYTES, OCI_MANIFEST
 from shared.outside_bytes import Party

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facade.thread_work import STORE_THREADS
+from facade.loop.thread_work import STORE_THREADS
 from shared.outside_bytes import Party
 from tests.adversary.watch import Target, Watch
 from tests.support.facade_database import FacadeDatabase

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from facade.content.held_back import PIECE_BYTES
-from facade.content.ingest_writer import GATHERED_SECONDS
+from facade.arrivals.ingest_writer import GATHERED_SECONDS
 from facade.store.piece_checksums import CHECKED_BYTES, CHECKSUM_BYTES, LENGTH_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.faults.store_machine import Machine
 from tests.faults.stored_files import require_right_files, stored_blobs
 from tests.support.device_stream import End

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from facade.thread_work import STORE_THREADS
+from facade.loop.thread_work import STORE_THREADS
 from tests.faults.disk_errors.failing_machine import FailingMachine
 from tests.support.eventually import eventually
 from tests.support.facade_process import Facade

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 import uvloop
 
-from control_plane.migrate import migrate
+from control_plane.database.migrate import migrate
 from deploy.dev.postgres import Postgres
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import (

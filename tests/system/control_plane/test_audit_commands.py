@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from control_plane.audit import OTHER_COLUMNS
+from control_plane.audit.log_reading import OTHER_COLUMNS
 from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection, make_keys
 from tests.support.database import Database

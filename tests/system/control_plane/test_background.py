@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from control_plane.audit_chain import CHECKPOINT_ENTRIES
-from control_plane.signer import Signer
+from control_plane.proof.audit_chain import CHECKPOINT_ENTRIES
+from control_plane.proof.signer import Signer
 from tests.support.control_plane import ControlPlane, KeyFiles
 from tests.support.database import Database
 from tests.support.database_writer import DatabaseWriter

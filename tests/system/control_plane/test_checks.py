@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from control_plane.rate_limit import CHECK_BURST
+from control_plane.operators.rate_limit import CHECK_BURST
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.processes import free_port
 from deploy.dev.registry import Registry

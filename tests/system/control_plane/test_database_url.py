@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.database import Database, patience_seconds
+from control_plane.database.database import Database, patience_seconds
 from control_plane.errors import DatabaseUnavailableError
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
 from shared.postgres.database_url import read_database_url

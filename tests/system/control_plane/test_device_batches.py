@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from control_plane.commands.device_file import MAX_NAMED_WRONG_LINES
-from control_plane.device_revocation_request import (
-    MAX_REVOCATIONS,
-    MAX_REVOCATIONS_BODY_BYTES,
-)
+from control_plane.device_revocations.request import MAX_REVOCATIONS
+from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
 from tests.support.control_plane import ControlPlane
 from tests.support.shell import shell
 from tests.system.control_plane.test_openapi import require_documented

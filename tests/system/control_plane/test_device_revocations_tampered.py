@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_plane.device_revocation_state import NOT_LISTED
+from control_plane.device_revocations.state import NOT_LISTED
 from tests.support.control_plane import ControlPlane, Json
 from tests.support.database import Database
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pytest
 from clientele.api.exceptions import APIException
 
-from control_plane.openapi import description
+from control_plane.http.openapi import description
 from tests.support.control_plane import ControlPlane
 from tests.support.database import Database
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.open_connections import MAX_CONNECTIONS_OF_SITE
+from control_plane.http.open_connections import MAX_CONNECTIONS_OF_SITE
 from tests.support.control_plane import ControlPlane
 from tests.support.eventually import eventually
 from tests.support.held_sockets import HALF, held, held_sockets

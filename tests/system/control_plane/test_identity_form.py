@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_plane.config import ServeSettings
+from control_plane.serving.config import ServeSettings
 from shared.environment import ConfigurationError, load
 from tests.support.control_plane import ControlPlane
 from tests.support.shell import shell

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
-from control_plane.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
+from control_plane.database.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import uvloop
 
-from control_plane.migrate import (
+from control_plane.database.migrate import (
     CONTROL_PLANE_CONNECTIONS,
     FACADE_CONNECTIONS,
     migrate,

@@ -7,11 +7,11 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 
-from control_plane.connection_routes import ConnectionRoutes
-from control_plane.device_revocation_routes import DeviceRevocationRoutes
-from control_plane.edit_routes import EditRoutes
-from control_plane.openapi import description
-from control_plane.routes import Api
+from control_plane.connections.edit_routes import EditRoutes
+from control_plane.connections.routes import ConnectionRoutes
+from control_plane.device_revocations.routes import DeviceRevocationRoutes
+from control_plane.http.openapi import description
+from control_plane.serving.routes import Api
 from tests.support.control_plane import Answer, ControlPlane, approved_connection
 from tests.support.simulators.google import ServiceAccount
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from control_plane.http_call import MAX_BODY_BYTES
+from control_plane.http.http_call import MAX_BODY_BYTES
 from tests.support.control_plane import ControlPlane
 
 CANARY = "canary-in-a-bad-request"

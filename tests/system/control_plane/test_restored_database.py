@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from control_plane.history import OLDER
+from control_plane.proof.history import OLDER
 from deploy.dev.processes import Child
 from deploy.dev.product import PROGRAMS, CommandFailedError
 from tests.support.accepted_restore import accept_restore

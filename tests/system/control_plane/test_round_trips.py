@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from control_plane.act_queue import MAX_WAITING_ACTS, ActQueue
-from control_plane.acts import Acts
-from control_plane.audit_chain import AuditChain
-from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.database import MAX_CONNECTIONS
-from control_plane.database import Database as ControlPlaneDatabase
+from control_plane.database.database import MAX_CONNECTIONS
+from control_plane.database.database import Database as ControlPlaneDatabase
 from control_plane.errors import ActsWaitingError, NotAuthenticatedError
-from control_plane.operator_token import OperatorName, OperatorToken
-from control_plane.operators import Authenticator, Operators
-from control_plane.permissions import Role
+from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.act_queue import MAX_WAITING_ACTS, ActQueue
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import HighestGenerations
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.counted_acts import Scene, scene_at

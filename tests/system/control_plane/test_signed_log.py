@@ -13,12 +13,11 @@ import attrs
 import pytest
 import uvloop
 
-from control_plane.accepted_restore import accept_restore
-from control_plane.audit import verify_log
-from control_plane.audit_chain import AuditChain, SeenChain
-from control_plane.belief import TOO_FAR_AHEAD, believe
+from control_plane.audit.accepted_restore import accept_restore
+from control_plane.audit.log_reading import verify_log
 from control_plane.clock import now
-from control_plane.database import Database as OpenDatabase
+from control_plane.database.database import Database as OpenDatabase
+from control_plane.database.migrate import migrate
 from control_plane.errors import (
     AuditDamagedError,
     ClockError,
@@ -26,12 +25,13 @@ from control_plane.errors import (
     NotAuthenticatedError,
     SchemaOutdatedError,
 )
-from control_plane.health import why_not_ready
-from control_plane.history import History
-from control_plane.migrate import migrate
-from control_plane.operator_token import OperatorName
-from control_plane.operators import Authenticator, Operators
-from control_plane.permissions import Role
+from control_plane.operators.operator_token import OperatorName
+from control_plane.operators.operators import Authenticator, Operators
+from control_plane.operators.permissions import Role
+from control_plane.proof.audit_chain import AuditChain, SeenChain
+from control_plane.proof.belief import TOO_FAR_AHEAD, believe
+from control_plane.proof.history import History
+from control_plane.serving.health import why_not_ready
 from deploy.dev.postgres import Postgres
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operator_token import OperatorName, OperatorToken
 from deploy.dev.product import CommandFailedError, run_control_plane
 from shared.keys import load_statement_public_keys
 from tests.support.control_plane import (

@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from control_plane.audit_chain import AuditChain
-from control_plane.belief import HighestGenerations
 from control_plane.clock import now
-from control_plane.database import Database
+from control_plane.database.database import Database
 from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
-from control_plane.login_gate import REFUSED_LOGINS, REFUSED_LOGINS_IN_ALL, LoginGate
-from control_plane.named_tokens import NamedTokens
-from control_plane.operator_token import OperatorName, OperatorToken
-from control_plane.operators import AuthenticatedOperator, Authenticator
-from control_plane.permissions import Role
-from control_plane.signer import Signer
-from control_plane.stranger_lines import REQUESTS_TOLD
+from control_plane.operators.login_gate import REFUSED_LOGINS, REFUSED_LOGINS_IN_ALL, LoginGate
+from control_plane.operators.named_tokens import NamedTokens
+from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operators import AuthenticatedOperator, Authenticator
+from control_plane.operators.permissions import Role
+from control_plane.operators.stranger_lines import REQUESTS_TOLD
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import HighestGenerations
+from control_plane.proof.signer import Signer
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import ControlPlane, operators_of
 from tests.support.stranger import invented_logins

@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_plane.operator_token import OperatorName, OperatorToken
+from control_plane.operators.operator_token import OperatorName, OperatorToken
 from deploy.dev.product import CommandFailedError
 from tests.support.control_plane import ControlPlane, operators_of
 from tests.support.eventually import eventually

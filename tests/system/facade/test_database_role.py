@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 import uvloop
 
-from control_plane.migrate import migrate
-from facade.statements.login_rights import excess_rights
+from control_plane.database.migrate import migrate
+from facade.approvals.login_rights import excess_rights
 from shared.postgres.database_url import read_database_url
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
 from tests.support.statement_writer import StatementWriter

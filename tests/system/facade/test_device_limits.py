@@ -11,8 +11,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from facade.content.held_back import PIECE_BYTES
 from facade.registries.bandwidth import BURST_SECONDS
+from facade.values.piece import PIECE_BYTES
 from tests.support.device_stream import device_stream
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_database import FacadeDatabase

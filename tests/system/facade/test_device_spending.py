@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.support.facade_process import Answer, Device, Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path
 from tests.support.simulators.behaviour import RedirectsTo

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from facade.content.far_ranges import MAX_RELAYS, NEAR_BYTES
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import asyncpg
 
-from facade.statements.remembering import Remembering
-from facade.statements.snapshot import Snapshot
-from facade.statements.state_file import StateFile
-from facade.statements.statement_feed import (
+from facade.approvals.remembering import Remembering
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.state_file import StateFile
+from facade.approvals.statement_feed import (
     CHANNEL,
     DEAF_SECONDS,
     LATE_SECONDS,

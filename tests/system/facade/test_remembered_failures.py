@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.support.device_stream import End
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase

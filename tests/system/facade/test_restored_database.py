@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from control_plane.history import OLDER
+from control_plane.proof.history import OLDER
 from deploy.dev.postgres import Postgres
 from tests.support.accepted_restore import accept_restore
 from tests.support.both_processes import start_facade_of

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.eventually import eventually

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from facade.content.far_ranges import NEAR_BYTES
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.support.device_stream import End
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.download import MAX_RESUMES_WITHOUT_PROGRESS
-from facade.content.held_back import PIECE_BYTES
+from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS
+from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_INDEX, OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade

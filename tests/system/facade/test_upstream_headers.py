@@ -13,7 +13,7 @@ import pytest
 from attrs import field, frozen
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from shared.oci import MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST
 from tests.support.device_stream import End
 from tests.support.facade_process import Answer, Device, Facade

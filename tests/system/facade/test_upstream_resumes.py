@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from deploy.dev.device_ca import IssuedCertificate
-from facade.content.held_back import PIECE_BYTES
+from facade.values.piece import PIECE_BYTES
 from tests.support.device_stream import End
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade

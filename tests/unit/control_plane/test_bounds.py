@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.checks import networks_within
+from control_plane.connections.checks import networks_within
 from control_plane.errors import NotPermittedError, TooManyRequestsError
-from control_plane.permissions import Role, require
-from control_plane.rate_limit import RateLimit
+from control_plane.operators.permissions import Role, require
+from control_plane.operators.rate_limit import RateLimit
 from shared.canonical_json import Network
 
 NETWORKS = st.lists(

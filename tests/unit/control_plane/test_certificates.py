@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from control_plane.api_client import ApiClient
-from control_plane.config import ClientSettings
-from control_plane.connection_fields import (
+from control_plane.commands.api_client import ApiClient
+from control_plane.connections.fields import (
     MAX_CA_CERTIFICATE_CHARACTERS,
     certificates_alone,
     parse_ca_certificate,
 )
-from control_plane.server_tls import CERTIFICATE, KEY, ServerTls, TlsFilesError
+from control_plane.http.server_tls import CERTIFICATE, KEY, ServerTls, TlsFilesError
+from control_plane.serving.config import ClientSettings
 from deploy.dev.device_ca import CertificateAuthority
 from shared.environment import ConfigurationError
 from shared.secret import Secret

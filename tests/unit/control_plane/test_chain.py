@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.audit import ChainReport, read_line
-from control_plane.checkpoint import StoredCheckpoint, checkpoint_of, log_at
+from control_plane.audit.log_reading import ChainReport, read_line
 from control_plane.errors import AuditDamagedError
-from control_plane.layers import Layers
-from control_plane.signed_log import (
+from control_plane.proof.checkpoint import StoredCheckpoint, checkpoint_of, log_at
+from control_plane.proof.layers import Layers
+from control_plane.proof.signed_log import (
     BEGINNING,
     LoggedAct,
     Made,
@@ -21,8 +21,8 @@ from control_plane.signed_log import (
     SignedLog,
     entry_hash,
 )
-from control_plane.signer import Signer
-from control_plane.walk_back import EntryRow, WalkBack
+from control_plane.proof.signer import Signer
+from control_plane.proof.walk_back import EntryRow, WalkBack
 from shared.statement import AuditEntry, OperatorRemoval, StatementRefusedError, StoredStatement
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.commands.device_file import MAX_FILE_BYTES, batches, read_devices
-from control_plane.device_revocation_request import (
-    MAX_REVOCATIONS,
-    MAX_REVOCATIONS_BODY_BYTES,
-    parse_revocation_requests,
-)
+from control_plane.device_revocations.request import MAX_REVOCATIONS, parse_revocation_requests
+from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
 
 LINES = st.lists(
     st.sampled_from([b"press-7", b"serial:0A:BC", b"serial:ab CN=Device CA", b"", b"a b"])

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from control_plane.commands.running import load_key, load_signer
-from control_plane.sealer import Sealer
-from control_plane.signer import Verifier
+from control_plane.proof.sealer import Sealer
+from control_plane.proof.signer import Verifier
 from shared.environment import ConfigurationError
 from shared.keys import private_pem, public_pem
 

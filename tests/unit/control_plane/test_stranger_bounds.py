@@ -3,16 +3,16 @@
 import orjson
 import pytest
 
-from control_plane.belief import HighestGenerations
 from control_plane.errors import TooManyRequestsError
-from control_plane.rate_limit import MAX_NAMES, RateLimit
-from control_plane.stranger_lines import (
+from control_plane.operators.rate_limit import MAX_NAMES, RateLimit
+from control_plane.operators.stranger_lines import (
     MAX_COUNTED_SITES,
     MAX_TOLD_SITES,
     REQUESTS_TOLD,
     REQUESTS_TOLD_IN_ALL,
     StrangerLines,
 )
+from control_plane.proof.belief import HighestGenerations
 
 
 class Clock:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from facade.devices.device_identity import DeviceIdentity
-from facade.pulls.pull_path import Pull
+from facade.values.device_identity import DeviceIdentity
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Digest, Kind, RepositoryName

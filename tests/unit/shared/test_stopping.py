@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from control_plane.tls_reload import keep_reloading as keep_reloading_control_plane
+from control_plane.http.tls_reload import keep_reloading as keep_reloading_control_plane
 from facade.devices.reload import keep_reloading
 from shared.stopping import end_tasks, is_set_within
 from tests.support.eventually import eventually

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from control_plane.connection_fields import parse_realm
+from control_plane.connections.fields import parse_realm
 from shared.registry_host import RegistryHost
 from shared.upstream.errors import RealmNotAllowedError
 from shared.upstream.realm import require_realm

@@ -16,13 +16,13 @@ from facade.commands.check import CheckMeans, check_connection
 from facade.commands.check_pull import MAX_READ_BYTES
 from facade.commands.check_report import CheckReport, CheckStep, StepOutcome, StepReport
 from facade.commands.typed_reference import TypedDigest
-from facade.content.held_back import PIECE_BYTES
-from facade.registries.opener import Opener
+from facade.registries.aws.aws_session import AwsSession
 from facade.registries.providers import Providers
+from facade.registries.unsealer import Opener
+from facade.values.piece import PIECE_BYTES
 from shared.approved_connection import approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
 from shared.keys import load_sealing_private_keys
-from shared.upstream.credentials.aws_session import AwsSession
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.proxy import OutboundProxy

@@ -16,7 +16,7 @@ from facade.commands.resolve import (
     platforms_of,
     resolve_tag,
 )
-from facade.content.held_back import WrongBytesError
+from facade.values.piece import WrongBytesError
 from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest, RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 from attrs import define
 
-from facade.content.download import open_download
-from facade.content.held_back import PIECE_BYTES
+from facade.arrivals.download import open_download
 from facade.registries.upstream import Upstream
+from facade.values.piece import PIECE_BYTES
 from shared.oci import Digest, Kind, RepositoryName
 
 REPOSITORY: Final = RepositoryName("team/app")

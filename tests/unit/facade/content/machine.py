@@ -8,9 +8,9 @@ from pathlib import Path
 
 from attrs import define, field
 
-from facade.content.flight import HASHED_WHILE_OPEN_BYTES
-from facade.content.flights import Flights
-from facade.content.grace import Grace
+from facade.arrivals.flight import HASHED_WHILE_OPEN_BYTES
+from facade.arrivals.flights import Flights
+from facade.arrivals.grace import Grace
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore

@@ -11,15 +11,15 @@ from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.content.arrival import ArrivalEndedError, Progress, StoreGaveUpError
+from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.held_back import PIECE_BYTES
-from facade.content.source import Piece, PiecesAtHand
-from facade.pulls.byte_range import Span
+from facade.content.source import PiecesAtHand
 from facade.store.arriving_file import DATA
-from facade.store.cached_read import READ_BYTES
 from facade.store.ingest_file import OwnedIngest
+from facade.store.page_cache_read import READ_BYTES
 from facade.store.piece_checksums import CHECKED_BYTES
+from facade.values.byte_range import Span
+from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import RepositoryName
 from tests.support.page_cache import tells_what_is_cached
 from tests.support.rot import rot

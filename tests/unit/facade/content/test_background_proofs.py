@@ -20,13 +20,13 @@ from facade.content.background_proofs import (
     BackgroundProofs,
 )
 from facade.content.source import Asked
-from facade.pulls.payer import Payer
-from facade.pulls.pull_path import Pull
+from facade.metrics.store_metrics import StoreMetrics
+from facade.registries.payer import Payer
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, Membership
 from facade.store.layout import FlightKey, Right
-from facade.store.store_metrics import StoreMetrics
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName

@@ -8,10 +8,10 @@ from typing import Final
 
 import pytest
 
-from facade.content.claim_watch import WatchTimes
-from facade.content.held_back import PIECE_BYTES
+from facade.arrivals.claim_watch import WatchTimes
 from facade.store.ingest_file import Announcement
 from facade.store.shares import SHARE_OF_STORE
+from facade.values.piece import PIECE_BYTES
 from shared.oci import Kind
 from tests.faults.stored_files import QuotaWatch
 from tests.faults.stored_world import Content, Host, World

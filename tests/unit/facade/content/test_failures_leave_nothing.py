@@ -8,18 +8,18 @@ from typing import Final
 import pytest
 from attrs import define
 
+from facade.arrivals.flights import Flights
 from facade.content.far_ranges import FarRanges
-from facade.content.flights import Flights
-from facade.content.held_back import PIECE_BYTES
 from facade.content.manifest import WHOLLY_READ_BYTES
 from facade.content.source import Asked, Content
 from facade.content.stored_content import StoredContent
 from facade.content.streamed_content import StreamedContent
-from facade.pulls.payer import Payer
-from facade.pulls.pull_path import Pull
+from facade.registries.payer import Payer
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import BlobStore
+from facade.values.piece import PIECE_BYTES
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind
 from shared.upstream.errors import BrokenBodyError, ConnectError

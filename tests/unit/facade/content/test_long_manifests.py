@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from attrs import define, field
 
-from facade.content.held_back import WrongBytesError
 from facade.content.manifest import WHOLLY_READ_BYTES, LongBody, read_content
 from facade.registries.upstream import MAX_LONG_MANIFESTS
+from facade.values.piece import WrongBytesError
 from shared.oci import MAX_MANIFEST_BYTES
 from shared.upstream.answer import UpstreamAnswer
 from tests.support.eventually import eventually

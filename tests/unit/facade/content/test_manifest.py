@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.content.held_back import WrongBytesError
 from facade.content.manifest import (
     WHOLLY_READ_BYTES,
     VerifiedManifest,
     fetch_manifest,
     verify_manifest,
 )
+from facade.values.piece import WrongBytesError
 from shared.oci import (
     DOCKER_MANIFEST,
     DOCKER_MANIFEST_LIST,

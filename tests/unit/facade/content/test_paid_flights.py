@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from facade.content.arrival import Arrival
-from facade.content.flights import Flights, Pay
-from facade.content.held_back import PIECE_BYTES
-from facade.pulls.device_allowance import CostLimits, TooManyDownloadsError
-from facade.pulls.payer import PaidDownload, Payer, Payers
+from facade.arrivals.arrival import Arrival
+from facade.arrivals.flights import Flights, Pay
+from facade.registries.device_allowance import CostLimits, TooManyDownloadsError
+from facade.registries.payer import PaidDownload, Payer, Payers
 from facade.store.layout import Right
+from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Holds
 from tests.support.simulators.registry import RegistrySimulator

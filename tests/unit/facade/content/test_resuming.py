@@ -2,12 +2,9 @@
 
 import pytest
 
-from facade.content.download import (
-    MAX_RESUMES_WITHOUT_PROGRESS,
-    MIN_PART_BYTES,
-    continue_download,
-)
-from facade.content.held_back import PIECE_BYTES, HeldBackVerifier, WrongBytesError
+from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PART_BYTES, continue_download
+from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import Digest
 from shared.upstream.errors import (
     CredentialRefusedError,

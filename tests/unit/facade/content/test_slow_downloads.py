@@ -6,8 +6,8 @@ from typing import Final
 
 from attrs import define
 
-from facade.content.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PROGRESS_BYTES
-from facade.content.held_back import PIECE_BYTES
+from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PROGRESS_BYTES
+from facade.values.piece import PIECE_BYTES
 from shared.upstream.errors import BrokenBodyError, UpstreamTimeoutError
 from tests.support.simulators.behaviour import BreaksEvery, Honest, InTurn, Slow
 from tests.support.simulators.registry import RegistrySimulator

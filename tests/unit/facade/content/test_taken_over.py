@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from facade.content.arrival import ArrivalEndedError
-from facade.content.held_back import PIECE_BYTES
-from facade.pulls.payer import Payer
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.registries.payer import Payer
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
+from facade.values.piece import PIECE_BYTES
 from shared.oci import OCTET_STREAM
 from shared.upstream.errors import CredentialRefusedError, NotFoundError, UpstreamError
 from tests.support.eventually import eventually

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from attrs import define, evolve
 
-from facade.content.arrival import Arrival, ArrivalEndedError
+from facade.arrivals.arrival import Arrival, ArrivalEndedError
+from facade.arrivals.claimed_room import MAX_ROOM_AHEAD_BYTES
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.claimed_room import MAX_ROOM_AHEAD_BYTES
-from facade.content.held_back import PIECE_BYTES
-from facade.content.source import Piece
-from facade.pulls.payer import Payer
+from facade.registries.payer import Payer
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest
 from facade.store.layout import Right
+from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import Digest, RepositoryName
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Answers, Behaviour, Holds, NoLength, Ranged

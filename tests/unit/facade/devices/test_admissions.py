@@ -6,9 +6,9 @@ import attrs
 
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.admissions import Admissions
-from facade.devices.device_identity import DeviceIdentity
 from facade.devices.presented_device import Authority, PresentedDevice
-from facade.problems import Part, Stops
+from facade.metrics.problems import Part, Stops
+from facade.values.device_identity import DeviceIdentity
 
 NOW = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
 AUTHORITY = Authority.of(CertificateAuthority.create("device CA").certificate)

@@ -14,14 +14,14 @@ from OpenSSL import SSL
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
-from facade.devices.device_identity import IdentityRule
 from facade.devices.device_listener import DeviceListener, listening_socket
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.farewell import FAREWELL_BYTES, say_farewell
 from facade.devices.live_connections import LiveConnections
 from facade.devices.tasks_by_site import TasksBySite
+from facade.metrics.device_metrics import DeviceMetrics
+from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from tests.support.device_socket import PATIENCE_SECONDS, Device, tcp_pair

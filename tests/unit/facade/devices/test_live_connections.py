@@ -7,18 +7,18 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
+from facade.answers.repeated_refusals import TOLD_AT_ONCE
 from facade.devices.connection_limits import (
     DESCRIPTORS_PER_CONNECTION,
     MOST_CONNECTIONS_BY_DEFAULT,
     ConnectionLimits,
 )
-from facade.devices.device_identity import DeviceIdentity
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import WAITING_TOO, LiveConnections
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.devices.revocation_list import RevocationList
-from facade.pulls.repeated_refusals import TOLD_AT_ONCE
+from facade.metrics.device_metrics import DeviceMetrics
+from facade.values.device_identity import DeviceIdentity
 from shared.statement import device_subject
 
 CA = CertificateAuthority.create("live connections CA")

@@ -30,8 +30,6 @@ from deploy.dev.device_ca import (
     IssuedCertificate,
 )
 from facade.devices.certificate_problem import CertificateProblem
-from facade.devices.device_identity import IdentityRule
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.handshake_end import (
     LEFT,
     LEFT_SILENTLY,
@@ -43,6 +41,8 @@ from facade.devices.handshake_end import (
     ending_of_tls,
 )
 from facade.devices.refused_handshakes import LINES_A_WINDOW, RefusedHandshakes
+from facade.metrics.device_metrics import DeviceMetrics
+from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from tests.support.device_door import BOTH_VERSIONS, DeviceDoor, device_door
 from tests.support.eventually import eventually

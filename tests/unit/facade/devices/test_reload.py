@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.reload import ReloadedFiles, Take, keep_reloading
+from facade.metrics.device_metrics import DeviceMetrics
 from shared.watched_files import WatchedFiles
 
 MAX_BYTES = 1024

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 from facade.devices.server_certificate import ServerCertificate
-from facade.problems import Stops
+from facade.metrics.problems import Stops
 
 AUTHORITY = CertificateAuthority.create("server CA")
 

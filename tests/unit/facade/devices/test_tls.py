@@ -22,7 +22,6 @@ from deploy.dev.device_ca import (
     CertificateFiles,
     IssuedCertificate,
 )
-from facade.devices.device_identity import IdentityRule
 from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
@@ -31,6 +30,7 @@ from facade.devices.tls import (
     server_context,
     verified_chain,
 )
+from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 
 RECORDS = 1 << 20  # more than a handshake's

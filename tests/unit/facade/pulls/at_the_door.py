@@ -8,15 +8,15 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority
+from facade.approvals.snapshot import Snapshot, StatementRow, verify_row
 from facade.devices.device_connection import DeviceConnection
-from facade.devices.device_identity import DeviceIdentity, IdentityRule
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import Authority, PresentedDevice
+from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.gate import Gate
-from facade.statements.snapshot import Snapshot, StatementRow, verify_row
+from facade.values.device_identity import DeviceIdentity, IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, Statement

@@ -11,10 +11,10 @@ from itertools import product
 import attrs
 import pytest
 
-from facade.devices.device_identity import DeviceIdentity
-from facade.pulls.access import Allowed, DenialReason, Denied, authorize_pull
-from facade.pulls.pull_path import Pull
-from facade.statements.connection_index import ConnectionIndex
+from facade.approvals.access import Allowed, DenialReason, Denied, authorize_pull
+from facade.approvals.connection_index import ConnectionIndex
+from facade.values.device_identity import DeviceIdentity
+from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, ConnectionDocument
 from shared.oci import Kind, RepositoryName

@@ -14,13 +14,13 @@ from facade.content.manifest import VerifiedManifest
 from facade.content.source import Authorized
 from facade.content.streamed_content import StreamedContent
 from facade.devices.device_connection import DeviceConnection
-from facade.metrics import Metrics
+from facade.metrics.metrics import Metrics
 from facade.pulls.answers_at_once import AnswersAtOnce
 from facade.pulls.device_requests import BURST_SECONDS, DeviceRequests
-from facade.pulls.exchange import Exchanges
-from facade.pulls.pull_path import Pull, parse_request
-from facade.pulls.pull_turns import PullTurns
+from facade.pulls.pull_slots import PullTurns
 from facade.pulls.remembered_requests import RememberedRequests
+from facade.pulls.request_log import Exchanges
+from facade.values.pull_path import Pull, parse_request
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import DeviceRevocation
 from tests.support.clock import Clock

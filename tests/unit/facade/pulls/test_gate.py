@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
+from facade.answers import distribution_errors as errors
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.revocation_list import RevocationList
-from facade.pulls import distribution_errors as errors
-from facade.pulls.pull_path import Pull
+from facade.values.pull_path import Pull
 from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern

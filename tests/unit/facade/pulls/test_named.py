@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from facade.devices.device_server import MAX_REQUEST_LINE_BYTES
 from facade.pulls.named import MAX_REFERENCE_CHARACTERS, Named, read_names
-from facade.pulls.pull_path import Pull, path_of
+from facade.values.pull_path import Pull, path_of
 from shared.oci import Kind, RepositoryName
 from shared.registry_host import RegistryHost
-from tests.unit.facade.pulls.test_pull_path import DIGEST, INSERTED, authorities, pulls, targets
-from tests.unit.facade.pulls.test_pull_path import path_of as path_of_pull
+from tests.unit.facade.values.test_pull_path import DIGEST, INSERTED, authorities, pulls, targets
+from tests.unit.facade.values.test_pull_path import path_of as path_of_pull
 from tests.unit.shared.strategies import registry_hosts, repository_names
 
 HOST = RegistryHost("registry.local", 5000)

@@ -13,16 +13,16 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry
 
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
-from facade.content.held_back import WrongBytesError
 from facade.devices.device_connection import PullAbortedError
-from facade.devices.device_identity import IdentityRule
 from facade.devices.device_listener import DeviceListener, listening_socket
-from facade.devices.device_metrics import DeviceMetrics
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.tls import server_context
+from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.relay import relay
+from facade.values.device_identity import IdentityRule
+from facade.values.piece import WrongBytesError
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from shared.upstream.errors import BrokenBodyError, UpstreamError

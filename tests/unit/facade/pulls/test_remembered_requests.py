@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.devices.device_connection import MAX_LONE_HEAD_BYTES, is_lone_head
-from facade.pulls.pull_path import Pull, parse_request
 from facade.pulls.remembered_requests import ManifestRequest, RememberedRequests
+from facade.values.pull_path import Pull, parse_request
 from shared.oci import Digest
 from tests.support.parsed_requests import parsed_request
 

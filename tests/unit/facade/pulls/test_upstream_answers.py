@@ -2,13 +2,13 @@
 
 import pytest
 
-from facade.content.held_back import WrongBytesError
-from facade.pulls.device_allowance import TooManyDownloadsError, TooManyMissesError
 from facade.pulls.upstream_answers import answer_to, why_not_asked
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.circuit_breaker import CircuitOpenError
+from facade.registries.device_allowance import TooManyDownloadsError, TooManyMissesError
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.values.piece import WrongBytesError
 from shared.oci import Kind
 from shared.upstream.errors import (
     BrokenBodyError,

@@ -3,7 +3,7 @@
 import pytest
 
 from facade.pulls.pull_handler import asked_for
-from facade.pulls.pull_path import Pull
+from facade.values.pull_path import Pull
 from shared.repository_pattern import RepositoryPattern
 
 DIGEST = "sha256:" + "a" * 64

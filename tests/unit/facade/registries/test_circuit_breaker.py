@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import pytest
 
-from facade.content.held_back import WrongBytesError
 from facade.registries.circuit import FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, TRIAL_SECONDS
 from facade.registries.circuit_breaker import (
     FAILURES_TO_OPEN,
@@ -15,6 +14,7 @@ from facade.registries.circuit_breaker import (
     CircuitOpenError,
     Question,
 )
+from facade.values.piece import WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import (
     BrokenBodyError,

@@ -4,14 +4,14 @@ from contextlib import suppress
 
 import pytest
 
+from facade.arrivals.download import blob_length, open_download
 from facade.content.background_proofs import may_still_read
-from facade.content.download import blob_length, open_download
 from facade.content.manifest import fetch_manifest
-from facade.pulls.pull_path import Pull
 from facade.registries.absences import Absences, RememberedAbsenceError
 from facade.registries.circuit import MAX_WAIT_SECONDS
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
+from facade.values.pull_path import Pull
 from shared.oci import OCI_MANIFEST, Digest, Kind
 from shared.upstream.errors import (
     CredentialRefusedError,

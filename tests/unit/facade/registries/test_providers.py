@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
-from facade.registries.opener import Opener
+from facade.registries.aws.aws_session import AwsSession
+from facade.registries.aws.ecr import EcrProvider
 from facade.registries.providers import Providers, StaticProvider
+from facade.registries.unsealer import Opener
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
 from shared.keys import load_sealing_private_keys
 from shared.sealed_secret import SealedSecretError
-from shared.upstream.credentials.aws_session import AwsSession
-from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from tests.support.simulators.google import ServiceAccount
 from tests.support.statement_writer import StatementWriter

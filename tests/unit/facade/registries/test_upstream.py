@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from facade.content.held_back import WrongBytesError
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.circuit import FIRST_WAIT_SECONDS
 from facade.registries.circuit_breaker import (
@@ -17,6 +16,7 @@ from facade.registries.failing_paths import FAILURES_OF_A_DIGEST, DeviceFailingE
 from facade.registries.open_questions import OpenQuestions
 from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.values.piece import WrongBytesError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import ConnectError, NotFoundError, ServerError, UpstreamError

@@ -8,13 +8,13 @@ import pytest
 from attrs import evolve
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.content.held_back import WrongBytesError
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, Question
 from facade.registries.failing_paths import REMEMBERED_SECONDS
 from facade.registries.registry_troubles import RegistryTroubles, Trouble
 from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import FIRST_WAIT_SECONDS, WrongBytesBackoff
+from facade.values.piece import WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
 from tests.support.clock import Clock

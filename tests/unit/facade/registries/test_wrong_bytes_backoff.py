@@ -4,7 +4,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from facade.content.held_back import MistoldLengthError, WrongBytesError
 from facade.registries.wrong_bytes_backoff import (
     FIRST_WAIT_SECONDS,
     MAX_BACKOFFS,
@@ -12,6 +11,7 @@ from facade.registries.wrong_bytes_backoff import (
     WrongBytesBackoff,
     WrongBytesLatelyError,
 )
+from facade.values.piece import MistoldLengthError, WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import BrokenBodyError, NotFoundError, UpstreamError
 from tests.support.clock import Clock

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.statements.refusal_lines import LINES_A_MINUTE, RefusalLines
-from facade.statements.refused_rows import MAX_STRANGERS, MAX_STRANGERS_BYTES, WhyRefused
-from facade.statements.snapshot import Outcome, RefusedRow, Snapshot, StatementRow, verify_row
+from facade.approvals.refusal_lines import LINES_A_MINUTE, RefusalLines
+from facade.approvals.refused_rows import MAX_STRANGERS, MAX_STRANGERS_BYTES, WhyRefused
+from facade.approvals.snapshot import Outcome, RefusedRow, Snapshot, StatementRow, verify_row
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, StoredStatement
 from tests.support.clock import Clock

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index import NOTICED_WITHIN_SECONDS, Index, IndexFailedError
 from facade.store.index_file import IndexFile, IndexInUseError
 from facade.store.layout import FlightKey
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from tests.support.clock import Clock
 

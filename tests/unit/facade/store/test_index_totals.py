@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.file_lock import lock_shared
 from facade.store.index import RIGHTS_AT_ONCE, Index
 from facade.store.index_file import size_of
 from facade.store.layout import FlightKey
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest, Kind, RepositoryName
 from tests.support.mounts import small_disk
 

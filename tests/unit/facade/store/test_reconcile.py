@@ -10,10 +10,10 @@ from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index import Index, StoredSize
 from facade.store.layout import Layout
 from facade.store.reconcile import ORPHANED_SECONDS, Folder, folders, reconcile
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest
 
 # Some share a folder, some have one of their own; both algorithms.

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from facade.metrics.store_metrics import StoreMetrics
 from facade.store.blob_store import BlobStore
 from facade.store.scrub import SCRUBBED_EVERY_SECONDS, STEP_BYTES, Scrubber
-from facade.store.store_metrics import StoreMetrics
 from shared.oci import Digest
 from tests.support.eventually import eventually
 from tests.support.rot import rot

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from facade.registries.aws.aws_session import AwsSession
+from facade.registries.aws.ecr import EcrProvider
 from shared.connection import EcrRole
 from shared.registry_host import RegistryHost
-from shared.upstream.credentials.aws_session import AwsSession
-from shared.upstream.credentials.ecr import EcrProvider
 from tests.support.moto import Moto
 
 ACCOUNT = "123456789012"

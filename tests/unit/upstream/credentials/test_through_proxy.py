@@ -9,12 +9,12 @@ import pytest
 from attrs import evolve
 
 from deploy.dev.device_ca import CertificateAuthority
+from facade.registries.aws.aws_session import AwsSession
+from facade.registries.aws.ecr import EcrProvider
 from shared.connection import EcrRole
 from shared.environment import forget_proxies
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
-from shared.upstream.credentials.aws_session import AwsSession
-from shared.upstream.credentials.ecr import EcrProvider
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.static import BasicCredential

@@ -1,0 +1,39 @@
+"""Accepting that a backup was restored: a signed entry that says so, for every control plane."""
+
+from control_plane.errors import ConflictError
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.chain_reading import EMPTY
+from control_plane.proof.signed_log import ACCEPT_RESTORE, Place
+
+
+async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
+    """Append the entry to the log that ends with this hash; return the entry's place.
+
+    A control plane that has seen entries which this log has not goes on with it once it finds an
+    entry of this kind that it has not seen. The checkpoint is written anew: one that came from
+    elsewhere would stand against the log. Raises `ConflictError` if the log ends otherwise, and
+    `AuditDamagedError` if it is not whole: then it cannot be accepted.
+    """
+    _require_head(head, (await chain.load(whole=True)).end)
+    async with Acts(chain).begin() as act:
+        end = act.log.end
+        _require_head(head, end)
+        act.record(
+            actor=actor,
+            action=ACCEPT_RESTORE,
+            about=f"audit/{end.sequence}",
+            details={"head": head, "sequence": str(end.sequence)},
+        )
+    await chain.write_checkpoint(act.log)
+    return act.log.end
+
+
+def _require_head(wanted: str, present: Place) -> None:
+    if (present.hash or EMPTY) != wanted:
+        message = (
+            f"the log ends with entry {present.sequence} now, whose hash is"
+            f" {present.hash or EMPTY}: look at it with `control-plane audit list --last 1`, and"
+            " accept that"
+        )
+        raise ConflictError(message)

@@ -1,0 +1,212 @@
+"""The admin API from a shell: one call, its answer or its problem in words."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from attrs import frozen
+from yarl import URL
+
+from control_plane.commands.api_trouble import not_the_api, why_no_answer
+from control_plane.errors import ControlPlaneError
+from control_plane.prefix import PREFIX
+from control_plane.serving.config import ClientSettings
+from shared.bounded_file import read_bounded
+from shared.environment import ConfigurationError
+from shared.pem import InvalidPemError, load_certificates
+from shared.upstream.tls import client_tls, client_tls_of
+
+TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
+MAX_CA_FILE_BYTES: Final = (
+    4 * 1024 * 1024
+)  # a bundle of some hundred CAs, with what is written between
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
+PAGE_ITEMS: Final = "200"  # what the API gives at once, at most
+
+Json = dict[str, Any]
+
+# What a shell says a field with, where that is not the field's own name.
+_OPTIONS: Final = {
+    "host": "HOST",
+    "repository_prefix": "--prefix",
+    "username": "--username",
+    "token": "--token-stdin",
+    "service_account_key": "--service-account-key-file",
+    "repositories": "--repository",
+    "fleets": "--fleet",
+    "allowed_networks": "--allow-network",
+    "auth_realms": "--auth-realm",
+    "expires_at": "--expires-at, --expires, --keep-expiry or --no-expiry",
+    "device": "DEVICE",
+    "serial": "--serial",
+    "issuer": "--issuer",
+    "reason": "--reason",
+    "fingerprint": "--fingerprint",
+    "description": "--description",
+    "plain_http": "--plain-http",
+    "ca_certificate": "--ca-certificate",
+    "provider": "--provider",
+    "role_arn": "--role-arn",
+    "external_id": "--external-id",
+    "pull_through_cache": "--pull-through-cache",
+}
+
+
+class ApiRefusedError(ControlPlaneError):
+    """The API answered with a problem; the message has every wrong field."""
+
+
+class ApiUnreachableError(ControlPlaneError):
+    """There was no answer from the API."""
+
+
+@frozen
+class ItemsPage:
+    """A page of a list; one that is the whole list has no other before or behind it."""
+
+    items: list[Json]
+    is_whole: bool
+
+
+class ApiClient:
+    """Calls the API as one operator."""
+
+    def __init__(self, session: aiohttp.ClientSession, configured: ClientSettings) -> None:
+        """Hold the session, and where the API is."""
+        self._session = session
+        self._url = configured.url.rstrip("/")
+        self._token = configured.token
+        self._ca_file = configured.ca_file
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, configured: ClientSettings) -> AsyncIterator["ApiClient"]:
+        """Yield a client; raise `ConfigurationError` for a CA file that holds no certificate."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            connector=aiohttp.TCPConnector(ssl=_tls(configured.ca_file)),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            yield cls(session, configured)
+
+    async def call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> Json:
+        """Return the answer's JSON, empty where it has no content.
+
+        Raises `ApiRefusedError` or `ApiUnreachableError`.
+        """
+        parts = "/".join(quote(part, safe="") for part in path)
+        url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
+        headers = {"Authorization": f"Bearer {self._token.reveal_text()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=BytesIO(orjson.dumps(body)) if body is not None else None,
+                headers=headers,
+                allow_redirects=False,  # the token is for this address alone
+            ) as response:
+                body_of_answer = await _body(response)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            message = why_no_answer(error, self._url, self._ca_file)
+            raise ApiUnreachableError(message) from None
+        return self._answer(response, body_of_answer)
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Json:
+        if response.status == HTTPStatus.NO_CONTENT:
+            return {}
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        is_problem = response.status >= HTTPStatus.MULTIPLE_CHOICES
+        if not isinstance(answer, dict) or (is_problem and "status" not in answer):
+            raise ApiUnreachableError(not_the_api(response.status, self._url))
+        if is_problem:
+            request_id = response.headers.get("X-Request-Id", "")
+            raise ApiRefusedError(_words(response.status, {"request_id": request_id} | answer))
+        return answer
+
+    async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:
+        """Return a list's items, of all its pages; raise as `call` does."""
+        return [item async for page in self.pages(*path, query=query) for item in page.items]
+
+    async def pages(
+        self, *path: str, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[ItemsPage]:
+        """Yield a list page by page, as it comes; raise as `call` does."""
+        asked, is_first = {"limit": PAGE_ITEMS, **(query or {})}, True
+        while True:
+            page = await self.call("GET", *path, query=asked)
+            if not isinstance(page.get("items"), list):
+                raise ApiUnreachableError(not_the_api(HTTPStatus.OK, self._url))
+            following = page.get("next_cursor")
+            yield ItemsPage(page["items"], is_whole=is_first and following is None)
+            if following is None:
+                return
+            asked["cursor"], is_first = following, False
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body; raise `ApiUnreachableError` for one that is too large."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
+            raise ApiUnreachableError(message)
+    return bytes(body)
+
+
+def _words(status: int, problem: Json) -> str:
+    lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
+    for error in problem.get("errors", []):
+        where = error.get("pointer") or error.get("parameter") or "the whole"
+        option = _OPTIONS.get(where.strip("/").partition("/")[0])
+        named = f"{option} ({where})" if option else where
+        lines.append(f"  {named}: {error.get('detail', '')}")
+    conflict = problem.get("conflict")
+    if isinstance(conflict, dict):
+        lines.append(f"  in the way: {_conflict_words(conflict)}")
+    check = problem.get("check")
+    if isinstance(check, dict) and check.get("realm"):
+        lines.append(f"  the registry's realm: {check['realm']}")
+    if problem.get("request_id"):
+        lines.append(f"  request id: {problem['request_id']}")
+    return "\n".join(lines)
+
+
+def _conflict_words(conflict: Json) -> str:
+    if "host" in conflict:
+        place = "/".join(filter(None, (conflict["host"], conflict["repository_prefix"])))
+        return f"connection {conflict['id']}, {place}, {conflict['status']}"
+    device = conflict["device"] or f"serial:{conflict['serial']}"
+    return f"device revocation {conflict['id']}, {device}"
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return whom the API's client believes: the system's authorities, or the file's alone."""
+    if ca_file is None:
+        return client_tls()
+    try:
+        return client_tls_of(load_certificates(read_bounded(ca_file, MAX_CA_FILE_BYTES)))
+    except InvalidPemError as error:
+        problem = f"expected certificates in PEM: {error}"
+    except OSError:  # ssl.SSLError is one
+        problem = "expected certificates in PEM"
+    raise ConfigurationError([f"{PREFIX}_CA_FILE: {problem}"])

@@ -1,0 +1,1 @@
+"""Connections: requested, checked, edited, approved, revoked, and shown."""

@@ -1,0 +1,160 @@
+"""Connecting, approving and revoking registries: the use cases, each one act.
+
+The rules are in `revisions`, which is pure; this reads, asks it, and writes.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from attrs import evolve, frozen
+
+from control_plane.clock import Clock
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.request import ConnectionRequest
+from control_plane.connections.revision_acts import (
+    Revision,
+    approve_revision,
+    last_revision_details,
+    make_draft,
+    require_place,
+    revision_of,
+)
+from control_plane.connections.revisions import (
+    approvable,
+    place_taken,
+    require_end_said,
+    require_not_revoked,
+)
+from control_plane.connections.state import place_of
+from control_plane.connections.store import connection_at, insert_connection, update_connection
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.proof.actions import Action
+from control_plane.proof.acts import Acts
+from control_plane.proof.sealer import SealedDocument, Sealer
+from control_plane.proof.serving_places import (
+    approvals_beside,
+    approvals_of_host,
+    require_free_place,
+)
+from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
+from control_plane.reading.page import View
+from shared.statement import ConnectionRevocation, connection_subject
+
+FIRST_REVISION: Final = 1
+
+
+@frozen
+class ApprovalEnd:
+    """When an approval ends; `at` is None for never. Not said: never, unless one ends already."""
+
+    at: datetime | None = None
+    is_said: bool = False
+
+
+@frozen
+class Connections:
+    """The use cases of connections; with `second_approver` nobody approves what they made."""
+
+    _acts: Acts
+    _reader: ConnectionReader
+    _sealer: Sealer
+    _clock: Clock
+    _second_approver: bool
+
+    async def connect(
+        self, request: ConnectionRequest, check: RecordedCheck, *, actor: AuthenticatedOperator
+    ) -> View:
+        """Store a new connection as a draft; raise `ConflictError` if its place is taken."""
+        connection_id = uuid4()
+        document = request.document(connected_by=actor.name, connected_at=self._clock())
+        sealed = SealedDocument(document)
+        if request.secret is not None:
+            sealed = self._sealer.seal(
+                connection_id, document, request.secret, version=FIRST_REVISION
+            )
+        revision = Revision(connection_id, FIRST_REVISION, sealed, check)
+        host, prefix = place_of(document)
+        holder, rivals = connection_at(host, prefix), approvals_of_host(document.host)
+        subject = connection_subject(connection_id)
+        async with self._acts.begin(holder, rivals, about=[subject]) as act:
+            for row in act.proofs.rows(holder):
+                raise place_taken(await self._reader.state_within(act, row["id"]))
+            await require_free_place(
+                act.proofs.rows(rivals), act.proofs, document, connection_id, act.verifier
+            )
+            made = StoredConnection(
+                id=connection_id,
+                host=host,
+                repository_prefix=prefix,
+                description=request.description or "",
+                made_at=act.at,
+                is_marked_revoked=False,
+                evidence=await act.proofs.evidence(subject),
+                newest=None,
+                approved=None,
+                draft=make_draft(act, revision, action=Action.CONNECT),
+            )
+            act.change(insert_connection(made))
+            return self._reader.view_after(act, made)
+
+    async def approve(
+        self,
+        connection_id: UUID,
+        seen_fingerprint: str,
+        *,
+        end: ApprovalEnd,
+        actor: AuthenticatedOperator,
+    ) -> View:
+        """Let the draft serve, in place of what serves now; or approve that once more."""
+        rivals = approvals_beside(connection_id)
+        async with self._reader.acting(self._acts, connection_id, rivals) as (act, stored, state):
+            found = approvable(
+                state,
+                seen_fingerprint=seen_fingerprint,
+                approver=actor.name,
+                needs_second=self._second_approver,
+            )
+            require_place(stored, state, found.document)
+            await require_free_place(
+                act.proofs.rows(rivals), act.proofs, found.document, connection_id, act.verifier
+            )
+            require_end_said(state, says_end=end.is_said)
+            revision, check = revision_of(state, found)
+            approved = approve_revision(
+                act,
+                stored,
+                state,
+                revision,
+                actor=actor.name,
+                expires_at=end.at,
+                action=Action.APPROVE,
+                check=check,
+            )
+            return self._reader.view_after(act, approved)
+
+    async def revoke(
+        self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator
+    ) -> View:
+        """End the connection for ever; works also on one that is not believed."""
+        async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
+            require_not_revoked(state)
+            revocation = act.write_statement(
+                state.belief,
+                lambda generation: ConnectionRevocation(
+                    connection_id=connection_id,
+                    revoked_by=actor.name,
+                    revoked_at=act.at,
+                    generation=generation,
+                    reason=reason,
+                ),
+            )
+            act.change(update_connection(connection_id, revoked_at=act.at))
+            act.record(
+                actor=actor.name,
+                action=Action.REVOKE,
+                about=revocation.subject,
+                about_generation=revocation.generation,
+                details=last_revision_details(state) | ({"reason": reason} if reason else {}),
+            )
+            return self._reader.view_after(act, evolve(stored, is_marked_revoked=True))

@@ -1,0 +1,206 @@
+"""Connection checks: the registry is asked to log in, from here, before anything is stored.
+
+What is not reachable from here is `skipped`: the facade may stand in another network. A check
+reaches public addresses, and of the networks that a connection asks for only those that this
+control plane's operator opened to checks.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from control_plane.connections.request import ConnectionRequest
+from control_plane.errors import CheckFailedError, FieldError
+from control_plane.operators.rate_limit import RateLimit
+from control_plane.proof.acts import Acts
+from control_plane.proof.stored_connection import RecordedCheck
+from shared.canonical_json import Network
+from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.registry_host import RegistryHost
+from shared.upstream.check import (
+    NOT_ALLOWED,
+    NOT_RESOLVED,
+    CheckProblem,
+    LoginCheck,
+    Outcome,
+    check_login,
+    check_of_error,
+    is_about_addresses,
+)
+from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
+from shared.upstream.credentials.google_key import GoogleServiceAccountKey
+from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.egress import LOOPBACK
+from shared.upstream.errors import UpstreamError
+from shared.upstream.hosts import nearest_known_host
+from shared.upstream.proxy import OutboundProxy
+from shared.upstream.target import UpstreamTarget
+
+CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
+
+NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
+# The customer's role trusts the facade's identity, and this process has none.
+ROLE_NOT_ASSUMED: Final = LoginCheck(
+    Outcome.SKIPPED,
+    problem=CheckProblem(
+        "aws_not_asked", "the facade alone can assume the role: `facade check` tries it"
+    ),
+)
+
+
+@frozen
+class Checks:
+    """Asks registries, no more often than allowed, and writes down who had it done."""
+
+    acts: Acts
+    limit: RateLimit
+    google: GoogleTokenEndpoint
+    networks: tuple[Network, ...] = field(factory=tuple)
+    proxy: OutboundProxy | None = None
+
+    async def check(self, request: ConnectionRequest, *, actor: str) -> LoginCheck:
+        """Return what the registry said; raise `TooManyRequestsError`."""
+        check = await self._ask(request, actor)
+        async with self.acts.begin() as act:
+            act.record(
+                actor=actor,
+                action="connection.check",
+                about=f"registry/{request.host}",
+                details=recorded(check).details(),
+            )
+        return check
+
+    async def require_passed(self, request: ConnectionRequest, *, actor: str) -> RecordedCheck:
+        """Return what to record of a connection's check; raise `CheckFailedError` if it failed."""
+        check = await self._ask(request, actor)
+        if check.outcome is not Outcome.FAILED:
+            return recorded(check)
+        async with self.acts.begin() as act:
+            act.record(
+                actor=actor,
+                action="connection.refuse",
+                about=f"registry/{request.host}",
+                details=recorded(check).details(),
+            )
+        raise _failed(request, check)
+
+    async def _ask(self, request: ConnectionRequest, actor: str) -> LoginCheck:
+        if isinstance(request.credential, EcrRole):
+            return ROLE_NOT_ASSUMED
+        self.limit.take(actor)
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                return await self._log_in(request)
+        except TimeoutError:
+            problem = CheckProblem("timeout", f"no end within {CHECK_TIMEOUT_SECONDS:.0f} s")
+            return LoginCheck(Outcome.SKIPPED, problem=problem)
+
+    async def _log_in(self, request: ConnectionRequest) -> LoginCheck:
+        try:
+            credential = await self._credential(request)
+        except UpstreamError as error:
+            return check_of_error(error)
+        check = await check_login(_target(request, self.networks), credential, proxy=self.proxy)
+        return _with_nearest_name(_without_the_inside(check, request.host), request.host)
+
+    async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:
+        """Return what the registry is shown; raise `UpstreamError` where none is to be had."""
+        if request.secret is None:
+            return None
+        match request.credential:
+            case UsernameAndToken(username):
+                return BasicCredential(username, request.secret)
+            case GoogleServiceAccount():
+                key = await asyncio.to_thread(GoogleServiceAccountKey.from_secret, request.secret)
+                return (await GoogleServiceAccountProvider(key, self.google).mint()).basic
+            case _:
+                return None
+
+
+def _without_the_inside(check: LoginCheck, host: RegistryHost) -> LoginCheck:
+    """Return the check, which says alike of names that are not there and of those of an inside.
+
+    Otherwise a connector could look through the names and networks that this process can see, by
+    hosts, realms and redirects. What may be reached is told apart as before.
+    """
+    problem = check.problem
+    if problem is None or not is_about_addresses(problem):
+        return check
+    if host.address is not None:
+        closed = CheckProblem(NOT_ALLOWED, "its address is not one that checks may reach")
+    else:
+        closed = CheckProblem(NOT_RESOLVED, "the name has no address that checks may reach")
+    return evolve(check, outcome=Outcome.SKIPPED, problem=closed)
+
+
+def _with_nearest_name(check: LoginCheck, host: RegistryHost) -> LoginCheck:
+    """Return the check; of a name that does not resolve it says which one is nearly that."""
+    problem = check.problem
+    if problem is None or problem.code != NOT_RESOLVED:
+        return check
+    if (nearest := nearest_known_host(str(host))) is None:
+        return check
+    text = f"{problem.text}; did you mean {nearest}?"
+    return evolve(check, problem=CheckProblem(NOT_RESOLVED, text))
+
+
+def recorded(check: LoginCheck) -> RecordedCheck:
+    """Return what is kept of a check: its outcome, and the code of its problem."""
+    return RecordedCheck(check.outcome.value, check.problem.code if check.problem else None)
+
+
+def check_view(check: LoginCheck) -> dict[str, object]:
+    """Return the check as the API shows it."""
+    return {
+        "outcome": check.outcome.value,
+        "auth_scheme": check.auth_scheme,
+        "realm": check.realm,
+        "token_expires_in_seconds": check.token_expires_in_seconds,
+        "problem": check.problem.code if check.problem else None,
+        "detail": check.problem.text if check.problem else None,
+    }
+
+
+def networks_within(wanted: Sequence[Network], opened: Sequence[Network]) -> tuple[Network, ...]:
+    """Return what two lists of networks have in common."""
+    pairs = ((one, other) for one in wanted for other in opened if one.version == other.version)
+    return tuple(
+        max(one, other, key=lambda network: network.prefixlen)
+        for one, other in pairs
+        if one.overlaps(other)
+    )
+
+
+def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> UpstreamTarget:
+    target = UpstreamTarget(
+        host=request.host,
+        plain_http=request.plain_http,
+        ca_certificate=request.ca_certificate,
+        auth_realms=request.auth_realms,
+        allow_loopback=bool(networks_within(LOOPBACK, opened)),
+    )
+    return evolve(target, allowed_networks=networks_within(request.allowed_networks, opened))
+
+
+def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:
+    code = check.problem.code if check.problem else ""
+    pointer = "/host"
+    # the field is named only where an entry would help
+    if code == "realm_not_allowed" and check.realm_entry is not None:
+        pointer = "/auth_realms"
+    if code == "tls_failed" and request.ca_certificate:
+        pointer = "/ca_certificate"
+    if code == "credential_refused":
+        pointer = _credential_pointer(request)
+    detail = check.problem.text if check.problem else "the check failed"
+    return CheckFailedError(FieldError(pointer, detail), check_view(check))
+
+
+def _credential_pointer(request: ConnectionRequest) -> str:
+    if isinstance(request.credential, Anonymous):
+        return "/username"  # the registry wants a credential
+    return (
+        "/service_account_key" if isinstance(request.credential, GoogleServiceAccount) else "/token"
+    )

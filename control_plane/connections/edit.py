@@ -1,0 +1,179 @@
+"""An edit of a connection: what `PATCH` and `PUT .../credential` say, upon what is there. Pure.
+
+A patch is merged into the body that would ask for the present document (RFC 7396: null takes a
+field back to its default), and the whole is parsed as a new connection is. What the seal binds
+needs the secret again: here nobody can open the old one, to seal it to something else.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+from uuid import UUID
+
+import attrs
+from attrs import field, frozen
+
+from control_plane.connections.credential_fields import SECRET_FIELDS, credential_body
+from control_plane.connections.fields import parse_provider
+from control_plane.connections.request import ConnectionRequest, read_connection_request
+from control_plane.errors import ConflictError
+from control_plane.reading.field_reader import FieldReader
+from shared.connection import (
+    ConnectionDocument,
+    Credential,
+    Provider,
+    SealContext,
+    seal_context,
+)
+
+_PLACE_FIELDS: Final = frozenset({"host", "repository_prefix"})
+_BOUND_FIELDS: Final = (
+    "username",
+    "auth_realms",
+    "plain_http",
+    "ca_certificate",
+    "allowed_networks",
+)
+_CREDENTIAL_CHANGE_FIELDS: Final = frozenset({"username", "token", "service_account_key"})
+
+
+@frozen
+class Edit:
+    """What a connection shall be, and what of it is another than before."""
+
+    request: ConnectionRequest
+    rebinds: tuple[str, ...] = field(default=())  # what the seal binds, by the API's names
+
+    @property
+    def changes_login(self) -> bool:
+        """Whether the registry is logged in to in another way than before."""
+        return bool(self.rebinds) or self.request.secret is not None
+
+    def document(self, present: ConnectionDocument) -> ConnectionDocument:
+        """Return the document as the same person at the same time would have made it."""
+        document = self.request.document(
+            connected_by=present.connected_by, connected_at=present.connected_at
+        )
+        keeps = document.needs_secret and self.request.secret is None
+        return attrs.evolve(document, secret=present.secret if keeps else None)
+
+    def changes(self, present: ConnectionDocument) -> bool:
+        """Whether there is anything to draft."""
+        return self.request.secret is not None or self.document(present) != present
+
+
+def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit:
+    """Return what a `PATCH` makes of a document, or raise `InvalidRequestError`."""
+    fields = _merged(patch, present, fixed=_PLACE_FIELDS, why="cannot change; connect it anew")
+    same_provider = _provider(patch, present) is present.provider
+
+    def look_at(request: ConnectionRequest) -> None:
+        if same_provider and present.needs_secret:
+            _require_nothing_rebound(fields, _edit(request, present), present)
+
+    kept = present.credential if same_provider else None
+    return _edit(read_connection_request(fields, kept, look_at), present)
+
+
+def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument) -> Edit:
+    """Return what a `PUT .../credential` makes of a document: there is a secret in it."""
+    if present.provider not in SECRET_FIELDS:
+        message = "a role has no stored secret; PATCH changes the role"
+        raise ConflictError(message)
+    fixed = (request_body(present).keys() | {"description"}) - _CREDENTIAL_CHANGE_FIELDS
+    why = "this changes the credential alone; PATCH changes the rest"
+    fields = _merged(body, present, fixed=fixed, why=why)
+    fields.flag("approve")  # what comes of it is the caller's matter
+    secret_field = SECRET_FIELDS[present.provider]
+
+    def look_at(request: ConnectionRequest) -> None:
+        if request.secret is None and not (
+            fields.has(secret_field) or fields.is_wrong(secret_field)
+        ):
+            fields.wrong(f"/{secret_field}", "this field is required")
+
+    return _edit(read_connection_request(fields, look_at=look_at), present)
+
+
+def request_body(document: ConnectionDocument) -> dict[str, object]:
+    """Return the body that asks for this document, without its secret."""
+    prefix = document.repository_prefix
+    return {
+        "host": str(document.host),
+        "repository_prefix": str(prefix) if prefix else "",
+        "provider": document.provider.value,
+        "repositories": [str(pattern) for pattern in document.repositories],
+        "fleets": list(document.fleets),
+        "plain_http": document.plain_http,
+        "allowed_networks": [str(network) for network in document.allowed_networks],
+        "ca_certificate": document.ca_certificate,
+        "auth_realms": list(document.auth_realms),
+        **credential_body(document.credential),
+    }
+
+
+def rebound(present: ConnectionDocument, wished: ConnectionDocument) -> tuple[str, ...]:
+    """Return the fields that the seal binds and that are not as they were, by the API's names."""
+    before, after = (
+        seal_context(UUID(int=0), document, secret_version=0, key_id="")
+        for document in (present, wished)
+    )
+    names = attrs.fields_dict(SealContext)
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    if "credential" not in changed:
+        return tuple(changed)
+    changed.remove("credential")
+    return (*_changed_credential(present.credential, wished.credential), *changed)
+
+
+def _changed_credential(present: Credential, wished: Credential) -> tuple[str, ...]:
+    before, after = credential_body(present), credential_body(wished)
+    names = (name for name in before | after if before.get(name) != after.get(name))
+    return tuple(names) or ("service_account_key",)
+
+
+def _merged(
+    patch: Mapping[str, object],
+    present: ConnectionDocument,
+    *,
+    fixed: Collection[str],
+    why: str,
+) -> FieldReader:
+    base = request_body(present)
+    if _provider(patch, present) is not present.provider:
+        base = {
+            name: base[name] for name in base.keys() - credential_body(present.credential).keys()
+        }
+    fields = FieldReader(base | {name: patch[name] for name in patch.keys() - fixed})
+    for name in sorted(patch.keys() & fixed):
+        fields.wrong(f"/{name}", why)
+    return fields
+
+
+def _provider(patch: Mapping[str, object], present: ConnectionDocument) -> Provider | None:
+    """Return the provider that a patch leads to; none for one that is wrong."""
+    name = patch.get("provider", present.provider.value)
+    try:
+        return parse_provider(name) if isinstance(name, str) else None
+    except ValueError:
+        return None  # named when the field is read
+
+
+def _edit(request: ConnectionRequest, present: ConnectionDocument) -> Edit:
+    wished = request.document(connected_by=present.connected_by, connected_at=present.connected_at)
+    return Edit(request, rebound(present, wished))
+
+
+def _require_nothing_rebound(fields: FieldReader, edit: Edit, present: ConnectionDocument) -> None:
+    """Note what would be wrong if the kept secret were sealed to what is no more."""
+    secret_field = SECRET_FIELDS[present.provider]
+    keeps = edit.document(present).needs_secret or fields.is_wrong("username")
+    if fields.given(secret_field) or not keeps:
+        return
+    # A field that could not be read was to become another, too: it needs the secret as well.
+    rebinds = [name for name in edit.rebinds if not fields.is_wrong(name)]
+    unread = [name for name in _BOUND_FIELDS if fields.is_wrong(name)]
+    for name in rebinds:
+        why = f"this decides who is shown the secret: give {secret_field} again in the same request"
+        fields.wrong(f"/{name}", why)
+    if names := ", ".join([*rebinds, *unread]):
+        fields.wrong(f"/{secret_field}", f"needed again, for {names} decides who is shown it")

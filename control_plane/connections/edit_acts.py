@@ -1,0 +1,221 @@
+"""Editing a connection, giving it a new secret, discarding a draft: the use cases, each one act.
+
+What serves goes on serving until somebody approved the draft. An edit is planned first, so that
+the registry can be asked without an act being held open, and made only upon what it was planned
+for.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+from uuid import UUID
+
+import attrs
+from attrs import frozen
+
+from control_plane.clock import Clock
+from control_plane.connections.edit import Edit, parse_edit, parse_new_credential
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.revision_acts import (
+    Revision,
+    approve_revision,
+    draft_details,
+    make_draft,
+    next_number,
+    require_place,
+    store_revision,
+)
+from control_plane.connections.revision_store import highest_revision
+from control_plane.connections.revisions import (
+    Base,
+    editable,
+    ends_when_discarded,
+    renewable,
+    require_discardable,
+)
+from control_plane.connections.state import ConnectionState
+from control_plane.connections.store import update_connection
+from control_plane.errors import ConflictError
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.proof.actions import Action
+from control_plane.proof.acts import Act, Acts
+from control_plane.proof.sealer import SealedDocument, Sealer
+from control_plane.proof.stored_connection import RecordedCheck
+from control_plane.reading.page import View
+from shared.connection import ConnectionDocument
+from shared.statement import connection_subject
+
+DESCRIBE: Final = "connection.describe"  # a description is outside all revisions
+
+Parse = Callable[[Mapping[str, object], ConnectionDocument], Edit]
+
+
+@frozen
+class PlannedEdit:
+    """An edit, and the revision that it was planned for."""
+
+    connection_id: UUID
+    base: Base
+    edit: Edit
+    description: str | None = None  # where it is another than before
+
+    @property
+    def makes_draft(self) -> bool:
+        """Whether anything but the description is another than before."""
+        return self.edit.changes(self.base.document)
+
+
+@frozen
+class ConnectionEdits:
+    """The use cases; with `second_approver` nobody approves what they made."""
+
+    _acts: Acts
+    _reader: ConnectionReader
+    _sealer: Sealer
+    _clock: Clock
+    _second_approver: bool
+
+    async def plan(
+        self, connection_id: UUID, body: Mapping[str, object], parse: Parse = parse_edit
+    ) -> PlannedEdit:
+        """Return what a body makes of the connection's draft, or of what serves without one."""
+        stored, state = await self._reader.read(connection_id)
+        base = editable(state)
+        try:
+            # Reading keys and certificates takes a thread's time.
+            edit = await asyncio.to_thread(parse, body, base.document)
+        except ConflictError as error:
+            raise ConflictError(str(error), state.name) from None
+        description = edit.request.description
+        if description == stored.description:
+            description = None
+        return PlannedEdit(connection_id, base, edit, description)
+
+    async def plan_new_credential(
+        self, connection_id: UUID, body: Mapping[str, object]
+    ) -> PlannedEdit:
+        """Return what a new credential makes of it."""
+        return await self.plan(connection_id, body, parse_new_credential)
+
+    async def redraft(
+        self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
+    ) -> View:
+        """Make the planned draft, and describe the connection at once.
+
+        Raises `ConflictError` if the connection is not any more what the edit was planned for.
+        """
+        connection_id, description = planned.connection_id, planned.description
+        if not planned.makes_draft and description is None:
+            return await self._reader.show(connection_id)
+        highest, subject = highest_revision(connection_id), connection_subject(connection_id)
+        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
+            base = editable(state)
+            require_place(stored, state, base.document)
+            after, details, columns = stored, dict[str, str](), dict[str, object]()
+            if description is not None:
+                details = {"description": description}
+                columns, after = dict(details), attrs.evolve(after, description=description)
+            if planned.makes_draft:
+                _require_still(planned, base, state)
+                number = next_number(act.proofs.rows(highest), state)
+                revision = self._revision(act, number, planned, check, actor)
+                draft = make_draft(act, revision, action=Action.DRAFT, details=details)
+                columns["draft_revision"] = draft.number
+                after = attrs.evolve(after, draft=draft)
+            else:
+                act.record(actor=actor.name, action=DESCRIBE, about=subject, details=details)
+            act.change(update_connection(connection_id, **columns))
+            return self._reader.view_after(act, after)
+
+    async def require_renewable(
+        self, planned: PlannedEdit, *, actor: AuthenticatedOperator
+    ) -> None:
+        """Raise `ConflictError` where `renew` would, before the registry is asked."""
+        _, state = await self._reader.read(planned.connection_id)
+        renewable(
+            state,
+            planned.edit.document(planned.base.document),
+            approver=actor.name,
+            needs_second=self._second_approver,
+            at=self._clock(),
+        )
+
+    async def renew(
+        self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
+    ) -> View:
+        """Let the new secret serve under the approval that is there, whose end stays as it is."""
+        connection_id = planned.connection_id
+        highest = highest_revision(connection_id)
+        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
+            serving = renewable(
+                state,
+                planned.edit.document(planned.base.document),
+                approver=actor.name,
+                needs_second=self._second_approver,
+                at=act.at,
+            )
+            require_place(stored, state, serving.document)
+            number = next_number(act.proofs.rows(highest), state)
+            sealed = self._seal(connection_id, serving.document, planned.edit, number)
+            revision = Revision(connection_id, number, sealed, check)
+            renewed = approve_revision(
+                act,
+                stored,
+                state,
+                store_revision(act, revision, made_by=actor.name),
+                actor=actor.name,
+                expires_at=serving.expires_at,
+                action=Action.ROTATE,
+                check=check,
+            )
+            return self._reader.view_after(act, renewed)
+
+    async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
+        """Let the draft wait no longer; a connection that is nothing else has ended with it."""
+        async with self._reader.acting(self._acts, connection_id) as (act, _, state):
+            require_discardable(state)
+            ended = {"revoked_at": act.at}  # frees the place
+            columns = ended if ends_when_discarded(state) else {"draft_revision": None}
+            act.change(update_connection(connection_id, **columns))
+            act.record(
+                actor=actor.name,
+                action=Action.DISCARD,
+                about=connection_subject(connection_id),
+                details=draft_details(state.draft) if state.draft else {},
+            )
+
+    def _revision(
+        self,
+        act: Act,
+        number: int,
+        planned: PlannedEdit,
+        check: RecordedCheck,
+        actor: AuthenticatedOperator,
+    ) -> Revision:
+        document = attrs.evolve(
+            planned.edit.document(planned.base.document),
+            connected_by=actor.name,
+            connected_at=act.at,
+        )
+        if planned.edit.request.secret is None:
+            kept = planned.base.sealed_secret if document.secret else None
+            sealed = SealedDocument(document, kept)
+        else:
+            sealed = self._seal(planned.connection_id, document, planned.edit, number)
+        return Revision(planned.connection_id, number, sealed, check)
+
+    def _seal(
+        self, connection_id: UUID, document: ConnectionDocument, edit: Edit, number: int
+    ) -> SealedDocument:
+        """Seal the edit's secret; its version is the number of the first revision that has it."""
+        if edit.request.secret is None:
+            raise AssertionError("a new credential has a secret")
+        return self._sealer.seal(connection_id, document, edit.request.secret, version=number)
+
+
+def _require_still(planned: PlannedEdit, base: Base, state: ConnectionState) -> None:
+    if base.fingerprint != planned.base.fingerprint:
+        changed = state.newest_entry
+        by = f"{changed.actor} changed it" if changed else "somebody else changed it"
+        message = f"{by} meanwhile: look at the connection, and repeat what still applies"
+        raise ConflictError(message, state.name)

@@ -1,0 +1,90 @@
+"""The routes of edits: a draft made, changed or discarded, a new secret, what is to be granted."""
+
+from aiohttp import web
+from attrs import frozen
+
+from control_plane.connections.checks import NOT_ASKED, Checks
+from control_plane.connections.edit_acts import ConnectionEdits, PlannedEdit
+from control_plane.connections.grant import grant_of
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.revisions import editable
+from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.http.http_call import Call, json_response
+from control_plane.http.http_route import Route
+from control_plane.metrics import Metrics
+from control_plane.operators.permissions import Role, require
+from control_plane.proof.stored_connection import RecordedCheck
+
+
+@frozen
+class EditRoutes:
+    """The handlers, with the use cases that they call."""
+
+    edits: ConnectionEdits
+    reader: ConnectionReader
+    checks: Checks
+    keys: ServiceAccountKeys
+    metrics: Metrics
+    aws_principal_arn: str | None
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one = "/v1/connections/{id}"
+        return (
+            Route("PATCH", one, Role.CONNECTOR, self.edit),
+            Route("PUT", f"{one}/credential", Role.CONNECTOR, self.put_credential),
+            Route("DELETE", f"{one}/draft", Role.CONNECTOR, self.discard),
+            Route("GET", f"{one}/grant", Role.CONNECTOR, self.grant),
+        )
+
+    async def edit(self, call: Call) -> web.Response:
+        """Make or change the draft; its registry is asked if the login is another."""
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            planned = await self.edits.plan(call.connection_id, await call.body())
+            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
+        check = await self._check(planned, call, ask=ask)
+        return json_response(await self.edits.redraft(planned, check, actor=call.operator))
+
+    async def put_credential(self, call: Call) -> web.Response:
+        """Make a draft with a new secret, or let the secret serve if the caller may."""
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            body = await call.body()
+            approves = body.get("approve") is True
+            if approves:
+                require(call.operator.role, Role.APPROVER)
+            planned = await self.edits.plan_new_credential(call.connection_id, body)
+            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
+        if approves:
+            await self.edits.require_renewable(planned, actor=call.operator)
+        check = await self._check(planned, call, ask=ask)
+        act = self.edits.renew if approves else self.edits.redraft
+        return json_response(await act(planned, check, actor=call.operator))
+
+    async def discard(self, call: Call) -> web.Response:
+        """Let the draft wait no longer."""
+        call.query().finish()
+        await self.edits.discard(call.connection_id, actor=call.operator)
+        return web.Response(status=204)
+
+    async def grant(self, call: Call) -> web.Response:
+        """Show what a customer grants for the draft, or without one for what serves."""
+        call.query().finish()
+        _, state = await self.reader.read(call.connection_id)
+        base = editable(state)
+        return json_response(
+            grant_of(base.document, base.fingerprint, principal_arn=self.aws_principal_arn)
+        )
+
+    async def _check(self, planned: PlannedEdit, call: Call, *, ask: bool) -> RecordedCheck:
+        """Return what the registry says, or said already to the very same login."""
+        if not planned.edit.changes_login:
+            return planned.base.check
+        if not ask:
+            return NOT_ASKED
+        check = await self.checks.require_passed(planned.edit.request, actor=call.operator.name)
+        self.metrics.checks.labels(check.outcome).inc()
+        return check

@@ -1,0 +1,123 @@
+"""Connections as they are believed, read for a view or within an act."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.state import ConnectionState, connection_state
+from control_plane.connections.store import (
+    connection_of,
+    connection_row,
+    connection_rows,
+    connection_without_row,
+    connections_of,
+    connections_without_row,
+)
+from control_plane.connections.view import connection_view
+from control_plane.database.one_trip import Part, fetch_parts
+from control_plane.errors import NotFoundError
+from control_plane.proof.acts import Act, Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.history import OLDER, History
+from control_plane.proof.stored_connection import StoredConnection
+from control_plane.reading.page import WITHOUT_ROW, Page, View
+from control_plane.reading.query_reader import Place
+from control_plane.slices import in_slices
+from shared.identity_form import IdentityForm
+from shared.statement import connection_subject
+from shared.structured_log import get_logger
+
+_log = get_logger("control_plane.connection_reader")
+
+
+@frozen
+class ConnectionReader:
+    """Reads connections, each held against the signed log."""
+
+    _chain: AuditChain
+    _history: History
+    _form: IdentityForm | None = None
+
+    async def read(self, connection_id: UUID) -> tuple[StoredConnection, ConnectionState]:
+        """Return a connection and what is believed of it, or raise `NotFoundError`."""
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with self._chain.reading(row, about=[subject]) as proofs:
+            stored = _found(await connection_of(proofs.rows(row), proofs))
+        return stored, self._believed(stored)
+
+    async def show(self, connection_id: UUID) -> View:
+        """Return a connection's view, also of one without a row, or raise `NotFoundError`."""
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with self._chain.reading(row, about=[subject]) as proofs:
+            stored = await connection_of(proofs.rows(row), proofs)
+            if stored is None:
+                stored = await connection_without_row(connection_id, proofs)
+        found = _found(stored)
+        return self._view(found, self._believed(found))
+
+    async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
+        """Return a page of what is wanted of the connections, in the order of their making.
+
+        Last come those that the signed log names and that have no row.
+        """
+        has_rows = after is None or after[0] < WITHOUT_ROW
+        rows = connection_rows(wanted, after=after, limit=limit + 1)
+        async with self._chain.reading(*([rows] if has_rows else [])) as proofs:
+            stored = await connections_of(proofs.rows(rows), proofs) if has_rows else []
+            if (room := limit + 1 - len(stored)) > 0:
+                lost = None if has_rows or after is None else after[1]
+                stored += await connections_without_row(proofs, wanted, after=lost, limit=room)
+        page = stored[:limit]
+        views = await in_slices(page, lambda each: self._view(each, self._believed(each)))
+        items = [view for view in views if wanted.fits(view)]
+        return Page(items, _place(page[-1]) if len(stored) > limit else None)
+
+    @asynccontextmanager
+    async def acting(
+        self, acts: Acts, connection_id: UUID, *parts: Part
+    ) -> AsyncIterator[tuple[Act, StoredConnection, ConnectionState]]:
+        """Yield an act upon a connection, and what it is before; raise `NotFoundError`."""
+        row, subject = connection_row(connection_id), connection_subject(connection_id)
+        async with acts.begin(row, *parts, about=[subject]) as act:
+            stored = _found(await connection_of(act.proofs.rows(row), act.proofs))
+            yield act, stored, connection_state(stored, self._chain.signer)
+
+    async def state_within(self, act: Act, connection_id: UUID) -> ConnectionState:
+        """Return what another connection is that stands in an act's way."""
+        row = connection_row(connection_id)
+        (rows,) = await fetch_parts(act.proofs.connection, [row])
+        await act.proofs.fetch_entries([connection_subject(connection_id)])
+        stored = _found(await connection_of(rows, act.proofs))
+        return connection_state(stored, self._chain.signer)
+
+    def view_after(self, act: Act, stored: StoredConnection) -> View:
+        """Return the view of what the act makes of a connection."""
+        after = act.after(stored)
+        state = connection_state(after, self._chain.signer)
+        return connection_view(after, state, self._chain.clock(), self._form)
+
+    def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
+        view = connection_view(stored, state, self._chain.clock(), self._form)
+        if self._history.is_older(state.belief.subject):
+            view |= {"serves": False, "problem": view["problem"] or OLDER}
+        return view
+
+    def _believed(self, stored: StoredConnection) -> ConnectionState:
+        state = connection_state(stored, self._chain.signer)
+        if state.problem:
+            _log.warning("connection not believed", connection=state.id, reason=state.problem)
+        return state
+
+
+def _place(stored: StoredConnection) -> Place:
+    return stored.made_at or WITHOUT_ROW, stored.id
+
+
+def _found(stored: StoredConnection | None) -> StoredConnection:
+    if stored is None:
+        message = "there is no connection of this id"
+        raise NotFoundError(message)
+    return stored

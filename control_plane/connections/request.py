@@ -1,0 +1,124 @@
+"""What a connector asks for: the body of `POST /v1/connections` and of a check, parsed once."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from attrs import field, frozen
+
+from control_plane.connections.credential_fields import read_credential
+from control_plane.connections.fields import (
+    parse_ca_certificate,
+    parse_description,
+    parse_fleet,
+    parse_network,
+    parse_prefix,
+    parse_provider,
+    parse_realm,
+)
+from control_plane.reading.field_reader import FieldReader
+from shared.canonical_json import Network
+from shared.connection import ConnectionDocument, Credential, Provider
+from shared.oci import RepositoryName
+from shared.outside_bytes import Party, reads_bytes_of
+from shared.registry_host import RegistryHost
+from shared.repository_pattern import RepositoryPattern
+from shared.secret import Secret
+from shared.upstream.hosts import registry_host_from_people
+
+MAX_REPOSITORIES: Final = 256
+MAX_FLEETS: Final = 256
+MAX_NETWORKS: Final = 64
+MAX_REALMS: Final = 16
+
+
+@frozen
+class ConnectionRequest:
+    """A connection as it is wished for. No `secret`: there is none, or it stays as it is."""
+
+    host: RegistryHost
+    credential: Credential
+    repository_prefix: RepositoryName | None = None
+    repositories: tuple[RepositoryPattern, ...] = ()
+    fleets: tuple[str, ...] = ()
+    plain_http: bool = False
+    allowed_networks: tuple[Network, ...] = ()
+    ca_certificate: str | None = None
+    auth_realms: tuple[str, ...] = ()
+    description: str | None = None
+    secret: Secret | None = field(default=None, repr=False)
+
+    def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
+        """Return the document, its secret not yet sealed."""
+        return ConnectionDocument(
+            host=self.host,
+            credential=self.credential,
+            connected_by=connected_by,
+            connected_at=connected_at,
+            repository_prefix=self.repository_prefix,
+            auth_realms=self.auth_realms,
+            repositories=self.repositories,
+            fleets=self.fleets,
+            plain_http=self.plain_http,
+            allowed_networks=self.allowed_networks,
+            ca_certificate=self.ca_certificate,
+        )
+
+
+@reads_bytes_of(Party.OPERATOR)
+def parse_connection_request(body: Mapping[str, object]) -> ConnectionRequest:
+    """Return the request, or raise `InvalidRequestError` with every wrong field."""
+    return read_connection_request(FieldReader(body))
+
+
+def read_connection_request(
+    fields: FieldReader,
+    kept: Credential | None = None,
+    look_at: Callable[[ConnectionRequest], None] = lambda _: None,
+) -> ConnectionRequest:
+    """Return the request; an edit may leave out the secret of the credential that is `kept`.
+
+    `look_at` may note what else is wrong in `fields`; what could not be read has its default.
+    """
+    host = fields.text("host", registry_host_from_people, required=True)
+    provider = fields.text("provider", parse_provider, required=True)
+    given = read_credential(fields, provider, host, kept)
+    prefix = fields.text("repository_prefix", parse_prefix)
+    repositories = fields.texts("repositories", RepositoryPattern.parse, at_most=MAX_REPOSITORIES)
+    fleets = fields.texts("fleets", parse_fleet, at_most=MAX_FLEETS)
+    plain_http = _plain_http(fields, provider)
+    networks = fields.texts("allowed_networks", parse_network, at_most=MAX_NETWORKS)
+    ca_certificate = fields.text("ca_certificate", parse_ca_certificate)
+    if plain_http and ca_certificate:
+        fields.wrong("/ca_certificate", "plain HTTP has no certificate to check")
+    realms = fields.texts("auth_realms", parse_realm, at_most=MAX_REALMS)
+    description = fields.text("description", parse_description)
+    if fields.given("description") and description is None:
+        description = ""
+    request = None
+    if host is not None and given is not None:
+        request = ConnectionRequest(
+            host=host,
+            credential=given.credential,
+            repository_prefix=prefix,
+            repositories=repositories,
+            fleets=fleets,
+            plain_http=plain_http,
+            allowed_networks=networks,
+            ca_certificate=ca_certificate,
+            auth_realms=realms,
+            description=description,
+            secret=given.secret,
+        )
+        look_at(request)
+    fields.finish()
+    if request is None:
+        raise AssertionError("what is missing is an error")
+    return request
+
+
+def _plain_http(fields: FieldReader, provider: Provider | None) -> bool:
+    plain_http = fields.flag("plain_http")
+    if plain_http and provider not in (None, Provider.STATIC):
+        fields.wrong("/plain_http", "the registries of this provider have TLS")
+    return plain_http

@@ -1,0 +1,178 @@
+"""A connection's revisions: the state machine. Pure.
+
+A connection has at most one approved revision, which serves, and at most one draft.
+
+    (none) --connect--> draft --approve--> approved --draft--> approved + draft --approve--> ...
+    approved --approve--> approved: what serves is approved once more, with an end of its own
+    approved --rotate--> approved: a new secret under the approval that is there
+    approved + draft --discard--> approved
+    a lone draft --discard--> discarded, which is revoked without ever having served
+    any of them --revoke--> revoked, for ever
+"""
+
+from datetime import datetime
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from control_plane.connections.state import ConnectionState, Draft, never_served
+from control_plane.errors import (
+    ConflictError,
+    FieldError,
+    InvalidRequestError,
+    NotBelievedError,
+    NotFoundError,
+)
+from control_plane.proof.stored_connection import RecordedCheck
+from shared.approved_connection import ApprovedConnection
+from shared.canonical_json import format_time
+from shared.connection import ConnectionDocument
+
+LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
+
+
+@frozen
+class Base:
+    """The revision that an edit starts from: the waiting draft, else the one that serves."""
+
+    document: ConnectionDocument
+    fingerprint: str
+    check: RecordedCheck
+    sealed_secret: bytes | None = field(default=None, repr=False)
+
+
+def approvable(
+    state: ConnectionState, *, seen_fingerprint: str, approver: str, needs_second: bool
+) -> Draft | ApprovedConnection:
+    """Return what may now be approved: the draft, or without one what serves, once more.
+
+    What was seen is what is approved; a revocation is final; with `needs_second` nobody approves
+    what they made. Raises `ConflictError`.
+    """
+    require_not_revoked(state)
+    if state.problem and state.draft is None:
+        raise _not_believed(state, state.problem)
+    if state.draft is not None:
+        draft, by, at = state.draft, state.draft.made_by, state.draft.made_at
+        found: Draft | ApprovedConnection = draft
+        what = "the draft"
+    elif state.serving is not None:
+        by, at = state.serving.document.connected_by, state.serving.document.connected_at
+        found = state.serving
+        what = "nothing waits for approval, and what serves"
+    else:
+        raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
+    made = f"{by} made it at {format_time(at)}"
+    if found.fingerprint != seen_fingerprint:
+        message = f"{what} has another fingerprint ({made}): look at it before approving it"
+        raise ConflictError(message, state.name)
+    if needs_second and by == approver:
+        message = f"here nobody approves a draft of their own ({made}): another approver does"
+        raise ConflictError(message, state.name)
+    return found
+
+
+def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
+    """Raise `InvalidRequestError` where an approval would silently drop the end of the present one.
+
+    Whoever approves says when it ends: at a time, or never.
+    """
+    if says_end or state.serving is None or state.serving.expires_at is None:
+        return
+    detail = (
+        f"the present approval ends at {format_time(state.serving.expires_at)}: say when this one"
+        " does, a time or null for never"
+    )
+    raise InvalidRequestError((FieldError("/expires_at", detail),))
+
+
+def editable(state: ConnectionState) -> Base:
+    """Return what an edit starts from, or raise `ConflictError`."""
+    require_not_revoked(state)
+    if state.draft:
+        draft = state.draft
+        return Base(draft.document, draft.fingerprint, draft.check, draft.sealed_secret)
+    if state.serving:
+        check = RecordedCheck.of_entry(state.belief.entry)
+        serving = state.serving
+        return Base(serving.document, serving.fingerprint, check, serving.sealed_secret)
+    raise _not_believed(state, state.problem or "there is no revision to change")
+
+
+def renewable(
+    state: ConnectionState,
+    wished: ConnectionDocument,
+    *,
+    approver: str,
+    needs_second: bool,
+    at: datetime,
+) -> ApprovedConnection:
+    """Return the approved revision that a new secret alone may follow, or raise `ConflictError`.
+
+    An approval is never carried over silently: the present one is verified and holds, no draft
+    waits, and of what was approved nothing but the secret is another in `wished`.
+    """
+    require_not_revoked(state)
+    if needs_second:
+        message = f"a second person than {approver} is needed: {LEAVE_OUT}"
+        raise ConflictError(message, state.name)
+    if state.draft_waits:
+        by = f" of {state.draft.made_by}" if state.draft else ""
+        message = f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}"
+        raise ConflictError(message, state.name)
+    if state.problem:
+        raise _not_believed(state, state.problem)
+    if state.serving is None:
+        message = f"nothing is approved yet: {LEAVE_OUT}, and approve the draft"
+        raise ConflictError(message, state.name)
+    if state.serving.expires_at is not None and state.serving.expires_at <= at:
+        message = (
+            f"the approval expired at {format_time(state.serving.expires_at)}: {LEAVE_OUT},"
+            " and approve the draft"
+        )
+        raise ConflictError(message, state.name)
+    if evolve(wished, secret=None) != evolve(state.serving.document, secret=None):
+        message = f"more than the secret changes: {LEAVE_OUT}, and approve what was seen"
+        raise ConflictError(message, state.name)
+    return state.serving
+
+
+def require_discardable(state: ConnectionState) -> None:
+    """Raise `NotFoundError` if no draft waits."""
+    require_not_revoked(state)
+    if not state.draft_waits:
+        message = "no draft waits"
+        raise NotFoundError(message)
+
+
+def ends_when_discarded(state: ConnectionState) -> bool:
+    """Tell whether the draft is all that there ever was of the connection."""
+    return never_served(state.belief)
+
+
+def require_not_revoked(state: ConnectionState) -> None:
+    """Raise `ConflictError` if the connection has ended."""
+    if ended := state.revocation:
+        when = f"{ended.revoked_by} revoked it at {format_time(ended.revoked_at)}"
+        message = f"the connection is revoked, for ever ({when}); make a new one"
+        raise ConflictError(message, state.name)
+    if discarded := state.discarded:
+        when = f"{discarded.actor} did at {format_time(discarded.at)}"
+        message = f"the connection's only draft was discarded ({when}); make a new one"
+        raise ConflictError(message, state.name)
+
+
+def place_taken(state: ConnectionState) -> ConflictError:
+    """Return the error of whoever wants to connect a place that a connection has."""
+    place = "/".join(part for part in state.place if part)
+    end = "discard its draft" if ends_when_discarded(state) and state.draft_waits else "revoke it"
+    message = (
+        f"{place} is connected already, as {state.id} ({state.status}): change that connection,"
+        f" or {end} and connect again"
+    )
+    return ConflictError(message, state.name)
+
+
+def _not_believed(state: ConnectionState, problem: str) -> NotBelievedError:
+    message = f"{problem}; revoke the connection, and connect the registry again"
+    return NotBelievedError(message, state.name)

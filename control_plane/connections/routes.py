@@ -1,0 +1,120 @@
+"""The routes of connections: made, checked, listed, shown, approved, revoked."""
+
+import asyncio
+from datetime import datetime
+
+from aiohttp import web
+from attrs import frozen
+
+from control_plane.clock import Clock
+from control_plane.connections.acts import ApprovalEnd, Connections
+from control_plane.connections.checks import NOT_ASKED, Checks, check_view
+from control_plane.connections.fields import parse_fingerprint
+from control_plane.connections.filter import read_filter
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.request import ConnectionRequest, parse_connection_request
+from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.http.http_call import Call, json_response
+from control_plane.http.http_route import Route
+from control_plane.metrics import Metrics
+from control_plane.operators.permissions import Role
+from control_plane.reading.field_reader import FieldReader
+from control_plane.reading.query_reader import format_place
+from control_plane.reading.texts import parse_reason
+from control_plane.reading.times import parse_time
+
+
+@frozen
+class ConnectionRoutes:
+    """The handlers, with the use cases that they call."""
+
+    connections: Connections
+    reader: ConnectionReader
+    checks: Checks
+    keys: ServiceAccountKeys
+    metrics: Metrics
+    clock: Clock
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        return (
+            Route("POST", "/v1/connections", Role.CONNECTOR, self.connect),
+            Route("GET", "/v1/connections", Role.VIEWER, self.list_connections),
+            Route("GET", "/v1/connections/{id}", Role.VIEWER, self.show),
+            Route("POST", "/v1/connections/{id}/approve", Role.APPROVER, self.approve),
+            Route("POST", "/v1/connections/{id}/revoke", Role.APPROVER, self.revoke),
+            Route("POST", "/v1/connection-checks", Role.CONNECTOR, self.check),
+        )
+
+    async def connect(self, call: Call) -> web.Response:
+        """Store a new connection; its registry is asked to log in first."""
+        query = call.query()
+        ask = query.switch("check", default=True)
+        with query.finishing_with_body():
+            request = await self._request(call)
+        check = NOT_ASKED
+        if ask:
+            check = await self.checks.require_passed(request, actor=call.operator.name)
+            self.metrics.checks.labels(check.outcome).inc()
+        view = await self.connections.connect(request, check, actor=call.operator)
+        response = json_response(view, status=201)
+        response.headers["Location"] = f"/v1/connections/{view['id']}"
+        return response
+
+    async def check(self, call: Call) -> web.Response:
+        """Ask a registry to log in; store nothing but who had it asked."""
+        with call.query().finishing_with_body():
+            request = await self._request(call)
+        check = await self.checks.check(request, actor=call.operator.name)
+        self.metrics.checks.labels(check.outcome.value).inc()
+        return json_response(check_view(check))
+
+    async def list_connections(self, call: Call) -> web.Response:
+        """Show a page of connections."""
+        query = call.query()
+        wanted, after, limit = read_filter(query), query.place(), query.limit()
+        query.finish()
+        page = await self.reader.list(wanted, after=after, limit=limit)
+        return json_response({"items": page.items, "next_cursor": format_place(page.next_place)})
+
+    async def show(self, call: Call) -> web.Response:
+        """Show one connection."""
+        call.query().finish()
+        return json_response(await self.reader.show(call.connection_id))
+
+    async def approve(self, call: Call) -> web.Response:
+        """Approve the draft that was seen, or what serves once more."""
+        with call.query().finishing_with_body():
+            fields = FieldReader(await call.body())
+            fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
+            expires_at = fields.text("expires_at", self._parse_future)
+            end = ApprovalEnd(expires_at, is_said=fields.given("expires_at"))
+            fields.finish()
+        if fingerprint is None:
+            raise AssertionError("a missing fingerprint is an error")
+        view = await self.connections.approve(
+            call.connection_id, fingerprint, end=end, actor=call.operator
+        )
+        return json_response(view)
+
+    async def revoke(self, call: Call) -> web.Response:
+        """End a connection for ever."""
+        with call.query().finishing_with_body():
+            fields = FieldReader(await call.body(optional=True))
+            reason = fields.text("reason", parse_reason) or ""
+            fields.finish()
+        view = await self.connections.revoke(call.connection_id, reason=reason, actor=call.operator)
+        return json_response(view)
+
+    def _parse_future(self, text: str) -> datetime:
+        moment = parse_time(text)
+        if moment <= self.clock():
+            message = "expected a time to come"
+            raise ValueError(message)
+        return moment
+
+    async def _request(self, call: Call) -> ConnectionRequest:
+        """Return the body's request; reading certificates takes a thread's time."""
+        request = await asyncio.to_thread(parse_connection_request, await call.body())
+        await self.keys.require_sound(request, actor=call.operator.name)
+        return request

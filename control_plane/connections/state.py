@@ -1,0 +1,231 @@
+"""What of a stored connection is believed: which revision serves, and which draft waits. Pure.
+
+The serving revision is the one in the connection's signed approval, whatever the other columns
+say. A draft is not signed itself; it is believed only while the newest act upon the connection's
+revisions, in the signed audit log, is the making of exactly this draft: of its number, its
+fingerprint and its maker. So neither a row written behind our back nor an older draft put back
+is ever shown as something to approve.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from attrs import field, frozen
+
+from control_plane.proof.actions import REVISION_ACTIONS, Action
+from control_plane.proof.belief import ACTED, Belief, believe
+from control_plane.proof.signer import Verifier
+from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
+from shared.approved_connection import (
+    ApprovedConnection,
+    approved_connection,
+    require_secret_of_document,
+)
+from shared.canonical_json import InvalidDocumentError
+from shared.connection import ConnectionDocument, fingerprint
+from shared.statement import (
+    AuditEntry,
+    ConnectionApproval,
+    ConnectionRevocation,
+    StatementRefusedError,
+    connection_subject,
+)
+
+_MAKING: Final = frozenset({Action.CONNECT, Action.DRAFT})
+
+
+class Status(StrEnum):
+    """What a connection is to devices."""
+
+    PENDING = "pending"  # nothing serves
+    APPROVED = "approved"
+    REVOKED = "revoked"  # for ever; a lone draft that was discarded too
+
+
+@frozen
+class Draft:
+    """A revision that was verified to be what its maker made."""
+
+    number: int
+    document: ConnectionDocument
+    stored_document: bytes
+    fingerprint: str
+    made_by: str
+    made_at: datetime
+    check: RecordedCheck
+    sealed_secret: bytes | None = field(default=None, repr=False)
+
+
+@frozen
+class ConnectionState:
+    """What is believed of a connection, and what is not."""
+
+    id: UUID
+    belief: Belief
+    stored_place: tuple[str, str]  # the row's host and prefix, shown where there is no document
+    serving: ApprovedConnection | None = None
+    revocation: ConnectionRevocation | None = None
+    discarded: AuditEntry | None = None  # the act that ended a connection that never served
+    draft: Draft | None = None
+    newest_entry: AuditEntry | None = None  # the newest act upon its revisions
+    draft_waits: bool = False  # one that is believed, or one that is not
+    last_document: ConnectionDocument | None = None  # where nothing serves and nothing waits
+    problem: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """The one of three."""
+        if self.revocation or self.discarded:
+            return Status.REVOKED
+        return Status.APPROVED if self.serving else Status.PENDING
+
+    @property
+    def document(self) -> ConnectionDocument | None:
+        """The document that the connection's view speaks of."""
+        if self.serving:
+            return self.serving.document
+        return self.draft.document if self.draft else self.last_document
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Host and repository prefix, as they are shown."""
+        return place_of(self.document) if self.document else self.stored_place
+
+    @property
+    def name(self) -> dict[str, object]:
+        """What an answer calls the connection by that is in the way of something."""
+        host, prefix = self.place
+        return {
+            "id": str(self.id),
+            "host": host,
+            "repository_prefix": prefix,
+            "status": self.status.value,
+        }
+
+    @property
+    def last_entry(self) -> AuditEntry | None:
+        """The act that made the connection what it is to devices."""
+        return self.belief.entry or self.discarded
+
+
+def connection_state(stored: StoredConnection, verifier: Verifier) -> ConnectionState:
+    """Return what of a stored connection is believed."""
+    belief = believe(stored.evidence, verifier)
+    problems = [belief.problem]
+    serving = revocation = discarded = newest = draft = None
+    match belief.statement:
+        case ConnectionApproval() as approval:
+            try:
+                serving = approved_connection(approval)
+            except StatementRefusedError as error:
+                problems.append(f"its approval is not believed: {error}")
+        case ConnectionRevocation():
+            revocation = belief.statement
+    if revocation is None:
+        try:
+            newest = _newest_entry(stored, verifier)
+            discarded = newest if _ended_by(newest, belief) else None
+            draft = None if discarded else _believed_draft(stored, newest)
+        except (StatementRefusedError, InvalidDocumentError) as error:
+            problems.append(f"its draft is not believed: {error}")
+        if stored.is_marked_revoked and discarded is None:
+            problems.append("it is marked as revoked without a revocation")
+    is_open = revocation is None and discarded is None
+    return ConnectionState(
+        id=stored.id,
+        belief=belief,
+        stored_place=(stored.host, stored.repository_prefix),
+        serving=serving,
+        revocation=revocation,
+        discarded=discarded,
+        draft=draft,
+        newest_entry=newest,
+        draft_waits=is_open and (stored.draft is not None or _is_making(newest)),
+        last_document=_last_document(stored, belief.entry or discarded),
+        problem="; ".join(problem for problem in problems if problem) or None,
+    )
+
+
+def place_of(document: ConnectionDocument) -> tuple[str, str]:
+    """Return host and repository prefix, which is empty for none."""
+    return str(document.host), str(document.repository_prefix or "")
+
+
+def _ended_by(newest: AuditEntry | None, belief: Belief) -> bool:
+    return newest is not None and newest.action == Action.DISCARD and never_served(belief)
+
+
+def never_served(belief: Belief) -> bool:
+    """Tell whether no statement was ever made about the connection, as far as can be proven."""
+    return belief.statement is None and belief.problem is None
+
+
+def _is_making(entry: AuditEntry | None) -> bool:
+    return entry is not None and entry.action in _MAKING
+
+
+def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draft | None:
+    """Return the draft, if there is one; raise where what is stored was not so made."""
+    if stored.draft is None:
+        if _is_making(newest):
+            message = "it has vanished from the database"
+            raise StatementRefusedError(message)
+        return None
+    actual = fingerprint(stored.draft.document)
+    if (
+        newest is None
+        or not _is_making(newest)
+        or _names(newest)
+        != (
+            str(stored.draft.number),
+            actual,
+        )
+    ):
+        message = "the audit log does not say that it was made"
+        raise StatementRefusedError(message)
+    document = ConnectionDocument.from_bytes(stored.draft.document)
+    if document.connected_by != newest.actor:
+        message = "somebody else made it"
+        raise StatementRefusedError(message)
+    require_secret_of_document(document, stored.draft.sealed_secret)
+    return Draft(
+        number=stored.draft.number,
+        document=document,
+        stored_document=stored.draft.document,
+        fingerprint=actual,
+        made_by=newest.actor,
+        made_at=document.connected_at,  # the time that the approver sees
+        check=RecordedCheck.of_entry(newest),
+        sealed_secret=stored.draft.sealed_secret,
+    )
+
+
+def _newest_entry(stored: StoredConnection, verifier: Verifier) -> AuditEntry | None:
+    if stored.newest is None:
+        return None
+    if stored.newest.entry is None:
+        raise StatementRefusedError(ACTED)
+    entry = verifier.verify_as(stored.newest.entry, AuditEntry)
+    if entry.about != connection_subject(stored.id) or entry.action not in REVISION_ACTIONS:
+        message = "its audit entry is about something else"
+        raise StatementRefusedError(message)
+    return entry
+
+
+def _last_document(stored: StoredConnection, entry: AuditEntry | None) -> ConnectionDocument | None:
+    """Return the document that the newest statement's act was about, if its bytes are there."""
+    for revision in (stored.approved, stored.draft):
+        if entry is None or revision is None:
+            continue
+        if _names(entry) == (str(revision.number), fingerprint(revision.document)):
+            try:
+                return ConnectionDocument.from_bytes(revision.document)
+            except InvalidDocumentError:
+                return None  # signed by a later version of this program; shown without its parts
+    return None
+
+
+def _names(entry: AuditEntry) -> tuple[str | None, str | None]:
+    return entry.details.get("revision"), entry.details.get("fingerprint")

@@ -1,0 +1,228 @@
+"""The SQL of connections and their revisions: rows in, rows out, nothing believed."""
+
+import heapq
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from control_plane.connections.filter import ConnectionFilter
+from control_plane.database.one_trip import Change, Part, Row, fetch_parts
+from control_plane.proof.belief import Evidence, LoggedEntry
+from control_plane.proof.envelope_columns import (
+    bounded_column,
+    envelope_columns,
+    envelope_names,
+    envelope_of_form,
+)
+from control_plane.proof.proofs import Proofs
+from control_plane.proof.stored_connection import StoredConnection, StoredRevision
+from control_plane.reading.query_reader import Place
+from shared.canonical_json import MAX_DOCUMENT_BYTES
+from shared.statement import connection_subject
+
+# A row without such a time has no place in the order; it is shown among those that have no row.
+_HAS_PLACE: Final = "c.created_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'"
+_COLUMNS: Final = {
+    "id": "c.id",
+    "host": "c.host",
+    "repository_prefix": "c.repository_prefix",
+    "description": "c.description",
+    "made_at": f"CASE WHEN {_HAS_PLACE} THEN c.created_at END",
+    "is_marked_revoked": "(c.revoked_at IS NOT NULL)",
+    "approved_revision": "a.revision",
+    "approved_document": "a.document",
+    "approved_sealed_secret": "a.sealed_secret",
+    "draft_revision": "d.revision",
+    "draft_document": "d.document",
+    "draft_sealed_secret": "d.sealed_secret",
+}
+_LONG: Final = ("document", "sealed_secret")
+_SELECTED: Final = ", ".join(
+    bounded_column(column, name, MAX_DOCUMENT_BYTES)
+    if name.endswith(_LONG)
+    else f"{column} AS {name}"
+    for name, column in _COLUMNS.items()
+)
+# The row, and the two revisions that it points at.
+_FROM: Final = """
+FROM public.connections c
+LEFT JOIN public.connection_revisions a
+       ON a.connection_id = c.id AND a.revision = c.approved_revision
+LEFT JOIN public.connection_revisions d
+       ON d.connection_id = c.id AND d.revision = c.draft_revision
+"""
+
+
+def _says(column: str, parameter: str) -> str:
+    """Return the condition that a column of a bounded length has the bytes in it."""
+    bounded = f"CASE WHEN octet_length({column}) <= {MAX_DOCUMENT_BYTES} THEN {column} END"
+    return f"position({parameter}::bytea IN {bounded}) > 0"
+
+
+# By the column, or by what is signed, or whose fingerprint is: an approval holds its document as a
+# JSON text in JSON. Which of them holds is for the caller to see.
+_OF_HOST: Final = f"""($3::text IS NULL OR c.host = $3 OR {_says("s.payload", "$4")}
+  OR {_says("a.document", "$5")} OR {_says("d.document", "$5")})"""
+# In a list, its statement as well: which subjects are in it is not known before.
+_LISTED: Final = f"""
+SELECT {_SELECTED}, {envelope_columns("s", "statement_")} {_FROM}
+LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
+WHERE {_HAS_PLACE} AND starts_with(c.id::text, $2) AND {_OF_HOST}
+"""
+_IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
+
+
+def connection_row(connection_id: UUID) -> Part:
+    """Return the read of a connection; its statement is read by its subject."""
+    select = f"SELECT {_SELECTED} {_FROM} WHERE c.id = $1"
+    return Part(tuple(_COLUMNS), select, (connection_id,))
+
+
+async def connection_of(rows: Sequence[Row], proofs: Proofs) -> StoredConnection | None:
+    """Return the connection of such a read, with what proves it."""
+    if not rows:
+        return None
+    subject = connection_subject(rows[0]["id"])
+    return _connection(rows[0], await proofs.evidence(subject), proofs.upon_revisions(subject))
+
+
+async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredConnection | None:
+    """Return the connection that the signed log names, whose row has vanished."""
+    subject = connection_subject(connection_id)
+    if proofs.log.upon_revisions(subject) is None:
+        return None
+    return _lost(connection_id, await proofs.evidence(subject), proofs.upon_revisions(subject))
+
+
+def connection_rows(wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Part:
+    """Return the read of connections that have a row, in the order of their making, behind `after`.
+
+    Of a host are those whose row, statement or revisions say so, whatever the others say.
+    """
+    host = str(wanted.host) if wanted.host else None
+    told = orjson.dumps({"host": host})[1:-1]
+    condition = " AND (c.created_at, c.id) > ($6, $7)" if after else ""
+    return Part(
+        (*_COLUMNS, *envelope_names("statement_")),
+        f"{_LISTED}{condition} ORDER BY c.created_at, c.id LIMIT $1",
+        (
+            limit,
+            wanted.id_beginning or "",
+            host,
+            orjson.dumps(told.decode())[1:-1],
+            told,
+            *(after or ()),
+        ),
+    )
+
+
+async def connections_without_row(
+    proofs: Proofs, wanted: ConnectionFilter, *, after: UUID | None, limit: int
+) -> list[StoredConnection]:
+    """Return connections of the signed log that have no row, by their ids, after `after`.
+
+    Rows are not taken away again, so they may be looked at later than the log.
+    """
+    (rows,) = await fetch_parts(proofs.connection, [Part(("id",), _IDS)])
+    logged = {UUID(subject.partition("/")[2]) for subject in proofs.log.connections()}
+    lost = (
+        each
+        for each in logged - {row["id"] for row in rows}
+        if str(each).startswith(wanted.id_beginning or "") and (after is None or each > after)
+    )
+    subjects = {connection_subject(each): each for each in heapq.nsmallest(limit, lost)}
+    evidences = await proofs.evidences_of(subjects)
+    await proofs.fetch_entries(subjects)
+    return [
+        _lost(connection_id, evidences[subject], proofs.upon_revisions(subject))
+        for subject, connection_id in subjects.items()
+    ]
+
+
+async def connections_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredConnection]:
+    """Return the connections of such a read, with what proves them."""
+    statements = {
+        connection_subject(row["id"]): envelope_of_form(row, "statement_") for row in rows
+    }
+    await proofs.fetch_entries(statements)
+    evidences = await proofs.evidences(statements)
+    return [
+        _connection(row, evidences[subject], proofs.upon_revisions(subject))
+        for subject, row in zip(statements, rows, strict=True)
+    ]
+
+
+def connection_at(host: str, repository_prefix: str) -> Part:
+    """Return the read of the id of the connection that has a place and is not revoked."""
+    return Part(
+        ("id",),
+        "SELECT id FROM public.connections"
+        " WHERE host = $1 AND repository_prefix = $2 AND revoked_at IS NULL",
+        (host, repository_prefix),
+    )
+
+
+def insert_connection(stored: StoredConnection) -> Change:
+    """Return the change that takes a place for a draft; whoever does holds the act lock."""
+    return Change(
+        "INSERT INTO public.connections"
+        " (id, host, repository_prefix, description, created_at, draft_revision)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        (
+            stored.id,
+            stored.host,
+            stored.repository_prefix,
+            stored.description,
+            stored.made_at,
+            stored.draft.number if stored.draft else None,
+        ),
+    )
+
+
+def update_connection(connection_id: UUID, **columns: object) -> Change:
+    """Return the change of some of the columns of a connection's row."""
+    told = ", ".join(f"{name} = ${at}" for at, name in enumerate(columns, start=2))
+    return Change(
+        f"UPDATE public.connections SET {told} WHERE id = $1",  # noqa: S608 - our own names
+        (connection_id, *columns.values()),
+    )
+
+
+def _connection(row: Row, evidence: Evidence, newest: LoggedEntry | None) -> StoredConnection:
+    return StoredConnection(
+        id=row["id"],
+        host=row["host"],
+        repository_prefix=row["repository_prefix"],
+        description=row["description"],
+        made_at=row["made_at"],
+        is_marked_revoked=row["is_marked_revoked"],
+        evidence=evidence,
+        newest=newest,
+        approved=_revision(row, "approved_"),
+        draft=_revision(row, "draft_"),
+    )
+
+
+def _lost(connection_id: UUID, evidence: Evidence, newest: LoggedEntry | None) -> StoredConnection:
+    return StoredConnection(
+        id=connection_id,
+        host="",
+        repository_prefix="",
+        description="",
+        made_at=None,
+        is_marked_revoked=False,
+        evidence=evidence,
+        newest=newest,
+        approved=None,
+        draft=None,
+    )
+
+
+def _revision(row: Row, prefix: str) -> StoredRevision | None:
+    number = row[f"{prefix}revision"]
+    document, sealed_secret = row[f"{prefix}document"], row[f"{prefix}sealed_secret"]
+    if number is None or not isinstance(document, bytes):
+        return None  # there is none, or it has not the form of one
+    return StoredRevision(number, document, sealed_secret)

@@ -1,0 +1,1 @@
+"""The way to Postgres, and the schema that is brought to it."""

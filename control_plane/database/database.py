@@ -1,0 +1,171 @@
+"""The way to Postgres: pools that may start before the database does, and what failing means."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from control_plane.errors import (
+    DatabaseUnavailableError,
+    NotificationQueueFullError,
+    SchemaOutdatedError,
+)
+from shared.postgres.connect import attempts, connect
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.link import Connection
+from shared.structured_log import get_logger
+
+MAX_CONNECTIONS: Final = 8  # of reads
+MAX_ACT_CONNECTIONS: Final = 2  # acts follow one another; beside them a checkpoint is written
+CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says it
+QUEUE_SECONDS: Final = 3.0  # for a free connection, beside the time that a new one may take
+COMMAND_TIMEOUT_SECONDS: Final = 10.0  # every statement here is short; waiting is for the act lock
+
+DatabaseConnection = PoolConnectionProxy
+
+# What says that the database is away, stopping, full, a standby, or refuses our login; the
+# program is right and the next call may succeed.
+_UNAVAILABLE: Final = (
+    OSError,  # TimeoutError is one, and DatabaseAwayError
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,  # the schema has just changed; it is prepared anew
+)
+# What a query of ours meets whose columns somebody made into others.
+_OTHER_TYPES: Final = (
+    asyncpg.UndefinedFunctionError,
+    asyncpg.DatatypeMismatchError,
+    asyncpg.CannotCoerceError,
+)
+_log = get_logger("control_plane.database")
+
+
+class Database:
+    """Two bounded pools of connections, so that no read waits for an act; opening connects not."""
+
+    def __init__(self, reads: asyncpg.Pool, acts: asyncpg.Pool, acquire_seconds: float) -> None:
+        """Hold the pools, and how long a connection may take."""
+        self._reads, self._acts = reads, acts
+        self._acquire_seconds = acquire_seconds
+        self._problem: str | None = None  # what the log said last
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, parameters: ConnectionParameters) -> AsyncIterator[Self]:
+        """Yield the database that a URL asks for."""
+
+        async def connect_anew(*_: object, **__: object) -> Connection:
+            """Stand in for asyncpg's own way, which would read the environment and the home."""
+            return await connect(
+                parameters,
+                seconds=CONNECT_TIMEOUT_SECONDS,
+                command_seconds=COMMAND_TIMEOUT_SECONDS,
+                prepares=True,
+            )
+
+        async def pool_of(most: int) -> asyncpg.Pool:
+            return await asyncpg.create_pool(
+                min_size=0, max_size=most, connect=connect_anew, reset=_keep_session
+            )
+
+        reads, acts = await pool_of(MAX_CONNECTIONS), await pool_of(MAX_ACT_CONNECTIONS)
+        try:
+            yield cls(reads, acts, patience_seconds(parameters))
+        finally:
+            for pool in (reads, acts):
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self, *, tells: bool = True) -> AsyncIterator[DatabaseConnection]:
+        """Yield a connection for reading; raise `DatabaseUnavailableError`, `SchemaOutdatedError`.
+
+        The log is told when that changes, but for what asks nothing of our own schema.
+        """
+        note = self._note if tells else _not_told
+        async with self._of_pool(self._reads, note) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _of_pool(
+        self, pool: asyncpg.Pool, note: Callable[[str | None], None]
+    ) -> AsyncIterator[DatabaseConnection]:
+        try:
+            async with pool.acquire(timeout=self._acquire_seconds) as connection:
+                yield connection
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+            message = "the database has not been migrated: `control-plane migrate` does it"
+            note(message)
+            raise SchemaOutdatedError(message) from None
+        except _OTHER_TYPES:
+            message = "the database's columns are of other types than `control-plane migrate` made"
+            note(message)
+            raise SchemaOutdatedError(message) from None
+        except _UNAVAILABLE as error:
+            unavailable = DatabaseUnavailableError(error)
+            note(unavailable.reason)
+            raise unavailable from None
+        else:
+            note(None)
+
+    def _note(self, problem: str | None) -> None:
+        """Log why the database is away, once, and that it is back: answers do not tell."""
+        if problem is not None and problem != self._problem:
+            _log.warning("database not available", reason=problem)
+        elif problem is None and self._problem is not None:
+            _log.info("database available")
+        self._problem = problem
+
+    @asynccontextmanager
+    async def transaction(self, first: str = "") -> AsyncIterator[DatabaseConnection]:
+        """Yield a connection in a transaction, which commits unless something is raised.
+
+        It begins with the statement `first`, in the same round trip. Raises
+        `NotificationQueueFullError` if the commit cannot notify, and what `connection` does.
+        """
+        async with self._of_pool(self._acts, self._note) as connection:
+            try:
+                await connection.execute(f"BEGIN; {first}")
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+                raise
+            try:
+                await connection.execute("COMMIT")
+            except asyncpg.ProgramLimitExceededError:
+                # Of what a commit does, notifying alone has a limit of the program's.
+                raise NotificationQueueFullError from None
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[DatabaseConnection]:
+        """Yield a connection on which all reads see one state of the database; it cannot write."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+
+def patience_seconds(parameters: ConnectionParameters) -> float:
+    """Return how long a connection may take: every server may be silent but the last one."""
+    each = parameters.connect_seconds or CONNECT_TIMEOUT_SECONDS
+    return each * len(list(attempts(parameters))) + QUEUE_SECONDS
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """Return a connection to its pool as it is: nothing here changes a session's state.
+
+    A transaction that is still open was rolled back by then. asyncpg's own way is a round trip.
+    """
+
+
+def _not_told(_: str | None) -> None:
+    """Leave the log as it is."""

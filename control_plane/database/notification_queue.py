@@ -1,0 +1,51 @@
+"""PostgreSQL's queue of notifications, which belongs to all databases of the server together.
+
+Any login can fill it: it listens, holds a transaction open, and notifies. While half of it is in
+use nobody is notified here (revision 0003 of the schema), so that acts go on; facades then find a
+change by their poll, seconds later. Somebody should end that login's session.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import define, field
+
+from control_plane.database.database import Database
+from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.troubles import Part, Trouble
+
+FULL_ENOUGH: Final = 0.5  # of the whole queue: from there on revision 0003 notifies nobody
+LOOK_SECONDS: Final = 5.0  # one short query
+
+
+@define(eq=False)
+class NotificationQueue:
+    """How much of the queue is in use, as it was seen last."""
+
+    _database: Database
+    usage: float = field(default=0.0, init=False)  # of the whole queue: 0 to 1
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Ask how much is in use; where the database is away, another time."""
+        try:
+            async with self._database.connection(tells=False) as connection:
+                self.usage = await connection.fetchval("SELECT pg_notification_queue_usage()")
+        except (DatabaseUnavailableError, SchemaOutdatedError):
+            return  # `/readyz` says so
+
+    def troubles(self) -> Iterator[Trouble]:
+        """Yield that facades are told of nothing at present."""
+        if self.usage >= FULL_ENOUGH:
+            words = (
+                f"PostgreSQL's notification queue is {self.usage:.0%} full, so facades are not told"
+                " of changes and find them by their poll: a session that listens holds a"
+                " transaction open; PostgreSQL's log names its process, end it"
+            )
+            yield Trouble(Part.NOTIFICATIONS, words, stops=False, kind="full")

@@ -1,0 +1,1 @@
+"""Devices that may no longer: revoked, lifted, and shown."""

@@ -1,0 +1,123 @@
+"""One call of the API: what of a request a handler may use, parsed and bounded."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import orjson
+from aiohttp import hdrs, web
+from attrs import frozen
+
+from control_plane.errors import (
+    NotAuthenticatedError,
+    NotFoundError,
+    UnreadableBodyError,
+    UnsupportedMediaTypeError,
+)
+from control_plane.operators.operator_token import InvalidOperatorTokenError, OperatorToken
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.reading.field_reader import read_object
+from control_plane.reading.query_reader import QueryReader
+
+MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit in 256 KiB
+MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # of device revocations: 400 bytes for each
+BODY_TIMEOUT_SECONDS: Final = 30.0  # for one small body; a slower sender holds memory
+
+_JSON: Final = "application/json"
+_MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
+
+
+@frozen
+class Call:
+    """A request of a known operator whose role reaches."""
+
+    request: web.Request
+    operator: AuthenticatedOperator
+
+    @property
+    def connection_id(self) -> UUID:
+        """The connection's id in the path; `NotFoundError` for what is no id."""
+        return self.path_id("connection")
+
+    def path_id(self, noun: str) -> UUID:
+        """Return the id in the path, of a `noun`; raise `NotFoundError` for what is no id."""
+        text = self.request.match_info["id"]
+        try:
+            path_id = UUID(text)
+        except ValueError:
+            path_id = None
+        if path_id is None or str(path_id) != text:
+            message = f"there is no {noun} of this id"
+            raise NotFoundError(message)
+        return path_id
+
+    async def long_body(self, max_bytes: int) -> Mapping[str, object]:
+        """Return the JSON object of a body that may be longer than others; it is read in a thread.
+
+        Waiting for all of it takes the time that others have, too.
+        """
+        content = await _content(self.request.clone(client_max_size=max_bytes))
+        if self.request.content_type != _JSON:
+            message = f"the body has to have the Content-Type {_JSON}"
+            raise UnsupportedMediaTypeError(message)
+        return await asyncio.to_thread(read_object, content)
+
+    async def body(self, *, optional: bool = False) -> Mapping[str, object]:
+        """Return the JSON object of the body; an absent optional one is empty."""
+        content = await _content(self.request)
+        if optional and not content:
+            return {}
+        accepted = (_JSON, _MERGE_PATCH) if self.request.method == "PATCH" else (_JSON,)
+        if self.request.content_type not in accepted:
+            message = f"the body has to have the Content-Type {' or '.join(accepted)}"
+            raise UnsupportedMediaTypeError(message)
+        return read_object(content)
+
+    def query(self) -> QueryReader:
+        """Return the query, to be read; `finish` refuses what nobody asked for."""
+        query = self.request.query
+        return QueryReader({name: query.getall(name) for name in query})
+
+
+async def _content(request: web.BaseRequest) -> bytes:
+    if request.headers.getall(hdrs.CONTENT_ENCODING, []):
+        message = f"the body has to be {_JSON} as it is, without a Content-Encoding"
+        raise UnsupportedMediaTypeError(message)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except web.RequestPayloadError:
+        message = "the body ended early or was malformed"
+        raise UnreadableBodyError(message) from None
+
+
+def bearer_token(request: web.Request) -> OperatorToken:
+    """Return the token of `Authorization: Bearer`, or raise `NotAuthenticatedError`."""
+    values = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if not values:
+        raise _without_token("an operator's token is required", reason="no token")
+    if len(values) > 1:
+        message = "there are several Authorization headers, and only one is read"
+        raise _without_token(message, reason="several Authorization headers")
+    scheme, _, text = values[0].partition(" ")
+    if scheme.lower() != "bearer":
+        message = "the Authorization header is of another scheme than Bearer"
+        raise _without_token(message, reason="another scheme than Bearer")
+    try:
+        return OperatorToken.parse(text.strip(" "))
+    except InvalidOperatorTokenError as error:
+        message = f"this is no operator's token, or not the whole of one: {error}"
+        raise NotAuthenticatedError(message, reason="not of a token's form") from None
+
+
+def _without_token(message: str, *, reason: str) -> NotAuthenticatedError:
+    message = f"{message}: send Authorization: Bearer TOKEN"
+    return NotAuthenticatedError(message, reason=reason, is_token_given=False)
+
+
+def json_response(value: object, *, status: int = 200) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(status=status, body=orjson.dumps(value), content_type=_JSON)

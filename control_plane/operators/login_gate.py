@@ -1,0 +1,114 @@
+"""Lets operators in, and bounds what the refused logins of strangers cost.
+
+- A refused login takes a token of its address's bucket, and one of everybody's together.
+- When the address's bucket is empty, strangers from there get 429. When everybody's is empty,
+  strangers are refused without a closer look. Either way a stranger costs one row of a query that
+  asks about many (`NamedTokens`).
+- A valid token is let in whatever its address did: its row names it, and then it is looked at. One
+  that expired is named, too: what was said of it is remembered for some seconds.
+- Behind a TLS proxy everybody has one address, so nothing is shared out by address.
+"""
+
+from collections.abc import Callable
+from typing import Final, Self
+
+from attrs import field, frozen
+
+from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
+from control_plane.operators.named_tokens import NamedTokens
+from control_plane.operators.operator_token import OperatorToken
+from control_plane.operators.operators import AuthenticatedOperator, Authenticator, unknown_token
+from control_plane.operators.rate_limit import RateLimit
+from shared.bounded_map import BoundedMap
+from shared.failures import without_frames
+from shared.site import site_of
+
+REFUSED_LOGINS: Final = 100  # at once from one address: some scripts whose token was rotated
+REFUSED_LOGINS_PER_SECOND: Final = 1.0
+REFUSED_LOGINS_IN_ALL: Final = 500  # at once; each costs two short queries
+REFUSED_LOGINS_PER_SECOND_IN_ALL: Final = 20.0
+# A token that expired or was replaced is named by a row, and none that lets anybody in.
+REMEMBERED_REFUSALS: Final = 1024  # some 800 bytes each
+REMEMBERED_SECONDS: Final = 10.0  # what one of them costs is 3 ms
+_EVERYBODY: Final = "everybody"
+
+
+@frozen
+class LoginGate:
+    """Who calls, at a bounded cost."""
+
+    _authenticator: Authenticator
+    _named: NamedTokens
+    _by_site: RateLimit | None  # None: behind a TLS proxy
+    _in_all: RateLimit
+    _refused: BoundedMap[str, NotAuthenticatedError] = field(init=False)
+
+    @_refused.default
+    def _nothing_refused(self) -> BoundedMap[str, NotAuthenticatedError]:
+        return BoundedMap(REMEMBERED_REFUSALS, seconds=REMEMBERED_SECONDS)
+
+    @classmethod
+    def of(
+        cls,
+        authenticator: Authenticator,
+        named: NamedTokens,
+        monotonic: Callable[[], float],
+        *,
+        behind_proxy: bool,
+    ) -> Self:
+        """Return the gate with the bounds of this module."""
+        by_site = RateLimit(
+            monotonic,
+            burst=REFUSED_LOGINS,
+            per_second=REFUSED_LOGINS_PER_SECOND,
+            what="refused logins from this address",
+        )
+        in_all = RateLimit(
+            monotonic,
+            burst=REFUSED_LOGINS_IN_ALL,
+            per_second=REFUSED_LOGINS_PER_SECOND_IN_ALL,
+        )
+        return cls(authenticator, named, None if behind_proxy else by_site, in_all)
+
+    async def let_in(self, token: OperatorToken, peer: str) -> AuthenticatedOperator:
+        """Return the operator of a token.
+
+        Raises `NotAuthenticatedError`, `TooManyRequestsError`, and what `Database` raises.
+        """
+        site = site_of(peer)
+        try:
+            self._take(site, token)
+        except (NotAuthenticatedError, TooManyRequestsError):
+            if (refused := self._refused.get(token.sha256)) is not None:
+                raise without_frames(refused) from None
+            if await self._named.has(token):
+                return await self._authenticate_once(token)
+            raise
+        try:
+            operator = await self._authenticator.authenticate(token)
+        except NotAuthenticatedError:
+            raise
+        except BaseException:  # nobody was refused: the database is away, or the caller
+            self._give_back(site)
+            raise
+        self._give_back(site)
+        return operator
+
+    async def _authenticate_once(self, token: OperatorToken) -> AuthenticatedOperator:
+        """Return the operator of a token that a row names; remember for a while that it is none."""
+        try:
+            return await self._authenticator.authenticate(token)
+        except NotAuthenticatedError as error:
+            self._refused.set(token.sha256, without_frames(error))
+            raise
+
+    def _take(self, site: str, token: OperatorToken) -> None:
+        if self._by_site is not None:
+            self._by_site.take(site)
+        if not self._in_all.may_take(_EVERYBODY):
+            raise unknown_token(token, "there are too many refused logins to look closer")
+
+    def _give_back(self, site: str) -> None:
+        if self._by_site is not None:
+            self._by_site.give_back(site)
+        self._in_all.give_back(_EVERYBODY)

@@ -1,0 +1,297 @@
+"""Operators: who may call. Each is a signed statement that holds the hash of a token.
+
+A row that somebody writes into Postgres logs nobody in, and neither does an older row put back:
+`belief` holds the statement against the signed audit log.
+"""
+
+import difflib
+import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from control_plane.database.one_trip import Row, fetch_parts
+from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
+from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.permissions import Role
+from control_plane.proof.acts import Act, Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.belief import Belief, believe
+from control_plane.proof.proofs import Proofs
+from control_plane.proof.signer import KEY_ID, Verifier, not_configured
+from control_plane.proof.statement_store import (
+    fetch_entry_that_says,
+    statement_rows,
+    statements_within,
+)
+from control_plane.slices import in_slices
+from shared.canonical_json import format_time
+from shared.statement import (
+    AuditEntry,
+    Operator,
+    OperatorRemoval,
+    StatementRefusedError,
+    StoredStatement,
+    operator_subject,
+)
+
+OPERATORS: Final = "operator/"  # how their subjects begin
+ROTATE: Final = "operator.rotate"
+REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
+
+
+@frozen
+class AuthenticatedOperator:
+    """Somebody whose token was verified."""
+
+    name: str
+    role: Role
+
+
+@frozen
+class ListedOperator:
+    """An operator's row in a list; `problem` where it is not believed."""
+
+    name: str
+    role: str | None = None
+    issued_by: str | None = None
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+    problem: str | None = None
+
+
+class Authenticator:
+    """Tells who calls."""
+
+    def __init__(self, chain: AuditChain) -> None:
+        """Hold what a login needs."""
+        self._chain = chain
+
+    async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
+        """Return the operator of a token, or raise `NotAuthenticatedError`."""
+        subject = operator_subject(token.name.value)
+        async with self._chain.reading(about=[subject]) as proofs:
+            evidence = await proofs.evidence(subject)
+        belief = believe(evidence, self._chain.signer)
+        operator = belief.statement
+        if isinstance(operator, Operator) and _is_token_of(operator, token):
+            return _logged_in(operator, self._chain.clock())
+        # Asked about names of nobody, too: how long it takes tells nothing about who there is.
+        replaced = await self._replacing_entry(belief.subject, token)
+        if isinstance(operator, Operator) and replaced:
+            raise _replaced(operator, replaced)
+        if missing := self._missing_key(evidence.stored, token):
+            raise _of_missing_key(token, missing)
+        reason = belief.problem or "no such operator"
+        if isinstance(operator, Operator):
+            reason = "a token that was never the operator's, as far as is known"
+        raise unknown_token(token, reason)
+
+    def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
+        """Return the key that is missing for the statement that has this very token's hash.
+
+        Nobody believes the statement; it tells its token's holder what to ask for, nobody else.
+        """
+        if stored is None or token.sha256.encode() not in stored.payload:
+            return None
+        is_missing = stored.key_id not in self._chain.signer.public_keys
+        return stored.key_id if is_missing and KEY_ID.fullmatch(stored.key_id) else None
+
+    async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
+        """Return the signed entry of the act that replaced this very token, if one did."""
+        async with self._chain.database.connection() as connection:
+            stored = await fetch_entry_that_says(connection, subject, ROTATE, token.sha256)
+        try:
+            entry = self._chain.signer.verify_as(stored, AuditEntry) if stored else None
+        except StatementRefusedError:
+            return None
+        if entry is None or (entry.about, entry.action) != (subject, ROTATE):
+            return None
+        return entry if entry.details.get(REPLACED_TOKEN) == token.sha256 else None
+
+
+def unknown_token(token: OperatorToken, reason: str) -> NotAuthenticatedError:
+    """Return the refusal of a token that nobody has; the reason is for the log."""
+    return NotAuthenticatedError(
+        "no operator has this token: it is of an operator that was removed, or of another"
+        " control plane; `control-plane operators list` shows who there is",
+        reason=reason,
+        claimed_name=token.name.value,
+    )
+
+
+def _of_missing_key(token: OperatorToken, key: str) -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        f"this token's operator is {not_configured(key)} at this control plane",
+        reason=f"the operator's statement is {not_configured(key)}",
+        claimed_name=token.name.value,
+    )
+
+
+def _is_token_of(operator: Operator, token: OperatorToken) -> bool:
+    return hmac.compare_digest(operator.token_sha256, token.sha256)
+
+
+def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:
+    if operator.expires_at is not None and operator.expires_at <= at:
+        raise NotAuthenticatedError(
+            f"this token expired at {format_time(operator.expires_at)};"
+            f" `control-plane operators rotate {operator.name}` gives a new one",
+            reason="the token has expired",
+            claimed_name=operator.name,
+        )
+    if operator.role not in list(Role):
+        raise NotAuthenticatedError(
+            "the operator's role is not known to this version of the control plane",
+            reason="the operator's role is unknown",
+            claimed_name=operator.name,
+        )
+    return AuthenticatedOperator(operator.name, Role(operator.role))
+
+
+def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        f"this token was replaced at {format_time(entry.at)}: take the newer one, or have"
+        f" `control-plane operators rotate {operator.name}` make another",
+        reason="not the operator's present token, but one before it",
+        claimed_name=operator.name,
+    )
+
+
+class Operators:
+    """Adding, rotating and removing operators, with the statement key in hand."""
+
+    def __init__(self, chain: AuditChain) -> None:
+        """Hold what the acts need."""
+        self._chain = chain
+        self._acts = Acts(chain)
+
+    async def add(
+        self, name: OperatorName, role: Role, *, lifetime: timedelta | None, actor: str
+    ) -> OperatorToken:
+        """Make an operator and return the token, which is kept nowhere."""
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
+            if isinstance(belief.statement, Operator):
+                message = f"there is an operator {name}; `rotate` gives a new token"
+                raise ConflictError(message)
+            return _issue(act, belief, name, role, lifetime, actor)
+
+    async def rotate(
+        self, name: OperatorName, *, lifetime: timedelta | None, actor: str
+    ) -> OperatorToken:
+        """Return a new token; the one before is worth nothing from now on."""
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
+            role = Role((await self._present(act, belief, name)).role)
+            return _issue(act, belief, name, role, lifetime, actor)
+
+    async def remove(self, name: OperatorName, *, actor: str) -> None:
+        """Let the operator call no longer; works also on one that is not believed."""
+        subject = operator_subject(name.value)
+        async with self._acts.begin(about=[subject]) as act:
+            belief = await act.belief(subject)
+            if belief.problem is None:
+                await self._present(act, belief, name)
+            removal = act.write_statement(
+                belief,
+                lambda generation: OperatorRemoval(
+                    name=name.value, removed_by=actor, removed_at=act.at, generation=generation
+                ),
+            )
+            act.record(
+                actor=actor,
+                action="operator.remove",
+                about=removal.subject,
+                about_generation=removal.generation,
+                details={},
+            )
+
+    async def _present(self, act: Act, belief: Belief, name: OperatorName) -> Operator:
+        """Return the operator; raise `NotFoundError`, which says whose name is nearly this."""
+        if isinstance(belief.statement, Operator):
+            return belief.statement
+        message = f"there is no operator {name}"
+        if belief.problem:
+            message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
+            raise NotFoundError(message)
+        everybody = statements_within(OPERATORS)
+        (rows,) = await fetch_parts(act.proofs.connection, [everybody])
+        listed = await _listed_operators(rows, act.proofs, self._chain.signer)
+        names = [each.name for each in listed]
+        nearest = difflib.get_close_matches(name.value, names, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "`operators list` shows all"
+        raise NotFoundError(f"{message}; {hint}")
+
+    async def list(self) -> list[ListedOperator]:
+        """Return the operators, and the rows that pretend to be some."""
+        everybody = statements_within(OPERATORS)
+        async with self._chain.reading(everybody) as proofs:
+            return await _listed_operators(proofs.rows(everybody), proofs, self._chain.signer)
+
+
+async def _listed_operators(
+    rows: Sequence[Row], proofs: Proofs, verifier: Verifier
+) -> list[ListedOperator]:
+    """Return who the database or the signed log names: a row that was deleted shows, too."""
+    logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith(OPERATORS))
+    stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
+    stored |= statement_rows(rows)
+    evidences = await proofs.evidences(dict(sorted(stored.items())))
+    evident = list(evidences.values())
+    listed = await in_slices(evident, lambda each: _listed(believe(each, verifier)))
+    return [operator for operator in listed if operator is not None]
+
+
+def _issue(
+    act: Act,
+    belief: Belief,
+    name: OperatorName,
+    role: Role,
+    lifetime: timedelta | None,
+    actor: str,
+) -> OperatorToken:
+    """Make a token. The act's entry names the one that it replaces, for whoever still has it."""
+    token = OperatorToken.mint(name)
+    before = belief.statement if isinstance(belief.statement, Operator) else None
+    operator = act.write_statement(
+        belief,
+        lambda generation: Operator(
+            name=name.value,
+            role=role.value,
+            token_sha256=token.sha256,
+            issued_by=actor,
+            issued_at=act.at,
+            generation=generation,
+            expires_at=act.at + lifetime if lifetime else None,
+        ),
+    )
+    act.record(
+        actor=actor,
+        action=ROTATE if before else "operator.add",
+        about=operator.subject,
+        about_generation=operator.generation,
+        details={"role": role.value} | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
+    )
+    return token
+
+
+def _listed(belief: Belief) -> ListedOperator | None:
+    name = belief.subject.partition("/")[2]
+    match belief.statement:
+        case Operator() as operator:
+            return ListedOperator(
+                name=operator.name,
+                role=operator.role,
+                issued_by=operator.issued_by,
+                issued_at=operator.issued_at,
+                expires_at=operator.expires_at,
+            )
+        case OperatorRemoval():
+            return None
+        case _:
+            return ListedOperator(name=name, problem=belief.problem or "of another type")

@@ -1,0 +1,5 @@
+"""How the names of the control plane's settings begin."""
+
+from typing import Final
+
+PREFIX: Final = "CONTROL_PLANE"

@@ -1,0 +1,21 @@
+"""The acts upon connections and devices, as the audit log names them."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Action(StrEnum):
+    """An act upon a connection's revisions, as the audit log names it."""
+
+    CONNECT = "connection.connect"
+    DRAFT = "connection.draft"
+    DISCARD = "connection.discard"
+    APPROVE = "connection.approve"
+    ROTATE = "connection.rotate"
+    REVOKE = "connection.revoke"
+
+
+REVISION_ACTIONS: Final = tuple(action.value for action in Action)
+
+DEVICE_REVOKE: Final = "device.revoke"
+DEVICE_LIFT: Final = "device.lift"

@@ -1,0 +1,161 @@
+"""What may be believed about a subject, out of what the database holds about it. Pure.
+
+In this order:
+1. The signed log (`signed_log`) says which act was the newest that made a statement about the
+   subject. The database has its entry as it was signed, by a key that is believed.
+2. The stored statement is signed by the statement key and is about this very subject.
+3. Both name the same generation: an older statement put back, a row inserted or a row deleted
+   disagrees with the signed log of what was done.
+4. That generation is not more than a year ahead of the clock (`shared.generation_bound`).
+
+Columns beside a payload are asked for nothing here: the chain alone says which entry is the newest.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from control_plane.proof.signer import Verifier
+from shared.statement import (
+    MAX_GENERATION,
+    AuditEntry,
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    UnknownKeyError,
+)
+
+ACTED: Final = "its newest act is not in the audit log as it was signed"
+TOO_FAR_AHEAD: Final = "its statement is of a time more than a year ahead of this clock"
+
+
+@frozen
+class LoggedEntry:
+    """An act of the signed log; its entry, if the database has it as it was signed."""
+
+    generation: int | None  # of the statement that the act made, if it made one
+    entry: StoredStatement | None
+
+
+@frozen
+class Evidence:
+    """What the database and the signed log hold about a subject."""
+
+    subject: str
+    stored: StoredStatement | None
+    made: LoggedEntry | None  # the newest act that made a statement about it
+    highest_generation: int = MAX_GENERATION  # above it, nothing is taken
+
+
+@frozen
+class Belief:
+    """The newest statement, if it is believed; or why it is not."""
+
+    subject: str
+    statement: Statement | None = None
+    entry: AuditEntry | None = None  # of the act that made the statement
+    problem: str | None = None
+    highest_generation: int = 0  # a new statement's is above this
+
+
+class HighestGenerations:
+    """The highest generation of each subject that this process, or one before it, has seen.
+
+    It is believed about nothing: a database that was restored on purpose is older than that. It
+    serves to say so, and to go on above it.
+    """
+
+    def __init__(self, before: Mapping[str, int] | None = None) -> None:
+        """Begin with what processes before have seen."""
+        self._highest = dict(before or {})  # one entry for each connection, operator and device
+        self._changed = set[str]()  # since `take_changes`
+
+    def ever(self, subject: str) -> int:
+        """Return the highest that was ever seen, or 0."""
+        return self._highest.get(subject, 0)
+
+    def everything(self) -> dict[str, int]:
+        """Return the highest that was ever seen, by subject."""
+        return self._highest.copy()
+
+    def take_changes(self) -> dict[str, int]:
+        """Return what is higher than ever before, since it was asked for the last time."""
+        changed, self._changed = self._changed, set()
+        return {each: self.ever(each) for each in changed}
+
+    def remember(self, subject: str, generation: int) -> None:
+        """Take note of a generation of the signed log."""
+        if generation > self.ever(subject):
+            self._highest[subject] = generation
+            self._changed.add(subject)
+
+
+def believe(evidence: Evidence, verifier: Verifier) -> Belief:
+    """Return what the evidence proves."""
+    statement = entry = problem = None
+    try:
+        entry = _verified_entry(evidence, verifier)
+        statement = _verified_statement(evidence, verifier)
+        _require_agreement(statement, evidence)
+    except StatementRefusedError as error:
+        problem = str(error)
+    generations = (_logged(evidence), statement.generation if statement else 0)
+    return Belief(
+        subject=evidence.subject,
+        statement=None if problem else statement,
+        entry=entry,
+        problem=problem,
+        highest_generation=max(
+            each for each in (0, *generations) if each <= evidence.highest_generation
+        ),
+    )
+
+
+def _logged(evidence: Evidence) -> int:
+    return (evidence.made.generation or 0) if evidence.made else 0
+
+
+def _verified_statement(evidence: Evidence, verifier: Verifier) -> Statement | None:
+    if evidence.stored is None:
+        return None
+    try:
+        statement = verifier.verify(evidence.stored)
+    except StatementRefusedError as error:
+        message = f"its statement is not believed: {error}"
+        raise StatementRefusedError(message) from None
+    if statement.subject != evidence.subject:
+        message = "its statement is about another subject"
+        raise StatementRefusedError(message)
+    return statement
+
+
+def _verified_entry(evidence: Evidence, verifier: Verifier) -> AuditEntry | None:
+    if evidence.made is None:
+        return None
+    if evidence.made.entry is None:
+        raise StatementRefusedError(ACTED)
+    try:
+        entry = verifier.verify_as(evidence.made.entry, AuditEntry)
+    except UnknownKeyError as error:
+        message = f"its newest act is not believed: {error}"
+        raise StatementRefusedError(message) from None
+    except StatementRefusedError:
+        raise StatementRefusedError(ACTED) from None
+    if (entry.about, entry.about_generation) != (evidence.subject, evidence.made.generation):
+        raise StatementRefusedError(ACTED)
+    return entry
+
+
+def _require_agreement(statement: Statement | None, evidence: Evidence) -> None:
+    generation, logged = statement.generation if statement else 0, _logged(evidence)
+    if generation > logged:
+        raise StatementRefusedError(ACTED)
+    if statement is None and logged:
+        message = "its statement has vanished from the database"
+        raise StatementRefusedError(message)
+    if generation < logged:
+        message = "an older statement was put back in the database"
+        raise StatementRefusedError(message)
+    if generation > evidence.highest_generation:
+        raise StatementRefusedError(TOO_FAR_AHEAD)

@@ -1,0 +1,81 @@
+"""The checkpoint of the audit log: what it says up to one entry, signed. Pure.
+
+A start reads it and walks what came after. It is only as good as its signature, and as the entry
+that it names being in the chain; what is not believed of it is walked anew. Whoever puts an older
+one back makes a start slower.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+import orjson
+from attrs import field, frozen
+
+from control_plane.proof.signed_log import Made, NewestActs, Place, SignedLog
+from control_plane.proof.signer import Signer, Verifier
+from shared.outside_bytes import Party, reads_bytes_of
+from shared.statement import AuditCheckpoint, StatementRefusedError, StoredStatement
+
+# Some 300 bytes a connection and 150 a device: half a million subjects. With more, none is written,
+# and a start walks the whole log.
+MAX_HEADS_BYTES: Final = 128 * 1024 * 1024
+
+
+@frozen
+class StoredCheckpoint:
+    """A checkpoint as it lies in the database."""
+
+    stored: StoredStatement
+    heads: bytes = field(repr=False)
+
+
+def checkpoint_of(log: SignedLog, at: datetime, signer: Signer) -> StoredCheckpoint | None:
+    """Return the checkpoint of a log; none of an empty one, or of one that is too large."""
+    heads = _heads_of(log)
+    if not log.end.sequence or len(heads) > MAX_HEADS_BYTES:
+        return None
+    statement = AuditCheckpoint(
+        generation=log.end.sequence,
+        entry=log.end.hash,
+        heads_sha256=hashlib.sha256(heads).hexdigest(),
+        heads_bytes=len(heads),
+        made_at=at,
+    )
+    return StoredCheckpoint(signer.sign(statement), heads)
+
+
+@reads_bytes_of(Party.DATABASE)
+def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
+    """Return the log up to the checkpoint's entry, or raise `StatementRefusedError`."""
+    statement = verifier.verify_as(checkpoint.stored, AuditCheckpoint)
+    if hashlib.sha256(checkpoint.heads).hexdigest() != statement.heads_sha256:
+        message = "what is beside it is not what was signed"
+        raise StatementRefusedError(message)
+    heads = orjson.loads(checkpoint.heads)
+    newest = NewestActs(
+        {
+            subject: Made(generation, Place(sequence, entry))
+            for subject, generation, sequence, entry in heads["made"]
+        },
+        {subject: Place(sequence, entry) for subject, sequence, entry in heads["upon_revisions"]},
+        set(heads["restores"]),
+    )
+    return SignedLog().followed_by(Place(statement.generation, statement.entry), newest)
+
+
+def _heads_of(log: SignedLog) -> bytes:
+    made = (
+        (subject, made.generation, made.place.sequence, made.place.hash)
+        for subject, made in log.all_made()
+    )
+    upon_revisions = (
+        (subject, place.sequence, place.hash) for subject, place in log.all_upon_revisions()
+    )
+    return orjson.dumps(
+        {
+            "made": list(made),
+            "upon_revisions": list(upon_revisions),
+            "restores": sorted(log.restores),
+        }
+    )

@@ -1,0 +1,138 @@
+"""What a control plane has seen, kept over its restarts.
+
+SQLite in `CONTROL_PLANE_STATE_DIR`: the highest generation of each subject, where the audit log
+ended, and which of its entries accepted the restore of a backup. It holds no secret; it is how a
+process that starts can tell that the end of the log was cut off. Blocking: callers use a thread.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Final, Self
+
+from attrs import field, frozen
+
+from control_plane.proof.audit_chain import SeenChain
+from control_plane.proof.signed_log import Place
+from shared.own_files import make_own_database, prepare_own_folder
+from shared.safe_message import SafeMessage
+from shared.statement import MAX_GENERATION
+
+FILE_NAME: Final = "generations.sqlite3"
+LOCK_WAIT_SECONDS: Final = 2.0  # a process that is being replaced has let go by then
+
+LOG_ALONE: Final = "audit"  # the subject by which versions before this kept the log's length
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS generations (
+    subject TEXT PRIMARY KEY, generation INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS log_end (
+    the_only INTEGER PRIMARY KEY CHECK (the_only = 1), sequence INTEGER NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS accepted_restores (hash TEXT PRIMARY KEY) STRICT;
+"""
+
+
+class GenerationsFileError(SafeMessage, Exception):
+    """The state folder cannot be used; the message says why."""
+
+
+@frozen
+class GenerationsFile:
+    """An open file; one process holds it."""
+
+    _database: sqlite3.Connection
+    _writing: Lock = field(factory=Lock)  # the last write may meet one that is under way
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open or make the file in a folder of mode 0700, or raise `GenerationsFileError`."""
+        try:
+            prepare_own_folder(directory)
+            path = directory / FILE_NAME
+            make_own_database(path)
+        except OSError as error:
+            message = f"the folder cannot be used: {error.strerror}"
+            raise GenerationsFileError(message) from None
+        with _explained():
+            database = sqlite3.connect(
+                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
+            )
+        try:
+            with _explained():
+                # EXCLUSIVE: a second process that is given the same folder is told so.
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_TABLES)
+        except GenerationsFileError:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Close the file and let go of its lock."""
+        self._database.close()
+
+    def read(self, highest: int = MAX_GENERATION) -> dict[str, int]:
+        """Return the generation of each subject, up to the highest that is taken now.
+
+        Raises `GenerationsFileError`.
+        """
+        with _explained():
+            rows = self._database.execute(
+                "SELECT subject, generation FROM generations"
+                " WHERE subject <> ? AND generation <= ?",
+                (LOG_ALONE, highest),
+            )
+            found = dict(rows)
+        if any((type(key), type(value)) != (str, int) for key, value in found.items()):
+            raise GenerationsFileError(f"the file {FILE_NAME} holds rows of another form")
+        return found
+
+    def read_chain(self) -> SeenChain:
+        """Return where the log ended, or raise `GenerationsFileError`."""
+        with _explained():
+            end = self._database.execute("SELECT sequence, hash FROM log_end").fetchone()
+            before = self._database.execute(
+                "SELECT generation, '' FROM generations WHERE subject = ?", (LOG_ALONE,)
+            ).fetchone()
+            restores = self._database.execute("SELECT hash FROM accepted_restores")
+            return SeenChain(
+                Place(*(end or before or (0, ""))), frozenset(each for (each,) in restores)
+            )
+
+    def put(self, generations: Mapping[str, int], chain: SeenChain) -> None:
+        """Write these, and where the log ends now, or raise `GenerationsFileError`."""
+        with self._writing, _explained(), self._database:  # commits, or rolls back
+            self._database.execute("BEGIN")
+            self._database.executemany(
+                "INSERT INTO generations VALUES (?, ?) ON CONFLICT (subject)"
+                " DO UPDATE SET generation = max(generation, excluded.generation)",
+                generations.items(),
+            )
+            self._database.execute(
+                "INSERT INTO log_end VALUES (1, ?, ?) ON CONFLICT (the_only)"
+                " DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
+                (chain.end.sequence, chain.end.hash),
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO accepted_restores VALUES (?)",
+                [(each,) for each in chain.restores],
+            )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        reason = "another process uses it" if _is_locked(error) else type(error).__name__
+        message = f"the file {FILE_NAME} cannot be used: {reason}"
+        raise GenerationsFileError(message) from None
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

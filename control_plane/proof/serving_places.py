@@ -1,0 +1,72 @@
+"""Which connection serves a place, by what is signed.
+
+The unique index of places is over columns, which nobody signs: a row whose host was changed, or
+that is marked as revoked, would leave its place to a second connection. Facades would serve both.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from control_plane.database.one_trip import Part, Row
+from control_plane.errors import ConflictError
+from control_plane.proof.belief import believe
+from control_plane.proof.envelope_columns import envelope_columns, envelope_names
+from control_plane.proof.proofs import Proofs
+from control_plane.proof.signer import Verifier
+from control_plane.proof.statement_store import statement_rows
+from shared.approved_connection import approved_connection
+from shared.connection import ConnectionDocument
+from shared.registry_host import RegistryHost
+from shared.statement import ConnectionApproval, StatementRefusedError
+
+# An approval holds its document as a JSON text in JSON. All are looked through when somebody
+# connects or approves.
+_OF_HOST: Final = f"""
+SELECT subject, {envelope_columns()} FROM public.statements
+WHERE starts_with(subject, 'connection/')
+  AND position(convert_to('\\"host\\":\\"' || {{host}} || '\\"', 'UTF8') IN payload) > 0
+"""  # noqa: S608 - constants
+_COLUMNS: Final = ("subject", *envelope_names())
+
+
+def approvals_of_host(host: RegistryHost) -> Part:
+    """Return the read of what may be approved for a host; its name needs no escape in JSON."""
+    return Part(_COLUMNS, _OF_HOST.format(host="$1::text"), (str(host),))
+
+
+def approvals_beside(connection_id: UUID) -> Part:
+    """Return the read of what may be approved for the host that a connection's row has."""
+    host = "(SELECT host FROM public.connections WHERE id = $1)"
+    return Part(_COLUMNS, _OF_HOST.format(host=host), (connection_id,))
+
+
+async def require_free_place(
+    rows: Sequence[Row],
+    proofs: Proofs,
+    document: ConnectionDocument,
+    connection_id: UUID,
+    verifier: Verifier,
+) -> None:
+    """Raise `ConflictError` if another connection is approved for the document's place.
+
+    The rows are those of the document's host.
+    """
+    evidences = await proofs.evidences(statement_rows(rows))
+    for evidence in evidences.values():
+        approval = believe(evidence, verifier).statement
+        if not isinstance(approval, ConnectionApproval) or approval.connection_id == connection_id:
+            continue
+        try:
+            serving = approved_connection(approval).document
+        except StatementRefusedError:
+            continue  # facades do not serve it either
+        if (serving.host, serving.repository_prefix) == (
+            document.host,
+            document.repository_prefix,
+        ):
+            message = (
+                f"another connection is approved for this place, {approval.connection_id}, whose"
+                " row was changed in the database: revoke that one first"
+            )
+            raise ConflictError(message, {"id": str(approval.connection_id)})

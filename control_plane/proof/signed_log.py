@@ -1,0 +1,168 @@
+"""What the chain of signed audit entries says: its end, the newest act about each subject. Pure.
+
+An entry bears the hash of the one before it, and the control plane signs each. So the signature of
+the last one, and the hashes, prove all of them: their bytes, their order, and that none is missing.
+What a database's columns say of an entry proves nothing, and nothing here is found by them.
+
+A `SignedLog` never changes: whoever reads a snapshot of the database holds the log of just that
+snapshot, while other calls go on with newer ones.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import define, field, frozen
+
+from control_plane.proof.actions import REVISION_ACTIONS
+from control_plane.proof.layers import Layers
+from control_plane.proof.signer import Verifier
+from shared.statement import (
+    AuditEntry,
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    signed_bytes,
+)
+
+ACCEPT_RESTORE: Final = "audit.accept_restore"
+_UPON_REVISIONS: Final = frozenset(REVISION_ACTIONS)
+
+
+@frozen
+class Place:
+    """An entry of the chain: its place from 1, and the hexadecimal SHA-256 of its signed bytes."""
+
+    sequence: int
+    hash: str
+
+
+BEGINNING: Final = Place(0, "")  # what the first entry follows
+
+
+@frozen
+class Made:
+    """The newest act that made a statement about a subject."""
+
+    generation: int  # of the statement
+    place: Place
+
+
+@frozen
+class LoggedAct:
+    """Of a proven entry, what decides which act about a subject is the newest."""
+
+    place: Place
+    previous: str
+    action: str
+    about: str
+    about_generation: int | None
+
+
+@define
+class NewestActs:
+    """Collects the newest act of each kind about each subject, from acts that come newest first."""
+
+    made: dict[str, Made] = field(factory=dict)
+    upon_revisions: dict[str, Place] = field(factory=dict)
+    restores: set[str] = field(factory=set)
+
+    def add(self, act: LoggedAct) -> None:
+        """Take in the act before those that were added."""
+        if act.about_generation is not None:
+            self.made.setdefault(act.about, Made(act.about_generation, act.place))
+        if act.action in _UPON_REVISIONS:
+            self.upon_revisions.setdefault(act.about, act.place)
+        if act.action == ACCEPT_RESTORE:
+            self.restores.add(act.place.hash)
+
+
+@frozen
+class SignedLog:
+    """The chain up to one entry."""
+
+    end: Place = BEGINNING
+    restores: frozenset[str] = frozenset()  # hashes of the entries that accepted a restore
+    _made: Layers[Made] = field(factory=Layers[Made])
+    _upon_revisions: Layers[Place] = field(factory=Layers[Place])
+    root: object = field(factory=object, eq=False)  # of all that were made by following one
+
+    def made(self, subject: str) -> Made | None:
+        """Return the newest act that made a statement about the subject."""
+        return self._made.get(subject)
+
+    def generation(self, subject: str) -> int:
+        """Return the generation of the newest statement about the subject, or 0."""
+        made = self._made.get(subject)
+        return made.generation if made else 0
+
+    def upon_revisions(self, subject: str) -> Place | None:
+        """Return the newest act upon a connection's revisions."""
+        return self._upon_revisions.get(subject)
+
+    def connections(self) -> Iterator[str]:
+        """Yield the subject of every connection that was ever made."""
+        return (subject for subject, _ in self._upon_revisions.items())
+
+    @property
+    def subjects_count(self) -> int:
+        """How many subjects have a statement."""
+        return len(self._made)
+
+    def all_made(self) -> Iterator[tuple[str, Made]]:
+        """Yield the newest act that made a statement, by subject."""
+        return self._made.items()
+
+    def all_upon_revisions(self) -> Iterator[tuple[str, Place]]:
+        """Yield the newest act upon revisions, by subject."""
+        return self._upon_revisions.items()
+
+    def followed_by(self, end: Place, newest: NewestActs) -> "SignedLog":
+        """Return the log that ends here, with these acts after its own."""
+        return SignedLog(
+            end,
+            self.restores | newest.restores,
+            self._made.under(newest.made),
+            self._upon_revisions.under(newest.upon_revisions),
+            self.root,
+        )
+
+    def is_before(self, place: Place) -> bool:
+        """Tell whether a place comes after this log's end."""
+        return place.sequence > self.end.sequence
+
+    def goes_on_from(self, other: "SignedLog") -> bool:
+        """Tell whether this is that log, or was made out of it by following."""
+        return self.root is other.root
+
+
+def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
+    """Return what counts of a verified entry."""
+    return LoggedAct(
+        Place(entry.generation, hash_of_it),
+        entry.previous,
+        entry.action,
+        entry.about,
+        entry.about_generation,
+    )
+
+
+def require_entry(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditEntry:
+    """Return the verified entry of this place, or raise `StatementRefusedError`."""
+    return entry_of(verifier.verify(stored), sequence)
+
+
+def entry_of(statement: Statement, sequence: int) -> AuditEntry:
+    """Return a verified statement as the entry of this place, or raise `StatementRefusedError`."""
+    if not isinstance(statement, AuditEntry):
+        message = "of another type than is wanted here"
+        raise StatementRefusedError(message)
+    if statement.generation != sequence:
+        message = "it belongs in another place of the log"
+        raise StatementRefusedError(message)
+    return statement
+
+
+def entry_hash(stored: StoredStatement) -> str:
+    """Return what the next entry bears: the hexadecimal SHA-256 of this one's signed bytes."""
+    return hashlib.sha256(signed_bytes(stored.type, stored.payload)).hexdigest()

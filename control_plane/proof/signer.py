@@ -1,0 +1,108 @@
+"""The statement key: it signs everything that the control plane asserts, and verifies it."""
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from control_plane.prefix import PREFIX
+from shared.keys import (
+    KEY_ID_HEX_DIGITS,
+    InvalidKeyFileError,
+    key_id,
+    load_statement_private_key,
+    load_statement_public_keys,
+)
+from shared.statement import (
+    Statement,
+    StatementRefusedError,
+    StoredStatement,
+    UnknownKeyError,
+    sign,
+    verify,
+)
+
+PUBLIC_KEYS: Final = f"{PREFIX}_STATEMENT_PUBLIC_KEY_FILE"
+KEY_ID: Final = re.compile(rf"[0-9a-f]{{{KEY_ID_HEX_DIGITS}}}", re.ASCII)
+
+_Kind = TypeVar("_Kind", bound=Statement)
+
+
+def not_configured(key_id: str) -> str:
+    """Return which key is missing, and where its public half belongs.
+
+    An id comes from the database: it is named only if it has the form of one.
+    """
+    if KEY_ID.fullmatch(key_id) is None:
+        return "signed with an unknown key"
+    return f"signed with the statement key {key_id}, which is not configured ({PUBLIC_KEYS})"
+
+
+class Verifier:
+    """Believes what these keys signed."""
+
+    def __init__(self, public_keys: dict[str, Ed25519PublicKey]) -> None:
+        """Hold the keys by their ids."""
+        self.public_keys = public_keys
+
+    @classmethod
+    def of_all(cls, *verifiers: "Verifier") -> "Verifier":
+        """Return what believes all that one of these believes."""
+        return cls({name: key for each in verifiers for name, key in each.public_keys.items()})
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "Verifier":
+        """Load the public keys, or the one private key's public half, of a PEM file.
+
+        Raises `shared.keys.InvalidKeyFileError`.
+        """
+        try:
+            return cls(load_statement_public_keys(pem))
+        except InvalidKeyFileError as no_public_keys:
+            try:
+                return Signer.from_private_pem(pem)
+            except InvalidKeyFileError:
+                raise no_public_keys from None
+
+    def verify(self, stored: StoredStatement) -> Statement:
+        """Return the statement of an envelope, or raise `StatementRefusedError`."""
+        try:
+            return verify(stored, self.public_keys)
+        except UnknownKeyError:
+            raise UnknownKeyError(not_configured(stored.key_id)) from None
+
+    def verify_as(self, stored: StoredStatement, kind: type[_Kind]) -> _Kind:
+        """Return the statement if it is of this kind, or raise `StatementRefusedError`."""
+        statement = self.verify(stored)
+        if not isinstance(statement, kind):
+            message = "of another type than is wanted here"
+            raise StatementRefusedError(message)
+        return statement
+
+
+class Signer(Verifier):
+    """Signs with the statement key; believes what it signed, and what the keys before it did."""
+
+    def __init__(
+        self,
+        private_key: Ed25519PrivateKey,
+        also_believed: Mapping[str, Ed25519PublicKey] | None = None,
+    ) -> None:
+        """Hold the key that signs, and by their ids those that signed before it."""
+        public_key = private_key.public_key()
+        super().__init__({**(also_believed or {}), key_id(public_key): public_key})
+        self._private_key = private_key
+
+    def believing(self, public_keys: Mapping[str, Ed25519PublicKey]) -> "Signer":
+        """Return the signer that believes what these keys signed, too."""
+        return Signer(self._private_key, public_keys)
+
+    @classmethod
+    def from_private_pem(cls, pem: bytes) -> "Signer":
+        """Load the one private key of a PEM file; raise `shared.keys.InvalidKeyFileError`."""
+        return cls(load_statement_private_key(pem))
+
+    def sign(self, statement: Statement) -> StoredStatement:
+        """Return the statement's envelope."""
+        return sign(statement, self._private_key)

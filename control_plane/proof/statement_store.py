@@ -1,0 +1,197 @@
+"""The SQL of statements and audit entries: rows in, rows out, nothing believed."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from control_plane.database.database import DatabaseConnection
+from control_plane.database.one_trip import Change, Part, Row
+from control_plane.proof.audit_filter import EVERY_ENTRY, AuditFilter
+from control_plane.proof.envelope_columns import (
+    bounded_column,
+    envelope_columns,
+    envelope_names,
+    envelope_of_form,
+)
+from shared.canonical_json import MAX_DOCUMENT_BYTES
+from shared.statement import AuditEntry, Statement, StoredStatement
+
+NO_ENVELOPE: Final = StoredStatement("", "", b"", b"")  # of a row that has not the form of one
+_ENVELOPE: Final = envelope_columns()
+_FOUND_BY: Final = ", ".join(
+    (
+        *(bounded_column(name, name, MAX_DOCUMENT_BYTES) for name in ("actor", "action", "about")),
+        "CASE WHEN at BETWEEN '2000-01-01Z' AND '9000-01-01Z' THEN at END AS at",
+    )
+)
+# Takes the act lock until the transaction ends.
+LOCK: Final = "SELECT the_only FROM public.audit_lock FOR UPDATE"
+AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
+
+
+def statements_of(subjects: Collection[str]) -> Part:
+    """Return the read of the newest statement of each subject."""
+    return Part(
+        ("subject", *envelope_names()),
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
+        " WHERE subject = ANY ($1::text[])",
+        (list(subjects),),
+    )
+
+
+def statements_within(beginning: str) -> Part:
+    """Return the read of the newest statement of every subject that begins so: `operator/`."""
+    return Part(
+        ("subject", *envelope_names()),
+        f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
+        " WHERE starts_with(subject, $1) ORDER BY subject",
+        (beginning,),
+    )
+
+
+def statement_rows(rows: Iterable[Row]) -> dict[str, StoredStatement | None]:
+    """Return the statements of such a read, by the subjects of their rows."""
+    return {row["subject"]: envelope_of_form(row) for row in rows}
+
+
+async def fetch_subjects_that_say(
+    connection: DatabaseConnection, wanted: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return those of the subjects and texts where the subject's row has the text in its payload.
+
+    The row may be anybody's: nothing is verified.
+    """
+    rows = await connection.fetch(
+        "SELECT wanted.subject, wanted.text"
+        " FROM unnest($1::text[], $2::text[]) AS wanted (subject, text)"
+        " JOIN public.statements AS present USING (subject)"
+        " WHERE position(convert_to(wanted.text, 'UTF8') IN present.payload) > 0",
+        [subject for subject, _ in wanted],
+        [text for _, text in wanted],
+    )
+    return {(row["subject"], row["text"]) for row in rows}
+
+
+async def count_other_keys(
+    connection: DatabaseConnection, known: Collection[str], *, at_most: int
+) -> dict[str, int]:
+    """Return how many statements say that they are of a key beside the known ones, by its id."""
+    rows = await connection.fetch(
+        "SELECT key_id, count(*) AS statements FROM public.statements"
+        " WHERE CASE WHEN octet_length(key_id) = 16"  # a column may hold anything, of any length
+        " THEN key_id ~ '^[0-9a-f]{16}$' AND key_id <> ALL($1::text[]) END"
+        " GROUP BY key_id ORDER BY statements DESC, key_id LIMIT $2",
+        list(known),
+        at_most,
+    )
+    return {row["key_id"]: row["statements"] for row in rows}
+
+
+def put_statements(signed: Sequence[tuple[Statement, StoredStatement]]) -> Change:
+    """Return the change that makes each the newest statement of its subject."""
+    return Change(
+        "INSERT INTO public.statements (subject, type, key_id, payload, signature, generation)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
+        " $6::bigint[])"
+        " ON CONFLICT (subject) DO UPDATE SET type = excluded.type, key_id = excluded.key_id,"
+        " payload = excluded.payload, signature = excluded.signature,"
+        " generation = excluded.generation, stored_at = clock_timestamp()",
+        (
+            [statement.subject for statement, _ in signed],
+            *_envelopes(stored for _, stored in signed),
+            [statement.generation for statement, _ in signed],
+        ),
+    )
+
+
+def lock_row() -> Part:
+    """Return the read of the row that acts lock, which may be gone."""
+    return Part(("the_only",), "SELECT the_only FROM public.audit_lock")
+
+
+async def fetch_entry_that_says(
+    connection: DatabaseConnection, subject: str, action: str, text: str
+) -> StoredStatement | None:
+    """Return the newest entry of an action about a subject whose payload has the text."""
+    return envelope_of_form(
+        await connection.fetchrow(
+            f"SELECT {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
+            " WHERE about = $1 AND action = $2 AND position($3::bytea IN payload) > 0"
+            " ORDER BY sequence DESC LIMIT 1",
+            subject,
+            action,
+            text.encode(),
+        )
+    )
+
+
+def append_entries(signed: Sequence[tuple[AuditEntry, StoredStatement]]) -> Change:
+    """Return the change that appends entries to the chain."""
+    entries = [entry for entry, _ in signed]
+    return Change(
+        "INSERT INTO public.audit_entries (sequence, type, key_id, payload, signature,"
+        " at, actor, action, about, about_generation)"
+        " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
+        " $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::bigint[])",
+        (
+            [entry.generation for entry in entries],
+            *_envelopes(stored for _, stored in signed),
+            [entry.at for entry in entries],
+            [entry.actor for entry in entries],
+            [entry.action for entry in entries],
+            [entry.about for entry in entries],
+            [entry.about_generation for entry in entries],
+        ),
+    )
+
+
+def _envelopes(stored: Iterable[StoredStatement]) -> tuple[list[object], ...]:
+    """Return the columns of envelopes, each as a list."""
+    rows = [(each.type, each.key_id, each.payload, each.signature) for each in stored]
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+@frozen
+class EntryRow:
+    """A row of the audit log: its envelope, and what it is found by."""
+
+    sequence: int
+    stored: StoredStatement
+    found_by: tuple[object, ...]  # actor, action, about, time: nobody signs them
+
+    def is_found_as(self, entry: AuditEntry) -> bool:
+        """Tell whether it is found by what the signed entry says."""
+        return self.found_by == (entry.actor, entry.action, entry.about, entry.at)
+
+
+async def fetch_entries(
+    connection: DatabaseConnection,
+    wanted: AuditFilter = EVERY_ENTRY,
+    *,
+    after: int,
+    limit: int,
+) -> list[EntryRow]:
+    """Return what is wanted of the entries, by their place in the chain, from the one after."""
+    rows = await connection.fetch(
+        f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
+        " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"
+        " AND starts_with(action, $4) AND starts_with(about, $5)"
+        " AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)"
+        " ORDER BY sequence LIMIT $2",
+        after,
+        limit,
+        wanted.actor,
+        wanted.action or "",
+        wanted.about or "",
+        wanted.since,
+        wanted.until,
+    )
+    return [
+        EntryRow(
+            row["sequence"],
+            envelope_of_form(row) or NO_ENVELOPE,
+            (row["actor"], row["action"], row["about"], row["at"]),
+        )
+        for row in rows
+    ]

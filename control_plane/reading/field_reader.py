@@ -1,0 +1,160 @@
+"""Reading a JSON object field by field: every wrong field is named, no value is ever quoted."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+import orjson
+
+from control_plane.errors import FieldError, InvalidRequestError, UnreadableBodyError
+from control_plane.reading.repeated_names import pointer, repeated_names
+from shared.outside_bytes import Party, reads_bytes_of
+from shared.several_problems import problems_of
+
+MAX_NAMED_UNKNOWN_FIELDS: Final = 20  # enough to see a typing error; a body has room for thousands
+TWICE: Final = "given more than once"
+
+_Value = TypeVar("_Value")
+
+
+@reads_bytes_of(Party.OPERATOR)
+def read_object(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object of a body.
+
+    Raises `UnreadableBodyError`, which quotes nothing, or `InvalidRequestError` that names what is
+    given more than once.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:  # its `doc` holds the body
+        value = None
+    if not isinstance(value, dict):
+        message = "the body is not a JSON object in UTF-8"
+        raise UnreadableBodyError(message) from None
+    _require_once(body)
+    return value
+
+
+def _require_once(body: bytes) -> None:
+    try:
+        repeated = repeated_names(body)
+    except RecursionError:
+        message = "the body is nested too deep"
+        raise UnreadableBodyError(message) from None
+    if repeated:
+        shown = repeated[:MAX_NAMED_UNKNOWN_FIELDS]
+        raise InvalidRequestError(tuple(FieldError(each, TWICE) for each in shown))
+
+
+class FieldReader:
+    """Takes fields out of an object and collects what is wrong with them."""
+
+    def __init__(self, body: Mapping[str, object]) -> None:
+        """Hold the object."""
+        self._body = body
+        self._asked: set[str] = set()
+        self.errors: list[FieldError] = []
+
+    def has(self, name: str) -> bool:
+        """Tell whether the field is there and not null; the field counts as known."""
+        self._asked.add(name)
+        return self._body.get(name) is not None
+
+    def given(self, name: str) -> bool:
+        """Tell whether the field is there, be it null; the field counts as known."""
+        self._asked.add(name)
+        return name in self._body
+
+    def wrong(self, pointer: str, detail: str) -> None:
+        """Note that a field is wrong."""
+        self.errors.append(FieldError(pointer, detail))
+
+    def is_wrong(self, name: str) -> bool:
+        """Tell whether something was noted about a field, or about an item of it."""
+        at = f"/{name}"
+        return any(each.pointer == at or each.pointer.startswith(f"{at}/") for each in self.errors)
+
+    def text(
+        self, name: str, parse: Callable[[str], _Value], *, required: bool = False
+    ) -> _Value | None:
+        """Return the parsed text of a field; none where it is absent, null or wrong."""
+        if not self.has(name):
+            if required:
+                self.wrong(f"/{name}", "this field is required")
+            return None
+        return self._parsed(f"/{name}", self._body[name], parse)
+
+    def json_object(
+        self,
+        name: str,
+        parse: Callable[[Mapping[str, object]], _Value],
+        *,
+        required: bool = False,
+    ) -> _Value | None:
+        """Return the parsed object of a field; none where it is absent, null or wrong."""
+        if not self.has(name):
+            if required:
+                self.wrong(f"/{name}", "this field is required")
+            return None
+        value = self._body[name]
+        if not isinstance(value, dict):
+            self.wrong(f"/{name}", "expected a JSON object")
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:  # its sentences name what is inside the object
+            self.wrong(f"/{name}", str(error))
+            return None
+
+    def texts(
+        self, name: str, parse: Callable[[str], _Value], *, at_most: int
+    ) -> tuple[_Value, ...]:
+        """Return the parsed texts of a list, in order and without repetitions."""
+        items = self._body[name] if self.has(name) else []
+        if not isinstance(items, list):
+            self.wrong(f"/{name}", "expected a list of texts")
+            return ()
+        if len(items) > at_most:
+            self.wrong(f"/{name}", f"expected at most {at_most} items")
+        parsed = (
+            self._parsed(f"/{name}/{index}", item, parse)
+            for index, item in enumerate(items[:at_most])
+        )
+        return tuple(dict.fromkeys(value for value in parsed if value is not None))
+
+    def objects(self, name: str, *, at_most: int) -> list[Mapping[str, object]]:
+        """Return the objects of a list, which has one at least; none where the list is wrong."""
+        items = self._body[name] if self.has(name) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            self.wrong(f"/{name}", "expected a list of JSON objects")
+            return []
+        if not 1 <= len(items) <= at_most:
+            self.wrong(f"/{name}", f"expected 1 to {at_most} items")
+            return []
+        return items
+
+    def flag(self, name: str) -> bool:
+        """Return a truth value; false where it is absent, null or wrong."""
+        value = self._body[name] if self.has(name) else False
+        if type(value) is not bool:
+            self.wrong(f"/{name}", "expected true or false")
+            return False
+        return value
+
+    def finish(self) -> None:
+        """Raise `InvalidRequestError` if anything was wrong; fields nobody asked for are."""
+        unknown = sorted(self._body.keys() - self._asked)
+        for name in unknown[:MAX_NAMED_UNKNOWN_FIELDS]:
+            self.wrong(pointer(name), "there is no such field")
+        if self.errors:
+            raise InvalidRequestError(tuple(self.errors))
+
+    def _parsed(self, pointer: str, value: object, parse: Callable[[str], _Value]) -> _Value | None:
+        if not isinstance(value, str):
+            self.wrong(pointer, "expected a text")
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            for problem in problems_of(error):
+                self.wrong(pointer, problem)
+            return None

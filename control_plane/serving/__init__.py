@@ -1,0 +1,1 @@
+"""The running control plane: settings, routes, health, and what it does beside answering."""

@@ -1,0 +1,197 @@
+"""What the commands read from the environment: one class for each set of needs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+from attrs import evolve, frozen
+
+from control_plane.connections.grant import parse_principal_arn
+from control_plane.serving.api_token import ApiToken
+from shared.identity_form import (
+    IdentityForm,
+    IdentityKind,
+    InvalidUriPatternError,
+    compile_uri_pattern,
+)
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.postgres.setting import DatabaseUrl
+from shared.setting_types import (
+    Duration,
+    Form,
+    HttpUrl,
+    ListenAddress,
+    LogLevel,
+    Networks,
+    ReadableFile,
+)
+from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
+from shared.upstream.proxy import OutboundProxy, ProxyUrl
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+_PUBLIC_KEYS: Final = "the path of a PEM file of statement keys' public halves"
+
+AwsPrincipalArn = Annotated[
+    str,
+    Form(parse_principal_arn, "an ARN such as arn:aws:iam::123456789012:role/facade"),
+]
+
+
+@frozen(kw_only=True)
+class ServeSettings:
+    """`control-plane serve`."""
+
+    database_url: DatabaseUrl
+    sealing_public_key_file: ReadableFile
+    statement_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile | None = None  # of keys before the private one
+    listen: ListenAddress = ListenAddress("127.0.0.1", 8080)
+    tls_cert_file: ReadableFile | None = None
+    tls_key_file: ReadableFile | None = None
+    behind_tls_proxy: bool = False
+    require_second_approver: bool = False
+    check_networks: Networks = ()
+    aws_principal_arn: AwsPrincipalArn | None = None
+    device_identity: IdentityKind | None = None
+    device_uri_pattern: str | None = None
+    google_token_url: HttpUrl | None = None  # Google's own
+    https_proxy: ProxyUrl | None = None
+    no_proxy: NoProxyList = NO_EXCEPTIONS
+    state_dir: Path | None = None  # what was seen, over restarts: a restored database shows
+    log_level: LogLevel = "info"
+    allow_core_dumps: bool = False
+    drain_timeout: Duration = 30.0
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that registries and Google are reached through, but for its exceptions."""
+        return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
+
+    @property
+    def identity_form(self) -> IdentityForm | None:
+        """How certificates say who a device is, as facades are told; None where nobody said."""
+        if self.device_uri_pattern is not None:
+            return IdentityForm(IdentityKind.SPIFFE, self.device_uri_pattern)
+        return IdentityForm(self.device_identity) if self.device_identity else None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.device_uri_pattern is not None:
+            try:
+                compile_uri_pattern(self.device_uri_pattern)
+            except InvalidUriPatternError as error:
+                yield "device_uri_pattern", str(error)
+            if self.device_identity not in (None, IdentityKind.SPIFFE):
+                yield (
+                    "device_uri_pattern",
+                    "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe",
+                )
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            missing = "tls_key_file" if self.tls_key_file is None else "tls_cert_file"
+            yield missing, "a file too, for certificate and key belong together"
+        if not (self.tls_cert_file or self.behind_tls_proxy or self.listen.is_loopback):
+            expected = (
+                "a loopback address without TLS; set CONTROL_PLANE_TLS_CERT_FILE and _KEY_FILE,"
+                " or CONTROL_PLANE_BEHIND_TLS_PROXY=true"
+            )
+            yield "listen", expected
+
+
+@frozen(kw_only=True)
+class MigrateSettings:
+    """`control-plane migrate`."""
+
+    migration_database_url: DatabaseUrl | None = None
+    database_url: DatabaseUrl | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.migration_database_url is None and self.database_url is None:
+            yield "migration_database_url", "the PostgreSQL URL of the schema's owner"
+
+    @property
+    def owner_field(self) -> str:
+        """Which of the two says what to migrate with."""
+        return "database_url" if self.migration_database_url is None else "migration_database_url"
+
+    @property
+    def owner_url(self) -> ConnectionParameters:
+        """What to migrate with."""
+        url = self.migration_database_url or self.database_url
+        if url is None:
+            raise AssertionError("problems() refuses this")
+        return url
+
+
+@frozen(kw_only=True)
+class OperatorsSettings:
+    """`control-plane operators`: the database and the statement key, nothing else."""
+
+    database_url: DatabaseUrl
+    statement_private_key_file: ReadableFile
+    statement_public_key_file: ReadableFile | None = None  # of keys before the private one
+
+
+@frozen(kw_only=True)
+class AuditSettings:
+    """`control-plane audit`: the database, and either half of the statement key."""
+
+    database_url: DatabaseUrl
+    statement_public_key_file: ReadableFile | None = None
+    statement_private_key_file: ReadableFile | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.statement_public_key_file is None and self.statement_private_key_file is None:
+            yield "statement_public_key_file", _PUBLIC_KEYS
+
+
+@frozen(kw_only=True)
+class AuditFileSettings:
+    """`control-plane audit verify FILE`: the statement key, and the database if it is named."""
+
+    database_url: DatabaseUrl | None = None
+    statement_public_key_file: ReadableFile | None = None
+    statement_private_key_file: ReadableFile | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.statement_public_key_file is None and self.statement_private_key_file is None:
+            yield "statement_public_key_file", _PUBLIC_KEYS
+
+
+@frozen(kw_only=True)
+class AuditListSettings:
+    """`control-plane audit list`: the database if it is named, else the API."""
+
+    database_url: DatabaseUrl | None = None
+    token: ApiToken | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.database_url is None and self.token is None:
+            yield (
+                "token",
+                "an operator's token, or CONTROL_PLANE_DATABASE_URL and the statement key",
+            )
+
+
+@frozen(kw_only=True)
+class ClientSettings:
+    """`control-plane connections`: the API from a shell."""
+
+    url: HttpUrl = DEFAULT_URL
+    token: ApiToken
+    ca_file: ReadableFile | None = None
+
+
+ALL_SETTINGS: Final = (
+    ServeSettings,
+    MigrateSettings,
+    OperatorsSettings,
+    AuditSettings,
+    AuditFileSettings,
+    AuditListSettings,
+    ClientSettings,
+)

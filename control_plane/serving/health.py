@@ -1,0 +1,90 @@
+"""Whether this process can do its work: the database reached, migrated, and of the same key; and
+what is wrong with it that does not keep it from working yet.
+"""
+
+import asyncio
+
+from attrs import define, field
+
+from control_plane.database.notification_queue import NotificationQueue
+from control_plane.errors import (
+    AuditDamagedError,
+    AuditUnreadError,
+    DatabaseUnavailableError,
+    SchemaOutdatedError,
+)
+from control_plane.http.tls_reload import ReloadedTls
+from control_plane.migrations.newest import newest_revision
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.serving.private_keys import PrivateKeys
+from control_plane.serving.upkeep import Remembering
+from control_plane.troubles import Part, Trouble
+from shared.supervised import Supervisor
+
+
+@define(eq=False)
+class Health:
+    """How this process stands."""
+
+    _chain: AuditChain
+    _tls: ReloadedTls | None
+    _keys: PrivateKeys
+    _remembering: Remembering
+    _notifications: NotificationQueue
+    _supervisor: Supervisor
+    _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
+
+    async def why_not_ready(self) -> str | None:
+        """Return what is missing, in words, or nothing.
+
+        Anybody may ask; those who ask while it is being looked share one look.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(self._has_looked)
+        return await asyncio.shield(self._looking)
+
+    def _has_looked(self, _: object) -> None:
+        self._looking = None
+
+    async def _look(self) -> str | None:
+        await self._notifications.look()
+        found = await why_not_ready(self._chain)
+        stopping = [trouble.words for trouble in self.troubles() if trouble.stops]
+        reasons = dict.fromkeys([*([found] if found else []), *stopping])  # each of them once
+        return "; ".join(reasons) or None
+
+    def troubles(self) -> list[Trouble]:
+        """Return what is wrong now; of each part one at most."""
+        of_tls = [] if self._tls is None else self._tls.troubles(self._chain.clock())
+        found = [
+            *of_tls,
+            *self._keys.troubles(),
+            *self._remembering.troubles(),
+            *self._notifications.troubles(),
+        ]
+        if failing := "; ".join(self._supervisor.problems()):
+            found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
+        return found
+
+    def refused_files(self) -> frozenset[str]:
+        """Return the settings whose file is not used as it is now."""
+        return frozenset() if self._tls is None else frozenset(self._tls.refused)
+
+
+async def why_not_ready(chain: AuditChain) -> str | None:
+    """Return what is missing, in words, or nothing."""
+    try:
+        async with chain.database.connection() as connection:
+            present = await connection.fetchval("SELECT version_num FROM public.alembic_version")
+        if present != newest_revision():
+            return "the database is at another schema revision than this program"
+        async with chain.reading():
+            return chain.problem  # without which acts could follow; reads may go on
+    except (
+        DatabaseUnavailableError,
+        SchemaOutdatedError,
+        AuditDamagedError,
+        AuditUnreadError,
+    ) as error:
+        return str(error)

@@ -1,0 +1,62 @@
+"""Who may read the files of private keys: nobody but this process should.
+
+A warning, `control_plane_problem{part="private_keys"}` and a note in `/readyz`; nothing stops, for
+in a container such a file is often readable by all and reached by nobody.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import define, field
+
+from control_plane.http.server_tls import KEY
+from control_plane.prefix import PREFIX
+from control_plane.serving.config import ServeSettings
+from control_plane.troubles import Part, Trouble
+from shared.watched_files import is_exposed
+
+LOOK_SECONDS: Final = 10.0  # a stat of each
+
+
+@define(eq=False)
+class PrivateKeys:
+    """The files by their settings, and which of them every user of the machine may read."""
+
+    _paths: Mapping[str, Path]
+    _exposed: list[str] = field(factory=list, init=False)
+
+    @classmethod
+    def of(cls, configured: ServeSettings) -> Self:
+        """Return those that are configured, looked at once. Blocks."""
+        paths = {f"{PREFIX}_STATEMENT_PRIVATE_KEY_FILE": configured.statement_private_key_file}
+        if configured.tls_key_file is not None:
+            paths[KEY] = configured.tls_key_file
+        keys = cls(paths)
+        keys.look()
+        return keys
+
+    def look(self) -> None:
+        """Look at the files again. Blocks; what is gone is another part's problem."""
+        self._exposed = sorted(name for name, path in self._paths.items() if _is_exposed(path))
+
+    def troubles(self) -> Iterator[Trouble]:
+        """Yield that others may read a key."""
+        if self._exposed:
+            names = " and ".join(self._exposed)
+            words = f"{names}: every user of the machine may read this private key: chmod o-r"
+            yield Trouble(Part.PRIVATE_KEYS, words, stops=False, kind=names)
+
+    async def run(self) -> None:
+        """Look every few seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self.look)
+
+
+def _is_exposed(path: Path) -> bool:
+    try:
+        return is_exposed(path.stat())
+    except OSError:
+        return False

@@ -1,0 +1,108 @@
+"""The API's routes: each with the role that it needs and the use case that it calls."""
+
+from typing import Final
+
+from aiohttp import web
+from attrs import frozen
+
+from control_plane.audit.log_reading import read_page
+from control_plane.connections.edit_routes import EditRoutes
+from control_plane.connections.routes import ConnectionRoutes
+from control_plane.database.database import Database
+from control_plane.device_revocations.routes import DeviceRevocationRoutes
+from control_plane.http.http_call import Call, json_response
+from control_plane.http.http_route import OpenHandler, Route
+from control_plane.http.openapi import description_bytes
+from control_plane.metrics import Metrics
+from control_plane.operators.permissions import Role
+from control_plane.proof.audit_filter import read_audit_filter
+from control_plane.proof.signer import Verifier
+from control_plane.reading.query_reader import QueryReader, parse_number
+from control_plane.serving.health import Health
+
+MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
+
+
+@frozen
+class Api:
+    """Everything that is answered."""
+
+    connections: ConnectionRoutes
+    edits: EditRoutes
+    device_revocations: DeviceRevocationRoutes
+    database: Database
+    verifier: Verifier
+    metrics: Metrics
+    health: Health
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return everything that needs an operator."""
+        return (
+            *self.connections.routes(),
+            *self.edits.routes(),
+            *self.device_revocations.routes(),
+            Route("GET", "/v1/audit", Role.VIEWER, self.list_audit),
+            Route("GET", "/metrics", Role.VIEWER, self.show_metrics),
+        )
+
+    def open_routes(self) -> tuple[tuple[str, OpenHandler], ...]:
+        """Return what anybody may GET."""
+        return (
+            ("/healthz", self.live),
+            ("/readyz", self.ready),
+            ("/openapi.json", self.openapi),
+        )
+
+    async def list_audit(self, call: Call) -> web.Response:
+        """Show a page of the audit log."""
+        query = call.query()
+        after, limit = _read_sequence(query), query.limit()
+        wanted = read_audit_filter(query)
+        query.finish()
+        page, following = await read_page(
+            self.database, self.verifier, wanted, after=after, limit=limit
+        )
+        next_cursor = str(following) if following is not None else None
+        return json_response({"items": [line.view() for line in page], "next_cursor": next_cursor})
+
+    async def show_metrics(self, call: Call) -> web.Response:
+        """Show what was counted."""
+        call.query().finish()
+        self.metrics.show_troubles(self.health.troubles(), self.health.refused_files())
+        response = web.Response(body=self.metrics.exposition())
+        response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+        return response
+
+    async def live(self, _: web.Request) -> web.Response:
+        """Say that the process answers."""
+        return json_response({"status": "ok"})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Say whether everything is in place, and what is not."""
+        reason = await self.health.why_not_ready()
+        self.metrics.ready.set(reason is None)
+        state = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+        notes = [each.words for each in self.health.troubles() if not (reason and each.stops)]
+        return json_response(
+            state | ({"notes": notes} if notes else {}), status=503 if reason else 200
+        )
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """Show the description of this API."""
+        return web.Response(
+            body=description_bytes(),
+            content_type="application/json",
+        )
+
+
+def _read_sequence(query: QueryReader) -> int:
+    """Return the place after which a page of the log begins: `after`, or its `cursor`."""
+    places = [query.text(name, parse_sequence) for name in ("after", "cursor")]
+    if query.given("after") and query.given("cursor"):
+        query.wrong("cursor", "the same as after; give one of them")
+    return next((place for place in places if place is not None), 0)
+
+
+def parse_sequence(text: str) -> int:
+    """Return the place of an audit entry in the log."""
+    return parse_number(text, 0, MAX_SEQUENCE, "expected the sequence of an entry")

@@ -1,0 +1,91 @@
+"""May this device pull this repository, and through which connection? Pure, and asked every time.
+
+Of several connections of one host, the one with the longest prefix serves, and it alone: a
+refusal by its scope does not fall back to a shorter prefix.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+from facade.values.device_identity import DeviceIdentity
+from facade.values.pull_path import Pull
+from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
+
+
+class DenialReason(StrEnum):
+    """Why a pull is not allowed: for the log; the device sees one and the same answer."""
+
+    NOT_CONNECTED = "host or repository is not connected and approved"
+    EXPIRED = "the connection's approval has expired"
+    REPOSITORY = "the repository is out of the connection's scope"
+    FLEET = "the device's fleet is out of the connection's scope"
+
+
+@frozen
+class Allowed:
+    """The pull goes through this connection."""
+
+    connection: ApprovedConnection
+
+
+@frozen
+class Denied:
+    """The pull is not allowed."""
+
+    reason: DenialReason
+
+
+def authorize_pull(
+    pull: Pull,
+    device: DeviceIdentity,
+    connections_of_host: Iterable[ApprovedConnection],
+    now: datetime,
+) -> Allowed | Denied:
+    """Decide on a pull, given the approved connections of its host, longest prefix first."""
+    decision = serving_connection(pull.repository, connections_of_host, now)
+    if isinstance(decision, Denied):
+        return decision
+    fleets = decision.connection.document.fleets
+    if fleets and device.fleet not in fleets:
+        return Denied(DenialReason.FLEET)
+    return decision
+
+
+def serving_connection(
+    repository: RepositoryName, connections_of_host: Iterable[ApprovedConnection], now: datetime
+) -> Allowed | Denied:
+    """Decide through which connection a repository is served; whose devices may, is not asked."""
+    connection = next(
+        (each for each in connections_of_host if _covers(each, repository)),
+        None,
+    )
+    if connection is None:
+        return Denied(DenialReason.NOT_CONNECTED)
+    if connection.expires_at is not None and connection.expires_at <= now:
+        return Denied(DenialReason.EXPIRED)
+    if connection.document.repositories and not connection.patterns.match(repository):
+        return Denied(DenialReason.REPOSITORY)
+    return Allowed(connection)
+
+
+def longest_prefix_first(
+    connections: Iterable[ApprovedConnection],
+) -> tuple[ApprovedConnection, ...]:
+    """Return the connections of one host in the order in which `authorize_pull` reads them."""
+    return tuple(
+        sorted(connections, key=lambda each: (_prefix_depth(each), each.generation), reverse=True)
+    )
+
+
+def _covers(connection: ApprovedConnection, repository: RepositoryName) -> bool:
+    prefix = connection.document.repository_prefix
+    return prefix is None or repository.is_within(prefix)
+
+
+def _prefix_depth(connection: ApprovedConnection) -> int:
+    prefix = connection.document.repository_prefix
+    return len(prefix.components) if prefix else 0

@@ -1,0 +1,64 @@
+"""The approved connections by their place: the host and the repository prefix that they serve.
+
+Pure. Adding, removing and looking up cost what one place costs, however many connections there
+are, of one host or of many.
+"""
+
+from itertools import chain
+
+from attrs import define, field
+
+from facade.approvals.access import longest_prefix_first
+from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
+from shared.registry_host import RegistryHost
+
+_WHOLE_HOST = ""  # the prefix of a connection that has none
+
+
+@define
+class ConnectionIndex:
+    """Places, each with its connections; used from one event loop alone."""
+
+    _by_host: dict[RegistryHost, dict[str, tuple[ApprovedConnection, ...]]] = field(
+        factory=dict, init=False
+    )
+
+    def of_host(self, host: RegistryHost) -> tuple[ApprovedConnection, ...]:
+        """Return all connections of a host, longest prefix first."""
+        return longest_prefix_first(chain.from_iterable(self._by_host.get(host, {}).values()))
+
+    def covering(
+        self, host: RegistryHost, repository: RepositoryName
+    ) -> tuple[ApprovedConnection, ...]:
+        """Return the connections of a host whose prefix covers a repository, longest first."""
+        places = self._by_host.get(host)
+        if places is None:
+            return ()
+        covering: tuple[ApprovedConnection, ...] = ()
+        prefix = str(repository)
+        while prefix:
+            covering += places.get(prefix, ())
+            prefix = prefix.rpartition("/")[0]
+        return covering + places.get(_WHOLE_HOST, ())
+
+    def add(self, connection: ApprovedConnection) -> None:
+        """Take in a connection."""
+        places = self._by_host.setdefault(connection.document.host, {})
+        prefix = _prefix(connection)
+        places[prefix] = longest_prefix_first((*places.get(prefix, ()), connection))
+
+    def remove(self, connection: ApprovedConnection) -> None:
+        """Let go of a connection that was added."""
+        host, prefix = connection.document.host, _prefix(connection)
+        places = self._by_host[host]
+        others = tuple(each for each in places.pop(prefix) if each is not connection)
+        if others:
+            places[prefix] = others
+        elif not places:
+            del self._by_host[host]
+
+
+def _prefix(connection: ApprovedConnection) -> str:
+    prefix = connection.document.repository_prefix
+    return str(prefix) if prefix is not None else _WHOLE_HOST

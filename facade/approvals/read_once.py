@@ -1,0 +1,100 @@
+"""The approved connections as the database has them now, for a command that runs once.
+
+Rows are verified as by a facade that serves. What that one remembers in its state folder is not
+looked at: the folder is its own, and its file is locked as long as it runs. So a command that is
+shown an old but consistent database speaks of the old approvals; it can show a secret to no other
+registry than an approver saw beside it, for the seal binds that.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Final
+
+import asyncpg
+from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from facade.approvals.database import CONNECT_TIMEOUT_SECONDS, DATABASE_FAILURES, connect_database
+from facade.approvals.snapshot import RefusedRow, Snapshot, VerifiedRow, verify_row
+from facade.approvals.statement_rows import (
+    BATCH_ROWS,
+    FoundRows,
+    UnreadableRowsError,
+    found_rows,
+    signature_pages,
+)
+from shared.generation_bound import highest_generation_at
+from shared.postgres.connect import reason_of
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.safe_message import SafeMessage
+
+MAX_CONNECTIONS: Final = 1_000_000  # a command reads all of them, some 100 bytes each at first
+MAX_TOLD_REFUSALS: Final = 100  # a command tells of so many rows
+_CONNECTION: Final = "connection/"
+_SUBJECT_CHARACTERS: Final = 47  # with a UUID behind it
+
+
+class DatabaseUnreadableError(SafeMessage, Exception):
+    """The database does not give the statements; the message says no more than an error's name."""
+
+
+@frozen
+class Approvals:
+    """What verified rows say, and the rows that are not believed."""
+
+    snapshot: Snapshot
+    refused: tuple[RefusedRow, ...]
+
+
+async def read_approvals(
+    database: ConnectionParameters, public_keys: Mapping[str, Ed25519PublicKey]
+) -> Approvals:
+    """Return the approvals; raise `DatabaseUnreadableError`."""
+    snapshot, refused = Snapshot(), list[RefusedRow]()
+    async for found in _found(database):
+        candidates = await asyncio.to_thread(_verified, found, public_keys)
+        for candidate in candidates:
+            if isinstance(candidate, VerifiedRow):
+                snapshot.apply(candidate)
+            elif len(refused) < MAX_TOLD_REFUSALS:
+                refused.append(candidate)
+    return Approvals(snapshot, tuple(refused))
+
+
+def _verified(
+    found: FoundRows, public_keys: Mapping[str, Ed25519PublicKey]
+) -> list[VerifiedRow | RefusedRow]:
+    highest = highest_generation_at(time.time_ns() // 1_000_000)
+    return [*(verify_row(row, public_keys, highest) for row in found.rows), *found.refused]
+
+
+async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:
+    try:
+        connection = await connect_database(database)
+        try:
+            subjects = await _subjects(connection)
+            for start in range(0, len(subjects), BATCH_ROWS):
+                async for found in found_rows(connection, subjects[start : start + BATCH_ROWS]):
+                    yield found
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
+    except DATABASE_FAILURES as error:
+        message = f"the database cannot be read: {reason_of(error)}"
+        raise DatabaseUnreadableError(message) from None
+
+
+async def _subjects(connection: asyncpg.Connection) -> list[str]:
+    """Return the subjects of connections; raise one of `DATABASE_FAILURES`."""
+    subjects = list[str]()
+    async with aclosing(signature_pages(connection)) as pages:
+        async for page in pages:
+            subjects += [subject for subject, _ in page.signatures if _is_connections(subject)]
+            if len(subjects) > MAX_CONNECTIONS:
+                raise UnreadableRowsError("the database has more rows than a command reads")
+    return subjects
+
+
+def _is_connections(subject: str) -> bool:
+    return subject.startswith(_CONNECTION) and len(subject) == _SUBJECT_CHARACTERS

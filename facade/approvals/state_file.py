@@ -1,0 +1,157 @@
+"""The snapshot on disk: still sealed and signed, with the highest generation of every subject.
+
+SQLite in the state folder, so that one change writes one row and a kill at any moment leaves the
+state before or after it. The folder belongs to one process. Blocking: callers use a thread.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import frozen
+
+from facade.approvals.snapshot import Remembered, StatementRow
+from facade.approvals.statement_rows import (
+    MAX_NAME_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_SIGNATURE_BYTES,
+    MAX_SUBJECT_BYTES,
+)
+from shared.own_files import make_own_database, prepare_own_folder
+from shared.statement import StoredStatement
+
+STATE_FILE_NAME: Final = "statements.sqlite3"
+LOCK_WAIT_SECONDS: Final = 2.0  # a facade that is being replaced has let go by then
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS statements (
+    subject TEXT PRIMARY KEY, type TEXT NOT NULL, key_id TEXT NOT NULL, payload BLOB NOT NULL,
+    signature BLOB NOT NULL, generation INTEGER NOT NULL, withdrawn INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS last_read (
+    only INTEGER PRIMARY KEY CHECK (only = 1), at_milliseconds INTEGER NOT NULL
+) STRICT;
+"""
+
+# The file's own types and lengths are not looked at when it is read: of a damaged one they are any.
+_OTHER_FORM: Final = f"""
+SELECT 1 FROM statements WHERE
+    typeof(subject) <> 'text' OR typeof(type) <> 'text' OR typeof(key_id) <> 'text'
+    OR typeof(payload) <> 'blob' OR typeof(signature) <> 'blob'
+    OR typeof(generation) <> 'integer' OR typeof(withdrawn) <> 'integer'
+    OR length(subject) > {MAX_SUBJECT_BYTES} OR length(type) > {MAX_NAME_BYTES}
+    OR length(key_id) > {MAX_NAME_BYTES} OR length(payload) > {MAX_PAYLOAD_BYTES}
+    OR length(signature) > {MAX_SIGNATURE_BYTES}
+LIMIT 1
+"""  # noqa: S608 - made of constants
+
+
+class StateFileError(Exception):
+    """The state folder cannot be used; the message says why."""
+
+
+@frozen
+class StateRow:
+    """A remembered statement as it lies on disk, not yet verified."""
+
+    row: StatementRow
+    generation: int
+    withdrawn: bool
+
+
+@frozen
+class StateFile:
+    """An open state file; one process holds it."""
+
+    _database: sqlite3.Connection
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open or make the state file in a folder of mode 0700, or raise `StateFileError`."""
+        try:
+            prepare_own_folder(directory)
+            path = directory / STATE_FILE_NAME
+            make_own_database(path)
+        except OSError as error:
+            message = f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
+            raise StateFileError(message) from error
+        with _explained():
+            database = sqlite3.connect(
+                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
+            )
+        try:
+            with _explained():
+                # EXCLUSIVE: a second process that is given the same folder is told so
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+        except StateFileError:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Close the file and let go of its lock."""
+        self._database.close()
+
+    def last_read_milliseconds(self) -> int | None:
+        """Return when the database was last read whole, in Unix milliseconds.
+
+        Raises `StateFileError`.
+        """
+        with _explained():
+            found = self._database.execute("SELECT at_milliseconds FROM last_read").fetchone()
+        return int(found[0]) if found else None
+
+    def rows(self) -> Iterator[StateRow]:
+        """Return every remembered statement; raise `StateFileError` where the file is damaged."""
+        query = (
+            "SELECT subject, type, key_id, payload, signature, generation, withdrawn"
+            " FROM statements"
+        )
+        with _explained(), closing(self._database.execute(query)) as cursor:
+            if self._database.execute(_OTHER_FORM).fetchone() is not None:
+                raise StateFileError(
+                    f"FACADE_STATE_DIR: {STATE_FILE_NAME} holds rows of another form"
+                )
+            for subject, kind, key_id, payload, signature, generation, withdrawn in cursor:
+                stored = StoredStatement(kind, key_id, payload, signature)
+                yield StateRow(StatementRow(subject, stored), generation, bool(withdrawn))
+
+    def save(self, changed: Iterable[tuple[str, Remembered]], read_at: int | None) -> None:
+        """Write what changed, and when the database was read, in one transaction."""
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "INSERT OR REPLACE INTO statements VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        subject,
+                        known.stored.type,
+                        known.stored.key_id,
+                        known.stored.payload,
+                        known.stored.signature,
+                        known.generation,
+                        known.withdrawn,
+                    )
+                    for subject, known in changed
+                ],
+            )
+            if read_at is not None:
+                self._database.execute("INSERT OR REPLACE INTO last_read VALUES (1, ?)", (read_at,))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        # the module's own errors have no name of SQLite's
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+            message = "FACADE_STATE_DIR: another facade uses this folder"
+        else:
+            message = f"FACADE_STATE_DIR: {STATE_FILE_NAME} cannot be read: {error}"
+        raise StateFileError(message) from error

@@ -1,0 +1,401 @@
+"""Keeps the snapshot fresh: LISTEN/NOTIFY names the subject that changed, a poll stands behind it.
+
+One connection to Postgres, used by one task, so that what is read is applied in the order in
+which it was read. Where LISTEN is refused (a standby), or leads nowhere (a transaction pooler), the
+poll alone does it. The poll compares signatures, and reads only the rows that differ; what is
+notified meanwhile is read in between.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final, TypeVar
+
+import asyncpg
+from attrs import define, field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from facade.approvals.database import (
+    DATABASE_FAILURES,
+    HEARTBEAT_SECONDS,
+    QUERY_TIMEOUT_SECONDS,
+    connect_database,
+    require_alive,
+)
+from facade.approvals.login_rights import excess_rights
+from facade.approvals.noted_subjects import EVERYTHING, NOTED_COST_BYTES, NotedSubjects
+from facade.approvals.refusal_lines import RefusalLines
+from facade.approvals.remembering import Remembering
+from facade.approvals.snapshot import (
+    Change,
+    Outcome,
+    RefusedRow,
+    Snapshot,
+    StatementRow,
+    VerifiedRow,
+    verify_row,
+)
+from facade.approvals.statement_rows import (
+    BATCH_ROWS,
+    FoundRows,
+    SignaturePage,
+    found_rows,
+    signature_pages,
+)
+from facade.loop.thread_work import in_access_thread
+from shared.generation_bound import highest_generation_at
+from shared.jitter import jittered
+from shared.pace import Pace
+from shared.postgres.connect import reason_of
+from shared.postgres.connection_parameters import ConnectionParameters
+from shared.stopping import is_set_within
+from shared.structured_log import get_logger
+from shared.supervised import Supervisor
+
+STATEMENTS: Final = "statements"  # the work of following them, for its owner
+CHANNEL: Final = "registry_statements"
+MIN_RETRY_SECONDS: Final = 0.2
+MAX_RETRY_SECONDS: Final = 5.0
+LATE_POLLS: Final = 2  # a comparison waits for the one before it, and for as long again
+LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, and is said so
+# What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
+MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
+DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, beside the name's characters
+MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
+SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
+
+# Whoever may log in may notify without end, and each notification is parsed on the loop. Beyond so
+# many bytes of them nobody listens for a while: what changes is found by comparing, once a second.
+NOTIFIED_BYTES_AT_ONCE: Final = 16 * 1024 * 1024  # 80,000 connections
+NOTIFIED_BYTES_PER_SECOND: Final = 1024 * 1024
+DEAF_SECONDS: Final = 30.0
+DEAF_POLL_SECONDS: Final = 1.0
+
+_log = get_logger("facade.statement_feed")
+
+OnChange = Callable[[Change], None]
+_Item = TypeVar("_Item")
+
+
+def _now() -> float:
+    """Return seconds that go on while the machine sleeps, and that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@define(eq=False)
+class StatementFeed:
+    """Reads the facade's view into the snapshot, and has it remembered."""
+
+    _database: ConnectionParameters
+    _public_keys: Mapping[str, Ed25519PublicKey]
+    _snapshot: Snapshot
+    _remembering: Remembering
+    _poll_interval: float
+    _on_change: OnChange
+    _supervisor: Supervisor = field(factory=Supervisor)
+    _clock: Callable[[], float] = _now  # seconds; as `_now` counts
+    _noted: NotedSubjects = field(factory=NotedSubjects, init=False)
+    _notified_pace: Pace = field(init=False)
+    _deaf_until: float | None = field(default=None, init=False)  # as `_now` counts
+    _refusal_lines: RefusalLines = field(factory=lambda: RefusalLines(_now), init=False)
+    _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _last_read: float | None = field(default=None, init=False)  # as `_now` counts
+    _rest_until: float = field(default=0.0, init=False)  # as `_now` counts
+    excess_rights: str | None = field(default=None, init=False)  # of the login, in words
+    is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
+    problem: str | None = field(default="the state folder was not read yet", init=False)
+    was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
+
+    @_notified_pace.default
+    def _pace_of_notifications(self) -> Pace:
+        return Pace(NOTIFIED_BYTES_PER_SECOND, NOTIFIED_BYTES_AT_ONCE, _now)
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether nobody listens, because there were too many notifications."""
+        return self._deaf_until is not None
+
+    def age_seconds(self) -> float | None:
+        """Return how long ago the database was last read whole; None where it never was."""
+        return None if self._last_read is None else max(0.0, self._clock() - self._last_read)
+
+    def lateness(self) -> str | None:
+        """Return in words that the next comparison is overdue, though nothing has failed; or None.
+
+        What is behind it: a thread, a disk or a table that takes its time. A NOTIFY may have been
+        lost meanwhile, and with it a revocation.
+        """
+        age, interval = self.age_seconds(), self._poll_interval
+        if self.problem is not None or age is None or age <= LATE_POLLS * interval + LATE_SECONDS:
+            return None
+        return (
+            f"the database was last compared {int(age)} s ago, and should be every {interval:g} s"
+        )
+
+    @property
+    def state_problem(self) -> str | None:
+        """Why a restart would stand on less than what is served, or None."""
+        return self._remembering.problem
+
+    def look_again(self) -> None:
+        """Compare everything soon: what was not believed may be, with other keys."""
+        self._noted.note(EVERYTHING)
+        self._wake.set()
+
+    async def restore(self) -> None:
+        """Take in what the state folder remembers, before the database is asked."""
+        highest = _highest_generation()
+        async for batch in self._remembering.batches():
+            verified = await self._verify([each.row for each in batch])
+            for remembered, candidate in zip(batch, verified, strict=True):
+                # A generation far ahead, of a version before, would keep every newer one out.
+                generation = remembered.generation if remembered.generation <= highest else 0
+                self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
+                if isinstance(candidate, RefusedRow):
+                    _log.warning(
+                        "remembered statement refused",
+                        subject=candidate.row.subject,
+                        reason=candidate.reason,
+                    )
+            gc.freeze()
+        age = await self._remembering.age_seconds()
+        if age is not None:
+            self._last_read = self._clock() - age
+        self.problem = "the database was not read yet"
+
+    async def run(self) -> None:
+        """Follow the database until cancelled; every failure is logged and tried again."""
+        delay = MIN_RETRY_SECONDS
+        while True:
+            if await self._follow():
+                delay = MIN_RETRY_SECONDS
+            await asyncio.sleep(jittered(delay))
+            delay = min(delay * 2, MAX_RETRY_SECONDS)
+
+    async def _follow(self) -> bool:
+        """Follow one connection to its end; tell whether the database was read through it."""
+        connection: asyncpg.Connection | None = None
+        was_read = False
+        try:
+            connection = await connect_database(self._database)
+            connection.add_termination_listener(lambda _: self._wake.set())
+            while not connection.is_closed():
+                await self._listen(connection)  # each time: a standby may have been promoted
+                async with asyncio.timeout(MAX_COMPARISON_SECONDS):
+                    await self._compare_all(connection)
+                if not was_read:
+                    self.excess_rights = await excess_rights(connection)
+                was_read = True
+                await self._read_pending_until_next_poll(connection)
+            self._note_problem("the database closed the connection")
+        except DATABASE_FAILURES as error:
+            self._note_problem(f"the database cannot be read: {reason_of(error)}")
+        except Exception as error:  # noqa: BLE001 - whatever stands at the database's place may answer what nobody foresaw: what is believed goes on being served
+            self._supervisor.failed(STATEMENTS, error)
+            self._note_problem(f"the database cannot be read: {type(error).__name__}")
+        finally:
+            self.is_notified = False
+            if connection is not None:
+                connection.terminate()
+        return was_read
+
+    async def _listen(self, connection: asyncpg.Connection) -> None:
+        """Listen, or no more where there were too many notifications."""
+        if self._deaf_until is not None and self._clock() >= self._deaf_until:
+            self._deaf_until = None
+        if self.is_flooded and self.is_notified:
+            self.is_notified = False
+            await connection.remove_listener(CHANNEL, self._notified)
+            _log.warning("too many notifications, polling for a while")
+        if self.is_flooded or self.is_notified:
+            return
+        try:
+            await connection.add_listener(CHANNEL, self._notified)
+        except asyncpg.PostgresError as error:
+            _log.debug("no LISTEN here, polling alone", reason=type(error).__name__)
+        else:
+            self.is_notified = True
+
+    def _notified(self, _connection: object, _pid: int, _channel: str, subject: object) -> None:
+        self._noted.note(subject)
+        self._wake.set()
+        cost = len(str(subject)) + NOTED_COST_BYTES
+        if not self.is_flooded and not self._notified_pace.take_now(cost):
+            self._deaf_until = self._clock() + DEAF_SECONDS
+
+    async def _read_pending_until_next_poll(self, connection: asyncpg.Connection) -> None:
+        next_poll = time.monotonic() + self._poll_interval
+        while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
+            if self.is_flooded:
+                await self._listen(connection)
+                rest = self._rest_until - self._clock()  # half of the time, here as well
+                await asyncio.sleep(min(self._poll_interval, max(DEAF_POLL_SECONDS, rest)))
+                return
+            if not await is_set_within(self._wake, min(left, HEARTBEAT_SECONDS)):
+                await require_alive(connection)  # nothing was said, or there is no link any more
+            if not await self._read_pending(connection):
+                # Whoever may notify may ask for comparisons without end: half of the time, then.
+                await asyncio.sleep(max(0.0, self._rest_until - self._clock()))
+                return
+
+    async def _read_pending(self, connection: asyncpg.Connection) -> bool:
+        """Read what was notified; tell whether that was possible without a whole comparison.
+
+        Of what is too much for that, devices are read: a revocation does not wait for the rest.
+        """
+        is_too_much, subjects = self._noted.is_too_much, self._noted.take()
+        if subjects is None:
+            return False
+        if not is_too_much:
+            self._wake.clear()
+        for batch in _batched(subjects, BATCH_ROWS):
+            await self._read(connection, batch)
+        return not is_too_much
+
+    async def _compare_all(self, connection: asyncpg.Connection) -> None:
+        """Read every subject's signature, and the rows of those that differ."""
+        started, started_milliseconds = self._clock(), int(time.time() * 1000)
+        self._noted.clear()
+        self._snapshot.refused_rows.begin_comparison()
+        still_differing = 0
+        while True:
+            part = await self._compare_signatures(connection, still_differing)
+            for batch in _batched(part.differing, BATCH_ROWS):
+                await self._read(connection, [subject for subject, _ in batch])
+                still_differing += sum(self._snapshot.differs(*row) for row in batch)
+                if self._last_read is None:  # the first load: what it makes will stay
+                    gc.freeze()
+                await self._read_pending(connection)
+            if part.is_whole:
+                break
+        self._snapshot.refused_rows.end_comparison(part.nameless)
+        await self._read_absent(connection, part.present)
+        self._last_read, self._rest_until = started, 2 * self._clock() - started
+        await self._remembering.keep([], started_milliseconds)
+        self.was_tried = True
+        if self.problem is not None:
+            self.problem = None
+            _log.info("database read", count=part.rows)
+        if untold := self._refusal_lines.take_untold():
+            _log.warning("more statements refused", count=untold)
+
+    async def _compare_signatures(self, connection: asyncpg.Connection, skip: int) -> "_Compared":
+        """Return which rows differ from what is served, without the first so many of these."""
+        compared = _Compared(self._snapshot, skip)
+        async with aclosing(signature_pages(connection)) as pages:
+            async for page in pages:
+                compared.take(page)
+                if not compared.is_whole:
+                    break
+                await asyncio.sleep(0)  # a page that was there at once lets others go first
+        return compared
+
+    async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
+        """Read once more what no page had: it is gone, or was written meanwhile."""
+        for some in _batched(self._snapshot.subjects(), SUBJECTS_AT_ONCE):
+            for batch in _batched(self._snapshot.absent(some, present), BATCH_ROWS):
+                await self._read(connection, batch)
+            await asyncio.sleep(0)
+
+    async def _read(self, connection: asyncpg.Connection, wanted: Sequence[str]) -> None:
+        async with aclosing(found_rows(connection, wanted)) as batches:
+            async for found in batches:
+                await self._take_in(found)
+
+    async def _take_in(self, found: FoundRows) -> None:
+        candidates = [*await self._verify(found.rows), *found.refused]
+        changes = list[Change]()
+        try:
+            changes.extend(self._snapshot.apply(candidate) for candidate in candidates)
+            changes.extend(self._snapshot.vanish(subject) for subject in found.absent)
+        finally:  # what was taken in takes effect, whatever became of the rest
+            await self._keep(changes)
+
+    async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
+        highest = _highest_generation()
+        return await in_access_thread(
+            lambda: [verify_row(row, self._public_keys, highest) for row in rows]
+        )
+
+    async def _keep(self, changes: list[Change]) -> None:
+        """Have what changed take effect, write it to the state file, and log it: in this order.
+
+        What the log says is on disk, whenever the process is killed; unless the state folder has a
+        problem, which is said.
+        """
+        changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
+        for change in changed:
+            self._have_effect(change)
+        if changed:
+            await self._remembering.keep([change.subject for change in changed], None)
+        for change in changed:
+            if change.outcome is Outcome.ACCEPTED or self._refusal_lines.may_tell():
+                _log_change(change)
+
+    def _have_effect(self, change: Change) -> None:
+        """Tell of a change; if its effect fails, the others have theirs."""
+        try:
+            self._on_change(change)
+        except Exception as error:  # noqa: BLE001 - one connection that does not close must not keep the next revocation from cutting
+            self._supervisor.failed(STATEMENTS, error)
+
+    def _note_problem(self, problem: str) -> None:
+        self.was_tried = True
+        if self.problem != problem:
+            _log.warning("database not read", reason=problem)
+        self.problem = problem
+
+
+@define(eq=False)
+class _Compared:
+    """What a scan of the signatures has found so far, bounded in bytes."""
+
+    _snapshot: Snapshot
+    _skip: int  # so many rows that differ were read already, and differ still
+    present: set[str] = field(factory=set, init=False)  # of what is known
+    differing: list[tuple[str, bytes | None]] = field(factory=list, init=False)
+    rows: int = field(default=0, init=False)
+    nameless: int = field(default=0, init=False)
+    is_whole: bool = field(default=True, init=False)  # else there is more that differs
+    _bytes: int = field(default=0, init=False)
+
+    def take(self, page: SignaturePage) -> None:
+        """Compare a page."""
+        self.rows += len(page.signatures) + page.nameless
+        self.nameless += page.nameless
+        for row in page.signatures:
+            if self._snapshot.knows(row[0]):
+                self.present.add(row[0])
+            if not self._snapshot.differs(*row):
+                continue
+            if self._skip:
+                self._skip -= 1
+                continue
+            self._bytes += len(row[0].encode()) + DIFFERING_COST_BYTES
+            self.is_whole = self._bytes <= MAX_DIFFERING_BYTES
+            if not self.is_whole:
+                return
+            self.differing.append(row)
+
+
+def _highest_generation() -> int:
+    return highest_generation_at(time.time_ns() // 1_000_000)
+
+
+def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _log_change(change: Change) -> None:
+    details = {"subject": change.subject, "generation": change.generation}
+    match change.outcome:
+        case Outcome.ACCEPTED:
+            _log.info("statement accepted", statement_type=change.statement_type, **details)
+        case Outcome.REFUSED:
+            _log.warning("statement refused", reason=change.reason, **details)
+        case Outcome.VANISHED:
+            _log.warning("statement vanished, counted as revoked", reason=change.reason, **details)
+        case Outcome.UNCHANGED:
+            pass

@@ -1,0 +1,1 @@
+"""Blobs that come from upstream: one download for everybody, verified on the way into the store."""

@@ -1,0 +1,448 @@
+"""A blob's bytes from upstream: resumed after a break, verified before the end.
+
+What `verified_pieces` yields may be sent on; if it ends without an error, everything it yielded
+was right. Memory is constant: what is held is one piece and what one read gave.
+
+The digest decides. A length that the answer itself does not name is a claim of the registry's; if
+it names none at all, the blob is at its end when the digest says so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from attrs import define, field, frozen
+
+from facade.arrivals.unknown_length import Beginning, BrokenBody, length_by_range, told_length
+from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.registries.failing_paths import CircuitOpenError
+from facade.registries.upstream import Upstream
+from facade.values.piece import MistoldLengthError, WrongBytesError
+from shared.jitter import jittered
+from shared.oci import Digest, Kind, RepositoryName
+from shared.structured_log import get_logger
+from shared.upstream.answer import ContentRange
+from shared.upstream.errors import (
+    BrokenBodyError,
+    ConnectError,
+    NotNowError,
+    PolicyDeniedError,
+    RangeRefusedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedAnswerError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
+# Of one answer, to count as progress: with a byte of each a download would never come to an end.
+MIN_PROGRESS_BYTES: Final = 4 * 1024
+FIRST_RESUME_DELAY_SECONDS: Final = 0.1
+MAX_RESUME_DELAY_SECONDS: Final = 5.0
+# A registry may give less of a range than was asked for. If it gives less than this, it is asked
+# for the next part only after the pause of a break: it could give one byte each time.
+MIN_PART_BYTES: Final = 64 * 1024
+# Then the blob goes on without a length: a registry that hangs at one question may answer others.
+TOLD_LENGTH_SECONDS: Final = 10.0
+
+_BREAKS: Final = (
+    BrokenBodyError,
+    CircuitOpenError,
+    ConnectError,
+    NotNowError,
+    RateLimitedError,
+    ServerError,
+    UpstreamTimeoutError,
+)
+_ASKING_FOR_PATIENCE: Final = (CircuitOpenError, NotNowError, RateLimitedError, ServerError)
+_log = get_logger("facade.download")
+
+Settle = Callable[[], Awaitable[None]]
+
+
+async def _settled() -> None:
+    """Return at once: the verifier takes each chunk before the next one is asked for."""
+
+
+@frozen
+class _Body:
+    """One answer's bytes, from the byte reached on."""
+
+    chunks: AsyncIterator[bytes]
+    part: ContentRange | None = None  # of a 206
+
+
+async def _body_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+@define(eq=False)
+class Download:
+    """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
+
+    length: int | None  # None: the registry does not tell
+    verifier: HeldBackVerifier
+    _upstream: Upstream
+    _repository: RepositoryName
+    _stack: AsyncExitStack
+    _body: _Body
+    _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
+    _is_told: bool = False  # the length, by another answer than the one with the bytes
+    is_claim: bool = False  # the last answer's headers may be those of the blob
+    _reached: int = 0  # what the verifier took, or was handed and takes in time
+    _failures: int = field(default=0, init=False)  # in a row, without progress
+    _answered_at: int = field(default=0, init=False)  # where the present answer begins
+    _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
+    _knows_ranges: bool = field(default=True, init=False)  # else it is asked for the whole again
+    settle: Settle = _settled  # awaited where the verifier has to have taken everything
+
+    async def verified_pieces(self) -> AsyncIterator[bytes]:
+        """Yield what may be sent on, the held-back end last.
+
+        Raises `WrongBytesError`, or an `UpstreamError` where resuming was given up.
+        """
+        async for chunk in self._resumed_chunks():
+            for piece in self.verifier.take(chunk):
+                yield piece
+        yield self._finish()
+
+    async def unverified_chunks(self) -> AsyncIterator[bytes]:
+        """Yield everything as it comes: only where this ends without an error was it right.
+
+        Whoever takes a chunk has the verifier take it, some time before `settle` returns.
+        """
+        async for chunk in self._resumed_chunks():
+            yield chunk
+        await self.settle()
+        self._finish()
+
+    def _finish(self) -> bytes:
+        end = self.verifier.finish()
+        if self.length is None:
+            self._upstream.lengths.prove(self.verifier.digest, self.verifier.taken)
+        return end
+
+    async def _resumed_chunks(self) -> AsyncIterator[bytes]:
+        while self._reached != self.length:
+            try:
+                async for chunk in self._body.chunks:
+                    self._reached += len(chunk)
+                    if self._reached - self._answered_at >= MIN_PROGRESS_BYTES:
+                        self._failures = 0
+                    if self.length is not None and self._reached > self.length:
+                        raise self._wrong_length("more bytes than the announced length")
+                    yield chunk
+                if await self._is_at_the_end():
+                    break
+                await self._ask_for_the_next_part()
+            except UpstreamError as error:
+                if not _is_break(error):
+                    raise
+                if await self._has_all():
+                    break  # only the framing's end is missing
+                if not await self._may_resume(error):
+                    raise
+                await self._try_to_resume()
+
+    async def _is_at_the_end(self) -> bool:
+        """Tell whether the blob ends where a body has ended, as far as that can be told."""
+        if await self._has_all():
+            return True
+        # Where two bodies end there is no more.
+        has_ended_here = self.length is None and self._ended_at == self._reached
+        self._ended_at = self._reached
+        return has_ended_here
+
+    async def _has_all(self) -> bool:
+        if self.length is not None and self._reached == self.length:
+            return True  # the digest is looked at when everything was taken
+        await self.settle()
+        if not self.verifier.has_all():
+            return False
+        if self.length is not None:  # it was believed, and passed on
+            self._upstream.lengths.prove(self.verifier.digest, self._reached)
+            raise self._wrong_length("another length than the registry told")
+        return True
+
+    def _wrong_length(self, message: str) -> WrongBytesError:
+        """Return the error for a length that was announced and is not that of the bytes."""
+        if not self._is_told:
+            return WrongBytesError(message)
+        self._upstream.lengths.distrust(self.verifier.digest, self._reached)
+        return MistoldLengthError(message)
+
+    async def _ask_for_the_next_part(self) -> None:
+        """Go on behind a 206 that had less than was asked for (RFC 9110 section 14.4)."""
+        part = self._body.part
+        if part is None or self._reached != part.last + 1 or part.length < MIN_PART_BYTES:
+            message = "the body ended early"
+            raise BrokenBodyError(message)
+        await self._resume()
+
+    async def _try_to_resume(self) -> None:
+        try:
+            await self._resume()
+        except UpstreamError as again:
+            if not _is_break(again):
+                raise
+            self._body = _Body(BrokenBody(again))
+
+    async def resume_behind(self, left: int) -> None:
+        """Ask for what follows the beginning that is there already.
+
+        The verifier has to take that beginning before anything more. Raises `UpstreamError`
+        if upstream does not begin to answer.
+        """
+        self._reached = left
+        while True:
+            try:
+                await self._resume()
+            except UpstreamError as error:
+                if not (_says_nothing(error) and await self._may_resume(error)):
+                    raise
+            else:
+                return
+
+    def ask_when_read(self, left: int) -> None:
+        """Have upstream be asked for what follows a beginning when the download is read, not now.
+
+        The verifier has to take that beginning before.
+        """
+        self._reached, self._body = left, _Body(self._asked())
+
+    async def _asked(self) -> AsyncIterator[bytes]:
+        await self._resume()
+        async for chunk in self._body.chunks:
+            yield chunk
+
+    async def close(self) -> None:
+        """Let upstream's answer go; whoever reads on asks again."""
+        await self._stack.aclose()
+
+    async def _may_resume(self, error: UpstreamError) -> bool:
+        """Tell whether it is to be tried again, after the pause that comes before."""
+        self._failures += 1
+        if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
+            return False
+        _log.info(
+            "upstream broke, resuming",
+            repository=self._repository,
+            digest=self.verifier.digest,
+            bytes=self._reached,
+            attempt=self._failures,
+            reason=type(error).__name__,
+        )
+        ceiling = min(self._first_resume_delay * 2**self._failures, MAX_RESUME_DELAY_SECONDS)
+        asked = error.retry_after if isinstance(error, _ASKING_FOR_PATIENCE) else None
+        await asyncio.sleep(max(jittered(ceiling), asked or 0.0))
+        return True
+
+    async def _resume(self) -> None:
+        """Ask for the bytes from the one reached on: the registry, so that the link is a new one.
+
+        A range with its end, if that is known: some registries refuse open ones.
+        """
+        await self._stack.aclose()
+        self._answered_at = self._reached
+        reached = self._reached if self._knows_ranges else 0
+        is_open = self.length is None or not reached
+        try:
+            answer = await self._stack.enter_async_context(
+                self._upstream.fetch(
+                    Kind.BLOB,
+                    self._repository,
+                    self.verifier.digest,
+                    first_byte=reached,
+                    last_byte=None if is_open else (self.length or 0) - 1,
+                    is_resumed=True,
+                )
+            )
+        except RangeRefusedError as refused:
+            if not self._is_at_the_end_by(refused):
+                raise
+            self._body = _Body(_body_of())
+            return
+        self.is_claim = answer.is_plain
+        span = answer.content_range
+        self._require_same_length(span.total if span else answer.content_length)
+        if span is not None:
+            self._body = _Body(answer.chunks(), span)
+        else:
+            self._body = _Body(self._after_same_beginning(answer.chunks(), self._reached))
+
+    def _is_at_the_end_by(self, refused: RangeRefusedError) -> bool:
+        """Tell whether the registry says that there is nothing more; else it is asked for all.
+
+        A refusal that names more bytes than were left out contradicts itself, and names none.
+        """
+        total = refused.total
+        if total is not None and total <= self._reached:
+            self._require_same_length(total)
+        if self.length is None and total == self._reached:
+            self._ended_at = self._reached
+            return True
+        self._knows_ranges = False
+        return False
+
+    def _require_same_length(self, total: int | None) -> None:
+        if None in (total, self.length) or total == self.length:
+            return
+        message = "a resumed answer has another total length"
+        raise self._wrong_length(message) if self._is_told else UnexpectedAnswerError(message)
+
+    async def _after_same_beginning(
+        self, chunks: AsyncIterator[bytes], reached: int
+    ) -> AsyncIterator[bytes]:
+        """Compare the beginning of a whole answer with what was taken, and yield what follows."""
+        again = self.verifier.digest.hasher()
+        left = reached
+        async for chunk in chunks:
+            beginning, rest = chunk[:left], chunk[left:]
+            again.update(beginning)
+            left -= len(beginning)
+            if left == 0 and beginning:
+                await self.settle()
+                if again.hexdigest() != self.verifier.prefix_hash():
+                    message = "the registry sent another beginning the second time"
+                    raise WrongBytesError(message)
+            if rest:
+                yield rest
+
+
+def _is_break(error: UpstreamError) -> bool:
+    """Tell whether it is worth another try from the byte reached; all else is an answer."""
+    return isinstance(error, _BREAKS) or _says_nothing(error)
+
+
+def _says_nothing(error: UpstreamError) -> bool:
+    """Tell whether the registry itself has not said no.
+
+    A store behind a redirect refuses a link that has expired, and the registry gives a new one.
+    """
+    is_about_the_link = error.at_store and not isinstance(error, PolicyDeniedError)
+    return is_about_the_link or isinstance(error, RangeRefusedError)
+
+
+@asynccontextmanager
+async def open_download(
+    upstream: Upstream,
+    repository: RepositoryName,
+    digest: Digest,
+    *,
+    first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS,
+) -> AsyncIterator[Download]:
+    """Ask upstream for a blob; raise `UpstreamError` if it does not begin to answer.
+
+    If the answer does not say how long it is, up to a piece of it is read first.
+    """
+    async with AsyncExitStack() as stack:
+        answer = await stack.enter_async_context(upstream.fetch(Kind.BLOB, repository, digest))
+        length, chunks = answer.content_length, answer.chunks()
+        is_told = length is None
+        if length is None:
+            beginning = await Beginning.read(chunks, digest)
+            length = await _length_behind(beginning, upstream, repository, digest)
+            chunks = beginning.chunks()
+        verifier = HeldBackVerifier(digest, length)
+        yield Download(
+            length,
+            verifier,
+            upstream,
+            repository,
+            stack,
+            _Body(chunks),
+            first_resume_delay,
+            is_told,
+            answer.is_plain,
+        )
+
+
+async def _length_behind(
+    beginning: Beginning, upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    """Return the length of a blob whose answer begins so and names none; None if nobody knows it.
+
+    Who is told a wrong length has to be cut off, though the bytes are right. So only an answer to a
+    range is believed, which comes the way that the bytes come; if it was wrong once, never again.
+    A HEAD is not: often a proxy answers it, or a database that says something else.
+    """
+    if beginning.is_all:
+        return beginning.size
+    if upstream.lengths.was_mistold(digest):
+        return None
+    told = None
+    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes all the same
+        async with asyncio.timeout(TOLD_LENGTH_SECONDS):
+            told = await length_by_range(upstream, repository, digest)
+    return told if told is not None and told >= beginning.size else None
+
+
+@asynccontextmanager
+async def continue_download(
+    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
+) -> AsyncIterator[Download]:
+    """Ask upstream for what follows a beginning of `left` bytes, even where that is nothing.
+
+    The verifier has to take the beginning before the download is read on. Raises `UpstreamError`
+    if upstream does not begin to answer, or denies the blob.
+    """
+    async with AsyncExitStack() as stack:
+        nothing = _Body(BrokenBody(BrokenBodyError("")))
+        download = Download(
+            verifier.length, verifier, upstream, repository, stack, nothing, reached=left
+        )
+        if left == verifier.length:
+            await require_there(upstream, repository, verifier.digest)
+        else:
+            await download.resume_behind(left)
+        yield download
+
+
+@asynccontextmanager
+async def download_behind(
+    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
+) -> AsyncIterator[Download]:
+    """Give a download of what follows a beginning of `left` bytes; it asks when it is first read.
+
+    The verifier has to take the beginning before: no answer stands open while that is hashed. What
+    upstream says then is a break, or an answer, as in the middle of any download.
+    """
+    async with AsyncExitStack() as stack:
+        nothing = _Body(_body_of())
+        download = Download(verifier.length, verifier, upstream, repository, stack, nothing)
+        download.ask_when_read(left)
+        yield download
+
+
+async def require_given_blob(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> None:
+    """Return if a GET is answered with a blob's first byte, or raise `UpstreamError`.
+
+    Raises also for what any web server answers: a login page says nothing.
+    """
+    with suppress(RangeRefusedError):  # it has the blob, but no first byte of it alone
+        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+            if answer.content_range is None:
+                answer.require_claim()
+
+
+async def require_there(upstream: Upstream, repository: RepositoryName, digest: Digest) -> None:
+    """Return if upstream's HEAD says that the blob is there, or raise `UpstreamError`."""
+    async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD"):
+        pass
+
+
+async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
+    """Return the length in bytes that upstream tells, or raise `UpstreamError`.
+
+    Raises `WrongBytesError` if it turned out that it has other bytes.
+    """
+    told = await told_length(upstream, repository, digest)
+    if told is None:
+        message = "no length that can be true, neither on GET nor on HEAD"
+        raise UnexpectedAnswerError(message)
+    return told

@@ -1,0 +1,415 @@
+"""One download of a blob into the store, on behalf of whoever asks for it meanwhile.
+
+A flight belongs to an access key, a kind, a digest and a repository, and to no device: the one that
+started it may leave. It asks the registry as if nobody had the blob. Once that has answered with
+what may be the blob, the flight ends if the connection has brought it already, or brings it,
+through another repository: its readers read that. What the registry answers to one repository, and
+when, is not told to another.
+
+When the last reader has left it goes on for a grace period if it was worth something: to two
+devices, or to one that had waited for much of it. It goes no further than they had asked for; for
+one device, no further than as much again as had come. What has come stays in either case.
+"""
+
+import asyncio
+import errno
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Final
+
+from attrs import define, field
+
+from facade.arrivals.arrival import Progress, StoreGaveUpError
+from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
+from facade.arrivals.claimed_room import ClaimedRoom
+from facade.arrivals.download import (
+    Download,
+    continue_download,
+    download_behind,
+    open_download,
+    require_given_blob,
+)
+from facade.arrivals.gather_budget import GatherBudget
+from facade.arrivals.grace import GRACE_DEVICES, Grace
+from facade.arrivals.ingest_writer import IngestWriter
+from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.loop.outcome import Failed
+from facade.loop.thread_work import close_in_thread, finish, finish_in_thread, until_done
+from facade.registries.upstream import Upstream
+from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.store.arriving_file import ArrivingFile
+from facade.store.blob_store import Asker, BlobStore, NoRoomError
+from facade.store.ingest_file import Announcement, OwnedIngest
+from facade.store.layout import FlightKey, Right
+from facade.values.piece import WrongBytesError
+from shared.approved_connection import ApprovedConnection
+from shared.failures import without_frames
+from shared.oci import OCTET_STREAM, RepositoryName
+from shared.structured_log import get_logger
+from shared.supervised import tell_of_failure
+from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
+
+# Of what a dead owner left: hashed while upstream's answer stands open, which takes 60 ms. Of more,
+# upstream is asked once for the first byte, and for the rest when all is hashed (0.9 s a GiB).
+HASHED_WHILE_OPEN_BYTES: Final = 64 * 1024 * 1024
+REHASHED_AT_ONCE: Final = 16  # times `REHASH_BYTES`: a revocation waits for no more than that
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted besides where the disk is full: not for each write
+
+
+class NothingArrivesError(Exception):
+    """A download has just ended, did not begin in time, or is not needed: look again."""
+
+
+class ArrivesElsewhereError(NothingArrivesError):
+    """The registry would give it, and it arrives already, through another repository."""
+
+    def __init__(self, right: Right) -> None:
+        """Say through which."""
+        super().__init__(right)
+        self.right = right
+
+
+_NOTHING_TO_KEEP: Final = (
+    WrongBytesError,
+    UnexpectedAnswerError,
+    NoRoomError,
+    NothingArrivesError,
+    StoreGaveUpError,
+)
+# What ends a flight and is told to its readers as it is.
+_ENDS: Final = (
+    UpstreamError,
+    WrongBytesError,
+    ConnectionRevokedError,
+    NoRoomError,
+    NothingArrivesError,
+    StoreGaveUpError,
+)
+_log = get_logger("facade.flight")
+
+
+class FlightLandedError(Exception):
+    """The flight was stopped: nobody reads it, or the facade stops."""
+
+
+@define(eq=False)
+class Flight:
+    """A download under way."""
+
+    right: Right
+    _connection: ApprovedConnection
+    _ingest: OwnedIngest
+    _store: BlobStore
+    _upstreams: Upstreams
+    _device: str  # that began it; empty: nobody in particular
+    _ended: Callable[["Flight"], None]
+    _elsewhere: Callable[["Flight"], Awaitable["Right | None"]]  # what it may be read along with
+    _watch_times: WatchTimes
+    _grace: Grace
+    _budget: GatherBudget
+    _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
+    _progress: asyncio.Future[Progress | Failed] = field(init=False)
+    _task: asyncio.Task[None] = field(init=False)
+    _readers: int = field(default=0, init=False)
+    _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
+    _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
+    _kept: bool = field(default=False, init=False)
+    _room: ClaimedRoom = field(init=False)
+    _makes_way: bool = field(default=False, init=False)
+    has_begun: bool = field(default=False, init=False)  # the registry has said yes
+    length: int | None = field(default=None, init=False)  # that it said, if it has begun
+    is_landing: bool = field(default=False, init=False)  # nobody may join any more
+    ended: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take off."""
+        self._room = ClaimedRoom(self._store, self._ingest, self.key.access_key)
+        self._progress = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(tell_of_failure)
+
+    @asynccontextmanager
+    async def joined(self, device: str) -> AsyncIterator[Progress]:
+        """Read along. Raises what keeps the blob from beginning to arrive."""
+        if len(self._devices) < GRACE_DEVICES:
+            self._devices.add(device)
+        self._readers += 1
+        self._goes_on_to = math.inf
+        self._stop_grace_timer()
+        try:
+            progress = await asyncio.shield(self._progress)
+            if isinstance(progress, Failed):
+                raise progress.own()
+            progress.readers.join()
+            try:
+                yield progress
+            finally:
+                progress.readers.leave()
+        finally:
+            self._readers -= 1
+            if self._readers == 0:
+                self._last_one_left()
+
+    @property
+    def key(self) -> FlightKey:
+        """What is downloaded, on whose behalf."""
+        return self.right.key
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which the registry is asked."""
+        return self.right.repository
+
+    @property
+    def proven_length(self) -> int | None:
+        """The blob's length if it was proven."""
+        progress = self._begun
+        return progress.length if progress is not None and progress.proven else None
+
+    @property
+    def may_be_joined(self) -> bool:
+        """Whether another repository may read along: it comes, as far as the registry goes."""
+        return self.has_begun and not self.is_landing
+
+    def may_be(self, length: int | None) -> bool:
+        """Tell whether what has begun may be so long, as far as that is known."""
+        return None in (self.length, length) or self.length == length
+
+    async def land(self) -> None:
+        """Stop, keeping what has come, and wait for the end."""
+        self._cancel()
+        await self.ended.wait()
+
+    def _stop_grace_timer(self) -> None:
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+            self._grace_timer = None
+
+    def _cancel(self) -> None:
+        if not self.is_landing:
+            self.is_landing = True
+            self._task.cancel()
+
+    def _last_one_left(self) -> None:
+        progress = self._begun
+        if self._task.done():
+            self._close(progress)
+        elif progress is None or not progress.proven:
+            reached, wanted = (progress.reached, progress.wanted) if progress else (0, 0)
+            self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
+            self._grace_timer = asyncio.get_running_loop().call_later(
+                self._grace.seconds, self._cancel
+            )
+            self._end_grace()
+
+    def _advance(self, progress: Progress) -> None:
+        progress.advance()
+        self._end_grace()
+
+    def _end_grace(self) -> None:
+        """Stop if nobody reads it, and what they asked for has come; not if that was all of it."""
+        progress = self._begun
+        reached, length = (progress.reached, progress.length) if progress else (0, None)
+        if self._goes_on_to <= reached and reached != length:
+            self._cancel()
+
+    @property
+    def _begun(self) -> Progress | None:
+        begun = self._progress.result() if self._progress.done() else None
+        return begun if isinstance(begun, Progress) else None
+
+    async def _run(self) -> None:
+        failure: Exception = FlightLandedError("the flight was stopped")
+        try:
+            async with self._upstreams.lease(self._connection) as leased:
+                upstream = leased.asked_by(self._device)
+                with upstream.verifying(self.key.kind, self.repository, self.key.digest):
+                    async with self._download(upstream) as (download, left):
+                        await self._note_answer(download)
+                        progress = await self._begin(download.length, left)
+                        await self._receive(download, progress)
+                await self._prove(progress)
+            await finish(self._keep(download.verifier.taken))
+            if len(self._devices) >= GRACE_DEVICES:
+                self._store.note_use(self.key.digest)  # it is not on probation any more
+        except _ENDS as error:
+            failure = without_frames(error)
+        except (OSError, sqlite3.Error) as error:
+            _log.error("store failed", digest=self.key.digest, reason=type(error).__name__)
+            failure = StoreGaveUpError()
+            failure.__cause__ = without_frames(error)
+        finally:
+            if self._makes_way and isinstance(failure, FlightLandedError):
+                failure = StoreGaveUpError()
+            self.is_landing = True  # who comes now waits for the end, and begins anew
+            try:
+                await self._let_go(failure)
+            finally:
+                self._end(failure)
+
+    @asynccontextmanager
+    async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
+        """Give the download, and how many bytes a dead owner left before it."""
+        announced, left = await finish_in_thread(_what_is_left, self._ingest)
+        if announced is None or not left:
+            async with open_download(upstream, self.repository, self.key.digest) as download:
+                yield download, 0
+            return
+        verifier = HeldBackVerifier(self.key.digest, announced.length)
+        behind = continue_download
+        if left > self._hashed_while_open and left != announced.length:
+            await require_given_blob(upstream, self.repository, self.key.digest)
+            behind = download_behind
+        async with behind(upstream, self.repository, verifier, left) as download:
+            _log.info("partial taken over", digest=self.key.digest, bytes=left)
+            yield download, left
+
+    async def _note_answer(self, download: Download) -> None:
+        """Begin, unless what the registry answered is all that had to be known.
+
+        Raises `NothingArrivesError` if the blob is stored, and `ArrivesElsewhereError`. An answer
+        that may be a web page proves nothing: its bytes will tell, as they do of any blob.
+        """
+        self.length = download.length
+        if download.is_claim:
+            stored = await self._stored_length()
+            if stored is not None and self.may_be(stored):
+                await finish_in_thread(
+                    self._store.index.prove, self.key, self.repository, OCTET_STREAM
+                )
+                raise NothingArrivesError
+            if (elsewhere := await self._elsewhere(self)) is not None:
+                raise ArrivesElsewhereError(elsewhere)
+        self.has_begun = True
+
+    async def _stored_length(self) -> int | None:
+        """Return the length of what another repository has brought; None if it is to be brought."""
+        index = self._store.index
+        if not index.is_member(self.key) or index.membership(self.key, self.repository):
+            return None
+        blob = await self._store.open_blob(self.key.digest)
+        if blob is None:
+            return None
+        blob.close()
+        return blob.length
+
+    async def _begin(self, length: int | None, left: int) -> Progress:
+        """Make room and let readers in: now upstream has said that they may read."""
+        await self._room.begin(length, left, self.repository)
+        file = self._ingest.reader(length)
+        progress = Progress(file, self.repository, self._store.new_readers())
+        self._progress.set_result(progress)
+        return progress
+
+    async def _rehash(self, verifier: HeldBackVerifier) -> None:
+        left = self._ingest.left()
+
+        def take_some() -> bool:
+            before = verifier.taken
+            for chunk in islice(left, REHASHED_AT_ONCE):
+                verifier.take_verbatim(chunk)
+            return verifier.taken > before
+
+        while await finish_in_thread(take_some):
+            pass
+
+    async def _receive(self, download: Download, progress: Progress) -> None:
+        """Write what comes and let readers follow, until digest and length agree.
+
+        What a dead owner left is hashed first, while readers read it already.
+        """
+        await self._rehash(download.verifier)
+        verifier = download.verifier  # and not the download, which is to hold the writer
+        writer = IngestWriter(
+            lambda chunks: self._append(chunks, verifier),
+            lambda: self._advance(progress),
+            budget=self._budget,
+        )
+        download.settle = writer.settle
+        watching = asyncio.create_task(self._make_way_when_asked())
+        try:
+            async for chunk in download.unverified_chunks():
+                await writer.put(chunk)
+        finally:
+            watching.cancel()
+            await writer.stop()
+            await until_done(watching)  # it looks at the file
+
+    async def _make_way_when_asked(self) -> None:
+        watch = ClaimWatch(self.key.digest, self._ingest, self._room, self._watch_times)
+        if not await watch.is_asked_to_make_way():
+            return
+        _log.warning("arrival makes way, its readers go on from upstream", digest=self.key.digest)
+        self._makes_way = True
+        self._cancel()
+
+    async def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
+        size, count = self._ingest.size, sum(map(len, chunks))
+        async with self._room.made_for(size + count):
+            try:
+                await finish_in_thread(self._write, chunks, size, verifier)
+            except OSError as error:
+                if error.errno not in DISK_FULL or not await self._relieves_disk(count):
+                    raise
+                await finish_in_thread(self._write, chunks, size, verifier)
+
+    def _write(self, chunks: list[bytes], from_size: int, verifier: HeldBackVerifier) -> None:
+        """Write chunks behind so many bytes, and hash them when all are written. Blocks."""
+        self._ingest.append(chunks, from_size=from_size)
+        for chunk in chunks:
+            verifier.take_verbatim(chunk)
+
+    async def _relieves_disk(self, count: int) -> bool:
+        try:
+            await self._store.relieve_disk(count, Asker(self.key.access_key), RELIEF_BYTES)
+        except NoRoomError:
+            return False
+        return True
+
+    async def _prove(self, progress: Progress) -> None:
+        """Let readers through to the end: digest and length agree."""
+        await finish_in_thread(self._ingest.prove)
+        progress.prove()
+        await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
+
+    async def _keep(self, length: int) -> None:
+        await self._store.commit(self._ingest, self.key, length)
+        self._kept = True
+
+    def _end(self, failure: Exception) -> None:
+        """Tell readers if there will be no more."""
+        self._stop_grace_timer()
+        progress = self._begun
+        if progress is not None:
+            progress.fail(failure)
+        elif not self._progress.done():
+            self._progress.set_result(Failed(failure))
+        if self._readers == 0:
+            self._close(progress)
+        self.ended.set()
+        self._ended(self)
+
+    async def _let_go(self, failure: Exception) -> None:
+        """Let go of the file, if it is not stored by now."""
+        if self._kept:
+            return
+        at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
+        keep_partial = at_store or not isinstance(failure, _NOTHING_TO_KEEP)
+        try:
+            await finish_in_thread(self._ingest.release if keep_partial else self._ingest.discard)
+        except OSError as error:  # readers have to be told that it ended, whatever the disk does
+            _log.error("attempt not removed", digest=self.key.digest, reason=type(error).__name__)
+
+    def _close(self, progress: Progress | None) -> None:
+        if progress is not None:
+            close_in_thread(ArrivingFile.close, progress.file)
+
+
+def _what_is_left(ingest: OwnedIngest) -> tuple[Announcement | None, int]:
+    """Return what a dead owner announced, and how many bytes it left. Blocks."""
+    return ingest.announced, ingest.size

@@ -1,0 +1,317 @@
+"""Every blob that arrives at this machine: one download for each, whoever asks, in any process.
+
+Each repository asks the registry itself, and nobody waits for what another one is answered. If it
+may have the blob, and the same digest arrives through another repository of the connection by
+then, it reads along with that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from facade.arrivals.arrival import (
+    POLL_SECONDS,
+    Arrival,
+    FollowedArrival,
+    OwnerDiedError,
+    StoreGaveUpError,
+)
+from facade.arrivals.claim_watch import WatchTimes
+from facade.arrivals.flight import (
+    HASHED_WHILE_OPEN_BYTES,
+    ArrivesElsewhereError,
+    Flight,
+    NothingArrivesError,
+)
+from facade.arrivals.gather_budget import GatherBudget
+from facade.arrivals.grace import Grace
+from facade.loop.thread_work import in_store_thread, open_in_thread
+from facade.registries.payer import PaidDownload, Payer
+from facade.registries.upstreams import Upstreams
+from facade.store.blob_store import BlobStore, NoRoomError
+from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
+from facade.store.inode import Inode
+from facade.store.layout import Right
+from facade.values.piece import Piece
+from shared.approved_connection import ApprovedConnection
+from shared.oci import RepositoryName
+
+BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin to answer
+
+Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead of a download
+
+
+@define(eq=False)
+class _RejoiningArrival:
+    """An arrival that goes on when the process that brought it dies: somebody takes over.
+
+    Whoever does goes on with the same file. A new file would be another attempt, and what was
+    read of the old one was perhaps what was wrong with it. Another repository's file is for those
+    of that repository to go on with.
+    """
+
+    _own: RepositoryName
+    _arrival: Arrival
+    _join: Callable[[], Awaitable[Arrival]]
+    _wanted: list[int | None] = field(factory=list, init=False)
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole blob."""
+        return self._arrival.length
+
+    @property
+    def reached(self) -> int:
+        """Bytes that have come."""
+        return self._arrival.reached
+
+    @property
+    def repository(self) -> RepositoryName:
+        """Through which upstream gives it."""
+        return self._arrival.repository
+
+    @property
+    def inode(self) -> Inode:
+        """The file that grows."""
+        return self._arrival.inode
+
+    def want(self, end: int | None) -> None:
+        """Note how far it is wanted, for whoever takes over, too."""
+        self._wanted.append(end)
+        self._arrival.want(end)
+
+    async def readable_beyond(self, offset: int) -> int:
+        """Wait as `Arrival` says, over the death of an owner."""
+        while True:
+            try:
+                return await self._arrival.readable_beyond(offset)
+            except OwnerDiedError:
+                await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        if self._arrival.repository != self._own:
+            raise StoreGaveUpError
+        try:
+            arrival = await self._join()
+        except (NothingArrivesError, NoRoomError, OSError) as error:
+            raise StoreGaveUpError from error
+        if (arrival.length, arrival.inode) != (self.length, self.inode):
+            raise StoreGaveUpError
+        self._arrival = arrival
+        for end in self._wanted:
+            arrival.want(end)
+
+    def read_now(self, offset: int, count: int) -> Piece | None:
+        """Return bytes that may be sent, as `Arrival` says."""
+        return self._arrival.read_now(offset, count)
+
+    async def read(self, offset: int, count: int) -> memoryview:
+        """Return bytes that may be sent."""
+        return await self._arrival.read(offset, count)
+
+
+@define(eq=False)
+class Flights:
+    """The flights of this process, and those of others that it follows."""
+
+    _store: BlobStore
+    _upstreams: Upstreams
+    _watch_times: WatchTimes = field(factory=WatchTimes)
+    _grace: Grace = field(factory=Grace)
+    _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
+    _budget: GatherBudget = field(factory=GatherBudget, init=False)
+    _flights: dict[Right, Flight] = field(factory=dict, init=False)
+    _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)  # set when it has
+
+    @asynccontextmanager
+    async def join(
+        self,
+        connection: ApprovedConnection,
+        right: Right,
+        pay: Pay,
+        device: str = "",
+    ) -> AsyncIterator[Arrival]:
+        """Read along with the download of a blob; start it, and pay for it, where there is none.
+
+        `device`: for whom. Taking over from a dead process is free: it is not refused in the middle
+        of an answer. Raises what keeps it from beginning, `NothingArrivesError` where that is not
+        known or where it is stored by now, and what paying raises.
+        """
+        async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
+
+            async def join_once(pay: Pay) -> Arrival:
+                flight = await self._flight(connection, right, pay)
+                try:
+                    return await self._enter(flight, right, device, stack)
+                except ArrivesElsewhereError as elsewhere:
+                    return await self._read_along(elsewhere.right, device, stack)
+
+            free = Payer.without_limits().pay_download
+            arrival = await join_once(pay)
+            yield _RejoiningArrival(right.repository, arrival, lambda: join_once(free))
+
+    async def _enter(
+        self, flight: Flight | None, right: Right, device: str, stack: AsyncExitStack
+    ) -> Arrival:
+        """Join a flight of this process; follow the other process's where there is none."""
+        if flight is not None:
+            return await stack.enter_async_context(flight.joined(device))
+        followed = await self._followed(right)
+        stack.callback(followed.close)
+        return followed
+
+    async def _read_along(self, right: Right, device: str, stack: AsyncExitStack) -> Arrival:
+        """Join what arrives through another repository: only what has begun, and its bytes."""
+        flight = self._flights.get(right)
+        if flight is not None:
+            arrives = flight.may_be_joined
+        else:
+            arrives = await in_store_thread(_arrives, self._store.layout.flight(right))
+        if not arrives:
+            raise NothingArrivesError
+        return await self._enter(flight, right, device, stack)
+
+    async def _flight(
+        self, connection: ApprovedConnection, right: Right, pay: Pay
+    ) -> Flight | None:
+        """Return this process's flight, a new one perhaps; None where another process has it."""
+        while True:
+            flight = self._flights.get(right)
+            if flight is not None and not flight.is_landing:
+                return flight
+            if flight is not None:
+                await flight.ended.wait()
+            elif (beginning := self._beginning.get(right)) is not None:
+                await beginning.wait()
+            elif await in_store_thread(_arrives, self._store.layout.flight(right)):
+                if not self._is_begun(right):  # it is brought here by now
+                    return None
+            else:
+                paid = await pay()
+                if not self._is_begun(right):
+                    return await self._begin(connection, right, paid)
+                paid.give_back()  # somebody has begun it while this one waited to pay
+
+    def _is_begun(self, right: Right) -> bool:
+        return right in self._flights or right in self._beginning
+
+    async def _begin(
+        self,
+        connection: ApprovedConnection,
+        right: Right,
+        paid: PaidDownload,
+    ) -> Flight | None:
+        """Return a new flight; None, and nothing is paid, where another process has it."""
+        owned, begun = None, asyncio.Event()
+        self._beginning[right] = begun
+        try:
+            folder = self._store.layout.flight(right)
+            owned = await open_in_thread(OwnedIngest.acquire, _release, folder)
+        finally:
+            del self._beginning[right]
+            begun.set()
+            if owned is None:
+                paid.give_back()
+        if owned is None:
+            return None
+
+        def ended(flight: Flight) -> None:
+            self._forget(flight)
+            paid.end()
+
+        flight = self._flights[right] = Flight(
+            right,
+            connection,
+            owned,
+            self._store,
+            self._upstreams,
+            paid.device,
+            ended,
+            self._elsewhere,
+            self._watch_times,
+            self._grace,
+            self._budget,
+            self._hashed_while_open,
+        )
+        return flight
+
+    async def _elsewhere(self, flight: Flight) -> Right | None:
+        """Return through which other repository the blob of a flight arrives by now.
+
+        If through none in this process, the flight has begun: so of several that are answered at
+        once, one goes on.
+        """
+        for other in self._flights.values():
+            is_same = other.right.key == flight.key and other.may_be_joined
+            if is_same and other.may_be(flight.length):
+                return other.right
+        flight.has_begun = True
+        announced = await in_store_thread(self._announced, flight.right)
+        return next((each for each, length in announced if flight.may_be(length)), None)
+
+    def _announced(self, right: Right) -> list[tuple[Right, int | None]]:
+        """Return through which other repositories a blob arrives, in any process, and its length.
+
+        Blocks.
+        """
+        found = []
+        for folder in self._store.layout.flights(right.key):
+            announced = Announcement.read(folder)
+            if announced and announced.repository != right.repository and is_owned(folder):
+                found.append((Right(right.key, announced.repository), announced.length))
+        return found
+
+    def proven_length(self, right: Right) -> int | None:
+        """Return the length of a blob that has just been proven through a repository.
+
+        None of any other: what is stored by now, too.
+        """
+        flight = self._flights.get(right)
+        return None if flight is None else flight.proven_length
+
+    async def land(self) -> None:
+        """Stop every flight, keeping what has come."""
+        await asyncio.gather(*(flight.land() for flight in list(self._flights.values())))
+
+    async def _followed(self, right: Right) -> FollowedArrival:
+        folder = self._store.layout.flight(right)
+        async with asyncio.timeout(BEGIN_SECONDS):
+            while True:
+                ingest = await open_in_thread(_open_followed, _close_followed, folder)
+                if ingest is not None:
+                    return FollowedArrival(ingest, self._store.layout.blob(right.key.digest))
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _forget(self, flight: Flight) -> None:
+        if self._flights.get(flight.right) is flight:
+            del self._flights[flight.right]
+
+
+def _arrives(folder: Path) -> bool:
+    """Tell whether another process brings it by now: to read along costs nothing. Blocks."""
+    return Announcement.read(folder) is not None and is_owned(folder)
+
+
+def _release(owned: OwnedIngest | None) -> None:
+    if owned is not None:
+        owned.release()
+
+
+def _open_followed(folder: Path) -> FollowedIngest | None:
+    """Open what another process brings; None before its length is known. Blocks.
+
+    Raises `NothingArrivesError` if its owner is done, or died before it began.
+    """
+    ingest = FollowedIngest.open(folder)
+    if ingest is None and not is_owned(folder):
+        raise NothingArrivesError
+    return ingest
+
+
+def _close_followed(ingest: FollowedIngest | None) -> None:
+    if ingest is not None:
+        ingest.file.close()

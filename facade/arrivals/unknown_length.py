@@ -1,0 +1,145 @@
+"""How long a blob is whose answer does not say so: a short one is proven, else the registry asked.
+
+What the registry says is a claim. One that the digest rules out is not believed: only the digest of
+nothing is 0 bytes long, and nothing else is; and what its bytes have shown before holds.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Self
+
+from attrs import field, frozen
+from typing_extensions import override
+
+from facade.registries.upstream import Upstream
+from facade.values.piece import PIECE_BYTES, WrongBytesError
+from shared.failures import without_frames
+from shared.oci import Digest, Kind, RepositoryName
+from shared.upstream.answer import UpstreamAnswer
+from shared.upstream.errors import (
+    CredentialRefusedError,
+    GoneError,
+    NotFoundError,
+    PolicyDeniedError,
+    RangeRefusedError,
+    UnexpectedAnswerError,
+    UpstreamError,
+)
+
+
+@frozen
+class Beginning:
+    """What came first of a body: more than a piece of it, or all that there is."""
+
+    _chunks: list[bytes] = field(repr=False)
+    _rest: AsyncIterator[bytes] = field(repr=False)
+    size: int  # bytes
+    is_all: bool  # the body ended, and the digest names these bytes
+
+    @classmethod
+    async def read(cls, body: AsyncIterator[bytes], digest: Digest) -> Self:
+        """Read until there is more than `PIECE_BYTES`, or no more.
+
+        A body that breaks breaks again for whoever reads `chunks`.
+        """
+        chunks, size, hasher = list[bytes](), 0, digest.hasher()
+        try:
+            async for chunk in body:
+                chunks.append(chunk)
+                hasher.update(chunk)
+                size += len(chunk)
+                if size > PIECE_BYTES:
+                    return cls(chunks, body, size, is_all=False)
+        except UpstreamError as error:
+            return cls(chunks, BrokenBody(error), size, is_all=False)
+        return cls(chunks, body, size, is_all=digest.names(hasher))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the whole body."""
+        for chunk in self._chunks:
+            yield chunk
+        self._chunks.clear()
+        async for chunk in self._rest:
+            yield chunk
+
+
+class BrokenBody(AsyncIterator[bytes]):
+    """A body that breaks at once."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        self._error = without_frames(error)
+
+    @override
+    async def __anext__(self) -> bytes:
+        raise without_frames(self._error)
+
+
+async def told_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int | None:
+    """Return the length in bytes that the registry tells; None if it tells none, or a wrong one.
+
+    The answer to a GET of the first byte is asked first: it comes the way that the bytes come.
+    Raises `UpstreamError` if the registry does not give the blob, and `WrongBytesError` if it gives
+    a short one that is wrong.
+    """
+    lengths = upstream.lengths
+    told, seen = await _told_by_range(upstream, repository, digest)
+    if told is None or not lengths.may_be(digest, told):
+        told = await _told_by_head(upstream, repository, digest)
+    if (proven := lengths.proven(digest)) is not None:
+        return proven
+    return told if told is not None and told >= seen and lengths.may_be(digest, told) else None
+
+
+async def length_by_range(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    """Return the length that the answer to a GET of the first byte tells; None as `told_length`.
+
+    Raises as `told_length`.
+    """
+    told, _ = await _told_by_range(upstream, repository, digest)
+    return told if told is not None and upstream.lengths.may_be(digest, told) else None
+
+
+async def _told_by_range(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> tuple[int | None, int]:
+    """Return the length that is told, and how many bytes have been seen: it has no fewer."""
+    try:
+        async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
+            if answer.content_range is None and (answer.content_length or 0) <= PIECE_BYTES:
+                return await _proven_length(answer, digest)
+            answer.require_claim()
+            span = answer.content_range
+            return (answer.content_length if span is None else span.total), 0
+    except RangeRefusedError as refused:
+        # There is a first byte of everything but nothing: if it names more, it contradicts itself.
+        return (0 if refused.total == 0 else None), 0
+    except UnexpectedAnswerError:
+        return None, 0
+
+
+async def _proven_length(answer: UpstreamAnswer, digest: Digest) -> tuple[int | None, int]:
+    """Return the length of a whole answer that is at most a piece long; None if it is longer.
+
+    And how many of its bytes have been seen.
+    """
+    beginning = await Beginning.read(answer.chunks(), digest)
+    if beginning.is_all:
+        return beginning.size, beginning.size
+    if beginning.size == answer.content_length:
+        message = "the bytes are not those of the digest"
+        raise WrongBytesError(message)
+    return None, beginning.size
+
+
+async def _told_by_head(
+    upstream: Upstream, repository: RepositoryName, digest: Digest
+) -> int | None:
+    # A registry that gives the blob and refuses its HEAD tells no length.
+    with suppress(
+        CredentialRefusedError, GoneError, NotFoundError, PolicyDeniedError, UnexpectedAnswerError
+    ):
+        async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
+            return answer.content_length
+    return None

@@ -1,0 +1,147 @@
+"""One request, and what is told of it when it ends: a line in the log, and the metrics."""
+
+import time
+from functools import lru_cache
+from typing import Final
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from facade.answers.answer_headers import new_request_id
+from facade.answers.distribution_errors import DeviceRefusal
+from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
+from facade.devices.presented_device import PresentedDevice
+from facade.metrics.metrics import Metrics
+from facade.pulls.named import Named
+from facade.values.device_identity import DeviceIdentity
+from facade.values.pull_path import Pull
+from shared.approved_connection import ApprovedConnection
+from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
+
+FIRST_REFUSAL: Final = 400  # of the statuses
+LEFT: Final = "the device left, or its connection was cut"
+ABORTED: Final = "the answer was aborted"  # of the reason, which has numbers in it, this is counted
+REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
+REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
+_log = get_logger("facade.pull")
+
+
+@frozen
+class RefusedDevice:
+    """A device that gets nothing at all: what it can be found by."""
+
+    presented: PresentedDevice
+    code: DeviceRefusal
+
+
+@define(eq=False)
+class Exchange:
+    """One request and what is known of it so far."""
+
+    method: str
+    peer: str | None = None  # the network address of who asks
+    request_id: str = field(factory=new_request_id)
+    started: float = field(factory=time.perf_counter)
+    device: DeviceIdentity | None = None
+    pull: Pull | None = None
+    named: Named | None = None  # what a request names that is no pull
+    connection: ApprovedConnection | None = None
+    refused: RefusedDevice | None = None
+    reason: str = ""
+    body_bytes: int = 0
+
+    def count(self, given: int) -> None:
+        """Count bytes that were given to be sent."""
+        self.body_bytes += given
+
+
+@define(eq=False)
+class Exchanges:
+    """Tells of every request once: make it after the log was configured."""
+
+    _metrics: Metrics
+    _log: Logger = field(factory=_log.bind, init=False)
+    _refusals: RepeatedRefusals = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Put together what is repeated; a rate needs the zero before the first."""
+        for code in DeviceRefusal:
+            self._metrics.devices.refused.labels(code.value)
+        self._refusals = RepeatedRefusals(self._tell_together)
+
+    def tell(self, exchange: Exchange, status: int | None) -> None:
+        """Tell of a request that has ended; without a status its answer was aborted."""
+        pull = exchange.pull
+        device = exchange.device.id if exchange.device else None
+        connection = exchange.connection.id if exchange.connection else None
+        seconds = time.perf_counter() - exchange.started
+        self._metrics.answered(status, pull.kind if pull else None, seconds)
+        refused = exchange.refused
+        whose = device
+        if refused is not None:
+            self._metrics.devices.refused.labels(refused.code.value).inc()
+            whose = device or refused.presented.counts_as
+        kind = _kind(exchange, status, whose) if whose is not None else None
+        if kind is not None and not self._refusals.is_told(kind):
+            return
+        fields: dict[str, object] = {
+            "bytes": exchange.body_bytes,
+            "duration_ms": seconds * 1000,
+            "reason": exchange.reason,
+            "rendered": _between(device, exchange.peer, connection) + _what(exchange),
+        }
+        request_id = exchange.request_id
+        if refused is not None:
+            fields.update(refused.presented.claims)
+        if status is None:
+            self._log.info("aborted", request_id=request_id, outcome="aborted", **fields)
+        else:
+            self._log.info(
+                "answered", request_id=request_id, status=status, outcome="answered", **fields
+            )
+
+    def _tell_together(self, kind: RefusalKind, count: int) -> None:
+        told = {"device": kind.device, "reason": kind.reason, "count": count}
+        if kind.status is None:
+            self._log.info("aborted again", outcome="aborted", **told)
+        else:
+            self._log.info("refused again", status=kind.status, outcome="answered", **told)
+
+
+def _kind(exchange: Exchange, status: int | None, device: str) -> RefusalKind | None:
+    """Return what a line of a request is counted as, unless it has a line in any case."""
+    if status is None:
+        return RefusalKind(device, None, LEFT if exchange.reason == LEFT else ABORTED)
+    return RefusalKind(device, status, exchange.reason) if status >= FIRST_REFUSAL else None
+
+
+@lru_cache(REMEMBERED_PAIRS)
+def _between(device: str | None, peer: str | None, connection: UUID | None) -> RenderedFields:
+    """Return who asked, from where, and through which connection."""
+    return rendered_fields(device=device, peer=peer, connection=connection)
+
+
+def _what(exchange: Exchange) -> RenderedFields:
+    """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
+    if exchange.named is None:
+        return _asked(exchange.method, exchange.pull)
+    return rendered_fields(
+        method=exchange.method,
+        host=exchange.named.host,
+        repository=exchange.named.repository,
+        kind=exchange.named.kind,
+        digest=exchange.named.digest,
+        reference=exchange.named.reference,
+    )
+
+
+@lru_cache(REMEMBERED_PULLS)
+def _asked(method: str, pull: Pull | None) -> RenderedFields:
+    """Return which pull was asked for, if it was one."""
+    return rendered_fields(
+        method=method,
+        host=pull.host if pull else None,
+        repository=pull.repository if pull else None,
+        kind=pull.kind if pull else None,
+        digest=pull.digest if pull else None,
+    )

@@ -1,0 +1,1 @@
+"""AWS's API: roles assumed, and ECR's authorization tokens. The facade alone calls it."""

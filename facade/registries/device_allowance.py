@@ -1,0 +1,177 @@
+"""What each device may cost upstream: misses per minute, downloads at once, and what those spend.
+
+Pure. What is stored, what arrives already and what is remembered as missing costs nothing, and is
+not counted. A device that asked for nothing for a while is forgotten: it has everything again.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, field, frozen
+
+from facade.registries.upstream_spending import (
+    SECONDS_OF_A_MINUTE,
+    SpendingLimits,
+    UpstreamSpending,
+)
+from shared.bounded_map import BoundedMap
+from shared.pace import Pace
+
+MAX_WAIT_SECONDS: Final = 5.0  # shorter than clients wait for headers; beyond it they are told
+MAX_DEVICES: Final = 65_536  # remembered, some 300 bytes each; the longest silent one is forgotten
+# What a device spent at a registry is remembered so long after it last asked: an hour's bytes are
+# earned again by then, and what it owes beyond that is forgiven.
+SPENDING_SECONDS: Final = 2 * 3600.0
+DOWNLOAD_RETRY_SECONDS: Final = 5.0  # one ends when it ends; less would be asking in a loop
+
+
+@frozen
+class CostLimits:
+    """What one device may cost; 0 is no limit."""
+
+    misses_per_minute: int
+    downloads: int
+
+
+class TooCostlyError(Exception):
+    """The device costs more than it may, and waiting a little does not help."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        """Say what it had too much of, and in how many seconds there will be more."""
+        super().__init__(message)
+        self.retry_after = math.ceil(retry_after)
+
+
+class TooManyMissesError(TooCostlyError):
+    """The device asked upstream for too much in too short a time."""
+
+    def __init__(self, retry_after: float) -> None:
+        """Say in how many seconds it may ask again."""
+        super().__init__("the device's misses per minute are used up", retry_after)
+
+
+class TooManyDownloadsError(TooCostlyError):
+    """The device started too many downloads that still run."""
+
+    def __init__(self) -> None:
+        """Say in how many seconds one may have ended."""
+        super().__init__("the device started too many downloads that run", DOWNLOAD_RETRY_SECONDS)
+
+
+class TooManyRequestsError(TooCostlyError):
+    """The device's pulls took too many requests to the registry."""
+
+
+class TooManyTokensError(TooCostlyError):
+    """The device's pulls took too many tokens of the registry."""
+
+
+class TooManyBytesError(TooCostlyError):
+    """The device's pulls took too many bytes of the registry."""
+
+
+_TOO_MANY: Final = {
+    "requests": TooManyRequestsError,
+    "tokens": TooManyTokensError,
+    "bytes": TooManyBytesError,
+}
+
+
+@define(eq=False)
+class DeviceAllowances:
+    """What the devices of one facade process cost now, by device id."""
+
+    limits: CostLimits
+    _clock: Callable[[], float]
+    _max_devices: int = MAX_DEVICES
+    _spending_limits: SpendingLimits = field(factory=SpendingLimits, kw_only=True)
+    _misses: OrderedDict[str, Pace] = field(factory=OrderedDict, init=False)
+    _downloads: dict[str, int] = field(factory=dict, init=False)  # of those that have any
+    _spending: BoundedMap[tuple[str, str], UpstreamSpending] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember spending by the same clock."""
+        self._spending = BoundedMap(self._max_devices, seconds=SPENDING_SECONDS, clock=self._clock)
+
+    def spending(self, device: str, access_key: str) -> UpstreamSpending:
+        """Return the device's account at the registry of a connection."""
+        account = self._spending.get((device, access_key))
+        if account is None:
+            account = UpstreamSpending.within(self._spending_limits, self._clock)
+        if self._limits_spending:
+            self._spending.set((device, access_key), account)
+        return account
+
+    @property
+    def _limits_spending(self) -> bool:
+        return self._spending_limits != SpendingLimits()
+
+    def take_miss(self, device: str, access_key: str = "") -> float:
+        """Count a question to upstream; return in how many seconds it may be asked.
+
+        Raises `TooCostlyError`, and counts nothing, where that is longer than anybody waits.
+        """
+        return max(self._until_earned(device, access_key), self._take_miss(device))
+
+    def _until_earned(self, device: str, access_key: str) -> float:
+        """Return after how many seconds the device may spend again at a registry."""
+        if not self._limits_spending:
+            return 0.0
+        owed = self.spending(device, access_key).owed()
+        if owed.seconds > MAX_WAIT_SECONDS:
+            message = f"the device's {owed.what} at the registry are used up"
+            raise _TOO_MANY[owed.what](message, owed.seconds)
+        return owed.seconds
+
+    def _take_miss(self, device: str) -> float:
+        if not self.limits.misses_per_minute:
+            return 0.0
+        pace = self._misses.get(device) or self._full_pace()
+        wait = pace.wait_for(1)
+        if wait > MAX_WAIT_SECONDS:
+            raise TooManyMissesError(wait)
+        pace.take(1)
+        self._misses[device] = pace
+        self._misses.move_to_end(device)
+        self._forget_the_silent()
+        return wait
+
+    def give_back_miss(self, device: str) -> None:
+        """Undo `take_miss`: upstream was not asked after all."""
+        if pace := self._misses.get(device):
+            pace.give_back(1)
+
+    def begin_download(self, device: str, *, is_refused: bool = True) -> bool:
+        """Count a download that the device starts; False, and not counted, at the limit.
+
+        `is_refused` False: it is counted all the same, because an answer needs it to go on.
+        """
+        running = self._downloads.get(device, 0)
+        if is_refused and self.limits.downloads and running >= self.limits.downloads:
+            return False
+        self._downloads[device] = running + 1
+        return True
+
+    def end_download(self, device: str) -> None:
+        """Count a begun download no longer."""
+        self._downloads[device] -= 1
+        if not self._downloads[device]:
+            del self._downloads[device]
+
+    @property
+    def count(self) -> int:
+        """How many devices are remembered."""
+        return len(self._misses.keys() | self._downloads.keys())
+
+    def _full_pace(self) -> Pace:
+        a_minute = self.limits.misses_per_minute
+        return Pace(a_minute / SECONDS_OF_A_MINUTE, a_minute, self._clock)
+
+    def _forget_the_silent(self) -> None:
+        while self._misses:
+            longest_silent = next(iter(self._misses.values()))
+            if len(self._misses) <= self._max_devices and not longest_silent.is_rested:
+                return
+            self._misses.popitem(last=False)

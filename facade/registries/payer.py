@@ -1,0 +1,158 @@
+"""One device pays for what it costs upstream: it waits a little, or is told to come again.
+
+await asked.payer.pay_miss()                     # before a question to upstream
+paid = await asked.payer.pay_download()          # before a download; a miss, too
+...
+paid.end()                                       # when it has ended, or paid.give_back()
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from attrs import define, field, frozen
+
+from facade.registries.device_allowance import (
+    MAX_WAIT_SECONDS,
+    CostLimits,
+    DeviceAllowances,
+    TooManyDownloadsError,
+)
+from facade.registries.upstream_spending import SpendingLimits, UpstreamSpending
+
+NO_LIMITS: Final = CostLimits(misses_per_minute=0, downloads=0)
+
+
+@define(eq=False)
+class Payers:
+    """The devices of one process, as payers. For one event loop."""
+
+    _allowances: DeviceAllowances
+    _max_wait: float = MAX_WAIT_SECONDS  # for a download to end
+    _ended: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    @classmethod
+    def within(
+        cls,
+        limits: CostLimits,
+        spending: SpendingLimits | None = None,
+        *,
+        max_wait: float = MAX_WAIT_SECONDS,
+    ) -> "Payers":
+        """Return payers that have cost nothing yet; `spending` None: without such limits."""
+        spending = spending or SpendingLimits()
+        return cls(DeviceAllowances(limits, time.monotonic, spending_limits=spending), max_wait)
+
+    def payer(self, device: str, access_key: str = "") -> "Payer":
+        """Return the device of this id, as it asks the registry of a connection."""
+        return Payer(self, device, access_key)
+
+    def spending(self, device: str, access_key: str) -> UpstreamSpending:
+        """Return the device's account at the registry of a connection."""
+        return self._allowances.spending(device, access_key)
+
+    async def pay_miss(self, device: str, access_key: str = "") -> None:
+        """Wait until the device may ask upstream; raise `TooCostlyError` if that takes long."""
+        wait = self._allowances.take_miss(device, access_key)
+        if not wait:
+            return
+        try:
+            await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            self._allowances.give_back_miss(device)
+            raise
+
+    async def pay_download(self, device: str, access_key: str = "") -> "PaidDownload":
+        """Wait until the device may begin a download; raise `TooCostlyError` if that takes long."""
+        await self._begin(device)
+        try:
+            await self.pay_miss(device, access_key)
+        except BaseException:  # whatever it is, cancellation included, the download does not begin
+            self.end_download(device)
+            raise
+        return PaidDownload(self, device)
+
+    def go_on_by_download(self, device: str) -> "PaidDownload":
+        """Count a download without which an answer of the device could not go on."""
+        self._allowances.begin_download(device, is_refused=False)
+        return PaidDownload(self, device)
+
+    def end_download(self, device: str) -> None:
+        """Let the device, or one of its waiting pulls, begin another."""
+        self._allowances.end_download(device)
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()
+
+    def give_back_miss(self, device: str) -> None:
+        """Undo a miss that upstream was not asked for after all."""
+        self._allowances.give_back_miss(device)
+
+    async def _begin(self, device: str) -> None:
+        try:
+            async with asyncio.timeout(self._max_wait):
+                while not self._allowances.begin_download(device):
+                    await self._ended.wait()
+        except TimeoutError:
+            raise TooManyDownloadsError from None
+
+
+@define(eq=False)
+class Payer:
+    """One device, at one registry. What it causes there is spent from its account (`Spender`)."""
+
+    _payers: Payers
+    device: str  # its id; empty: nobody in particular
+    _access_key: str = ""
+    _account: UpstreamSpending | None = field(default=None, init=False)
+
+    @classmethod
+    def without_limits(cls, device: str = "") -> "Payer":
+        """Return one that pays nothing more: what goes on for those who follow already."""
+        return Payers.within(NO_LIMITS).payer(device)
+
+    async def pay_miss(self) -> None:
+        """Pay for a question to upstream; raise `TooCostlyError`."""
+        await self._payers.pay_miss(self.device, self._access_key)
+
+    async def pay_download(self) -> "PaidDownload":
+        """Pay for a download; raise `TooCostlyError`."""
+        return await self._payers.pay_download(self.device, self._access_key)
+
+    def go_on_by_download(self) -> "PaidDownload":
+        """Count a download that cannot be refused: an answer is in its middle."""
+        return self._payers.go_on_by_download(self.device)
+
+    def spend_request(self) -> None:
+        """Count a request to the registry."""
+        self._spending.spend_request()
+
+    def spend_token(self) -> None:
+        """Count a token."""
+        self._spending.spend_token()
+
+    def spend_bytes(self, count: int) -> None:
+        """Count bytes."""
+        self._spending.spend_bytes(count)
+
+    @property
+    def _spending(self) -> UpstreamSpending:
+        if self._account is None:  # most pulls spend nothing
+            self._account = self._payers.spending(self.device, self._access_key)
+        return self._account
+
+
+@frozen(eq=False)
+class PaidDownload:
+    """A download that is paid for. Exactly one of the two is called, once."""
+
+    _payers: Payers
+    device: str  # whose it is
+
+    def end(self) -> None:
+        """The download has ended, however."""
+        self._payers.end_download(self.device)
+
+    def give_back(self) -> None:
+        """It did not begin: somebody else had begun it meanwhile."""
+        self.end()
+        self._payers.give_back_miss(self.device)

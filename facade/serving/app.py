@@ -1,0 +1,249 @@
+"""The facade as a whole: everything is made here, started in order, and stopped in reverse."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+from aiohttp import web
+
+from facade.approvals.remembering import Remembering
+from facade.approvals.snapshot import Change, Outcome, Snapshot
+from facade.approvals.state_file import StateFile
+from facade.approvals.statement_feed import STATEMENTS, StatementFeed
+from facade.devices.connection_limits import ConnectionLimits
+from facade.devices.device_server import DeviceServer
+from facade.devices.live_connections import LiveConnections
+from facade.devices.presented_device import PresentedDevice
+from facade.loop.garbage_rounds import GarbageRounds
+from facade.loop.loop_lag import LoopLag
+from facade.loop.thread_work import in_access_thread
+from facade.metrics.metrics import Metrics
+from facade.pulls.answers_at_once import AnswersAtOnce
+from facade.pulls.device_requests import DeviceRequests
+from facade.pulls.gate import Gate
+from facade.pulls.pull_handler import PullHandler
+from facade.pulls.pull_slots import PullTurns
+from facade.pulls.remembered_requests import RememberedRequests
+from facade.pulls.request_log import Exchanges
+from facade.registries.bandwidth import Bandwidth
+from facade.registries.payer import Payers
+from facade.registries.providers import open_providers
+from facade.registries.refused_credentials import RefusedCredentials
+from facade.registries.secret_openings import SecretOpenings
+from facade.registries.unsealer import Opener
+from facade.registries.upstream_connector import UpstreamConnector
+from facade.registries.upstreams import Upstreams
+from facade.serving.config import FacadeSettings
+from facade.serving.device_endpoint import Reloading, serve_devices
+from facade.serving.device_standing import device_problems
+from facade.serving.end_in_time import end_in_time
+from facade.serving.health import Readiness, operations_app
+from facade.serving.open_content import Approvals, open_content
+from facade.serving.servable import Servable
+from facade.serving.start_error import StartError
+from facade.serving.startup_files import StartupFiles
+from facade.values.device_identity import IdentityRule
+from shared.identity_form import compile_uri_pattern
+from shared.listen_failure import why_not_listening
+from shared.setting_types import ListenAddress
+from shared.stopping import end_tasks
+from shared.supervised import Supervisor
+from shared.upstream.kept_connections import KeptConnections
+from shared.upstream.transport import TransportMeans
+
+_CONNECTION: Final = "connection"
+
+
+async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.Event) -> None:
+    """Serve until told to stop, then let running pulls finish within the drain timeout.
+
+    Files that have changed are read again, at once where `reload` is set.
+
+    Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
+    before the first device is let in.
+    """
+    files = await in_access_thread(StartupFiles.read, settings)
+    opener, openings, refused = Opener(files.sealing_keys), SecretOpenings(), RefusedCredentials()
+    snapshot, metrics = Snapshot(), Metrics.create()
+    supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
+    supervisor.watch(asyncio.get_running_loop())
+    live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
+    connections_changed = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        means = TransportMeans(kept=KeptConnections.of_descriptors(_descriptors()))
+        providers = await stack.enter_async_context(
+            open_providers(
+                opener,
+                means.tls,
+                aws_endpoint_url=settings.aws_endpoint_url,
+                google_token_url=settings.google_token_url,
+                proxy=settings.outbound_proxy,
+            )
+        )
+        connector = UpstreamConnector(
+            providers,
+            metrics,
+            allow_loopback=settings.allow_loopback,
+            means=means,
+            proxy=settings.outbound_proxy,
+            timeouts=settings.upstream_timeouts,
+            bandwidth=Bandwidth.of(settings.upstream_bandwidth),
+            remember_missing=settings.remember_missing,
+            openings=openings,
+            refused=refused,
+        )
+        stack.enter_context(GarbageRounds())
+        upstreams = Upstreams(connector.connect)
+        metrics.open_upstreams.set_function(lambda: upstreams.open)
+        stack.push_async_callback(upstreams.close)
+        feed = await stack.enter_async_context(
+            _feed(
+                settings, files, snapshot, upstreams, metrics, live, connections_changed, supervisor
+            )
+        )
+        readiness = Readiness(
+            feed,
+            settings.snapshot_max_age,
+            Servable(snapshot, files.sealing_keys, openings, refused),
+            lambda: device_problems(files, live, any_trust_domain=settings.takes_any_trust_domain),
+            supervisor,
+        )
+        operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
+        await stack.enter_async_context(_operations(operations, settings.operations_listen))
+        await feed.restore()  # takes as long as there is much to verify: alive, and not ready
+        approvals = Approvals(
+            snapshot.access_keys,
+            # With a wrong statement key nothing is approved, and every right would end for good.
+            lambda: feed.problem is None and not snapshot.refused_rows.lacks_key,
+            connections_changed,
+        )
+        content = await stack.enter_async_context(
+            open_content(settings, upstreams, approvals, metrics.store, supervisor)
+        )
+        readiness.servable.stores_some = content.stores_some
+        gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
+        turns = PullTurns(settings.max_connections_per_device)
+        remembered = RememberedRequests()
+        requests = DeviceRequests(settings.device_requests_per_second)
+        devices = DeviceServer(
+            PullHandler(
+                gate,
+                upstreams,
+                content,
+                Payers.within(settings.cost_limits, settings.spending_limits),
+                turns,
+                metrics,
+                exchanges,
+                remembered,
+                requests,
+            ),
+            IdentityRule(
+                settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
+            ),
+            live,
+            answer_at_once=AnswersAtOnce(
+                remembered, gate, turns, content, exchanges, metrics, requests
+            ),
+            max_age_seconds=settings.max_connection_age,
+        )
+        # Also while running pulls are waited for: a revocation is no less one then.
+        await stack.enter_async_context(_following(feed, supervisor))
+        reloading = Reloading(reload, feed.look_again, supervisor)
+        await stack.enter_async_context(
+            serve_devices(devices, settings, files, readiness, metrics.devices, reloading)
+        )
+        await stop.wait()
+        end_in_time(settings.drain_timeout)
+
+
+@asynccontextmanager
+async def _feed(
+    settings: FacadeSettings,
+    files: StartupFiles,
+    snapshot: Snapshot,
+    upstreams: Upstreams,
+    metrics: Metrics,
+    live: LiveConnections,
+    connections_changed: asyncio.Event,
+    supervisor: Supervisor,
+) -> AsyncIterator[StatementFeed]:
+    def on_change(change: Change) -> None:
+        if change.outcome is not Outcome.ACCEPTED:
+            metrics.statements_refused.inc()
+        if change.is_strangers:
+            return
+        kind, _, identifier = change.subject.partition("/")
+        if kind == _CONNECTION and _is_uuid(identifier):
+            upstreams.retire(UUID(identifier), serving=snapshot.serving(change.subject))
+            connections_changed.set()
+        elif kind != _CONNECTION:
+            _cut_revoked(change, snapshot, live)
+
+    state_file = await in_access_thread(StateFile.open, settings.state_dir)
+    try:
+        feed = StatementFeed(
+            settings.database_url,
+            files.statement_keys,
+            snapshot,
+            Remembering(state_file, snapshot),
+            settings.poll_interval,
+            on_change,
+            supervisor,
+        )
+        yield feed
+    finally:
+        await in_access_thread(state_file.close)
+
+
+@asynccontextmanager
+async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterator[None]:
+    task = supervisor.keep(STATEMENTS, feed.run)
+    try:
+        yield
+    finally:
+        await end_tasks(task)
+
+
+@asynccontextmanager
+async def _operations(app: web.Application, listen: ListenAddress) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {why_not_listening(error)}"
+        raise StartError(message) from error
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> None:
+    def is_revoked(device: PresentedDevice) -> bool:
+        return device.identity is not None and snapshot.is_revoked(device.identity, device.issuer)
+
+    # A statement's generation is the time of the API's act (or just above the one before it).
+    said = change.generation if change.outcome is Outcome.ACCEPTED else None
+    live.cut_revoked(change.subject, is_revoked, since=None if said is None else said / 1000)
+
+
+def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:
+    return ConnectionLimits.of_descriptors(
+        _descriptors(), settings.max_connections, settings.max_connections_per_device
+    )
+
+
+def _descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,164 @@
+"""What the facade's commands read from their environment."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from attrs import evolve, frozen
+from typing_extensions import override
+
+from facade.devices.connection_limits import DEFAULT_CONNECTIONS_PER_DEVICE, MAX_AGE_SECONDS
+from facade.registries.absences import ABSENCE_SECONDS
+from facade.registries.device_allowance import CostLimits
+from facade.registries.upstream_spending import SpendingLimits
+from facade.serving.setting_files import (
+    CertificateFile,
+    PrivateKeyFile,
+    RevocationListFile,
+    SealingPrivateKeyFile,
+    StatementPublicKeyFile,
+    belong_together,
+)
+from shared.identity_form import (
+    DEFAULT_URI_PATTERN,
+    IdentityKind,
+    InvalidUriPatternError,
+    compile_uri_pattern,
+)
+from shared.postgres.setting import DatabaseUrl
+from shared.setting_types import (
+    ByteSize,
+    Count,
+    Duration,
+    HttpUrl,
+    ListenAddress,
+    LogLevel,
+    PositiveCount,
+    PositiveDuration,
+)
+from shared.upstream.credentials.google import GOOGLE_TOKEN_URL
+from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
+from shared.upstream.proxy import OutboundProxy, ProxyUrl
+from shared.upstream.transport import Timeouts
+
+PREFIX: Final = "FACADE"
+# A pull without a token takes four: bare, the token, with the token, and where the registry points.
+REQUESTS_OF_A_MISS: Final = 4
+# A token is for all of a repository. A device pulls several blobs of each.
+TOKENS_OF_A_MISS: Final = 0.5
+# A link of 500 Mbit/s, all the time: what a device asks for all those beside it is its cost, too.
+DEVICE_BYTES_PER_HOUR: Final = 256 * 2**30
+
+
+@frozen(kw_only=True)
+class UpstreamSettings:
+    """What reading approvals, opening secrets and asking registries take.
+
+    All that `facade check`, `tags` and `resolve` need, which run beside a facade that serves.
+    """
+
+    database_url: DatabaseUrl
+    sealing_private_key_file: SealingPrivateKeyFile
+    statement_public_key_file: StatementPublicKeyFile
+    allow_loopback: bool = False
+    aws_endpoint_url: HttpUrl | None = None
+    google_token_url: HttpUrl = GOOGLE_TOKEN_URL
+    https_proxy: ProxyUrl | None = None
+    proxy_resolves: bool = False
+    no_proxy: NoProxyList = NO_EXCEPTIONS
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that upstreams are reached through, but for its exceptions."""
+        proxy = self.https_proxy
+        return proxy and evolve(proxy, resolves_names=self.proxy_resolves, no_proxy=self.no_proxy)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        if self.proxy_resolves and self.https_proxy is None:
+            yield "proxy_resolves", "to stand beside FACADE_HTTPS_PROXY"
+
+
+@frozen(kw_only=True)
+class FacadeSettings(UpstreamSettings):
+    """`facade serve`; `docs/settings.md` says what each is for."""
+
+    tls_cert_file: CertificateFile
+    tls_key_file: PrivateKeyFile
+    device_ca_file: CertificateFile
+    device_crl_file: RevocationListFile | None = None
+    state_dir: Path
+    cache_dir: Path | None = None
+    cache_max_bytes: ByteSize
+    listen: ListenAddress = ListenAddress("0.0.0.0", 8443)  # noqa: S104 - devices come from outside
+    reuse_port: bool = False
+    operations_listen: ListenAddress = ListenAddress("127.0.0.1", 8081)
+    tls_minimum: Literal["1.2", "1.3"] = "1.3"
+    max_connections: Count = 0  # 0: as many as the descriptors allow, and 10,000 at most
+    max_connections_per_device: PositiveCount = DEFAULT_CONNECTIONS_PER_DEVICE
+    max_connection_age: PositiveDuration = MAX_AGE_SECONDS
+    device_identity: IdentityKind = IdentityKind.SPIFFE
+    device_uri_pattern: str = DEFAULT_URI_PATTERN
+    snapshot_max_age: PositiveDuration = 24 * 3600.0
+    poll_interval: PositiveDuration = 15.0
+    unverified_ranges: bool = True
+    # With a burst of a minute's worth: see `device_requests`. A warm site needs some hundred.
+    device_requests_per_second: Count = 500
+    # An image of 100 layers is 200 misses (HEAD and GET of each); two at once are still not slowed.
+    device_misses_per_minute: Count = 600
+    device_downloads: Count = 64  # containerd begins 3 at once, podman 6; some are told to do more
+    # None: in proportion to the misses, and no limit if those have none.
+    device_upstream_requests_per_minute: Count | None = None
+    device_tokens_per_minute: Count | None = None
+    device_upstream_bytes_per_hour: ByteSize = DEVICE_BYTES_PER_HOUR
+    remember_missing: Duration = ABSENCE_SECONDS
+    upstream_bandwidth: ByteSize = 0  # bytes a second of this process; 0: as much as there is
+    upstream_timeout: PositiveDuration = Timeouts().stall_seconds
+    log_level: LogLevel = "info"
+    allow_core_dumps: bool = False
+    drain_timeout: Duration = 30.0
+
+    @property
+    def cost_limits(self) -> CostLimits:
+        """What one device may cost."""
+        return CostLimits(self.device_misses_per_minute, self.device_downloads)
+
+    @property
+    def spending_limits(self) -> SpendingLimits:
+        """What one device's pulls may take of one registry."""
+        misses = self.device_misses_per_minute
+        requests, tokens = self.device_upstream_requests_per_minute, self.device_tokens_per_minute
+        return SpendingLimits(
+            misses * REQUESTS_OF_A_MISS if requests is None else requests,
+            math.ceil(misses * TOKENS_OF_A_MISS) if tokens is None else tokens,
+            self.device_upstream_bytes_per_hour,
+        )
+
+    @property
+    def takes_any_trust_domain(self) -> bool:
+        """Whether the identity of a device may be of any SPIFFE trust domain."""
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE
+        return is_spiffe and "{trust_domain}" in self.device_uri_pattern
+
+    @property
+    def upstream_timeouts(self) -> Timeouts:
+        """How long a registry may be silent, before its headers and after."""
+        seconds = self.upstream_timeout
+        return Timeouts(first_byte_seconds=seconds, stall_seconds=seconds)
+
+    @override
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        yield from super().problems()
+        try:
+            compile_uri_pattern(self.device_uri_pattern)
+        except InvalidUriPatternError as error:
+            yield "device_uri_pattern", str(error)
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE
+        if not is_spiffe and self.device_uri_pattern != DEFAULT_URI_PATTERN:
+            yield "device_uri_pattern", "no pattern, unless FACADE_DEVICE_IDENTITY is spiffe"
+        if not belong_together(self.tls_cert_file, self.tls_key_file):
+            yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
+        if self.cache_max_bytes != 0 and self.cache_dir is None:
+            yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"

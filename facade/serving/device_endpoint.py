@@ -1,0 +1,117 @@
+"""The device address from its opening to its end: listening, reloading its files, draining."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import frozen
+
+from facade.devices.device_listener import DeviceListener, listening_socket
+from facade.devices.device_server import DeviceServer
+from facade.devices.reload import keep_reloading
+from facade.metrics.device_metrics import DeviceMetrics
+from facade.serving.config import FacadeSettings
+from facade.serving.health import Readiness
+from facade.serving.start_error import StartError
+from facade.serving.startup_files import StartupFiles
+from shared.listen_failure import why_not_listening
+from shared.stopping import end_tasks
+from shared.structured_log import get_logger
+from shared.supervised import Supervisor
+
+FILES: Final = "files"  # the work of reading them again, for its owner
+LOOK_SECONDS: Final = 0.1  # between two looks whether pulls have ended; a restart waits for it
+_log = get_logger("facade")
+
+
+@frozen
+class Reloading:
+    """How files are read again while devices are served."""
+
+    at_once: asyncio.Event
+    look_again: Callable[[], None]  # has all statements compared, with other keys
+    supervisor: Supervisor
+
+
+@asynccontextmanager
+async def serve_devices(
+    devices: DeviceServer,
+    settings: FacadeSettings,
+    files: StartupFiles,
+    readiness: Readiness,
+    metrics: DeviceMetrics,
+    reloading: Reloading,
+) -> AsyncIterator[None]:
+    """Let devices in; on the way out serve those to the end that have a pull under way."""
+    try:
+        socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
+    except OSError as error:
+        message = f"FACADE_LISTEN cannot be listened on: {why_not_listening(error)}"
+        raise StartError(message) from error
+    listener = DeviceListener(socket, devices, metrics, files.tls.context)
+
+    def look_at_clock() -> None:
+        devices.live.cut_refused()
+        _show_trust(devices, metrics)
+        _show_certificate(files, metrics)
+        readiness.tell()
+
+    look_at_clock()
+    files.tell_of_unused_lists()
+    reloaded = files.reloaded(listener, devices.live, metrics, reloading.look_again)
+    task = reloading.supervisor.keep(
+        FILES, lambda: keep_reloading(reloaded, reloading.at_once, look_at_clock)
+    )
+    listener.start()
+    readiness.listening = True
+    _log.info("listening", listen=settings.listen)
+    try:
+        yield
+    finally:
+        readiness.draining = True
+        await _drain(listener, devices, settings)
+        await end_tasks(task)
+        _log.info("stopped")
+
+
+async def _drain(listener: DeviceListener, devices: DeviceServer, settings: FacadeSettings) -> None:
+    """Serve devices that have a pull under way to its end, and nobody else; cut what takes longer.
+
+    The rest of a pull may come on further connections, so the listener stays until then, unless
+    another process serves them.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + settings.drain_timeout
+    devices.pulls.is_draining = True
+    _log.info("draining", count=len(devices.connections))
+    while devices.pulls.has_any() and loop.time() < ends_at:
+        if settings.reuse_port and listener.is_shared:
+            listener.stop()
+        devices.pulls.finish_others()
+        await asyncio.sleep(LOOK_SECONDS)
+    listener.stop()
+    devices.pre_shutdown()
+    # Not zero, which to aiohttp is no limit.
+    await devices.shutdown(max(LOOK_SECONDS, ends_at - loop.time()))
+
+
+def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:
+    """Show when CRLs and CAs end: days before they do is the time to look at it."""
+    now = datetime.now(UTC)
+    metrics.ca_expires_in.clear()
+    for issuer, end in devices.live.trust.ends().items():
+        metrics.ca_expires_in.labels(issuer).set((end - now).total_seconds())
+    metrics.crl_next_update.clear()
+    metrics.crl_expires_in.clear()
+    for issuer, next_update in devices.live.trust.next_updates().items():
+        metrics.crl_next_update.labels(issuer).set(next_update.timestamp() if next_update else 0)
+        left = (next_update - now).total_seconds() if next_update else 0
+        metrics.crl_expires_in.labels(issuer).set(left)
+
+
+def _show_certificate(files: StartupFiles, metrics: DeviceMetrics) -> None:
+    ends, now = files.tls.certificate.ends, datetime.now(UTC)
+    metrics.certificate_ends.set(ends.timestamp())
+    metrics.certificate_expires_in.set((ends - now).total_seconds())

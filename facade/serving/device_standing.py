@@ -1,0 +1,65 @@
+"""What is wrong at the door: the facade's certificate, the trust in devices, changed files."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
+
+from facade.devices.device_trust import DeviceTrust
+from facade.devices.live_connections import LiveConnections
+from facade.devices.server_certificate import ENDS_SOON
+from facade.metrics.problems import Finding, Part, Problem, Stops, problem_of
+from facade.serving.startup_files import StartupFiles
+
+
+def device_problems(
+    files: StartupFiles, live: LiveConnections, *, any_trust_domain: bool
+) -> Iterator[Problem]:
+    """Yield at most one problem of each part.
+
+    `any_trust_domain`: whether a device's identity may be of any SPIFFE trust domain.
+    """
+    now = datetime.now(UTC)
+    found = (
+        problem_of(Part.SERVER_CERTIFICATE, files.tls.certificate.findings(now)),
+        problem_of(
+            Part.DEVICE_TRUST,
+            chain(_untrusted(live.trust, now), _unbound(live.trust) if any_trust_domain else ()),
+        ),
+        live.admissions.problem(),
+        problem_of(Part.FILES, _refused(files)),
+        problem_of(Part.PRIVATE_KEYS, _exposed(files)),
+    )
+    yield from (each for each in found if each is not None)
+
+
+def _untrusted(trust: DeviceTrust, now: datetime) -> Iterator[Finding]:
+    standing = trust.standing(now)
+    stops = Stops.SOME if standing.accepts_some else Stops.ALL
+    yield from (Finding(stops, words, words) for words in standing.problems)
+    for name, end in sorted(trust.ends().items()):
+        if end - ENDS_SOON <= now < end:
+            words = f"devices of {name} are refused from {end} on, when that CA expires"
+            yield Finding(Stops.NOTHING, f"FACADE_DEVICE_CA_FILE: {words}", name)
+
+
+def _unbound(trust: DeviceTrust) -> Iterator[Finding]:
+    """Yield that one CA could issue devices of another's trust domain."""
+    if (count := len(trust.unbound_anchors)) > 1:
+        words = (
+            f"each of {count} CAs in FACADE_DEVICE_CA_FILE may issue devices of any trust domain,"
+            " also of the others': name the domain in FACADE_DEVICE_URI_PATTERN, or give each CA"
+            " a certificate that names its own"
+        )
+        yield Finding(Stops.NOTHING, words, "any trust domain")
+
+
+def _refused(files: StartupFiles) -> Iterator[Finding]:
+    for setting, reason in sorted(files.refused.items()):
+        words = f"{setting}: the file has changed and is not used: {reason}"
+        yield Finding(Stops.SOME, words, setting)
+
+
+def _exposed(files: StartupFiles) -> Iterator[Finding]:
+    for setting in sorted(name for name, is_exposed in files.exposed.items() if is_exposed):
+        words = f"{setting}: every user of the machine may read this private key: chmod o-r"
+        yield Finding(Stops.NOTHING, words, setting)

@@ -1,0 +1,155 @@
+"""The operations address: alive, ready and counted. Plain HTTP, never the device address."""
+
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from itertools import chain
+from math import inf
+from typing import Final
+
+from aiohttp import web
+from attrs import define, field
+
+from facade.approvals.refused_rows import WhyRefused
+from facade.approvals.snapshot import Snapshot
+from facade.approvals.statement_feed import StatementFeed
+from facade.loop.loop_lag import LoopLag
+from facade.metrics.metrics import CONTENT_TYPE, Metrics
+from facade.metrics.problems import Finding, Part, Problem, Stops, ToldProblems, problem_of
+from facade.serving.servable import Servable
+from shared.supervised import Supervisor
+
+_NEVER_READ: Final = -1
+# Each in its own lines.
+_TOLD_BY_THEMSELVES: Final = (Part.DATABASE, Part.STATE_FOLDER, Part.FILES, Part.BACKGROUND)
+_FROM_DATABASE: Final = (Part.STATEMENTS, Part.SEALING_KEY)
+
+
+@define(eq=False)
+class Readiness:
+    """Whether the facade can do its work, and on what it stands.
+
+    It is ready if it can serve anything at all; what is wrong with the rest it says.
+    """
+
+    _feed: StatementFeed
+    _max_age_seconds: float
+    servable: Servable
+    _of_devices: Callable[[], Iterable[Problem]]  # what is wrong at the door
+    _supervisor: Supervisor
+    listening: bool = False  # a restored snapshot is fresh before devices are let in
+    draining: bool = False
+    _told: ToldProblems = field(factory=ToldProblems, init=False)
+
+    def staleness(self) -> str | None:
+        """Return why the snapshot may not be stood on, or None."""
+        age = self._feed.age_seconds()
+        if age is None:
+            return self._feed.problem or "the database was not read yet"
+        if age > self._max_age_seconds:
+            return f"the database was last read {int(age)} s ago, more than the limit"
+        return None
+
+    def age_seconds(self) -> float:
+        """Return the snapshot's age, or -1 where the database was never read."""
+        age = self._feed.age_seconds()
+        return _NEVER_READ if age is None else age
+
+    def problem(self) -> str | None:
+        """Return why the facade is not ready, and what else is wrong; None where it is ready."""
+        if self.draining:
+            return "shutting down"
+        problems = list(self.problems())
+        reasons = [each.words for each in problems if each.stops is Stops.ALL]
+        if not self.listening:
+            reasons.append("not listening for devices yet")
+        if not reasons:
+            return None
+        return "; ".join(
+            [*reasons, *(each.words for each in problems if each.words not in reasons)]
+        )
+
+    def standing(self) -> str:
+        """Return what the facade stands on, and what is wrong, in words."""
+        age = self._feed.age_seconds() or 0.0
+        words = f"following the database, compared {int(age)} s ago"
+        if self._feed.problem is not None:
+            words = f"serving the last snapshot, {int(age)} s old: {self._feed.problem}"
+        elif self._feed.is_flooded:
+            words += "; there are too many notifications, it is polled"
+        elif not self._feed.is_notified:
+            words += "; there is no LISTEN here, it is polled"
+        others = (each.words for each in self.problems() if each.part is not Part.DATABASE)
+        return "; ".join([words, *others])
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong, at most one problem of each part."""
+        stale = self.staleness()
+        if stale is not None:
+            yield Problem(Part.DATABASE, Stops.ALL, stale)
+        elif self._feed.problem is not None:
+            yield Problem(Part.DATABASE, Stops.SOME, self._feed.problem)
+        if (rights := self._feed.excess_rights) is not None:
+            words = f"FACADE_DATABASE_URL: the login {rights}, and a facade's reads one view alone"
+            todo = "give it a login of its own, IN ROLE registry_facade and in no other"
+            yield Problem(Part.DATABASE_LOGIN, Stops.NOTHING, f"{words}: {todo}", kind=rights)
+        if (late := self._feed.lateness()) is not None:
+            yield Problem(Part.COMPARISON, Stops.SOME, late, kind="late")
+        if (problem := self._feed.state_problem) is not None:
+            words = f"{problem}, a restart would stand on older statements"
+            yield Problem(Part.STATE_FOLDER, Stops.SOME, words)
+        yield from chain(self.servable.problems(), self._of_devices())
+        failing = (Finding(Stops.SOME, words, words) for words in self._supervisor.problems())
+        if (beside := problem_of(Part.BACKGROUND, failing)) is not None:
+            yield beside
+
+    def tell(self) -> None:
+        """Log what is wrong with the parts that do not log it themselves, where that has changed.
+
+        While the database is read for the first time, nobody knows yet what it has.
+        """
+        untold = (
+            _TOLD_BY_THEMSELVES if self._feed.was_tried else _TOLD_BY_THEMSELVES + _FROM_DATABASE
+        )
+        self._told.tell(each for each in self.problems() if each.part not in untold)
+
+
+def operations_app(
+    readiness: Readiness, metrics: Metrics, snapshot: Snapshot, loop_lag: LoopLag
+) -> web.Application:
+    """Return the application of `/healthz`, `/readyz` and `/metrics`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        problem = readiness.problem()
+        if problem is not None:
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{problem}\n")
+        return web.Response(text=f"ready: {readiness.standing()}\n")
+
+    async def exposition(_: web.Request) -> web.Response:
+        census = readiness.servable.census()
+        metrics.connections.set(census.serving)
+        metrics.ended_approvals.set(census.ended)
+        next_end = census.next_end
+        metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())
+        metrics.approvals_ending_soon.set(census.ending_soon)
+        metrics.refused_credentials.set(readiness.servable.refused_credentials())
+        metrics.unusable_secrets.set(census.unusable)
+        refused_rows = snapshot.refused_rows
+        for why in WhyRefused:
+            counts = (refused_rows.of_connections, refused_rows.of_devices, refused_rows.beyond)
+            metrics.refused_rows.labels(why).set(sum(each[why] for each in counts))
+        metrics.vanished_connections.set(snapshot.vanished_connections)
+        metrics.snapshot_age.set(readiness.age_seconds())
+        metrics.loop_lag.set(loop_lag.take_worst_seconds())
+        stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
+        for part in Part:
+            metrics.problem.labels(part).set(part in stopping)
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", exposition)
+    return app

@@ -1,0 +1,87 @@
+"""Opens the store of one facade process, with what it does beside the pulls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from facade.arrivals.flights import Flights
+from facade.content.ended_rights import EndedRights
+from facade.content.far_ranges import FarRanges
+from facade.content.source import Content
+from facade.content.stored_content import StoredContent
+from facade.content.streamed_content import StreamedContent
+from facade.loop.thread_work import in_store_thread
+from facade.metrics.store_metrics import StoreMetrics
+from facade.registries.upstreams import Upstreams
+from facade.serving.config import FacadeSettings
+from facade.store.blob_store import BlobStore
+from facade.store.quotas import QuotaMark
+from facade.store.scrub import Scrubber
+from shared.stopping import end_tasks
+from shared.supervised import Endless, Supervisor
+
+
+@frozen
+class Approvals:
+    """What the store asks about approvals."""
+
+    access_keys: Callable[[], frozenset[str]]  # of what serves now
+    are_known: Callable[[], bool]  # whether the database was read whole, and can be verified
+    changed: asyncio.Event  # set with each change of a connection
+
+
+@asynccontextmanager
+async def open_content(
+    settings: FacadeSettings,
+    upstreams: Upstreams,
+    approvals: Approvals,
+    metrics: StoreMetrics,
+    supervisor: Supervisor,
+) -> AsyncIterator[Content]:
+    """Give the store's content, or where nothing may be kept, upstream's alone.
+
+    Raises `StoreError`.
+    """
+    far_ranges = FarRanges(settings.unverified_ranges)
+    if settings.cache_dir is None or settings.cache_max_bytes == 0:
+        yield StreamedContent(far_ranges)
+        return
+    store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
+    mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
+    flights = Flights(store, upstreams)
+    content = StoredContent.of(store, flights, upstreams, far_ranges)
+    ended_rights = EndedRights(
+        store.index, approvals.access_keys, approvals.are_known, approvals.changed
+    )
+    try:
+        beside = {
+            "uses": store.keep_uses,
+            "tidying": store.keep_tidy,
+            "room": store.keep_spare,
+            "ended_rights": ended_rights.keep_ended,
+            "scrub": Scrubber(store).scrub,
+        }
+        async with _beside(beside, supervisor):
+            yield content
+    finally:
+        await content.close()
+        await flights.land()
+        mark.close()
+        await in_store_thread(store.close)
+
+
+def _open(folder: Path, max_bytes: int, metrics: StoreMetrics) -> BlobStore:
+    return BlobStore.open(folder, max_bytes, metrics)
+
+
+@asynccontextmanager
+async def _beside(work: Mapping[str, Endless], supervisor: Supervisor) -> AsyncIterator[None]:
+    """Run what goes on for ever beside the block."""
+    tasks = [supervisor.keep(name, each) for name, each in work.items()]
+    try:
+        yield
+    finally:
+        await end_tasks(*tasks)

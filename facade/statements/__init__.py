@@ -1,1 +1,0 @@
-"""What is approved: signed statements, read from Postgres and kept on disk."""

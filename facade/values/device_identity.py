@@ -1,0 +1,135 @@
+"""A presented certificate becomes a `DeviceIdentity`, or identifies nobody.
+
+The chain was verified by TLS; this reads who it is. Exactly one kind of name is looked at, the
+configured one, and nothing else in a certificate identifies anybody: no fallback, ever.
+OpenSSL lets two URI SANs and a missing extended key usage pass; this does not.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from facade.values.trust_domain import may_issue
+from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
+from shared.identity_form import IdentityKind
+from shared.outside_bytes import Party, reads_bytes_of
+
+# What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
+_MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
+
+class UnidentifiedDeviceError(ValueError):
+    """The certificate identifies nobody; the message says why and quotes nothing of it."""
+
+
+@frozen
+class DeviceIdentity:
+    """Who asks: verified by TLS, named by the certificate."""
+
+    id: str  # verbatim, as in the certificate
+    fleet: str | None
+    serial: str  # lower-case hexadecimal without leading zeros
+    not_after: datetime
+
+
+@frozen
+class IdentityRule:
+    """How certificates are read: the kind, and for SPIFFE the pattern of the URI."""
+
+    kind: IdentityKind
+    uri_pattern: re.Pattern[str]
+
+    @reads_bytes_of(Party.DEVICE)
+    def identify(
+        self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate] = ()
+    ) -> DeviceIdentity:
+        """Return the identity; raise `UnidentifiedDeviceError` where there is none.
+
+        `authorities`: the CAs of its verified chain.
+        """
+        try:
+            device, fleet = self._name(certificate)
+            if self.kind is IdentityKind.SPIFFE and not may_issue(authorities, device):
+                message = "the URI SAN is of another SPIFFE trust domain than the CA"
+                raise UnidentifiedDeviceError(message)
+        except UnidentifiedDeviceError:
+            raise
+        except _MALFORMED:
+            message = "the certificate is malformed"
+            raise UnidentifiedDeviceError(message) from None
+        return DeviceIdentity(
+            id=device,
+            fleet=fleet,
+            serial=f"{certificate.serial_number:x}",
+            not_after=certificate.not_valid_after_utc,
+        )
+
+    def _name(self, certificate: x509.Certificate) -> tuple[str, str | None]:
+        match self.kind:
+            case IdentityKind.SPIFFE:
+                return self._spiffe_name(certificate)
+            case IdentityKind.DNS:
+                return _dns_name(certificate), None
+            case IdentityKind.SUBJECT:
+                return _subject_name(certificate)
+
+    def _spiffe_name(self, certificate: x509.Certificate) -> tuple[str, str | None]:
+        uri = _the_only(_alternative_names(certificate, x509.UniformResourceIdentifier), "URI SAN")
+        match = self.uri_pattern.fullmatch(uri)
+        if match is None or len(uri) > MAX_DEVICE_ID_CHARACTERS:
+            message = "the URI SAN does not fit the configured pattern"
+            raise UnidentifiedDeviceError(message)
+        return uri, match.groupdict().get("fleet")
+
+
+def may_authenticate_clients(certificate: x509.Certificate) -> bool:
+    """Tell whether the extended key usage is present and names clientAuth (RFC 5280 4.2.1.12)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, *_MALFORMED):
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
+
+
+def _alternative_names(
+    certificate: x509.Certificate, kind: type[x509.UniformResourceIdentifier] | type[x509.DNSName]
+) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(kind)
+
+
+def _dns_name(certificate: x509.Certificate) -> str:
+    name = _the_only(_alternative_names(certificate, x509.DNSName), "DNS SAN")
+    if not DNS_NAME.fullmatch(name):
+        message = "the DNS SAN is not a lower-case host name"
+        raise UnidentifiedDeviceError(message)
+    return name
+
+
+def _subject_name(certificate: x509.Certificate) -> tuple[str, str]:
+    device = _subject_field(certificate, NameOID.COMMON_NAME, "CN")
+    return device, _subject_field(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME, "OU")
+
+
+def _subject_field(certificate: x509.Certificate, oid: x509.ObjectIdentifier, label: str) -> str:
+    values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
+    value = _the_only(values, label)
+    if not SUBJECT_FIELD.fullmatch(value):
+        message = f"the subject's {label} is not letters, digits, '.', '_' and '-'"
+        raise UnidentifiedDeviceError(message)
+    return value
+
+
+def _the_only(values: list[str], label: str) -> str:
+    if len(values) != 1:
+        message = f"the certificate has {len(values)} names of the kind {label}, not one"
+        raise UnidentifiedDeviceError(message)
+    return values[0]

@@ -1,0 +1,19 @@
+"""A piece of content: the unit of what is verified before it is sent. Pure."""
+
+from typing import Final
+
+# The unit of everything that is verified before it is sent.
+PIECE_BYTES: Final = 256 * 1024
+
+Piece = bytes | bytearray | memoryview
+
+
+class WrongBytesError(Exception):
+    """What came is not what the digest and the length name."""
+
+
+class MistoldLengthError(WrongBytesError):
+    """Another answer than the one with the bytes told a length that they do not have.
+
+    The bytes may be right all the same.
+    """

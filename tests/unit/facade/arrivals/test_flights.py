@@ -1,0 +1,146 @@
+"""Who may join a download, of which repository, and until when."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from facade.store.file_lock import lock_exclusively
+from facade.store.layout import FlightKey
+from facade.values.piece import PIECE_BYTES
+from shared.oci import Kind
+from tests.faults.stored_world import Content, World
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Answers, Holds, Honest, Stalls
+
+REPOSITORY, SECOND = "team/app", "team/second"
+BLOB = Content("blob", Kind.BLOB, bytes(range(256)) * (2 * PIECE_BYTES // 256))
+MANIFEST = Content("manifest", Kind.MANIFEST, b'{"layers":[]}')
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Two facades' stores on one folder, before a registry that has the blob."""
+    world = await World.start(tmp_path, 16 * PIECE_BYTES, "g")
+    yield world
+    await world.stop()
+
+
+async def test_what_has_moved_to_its_place_is_read_as_stored_and_checked(world: World) -> None:
+    """Else who comes between the move and the download's end reads what nobody checks any more."""
+    host, process = world.hosts["g"], world.processes[0]
+    holds = Holds(PIECE_BYTES)
+    host.serve(BLOB, REPOSITORY, holds, None)
+    first = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    await eventually(world.partial(host, BLOB, REPOSITORY).exists)
+    await eventually(lambda: world.partial(host, BLOB, REPOSITORY).stat().st_size > 0)
+    evictor = os.open(world.layout.evictor_lock, os.O_RDWR | os.O_CREAT)
+    assert lock_exclusively(evictor)  # the proven blob waits to be moved
+    holds.gate.set()
+    assert await first == BLOB.content
+    place = world.layout.blob(BLOB.digest)
+    place.parent.mkdir(parents=True)
+    world.partial(host, BLOB, REPOSITORY).rename(place)
+    with place.open("r+b") as file:
+        file.write(b"rot")
+    late = asyncio.create_task(process.pull(host, REPOSITORY, BLOB, None))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(late), 0.1)
+    os.close(evictor)
+    assert await late == BLOB.content
+    await eventually(lambda: world.is_stored(BLOB))
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+
+
+async def asked_through(world: World, repository: str) -> list[tuple[str, str | None]]:
+    """Return what the registry was asked through a repository."""
+    requests = world.hosts["g"].simulator.pulls
+    return [(each.method, each.header("Range")) for each in requests if repository in each.path]
+
+
+@pytest.mark.parametrize("other", [0, 1], ids=["this process", "another process"])
+@pytest.mark.parametrize("content", [BLOB, MANIFEST], ids=["blob", "manifest"])
+async def test_nobody_waits_for_what_another_repository_is_answered(
+    world: World, content: Content, other: int
+) -> None:
+    """A repository whose registry says nothing, which a device may make up, was waited for."""
+    host = world.hosts["g"]
+    host.serve(content, REPOSITORY, Stalls(), None)
+    host.serve(content, SECOND, Honest(), None)
+    hangs = asyncio.create_task(world.processes[0].pull(host, REPOSITORY, content, None))
+    await eventually(lambda: bool(host.simulator.pulls))
+    assert await world.processes[other].pull(host, SECOND, content, None) == content.content
+    assert not hangs.done()
+    assert await asked_through(world, SECOND) == [("GET", None)]
+    hangs.cancel()
+    await asyncio.wait([hangs])
+
+
+async def test_a_refusal_is_that_repository_s_alone(world: World) -> None:
+    """Who asked through another one at the same time was told it, too."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Answers(404), None)
+    host.serve(BLOB, SECOND, Honest(), None)
+    refused, given = await asyncio.gather(
+        process.pull(host, REPOSITORY, BLOB, None), process.pull(host, SECOND, BLOB, None)
+    )
+    assert (refused, given) == (None, BLOB.content)
+
+
+@pytest.mark.parametrize("other", [0, 1], ids=["this process", "another process"])
+async def test_what_arrives_through_another_repository_is_read_along_with(
+    world: World, other: int
+) -> None:
+    """Once the registry has said yes: its bytes come once."""
+    host, holds = world.hosts["g"], Holds(PIECE_BYTES)
+    host.serve(BLOB, REPOSITORY, holds, None)
+    host.serve(BLOB, SECOND, Stalls(after=0), None)  # no byte comes this way
+    first = asyncio.create_task(world.processes[0].pull(host, REPOSITORY, BLOB, None))
+    partial = world.partial(host, BLOB, REPOSITORY)
+    await eventually(lambda: partial.exists() and partial.stat().st_size > 0)
+    second = asyncio.create_task(world.processes[other].pull(host, SECOND, BLOB, None))
+    await eventually(lambda: SECOND in str(host.simulator.pulls))
+    holds.gate.set()
+    assert list(await asyncio.gather(first, second)) == [BLOB.content] * 2
+    assert await asked_through(world, SECOND) == [("GET", None)]
+
+
+async def test_of_repositories_that_are_answered_at_once_one_brings_it(world: World) -> None:
+    """A site pulls several images at once that stand on the same layer."""
+    host, process, holds = world.hosts["g"], world.processes[0], Holds(PIECE_BYTES)
+    names = [f"team/{number}" for number in range(8)]
+    for name in names:
+        host.serve(BLOB, name, holds, None)
+    pulls = [asyncio.create_task(process.pull(host, name, BLOB, None)) for name in names]
+    await eventually(lambda: len(host.simulator.pulls) == len(names))
+    key = FlightKey(host.connection.access_key, BLOB.kind, BLOB.digest)
+    await eventually(lambda: len(world.layout.flights(key)) == 1)  # the others' are gone
+    holds.gate.set()
+    assert await asyncio.gather(*pulls) == [BLOB.content] * len(names)
+    assert len(host.simulator.pulls) == len(names)
+
+
+async def test_another_repository_s_answer_is_left_at_its_headers(world: World) -> None:
+    """The claim is enough where the connection has brought the bytes; then it is a right."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    host.serve(BLOB, SECOND, Stalls(after=0), None)
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    await eventually(lambda: world.is_stored(BLOB))
+    for _ in range(2):
+        assert await process.pull(host, SECOND, BLOB, None) == BLOB.content
+    assert await asked_through(world, SECOND) == [("GET", None)]
+
+
+async def test_a_length_that_is_not_the_stored_one_claims_nothing(world: World) -> None:
+    """Its bytes tell."""
+    host, process = world.hosts["g"], world.processes[0]
+    host.serve(BLOB, REPOSITORY, Honest(), None)
+    host.serve(BLOB, SECOND, Answers(200, body=b"not found"), None)
+    assert await process.pull(host, REPOSITORY, BLOB, None) == BLOB.content
+    await eventually(lambda: world.is_stored(BLOB))
+    assert await process.pull(host, SECOND, BLOB, None) is None
+    assert not world.has_right(host, SECOND, BLOB)

@@ -1,0 +1,132 @@
+"""How far a download goes on when its devices have left: for several, or as much again for one."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facade.arrivals.flights import Flights
+from facade.arrivals.grace import GRACE_BYTES, GRACE_DEVICES, GRACE_FACTOR, Grace
+from facade.registries.payer import Payer
+from facade.store.layout import Right
+from facade.values.piece import PIECE_BYTES
+from tests.support.eventually import eventually
+from tests.support.simulators.behaviour import Holds, Slow
+from tests.support.simulators.registry import RegistrySimulator
+from tests.unit.facade.conftest import Connect
+from tests.unit.facade.content.downloads import LARGE
+from tests.unit.facade.content.machine import CONNECTION, Machine, Process, right_to
+
+CAME: Final = 2 * PIECE_BYTES  # when the devices leave
+LONG: Final = LARGE * 8
+assert len(LONG) > 4 * CAME
+
+
+@given(
+    devices=st.integers(1, 5),
+    reached=st.integers(0, 4 * GRACE_BYTES),
+    wanted=st.integers(0, 2**40) | st.just(math.inf),
+)
+def test_nobody_has_more_fetched_than_was_asked_for(
+    devices: int, reached: int, wanted: float
+) -> None:
+    """And one device alone no more than as much again as it waited for."""
+    end = Grace().end(devices, reached, wanted)
+    assert 0 <= end <= wanted
+    if devices < GRACE_DEVICES:
+        assert end <= GRACE_FACTOR * reached
+        assert end == 0 or reached >= GRACE_BYTES
+
+
+@pytest.fixture
+async def machine(connect: Connect, tmp_path: Path) -> AsyncIterator[Machine]:
+    """A machine that runs nothing yet."""
+    async with RegistrySimulator() as registry:
+        machine = Machine(registry, connect, tmp_path)
+        yield machine
+        await machine.stop()
+
+
+async def leave(flights: Flights, key: Right, devices: list[str], wanted: int | None) -> None:
+    """Have devices ask for bytes, and leave when some have come."""
+
+    async def read(device: str) -> None:
+        pay = Payer.without_limits().pay_download
+        async with flights.join(CONNECTION, key, pay, device) as arrival:
+            arrival.want(wanted)
+            await eventually(lambda: arrival.reached >= CAME)
+
+    await asyncio.gather(*map(read, devices))
+
+
+async def came(process: Process, key: Right) -> int:
+    """Return how many bytes there are when nothing more comes."""
+    await process.flights.land()
+    data = process.store.layout.flight(key) / "data"
+    return data.stat().st_size if data.exists() else len(LONG)
+
+
+@pytest.mark.parametrize("wanted", [1, None], ids=["a byte", "all"])
+@pytest.mark.parametrize("devices", [["one"], ["one", "one", "one"]], ids=["once", "three times"])
+async def test_one_device_that_leaves_early_ends_it(
+    machine: Machine, devices: list[str], wanted: int | None
+) -> None:
+    """However often it joined: devices are counted, not joins. What came is kept."""
+    holds = Holds(CAME)
+    key, process = right_to(machine.registry.blob(LONG, get=holds)), machine.process()
+    await leave(process.flights, key, devices, wanted)
+    holds.gate.set()
+    assert await came(process, key) == CAME
+
+
+async def test_two_devices_have_it_go_on(machine: Machine) -> None:
+    """A third one asks soon, perhaps."""
+    holds = Holds(CAME)
+    key, process = right_to(machine.registry.blob(LONG, get=holds)), machine.process()
+    await leave(process.flights, key, ["one", "two"], None)
+    holds.gate.set()
+    await eventually(lambda: process.store.has(key.key.digest))
+
+
+async def test_it_goes_no_further_than_they_asked(machine: Machine) -> None:
+    """One byte earns no gigabytes, whoever asks for it."""
+    key = right_to(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
+    process = machine.process()
+    await leave(process.flights, key, ["one", "two"], CAME + PIECE_BYTES)
+    await eventually(lambda: key not in process.flights._flights)  # noqa: SLF001 - nothing else tells
+    assert CAME <= await came(process, key) < len(LONG)
+
+
+async def test_one_that_waited_for_much_has_as_much_again(machine: Machine) -> None:
+    """It was killed, perhaps, and comes back."""
+    key = right_to(machine.registry.blob(LONG, get=Slow(PIECE_BYTES, 0.01)))
+    process = machine.process(grace=Grace(least_bytes=CAME))
+    await leave(process.flights, key, ["one"], None)
+    await eventually(lambda: key not in process.flights._flights)  # noqa: SLF001 - nothing else tells
+    assert CAME < await came(process, key) < len(LONG)
+
+
+async def test_whoever_comes_back_ends_the_grace(machine: Machine) -> None:
+    """It is read to its end."""
+    holds = Holds(CAME)
+    key = right_to(machine.registry.blob(LONG, get=holds))
+    process = machine.process()
+    await leave(process.flights, key, ["one", "two"], 1 + CAME)
+    again = asyncio.create_task(_whole(process.flights, key))
+    await asyncio.sleep(0)
+    holds.gate.set()
+    assert await again == LONG
+
+
+async def _whole(flights: Flights, key: Right) -> bytes:
+    pay = Payer.without_limits().pay_download
+    async with flights.join(CONNECTION, key, pay, "two") as arrival:
+        arrival.want(None)
+        length = arrival.length or 0
+        await arrival.readable_beyond(length - 1)
+        return bytes(await arrival.read(0, length))

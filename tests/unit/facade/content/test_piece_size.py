@@ -1,0 +1,26 @@
+"""Pieces grow for a device that keeps up, and shrink for one that does not."""
+
+from facade.content.piece_size import (
+    LARGE_BYTES,
+    QUICK_PIECES,
+    SLOW_SECONDS,
+    SMALL_BYTES,
+    PieceSize,
+)
+
+
+def test_pieces_are_small_until_the_device_has_kept_up_for_a_while() -> None:
+    """A device that stops at once leaves little behind."""
+    size = PieceSize(100.0)
+    sizes = [size.next(100.0 + number / 1000) for number in range(QUICK_PIECES + 2)]
+    assert sizes == [SMALL_BYTES] * QUICK_PIECES + [LARGE_BYTES] * 2
+
+
+def test_one_slow_piece_makes_them_small_again() -> None:
+    """And it takes as long as at first until they grow."""
+    size, now = PieceSize(0.0), 0.0
+    for _ in range(QUICK_PIECES + 1):
+        size.next(now)
+    now += SLOW_SECONDS
+    sizes = [size.next(now) for _ in range(QUICK_PIECES + 2)]
+    assert sizes == [SMALL_BYTES] * (QUICK_PIECES + 1) + [LARGE_BYTES]

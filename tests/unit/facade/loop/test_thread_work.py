@@ -1,0 +1,67 @@
+"""What is opened in a thread is closed, whoever leaves; nobody waits for a disk that hangs."""
+
+import asyncio
+import threading
+
+import pytest
+from attrs import define, field
+
+from facade.loop.thread_work import finish, open_in_thread
+from tests.support.eventually import eventually
+
+
+@define(eq=False)
+class Disk:
+    """Opens when it is told to."""
+
+    answers: threading.Event = field(factory=threading.Event)
+    closed: list[str] = field(factory=list)
+
+    def open(self, name: str) -> str:
+        """Hang until then."""
+        self.answers.wait()
+        return name
+
+    def close(self, opened: str) -> None:
+        """Note it."""
+        self.closed.append(opened)
+
+
+async def test_what_comes_after_its_opener_left_is_closed() -> None:
+    """A device left, or the facade stops, while the disk hangs."""
+    disk = Disk()
+    opening = asyncio.create_task(open_in_thread(disk.open, disk.close, "blob"))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert disk.closed == []
+    disk.answers.set()
+    await eventually(lambda: disk.closed == ["blob"])
+
+
+async def test_what_was_opened_is_its_openers() -> None:
+    """Nobody else closes it."""
+    disk = Disk()
+    disk.answers.set()
+    assert await open_in_thread(disk.open, disk.close, "blob") == "blob"
+    assert disk.closed == []
+
+
+async def test_what_is_to_be_finished_is() -> None:
+    """Who is cancelled meanwhile learns of it afterwards."""
+    goes_on, done = asyncio.Event(), []
+
+    async def work() -> None:
+        await goes_on.wait()
+        done.append("all of it")
+
+    working = asyncio.create_task(finish(work()))
+    await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.sleep(0)
+    assert not working.done()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert done == ["all of it"]

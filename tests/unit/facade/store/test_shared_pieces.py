@@ -1,0 +1,75 @@
+"""What is shared is what was read, within a bound, and only while somebody reads beside."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facade.store.shared_pieces import BlobReaders, RecentReads
+
+
+def readers(count: int, recent: RecentReads | None = None) -> BlobReaders:
+    """Return so many readers of one blob."""
+    together = BlobReaders(recent or RecentReads())
+    for _ in range(count):
+        together.join()
+    return together
+
+
+def read(together: BlobReaders, offset: int, limit: int = 100) -> bytes | None:
+    """Return what is shared."""
+    piece = together.piece_at(offset, limit)
+    return None if piece is None else bytes(piece)
+
+
+def test_a_piece_is_shared_with_the_others() -> None:
+    """From where it was read, and no more of it than was asked for."""
+    together = readers(2)
+    together.share(10, memoryview(bytearray(b"piece")))
+    assert read(together, 10) == b"piece"
+    assert read(together, 10, 2) == b"pi"
+    assert read(together, 11) is None
+
+
+def test_a_shared_piece_cannot_be_changed() -> None:
+    """One device's bytes are every other one's."""
+    together = readers(2)
+    together.share(0, memoryview(bytearray(b"piece")))
+    shared = together.piece_at(0, 5)
+    assert shared is not None
+    assert shared.readonly
+
+
+def test_nothing_is_kept_for_a_lonely_reader() -> None:
+    """It would cost memory, and nobody would be served."""
+    alone = readers(1)
+    alone.share(0, memoryview(b"piece"))
+    assert read(alone, 0) is None
+
+
+def test_what_nobody_reads_any_more_is_let_go() -> None:
+    """Memory belongs to those who pull."""
+    together = readers(2)
+    together.share(0, memoryview(b"piece"))
+    together.leave()
+    assert read(together, 0) == b"piece"
+    together.leave()
+    together.join()
+    assert read(together, 0) is None
+
+
+@given(
+    max_pieces=st.integers(1, 5),
+    reads=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=40),
+)
+def test_all_blobs_together_keep_no_more_than_the_bound(
+    max_pieces: int, reads: list[tuple[int, int]]
+) -> None:
+    """However many are read at once; the newest piece is there, and each is its blob's own."""
+    recent = RecentReads(max_pieces)
+    blobs = [readers(2, recent) for _ in range(3)]
+    for number, offset in reads:
+        blobs[number].share(offset, memoryview(f"{number} {offset}".encode()))
+        assert read(blobs[number], offset) == f"{number} {offset}".encode()
+        kept = [(which, at) for which in range(3) for at in range(10) if read(blobs[which], at)]
+        assert len(kept) <= max_pieces
+        for which, at in kept:
+            assert read(blobs[which], at) == f"{which} {at}".encode()
