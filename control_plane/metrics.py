@@ -17,14 +17,14 @@ from prometheus_client import (
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.http.server_tls import CERTIFICATE, KEY
 from control_plane.http.tls_reload import ReloadedTls
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.build import Build
 
 # From a database read to a registry that takes its time.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class Metrics:
+class ControlPlaneMetrics:
     """The counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Metrics:
     def show_troubles(self, troubles: Iterable[Trouble], refused_files: Collection[str]) -> None:
         """Take what is wrong now."""
         having = {trouble.part for trouble in troubles}
-        for part in Part:
+        for part in ControlPlanePart:
             self._problem.labels(part.value).set(part in having)
         for setting, gauge in self._file_refused.items():
             gauge.set(setting in refused_files)

@@ -14,7 +14,7 @@ from shared.structured_log import get_logger
 _log = get_logger(__name__)
 
 
-class Part(StrEnum):
+class ControlPlanePart(StrEnum):
     """What a control plane stands on: the label of `control_plane_problem`."""
 
     SERVER_CERTIFICATE = "server_certificate"
@@ -32,7 +32,7 @@ class Part(StrEnum):
 class Trouble:
     """What is wrong with a part, and what to do about it."""
 
-    part: Part
+    part: ControlPlanePart
     words: str
     stops: bool  # whether nobody can be served because of it
     kind: str  # it is told again when this changes; the numbers in the words may change before
@@ -42,7 +42,7 @@ class Trouble:
 class ToldTroubles:
     """Logs troubles when they begin, when they change, and when they are over."""
 
-    _told: dict[Part, Trouble] = field(factory=dict, init=False)
+    _told: dict[ControlPlanePart, Trouble] = field(factory=dict, init=False)
 
     def tell(self, troubles: Iterable[Trouble]) -> None:
         """Tell what is different from the last time; of each part there is one trouble at most."""

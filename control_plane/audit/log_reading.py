@@ -14,12 +14,12 @@ from control_plane.audit.audit_columns import (
     statements,
 )
 from control_plane.audit.expected_rows import ExpectedRows
-from control_plane.audit.verifying import Verified, VerifiedRow, Verifying, verify_one
+from control_plane.audit.verifying import Verified, VerifiedEnvelope, Verifying, verify_one
 from control_plane.database.database import Database, DatabaseConnection
 from control_plane.proof.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.proof.signed_log import BEGINNING, Place, entry_hash, entry_of
 from control_plane.proof.signer import Verifier, not_configured
-from control_plane.proof.statement_store import AUDIT_PAGE_ENTRIES, EntryRow, fetch_entries
+from control_plane.proof.statement_store import AUDIT_PAGE_ENTRIES, ListedEntry, fetch_entries
 from control_plane.slices import in_slices
 from shared.canonical_json import format_time
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
@@ -152,7 +152,7 @@ def line_of(sequence: int, stored: StoredStatement, verified: Verified) -> Audit
     return AuditLine(sequence, stored, entry)
 
 
-def _shown(row: EntryRow, verifier: Verifier) -> AuditLine:
+def _shown(row: ListedEntry, verifier: Verifier) -> AuditLine:
     """Return the entry of a row; what is wrong with its columns is said beside it."""
     line = read_line(row.sequence, row.stored, verifier)
     if line.entry is None or row.is_found_as(line.entry):
@@ -212,7 +212,7 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
     return report
 
 
-def _add_entry(each: VerifiedRow, report: ChainReport, expected: ExpectedRows) -> None:
+def _add_entry(each: VerifiedEnvelope, report: ChainReport, expected: ExpectedRows) -> None:
     """Look at the next row of the log, and take in what it says."""
     sequence = each.row["sequence"]
     if each.stored is None:

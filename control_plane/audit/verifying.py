@@ -42,7 +42,7 @@ class Verified:
 
 
 @frozen
-class VerifiedRow:
+class VerifiedEnvelope:
     """A row, its envelope if it has one, and what that says."""
 
     row: Row
@@ -83,7 +83,7 @@ class Verifying:
             if verifying._executor is not None:
                 verifying._executor.shutdown(cancel_futures=True)
 
-    async def rows(self, batches: AsyncIterator[Sequence[Row]]) -> AsyncIterator[VerifiedRow]:
+    async def rows(self, batches: AsyncIterator[Sequence[Row]]) -> AsyncIterator[VerifiedEnvelope]:
         """Yield each row of the batches, verified; raise `VerifyingEndedError`."""
         under_way: deque[tuple[Sequence[Row], _Envelopes, asyncio.Future[list[Verified]]]] = deque()
         async for rows in batches:
@@ -115,12 +115,12 @@ class Verifying:
 
 async def _finished(
     rows: Sequence[Row], envelopes: _Envelopes, verifying: "asyncio.Future[list[Verified]]"
-) -> list[VerifiedRow]:
+) -> list[VerifiedEnvelope]:
     try:
         verified = await verifying
     except BrokenProcessPool:
         raise VerifyingEndedError from None
-    return list(map(VerifiedRow, rows, envelopes, verified))
+    return list(map(VerifiedEnvelope, rows, envelopes, verified))
 
 
 def _raw_keys(verifier: Verifier) -> _Keys:

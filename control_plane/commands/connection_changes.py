@@ -24,7 +24,7 @@ from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
-from shared.upstream.check import Outcome
+from shared.upstream.check import CheckOutcome
 from shared.upstream.hosts import registry_host_from_people
 
 NOT_TOLD_EXIT_CODE: Final = 3
@@ -64,9 +64,9 @@ async def check(*, as_json: bool, **options: Any) -> None:
         answer = await api.call("POST", "connection-checks", body=body)
     show_view(answer, as_json=as_json)
     match answer["outcome"]:
-        case Outcome.FAILED:
+        case CheckOutcome.FAILED:
             fail("the registry did not accept this")
-        case Outcome.SKIPPED:
+        case CheckOutcome.SKIPPED:
             host = str(registry_host_from_people(body["host"]))
             is_plain = bool(body.get("plain_http"))
             why = why_not_told(host, answer["problem"], plain_http=is_plain)

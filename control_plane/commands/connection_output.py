@@ -7,7 +7,7 @@ from control_plane.commands.check_words import NOT_ASKED, why_not_told
 from control_plane.commands.connection_text import connection_lines, next_steps, state_line
 from control_plane.commands.printing import print_json
 from control_plane.commands.running import say
-from shared.upstream.check import Outcome
+from shared.upstream.check import CheckOutcome
 
 
 def show_connection(view: Json, *, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def show_made(view: Json, *, as_json: bool) -> None:
     show_state(view, as_json=as_json)
     made = view["draft"] or view
     check = made["check"]
-    if check["outcome"] == Outcome.SKIPPED and check["problem"] != NOT_ASKED:
+    if check["outcome"] == CheckOutcome.SKIPPED and check["problem"] != NOT_ASKED:
         is_plain = made["plain_http"]
         say(f"WARNING: {why_not_told(view['host'], check['problem'], plain_http=is_plain)}")
     for note in made["notes"]:

@@ -29,7 +29,7 @@ from control_plane.http.open_connections import OpenConnections
 from control_plane.http.server_tls import TlsFilesError
 from control_plane.http.stranger_pace import StrangerPace
 from control_plane.http.tls_reload import ReloadedTls, keep_reloading
-from control_plane.metrics import Metrics
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operators import Authenticator
@@ -51,7 +51,7 @@ from control_plane.serving.health import Health
 from control_plane.serving.private_keys import PrivateKeys
 from control_plane.serving.routes import Api
 from control_plane.serving.server import reload_signal, serving, wait_for_stop
-from control_plane.serving.upkeep import STATE_DIR, Remembering
+from control_plane.serving.upkeep import STATE_DIR, Upkeep
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
@@ -119,7 +119,7 @@ async def _serve(
     memory: Memory,
 ) -> None:
     reload = reload_signal()
-    metrics = Metrics()
+    metrics = ControlPlaneMetrics()
     supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
     supervisor.watch(asyncio.get_running_loop())
     if tls is not None:
@@ -133,7 +133,7 @@ async def _serve(
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
         acts = Acts(chain)
         history = History(chain)
-        remembering = Remembering(chain, history, MissingKeys(chain), memory.file)
+        remembering = Upkeep(chain, history, MissingKeys(chain), memory.file)
         form = configured.identity_form
         reader = ConnectionReader(chain, history, form)
         second = configured.require_second_approver

@@ -22,9 +22,9 @@ from shared.registry_host import RegistryHost
 from shared.upstream.check import (
     NOT_ALLOWED,
     NOT_RESOLVED,
+    CheckOutcome,
     CheckProblem,
     LoginCheck,
-    Outcome,
     check_login,
     check_of_error,
     is_about_addresses,
@@ -40,10 +40,10 @@ from shared.upstream.target import UpstreamTarget
 
 CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
 
-NOT_ASKED: Final = RecordedCheck(Outcome.SKIPPED.value, "not_asked")
+NOT_ASKED: Final = RecordedCheck(CheckOutcome.SKIPPED.value, "not_asked")
 # The customer's role trusts the facade's identity, and this process has none.
 ROLE_NOT_ASSUMED: Final = LoginCheck(
-    Outcome.SKIPPED,
+    CheckOutcome.SKIPPED,
     problem=CheckProblem(
         "aws_not_asked", "the facade alone can assume the role: `facade check` tries it"
     ),
@@ -75,7 +75,7 @@ class Checks:
     async def require_passed(self, request: ConnectionRequest, *, actor: str) -> RecordedCheck:
         """Return what to record of a connection's check; raise `CheckFailedError` if it failed."""
         check = await self._ask(request, actor)
-        if check.outcome is not Outcome.FAILED:
+        if check.outcome is not CheckOutcome.FAILED:
             return recorded(check)
         async with self.acts.begin() as act:
             act.record(
@@ -95,7 +95,7 @@ class Checks:
                 return await self._log_in(request)
         except TimeoutError:
             problem = CheckProblem("timeout", f"no end within {CHECK_TIMEOUT_SECONDS:.0f} s")
-            return LoginCheck(Outcome.SKIPPED, problem=problem)
+            return LoginCheck(CheckOutcome.SKIPPED, problem=problem)
 
     async def _log_in(self, request: ConnectionRequest) -> LoginCheck:
         try:
@@ -132,7 +132,7 @@ def _without_the_inside(check: LoginCheck, host: RegistryHost) -> LoginCheck:
         closed = CheckProblem(NOT_ALLOWED, "its address is not one that checks may reach")
     else:
         closed = CheckProblem(NOT_RESOLVED, "the name has no address that checks may reach")
-    return evolve(check, outcome=Outcome.SKIPPED, problem=closed)
+    return evolve(check, outcome=CheckOutcome.SKIPPED, problem=closed)
 
 
 def _with_nearest_name(check: LoginCheck, host: RegistryHost) -> LoginCheck:

@@ -11,7 +11,7 @@ from control_plane.connections.revisions import editable
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
-from control_plane.metrics import Metrics
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.permissions import Role, require
 from control_plane.proof.stored_connection import RecordedCheck
 
@@ -24,7 +24,7 @@ class EditRoutes:
     reader: ConnectionReader
     checks: Checks
     keys: ServiceAccountKeys
-    metrics: Metrics
+    metrics: ControlPlaneMetrics
     aws_principal_arn: str | None
 
     def routes(self) -> tuple[Route, ...]:

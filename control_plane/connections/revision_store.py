@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from control_plane.database.one_trip import Change, Part
+from control_plane.database.one_trip import Part, RowChange
 from control_plane.proof.stored_connection import StoredRevision
 
 
@@ -24,9 +24,9 @@ def insert_revision(
     made_by: str,
     made_at: datetime,
     audit_sequence: int,
-) -> Change:
+) -> RowChange:
     """Return the change that stores a revision."""
-    return Change(
+    return RowChange(
         "INSERT INTO public.connection_revisions (connection_id, revision, document,"
         " sealed_secret, made_by, made_at, audit_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         (

@@ -16,7 +16,7 @@ from control_plane.connections.request import ConnectionRequest, parse_connectio
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
-from control_plane.metrics import Metrics
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.permissions import Role
 from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import format_place
@@ -32,7 +32,7 @@ class ConnectionRoutes:
     reader: ConnectionReader
     checks: Checks
     keys: ServiceAccountKeys
-    metrics: Metrics
+    metrics: ControlPlaneMetrics
     clock: Clock
 
     def routes(self) -> tuple[Route, ...]:

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from control_plane.connections.filter import ConnectionFilter
-from control_plane.database.one_trip import Change, Part, Row, fetch_parts
+from control_plane.database.one_trip import Part, Row, RowChange, fetch_parts
 from control_plane.proof.belief import Evidence, LoggedEntry
 from control_plane.proof.envelope_columns import (
     bounded_column,
@@ -164,9 +164,9 @@ def connection_at(host: str, repository_prefix: str) -> Part:
     )
 
 
-def insert_connection(stored: StoredConnection) -> Change:
+def insert_connection(stored: StoredConnection) -> RowChange:
     """Return the change that takes a place for a draft; whoever does holds the act lock."""
-    return Change(
+    return RowChange(
         "INSERT INTO public.connections"
         " (id, host, repository_prefix, description, created_at, draft_revision)"
         " VALUES ($1, $2, $3, $4, $5, $6)",
@@ -181,10 +181,10 @@ def insert_connection(stored: StoredConnection) -> Change:
     )
 
 
-def update_connection(connection_id: UUID, **columns: object) -> Change:
+def update_connection(connection_id: UUID, **columns: object) -> RowChange:
     """Return the change of some of the columns of a connection's row."""
     told = ", ".join(f"{name} = ${at}" for at, name in enumerate(columns, start=2))
-    return Change(
+    return RowChange(
         f"UPDATE public.connections SET {told} WHERE id = $1",  # noqa: S608 - our own names
         (connection_id, *columns.values()),
     )

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from control_plane.database.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 
 FULL_ENOUGH: Final = 0.5  # of the whole queue: from there on revision 0003 notifies nobody
 LOOK_SECONDS: Final = 5.0  # one short query
@@ -48,4 +48,4 @@ class NotificationQueue:
                 " of changes and find them by their poll: a session that listens holds a"
                 " transaction open; PostgreSQL's log names its process, end it"
             )
-            yield Trouble(Part.NOTIFICATIONS, words, stops=False, kind="full")
+            yield Trouble(ControlPlanePart.NOTIFICATIONS, words, stops=False, kind="full")

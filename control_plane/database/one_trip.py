@@ -31,7 +31,7 @@ class Part:
 
 
 @frozen
-class Change:
+class RowChange:
     """An INSERT or UPDATE of an act; its own first argument is `$1`.
 
     Changes of one act are made at once: none sees what another does, and none may change the row
@@ -59,7 +59,7 @@ def _row(columns: Sequence[str], values: Sequence[object]) -> Row:
     return dict(zip(columns, values, strict=True))
 
 
-async def make_changes(connection: DatabaseConnection, changes: Sequence[Change]) -> None:
+async def make_changes(connection: DatabaseConnection, changes: Sequence[RowChange]) -> None:
     """Make all changes, in one round trip."""
     if not changes:
         return

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from control_plane.database.one_trip import Change, Part, Row
+from control_plane.database.one_trip import Part, Row, RowChange
 from control_plane.device_revocations.state import StoredDeviceRevocation
 from control_plane.proof.envelope_columns import envelope_columns, envelope_names, envelope_of_form
 from control_plane.proof.proofs import Proofs
@@ -80,9 +80,9 @@ async def revocations_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredDevi
     ]
 
 
-def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> Change:
+def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> RowChange:
     """Return the change that makes each the revocation of its subject that is listed."""
-    return Change(
+    return RowChange(
         "INSERT INTO public.device_revocations (subject, id, revoked_at)"
         " SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])"
         " ON CONFLICT (subject) DO UPDATE"
@@ -95,8 +95,8 @@ def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> Change:
     )
 
 
-def set_lifted(revocation_id: UUID, at: datetime) -> Change:
+def set_lifted(revocation_id: UUID, at: datetime) -> RowChange:
     """Return the change that lists the revocation no longer."""
-    return Change(
+    return RowChange(
         "UPDATE public.device_revocations SET lifted_at = $2 WHERE id = $1", (revocation_id, at)
     )

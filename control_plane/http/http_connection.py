@@ -9,7 +9,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from control_plane.http.open_connections import OpenConnection, OpenConnections
-from control_plane.http.problems import INTERNAL, Problem
+from control_plane.http.problems import INTERNAL, HttpProblem
 from control_plane.operators.stranger_lines import StrangerLines
 from shared.structured_log import get_logger
 
@@ -91,7 +91,9 @@ class HttpConnection(web.RequestHandler):
             raise ConnectionError("a part of another answer was sent already")
         problem = INTERNAL
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            problem = Problem(HTTPStatus(status), "this is not an HTTP request that we can read")
+            problem = HttpProblem(
+                HTTPStatus(status), "this is not an HTTP request that we can read"
+            )
         response = problem.response(request_id)
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = "control-plane"

@@ -67,7 +67,7 @@ _DETAILS: Final = {
 
 
 @frozen
-class Problem:
+class HttpProblem:
     """What a caller is told; `members` are further members of the problem's object."""
 
     status: HTTPStatus
@@ -93,12 +93,12 @@ class Problem:
         )
 
 
-INTERNAL: Final = Problem(
+INTERNAL: Final = HttpProblem(
     HTTPStatus.INTERNAL_SERVER_ERROR, "something is wrong here; the log has it by the request id"
 )
 
 
-def problem_of(error: ControlPlaneError) -> Problem:
+def problem_of(error: ControlPlaneError) -> HttpProblem:
     """Return the problem of one of our errors."""
     status = next(status for kind, status in _STATUSES if isinstance(error, kind))
     headers: dict[str, str] = {}
@@ -125,15 +125,15 @@ def problem_of(error: ControlPlaneError) -> Problem:
                 members["check"] = error.check
         case _:
             pass
-    return Problem(status, str(error), headers, members)
+    return HttpProblem(status, str(error), headers, members)
 
 
-def problem_of_http(error: web.HTTPException) -> Problem:
+def problem_of_http(error: web.HTTPException) -> HttpProblem:
     """Return the problem of what aiohttp itself refuses; its own texts are not used."""
     status = HTTPStatus(error.status)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     detail = _DETAILS.get(status) or status.description or status.phrase
-    return Problem(status, detail, headers)
+    return HttpProblem(status, detail, headers)
 
 
 def _field_error(error: FieldError) -> dict[str, str]:

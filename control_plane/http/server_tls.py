@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from control_plane.prefix import PREFIX
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.pem import InvalidPemError, load_certificates, private_key_block
 from shared.pem_contents import what_it_holds
 from shared.safe_message import SafeMessage
@@ -95,7 +95,9 @@ class ServerTls:
 
 
 def _trouble(words: str, kind: str, *, stops: bool) -> Trouble:
-    return Trouble(Part.SERVER_CERTIFICATE, f"{CERTIFICATE}: {words}", stops=stops, kind=kind)
+    return Trouble(
+        ControlPlanePart.SERVER_CERTIFICATE, f"{CERTIFICATE}: {words}", stops=stops, kind=kind
+    )
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:

@@ -15,7 +15,7 @@ from typing import Final, Self
 from attrs import define, field
 
 from control_plane.http.server_tls import CERTIFICATE, KEY, ServerTls, TlsFilesError
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.watched_files import FoundFiles, WatchedFiles
@@ -86,7 +86,7 @@ class ReloadedTls:
         if self.refused:
             said = "; ".join(f"{setting}: {words}" for setting, words in self.refused.items())
             words = f"{said}; the pair before it is in use"
-            yield Trouble(Part.FILES, words, stops=False, kind=said)
+            yield Trouble(ControlPlanePart.FILES, words, stops=False, kind=said)
         yield from self.current.troubles(now)
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from control_plane.clock import unix_milliseconds
-from control_plane.database.one_trip import Change, Part, make_changes
+from control_plane.database.one_trip import Part, RowChange, make_changes
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.proof.act_queue import ActQueue
 from control_plane.proof.actions import REVISION_ACTIONS
@@ -50,7 +50,7 @@ class Act:
         self.is_left_as_it_was = False
         self.entries: list[tuple[AuditEntry, StoredStatement]] = []
         self.written: list[tuple[Statement, StoredStatement]] = []
-        self._changes: list[Change] = []
+        self._changes: list[RowChange] = []
         self._recorded: list[LoggedAct] = []
         self._chain = chain
 
@@ -96,7 +96,7 @@ class Act:
         self.written.append((statement, self._chain.signer.sign(statement)))
         return statement
 
-    def change(self, change: Change) -> None:
+    def change(self, change: RowChange) -> None:
         """Make a change of other rows when the act ends, together with what was signed."""
         self._changes.append(change)
 

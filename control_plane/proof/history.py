@@ -14,7 +14,7 @@ from attrs import define, field
 
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.signed_log import SignedLog
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.structured_log import get_logger
 
 MAX_LOGGED_SUBJECTS: Final = 100
@@ -72,7 +72,7 @@ class History:
         if not said:
             return None
         words = f"the database went back, as after a restored backup. Older than was seen: {said}"
-        return Trouble(Part.HISTORY, words, stops=False, kind="went back")
+        return Trouble(ControlPlanePart.HISTORY, words, stops=False, kind="went back")
 
 
 def _is_older(log: SignedLog, subject: str, seen: int) -> bool:

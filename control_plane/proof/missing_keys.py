@@ -14,7 +14,7 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.signed_log import Place
 from control_plane.proof.signer import PUBLIC_KEYS
 from control_plane.proof.statement_store import count_other_keys
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 
 LOOK_SECONDS: Final = 30.0  # at most so often, and only if an act came: it reads every statement
 MAX_NAMED_KEYS: Final = 3  # an installation has one or two; a database's writer may make up more
@@ -49,7 +49,9 @@ class MissingKeys:
             f"{said}: nothing that they say is believed, so operators are refused and connections"
             f" have a problem. Put the key's public half into {PUBLIC_KEYS}, and restart"
         )
-        return Trouble(Part.STATEMENT_KEYS, words, stops=False, kind=", ".join(self._counts))
+        return Trouble(
+            ControlPlanePart.STATEMENT_KEYS, words, stops=False, kind=", ".join(self._counts)
+        )
 
 
 def _count(key: str, count: int) -> str:

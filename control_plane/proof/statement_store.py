@@ -6,7 +6,7 @@ from typing import Final
 from attrs import frozen
 
 from control_plane.database.database import DatabaseConnection
-from control_plane.database.one_trip import Change, Part, Row
+from control_plane.database.one_trip import Part, Row, RowChange
 from control_plane.proof.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.proof.envelope_columns import (
     bounded_column,
@@ -88,9 +88,9 @@ async def count_other_keys(
     return {row["key_id"]: row["statements"] for row in rows}
 
 
-def put_statements(signed: Sequence[tuple[Statement, StoredStatement]]) -> Change:
+def put_statements(signed: Sequence[tuple[Statement, StoredStatement]]) -> RowChange:
     """Return the change that makes each the newest statement of its subject."""
-    return Change(
+    return RowChange(
         "INSERT INTO public.statements (subject, type, key_id, payload, signature, generation)"
         " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
         " $6::bigint[])"
@@ -126,10 +126,10 @@ async def fetch_entry_that_says(
     )
 
 
-def append_entries(signed: Sequence[tuple[AuditEntry, StoredStatement]]) -> Change:
+def append_entries(signed: Sequence[tuple[AuditEntry, StoredStatement]]) -> RowChange:
     """Return the change that appends entries to the chain."""
     entries = [entry for entry, _ in signed]
-    return Change(
+    return RowChange(
         "INSERT INTO public.audit_entries (sequence, type, key_id, payload, signature,"
         " at, actor, action, about, about_generation)"
         " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
@@ -153,7 +153,7 @@ def _envelopes(stored: Iterable[StoredStatement]) -> tuple[list[object], ...]:
 
 
 @frozen
-class EntryRow:
+class ListedEntry:
     """A row of the audit log: its envelope, and what it is found by."""
 
     sequence: int
@@ -171,7 +171,7 @@ async def fetch_entries(
     *,
     after: int,
     limit: int,
-) -> list[EntryRow]:
+) -> list[ListedEntry]:
     """Return what is wanted of the entries, by their place in the chain, from the one after."""
     rows = await connection.fetch(
         f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
@@ -188,7 +188,7 @@ async def fetch_entries(
         wanted.until,
     )
     return [
-        EntryRow(
+        ListedEntry(
             row["sequence"],
             envelope_of_form(row) or NO_ENVELOPE,
             (row["actor"], row["action"], row["about"], row["at"]),

@@ -15,7 +15,7 @@ from control_plane.http.http_connection import HttpConnection
 from control_plane.http.http_route import Route
 from control_plane.http.problems import INTERNAL, problem_of, problem_of_http
 from control_plane.http.stranger_pace import StrangerPace
-from control_plane.metrics import Metrics
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.permissions import require
 from control_plane.operators.stranger_lines import StrangerLines
@@ -36,7 +36,11 @@ _log = get_logger("control_plane.app")
 
 
 def make_app(
-    api: Api, gate: LoginGate, metrics: Metrics, lines: StrangerLines, pace: StrangerPace
+    api: Api,
+    gate: LoginGate,
+    metrics: ControlPlaneMetrics,
+    lines: StrangerLines,
+    pace: StrangerPace,
 ) -> web.Application:
     """Return the application."""
     answering = _answering(metrics, lines, pace)
@@ -50,7 +54,7 @@ def make_app(
 
 
 def _for_operators(
-    route: Route, gate: LoginGate, metrics: Metrics, lines: StrangerLines
+    route: Route, gate: LoginGate, metrics: ControlPlaneMetrics, lines: StrangerLines
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -84,7 +88,9 @@ def _tell_of_denial(
     )
 
 
-def _answering(metrics: Metrics, lines: StrangerLines, pace: StrangerPace) -> Middleware:
+def _answering(
+    metrics: ControlPlaneMetrics, lines: StrangerLines, pace: StrangerPace
+) -> Middleware:
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id, began = uuid4().hex, time.monotonic()

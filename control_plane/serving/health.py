@@ -17,8 +17,8 @@ from control_plane.http.tls_reload import ReloadedTls
 from control_plane.migrations.newest import newest_revision
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.serving.private_keys import PrivateKeys
-from control_plane.serving.upkeep import Remembering
-from control_plane.troubles import Part, Trouble
+from control_plane.serving.upkeep import Upkeep
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.supervised import Supervisor
 
 
@@ -29,7 +29,7 @@ class Health:
     _chain: AuditChain
     _tls: ReloadedTls | None
     _keys: PrivateKeys
-    _remembering: Remembering
+    _remembering: Upkeep
     _notifications: NotificationQueue
     _supervisor: Supervisor
     _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
@@ -64,7 +64,7 @@ class Health:
             *self._notifications.troubles(),
         ]
         if failing := "; ".join(self._supervisor.problems()):
-            found.append(Trouble(Part.BACKGROUND, failing, stops=False, kind=failing))
+            found.append(Trouble(ControlPlanePart.BACKGROUND, failing, stops=False, kind=failing))
         return found
 
     def refused_files(self) -> frozenset[str]:

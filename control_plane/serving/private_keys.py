@@ -14,7 +14,7 @@ from attrs import define, field
 from control_plane.http.server_tls import KEY
 from control_plane.prefix import PREFIX
 from control_plane.serving.config import ServeSettings
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from shared.watched_files import is_exposed
 
 LOOK_SECONDS: Final = 10.0  # a stat of each
@@ -46,7 +46,7 @@ class PrivateKeys:
         if self._exposed:
             names = " and ".join(self._exposed)
             words = f"{names}: every user of the machine may read this private key: chmod o-r"
-            yield Trouble(Part.PRIVATE_KEYS, words, stops=False, kind=names)
+            yield Trouble(ControlPlanePart.PRIVATE_KEYS, words, stops=False, kind=names)
 
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""

@@ -13,7 +13,7 @@ from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import OpenHandler, Route
 from control_plane.http.openapi import description_bytes
-from control_plane.metrics import Metrics
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.permissions import Role
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
@@ -32,7 +32,7 @@ class Api:
     device_revocations: DeviceRevocationRoutes
     database: Database
     verifier: Verifier
-    metrics: Metrics
+    metrics: ControlPlaneMetrics
     health: Health
 
     def routes(self) -> tuple[Route, ...]:

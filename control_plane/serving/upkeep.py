@@ -12,14 +12,14 @@ from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.generations_file import GenerationsFile, GenerationsFileError
 from control_plane.proof.history import History
 from control_plane.proof.missing_keys import MissingKeys
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 
 KEEP_SECONDS: Final = 2.0  # what was seen in the moments before a kill may be forgotten
 STATE_DIR: Final = f"{PREFIX}_STATE_DIR"
 
 
 @define(eq=False)
-class Remembering:
+class Upkeep:
     """Looks after the signed log; keeps what it has seen of it on disk, if there is a folder."""
 
     _chain: AuditChain
@@ -65,11 +65,13 @@ class Remembering:
     def troubles(self) -> Iterator[Trouble]:
         """Yield why the log is refused, what went back, and why nothing is kept."""
         if self._chain.problem is not None:
-            yield Trouble(Part.AUDIT_LOG, self._chain.problem, stops=True, kind="refused")
+            yield Trouble(
+                ControlPlanePart.AUDIT_LOG, self._chain.problem, stops=True, kind="refused"
+            )
         if (older := self.history.trouble()) is not None:
             yield older
         if (missing := self._missing_keys.trouble()) is not None:
             yield missing
         if self._problem is not None:
             words = f"{STATE_DIR}: {self._problem}; a restart would forget what was seen since"
-            yield Trouble(Part.STATE_FOLDER, words, stops=False, kind=self._problem)
+            yield Trouble(ControlPlanePart.STATE_FOLDER, words, stops=False, kind=self._problem)

@@ -49,7 +49,7 @@ class StatementRow:
 
 
 @frozen
-class Remembered:
+class RememberedStatement:
     """The newest statement that was verified for a subject, and whether it is served."""
 
     stored: StoredStatement
@@ -58,7 +58,7 @@ class Remembered:
     verified: bool = True  # false where the state folder's bytes do not verify (any more)
 
 
-class Outcome(Enum):
+class RowOutcome(Enum):
     """What a row or an absence did."""
 
     UNCHANGED = "unchanged"
@@ -72,7 +72,7 @@ class Change:
     """What happened to a subject, and why; the caller keeps it and logs it."""
 
     subject: str
-    outcome: Outcome
+    outcome: RowOutcome
     reason: str = ""
     statement_type: str = ""
     generation: int | None = None
@@ -137,7 +137,7 @@ def verify_row(
 class Snapshot:
     """The state of one facade process; used from one event loop alone."""
 
-    _remembered: dict[str, Remembered] = field(factory=dict, init=False)
+    _remembered: dict[str, RememberedStatement] = field(factory=dict, init=False)
     _by_subject: dict[str, ApprovedConnection] = field(factory=dict, init=False)
     _index: ConnectionIndex = field(factory=ConnectionIndex, init=False)
     _access_keys: set[str] = field(factory=set, init=False)  # a connection's own: it names it
@@ -200,7 +200,7 @@ class Snapshot:
         """Return those that are not among those present, and are thought to have a row."""
         return [subject for subject in subjects if subject not in present and self._stands(subject)]
 
-    def remembered(self, subject: str) -> Remembered | None:
+    def remembered(self, subject: str) -> RememberedStatement | None:
         """Return what is remembered of a subject."""
         return self._remembered.get(subject)
 
@@ -221,13 +221,13 @@ class Snapshot:
                 reason = "another statement of a generation that was seen before"
                 return self._refuse(candidate, reason, WhyRefused.CONTRADICTION)
             if not known.withdrawn:
-                return Change(row.subject, Outcome.UNCHANGED)
+                return Change(row.subject, RowOutcome.UNCHANGED)
         self.refused_rows.forget(row.subject)
-        self._remembered[row.subject] = Remembered(row.stored, statement.generation)
+        self._remembered[row.subject] = RememberedStatement(row.stored, statement.generation)
         self._serve(row.subject, statement, candidate.connection)
         return Change(
             row.subject,
-            Outcome.ACCEPTED,
+            RowOutcome.ACCEPTED,
             statement_type=statement.TYPE,
             generation=statement.generation,
         )
@@ -238,7 +238,9 @@ class Snapshot:
         """Take in what the state folder remembers, a refused row's generation included."""
         subject = candidate.row.subject
         verified = isinstance(candidate, VerifiedRow)
-        self._remembered[subject] = Remembered(candidate.row.stored, generation, verified=verified)
+        self._remembered[subject] = RememberedStatement(
+            candidate.row.stored, generation, verified=verified
+        )
         if isinstance(candidate, VerifiedRow):
             self._serve(subject, candidate.statement, candidate.connection)
         else:
@@ -255,10 +257,10 @@ class Snapshot:
         if known is not None and known.stored.type == ConnectionApproval.TYPE:
             self._vanished.add(subject)
         if known is None or known.withdrawn:
-            return Change(subject, Outcome.UNCHANGED)
+            return Change(subject, RowOutcome.UNCHANGED)
         self._withdraw(subject)
         reason = "its row is gone without a statement"
-        return Change(subject, Outcome.VANISHED, reason, generation=known.generation)
+        return Change(subject, RowOutcome.VANISHED, reason, generation=known.generation)
 
     def _stands(self, subject: str) -> bool:
         if subject in self.refused_rows or subject in self._unsought:
@@ -276,9 +278,9 @@ class Snapshot:
         if not self.refused_rows.is_news(
             row.subject, row.stored, why, candidate.identity, is_stranger=is_stranger
         ):
-            return Change(row.subject, Outcome.UNCHANGED)
+            return Change(row.subject, RowOutcome.UNCHANGED)
         self._withdraw(row.subject)
-        return Change(row.subject, Outcome.REFUSED, reason, is_strangers=is_stranger)
+        return Change(row.subject, RowOutcome.REFUSED, reason, is_strangers=is_stranger)
 
     def _withdraw(self, subject: str) -> None:
         known = self._remembered.get(subject)

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
-from facade.approvals.snapshot import Remembered, StatementRow
+from facade.approvals.snapshot import RememberedStatement, StatementRow
 from facade.approvals.statement_rows import (
     MAX_NAME_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -121,7 +121,7 @@ class StateFile:
                 stored = StoredStatement(kind, key_id, payload, signature)
                 yield StateRow(StatementRow(subject, stored), generation, bool(withdrawn))
 
-    def save(self, changed: Iterable[tuple[str, Remembered]], read_at: int | None) -> None:
+    def save(self, changed: Iterable[tuple[str, RememberedStatement]], read_at: int | None) -> None:
         """Write what changed, and when the database was read, in one transaction."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")

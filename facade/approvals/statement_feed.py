@@ -30,8 +30,8 @@ from facade.approvals.refusal_lines import RefusalLines
 from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import (
     Change,
-    Outcome,
     RefusedRow,
+    RowOutcome,
     Snapshot,
     StatementRow,
     VerifiedRow,
@@ -325,13 +325,13 @@ class StatementFeed:
         What the log says is on disk, whenever the process is killed; unless the state folder has a
         problem, which is said.
         """
-        changed = [change for change in changes if change.outcome is not Outcome.UNCHANGED]
+        changed = [change for change in changes if change.outcome is not RowOutcome.UNCHANGED]
         for change in changed:
             self._have_effect(change)
         if changed:
             await self._remembering.keep([change.subject for change in changed], None)
         for change in changed:
-            if change.outcome is Outcome.ACCEPTED or self._refusal_lines.may_tell():
+            if change.outcome is RowOutcome.ACCEPTED or self._refusal_lines.may_tell():
                 _log_change(change)
 
     def _have_effect(self, change: Change) -> None:
@@ -391,11 +391,11 @@ def _batched(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
 def _log_change(change: Change) -> None:
     details = {"subject": change.subject, "generation": change.generation}
     match change.outcome:
-        case Outcome.ACCEPTED:
+        case RowOutcome.ACCEPTED:
             _log.info("statement accepted", statement_type=change.statement_type, **details)
-        case Outcome.REFUSED:
+        case RowOutcome.REFUSED:
             _log.warning("statement refused", reason=change.reason, **details)
-        case Outcome.VANISHED:
+        case RowOutcome.VANISHED:
             _log.warning("statement vanished, counted as revoked", reason=change.reason, **details)
-        case Outcome.UNCHANGED:
+        case RowOutcome.UNCHANGED:
             pass

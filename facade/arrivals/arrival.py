@@ -67,14 +67,14 @@ class Arrival(Protocol):
         Raises `ArrivalEndedError` where they will not come, or were wrong, and `OSError`.
         """
 
-    def read_now(self, offset: int, count: int) -> Piece | None:
+    def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return at most so many bytes that may be sent; None where they have to be waited for.
 
         Raises `OSError`, also where they are not what came.
         """
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return so many bytes that may be sent; raise `OSError` as `read_now` does."""
+        """Return so many bytes that may be sent; raise `OSError` as `read_nowait` does."""
 
 
 @define(eq=False)
@@ -136,7 +136,7 @@ class Progress:
                 raise ArrivalEndedError from self.failure
             await self._moved.wait()
 
-    def read_now(self, offset: int, count: int) -> Piece | None:
+    def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file, to a multiple of `READ_BYTES` at most.
 
         So those who read beside each other ask for the same pieces, wherever they began.
@@ -144,7 +144,7 @@ class Progress:
         shared = self.readers.piece_at(offset, count)
         if shared is not None:
             return shared
-        piece = self.file.read_now(offset, min(count, READ_BYTES - offset % READ_BYTES))
+        piece = self.file.read_nowait(offset, min(count, READ_BYTES - offset % READ_BYTES))
         if piece is not None:
             self.readers.share(offset, piece)
         return piece
@@ -214,9 +214,9 @@ class FollowedArrival:
         except BlockingIOError:
             return await finish_in_thread(self._ingest.is_proven, self._blob)
 
-    def read_now(self, offset: int, count: int) -> Piece | None:
+    def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file."""
-        return self._ingest.file.read_now(offset, count)
+        return self._ingest.file.read_nowait(offset, count)
 
     async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes of the growing file."""

@@ -15,7 +15,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from facade.arrivals.unknown_length import Beginning, BrokenBody, length_by_range, told_length
-from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.arrivals.verified_pieces import PieceVerifier
 from facade.registries.failing_paths import CircuitOpenError
 from facade.registries.upstream import Upstream
 from facade.values.piece import MistoldLengthError, WrongBytesError
@@ -84,7 +84,7 @@ class Download:
     """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
 
     length: int | None  # None: the registry does not tell
-    verifier: HeldBackVerifier
+    verifier: PieceVerifier
     _upstream: Upstream
     _repository: RepositoryName
     _stack: AsyncExitStack
@@ -346,7 +346,7 @@ async def open_download(
             beginning = await Beginning.read(chunks, digest)
             length = await _length_behind(beginning, upstream, repository, digest)
             chunks = beginning.chunks()
-        verifier = HeldBackVerifier(digest, length)
+        verifier = PieceVerifier(digest, length)
         yield Download(
             length,
             verifier,
@@ -382,7 +382,7 @@ async def _length_behind(
 
 @asynccontextmanager
 async def continue_download(
-    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
+    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
 ) -> AsyncIterator[Download]:
     """Ask upstream for what follows a beginning of `left` bytes, even where that is nothing.
 
@@ -403,7 +403,7 @@ async def continue_download(
 
 @asynccontextmanager
 async def download_behind(
-    upstream: Upstream, repository: RepositoryName, verifier: HeldBackVerifier, left: int
+    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
 ) -> AsyncIterator[Download]:
     """Give a download of what follows a beginning of `left` bytes; it asks when it is first read.
 

@@ -35,7 +35,7 @@ from facade.arrivals.download import (
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
-from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.arrivals.verified_pieces import PieceVerifier
 from facade.loop.outcome import Failed
 from facade.loop.thread_work import close_in_thread, finish, finish_in_thread, until_done
 from facade.registries.upstream import Upstream
@@ -260,7 +260,7 @@ class Flight:
             async with open_download(upstream, self.repository, self.key.digest) as download:
                 yield download, 0
             return
-        verifier = HeldBackVerifier(self.key.digest, announced.length)
+        verifier = PieceVerifier(self.key.digest, announced.length)
         behind = continue_download
         if left > self._hashed_while_open and left != announced.length:
             await require_given_blob(upstream, self.repository, self.key.digest)
@@ -306,7 +306,7 @@ class Flight:
         self._progress.set_result(progress)
         return progress
 
-    async def _rehash(self, verifier: HeldBackVerifier) -> None:
+    async def _rehash(self, verifier: PieceVerifier) -> None:
         left = self._ingest.left()
 
         def take_some() -> bool:
@@ -348,7 +348,7 @@ class Flight:
         self._makes_way = True
         self._cancel()
 
-    async def _append(self, chunks: list[bytes], verifier: HeldBackVerifier) -> None:
+    async def _append(self, chunks: list[bytes], verifier: PieceVerifier) -> None:
         size, count = self._ingest.size, sum(map(len, chunks))
         async with self._room.made_for(size + count):
             try:
@@ -358,7 +358,7 @@ class Flight:
                     raise
                 await finish_in_thread(self._write, chunks, size, verifier)
 
-    def _write(self, chunks: list[bytes], from_size: int, verifier: HeldBackVerifier) -> None:
+    def _write(self, chunks: list[bytes], from_size: int, verifier: PieceVerifier) -> None:
         """Write chunks behind so many bytes, and hash them when all are written. Blocks."""
         self._ingest.append(chunks, from_size=from_size)
         for chunk in chunks:

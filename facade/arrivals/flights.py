@@ -105,9 +105,9 @@ class _RejoiningArrival:
         for end in self._wanted:
             arrival.want(end)
 
-    def read_now(self, offset: int, count: int) -> Piece | None:
+    def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes that may be sent, as `Arrival` says."""
-        return self._arrival.read_now(offset, count)
+        return self._arrival.read_nowait(offset, count)
 
     async def read(self, offset: int, count: int) -> memoryview:
         """Return bytes that may be sent."""

@@ -19,7 +19,7 @@ from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     PolicyDeniedError,
     RangeRefusedError,
     UnexpectedAnswerError,
@@ -138,7 +138,11 @@ async def _told_by_head(
 ) -> int | None:
     # A registry that gives the blob and refuses its HEAD tells no length.
     with suppress(
-        CredentialRefusedError, GoneError, NotFoundError, PolicyDeniedError, UnexpectedAnswerError
+        CredentialRefusedError,
+        GoneError,
+        NotInRegistryError,
+        PolicyDeniedError,
+        UnexpectedAnswerError,
     ):
         async with upstream.fetch(Kind.BLOB, repository, digest, method="HEAD") as answer:
             return answer.content_length

@@ -18,7 +18,7 @@ MAX_UNKNOWN_LENGTH_BYTES: Final = 2**40
 
 
 @define
-class HeldBackVerifier:
+class PieceVerifier:
     """Takes a blob's bytes in order, and lets all go on but the last `PIECE_BYTES`."""
 
     digest: Digest

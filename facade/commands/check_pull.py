@@ -13,7 +13,12 @@ from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.upstream import Upstream
 from facade.values.piece import WrongBytesError
 from shared.upstream.client import RegistryClient
-from shared.upstream.errors import GoneError, NotFoundError, UnexpectedAnswerError, UpstreamError
+from shared.upstream.errors import (
+    GoneError,
+    NotInRegistryError,
+    UnexpectedAnswerError,
+    UpstreamError,
+)
 
 # Somebody waits. What is longer is read so far: from its registry, or the store that it names.
 MAX_READ_BYTES: Final = 16 * 1024 * 1024
@@ -39,7 +44,7 @@ async def pull(client: RegistryClient, asked: TypedDigest) -> str | None:
 async def _manifest(upstream: Upstream, asked: TypedDigest) -> str | None:
     try:
         manifest = await fetch_manifest(upstream, asked.at.repository, asked.digest)
-    except (GoneError, NotFoundError):
+    except (GoneError, NotInRegistryError):
         return None
     return f"the registry has a manifest of {len(manifest.content)} bytes, and gives it"
 
@@ -52,7 +57,7 @@ async def _blob(upstream: Upstream, asked: TypedDigest) -> str | None:
                 read += len(piece)
                 if read > MAX_READ_BYTES:
                     return f"the registry has a blob, and gives the first {MAX_READ_BYTES} bytes"
-    except (GoneError, NotFoundError):
+    except (GoneError, NotInRegistryError):
         if read:
             raise UnexpectedAnswerError("the registry lost the blob while it gave it") from None
         return None

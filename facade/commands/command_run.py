@@ -14,9 +14,9 @@ from facade.approvals.access import DenialReason, Denied, serving_connection
 from facade.approvals.read_once import Approvals, DatabaseUnreadableError, read_approvals
 from facade.commands.check_report import words_of
 from facade.commands.typed_reference import TypedRepository
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.registries.providers import Providers, open_providers
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
 from facade.serving.setting_files import MAX_FILE_BYTES
@@ -76,7 +76,7 @@ class CommandMeans:
         """Give the connection's client, made as a facade that serves makes it."""
         connector = UpstreamConnector(
             self.providers,
-            Metrics.create(),
+            FacadeMetrics.create(),
             allow_loopback=self.settings.allow_loopback,
             means=self.transport,
             proxy=self.settings.outbound_proxy,
@@ -115,7 +115,7 @@ def say(text: str) -> None:
 
 
 async def _begin(settings: UpstreamSettings, work: Work) -> bool:
-    opener = Opener(
+    opener = Unsealer(
         load_sealing_private_keys(read_bounded(settings.sealing_private_key_file, MAX_FILE_BYTES))
     )
     statement_keys = load_statement_public_keys(

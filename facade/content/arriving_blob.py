@@ -15,10 +15,10 @@ from attrs import frozen
 
 from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
 from facade.arrivals.download import download_behind
-from facade.arrivals.verified_pieces import HeldBackVerifier, within
+from facade.arrivals.verified_pieces import PieceVerifier, within
 from facade.content.arriving_pieces import ArrivingPieces, Failure
 from facade.content.far_ranges import FarRanges
-from facade.content.source import Asked, Part
+from facade.content.source import BlobPart, PullInProgress
 from facade.values.byte_range import Span
 from facade.values.piece import Piece
 from shared.structured_log import get_logger
@@ -32,7 +32,7 @@ _log = get_logger("facade.arriving_blob")
 class ArrivingBlob:
     """A blob that arrives for everybody who asks for it meanwhile."""
 
-    _asked: Asked
+    _asked: PullInProgress
     _arrival: Arrival
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
@@ -42,20 +42,20 @@ class ArrivingBlob:
         """Bytes of the whole blob; None as long as nobody knows."""
         return self._arrival.length
 
-    async def whole(self) -> Part:
+    async def whole(self) -> BlobPart:
         """Return all bytes as they come."""
         self._arrival.want(None)
-        return Part(ArrivingPieces(self._arrival, None, self._going_on))
+        return BlobPart(ArrivingPieces(self._arrival, None, self._going_on))
 
-    async def part(self, span: Span) -> Part:
+    async def part(self, span: Span) -> BlobPart:
         """Return the bytes of a span as they come, or unverified where they are far."""
         if self._far_ranges.takes(self._asked.pull.digest, span, self._arrival.reached):
             relay = self._far_ranges.relay(self._asked, span)
             far = await self._stack.enter_async_context(relay)
             if far is not None:
-                return Part(far, is_verified=False)
+                return BlobPart(far, is_verified=False)
         self._arrival.want(span.end)
-        return Part(ArrivingPieces(self._arrival, span, self._going_on))
+        return BlobPart(ArrivingPieces(self._arrival, span, self._going_on))
 
     def _going_on(self, failure: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Return what the store will not have, or not give, of a span."""
@@ -75,7 +75,7 @@ class ArrivingBlob:
         `left`: so many bytes of the beginning are hashed as the file has them.
         """
         pull = self._asked.pull
-        verifier = HeldBackVerifier(pull.digest, self.length)
+        verifier = PieceVerifier(pull.digest, self.length)
         paid = self._asked.payer.go_on_by_download()
         try:
             async with download_behind(
@@ -87,7 +87,7 @@ class ArrivingBlob:
         finally:
             paid.end()
 
-    async def _rehash(self, verifier: HeldBackVerifier, left: int) -> None:
+    async def _rehash(self, verifier: PieceVerifier, left: int) -> None:
         while verifier.taken < left:
             count = min(REHASH_BYTES, left - verifier.taken)
             try:

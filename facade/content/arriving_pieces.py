@@ -41,13 +41,13 @@ class ArrivingPieces:
         """Return what is asked for one piece after the other."""
         return self
 
-    def next_now(self) -> Piece | None:
+    def next_nowait(self) -> Piece | None:
         """Return the next piece where it is at hand."""
         count = min(self._limit - self._offset, READ_BYTES)
         if count <= 0 or self._rest is not None:
             return None
         try:
-            piece = self._arrival.read_now(self._offset, count)
+            piece = self._arrival.read_nowait(self._offset, count)
         except OSError:  # the read that waits is told again
             return None
         if piece is not None:
@@ -70,7 +70,7 @@ class ArrivingPieces:
     async def _arrived(self) -> Piece:
         if self._offset >= self._limit:
             self._limit = await self._sendable_beyond()
-        if (piece := self.next_now()) is not None:
+        if (piece := self.next_nowait()) is not None:
             return piece
         if self._end is not None and self._offset >= self._end:
             raise StopAsyncIteration

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from facade.arrivals.download import require_given_blob
 from facade.content.manifest import fetch_manifest
-from facade.content.source import Authorized
+from facade.content.source import AuthorizedPull
 from facade.loop.thread_work import in_store_thread
 from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.spender import NOBODY, spending
@@ -35,7 +35,7 @@ from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     PolicyDeniedError,
     RateLimitedError,
     ResolveError,
@@ -54,7 +54,7 @@ MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgo
 # perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
 REFUSALS_THAT_END: Final = 3
 _DENIALS: Final = (401, 403)  # of the login; beside them, for whoever asks:
-_NOT_THERE: Final = (GoneError, NotFoundError, PolicyDeniedError)
+_NOT_THERE: Final = (GoneError, NotInRegistryError, PolicyDeniedError)
 
 # The registry as a whole is away, or wants to be left alone. Silence and 5xx are not among them:
 # one right that is answered so would keep all others of the connection from ending.
@@ -95,7 +95,7 @@ class BackgroundProofs:
         """Tell whether a membership was proven so long ago that its use is to be noted."""
         return time.time() - membership.proven_at >= PROOF_HOLDS_SECONDS
 
-    def note_use(self, asked: Authorized, right: Right) -> None:
+    def note_use(self, asked: AuthorizedPull, right: Right) -> None:
         """Prove a right again, if nobody is at it and there is a place."""
         if right in self._running or len(self._running) >= MAX_PROOFS_AT_ONCE:
             return
@@ -108,7 +108,7 @@ class BackgroundProofs:
         """End the proofs under way."""
         await end_tasks(*self._running.values())
 
-    async def _run(self, asked: Authorized, right: Right) -> None:
+    async def _run(self, asked: AuthorizedPull, right: Right) -> None:
         try:
             async with self._upstreams.lease(asked.connection) as upstream:
                 await asyncio.sleep(jittered(self._max_delay))

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from facade.content.source import Asked
+from facade.content.source import PullInProgress
 from facade.values.byte_range import Span
 from shared.oci import Digest
 from shared.upstream.answer import ContentRange
@@ -35,7 +35,9 @@ class FarRanges:
         return self._enabled and is_far and self._relayed[digest] < MAX_RELAYS
 
     @asynccontextmanager
-    async def relay(self, asked: Asked, span: Span) -> AsyncIterator[AsyncIterator[bytes] | None]:
+    async def relay(
+        self, asked: PullInProgress, span: Span
+    ) -> AsyncIterator[AsyncIterator[bytes] | None]:
         """Give upstream's bytes of a span; None if it would give others, fewer, or no range.
 
         They break with `UpstreamError` rather than end early. Raises `UpstreamError` too if
@@ -53,7 +55,9 @@ class FarRanges:
                 del self._relayed[pull.digest]
 
 
-async def _spanned(asked: Asked, span: Span, stack: AsyncExitStack) -> AsyncIterator[bytes] | None:
+async def _spanned(
+    asked: PullInProgress, span: Span, stack: AsyncExitStack
+) -> AsyncIterator[bytes] | None:
     pull = asked.pull
     fetched = asked.upstream.fetch(
         pull.kind,

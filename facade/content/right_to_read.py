@@ -8,18 +8,18 @@ has brought the digest through another repository; another connection has to bri
 from attrs import frozen
 
 from facade.content.background_proofs import BackgroundProofs
-from facade.content.source import Authorized
+from facade.content.source import AuthorizedPull
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey, Right
 
 
-def flight_key(asked: Authorized) -> FlightKey:
+def flight_key(asked: AuthorizedPull) -> FlightKey:
     """Return what a membership would let the asker read, but for the repository."""
     return FlightKey(asked.connection.access_key, asked.pull.kind, asked.pull.digest)
 
 
-def right_of(asked: Authorized) -> Right:
+def right_of(asked: AuthorizedPull) -> Right:
     """Return the right that the asker needs."""
     return Right(flight_key(asked), asked.pull.repository)
 
@@ -31,7 +31,7 @@ class RightToRead:
     _store: BlobStore
     _proofs: BackgroundProofs
 
-    def membership(self, asked: Authorized) -> Membership | None:
+    def membership(self, asked: AuthorizedPull) -> Membership | None:
         """Return the asker's right, where it was proven; one that is old is proven again soon."""
         membership = self._store.may_read(flight_key(asked), asked.pull.repository)
         if membership is not None and self._proofs.is_due(membership):

@@ -17,20 +17,20 @@ from shared.upstream.client import Method
 
 
 @runtime_checkable
-class PiecesAtHand(Protocol):
+class PiecesNowait(Protocol):
     """Pieces of which most can be had without waiting: an `await` for each costs a herd dearly."""
 
-    def next_now(self) -> Piece | None:
+    def next_nowait(self) -> Piece | None:
         """Return the next piece, as `anext` would; None where it has to be waited for, or asked
         whether there is one: then `anext` tells.
         """
 
 
 @frozen
-class Part:
+class BlobPart:
     """What a span of a blob is answered with."""
 
-    pieces: AsyncIterator[Piece]  # `PiecesAtHand` besides, where they are read from a file
+    pieces: AsyncIterator[Piece]  # `PiecesNowait` besides, where they are read from a file
     is_verified: bool = True  # else passed on as upstream says: marked, and kept by nobody
 
 
@@ -41,15 +41,15 @@ class Blob(Protocol):
     def length(self) -> int | None:
         """Bytes of the whole blob; None as long as nobody knows."""
 
-    async def whole(self) -> Part:
+    async def whole(self) -> BlobPart:
         """Return all bytes, however many; the last of them come only if all was right."""
 
-    async def part(self, span: Span) -> Part:
+    async def part(self, span: Span) -> BlobPart:
         """Return the bytes of a span, where the length is known; the last as for the whole."""
 
 
 @frozen
-class Authorized:
+class AuthorizedPull:
     """An authorised pull, and by which connection."""
 
     pull: Pull
@@ -57,7 +57,7 @@ class Authorized:
 
 
 @frozen
-class Asked(Authorized):
+class PullInProgress(AuthorizedPull):
     """One that may ask upstream: through which, at whose cost."""
 
     _upstream: Upstream
@@ -92,28 +92,28 @@ class Content(Protocol):
     Everything raises `UpstreamError`, `WrongBytesError` and `TooCostlyError`.
     """
 
-    async def require_right(self, asked: Asked) -> None:
+    async def require_right(self, asked: PullInProgress) -> None:
         """Return where the asker may read the digest and it exists."""
 
-    async def manifest(self, asked: Asked) -> VerifiedManifest:
+    async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return a verified manifest."""
 
     def stored_manifest(
-        self, asked: Authorized
+        self, asked: AuthorizedPull
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
         """Give the checked pieces of the manifest that was just returned; None if it is not kept.
 
         They break with `ArrivalEndedError` rather than end wrong.
         """
 
-    def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+    def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return a verified manifest that the asker may read, if nothing has to be waited for."""
 
     def stores_some(self) -> bool:
         """Tell whether anything can be read for which upstream is not asked."""
 
-    async def blob_length(self, asked: Asked) -> int:
+    async def blob_length(self, asked: PullInProgress) -> int:
         """Return a blob's length in bytes."""
 
-    def blob(self, asked: Asked) -> AbstractAsyncContextManager[Blob]:
+    def blob(self, asked: PullInProgress) -> AbstractAsyncContextManager[Blob]:
         """Give a blob."""

@@ -20,7 +20,7 @@ from facade.content.background_proofs import BackgroundProofs
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked, Authorized, Blob
+from facade.content.source import AuthorizedPull, Blob, PullInProgress
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
@@ -61,22 +61,22 @@ class StoredContent:
         await self._manifests.close()
         await self._right.close()
 
-    async def require_right(self, asked: Asked) -> None:
+    async def require_right(self, asked: PullInProgress) -> None:
         """Ask the store, then upstream."""
         if self._right.membership(asked) is None or not await self._store.holds(asked.pull.digest):
             await self._streamed.require_right(asked)
 
-    async def manifest(self, asked: Asked) -> VerifiedManifest:
+    async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none."""
         return await self._manifests.manifest(asked)
 
     def stored_manifest(
-        self, asked: Authorized
+        self, asked: AuthorizedPull
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
         """Give its pieces from the disk: nothing of it is in memory while a device reads."""
         return self._manifests.pieces(asked)
 
-    def manifest_at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+    def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return a stored manifest that is in memory."""
         return self._manifests.at_hand(asked)
 
@@ -84,7 +84,7 @@ class StoredContent:
         """Ask the index."""
         return self._store.index.gives_some()
 
-    async def blob_length(self, asked: Asked) -> int:
+    async def blob_length(self, asked: PullInProgress) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""
         if self._right.membership(asked) is not None:
             blob = await self._store.open_blob(asked.pull.digest)
@@ -96,12 +96,12 @@ class StoredContent:
         return await self._streamed.blob_length(asked)
 
     @asynccontextmanager
-    async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
+    async def blob(self, asked: PullInProgress) -> AsyncIterator[Blob]:
         """Give a stored blob, or one that arrives, or one that is only passed on."""
         async with AsyncExitStack() as stack:
             yield await self._open(asked, stack)
 
-    async def _open(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+    async def _open(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
             if self._right.membership(asked) is not None:
                 blob = await self._store.open_blob(asked.pull.digest)
@@ -112,13 +112,13 @@ class StoredContent:
                 return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
-    async def _anew(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+    async def _anew(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         """Bring a blob again that was stored, and rotten."""
         with suppress(NothingArrivesError):
             return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
-    async def _arriving(self, asked: Asked, stack: AsyncExitStack) -> Blob:
+    async def _arriving(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         """Join its arrival, or have it passed on where the store cannot take it."""
         right = right_of(asked)
         try:

@@ -19,7 +19,7 @@ from facade.arrivals.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
 from facade.content.right_to_read import RightToRead, right_of
-from facade.content.source import Asked, Authorized
+from facade.content.source import AuthorizedPull, PullInProgress
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.loop.single_flight import SingleFlight
@@ -49,7 +49,7 @@ class StoredManifests:
     _fetching: SingleFlight[Right, VerifiedManifest] = field(factory=SingleFlight, init=False)
     _hot: HotManifests = field(factory=HotManifests, init=False)
 
-    async def manifest(self, asked: Asked) -> VerifiedManifest:
+    async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none.
 
         Raises `UpstreamError` and `WrongBytesError`.
@@ -63,7 +63,7 @@ class StoredManifests:
         paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
         return await self._fetching.share(right, lambda: self._fetched(paid))
 
-    def at_hand(self, asked: Authorized) -> VerifiedManifest | None:
+    def at_hand(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return the manifest, where it is in memory and the asker has a right to it."""
         content = self._hot.get(asked.pull.digest)
         membership = self._right.membership(asked) if content is not None else None
@@ -73,7 +73,7 @@ class StoredManifests:
         return VerifiedManifest(content, membership.media_type)
 
     @asynccontextmanager
-    async def pieces(self, asked: Authorized) -> AsyncIterator[AsyncIterator[Piece] | None]:
+    async def pieces(self, asked: AuthorizedPull) -> AsyncIterator[AsyncIterator[Piece] | None]:
         """Give the pieces of a stored manifest, each held against its checksum; None if it is gone.
 
         `manifest` has asked for the right, and held all of them against their checksums.
@@ -91,7 +91,7 @@ class StoredManifests:
         """End what is being fetched."""
         await self._fetching.close()
 
-    async def _stored(self, asked: Asked) -> VerifiedManifest | None:
+    async def _stored(self, asked: PullInProgress) -> VerifiedManifest | None:
         """Return the manifest, where it is stored and the asker has a right to it."""
         if (at_hand := self.at_hand(asked)) is not None:
             return at_hand
@@ -119,7 +119,7 @@ class StoredManifests:
         finally:
             blob.close()
 
-    async def _fetched(self, asked: Asked) -> VerifiedManifest:
+    async def _fetched(self, asked: PullInProgress) -> VerifiedManifest:
         """Fetch on behalf of everybody who waits, whichever of them leaves."""
         async with self._upstreams.lease(asked.connection) as upstream:
             asked = attrs.evolve(asked, upstream=upstream)
@@ -136,7 +136,7 @@ class StoredManifests:
                     await finish_in_thread(_discard, ingest, asked)
         return manifest
 
-    async def _turn(self, asked: Asked) -> OwnedIngest | None:
+    async def _turn(self, asked: PullInProgress) -> OwnedIngest | None:
         """Become the only process that fetches it; None if that takes long, or the disk fails."""
         folder = self._store.layout.flight(right_of(asked))
         try:
@@ -154,7 +154,9 @@ class StoredManifests:
             _tell_not_kept(asked, error)
             return None
 
-    async def _keep(self, ingest: OwnedIngest, asked: Asked, manifest: VerifiedManifest) -> None:
+    async def _keep(
+        self, ingest: OwnedIngest, asked: PullInProgress, manifest: VerifiedManifest
+    ) -> None:
         """Keep the manifest and the right to it, if there is room for it."""
         right, size = right_of(asked), len(manifest.content)
         room = ClaimedRoom(self._store, ingest, right.key.access_key)
@@ -182,12 +184,12 @@ def _release(ingest: OwnedIngest | None) -> None:
         ingest.release()
 
 
-def _discard(ingest: OwnedIngest, asked: Asked) -> None:
+def _discard(ingest: OwnedIngest, asked: PullInProgress) -> None:
     try:
         ingest.discard()
     except OSError as error:
         _tell_not_kept(asked, error)
 
 
-def _tell_not_kept(asked: Asked, error: Exception) -> None:
+def _tell_not_kept(asked: PullInProgress, error: Exception) -> None:
     _log.warning("not kept", digest=asked.pull.digest, reason=type(error).__name__)

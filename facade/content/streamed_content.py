@@ -14,7 +14,7 @@ from facade.arrivals.download import Download, blob_length, open_download
 from facade.arrivals.verified_pieces import within
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest, fetch_manifest
-from facade.content.source import Asked, Authorized, Blob, Part
+from facade.content.source import AuthorizedPull, Blob, BlobPart, PullInProgress
 from facade.values.byte_range import Span
 
 
@@ -22,7 +22,7 @@ from facade.values.byte_range import Span
 class StreamedBlob:
     """A blob from its first byte to its last, or a span of it."""
 
-    _asked: Asked
+    _asked: PullInProgress
     _download: Download
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
@@ -32,21 +32,21 @@ class StreamedBlob:
         """Bytes of the whole blob; None if the registry does not tell."""
         return self._download.length
 
-    async def whole(self) -> Part:
+    async def whole(self) -> BlobPart:
         """Return all bytes, held back as `Download` says."""
-        return Part(self._pieces())
+        return BlobPart(self._pieces())
 
-    async def part(self, span: Span) -> Part:
+    async def part(self, span: Span) -> BlobPart:
         """Return the bytes of a span, held back as `Download` says, or unverified if far."""
         if self._far_ranges.takes(self._asked.pull.digest, span, reached=0):
             await self._download.close()
             relay = self._far_ranges.relay(self._asked, span)
             far = await self._stack.enter_async_context(relay)
             if far is not None:
-                return Part(far, is_verified=False)
+                return BlobPart(far, is_verified=False)
         if (span.first, span.end) == (0, self.length):
-            return Part(self._pieces())
-        return Part(within(self._pieces(), 0, span.first, span.end))
+            return BlobPart(self._pieces())
+        return BlobPart(within(self._pieces(), 0, span.first, span.end))
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         pull = self._asked.pull
@@ -61,38 +61,38 @@ class StreamedContent:
 
     _far_ranges: FarRanges
 
-    async def require_right(self, asked: Asked) -> None:
+    async def require_right(self, asked: PullInProgress) -> None:
         """Ask upstream's HEAD."""
         pull = asked.pull
         await asked.pay_miss("HEAD")
         async with asked.upstream.fetch(pull.kind, pull.repository, pull.digest, method="HEAD"):
             pass
 
-    async def manifest(self, asked: Asked) -> VerifiedManifest:
+    async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Fetch and verify."""
         pull = asked.pull
         await asked.pay_miss()
         with asked.upstream.verifying(pull.kind, pull.repository, pull.digest):
             return await fetch_manifest(asked.upstream, pull.repository, pull.digest)
 
-    def stored_manifest(self, asked: Authorized) -> nullcontext[None]:  # noqa: ARG002 - the protocol's
+    def stored_manifest(self, asked: AuthorizedPull) -> nullcontext[None]:  # noqa: ARG002 - the protocol's
         """Give nothing: nothing is kept."""
         return nullcontext()
 
-    def manifest_at_hand(self, asked: Authorized) -> None:
+    def manifest_nowait(self, asked: AuthorizedPull) -> None:
         """Return nothing: nothing is kept."""
 
     def stores_some(self) -> bool:
         """Nothing is."""
         return False
 
-    async def blob_length(self, asked: Asked) -> int:
+    async def blob_length(self, asked: PullInProgress) -> int:
         """Ask upstream's HEAD."""
         await asked.pay_miss("HEAD")
         return await blob_length(asked.upstream, asked.pull.repository, asked.pull.digest)
 
     @asynccontextmanager
-    async def blob(self, asked: Asked) -> AsyncIterator[Blob]:
+    async def blob(self, asked: PullInProgress) -> AsyncIterator[Blob]:
         """Stream it."""
         pull, paid = asked.pull, await asked.pay_download()
         try:

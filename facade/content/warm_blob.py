@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.piece_size import PieceSize
-from facade.content.source import Blob, Part
+from facade.content.source import Blob, BlobPart
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
 from facade.store.stored_blob import RottenBlobError, StoredBlob
@@ -34,12 +34,12 @@ class StoredPieces:
         """Return what is asked for one piece after the other."""
         return self
 
-    def next_now(self) -> Piece | None:
+    def next_nowait(self) -> Piece | None:
         """Return the next piece where it is at hand. Of a rotten one `__anext__` tells."""
         if self._offset >= self._end:
             return None
         try:
-            piece = self._blob.read_now(self._offset, self._next_size())
+            piece = self._blob.read_nowait(self._offset, self._next_size())
         except (RottenBlobError, OSError):
             return None
         if piece is not None:
@@ -93,15 +93,15 @@ class WarmBlob:
         """Bytes of the whole blob."""
         return self._blob.length
 
-    async def whole(self) -> Part:
+    async def whole(self) -> BlobPart:
         """Return all pieces, as `part` does."""
         return await self.part(Span.whole(self.length))
 
-    async def part(self, span: Span) -> Part:
+    async def part(self, span: Span) -> BlobPart:
         """Return checked pieces; the beginning is read here, while there is another way."""
         pieces = StoredPieces(self._store, self._blob, span.first, span.end)
         try:
             await pieces.check_beginning()
         except RottenContentError:
             return await (await self._bring_anew()).part(span)
-        return Part(pieces)
+        return BlobPart(pieces)

@@ -3,7 +3,7 @@
 from attrs import define
 
 from facade.devices.presented_device import PresentedDevice
-from facade.metrics.problems import Part, Problem, Stops
+from facade.metrics.problems import FacadePart, Problem, Stops
 
 
 @define
@@ -40,5 +40,5 @@ class Admissions:
         words = f"no device was let in so far, and {self._refused} were refused"
         hint = "are FACADE_DEVICE_CA_FILE and FACADE_DEVICE_IDENTITY those of your devices?"
         return Problem(
-            Part.DEVICES, Stops.SOME, f"{words}, the last one: {self._last_reason}; {hint}"
+            FacadePart.DEVICES, Stops.SOME, f"{words}, the last one: {self._last_reason}; {hint}"
         )

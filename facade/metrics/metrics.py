@@ -24,7 +24,7 @@ _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.
 
 
 @frozen
-class Metrics:
+class FacadeMetrics:
     """The process's metrics in a registry of its own."""
 
     _registry: CollectorRegistry
@@ -57,7 +57,7 @@ class Metrics:
     )
 
     @classmethod
-    def create(cls) -> "Metrics":
+    def create(cls) -> "FacadeMetrics":
         """Return metrics that start at zero."""
         # A line more for each counter, which nobody asks for; the library names no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]

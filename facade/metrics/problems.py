@@ -10,7 +10,7 @@ from shared.structured_log import get_logger
 _log = get_logger("facade.health")
 
 
-class Part(StrEnum):
+class FacadePart(StrEnum):
     """What a facade stands on: the label of `facade_problem`."""
 
     DATABASE = "database"
@@ -39,7 +39,7 @@ class Stops(Enum):
 class Problem:
     """What is wrong with a part, and what to do about it."""
 
-    part: Part
+    part: FacadePart
     stops: Stops
     words: str
     kind: str = ""  # what of the words is told again when it changes; the numbers in them are not
@@ -54,7 +54,7 @@ class Finding:
     kind: str
 
 
-def problem_of(part: Part, findings: Iterable[Finding]) -> Problem | None:
+def problem_of(part: FacadePart, findings: Iterable[Finding]) -> Problem | None:
     """Return the findings as one problem, which stops what the gravest of them stops."""
     found = list(findings)
     if not found:
@@ -68,7 +68,7 @@ def problem_of(part: Part, findings: Iterable[Finding]) -> Problem | None:
 class ToldProblems:
     """Logs problems when they begin, when they change, and when they are over."""
 
-    _told: dict[Part, Problem] = field(factory=dict, init=False)
+    _told: dict[FacadePart, Problem] = field(factory=dict, init=False)
 
     def tell(self, problems: Iterable[Problem]) -> None:
         """Tell what is different from the last time; of each part there is one problem at most."""

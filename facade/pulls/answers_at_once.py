@@ -12,14 +12,14 @@ from attrs import frozen
 from facade.answers.answer_headers import manifest_head
 from facade.answers.distribution_errors import PullRefusedError
 from facade.content.manifest import VerifiedManifest
-from facade.content.source import Authorized, Content
+from facade.content.source import AuthorizedPull, Content
 from facade.devices.device_connection import DeviceConnection
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.gate import Gate
-from facade.pulls.pull_slots import PullTurns
+from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
-from facade.pulls.request_log import Exchange, Exchanges
+from facade.pulls.request_log import RequestLog, RequestRecord
 from facade.values.pull_path import Pull
 
 
@@ -29,10 +29,10 @@ class AnswersAtOnce:
 
     _requests: RememberedRequests
     _gate: Gate
-    _turns: PullTurns
+    _turns: PullSlots
     _content: Content
-    _exchanges: Exchanges
-    _metrics: Metrics
+    _exchanges: RequestLog
+    _metrics: FacadeMetrics
     _device_requests: DeviceRequests
 
     def __call__(self, connection: DeviceConnection, head: bytes) -> bytes | None:
@@ -40,7 +40,7 @@ class AnswersAtOnce:
         request = self._requests.get(head)
         if request is None:
             return None
-        exchange = Exchange(request.method, connection.peer, pull=request.pull)
+        exchange = RequestRecord(request.method, connection.peer, pull=request.pull)
         try:
             manifest = self._manifest(exchange, request.pull, connection)
         except PullRefusedError:  # by the same gate once more, in words
@@ -48,18 +48,18 @@ class AnswersAtOnce:
         return None if manifest is None else self._answer(exchange, request.pull, manifest)
 
     def _manifest(
-        self, exchange: Exchange, pull: Pull, connection: DeviceConnection
+        self, exchange: RequestRecord, pull: Pull, connection: DeviceConnection
     ) -> VerifiedManifest | None:
         exchange.device = device = self._gate.identify_device(connection)
         if not self._turns.is_free(device.id):
             return None
         exchange.connection = approved = self._gate.authorize(pull, device)
-        manifest = self._content.manifest_at_hand(Authorized(pull, approved))
+        manifest = self._content.manifest_nowait(AuthorizedPull(pull, approved))
         if manifest is None or not self._device_requests.may_ask(connection, device.id):
             return None
         return manifest
 
-    def _answer(self, exchange: Exchange, pull: Pull, manifest: VerifiedManifest) -> bytes:
+    def _answer(self, exchange: RequestRecord, pull: Pull, manifest: VerifiedManifest) -> bytes:
         content = manifest.content
         head = manifest_head(pull.digest, manifest.media_type, len(content), exchange.request_id)
         if exchange.method == "HEAD":

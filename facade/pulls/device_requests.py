@@ -22,7 +22,7 @@ PAUSE_SECONDS: Final = 1.0  # before a refusal: as long as whoever reads it is t
 MAX_DEVICES: Final = 65_536  # remembered, some 700 bytes each; the longest silent one is forgotten
 
 
-class TooManyRequestsError(Exception):
+class DeviceTooFastError(Exception):
     """The device asks faster than it may."""
 
     def __init__(self, retry_after: float) -> None:
@@ -40,9 +40,9 @@ class DeviceRequests:
     _paces: BoundedMap[str, Pace] = field(factory=lambda: BoundedMap(MAX_DEVICES), init=False)
 
     def require_pace(self, connection: DeviceConnection, device: str) -> None:
-        """Count a request; raise `TooManyRequestsError`, and count nothing, if it is too much."""
+        """Count a request; raise `DeviceTooFastError`, and count nothing, if it is too much."""
         if not self.may_ask(connection, device) and connection.request_pace is not None:
-            raise TooManyRequestsError(connection.request_pace.wait_for(1))
+            raise DeviceTooFastError(connection.request_pace.wait_for(1))
 
     def may_ask(self, connection: DeviceConnection, device: str) -> bool:
         """Count a request; return False, and count nothing, if it is too much."""

@@ -15,17 +15,17 @@ from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
 from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.source import Asked, Blob, Content, Part
+from facade.content.source import Blob, BlobPart, Content, PullInProgress
 from facade.devices.device_connection import DeviceConnection, PullAbortedError
-from facade.metrics.metrics import Metrics
-from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, TooManyRequestsError
+from facade.metrics.metrics import FacadeMetrics
+from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, DeviceTooFastError
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
 from facade.pulls.named import read_names
-from facade.pulls.pull_slots import PullTurns, TooManyPullsError
+from facade.pulls.pull_slots import PullSlots, TooManyPullsError
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
-from facade.pulls.request_log import LEFT, Exchange, Exchanges, RefusedDevice
+from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRecord
 from facade.pulls.upstream_answers import answer_to, why_not_asked
 from facade.registries.device_allowance import TooCostlyError
 from facade.registries.payer import Payers
@@ -62,16 +62,16 @@ class PullHandler:
     _upstreams: Upstreams
     _content: Content
     _payers: Payers
-    _turns: PullTurns
-    _metrics: Metrics
-    _exchanges: Exchanges
+    _turns: PullSlots
+    _metrics: FacadeMetrics
+    _exchanges: RequestLog
     _remembered: RememberedRequests  # for `AnswersAtOnce`
     _device_requests: DeviceRequests
     _held: HeldManifests = field(factory=HeldManifests, init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; whatever it is, one line in the log tells of it."""
-        exchange = Exchange(request.method)
+        exchange = RequestRecord(request.method)
         status: int | None = None  # no whole answer
         try:
             response = await self._answer(request, exchange)
@@ -93,7 +93,9 @@ class PullHandler:
             self._exchanges.tell(exchange, status)
         return response
 
-    async def _answer(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, exchange: RequestRecord
+    ) -> web.StreamResponse:
         connection = _connection_of(request)
         exchange.peer = connection.peer
         exchange.device = connection.device.identity  # the log says who is refused, too
@@ -116,7 +118,7 @@ class PullHandler:
         except TooManyPullsError as error:
             raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
 
-    def _identify(self, connection: DeviceConnection, exchange: Exchange) -> DeviceIdentity:
+    def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
         """Return who asks; whoever gets nothing at all is named and counted with the request."""
         try:
             return self._gate.identify_device(connection)
@@ -128,20 +130,20 @@ class PullHandler:
         """Count the request; refuse it, after a pause, if the device asks too fast."""
         try:
             self._device_requests.require_pace(connection, device.id)
-        except TooManyRequestsError as error:
+        except DeviceTooFastError as error:
             await asyncio.sleep(PAUSE_SECONDS)
             answer = errors.too_many_requests(error.retry_after)
             raise PullRefusedError(answer, str(error)) from None
 
     async def _pull(
-        self, request: web.BaseRequest, exchange: Exchange, pull: Pull, device: DeviceIdentity
+        self, request: web.BaseRequest, exchange: RequestRecord, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
         exchange.connection = connection = self._gate.authorize(pull, device)
         _connection_of(request).begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)
         try:
             async with self._upstreams.lease(connection) as upstream:
-                asked = Asked(pull, connection, upstream, payer)
+                asked = PullInProgress(pull, connection, upstream, payer)
                 with spending(payer):
                     return await self._serve(request, exchange, asked)
         except (UpstreamError, WrongBytesError, TooCostlyError) as failure:
@@ -157,7 +159,7 @@ class PullHandler:
             raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
 
     async def _serve(
-        self, request: web.BaseRequest, exchange: Exchange, asked: Asked
+        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull = asked.pull
         if _matches(request.headers.get("If-None-Match"), pull):
@@ -173,7 +175,7 @@ class PullHandler:
         return await self._send_blob(request, exchange, asked)
 
     async def _send_manifest(
-        self, request: web.BaseRequest, exchange: Exchange, asked: Asked
+        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull, manifest = asked.pull, await self._content.manifest(asked)
         content = manifest.content
@@ -200,7 +202,7 @@ class PullHandler:
         self,
         request: web.BaseRequest,
         response: web.StreamResponse,
-        asked: Asked,
+        asked: PullInProgress,
         content: bytes,
     ) -> web.StreamResponse:
         try:
@@ -211,7 +213,7 @@ class PullHandler:
         return response
 
     async def _send_blob(
-        self, request: web.BaseRequest, exchange: Exchange, asked: Asked
+        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull = asked.pull
         if request.version < HttpVersion11:
@@ -264,7 +266,7 @@ def _asked_range(request: web.BaseRequest, pull: Pull) -> ByteRange | None:
 
 async def _part(
     request: web.BaseRequest, response: web.StreamResponse, pull: Pull, blob: Blob
-) -> Part:
+) -> BlobPart:
     """Return the bytes that are asked for, and say in the answer's head which those are.
 
     A range of a blob whose length nobody knows is ignored (RFC 9110 section 14.2), for nobody can
@@ -304,7 +306,7 @@ def _api_version(request_id: str) -> web.Response:
 
 
 def _response(
-    exchange: Exchange,
+    exchange: RequestRecord,
     pull: Pull,
     status: HTTPStatus,
     media_type: str | None = None,

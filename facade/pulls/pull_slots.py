@@ -20,7 +20,7 @@ class TooManyPullsError(Exception):
 
 
 @define(eq=False)
-class PullTurns:
+class PullSlots:
     """The turns of all devices; for one event loop."""
 
     _limit: int

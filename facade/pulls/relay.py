@@ -22,7 +22,7 @@ from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.source import PiecesAtHand
+from facade.content.source import PiecesNowait
 from facade.devices.device_connection import PullAbortedError, abort
 from facade.values.piece import Piece, WrongBytesError
 from shared.structured_log import get_logger
@@ -52,7 +52,7 @@ async def relay(
     connection is reset and `PullAbortedError` raised. A device that takes too little within a
     window is cut.
     """
-    at_hand = pieces.next_now if isinstance(pieces, PiecesAtHand) else _nothing_at_hand
+    at_hand = pieces.next_nowait if isinstance(pieces, PiecesNowait) else _nothing_at_hand
     piece: Piece | None = await anext(pieces, None)
     watch = _ProgressWatch(request, window_seconds)
     given, is_framed = 0, response.chunked

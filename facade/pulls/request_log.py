@@ -11,7 +11,7 @@ from facade.answers.answer_headers import new_request_id
 from facade.answers.distribution_errors import DeviceRefusal
 from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
 from facade.devices.presented_device import PresentedDevice
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
 from facade.values.pull_path import Pull
@@ -35,7 +35,7 @@ class RefusedDevice:
 
 
 @define(eq=False)
-class Exchange:
+class RequestRecord:
     """One request and what is known of it so far."""
 
     method: str
@@ -56,10 +56,10 @@ class Exchange:
 
 
 @define(eq=False)
-class Exchanges:
+class RequestLog:
     """Tells of every request once: make it after the log was configured."""
 
-    _metrics: Metrics
+    _metrics: FacadeMetrics
     _log: Logger = field(factory=_log.bind, init=False)
     _refusals: RepeatedRefusals = field(init=False)
 
@@ -69,7 +69,7 @@ class Exchanges:
             self._metrics.devices.refused.labels(code.value)
         self._refusals = RepeatedRefusals(self._tell_together)
 
-    def tell(self, exchange: Exchange, status: int | None) -> None:
+    def tell(self, exchange: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; without a status its answer was aborted."""
         pull = exchange.pull
         device = exchange.device.id if exchange.device else None
@@ -108,7 +108,7 @@ class Exchanges:
             self._log.info("refused again", status=kind.status, outcome="answered", **told)
 
 
-def _kind(exchange: Exchange, status: int | None, device: str) -> RefusalKind | None:
+def _kind(exchange: RequestRecord, status: int | None, device: str) -> RefusalKind | None:
     """Return what a line of a request is counted as, unless it has a line in any case."""
     if status is None:
         return RefusalKind(device, None, LEFT if exchange.reason == LEFT else ABORTED)
@@ -121,7 +121,7 @@ def _between(device: str | None, peer: str | None, connection: UUID | None) -> R
     return rendered_fields(device=device, peer=peer, connection=connection)
 
 
-def _what(exchange: Exchange) -> RenderedFields:
+def _what(exchange: RequestRecord) -> RenderedFields:
     """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
     if exchange.named is None:
         return _asked(exchange.method, exchange.pull)

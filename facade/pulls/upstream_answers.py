@@ -26,8 +26,8 @@ from facade.registries.device_allowance import (
     TooManyBytesError,
     TooManyDownloadsError,
     TooManyMissesError,
-    TooManyRequestsError,
     TooManyTokensError,
+    TooManyUpstreamRequestsError,
 )
 from facade.registries.failing_paths import (
     CircuitOpenError,
@@ -44,7 +44,7 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     EgressRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     PolicyDeniedError,
     RateLimitedError,
@@ -69,7 +69,7 @@ _NOT_ASKED: Final = {
     TooManyBytesError: "device_bytes",
     TooManyDownloadsError: "device_downloads",
     TooManyMissesError: "device_misses",
-    TooManyRequestsError: "device_requests",
+    TooManyUpstreamRequestsError: "device_requests",
     TooManyTokensError: "device_tokens",
     WrongBytesLatelyError: "wrong_bytes",
 }
@@ -85,7 +85,7 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
 ) -> ErrorAnswer:
     """Return the device's answer. Upstream's trouble never becomes a 404, its 404 and 410 do."""
     match failure:
-        case NotFoundError() | GoneError():
+        case NotInRegistryError() | GoneError():
             return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
         case CredentialRefusedError(step=Step.ASSUME_ROLE):
             return ROLE_NOT_ASSUMED

@@ -13,13 +13,13 @@ from attrs import define, evolve, field, frozen
 
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.client import Method
-from shared.upstream.errors import NotFoundError
+from shared.upstream.errors import NotInRegistryError
 
 ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen within half a minute
 MAX_ABSENCES: Final = 8192  # of one connection, some 500 bytes each; the oldest is forgotten
 
 
-class RememberedAbsenceError(NotFoundError):
+class RememberedAbsenceError(NotInRegistryError):
     """The registry said a short while ago that it does not have it, and was not asked again."""
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ class TooManyDownloadsError(TooCostlyError):
         super().__init__("the device started too many downloads that run", DOWNLOAD_RETRY_SECONDS)
 
 
-class TooManyRequestsError(TooCostlyError):
+class TooManyUpstreamRequestsError(TooCostlyError):
     """The device's pulls took too many requests to the registry."""
 
 
@@ -73,7 +73,7 @@ class TooManyBytesError(TooCostlyError):
 
 
 _TOO_MANY: Final = {
-    "requests": TooManyRequestsError,
+    "requests": TooManyUpstreamRequestsError,
     "tokens": TooManyTokensError,
     "bytes": TooManyBytesError,
 }

@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.registries.refusals import Refusals, Remembered, StillRefusedError
+from facade.registries.refusals import Refusals, RememberedRefusal, StillRefusedError
 from facade.registries.renewed import Lasting, Renewed, TellOfRenewal
 from shared.bounded_map import BoundedMap
 from shared.secret import Secret
@@ -107,7 +107,7 @@ class HostCredential:
             self._worked_for.set(scope, value=True)
 
     @property
-    def refusals(self) -> tuple[Remembered, ...]:
+    def refusals(self) -> tuple[RememberedRefusal, ...]:
         """What still holds, of the credential and of its proof."""
         return tuple(each for each in (self._renewed.refusal, self._proof.refusal) if each)
 

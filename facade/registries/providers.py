@@ -8,7 +8,7 @@ from attrs import frozen
 
 from facade.registries.aws.aws_session import AwsSession
 from facade.registries.aws.ecr import EcrProvider
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
@@ -30,7 +30,7 @@ class WrongSecretError(SealedSecretError):
 
 @asynccontextmanager
 async def open_providers(
-    opener: Opener,
+    opener: Unsealer,
     tls: TlsContexts,
     *,
     aws_endpoint_url: HttpUrl | None,
@@ -60,7 +60,7 @@ class StaticProvider:
 class Providers:
     """Makes a connection's provider, opening its secret where it has one."""
 
-    _opener: Opener
+    _opener: Unsealer
     _aws: AwsSession
     _google_endpoint: GoogleTokenEndpoint
 

@@ -43,7 +43,7 @@ def _kept(refusal: Refusal) -> Refusal:
 
 
 @frozen
-class Remembered:
+class RememberedRefusal:
     """A refusal, without frames, and until when it holds (monotonic)."""
 
     refusal: Refusal = field(converter=_kept)
@@ -53,7 +53,7 @@ class Remembered:
 class StillRefusedError(Exception):
     """What is asked for depends on something that is refused for a while yet."""
 
-    def __init__(self, remembered: Remembered) -> None:
+    def __init__(self, remembered: RememberedRefusal) -> None:
         """Hold that refusal, with its end."""
         super().__init__()
         self.remembered = remembered
@@ -64,7 +64,7 @@ class Refusals(Generic[_Key]):
     """What was refused lately, so that not every device asks again."""
 
     _clock: Callable[[], float] = time.monotonic
-    _remembered: OrderedDict[_Key, Remembered] = field(factory=OrderedDict, init=False)
+    _remembered: OrderedDict[_Key, RememberedRefusal] = field(factory=OrderedDict, init=False)
 
     def remember(self, key: _Key, refusal: Refusal, seconds: float | None = None) -> None:
         """Remember a refusal for as long as it asks to be, or for as long as its kind is.
@@ -72,9 +72,9 @@ class Refusals(Generic[_Key]):
         `seconds`: for so long instead, jittered.
         """
         lasting = _seconds_of(refusal) if seconds is None else jittered(seconds)
-        self.keep(key, Remembered(refusal, self._clock() + lasting))
+        self.keep(key, RememberedRefusal(refusal, self._clock() + lasting))
 
-    def keep(self, key: _Key, remembered: Remembered) -> None:
+    def keep(self, key: _Key, remembered: RememberedRefusal) -> None:
         """Remember what is remembered elsewhere, no longer than there."""
         self._remembered[key] = remembered
         self._remembered.move_to_end(key)
@@ -85,7 +85,7 @@ class Refusals(Generic[_Key]):
         """Forget a refusal: it was found otherwise."""
         self._remembered.pop(key, None)
 
-    def of(self, key: _Key) -> Remembered | None:
+    def of(self, key: _Key) -> RememberedRefusal | None:
         """Return the refusal of this key that still holds."""
         remembered = self._remembered.get(key)
         return remembered if remembered is not None and self._clock() < remembered.until else None

@@ -22,7 +22,7 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     EgressRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     PolicyDeniedError,
     RateLimitedError,
     RealmNotAllowedError,
@@ -50,7 +50,7 @@ _UNTOLD: Final = ""
 _log = get_logger("facade.registry")
 
 
-class Trouble(Enum):
+class RegistryTrouble(Enum):
     """What goes wrong."""
 
     ADDRESS = auto()  # it, or where it leads, may not be reached: nobody is asked
@@ -63,7 +63,7 @@ class Trouble(Enum):
     UNUSABLE = auto()  # it answers what we may not follow, or cannot understand
 
 
-_Key = tuple[Trouble, RepositoryName | None]
+_Key = tuple[RegistryTrouble, RepositoryName | None]
 
 
 @define(eq=False)
@@ -77,7 +77,7 @@ class RegistryTroubles:
     _tell_of_credential: Callable[[bool], None] = lambda _refused: None
     _is_refused: bool = False  # the credential, when last used
     _current: OrderedDict[_Key, str] = field(factory=OrderedDict, init=False)  # what was told
-    _told_at: dict[Trouble, float] = field(factory=dict, init=False)
+    _told_at: dict[RegistryTrouble, float] = field(factory=dict, init=False)
 
     @property
     def has_some(self) -> bool:
@@ -89,17 +89,17 @@ class RegistryTroubles:
         match error:
             case CredentialRefusedError():
                 self._note_credential(refused=True)
-                self.begin(Trouble.CREDENTIAL, error.message, repository)
+                self.begin(RegistryTrouble.CREDENTIAL, error.message, repository)
             case RateLimitedError():
-                self.begin(Trouble.LIMITED, error.message)
+                self.begin(RegistryTrouble.LIMITED, error.message)
             case EgressRefusedError():
-                self.begin(Trouble.ADDRESS, error.message, repository)
-            case NotFoundError() | GoneError() | PolicyDeniedError():
-                self.end(Trouble.AWAY)
+                self.begin(RegistryTrouble.ADDRESS, error.message, repository)
+            case NotInRegistryError() | GoneError() | PolicyDeniedError():
+                self.end(RegistryTrouble.AWAY)
             case _ if isinstance(error, _AWAY):
-                self.begin(Trouble.AWAY, error.message)
+                self.begin(RegistryTrouble.AWAY, error.message)
             case _ if isinstance(error, _UNUSABLE):
-                self.begin(Trouble.UNUSABLE, error.message, repository)
+                self.begin(RegistryTrouble.UNUSABLE, error.message, repository)
             case _:
                 pass  # about this one answer, or nobody was asked
 
@@ -107,22 +107,22 @@ class RegistryTroubles:
         """Note that the registry gave what it was asked for."""
         self._note_credential(refused=False)
         if self._current:
-            self.end(Trouble.AWAY)
-            self.end(Trouble.LIMITED)
-            self.end(Trouble.CREDENTIAL, repository)
-            self.end(Trouble.UNUSABLE, repository)
-            self.end(Trouble.ADDRESS, repository)
+            self.end(RegistryTrouble.AWAY)
+            self.end(RegistryTrouble.LIMITED)
+            self.end(RegistryTrouble.CREDENTIAL, repository)
+            self.end(RegistryTrouble.UNUSABLE, repository)
+            self.end(RegistryTrouble.ADDRESS, repository)
 
     def renewed(self, scope: Scope | None, failure: BaseException | None) -> None:
         """Note how a credential (`scope` None) or a token was renewed, also where nobody waits."""
         repository = None if scope is None else scope.repository
         if failure is None:
-            self.end(Trouble.RENEWAL, repository)
+            self.end(RegistryTrouble.RENEWAL, repository)
         else:
-            self.begin(Trouble.RENEWAL, _reason_of(failure), repository)
+            self.begin(RegistryTrouble.RENEWAL, _reason_of(failure), repository)
 
     def begin(
-        self, trouble: Trouble, reason: str, repository: RepositoryName | None = None
+        self, trouble: RegistryTrouble, reason: str, repository: RepositoryName | None = None
     ) -> None:
         """Tell of a trouble, unless it was told already, or another of the kind just now."""
         key, now = (trouble, repository), self._clock()
@@ -135,7 +135,7 @@ class RegistryTroubles:
         self._current[key], self._told_at[trouble] = reason, now
         _tell_begun(trouble, **self._about(repository), reason=reason)
 
-    def end(self, trouble: Trouble, repository: RepositoryName | None = None) -> None:
+    def end(self, trouble: RegistryTrouble, repository: RepositoryName | None = None) -> None:
         """Tell that a trouble is over, if its beginning was told."""
         if self._current.pop((trouble, repository), _UNTOLD) == _UNTOLD:
             return
@@ -150,45 +150,45 @@ class RegistryTroubles:
         return {"connection": self._connection, "host": self._host, "repository": repository}
 
 
-def _tell_begun(trouble: Trouble, **fields: object) -> None:
+def _tell_begun(trouble: RegistryTrouble, **fields: object) -> None:
     match trouble:
-        case Trouble.ADDRESS:
+        case RegistryTrouble.ADDRESS:
             _log.warning("address may not be reached", **fields)
-        case Trouble.AWAY:
+        case RegistryTrouble.AWAY:
             _log.warning("registry does not answer", **fields)
-        case Trouble.CIRCUIT:
+        case RegistryTrouble.CIRCUIT:
             _log.warning("circuit opened", **fields)
-        case Trouble.CREDENTIAL:
+        case RegistryTrouble.CREDENTIAL:
             _log.warning("credential refused", **fields)
-        case Trouble.LIMITED:
+        case RegistryTrouble.LIMITED:
             _log.warning("registry limits our requests", **fields)
-        case Trouble.RENEWAL:
+        case RegistryTrouble.RENEWAL:
             _log.warning("renewal failed", **fields)
-        case Trouble.SECRET:
+        case RegistryTrouble.SECRET:
             _log.warning("sealed secret cannot be used", **fields)
-        case Trouble.UNUSABLE:
+        case RegistryTrouble.UNUSABLE:
             _log.warning("registry's answer is of no use", **fields)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _tell_over(trouble: Trouble, **fields: object) -> None:
+def _tell_over(trouble: RegistryTrouble, **fields: object) -> None:
     match trouble:
-        case Trouble.ADDRESS:
+        case RegistryTrouble.ADDRESS:
             _log.info("address may be reached again", **fields)
-        case Trouble.AWAY:
+        case RegistryTrouble.AWAY:
             _log.info("registry answers again", **fields)
-        case Trouble.CIRCUIT:  # as loudly as its opening: they are read as a pair
+        case RegistryTrouble.CIRCUIT:  # as loudly as its opening: they are read as a pair
             _log.warning("circuit closed", **fields)
-        case Trouble.CREDENTIAL:
+        case RegistryTrouble.CREDENTIAL:
             _log.info("credential accepted again", **fields)
-        case Trouble.LIMITED:
+        case RegistryTrouble.LIMITED:
             _log.info("registry limits our requests no more", **fields)
-        case Trouble.RENEWAL:
+        case RegistryTrouble.RENEWAL:
             _log.info("renewed again", **fields)
-        case Trouble.SECRET:
+        case RegistryTrouble.SECRET:
             _log.info("sealed secret can be used", **fields)
-        case Trouble.UNUSABLE:
+        case RegistryTrouble.UNUSABLE:
             _log.info("registry's answer is of use again", **fields)
         case _ as unreachable:
             assert_never(unreachable)

@@ -19,7 +19,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 from attrs import define, field, frozen
 
 from facade.loop.outcome import Failed, outcome_of
-from facade.registries.refusals import Refusal, Refusals, Remembered, StillRefusedError
+from facade.registries.refusals import Refusal, Refusals, RememberedRefusal, StillRefusedError
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
@@ -129,7 +129,7 @@ class Renewed(Generic[_Value]):
         self._refusals.remember(None, refusal)
 
     @property
-    def refusal(self) -> Remembered | None:
+    def refusal(self) -> RememberedRefusal | None:
         """The refusal that still holds; `get` raises it where there is no value in hand."""
         return self._refusals.of(None)
 

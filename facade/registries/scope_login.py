@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.registries.refusals import Remembered
+from facade.registries.refusals import RememberedRefusal
 from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Renewed
 from shared.secret import Secret
 from shared.upstream.challenge import BearerChallenge
@@ -117,7 +117,7 @@ class ScopeLogin:
         return LOGIN_BYTES + sum(slot.size for slot in self.slots.values())
 
     @property
-    def refusals(self) -> tuple[Remembered, ...]:
+    def refusals(self) -> tuple[RememberedRefusal, ...]:
         """What the endpoints refuse still."""
         refusals = (slot.token.refusal for slot in self.slots.values())
         return tuple(each for each in refusals if each is not None)

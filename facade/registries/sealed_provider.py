@@ -7,7 +7,7 @@ is tried again by the next request, for the key may have come meanwhile.
 from attrs import define, field, frozen
 
 from facade.registries.providers import Providers, WrongSecretError
-from facade.registries.registry_troubles import RegistryTroubles, Trouble
+from facade.registries.registry_troubles import RegistryTrouble, RegistryTroubles
 from facade.registries.secret_openings import SecretOpenings
 from facade.registries.unsealer import NoSealingKeyError
 from shared.approved_connection import ApprovedConnection
@@ -53,11 +53,11 @@ class SealedProvider:
                 self._openings.forget(self._connection)
             else:
                 self._openings.note(self._connection, opened=False)
-            self._troubles.begin(Trouble.SECRET, str(error))
+            self._troubles.begin(RegistryTrouble.SECRET, str(error))
             if isinstance(error, WrongSecretError):
                 raise SecretUnusableError(str(error)) from None
             raise SecretNotOpenedError(str(error)) from None
         if self._connection.document.secret is not None:
             self._openings.note(self._connection, opened=True)
-        self._troubles.end(Trouble.SECRET)
+        self._troubles.end(RegistryTrouble.SECRET)
         return provider

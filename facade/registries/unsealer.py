@@ -19,7 +19,7 @@ class NoSealingKeyError(SealedSecretError):
 
 
 @frozen
-class Opener:
+class Unsealer:
     """Holds the sealing key's private half."""
 
     _private_keys: Mapping[str, X25519PrivateKey] = field(repr=False)

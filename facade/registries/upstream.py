@@ -36,7 +36,7 @@ from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.client import Method, RegistryClient
 from shared.upstream.errors import (
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     UnexpectedStatusError,
     UpstreamError,
@@ -130,7 +130,7 @@ class Upstream:
     ) -> None:
         """Raise what would be answered without asking, where it would be.
 
-        `NotFoundError`, `SecretUnusableError`, `WrongBytesLatelyError` or `CircuitOpenError`.
+        `NotInRegistryError`, `SecretUnusableError`, `WrongBytesLatelyError` or `CircuitOpenError`.
         """
         self._absences.require_not(Absence.of(kind, repository, digest, method))
         self._require_secret()
@@ -219,8 +219,8 @@ class Upstream:
         self, error: UpstreamError, absence: Absence, refused: Sequence[type[UpstreamError]]
     ) -> None:
         """Note it; nothing is missing because a store does not know one link to it."""
-        if isinstance(error, NotFoundError) and (
-            not error.at_store or refused == [NotFoundError] * LINKS
+        if isinstance(error, NotInRegistryError) and (
+            not error.at_store or refused == [NotInRegistryError] * LINKS
         ):
             self._absences.remember(absence)
         if self._troubles is not None:
@@ -247,4 +247,4 @@ def refuses_link(error: UpstreamError) -> bool:
     """
     if isinstance(error, UnexpectedStatusError):
         return error.at_store and error.status in CLIENT_ERRORS
-    return error.at_store and isinstance(error, NotFoundError | GoneError | NotNowError)
+    return error.at_store and isinstance(error, NotInRegistryError | GoneError | NotNowError)

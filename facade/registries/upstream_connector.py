@@ -7,13 +7,13 @@ from functools import partial
 from attrs import field, frozen
 
 from facade.loop.one_at_a_time import OneAtATime
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.providers import Providers
 from facade.registries.refused_credentials import RefusedCredentials
-from facade.registries.registry_troubles import RegistryTroubles, Trouble
+from facade.registries.registry_troubles import RegistryTrouble, RegistryTroubles
 from facade.registries.renewed import Lasting, Renewed
 from facade.registries.sealed_provider import SealedProvider
 from facade.registries.secret_openings import SecretOpenings
@@ -40,7 +40,7 @@ class UpstreamConnector:
     """What every upstream of this process is made with."""
 
     _providers: Providers
-    _metrics: Metrics
+    _metrics: FacadeMetrics
     _allow_loopback: bool
     _means: TransportMeans
     _proxy: OutboundProxy | None = None
@@ -66,9 +66,9 @@ class UpstreamConnector:
 
         def tell_of_circuit(reason: str | None) -> None:
             if reason is None:
-                troubles.end(Trouble.CIRCUIT)
+                troubles.end(RegistryTrouble.CIRCUIT)
             else:
-                troubles.begin(Trouble.CIRCUIT, reason)
+                troubles.begin(RegistryTrouble.CIRCUIT, reason)
 
         client, login = await self._client(connection, provider.require, troubles.renewed)
         return Upstream(

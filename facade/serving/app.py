@@ -10,7 +10,7 @@ from uuid import UUID
 from aiohttp import web
 
 from facade.approvals.remembering import Remembering
-from facade.approvals.snapshot import Change, Outcome, Snapshot
+from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.approvals.state_file import StateFile
 from facade.approvals.statement_feed import STATEMENTS, StatementFeed
 from facade.devices.connection_limits import ConnectionLimits
@@ -20,20 +20,20 @@ from facade.devices.presented_device import PresentedDevice
 from facade.loop.garbage_rounds import GarbageRounds
 from facade.loop.loop_lag import LoopLag
 from facade.loop.thread_work import in_access_thread
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.answers_at_once import AnswersAtOnce
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.gate import Gate
 from facade.pulls.pull_handler import PullHandler
-from facade.pulls.pull_slots import PullTurns
+from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
-from facade.pulls.request_log import Exchanges
+from facade.pulls.request_log import RequestLog
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.payer import Payers
 from facade.registries.providers import open_providers
 from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from facade.serving.config import FacadeSettings
@@ -41,7 +41,7 @@ from facade.serving.device_endpoint import Reloading, serve_devices
 from facade.serving.device_standing import device_problems
 from facade.serving.end_in_time import end_in_time
 from facade.serving.health import Readiness, operations_app
-from facade.serving.open_content import Approvals, open_content
+from facade.serving.open_content import KnownApprovals, open_content
 from facade.serving.servable import Servable
 from facade.serving.start_error import StartError
 from facade.serving.startup_files import StartupFiles
@@ -66,8 +66,8 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
     before the first device is let in.
     """
     files = await in_access_thread(StartupFiles.read, settings)
-    opener, openings, refused = Opener(files.sealing_keys), SecretOpenings(), RefusedCredentials()
-    snapshot, metrics = Snapshot(), Metrics.create()
+    opener, openings, refused = Unsealer(files.sealing_keys), SecretOpenings(), RefusedCredentials()
+    snapshot, metrics = Snapshot(), FacadeMetrics.create()
     supervisor = Supervisor(lambda work: metrics.background_failures.labels(work).inc())
     supervisor.watch(asyncio.get_running_loop())
     live = LiveConnections(files.tls.trust, metrics.devices, _connection_limits(settings))
@@ -114,7 +114,7 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
         await feed.restore()  # takes as long as there is much to verify: alive, and not ready
-        approvals = Approvals(
+        approvals = KnownApprovals(
             snapshot.access_keys,
             # With a wrong statement key nothing is approved, and every right would end for good.
             lambda: feed.problem is None and not snapshot.refused_rows.lacks_key,
@@ -124,8 +124,8 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
             open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
         readiness.servable.stores_some = content.stores_some
-        gate, exchanges = Gate(snapshot, readiness.staleness), Exchanges(metrics)
-        turns = PullTurns(settings.max_connections_per_device)
+        gate, exchanges = Gate(snapshot, readiness.staleness), RequestLog(metrics)
+        turns = PullSlots(settings.max_connections_per_device)
         remembered = RememberedRequests()
         requests = DeviceRequests(settings.device_requests_per_second)
         devices = DeviceServer(
@@ -165,13 +165,13 @@ async def _feed(
     files: StartupFiles,
     snapshot: Snapshot,
     upstreams: Upstreams,
-    metrics: Metrics,
+    metrics: FacadeMetrics,
     live: LiveConnections,
     connections_changed: asyncio.Event,
     supervisor: Supervisor,
 ) -> AsyncIterator[StatementFeed]:
     def on_change(change: Change) -> None:
-        if change.outcome is not Outcome.ACCEPTED:
+        if change.outcome is not RowOutcome.ACCEPTED:
             metrics.statements_refused.inc()
         if change.is_strangers:
             return
@@ -228,7 +228,7 @@ def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> N
         return device.identity is not None and snapshot.is_revoked(device.identity, device.issuer)
 
     # A statement's generation is the time of the API's act (or just above the one before it).
-    said = change.generation if change.outcome is Outcome.ACCEPTED else None
+    said = change.generation if change.outcome is RowOutcome.ACCEPTED else None
     live.cut_revoked(change.subject, is_revoked, since=None if said is None else said / 1000)
 
 

@@ -7,7 +7,7 @@ from itertools import chain
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.server_certificate import ENDS_SOON
-from facade.metrics.problems import Finding, Part, Problem, Stops, problem_of
+from facade.metrics.problems import FacadePart, Finding, Problem, Stops, problem_of
 from facade.serving.startup_files import StartupFiles
 
 
@@ -20,14 +20,14 @@ def device_problems(
     """
     now = datetime.now(UTC)
     found = (
-        problem_of(Part.SERVER_CERTIFICATE, files.tls.certificate.findings(now)),
+        problem_of(FacadePart.SERVER_CERTIFICATE, files.tls.certificate.findings(now)),
         problem_of(
-            Part.DEVICE_TRUST,
+            FacadePart.DEVICE_TRUST,
             chain(_untrusted(live.trust, now), _unbound(live.trust) if any_trust_domain else ()),
         ),
         live.admissions.problem(),
-        problem_of(Part.FILES, _refused(files)),
-        problem_of(Part.PRIVATE_KEYS, _exposed(files)),
+        problem_of(FacadePart.FILES, _refused(files)),
+        problem_of(FacadePart.PRIVATE_KEYS, _exposed(files)),
     )
     yield from (each for each in found if each is not None)
 

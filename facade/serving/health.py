@@ -13,15 +13,20 @@ from facade.approvals.refused_rows import WhyRefused
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_feed import StatementFeed
 from facade.loop.loop_lag import LoopLag
-from facade.metrics.metrics import CONTENT_TYPE, Metrics
-from facade.metrics.problems import Finding, Part, Problem, Stops, ToldProblems, problem_of
+from facade.metrics.metrics import CONTENT_TYPE, FacadeMetrics
+from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
 from facade.serving.servable import Servable
 from shared.supervised import Supervisor
 
 _NEVER_READ: Final = -1
 # Each in its own lines.
-_TOLD_BY_THEMSELVES: Final = (Part.DATABASE, Part.STATE_FOLDER, Part.FILES, Part.BACKGROUND)
-_FROM_DATABASE: Final = (Part.STATEMENTS, Part.SEALING_KEY)
+_TOLD_BY_THEMSELVES: Final = (
+    FacadePart.DATABASE,
+    FacadePart.STATE_FOLDER,
+    FacadePart.FILES,
+    FacadePart.BACKGROUND,
+)
+_FROM_DATABASE: Final = (FacadePart.STATEMENTS, FacadePart.SEALING_KEY)
 
 
 @define(eq=False)
@@ -78,28 +83,28 @@ class Readiness:
             words += "; there are too many notifications, it is polled"
         elif not self._feed.is_notified:
             words += "; there is no LISTEN here, it is polled"
-        others = (each.words for each in self.problems() if each.part is not Part.DATABASE)
+        others = (each.words for each in self.problems() if each.part is not FacadePart.DATABASE)
         return "; ".join([words, *others])
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong, at most one problem of each part."""
         stale = self.staleness()
         if stale is not None:
-            yield Problem(Part.DATABASE, Stops.ALL, stale)
+            yield Problem(FacadePart.DATABASE, Stops.ALL, stale)
         elif self._feed.problem is not None:
-            yield Problem(Part.DATABASE, Stops.SOME, self._feed.problem)
+            yield Problem(FacadePart.DATABASE, Stops.SOME, self._feed.problem)
         if (rights := self._feed.excess_rights) is not None:
             words = f"FACADE_DATABASE_URL: the login {rights}, and a facade's reads one view alone"
             todo = "give it a login of its own, IN ROLE registry_facade and in no other"
-            yield Problem(Part.DATABASE_LOGIN, Stops.NOTHING, f"{words}: {todo}", kind=rights)
+            yield Problem(FacadePart.DATABASE_LOGIN, Stops.NOTHING, f"{words}: {todo}", kind=rights)
         if (late := self._feed.lateness()) is not None:
-            yield Problem(Part.COMPARISON, Stops.SOME, late, kind="late")
+            yield Problem(FacadePart.COMPARISON, Stops.SOME, late, kind="late")
         if (problem := self._feed.state_problem) is not None:
             words = f"{problem}, a restart would stand on older statements"
-            yield Problem(Part.STATE_FOLDER, Stops.SOME, words)
+            yield Problem(FacadePart.STATE_FOLDER, Stops.SOME, words)
         yield from chain(self.servable.problems(), self._of_devices())
         failing = (Finding(Stops.SOME, words, words) for words in self._supervisor.problems())
-        if (beside := problem_of(Part.BACKGROUND, failing)) is not None:
+        if (beside := problem_of(FacadePart.BACKGROUND, failing)) is not None:
             yield beside
 
     def tell(self) -> None:
@@ -114,7 +119,7 @@ class Readiness:
 
 
 def operations_app(
-    readiness: Readiness, metrics: Metrics, snapshot: Snapshot, loop_lag: LoopLag
+    readiness: Readiness, metrics: FacadeMetrics, snapshot: Snapshot, loop_lag: LoopLag
 ) -> web.Application:
     """Return the application of `/healthz`, `/readyz` and `/metrics`."""
 
@@ -144,7 +149,7 @@ def operations_app(
         metrics.snapshot_age.set(readiness.age_seconds())
         metrics.loop_lag.set(loop_lag.take_worst_seconds())
         stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
-        for part in Part:
+        for part in FacadePart:
             metrics.problem.labels(part).set(part in stopping)
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 

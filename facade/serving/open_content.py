@@ -25,7 +25,7 @@ from shared.supervised import Endless, Supervisor
 
 
 @frozen
-class Approvals:
+class KnownApprovals:
     """What the store asks about approvals."""
 
     access_keys: Callable[[], frozenset[str]]  # of what serves now
@@ -37,7 +37,7 @@ class Approvals:
 async def open_content(
     settings: FacadeSettings,
     upstreams: Upstreams,
-    approvals: Approvals,
+    approvals: KnownApprovals,
     metrics: StoreMetrics,
     supervisor: Supervisor,
 ) -> AsyncIterator[Content]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from facade.approvals.connection_census import SealedTo, sealed_to
 from facade.approvals.refused_rows import WhyRefused
 from facade.approvals.snapshot import Snapshot
-from facade.metrics.problems import Part, Problem, Stops
+from facade.metrics.problems import FacadePart, Problem, Stops
 from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
 from shared.approved_connection import ApprovedConnection
@@ -96,7 +96,7 @@ class Servable:
         if census.unusable:
             words = f"{census.unusable} of {census.serving} connections' secrets cannot be used"
             yield Problem(
-                Part.SEALING_KEY,
+                FacadePart.SEALING_KEY,
                 stops,
                 f"{words}: {_why_unusable(census)}",
                 kind=",".join(census.missing_keys),
@@ -131,7 +131,7 @@ class Servable:
         if said:
             kinds = sorted({*connections, *devices, *([_VANISHED] if vanished else [])})
             yield Problem(
-                Part.STATEMENTS,
+                FacadePart.STATEMENTS,
                 stops if rows.would_serve or vanished else Stops.SOME,
                 "; ".join(said),
                 kind=",".join(kinds),

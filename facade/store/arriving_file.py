@@ -13,7 +13,7 @@ from attrs import define
 
 from facade.store.file_lock import is_locked
 from facade.store.inode import Inode, inode_of, is_file_at
-from facade.store.page_cache_read import read_at, read_now
+from facade.store.page_cache_read import read_at, read_nowait
 from facade.store.piece_checksums import (
     LENGTH_BYTES,
     checked_bytes,
@@ -99,17 +99,17 @@ class ArrivingFile:
         """Tell whether it is the file there; raise `OSError`."""
         return is_file_at(self._data, path)
 
-    def read_now(self, offset: int, count: int) -> memoryview | None:
+    def read_nowait(self, offset: int, count: int) -> memoryview | None:
         """Return `count` of the checked bytes; None where they have to be waited for.
 
         Raises `RottenArrivalError`, `OSError`.
         """
         start, size = checked_span(offset, count, self.length)
-        content = read_now(self._data, start, size)
+        content = read_nowait(self._data, start, size)
         if content is None:
             return None
         at, checksums_size = checksums_span(start, size)
-        checksums = read_now(self._checksums, at, checksums_size)
+        checksums = read_nowait(self._checksums, at, checksums_size)
         if checksums is None:
             return None
         return _checked(content, checksums)[offset - start :][:count]

@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import frozen
 
-from facade.store.page_cache_read import read_now
+from facade.store.page_cache_read import read_nowait
 from shared.own_files import open_own, require_own_file
 
 _OPENAT2: Final = 437  # the number of the system call on every architecture
@@ -52,7 +52,7 @@ def open_cached(path: Path) -> int:
 
 
 def _read_cached(descriptor: int) -> bytearray:
-    content = read_now(descriptor, 0, os.fstat(descriptor).st_size)
+    content = read_nowait(descriptor, 0, os.fstat(descriptor).st_size)
     if content is None:
         raise BlockingIOError(errno.EAGAIN, "it is not in the page cache")
     return content

@@ -14,7 +14,7 @@ READ_BYTES: Final = 128 * 1024  # at once for a device; larger ones cost memory,
 _WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)
 
 
-def read_now(descriptor: int, offset: int, count: int) -> bytearray | None:
+def read_nowait(descriptor: int, offset: int, count: int) -> bytearray | None:
     """Return `count` bytes from an offset; None where they are not cached, or not all there.
 
     Raises `OSError`.
@@ -31,7 +31,7 @@ def read_now(descriptor: int, offset: int, count: int) -> bytearray | None:
 
 async def read_at(descriptor: int, offset: int, count: int) -> bytes | bytearray:
     """Return `count` bytes from an offset, fewer only at the end; raise `OSError`."""
-    cached = read_now(descriptor, offset, count)
+    cached = read_nowait(descriptor, offset, count)
     if cached is not None:
         return cached
     return await in_store_thread(os.pread, descriptor, count, offset)

@@ -10,7 +10,7 @@ from attrs import define, frozen
 from facade.store.cached_open import Opening, read_whole
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
-from facade.store.page_cache_read import READ_BYTES, read_at, read_now
+from facade.store.page_cache_read import READ_BYTES, read_at, read_nowait
 from facade.store.piece_checksums import PieceChecksums, checked_span
 from facade.store.shared_pieces import BlobReaders
 from shared.oci import Digest
@@ -90,13 +90,13 @@ class StoredBlob:
         if known.setdefault(self.digest, self._checksums) == self._checksums:
             self._checksums = known[self.digest]
 
-    def read_now(self, offset: int, limit: int) -> memoryview | None:
+    def read_nowait(self, offset: int, limit: int) -> memoryview | None:
         """Return what `read` does, where nobody has to wait for it; else None."""
         shared = self._readers.piece_at(offset, limit)
         if shared is not None:
             return shared
         start, count = self._checked_span(offset, limit)
-        content = read_now(self._descriptor, start, count)
+        content = read_nowait(self._descriptor, start, count)
         if content is None:
             return None
         piece = self._checked(start, content)[offset - start :][:limit]

@@ -27,7 +27,7 @@ from shared.postgres.connection_parameters import (
     TargetSession,
 )
 from shared.postgres.link import Connection
-from shared.postgres.password_file import SOCKET_HOST, Login, password_of
+from shared.postgres.password_file import SOCKET_HOST, DatabaseLogin, password_of
 from shared.postgres.tls import ServerContext, tls_context
 from shared.safe_message import SafeMessage
 
@@ -53,7 +53,7 @@ class DatabaseAwayError(SafeMessage, OSError):
 
 
 @frozen
-class Attempt:
+class ServerAttempt:
     """A server, and what it has to be."""
 
     server: Server
@@ -98,7 +98,7 @@ def reason_of(error: BaseException) -> str:
             return type(error).__name__
 
 
-def attempts(parameters: ConnectionParameters) -> Iterator[Attempt]:
+def attempts(parameters: ConnectionParameters) -> Iterator[ServerAttempt]:
     """Yield which server is tried for what, in order; `prefer-standby` is two rounds."""
     servers = list(parameters.servers)
     if parameters.is_shuffled:
@@ -107,7 +107,7 @@ def attempts(parameters: ConnectionParameters) -> Iterator[Attempt]:
     if parameters.target is TargetSession.PREFER_STANDBY:
         rounds = [TargetSession.STANDBY, TargetSession.ANY]
     for target in rounds:
-        yield from (Attempt(server, target) for server in servers)
+        yield from (ServerAttempt(server, target) for server in servers)
 
 
 @frozen
@@ -115,7 +115,7 @@ class _Connecting:
     """One server's turn."""
 
     _parameters: ConnectionParameters
-    _attempt: Attempt
+    _attempt: ServerAttempt
     _context: ServerContext | None
     _command_seconds: float | None
     _prepares: bool
@@ -213,7 +213,7 @@ class _Connecting:
         if parameters.password_file is None:
             return None
         host = SOCKET_HOST if server.is_socket else server.name
-        login = Login(host, server.port, parameters.database or user, user)
+        login = DatabaseLogin(host, server.port, parameters.database or user, user)
         password = await asyncio.to_thread(password_of, parameters.password_file, login)
         return password and password.reveal_text()
 

@@ -28,7 +28,7 @@ _ANYTHING: Final = "*"
 
 
 @frozen
-class Login:
+class DatabaseLogin:
     """What a password is for."""
 
     host: str
@@ -37,7 +37,7 @@ class Login:
     user: str
 
 
-def password_of(file: Path, login: Login) -> Secret | None:
+def password_of(file: Path, login: DatabaseLogin) -> Secret | None:
     """Return the password for a login, None where no line fits; raise `DatabaseFileError`.
 
     A file that others may read is refused: libpq would take no password from it.

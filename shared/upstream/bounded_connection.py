@@ -49,12 +49,14 @@ def bound_answers(connector: _Connector, kept: KeptConnections | None = None) ->
     """
     loop = asyncio.get_running_loop()
     pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
-    make = partial(BoundedConnection, loop, pace, OneAtATime(loop), kept or KeptConnections())
+    make = partial(
+        BoundedConnection, loop, pace, OneConnectionAtATime(loop), kept or KeptConnections()
+    )
     connector._factory = make  # type: ignore[assignment] # noqa: SLF001 - aiohttp has no other way
     return connector
 
 
-class OneAtATime:
+class OneConnectionAtATime:
     """Lets one of several connections go on in each turn of the loop.
 
     After a while in which the loop had no time, all their pauses are over at once.
@@ -83,7 +85,7 @@ class BoundedConnection(ResponseHandler):
         self,
         loop: asyncio.AbstractEventLoop,
         pace: Pace,
-        turns: OneAtATime,
+        turns: OneConnectionAtATime,
         kept: KeptConnections,
     ) -> None:
         super().__init__(loop)

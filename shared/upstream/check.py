@@ -18,7 +18,7 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     EgressRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     PolicyDeniedError,
     RateLimitedError,
@@ -45,7 +45,7 @@ CHECK_TIMEOUTS: Final = Timeouts(
 )
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """How a check ended."""
 
     PASSED = "passed"
@@ -68,7 +68,7 @@ class LoginCheck:
     `realm_entry`: what would allow a refused realm in `auth_realms`; None where nothing would.
     """
 
-    outcome: Outcome
+    outcome: CheckOutcome
     auth_scheme: str | None = None
     realm: str | None = None
     token_expires_in_seconds: float | None = None
@@ -82,24 +82,24 @@ NOT_ALLOWED: Final = "address_not_allowed"
 _OF_TLS_PORTS: Final = (ClosedUnansweredError, UnexpectedAnswerError)
 LEAVE_OUT_PLAIN_HTTP: Final = "; if it speaks TLS, leave out plain_http (--plain-http)"
 # The outcome and code of each error; the first that fits counts.
-_PROBLEMS: Final[tuple[tuple[type[UpstreamError], Outcome, str], ...]] = (
-    (ResolveError, Outcome.SKIPPED, NOT_RESOLVED),
-    (EgressRefusedError, Outcome.SKIPPED, NOT_ALLOWED),
-    (ConnectError, Outcome.SKIPPED, "not_reachable"),
-    (UpstreamTimeoutError, Outcome.SKIPPED, "timeout"),
-    (RateLimitedError, Outcome.SKIPPED, "rate_limited"),
-    (NotNowError, Outcome.SKIPPED, "registry_error"),
-    (ServerError, Outcome.SKIPPED, "registry_error"),
-    (TlsError, Outcome.FAILED, "tls_failed"),
-    (RealmNotAllowedError, Outcome.FAILED, "realm_not_allowed"),
-    (CredentialRefusedError, Outcome.FAILED, "credential_refused"),
-    (PolicyDeniedError, Outcome.FAILED, "policy_denied"),
-    (RedirectRefusedError, Outcome.FAILED, "redirect_refused"),
-    (ChallengeError, Outcome.FAILED, "challenge_unusable"),
-    (NotFoundError, Outcome.FAILED, "not_a_registry"),
-    (GoneError, Outcome.FAILED, "not_a_registry"),
-    (UnexpectedAnswerError, Outcome.FAILED, "not_a_registry"),
-    (UpstreamError, Outcome.FAILED, "exchange_failed"),
+_PROBLEMS: Final[tuple[tuple[type[UpstreamError], CheckOutcome, str], ...]] = (
+    (ResolveError, CheckOutcome.SKIPPED, NOT_RESOLVED),
+    (EgressRefusedError, CheckOutcome.SKIPPED, NOT_ALLOWED),
+    (ConnectError, CheckOutcome.SKIPPED, "not_reachable"),
+    (UpstreamTimeoutError, CheckOutcome.SKIPPED, "timeout"),
+    (RateLimitedError, CheckOutcome.SKIPPED, "rate_limited"),
+    (NotNowError, CheckOutcome.SKIPPED, "registry_error"),
+    (ServerError, CheckOutcome.SKIPPED, "registry_error"),
+    (TlsError, CheckOutcome.FAILED, "tls_failed"),
+    (RealmNotAllowedError, CheckOutcome.FAILED, "realm_not_allowed"),
+    (CredentialRefusedError, CheckOutcome.FAILED, "credential_refused"),
+    (PolicyDeniedError, CheckOutcome.FAILED, "policy_denied"),
+    (RedirectRefusedError, CheckOutcome.FAILED, "redirect_refused"),
+    (ChallengeError, CheckOutcome.FAILED, "challenge_unusable"),
+    (NotInRegistryError, CheckOutcome.FAILED, "not_a_registry"),
+    (GoneError, CheckOutcome.FAILED, "not_a_registry"),
+    (UnexpectedAnswerError, CheckOutcome.FAILED, "not_a_registry"),
+    (UpstreamError, CheckOutcome.FAILED, "exchange_failed"),
 )
 
 _STEPS: Final = {
@@ -133,7 +133,7 @@ async def check_login(
             target, timeouts=timeouts or CHECK_TIMEOUTS, proxy=proxy, lookup=lookup
         )
     except TlsError as error:
-        return _with_problem(LoginCheck(Outcome.FAILED), error)
+        return _with_problem(LoginCheck(CheckOutcome.FAILED), error)
     try:
         return await _Check(transport, credential, repository).run()
     finally:
@@ -142,7 +142,7 @@ async def check_login(
 
 def check_of_error(error: UpstreamError) -> LoginCheck:
     """Return what a check says that came to an end before the registry was asked."""
-    return _with_problem(LoginCheck(Outcome.PASSED), error)
+    return _with_problem(LoginCheck(CheckOutcome.PASSED), error)
 
 
 def is_about_addresses(problem: CheckProblem) -> bool:
@@ -164,7 +164,7 @@ class _Check:
         self._scope = Scope(
             upstream_repository(transport.target.host, repository) if repository else None
         )
-        self._seen = LoginCheck(Outcome.PASSED)
+        self._seen = LoginCheck(CheckOutcome.PASSED)
 
     async def run(self) -> LoginCheck:
         try:

@@ -32,7 +32,7 @@ from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     PolicyDeniedError,
     RealmNotAllowedError,
     UnexpectedAnswerError,
@@ -194,7 +194,7 @@ class RegistryClient:
         except (
             CredentialRefusedError,
             GoneError,
-            NotFoundError,
+            NotInRegistryError,
             PolicyDeniedError,
             UnexpectedAnswerError,
         ):

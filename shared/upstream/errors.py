@@ -174,7 +174,7 @@ class PolicyDeniedError(UpstreamError):
         self.status = status
 
 
-class NotFoundError(UpstreamError):
+class NotInRegistryError(UpstreamError):
     """The registry does not have it, or says so."""
 
 

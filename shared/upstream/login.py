@@ -13,7 +13,7 @@ from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
 )
 from shared.upstream.scope import Scope
 from shared.upstream.transport import read_rest
@@ -49,7 +49,7 @@ class Login:
     ) -> None:
         """Tell the authorizer, if it was asked for anything."""
         if self._was_asked:
-            was_answered = error is None or isinstance(error, NotFoundError | GoneError)
+            was_answered = error is None or isinstance(error, NotInRegistryError | GoneError)
             is_open = self._header is None and was_answered
             self._authorizer.ended(self._scope, is_open=is_open, unreadable=self._unreadable)
 

@@ -6,7 +6,7 @@
 | 401, 403 of the registry | `CredentialRefusedError` | about our credential |
 | 401, 403 of its store | `UnexpectedStatusError` | the store was shown no credential |
 | 402, 412, 451 | `PolicyDeniedError` | the content is given to nobody |
-| 404 | `NotFoundError` | it is not there |
+| 404 | `NotInRegistryError` | it is not there |
 | 410 | `GoneError` | it is not there any more |
 | 408, 421, 425 | `NotNowError` | the same request may be repeated |
 | 429 | `RateLimitedError` | |
@@ -22,7 +22,7 @@ import aiohttp
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     PolicyDeniedError,
     RateLimitedError,
@@ -52,7 +52,7 @@ def error_of_status(  # noqa: PLR0911 - a table
         case status if status in POLICY_STATUSES:
             return PolicyDeniedError(status)
         case HTTPStatus.NOT_FOUND:
-            return NotFoundError("the registry does not have it")
+            return NotInRegistryError("the registry does not have it")
         case HTTPStatus.GONE:
             return GoneError("the registry has it no longer")
         case status if status in NOT_NOW_STATUSES:

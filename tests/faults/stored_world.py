@@ -22,7 +22,7 @@ from facade.arrivals.arrival import ArrivalEndedError
 from facade.arrivals.claim_watch import WatchTimes
 from facade.arrivals.flights import Flights
 from facade.content.far_ranges import FarRanges
-from facade.content.source import Asked, Part
+from facade.content.source import BlobPart, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
@@ -156,7 +156,7 @@ class Process:
         )
         try:
             async with self.upstreams.lease(host.connection) as upstream:
-                asked = Asked(pull, host.connection, upstream, Payer.without_limits())
+                asked = PullInProgress(pull, host.connection, upstream, Payer.without_limits())
                 if content.kind is Kind.MANIFEST:
                     manifest = await self.content.manifest(asked)
                     assert manifest.media_type == OCI_MANIFEST
@@ -165,7 +165,7 @@ class Process:
         except (UpstreamError, WrongBytesError, ArrivalEndedError):
             return None
 
-    async def _blob(self, asked: Asked, span: tuple[int, int] | None) -> bytes:
+    async def _blob(self, asked: PullInProgress, span: tuple[int, int] | None) -> bytes:
         async with self.content.blob(asked) as blob:
             length = blob.length
             if length is None:  # the whole is answered, and ends by itself
@@ -181,7 +181,7 @@ class Process:
             return body[cut]
 
 
-async def _body(part: Part) -> bytes:
+async def _body(part: BlobPart) -> bytes:
     assert part.is_verified
     return b"".join([bytes(piece) async for piece in part.pieces])
 

@@ -14,10 +14,10 @@ import pytest
 from attrs import field, frozen
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.registries.aws.aws_session import AwsSession
 from facade.registries.providers import Providers
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection, approved_connection
@@ -164,7 +164,7 @@ async def test_what_a_used_connection_costs_a_facade(
 @pytest.fixture
 async def providers(writer: StatementWriter) -> AsyncIterator[Providers]:
     """Providers that nobody is asked by."""
-    opener = Opener(load_sealing_private_keys(writer.sealing_private_pem))
+    opener = Unsealer(load_sealing_private_keys(writer.sealing_private_pem))
     async with AwsSession.open() as aws, GoogleTokenEndpoint.open("http://127.0.0.1:1/") as google:
         yield Providers(opener, aws, google)
 
@@ -195,7 +195,9 @@ async def test_what_used_connections_keep_open(
 ) -> None:
     """One context for all that believe the same; few clients, sockets and no thread."""
     means = TransportMeans(kept=KeptConnections(MOST_KEPT))
-    connector = UpstreamConnector(providers, Metrics.create(), allow_loopback=True, means=means)
+    connector = UpstreamConnector(
+        providers, FacadeMetrics.create(), allow_loopback=True, means=means
+    )
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(
             Registries.serving(server_tls, server_ca, None)

@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from control_plane.metrics import Metrics as Plane
-from facade.metrics.metrics import Metrics as DeviceSide
+from control_plane.metrics import ControlPlaneMetrics as Plane
+from facade.metrics.metrics import FacadeMetrics as DeviceSide
 
 
 def test_a_counter_has_no_line_for_when_it_was_made() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from shared.pace import Pace
-from shared.upstream.bounded_connection import BoundedConnection, OneAtATime
+from shared.upstream.bounded_connection import BoundedConnection, OneConnectionAtATime
 from shared.upstream.framing import FRAMED_SLICE_BYTES, HEAD_SLICE_BYTES
 from shared.upstream.kept_connections import KeptConnections
 
@@ -67,7 +67,7 @@ async def _read(answer: bytes, splits: list[int], bytes_per_second: float) -> by
     """Return the body of an answer that comes in the splits."""
     loop = asyncio.get_running_loop()
     pace = Pace(bytes_per_second, 100, loop.time)
-    connection = BoundedConnection(loop, pace, OneAtATime(loop), KeptConnections())
+    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
     wire = _Wire(connection, answer, splits)
     connection.set_response_params(read_bufsize=1024, read_until_eof=True)
     while not len(connection):
@@ -114,7 +114,7 @@ def test_a_plain_body_is_the_same_however_it_comes(
 
 async def test_in_a_turn_of_the_loop_one_connection_goes_on() -> None:
     """After a while in which the loop had no time, the pauses of all of them are over."""
-    turns = OneAtATime(asyncio.get_running_loop())
+    turns = OneConnectionAtATime(asyncio.get_running_loop())
     assert [turns.take() for _ in range(5)] == [True, False, False, False, False]
     await asyncio.sleep(0)
     assert [turns.take() for _ in range(2)] == [True, False]
@@ -124,7 +124,7 @@ async def test_a_reader_of_many_small_chunks_does_not_parse_more_by_reading() ->
     """Aiohttp resumes for each chunk that is read, whether or not it had paused."""
     loop = asyncio.get_running_loop()
     pace = Pace(1, 1, loop.time)  # nothing is earned in the time of a test
-    connection = BoundedConnection(loop, pace, OneAtATime(loop), KeptConnections())
+    connection = BoundedConnection(loop, pace, OneConnectionAtATime(loop), KeptConnections())
     chunks = b"6\r\nABCDEF\r\n" * 100_000
     wire = _Wire(connection, HEAD + chunks, [])
     connection.set_response_params(read_bufsize=64 * 1024)

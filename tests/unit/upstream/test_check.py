@@ -9,7 +9,7 @@ from deploy.dev.device_ca import CertificateAuthority
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
-from shared.upstream.check import LoginCheck, Outcome, check_login
+from shared.upstream.check import CheckOutcome, LoginCheck, check_login
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.target import UpstreamTarget
 from tests.support.simulators.behaviour import (
@@ -28,7 +28,7 @@ from tests.unit.upstream.reading import APP, UPSTREAM_TEXT
 WRONG = BasicCredential(ROBOT.username, Secret("canary-wrong"))
 
 
-def problem(check: LoginCheck) -> tuple[Outcome, str]:
+def problem(check: LoginCheck) -> tuple[CheckOutcome, str]:
     """Return the outcome and the problem's code, and see that nothing leaked."""
     assert check.problem is not None
     assert "canary" not in repr(check)
@@ -41,7 +41,7 @@ async def test_a_basic_login_passes() -> None:
     """The scheme is told; there is no token to expire."""
     async with RegistrySimulator(login=BasicLogin(ROBOT.username, PASSWORD)) as registry:
         check = await check_login(target_of(registry), ROBOT)
-        assert check == LoginCheck(Outcome.PASSED, auth_scheme="basic")
+        assert check == LoginCheck(CheckOutcome.PASSED, auth_scheme="basic")
 
 
 async def test_a_token_login_passes() -> None:
@@ -49,7 +49,7 @@ async def test_a_token_login_passes() -> None:
     async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
         check = await check_login(target_of(registry), ROBOT, repository=APP)
         assert check == LoginCheck(
-            Outcome.PASSED,
+            CheckOutcome.PASSED,
             auth_scheme="bearer",
             realm=f"{registry.origin}/token",
             token_expires_in_seconds=300,
@@ -61,7 +61,7 @@ async def test_a_token_login_passes() -> None:
 async def test_a_check_without_a_repository_asks_for_no_scope() -> None:
     """It only logs in."""
     async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
-        assert (await check_login(target_of(registry), ROBOT)).outcome is Outcome.PASSED
+        assert (await check_login(target_of(registry), ROBOT)).outcome is CheckOutcome.PASSED
         assert [name for name, _ in registry.requests[1].query] == ["service"]
 
 
@@ -70,7 +70,7 @@ async def test_an_anonymous_check_of_a_public_registry_passes(login: BearerLogin
     """With a token for anybody, or with none at all."""
     async with RegistrySimulator(login=login) as registry:
         check = await check_login(target_of(registry), None)
-        assert check.outcome is Outcome.PASSED
+        assert check.outcome is CheckOutcome.PASSED
         assert check.auth_scheme == ("bearer" if login else "none")
         assert all(request.header("Authorization") is None for request in registry.requests)
 
@@ -79,7 +79,7 @@ async def test_a_registry_that_lets_anybody_in_still_judges_the_password() -> No
     """It answers 200 to nobody, but 401 to a wrong password."""
     async with RegistrySimulator() as registry:
         check = await check_login(target_of(registry), ROBOT)
-        assert (check.outcome, check.auth_scheme) == (Outcome.PASSED, "none")
+        assert (check.outcome, check.auth_scheme) == (CheckOutcome.PASSED, "none")
         assert registry.requests[1].header("Authorization") == basic_header(
             ROBOT.username, PASSWORD
         )
@@ -92,7 +92,7 @@ async def test_a_wrong_password_fails_after_one_try(login: BasicLogin | BearerLo
     """By the registry or by its token endpoint; tried once."""
     async with RegistrySimulator(login=login) as registry:
         check = await check_login(target_of(registry), WRONG)
-        assert problem(check) == (Outcome.FAILED, "credential_refused")
+        assert problem(check) == (CheckOutcome.FAILED, "credential_refused")
         shown = [request.header("Authorization") for request in registry.requests]
         assert shown.count(basic_header(ROBOT.username, "canary-wrong")) == 1
 
@@ -102,7 +102,7 @@ async def test_an_anonymous_check_of_a_private_registry_fails() -> None:
     for login in (BasicLogin("a", "b"), BearerLogin("a", "b")):
         async with RegistrySimulator(login=login) as registry:
             check = await check_login(target_of(registry), None)
-            assert problem(check) == (Outcome.FAILED, "credential_refused")
+            assert problem(check) == (CheckOutcome.FAILED, "credential_refused")
 
 
 async def test_a_realm_outside_the_rule_is_named_and_sent_nothing() -> None:
@@ -112,7 +112,7 @@ async def test_a_realm_outside_the_rule_is_named_and_sent_nothing() -> None:
         login = BearerLogin(ROBOT.username, PASSWORD, realm=realm)
         async with RegistrySimulator(login=login) as registry:
             check = await check_login(target_of(registry), ROBOT)
-            assert problem(check) == (Outcome.FAILED, "realm_not_allowed")
+            assert problem(check) == (CheckOutcome.FAILED, "realm_not_allowed")
             assert (check.realm, check.auth_scheme) == (realm, "bearer")
             # the API takes no realm on plain HTTP
             assert check.problem is not None
@@ -127,7 +127,7 @@ async def test_a_redirect_to_a_realm_outside_the_rule_is_named_and_sent_nothing(
     async with RegistrySimulator(login=login) as registry:
         registry.paths["/token"] = RedirectsTo("https://auth.invalid/token?canary=1")
         check = await check_login(target_of(registry), ROBOT)
-        assert problem(check) == (Outcome.FAILED, "realm_not_allowed")
+        assert problem(check) == (CheckOutcome.FAILED, "realm_not_allowed")
         assert check.realm == check.realm_entry == "https://auth.invalid/token"
         assert check.problem is not None
         assert "add https://auth.invalid/token to" in check.problem.text
@@ -139,34 +139,38 @@ async def test_what_cannot_be_reached_from_here_is_skipped() -> None:
         target = target_of(registry)
         inside = UpstreamTarget(registry.host, plain_http=True)
         assert problem(await check_login(inside, ROBOT)) == (
-            Outcome.SKIPPED,
+            CheckOutcome.SKIPPED,
             "address_not_allowed",
         )
         assert registry.connections_made == 0
-    assert problem(await check_login(target, ROBOT)) == (Outcome.SKIPPED, "not_reachable")
+    assert problem(await check_login(target, ROBOT)) == (CheckOutcome.SKIPPED, "not_reachable")
     nowhere = UpstreamTarget(RegistryHost.parse("registry.invalid"))
-    assert problem(await check_login(nowhere, ROBOT)) == (Outcome.SKIPPED, "not_resolved")
+    assert problem(await check_login(nowhere, ROBOT)) == (CheckOutcome.SKIPPED, "not_resolved")
 
 
 @pytest.mark.parametrize(
     "ping, outcome, code",
     [
-        (Answers(404), Outcome.FAILED, "not_a_registry"),
-        (Answers(400), Outcome.FAILED, "not_a_registry"),
-        (WebPage(), Outcome.FAILED, "not_a_registry"),
-        (RawBytes(b"SSH-2.0-OpenSSH_9.2\r\n"), Outcome.FAILED, "not_a_registry"),
-        (Answers(401), Outcome.FAILED, "challenge_unusable"),
-        (Answers(401, (("WWW-Authenticate", "Bearer"),)), Outcome.FAILED, "challenge_unusable"),
-        (Answers(403), Outcome.FAILED, "credential_refused"),
-        (Answers(429), Outcome.SKIPPED, "rate_limited"),
-        (Answers(503), Outcome.SKIPPED, "registry_error"),
-        (Stalls(None), Outcome.SKIPPED, "timeout"),
-        (RedirectsTo("http://169.254.169.254/"), Outcome.SKIPPED, "address_not_allowed"),
-        (RedirectsTo("ftp://example.com/"), Outcome.FAILED, "redirect_refused"),
+        (Answers(404), CheckOutcome.FAILED, "not_a_registry"),
+        (Answers(400), CheckOutcome.FAILED, "not_a_registry"),
+        (WebPage(), CheckOutcome.FAILED, "not_a_registry"),
+        (RawBytes(b"SSH-2.0-OpenSSH_9.2\r\n"), CheckOutcome.FAILED, "not_a_registry"),
+        (Answers(401), CheckOutcome.FAILED, "challenge_unusable"),
+        (
+            Answers(401, (("WWW-Authenticate", "Bearer"),)),
+            CheckOutcome.FAILED,
+            "challenge_unusable",
+        ),
+        (Answers(403), CheckOutcome.FAILED, "credential_refused"),
+        (Answers(429), CheckOutcome.SKIPPED, "rate_limited"),
+        (Answers(503), CheckOutcome.SKIPPED, "registry_error"),
+        (Stalls(None), CheckOutcome.SKIPPED, "timeout"),
+        (RedirectsTo("http://169.254.169.254/"), CheckOutcome.SKIPPED, "address_not_allowed"),
+        (RedirectsTo("ftp://example.com/"), CheckOutcome.FAILED, "redirect_refused"),
     ],
 )
 async def test_what_answers_oddly_is_told_apart(
-    ping: Behaviour, outcome: Outcome, code: str
+    ping: Behaviour, outcome: CheckOutcome, code: str
 ) -> None:
     """No password is shown to what does not ask for it as a registry does."""
     async with RegistrySimulator(ping=ping) as registry:
@@ -198,9 +202,9 @@ async def test_a_registry_that_sends_everybody_elsewhere_asks_nobody_to_log_in()
         RegistrySimulator(ping=RedirectsTo(f"{elsewhere.origin}/v2/")) as registry,
     ):
         check = await check_login(target_of(registry), None)
-        assert check == LoginCheck(Outcome.PASSED, auth_scheme="none")
+        assert check == LoginCheck(CheckOutcome.PASSED, auth_scheme="none")
         with_password = await check_login(target_of(registry), ROBOT)
-        assert with_password.outcome is Outcome.PASSED
+        assert with_password.outcome is CheckOutcome.PASSED
 
 
 async def test_a_token_endpoint_without_a_token_fails() -> None:
@@ -208,7 +212,7 @@ async def test_a_token_endpoint_without_a_token_fails() -> None:
     login = BearerLogin(answer=(200, (), b"{}"))
     async with RegistrySimulator(login=login) as registry:
         check = await check_login(target_of(registry), ROBOT)
-        assert problem(check) == (Outcome.FAILED, "exchange_failed")
+        assert problem(check) == (CheckOutcome.FAILED, "exchange_failed")
         assert check.problem is not None
         assert check.problem.text.startswith("getting a token failed")
 
@@ -218,7 +222,7 @@ async def test_a_token_that_the_registry_does_not_take_fails() -> None:
     login = BearerLogin(ROBOT.username, PASSWORD, answer=(200, (), b'{"token":"canary-useless"}'))
     async with RegistrySimulator(login=login) as registry:
         check = await check_login(target_of(registry), ROBOT)
-        assert problem(check) == (Outcome.FAILED, "credential_refused")
+        assert problem(check) == (CheckOutcome.FAILED, "credential_refused")
 
 
 async def test_a_scope_has_the_repositorys_upstream_name() -> None:

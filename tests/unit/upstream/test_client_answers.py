@@ -15,7 +15,7 @@ from shared.upstream.answer import ContentRange
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
-    NotFoundError,
+    NotInRegistryError,
     RangeRefusedError,
     RateLimitedError,
     ServerError,
@@ -87,7 +87,7 @@ async def test_a_tag_is_a_reference_and_a_path_is_not(connect: Connect) -> None:
     """What stands in a path of ours was parsed."""
     async with RegistrySimulator() as registry:
         client = await connect(registry)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             async with client.fetch(Kind.MANIFEST, APP, "latest"):
                 pass
         for reference in ("../../x", "a/b", "a%2fb", "a?b", "", "a" * 129):
@@ -213,7 +213,7 @@ async def test_a_connection_is_used_again_after_a_redirect_and_an_error(connect:
         client = await connect(registry)
         for _ in range(3):
             assert await read(client, digest) == CONTENT
-            with pytest.raises(NotFoundError):
+            with pytest.raises(NotInRegistryError):
                 await read(client, "sha256:" + "0" * 64)
         assert registry.connections_made == 1
 
@@ -228,7 +228,7 @@ async def test_a_long_or_slow_error_is_not_waited_for(connect: Connect, body: by
         digest = registry.blob(CONTENT, get=slow)
         other = registry.blob(b"right")
         client = await connect(registry)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await read(client, digest)
         assert await read(client, other) == b"right"
         assert registry.connections_made == 2
@@ -428,7 +428,7 @@ async def test_a_chunk_that_cannot_be_read_is_not_waited_for_for_ever(
 
 @pytest.mark.parametrize(
     "status, error",
-    [(404, NotFoundError), (500, ServerError), (503, ServerError), (599, ServerError)],
+    [(404, NotInRegistryError), (500, ServerError), (503, ServerError), (599, ServerError)],
 )
 async def test_a_status_is_an_error_of_its_kind(
     connect: Connect, status: int, error: type[UpstreamError]
@@ -628,7 +628,7 @@ async def test_a_blob_that_is_not_there_is_not_found_by_head(connect: Connect) -
     async with RegistrySimulator() as registry:
         client = await connect(registry)
         for kind in Kind:
-            with pytest.raises(NotFoundError):
+            with pytest.raises(NotInRegistryError):
                 async with client.fetch(
                     kind, APP, Digest.parse("sha256:" + "0" * 64), method="HEAD"
                 ):

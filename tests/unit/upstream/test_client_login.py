@@ -13,7 +13,7 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     RateLimitedError,
     RealmNotAllowedError,
     RedirectRefusedError,
@@ -358,7 +358,7 @@ async def test_what_is_not_found_stays_not_found_behind_a_login(connect: Connect
     """A login is no answer."""
     async with RegistrySimulator(login=bearer_login()) as registry:
         client = await connect(registry, ROBOT)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await read(client, "sha256:" + "0" * 64)
 
 

@@ -5,7 +5,7 @@ import pytest
 from shared.oci import Digest, Kind
 from shared.upstream.errors import (
     EgressRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     RedirectRefusedError,
     UnexpectedAnswerError,
     UpstreamError,
@@ -121,7 +121,7 @@ async def test_what_a_store_does_not_have_is_not_found(connect: Connect) -> None
     async with StoreSimulator() as store, RegistrySimulator() as registry:
         digest = registry.blob(CONTENT, get=RedirectsTo(f"{store.origin}/nothing"))
         client = await connect(registry)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await read(client, digest)
 
 

@@ -10,7 +10,7 @@ import pytest
 from shared.oci import Digest, Kind
 from shared.registry_host import RegistryHost
 from shared.upstream.authorization import OneShotAuthorizer
-from shared.upstream.check import Outcome, check_login
+from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.client import RegistryClient
 from shared.upstream.errors import EgressRefusedError, RealmNotAllowedError
 from shared.upstream.target import UpstreamTarget
@@ -157,12 +157,12 @@ async def test_a_check_is_held_to_the_same_rule(names: NameService) -> None:
         names.answer(NAME, [METADATA, "10.0.0.1"])
         check = await check_login(target(registry.port), ROBOT, lookup=names)
         assert check.problem is not None
-        assert (check.outcome, check.problem.code) == (Outcome.SKIPPED, "address_not_allowed")
+        assert (check.outcome, check.problem.code) == (CheckOutcome.SKIPPED, "address_not_allowed")
         assert "169.254" not in repr(check)
         names.answer(NAME, ["127.0.0.1"])
         login.realm = f"http://{NAME}:{registry.port}/token"
         check = await check_login(target(registry.port), ROBOT, lookup=names)
-        assert check.outcome is Outcome.PASSED
+        assert check.outcome is CheckOutcome.PASSED
         closed = UpstreamTarget(RegistryHost.parse(f"{NAME}:{registry.port}"), plain_http=True)
         check = await check_login(closed, ROBOT, lookup=names)
-        assert check.outcome is Outcome.SKIPPED
+        assert check.outcome is CheckOutcome.SKIPPED

@@ -18,13 +18,13 @@ from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer, mint
 from shared.upstream.challenge import BearerChallenge
-from shared.upstream.check import Outcome, check_login
+from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.client import Method, RegistryClient
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     BrokenBodyError,
     CredentialRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     RateLimitedError,
     ServerError,
     Step,
@@ -251,9 +251,9 @@ async def test_a_digest_that_is_not_there_is_not_found(
     client = await open_client(keeps_tokens=True)
     assert await pull(client, simulated.repository, simulated.blob) == BLOB
     minted = simulated.minted
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotInRegistryError):
         await pull(client, simulated.repository, UNKNOWN_DIGEST)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotInRegistryError):
         await size_of(client, simulated.repository, UNKNOWN_DIGEST)
     assert simulated.minted == minted
 
@@ -264,7 +264,7 @@ async def test_a_check_logs_in_and_names_the_realm(
 ) -> None:
     """What an operator sees before the connection is stored."""
     check = await check_login(target_of(simulated), credential_of(simulated), lookup=names)
-    assert check.outcome is Outcome.PASSED
+    assert check.outcome is CheckOutcome.PASSED
     if isinstance(simulated.registry.login, BasicLogin):
         assert (check.auth_scheme, check.realm) == ("basic", None)
     else:
@@ -274,7 +274,7 @@ async def test_a_check_logs_in_and_names_the_realm(
     wrong = BasicCredential(simulated.username, WRONG)
     refused = await check_login(target_of(simulated), wrong, lookup=names)
     assert refused.problem is not None
-    assert (refused.outcome, refused.problem.code) == (Outcome.FAILED, "credential_refused")
+    assert (refused.outcome, refused.problem.code) == (CheckOutcome.FAILED, "credential_refused")
 
 
 @pytest.mark.parametrize("title", ["Docker Hub"])
@@ -346,7 +346,7 @@ async def test_a_signed_url_is_used_once_and_never_kept(
 async def test_quays_ping_is_no_web_page(simulated: SimulatedRegistry, names: NameService) -> None:
     """`true` as `text/html`, with the header of a registry."""
     check = await check_login(target_of(simulated), credential_of(simulated), lookup=names)
-    assert check.outcome is Outcome.PASSED
+    assert check.outcome is CheckOutcome.PASSED
     assert (check.auth_scheme, check.realm) == ("bearer", "https://quay.io/v2/auth")
 
 
@@ -433,4 +433,4 @@ async def test_a_registry_that_is_unavailable_is_not_a_missing_blob(
     simulated.endpoint.answer = (404, (), b"upstream text")
     with pytest.raises(UpstreamError) as missing:
         await pull(await open_client(), "busybox", simulated.blob)
-    assert not isinstance(missing.value, NotFoundError | UnexpectedAnswerError)
+    assert not isinstance(missing.value, NotInRegistryError | UnexpectedAnswerError)

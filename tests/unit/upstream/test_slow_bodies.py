@@ -7,7 +7,7 @@ import pytest
 from attrs import define
 
 from shared.oci import Digest, Kind
-from shared.upstream.check import Outcome, check_login
+from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.errors import Step, UpstreamTimeoutError
 from shared.upstream.patience import SLOW_WINDOW_SECONDS, SMALL_BODY_SECONDS, TOKEN_SECONDS
 from shared.upstream.transport import Timeouts
@@ -137,6 +137,6 @@ async def test_a_check_does_not_wait_for_a_slow_token() -> None:
         checked = await check_login(
             target_of(registry), ROBOT, timeouts=Timeouts(token_seconds=0.3)
         )
-    assert checked.outcome is Outcome.SKIPPED
+    assert checked.outcome is CheckOutcome.SKIPPED
     assert checked.problem is not None
     assert checked.problem.code == "timeout"

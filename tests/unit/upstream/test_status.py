@@ -10,7 +10,7 @@ from shared.upstream.client import Method
 from shared.upstream.errors import (
     CredentialRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     PolicyDeniedError,
     RateLimitedError,
@@ -37,7 +37,7 @@ def meaning(status: int, *, of_store: bool) -> type[UpstreamError]:
         return UnexpectedStatusError if of_store else CredentialRefusedError
     for statuses, error in (
         (POLICY, PolicyDeniedError),
-        ({404}, NotFoundError),
+        ({404}, NotInRegistryError),
         ({410}, GoneError),
         (NOT_NOW, NotNowError),
         ({429}, RateLimitedError),
@@ -53,7 +53,7 @@ def told(status: int, *, of_store: bool) -> tuple[int, str]:
     answers: dict[type[UpstreamError], tuple[int, str]] = {
         CredentialRefusedError: (502, "DENIED"),
         PolicyDeniedError: (403, "DENIED"),
-        NotFoundError: (404, "BLOB_UNKNOWN"),
+        NotInRegistryError: (404, "BLOB_UNKNOWN"),
         GoneError: (404, "BLOB_UNKNOWN"),
         NotNowError: (503, "UNAVAILABLE"),
         RateLimitedError: (429, "TOOMANYREQUESTS"),

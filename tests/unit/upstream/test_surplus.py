@@ -3,7 +3,7 @@
 import pytest
 
 from shared.oci import OCI_MANIFEST, Digest, Kind
-from shared.upstream.errors import CredentialRefusedError, NotFoundError
+from shared.upstream.errors import CredentialRefusedError, NotInRegistryError
 from tests.support.simulators.behaviour import RawBytes
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.upstream.conftest import Connect
@@ -42,7 +42,7 @@ async def test_a_head_with_a_body_is_an_answer(connect: Connect, answer: bytes) 
 
 @pytest.mark.parametrize(
     "status, error",
-    [(b"404 Not Found", NotFoundError), (b"401 Unauthorized", CredentialRefusedError)],
+    [(b"404 Not Found", NotInRegistryError), (b"401 Unauthorized", CredentialRefusedError)],
 )
 async def test_a_refused_head_with_a_page_keeps_its_status(
     connect: Connect, status: bytes, error: type[Exception]

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 from shared.registry_host import RegistryHost
-from shared.upstream.check import Outcome, check_login
+from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.errors import Step, TlsError, UpstreamTimeoutError
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.tls import client_tls, client_tls_of
@@ -102,7 +102,7 @@ async def test_an_unknown_ca_is_not_believed(connect: Connect, tls: ssl.SSLConte
         assert refusal.value.step is Step.TLS
         assert "canary" not in str(refusal.value)
         check = await check_login(target(registry, None), ROBOT)
-        assert check.outcome is Outcome.FAILED
+        assert check.outcome is CheckOutcome.FAILED
         assert check.problem is not None
         assert check.problem.code == "tls_failed"
         assert registry.requests == []
@@ -166,7 +166,7 @@ async def test_an_unreadable_ca_is_a_tls_error(pem: str) -> None:
         with pytest.raises(TlsError, match="cannot be read"):
             await UpstreamTransport.open(target(registry, pem))
         check = await check_login(target(registry, pem), ROBOT)
-        assert check.outcome is Outcome.FAILED
+        assert check.outcome is CheckOutcome.FAILED
         assert check.problem is not None
         assert "ca_certificate (--ca-certificate FILE)" in check.problem.text
         assert registry.connections_made == 0
@@ -211,7 +211,7 @@ async def test_what_a_connection_trusts_is_an_anchor_of_any_height(
             client = await connect(target(registry, trusted))
             assert await read(client, registry.blob(b"content")) == b"content"
             check = await check_login(target(registry, trusted), None)
-            assert check.outcome is Outcome.PASSED
+            assert check.outcome is CheckOutcome.PASSED
 
 
 EXPIRED_LINE = LINE.cross_signed_by(ROOT, not_after=AGO)

@@ -17,7 +17,7 @@ from deploy.dev.device_ca import CertificateAuthority
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer
-from shared.upstream.check import Outcome, check_login
+from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
@@ -321,7 +321,7 @@ async def test_a_proxy_that_does_not_connect_is_a_failed_connection(
             await client.ping()
         assert refusal.value.step is Step.CONNECT
         check = await check_login(target_of(registry), None, proxy=at(proxy))
-        assert check.outcome is Outcome.SKIPPED
+        assert check.outcome is CheckOutcome.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -559,7 +559,7 @@ async def test_a_direct_connection_is_to_the_address_that_was_judged(
         )
         listed = beside(proxy, "registry.example")
         check = await check_login(target, None, proxy=listed, lookup=look_up)
-        assert check.outcome is Outcome.PASSED
+        assert check.outcome is CheckOutcome.PASSED
         assert answers == ["169.254.169.254"]
     assert proxy.connections_made == 0
 
@@ -598,11 +598,11 @@ async def test_the_environments_proxies_are_ignored(
             monkeypatch.setenv(name, foreign.url)
             monkeypatch.setenv(name.lower(), foreign.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert (await check_login(target_of(registry), None)).outcome is Outcome.PASSED
+        assert (await check_login(target_of(registry), None)).outcome is CheckOutcome.PASSED
         assert proxy.connections_made == 0
         client = await connect_through(at(proxy), target_of(registry))
         await client.ping()
         assert proxy.connections_made == 1
         monkeypatch.delenv("NO_PROXY")
-        assert (await check_login(target_of(registry), None)).outcome is Outcome.PASSED
+        assert (await check_login(target_of(registry), None)).outcome is CheckOutcome.PASSED
         assert foreign.connections_made == 0

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from control_plane.http.server_tls import CERTIFICATE, ENDS_SOON, KEY, ServerTls, TlsFilesError
 from control_plane.http.tls_reload import ReloadedTls
-from control_plane.troubles import Part, Trouble
+from control_plane.troubles import ControlPlanePart, Trouble
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 
 AUTHORITY = CertificateAuthority.create("control plane tests CA")
@@ -74,7 +74,11 @@ def test_a_certificate_is_told_of_ahead_of_its_end() -> None:
         (ends, "expired", True),
     ):
         (trouble,) = pair.troubles(now)
-        assert (trouble.part, trouble.kind, trouble.stops) == (Part.SERVER_CERTIFICATE, kind, stops)
+        assert (trouble.part, trouble.kind, trouble.stops) == (
+            ControlPlanePart.SERVER_CERTIFICATE,
+            kind,
+            stops,
+        )
         assert trouble.words.startswith(f"{CERTIFICATE}: ")
     for now in (begins, ends - ENDS_SOON - SECOND_OF_TIME):
         assert list(pair.troubles(now)) == []
@@ -101,7 +105,11 @@ def test_a_certificate_that_clients_refuse_is_told(
     """It is of the right CA and begins today; nobody who verifies it takes it for a server's."""
     pair = ServerTls.of(contents(issued.chain_pem, issued.key_pem))
     (trouble,) = pair.troubles(dt.datetime.now(dt.UTC))
-    assert (trouble.part, trouble.kind, trouble.stops) == (Part.SERVER_CERTIFICATE, kind, stops)
+    assert (trouble.part, trouble.kind, trouble.stops) == (
+        ControlPlanePart.SERVER_CERTIFICATE,
+        kind,
+        stops,
+    )
     assert trouble.words.startswith(f"{CERTIFICATE}: ")
 
 
@@ -144,7 +152,7 @@ def loaded(certificate: Path) -> ReloadedTls:
     return tls
 
 
-def kinds(tls: ReloadedTls) -> set[tuple[Part, bool]]:
+def kinds(tls: ReloadedTls) -> set[tuple[ControlPlanePart, bool]]:
     """Return the parts that have a trouble now, and whether it stops the process."""
     troubles: list[Trouble] = list(tls.troubles(dt.datetime.now(dt.UTC)))
     return {(trouble.part, trouble.stops) for trouble in troubles}
@@ -184,7 +192,7 @@ async def test_a_broken_file_keeps_the_old_pair_until_it_is_mended(
         broken.write_bytes(content)
     await tls.look(shown.present)
     assert (tls.current, shown.contexts) == (before, [])
-    assert kinds(tls) == {(Part.FILES, False)}
+    assert kinds(tls) == {(ControlPlanePart.FILES, False)}
     assert tls.refused
     files(FIRST)
     await tls.look(shown.present)

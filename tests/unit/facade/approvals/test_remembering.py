@@ -12,7 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from facade.approvals.remembering import MAX_CLOCK_STEP_BACK_SECONDS, Remembering
-from facade.approvals.snapshot import Outcome, Remembered, Snapshot, StatementRow, verify_row
+from facade.approvals.snapshot import (
+    RememberedStatement,
+    RowOutcome,
+    Snapshot,
+    StatementRow,
+    verify_row,
+)
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile
 from facade.approvals.statement_feed import StatementFeed
 from shared.keys import key_id
@@ -78,7 +84,9 @@ class HangingFile:
         self.answers = threading.Event()
         self.saved: list[set[str]] = []
 
-    def save(self, changed: Iterable[tuple[str, Remembered]], _read_at: int | None) -> None:
+    def save(
+        self, changed: Iterable[tuple[str, RememberedStatement]], _read_at: int | None
+    ) -> None:
         """Write, once the disk answers."""
         assert self.answers.wait(30)
         self.saved.append({subject for subject, _ in changed})
@@ -139,7 +147,7 @@ async def test_a_generation_far_ahead_that_a_version_before_kept_is_forgotten(
     ahead = attrs.evolve(WRITER.approval("ahead.example"), generation=MAX_GENERATION)
     kept = WRITER.approval("kept.example")
     for each in (ahead, kept):
-        known = Remembered(WRITER.sign(each), each.generation)
+        known = RememberedStatement(WRITER.sign(each), each.generation)
         state_file.save([(each.subject, known)], None)
     snapshot = Snapshot()
     nowhere = read_database_url("postgresql://nobody@127.0.0.1:9/none")
@@ -151,5 +159,5 @@ async def test_a_generation_far_ahead_that_a_version_before_kept_is_forgotten(
     assert snapshot.serving(ahead.subject) is None
     today = attrs.evolve(ahead, generation=WRITER.generation())
     row = StatementRow(ahead.subject, WRITER.sign(today))
-    assert snapshot.apply(verify_row(row, public_keys)).outcome is Outcome.ACCEPTED
+    assert snapshot.apply(verify_row(row, public_keys)).outcome is RowOutcome.ACCEPTED
     assert snapshot.serving(ahead.subject) is not None

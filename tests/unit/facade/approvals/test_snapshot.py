@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from facade.approvals.refused_rows import WhyRefused
 from facade.approvals.snapshot import (
     TOO_FAR_AHEAD,
-    Outcome,
     RefusedRow,
-    Remembered,
+    RememberedStatement,
+    RowOutcome,
     Snapshot,
     StatementRow,
     VerifiedRow,
@@ -157,7 +157,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         self.forged: dict[str, list[StatementRow]] = {subject: [] for subject in SUBJECTS}
         self.model = Model({}, {})
         self.snapshot = Snapshot()
-        self.on_disk: dict[str, Remembered] = {}
+        self.on_disk: dict[str, RememberedStatement] = {}
 
     @rule(subject=subjects, grants=st.booleans(), host=st.sampled_from(HOSTS), told=st.booleans())
     def say(self, subject: str, host: RegistryHost, *, grants: bool, told: bool) -> None:
@@ -252,7 +252,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         absent = self.snapshot.absent(self.snapshot.subjects(), self.database)
         assert set(absent) == expected
         changes = {subject: self.snapshot.vanish(subject) for subject in absent}
-        vanished = {each for each in absent if changes[each].outcome is Outcome.VANISHED}
+        vanished = {each for each in absent if changes[each].outcome is RowOutcome.VANISHED}
         assert vanished == standing
         for subject in expected:
             self.model.read(subject, None)
@@ -326,9 +326,9 @@ class SnapshotMachine(RuleBasedStateMachine):
         else:
             change = self.snapshot.apply(verify_row(row, PUBLIC_KEYS))
         after = self.model.known.get(subject)
-        assert (change.outcome is Outcome.ACCEPTED) == is_news
+        assert (change.outcome is RowOutcome.ACCEPTED) == is_news
         if before != after:
-            assert change.outcome is not Outcome.UNCHANGED
+            assert change.outcome is not RowOutcome.UNCHANGED
             self._keep(subject)
 
     def _keep(self, subject: str) -> None:
@@ -351,10 +351,10 @@ def test_a_refusal_is_told_once_for_each_row() -> None:
     ]
     for refused in refusals:
         assert isinstance(refused, RefusedRow)
-        assert snapshot.apply(refused).outcome is Outcome.REFUSED
-        assert snapshot.apply(refused).outcome is Outcome.UNCHANGED
-    assert snapshot.apply(verify_row(genuine, PUBLIC_KEYS)).outcome is Outcome.ACCEPTED
-    assert snapshot.apply(refusals[-1]).outcome is Outcome.REFUSED
+        assert snapshot.apply(refused).outcome is RowOutcome.REFUSED
+        assert snapshot.apply(refused).outcome is RowOutcome.UNCHANGED
+    assert snapshot.apply(verify_row(genuine, PUBLIC_KEYS)).outcome is RowOutcome.ACCEPTED
+    assert snapshot.apply(refusals[-1]).outcome is RowOutcome.REFUSED
     assert snapshot.serving(SUBJECTS[0]) is None
 
 
@@ -371,8 +371,8 @@ def test_what_the_state_folder_has_is_verified_again() -> None:
     snapshot = Snapshot()
     snapshot.restore(forged, 1, withdrawn=False)
     assert snapshot.serving(SUBJECTS[0]) is None
-    assert snapshot.vanish(SUBJECTS[0]).outcome is Outcome.UNCHANGED
-    assert snapshot.apply(verify_row(genuine, PUBLIC_KEYS)).outcome is Outcome.ACCEPTED
+    assert snapshot.vanish(SUBJECTS[0]).outcome is RowOutcome.UNCHANGED
+    assert snapshot.apply(verify_row(genuine, PUBLIC_KEYS)).outcome is RowOutcome.ACCEPTED
     assert snapshot.serving(SUBJECTS[0]) is not None
 
 
@@ -396,16 +396,16 @@ def candidate(subject: str, generation: int, *, grants: bool) -> VerifiedRow | R
 def test_a_generation_far_ahead_is_neither_taken_nor_remembered() -> None:
     """Otherwise nothing newer could ever be, such as an approval or the lifting of a revocation."""
     snapshot, subject = Snapshot(), SUBJECTS[0]
-    assert snapshot.apply(candidate(subject, 5, grants=True)).outcome is Outcome.ACCEPTED
+    assert snapshot.apply(candidate(subject, 5, grants=True)).outcome is RowOutcome.ACCEPTED
     refused = snapshot.apply(candidate(subject, MAX_GENERATION, grants=True))
-    assert (refused.outcome, refused.reason) == (Outcome.REFUSED, TOO_FAR_AHEAD)
+    assert (refused.outcome, refused.reason) == (RowOutcome.REFUSED, TOO_FAR_AHEAD)
     assert snapshot.serving(subject) is None
     assert snapshot.refused_rows.of_connections[WhyRefused.AHEAD] == 1
     known = snapshot.remembered(subject)
     assert known is not None
     assert known.generation == 5
-    assert snapshot.apply(candidate(subject, 4, grants=True)).outcome is Outcome.REFUSED
-    assert snapshot.apply(candidate(subject, 100, grants=True)).outcome is Outcome.ACCEPTED
+    assert snapshot.apply(candidate(subject, 4, grants=True)).outcome is RowOutcome.REFUSED
+    assert snapshot.apply(candidate(subject, 100, grants=True)).outcome is RowOutcome.ACCEPTED
     assert snapshot.serving(subject) is not None
 
 
@@ -413,10 +413,10 @@ def test_a_revocation_far_ahead_revokes_and_is_not_remembered() -> None:
     """Whoever signed it wants the device gone; a lifting of today ends it."""
     snapshot, subject = Snapshot(), f"device/{DEVICES[0]}"
     device = DeviceIdentity(DEVICES[0], None, "1", NOW)
-    assert snapshot.apply(candidate(subject, 101, grants=False)).outcome is Outcome.REFUSED
+    assert snapshot.apply(candidate(subject, 101, grants=False)).outcome is RowOutcome.REFUSED
     assert snapshot.is_revoked(device, ISSUER)
     assert snapshot.remembered(subject) is None
-    assert snapshot.apply(candidate(subject, 7, grants=True)).outcome is Outcome.ACCEPTED
+    assert snapshot.apply(candidate(subject, 7, grants=True)).outcome is RowOutcome.ACCEPTED
     assert not snapshot.is_revoked(device, ISSUER)
-    assert snapshot.apply(candidate(subject, 101, grants=True)).outcome is Outcome.REFUSED
+    assert snapshot.apply(candidate(subject, 101, grants=True)).outcome is RowOutcome.REFUSED
     assert snapshot.is_revoked(device, ISSUER)  # what is not believed lets nobody in

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facade.approvals.snapshot import Remembered, StatementRow
+from facade.approvals.snapshot import RememberedStatement, StatementRow
 from facade.approvals.state_file import STATE_FILE_NAME, StateFile, StateFileError, StateRow
 from shared.statement import StoredStatement
 
@@ -37,10 +37,10 @@ while True:
 """
 
 
-def remembered(generation: int, *, withdrawn: bool = False) -> Remembered:
+def remembered(generation: int, *, withdrawn: bool = False) -> RememberedStatement:
     """Return something to save."""
     stored = StoredStatement("type/1", "key", b"payload \0 \xff", bytes(range(64)))
-    return Remembered(stored, generation, withdrawn=withdrawn)
+    return RememberedStatement(stored, generation, withdrawn=withdrawn)
 
 
 def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_save_that_fails_changes_nothing(tmp_path: Path) -> None:
     """All rows of a change, or none."""
     state = StateFile.open(tmp_path)
     state.save([(SUBJECT, remembered(1))], 1)
-    broken = Remembered(StoredStatement("t", "k", None, b"s"), 3)  # type: ignore[arg-type]  # what the schema refuses
+    broken = RememberedStatement(StoredStatement("t", "k", None, b"s"), 3)  # type: ignore[arg-type]  # what the schema refuses
     with pytest.raises(sqlite3.Error):
         state.save([(SUBJECT, remembered(2)), ("device/x", broken)], 2)
     (row,) = state.rows()

@@ -7,14 +7,14 @@ import pytest
 from typing_extensions import override
 
 from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, continue_download, open_download
-from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.arrivals.verified_pieces import PieceVerifier
 from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, Question
 from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import Digest, Kind
 from shared.upstream.errors import (
     BrokenBodyError,
     ConnectError,
-    NotFoundError,
+    NotInRegistryError,
     UnexpectedAnswerError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -240,7 +240,7 @@ class ForgetfulRegistry(RegistrySimulator):
 @pytest.mark.parametrize(
     "later, error",
     [
-        (Answers(404), NotFoundError),
+        (Answers(404), NotInRegistryError),
         (Answers(416), UnexpectedAnswerError),
         (Answers(204), UnexpectedAnswerError),
         (Encoded(), UnexpectedAnswerError),
@@ -335,7 +335,7 @@ async def test_what_is_there_already_is_not_asked_for_again(connect: Connect, le
     """Not even where it is all there: then the right alone is asked for."""
     async with RegistrySimulator() as registry:
         digest = Digest.parse(registry.blob(LARGE))
-        verifier = HeldBackVerifier(digest, len(LARGE))
+        verifier = PieceVerifier(digest, len(LARGE))
         upstream = await connect(registry)
         async with continue_download(upstream, REPOSITORY, verifier, left) as download:
             verifier.take_verbatim(LARGE[:left])

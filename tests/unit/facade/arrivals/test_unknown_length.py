@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.arrivals.download import blob_length
-from facade.arrivals.verified_pieces import MAX_UNKNOWN_LENGTH_BYTES, HeldBackVerifier
+from facade.arrivals.verified_pieces import MAX_UNKNOWN_LENGTH_BYTES, PieceVerifier
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.piece import PIECE_BYTES, MistoldLengthError, WrongBytesError
 from shared.oci import Digest
@@ -278,7 +278,7 @@ async def test_a_length_that_nobody_names_is_an_error(
 def test_of_what_has_no_length_all_but_the_last_piece_goes_on(chunks: list[bytes]) -> None:
     """And the rest where the digest names everything."""
     content = b"".join(chunks)
-    verifier, sent = HeldBackVerifier(Digest.of(content), None), b""
+    verifier, sent = PieceVerifier(Digest.of(content), None), b""
     for chunk in chunks:
         sent += b"".join(verifier.take(chunk))
         assert len(sent) <= max(0, verifier.taken - PIECE_BYTES)
@@ -290,7 +290,7 @@ def test_of_what_has_no_length_all_but_the_last_piece_goes_on(chunks: list[bytes
 
 def test_a_blob_that_does_not_end_is_ended() -> None:
     """A registry may send for ever; nobody has a layer of a TiB."""
-    verifier = HeldBackVerifier(Digest.of(LARGE), None)
+    verifier = PieceVerifier(Digest.of(LARGE), None)
     verifier.taken = MAX_UNKNOWN_LENGTH_BYTES - 1
     verifier.take(b"1")
     with pytest.raises(WrongBytesError):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.arrivals.verified_pieces import PieceVerifier
 from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import Digest
 
@@ -34,7 +34,7 @@ def chunks_of(content: bytes, cuts: list[float]) -> list[bytes]:
 @given(content=CONTENTS, cuts=CUTS)
 def test_right_bytes_come_out_whole_and_in_order(content: bytes, cuts: list[float]) -> None:
     """However they arrive, and the last piece only with the end."""
-    verifier = HeldBackVerifier(Digest.of(content), len(content))
+    verifier = PieceVerifier(Digest.of(content), len(content))
     released = bytearray()
     for chunk in chunks_of(content, cuts):
         released += b"".join(verifier.take(chunk))
@@ -49,7 +49,7 @@ def test_one_other_byte_never_ends_cleanly(content: bytes, cuts: list[float], at
     """Wherever it is, and then the last piece was not released."""
     wrong = bytearray(content)
     wrong[int(at * len(wrong))] ^= 0x40
-    verifier = HeldBackVerifier(Digest.of(content), len(content))
+    verifier = PieceVerifier(Digest.of(content), len(content))
     released = sum(
         len(piece) for chunk in chunks_of(bytes(wrong), cuts) for piece in verifier.take(chunk)
     )
@@ -63,7 +63,7 @@ def test_fewer_bytes_never_end_cleanly(content: bytes, cuts: list[float], kept: 
     """Not even where the digest would be that of the fewer bytes."""
     fewer = content[: int(kept * len(content))]
     for digest in (Digest.of(content), Digest.of(fewer)):
-        verifier = HeldBackVerifier(digest, len(content))
+        verifier = PieceVerifier(digest, len(content))
         for chunk in chunks_of(fewer, cuts):
             verifier.take(chunk)
         with pytest.raises(WrongBytesError):
@@ -73,7 +73,7 @@ def test_fewer_bytes_never_end_cleanly(content: bytes, cuts: list[float], kept: 
 @given(content=CONTENTS, cuts=CUTS, surplus=st.binary(min_size=1, max_size=64))
 def test_more_bytes_raise_when_they_come(content: bytes, cuts: list[float], surplus: bytes) -> None:
     """And none of them is released."""
-    verifier = HeldBackVerifier(Digest.of(content), len(content))
+    verifier = PieceVerifier(Digest.of(content), len(content))
     released = bytearray()
 
     def take_all() -> None:
@@ -90,7 +90,7 @@ def test_more_bytes_raise_when_they_come(content: bytes, cuts: list[float], surp
 @given(content=CONTENTS, cuts=CUTS)
 def test_the_prefix_hash_tells_beginnings_apart(content: bytes, cuts: list[float]) -> None:
     """It is the plain hash of what was taken, and reading it ends nothing."""
-    verifier = HeldBackVerifier(Digest.of(content), len(content))
+    verifier = PieceVerifier(Digest.of(content), len(content))
     for chunk in chunks_of(content, cuts):
         verifier.take(chunk)
         expected = hashlib.sha256(content[: verifier.taken]).hexdigest()
@@ -102,10 +102,10 @@ def test_sha512_is_verified_too() -> None:
     """A digest names its algorithm."""
     content = b"x" * (PIECE_BYTES + 1)
     digest = Digest("sha512", hashlib.sha512(content).hexdigest())
-    verifier = HeldBackVerifier(digest, len(content))
+    verifier = PieceVerifier(digest, len(content))
     verifier.take(content)
     assert verifier.finish() == content
-    liar = HeldBackVerifier(digest, len(content))
+    liar = PieceVerifier(digest, len(content))
     liar.take(content[:-1] + b"y")
     with pytest.raises(WrongBytesError):
         liar.finish()
@@ -115,7 +115,7 @@ def test_sha512_is_verified_too() -> None:
 def test_what_fits_one_piece_is_never_released_before_the_end(size: int) -> None:
     """So that a wrong one can be answered 502, before the header of a 200."""
     content = bytes(size)
-    verifier = HeldBackVerifier(Digest.of(content), size)
+    verifier = PieceVerifier(Digest.of(content), size)
     assert [verifier.take(content[at : at + 1000]) for at in range(0, size, 1000)] == [
         [] for _ in range(0, size, 1000)
     ]

@@ -18,7 +18,7 @@ from facade.commands.check_report import CheckReport, CheckStep, StepOutcome, St
 from facade.commands.typed_reference import TypedDigest
 from facade.registries.aws.aws_session import AwsSession
 from facade.registries.providers import Providers
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from facade.values.piece import PIECE_BYTES
 from shared.approved_connection import approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
@@ -69,7 +69,7 @@ async def check_means(
     proxy: OutboundProxy | None = None,
 ) -> AsyncIterator[CheckMeans]:
     """Make checks as `facade check` does."""
-    opener = Opener(load_sealing_private_keys(writer.sealing_private_pem))
+    opener = Unsealer(load_sealing_private_keys(writer.sealing_private_pem))
     async with (
         AwsSession.open(aws_url) as aws,
         GoogleTokenEndpoint.open(google_url or "http://127.0.0.1:1/") as google,

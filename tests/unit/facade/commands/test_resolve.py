@@ -20,7 +20,7 @@ from facade.values.piece import WrongBytesError
 from shared.oci import OCI_INDEX, OCI_MANIFEST, Digest, RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
-from shared.upstream.errors import NotFoundError, UpstreamError
+from shared.upstream.errors import NotInRegistryError, UpstreamError
 from shared.upstream.transport import UpstreamTransport
 from tests.support.simulators.behaviour import Answers, Behaviour, NoLength, TypedAs
 from tests.support.simulators.registry import RegistrySimulator
@@ -183,7 +183,7 @@ async def test_what_is_no_manifest_is_refused(
 
 async def test_a_tag_that_is_not_there_is_not_found(registry: RegistrySimulator) -> None:
     """As the registry says."""
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotInRegistryError):
         await resolve(registry, "none")
 
 

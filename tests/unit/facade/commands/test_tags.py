@@ -13,7 +13,7 @@ from shared.oci import RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.static import BasicCredential
-from shared.upstream.errors import NotFoundError, UnexpectedAnswerError
+from shared.upstream.errors import NotInRegistryError, UnexpectedAnswerError
 from shared.upstream.transport import UpstreamTransport
 from tests.support.simulators.behaviour import RedirectsTo
 from tests.support.simulators.body import write_plain
@@ -171,7 +171,7 @@ async def test_what_is_no_tag_is_left_out_on_every_page() -> None:
 async def test_a_repository_that_is_not_there_is_an_error() -> None:
     """Not an empty list."""
     async with PagedRegistry({}) as registry, client_of(registry) as client:
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await list_tags(client, APP)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.content.source import PiecesAtHand
+from facade.content.source import PiecesNowait
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import OwnedIngest
 from facade.store.page_cache_read import READ_BYTES
@@ -82,7 +82,7 @@ def never(_: Failure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
 def at_hand(pieces: ArrivingPieces) -> list[Piece]:
     """Return what is there without waiting."""
     found = []
-    while (piece := pieces.next_now()) is not None:
+    while (piece := pieces.next_nowait()) is not None:
         found.append(piece)
     return found
 
@@ -106,7 +106,7 @@ def test_every_byte_comes_once_and_the_last_piece_with_the_proof(
     async def follow() -> None:
         blob = ArrivingBlob.begin(tmp_path_factory.mktemp("ingest") / "flight")
         pieces = ArrivingPieces(blob.progress, span, never)
-        assert isinstance(pieces, PiecesAtHand)
+        assert isinstance(pieces, PiecesNowait)
         received: list[Piece] = []
 
         async def receive() -> None:
@@ -145,7 +145,7 @@ async def test_two_readers_share_what_one_of_them_has_read(blob: ArrivingBlob) -
 async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob, tmp_path: Path) -> None:
     """The one who asks has to wait, and is told of the end by the other way."""
     pieces = ArrivingPieces(blob.progress, Span.whole(LENGTH), never)
-    assert pieces.next_now() is None
+    assert pieces.next_nowait() is None
     assert bytes(await anext(pieces)) == CONTENT[:READ_BYTES]
     rest = at_hand(pieces)
     if not tells_what_is_cached(tmp_path):
@@ -153,7 +153,7 @@ async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob, tmp_p
         rest = [await anext(pieces)]
     assert rest == [CONTENT[READ_BYTES : READ_BYTES + CHECKED_BYTES]]
     blob.progress.fail(OSError("gone"))
-    assert pieces.next_now() is None
+    assert pieces.next_nowait() is None
     with pytest.raises(ArrivalEndedError):
         await anext(pieces)
 
@@ -179,7 +179,7 @@ async def test_where_the_store_gives_up_the_rest_comes_from_elsewhere(blob: Arri
     blob.progress.fail(StoreGaveUpError())
     async for piece in pieces:
         received.append(piece)
-        assert pieces.next_now() is None
+        assert pieces.next_nowait() is None
     assert joined(received) == CONTENT[span.first : span.end]
     assert elsewhere.asked == [(READ_BYTES + CHECKED_BYTES, span.end)]
 

@@ -19,7 +19,7 @@ from facade.content.background_proofs import (
     REFUSALS_THAT_END,
     BackgroundProofs,
 )
-from facade.content.source import Asked
+from facade.content.source import PullInProgress
 from facade.metrics.store_metrics import StoreMetrics
 from facade.registries.payer import Payer
 from facade.registries.upstream import Upstream
@@ -54,7 +54,7 @@ class Used:
     """A right, and what uses it."""
 
     right: Right
-    asked: Asked
+    asked: PullInProgress
 
 
 @define
@@ -89,7 +89,7 @@ class Scene:
                 (time.time() - age, str(digest)),
             )
         pull = Pull(self.registry.host, APP, kind, digest)
-        asked = Asked(pull, self.connection, self.upstream, Payer.without_limits())
+        asked = PullInProgress(pull, self.connection, self.upstream, Payer.without_limits())
         return Used(Right(key, APP), asked)
 
     def membership(self, used: Used) -> Membership | None:

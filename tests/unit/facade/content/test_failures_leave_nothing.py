@@ -11,7 +11,7 @@ from attrs import define
 from facade.arrivals.flights import Flights
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import WHOLLY_READ_BYTES
-from facade.content.source import Asked, Content
+from facade.content.source import Content, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.content.streamed_content import StreamedContent
 from facade.registries.payer import Payer
@@ -86,7 +86,7 @@ class Scene:
         pull = Pull(self.registry.host, APP, kind, Digest.parse(digest))
         try:
             async with self.upstreams.lease(CONNECTION) as upstream:
-                asked = Asked(pull, CONNECTION, upstream, Payer.without_limits())
+                asked = PullInProgress(pull, CONNECTION, upstream, Payer.without_limits())
                 if kind is Kind.MANIFEST:
                     await self.content.manifest(asked)
                     return None

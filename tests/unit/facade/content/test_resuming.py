@@ -3,12 +3,12 @@
 import pytest
 
 from facade.arrivals.download import MAX_RESUMES_WITHOUT_PROGRESS, MIN_PART_BYTES, continue_download
-from facade.arrivals.verified_pieces import HeldBackVerifier
+from facade.arrivals.verified_pieces import PieceVerifier
 from facade.values.piece import PIECE_BYTES, WrongBytesError
 from shared.oci import Digest
 from shared.upstream.errors import (
     CredentialRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     UnexpectedAnswerError,
     UpstreamError,
 )
@@ -213,7 +213,7 @@ async def test_a_link_that_expired_is_a_break(status: int, times: int, connect: 
 
 @pytest.mark.parametrize(
     "status, error",
-    [(401, UnexpectedAnswerError), (403, UnexpectedAnswerError), (404, NotFoundError)],
+    [(401, UnexpectedAnswerError), (403, UnexpectedAnswerError), (404, NotInRegistryError)],
 )
 async def test_links_that_all_have_expired_are_the_end(
     status: int, error: type[Exception], connect: Connect
@@ -231,7 +231,9 @@ async def test_links_that_all_have_expired_are_the_end(
         assert await downloaded(upstream, digest) == LARGE
 
 
-@pytest.mark.parametrize("status, error", [(403, CredentialRefusedError), (404, NotFoundError)])
+@pytest.mark.parametrize(
+    "status, error", [(403, CredentialRefusedError), (404, NotInRegistryError)]
+)
 async def test_what_the_registry_itself_refuses_is_an_answer(
     status: int, error: type[Exception], connect: Connect
 ) -> None:
@@ -261,7 +263,7 @@ async def test_what_another_process_left_is_gone_on_from(
     """Whether or not it knew how long it would be."""
     async with RegistrySimulator() as registry:
         digest = Digest.parse(registry.blob(LARGE, get=get))
-        verifier = HeldBackVerifier(digest, length)
+        verifier = PieceVerifier(digest, length)
         upstream = await connect(registry)
         async with continue_download(upstream, REPOSITORY, verifier, left) as download:
             verifier.take_verbatim(LARGE[:left])
@@ -274,7 +276,7 @@ async def test_what_was_left_whole_is_known_to_be_whole(get: Behaviour, connect:
     """Its owner died before it could say so, and did not know how long it would be."""
     async with RegistrySimulator() as registry:
         digest = Digest.parse(registry.blob(LARGE, get=get))
-        verifier = HeldBackVerifier(digest, None)
+        verifier = PieceVerifier(digest, None)
         upstream = await connect(registry)
         async with continue_download(upstream, REPOSITORY, verifier, len(LARGE)) as download:
             verifier.take_verbatim(LARGE)
@@ -290,7 +292,7 @@ async def test_a_link_that_expired_is_no_end_of_what_another_process_left(
     async with StoreSimulator() as store, RegistrySimulator() as registry:
         link = RedirectsTo(store.put(LARGE, get=InTurn(turns)))
         digest = Digest.parse(registry.blob(LARGE, get=link))
-        verifier = HeldBackVerifier(digest, len(LARGE))
+        verifier = PieceVerifier(digest, len(LARGE))
         upstream = await connect(registry)
         async with continue_download(upstream, REPOSITORY, verifier, MIDDLE) as download:
             verifier.take_verbatim(LARGE[:MIDDLE])

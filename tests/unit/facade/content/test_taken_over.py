@@ -12,7 +12,7 @@ from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCTET_STREAM
-from shared.upstream.errors import CredentialRefusedError, NotFoundError, UpstreamError
+from shared.upstream.errors import CredentialRefusedError, NotInRegistryError, UpstreamError
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Answers, Behaviour, FewerBytes, Honest, InTurn
 from tests.support.simulators.registry import RegistrySimulator
@@ -78,7 +78,8 @@ async def test_the_right_is_proven_first_and_the_rest_asked_for_last(machine: Ma
 
 
 @pytest.mark.parametrize(
-    "status, error", [(404, NotFoundError), (403, CredentialRefusedError), (500, UpstreamError)]
+    "status, error",
+    [(404, NotInRegistryError), (403, CredentialRefusedError), (500, UpstreamError)],
 )
 async def test_who_may_not_read_it_reads_nothing_of_what_was_left(
     status: int, error: type[UpstreamError], machine: Machine

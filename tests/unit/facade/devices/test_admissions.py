@@ -7,7 +7,7 @@ import attrs
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.admissions import Admissions
 from facade.devices.presented_device import Authority, PresentedDevice
-from facade.metrics.problems import Part, Stops
+from facade.metrics.problems import FacadePart, Stops
 from facade.values.device_identity import DeviceIdentity
 
 NOW = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
@@ -30,7 +30,7 @@ def test_devices_that_are_refused_or_nobody_are_said_until_one_is_let_in() -> No
     admissions.note(NOBODY)
     problem = admissions.problem()
     assert problem is not None
-    assert (problem.part, problem.stops) == (Part.DEVICES, Stops.SOME)
+    assert (problem.part, problem.stops) == (FacadePart.DEVICES, Stops.SOME)
     assert "2 were refused" in problem.words
     assert NOBODY.problem in problem.words
     admissions.note(DEVICE)

@@ -11,15 +11,15 @@ from typing_extensions import override
 
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
-from facade.content.source import Authorized
+from facade.content.source import AuthorizedPull
 from facade.content.streamed_content import StreamedContent
 from facade.devices.device_connection import DeviceConnection
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.answers_at_once import AnswersAtOnce
 from facade.pulls.device_requests import BURST_SECONDS, DeviceRequests
-from facade.pulls.pull_slots import PullTurns
+from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
-from facade.pulls.request_log import Exchanges
+from facade.pulls.request_log import RequestLog
 from facade.values.pull_path import Pull, parse_request
 from shared.oci import OCI_MANIFEST, Digest
 from shared.statement import DeviceRevocation
@@ -41,8 +41,8 @@ class AtHand(StreamedContent):
     rights: set[str] = field(factory=set)  # access keys
 
     @override
-    def manifest_at_hand(  # type: ignore[override] # the other never has any
-        self, asked: Authorized
+    def manifest_nowait(  # type: ignore[override] # the other never has any
+        self, asked: AuthorizedPull
     ) -> VerifiedManifest | None:
         """Return it to whom it belongs."""
         if asked.connection.access_key not in self.rights:
@@ -55,8 +55,8 @@ class Scene:
     """A manifest that is in memory, and its requests that are remembered."""
 
     door: Door
-    turns: PullTurns
-    metrics: Metrics
+    turns: PullSlots
+    metrics: FacadeMetrics
     content: AtHand
     answers: AnswersAtOnce
 
@@ -76,7 +76,12 @@ class Scene:
 @pytest.fixture
 async def scene() -> Scene:
     """A scene in which nothing is approved yet."""
-    door, turns, metrics, requests = Door(), PullTurns(1), Metrics.create(), RememberedRequests()
+    door, turns, metrics, requests = (
+        Door(),
+        PullSlots(1),
+        FacadeMetrics.create(),
+        RememberedRequests(),
+    )
     content = AtHand(FarRanges(enabled=False))
     for head in (GET, HEAD):
         request = parsed_request(head, asyncio.get_running_loop())
@@ -89,7 +94,7 @@ async def scene() -> Scene:
         door.gate,
         turns,
         content,
-        Exchanges(metrics),
+        RequestLog(metrics),
         metrics,
         DeviceRequests(PER_SECOND, Clock()),
     )

@@ -5,12 +5,12 @@ import random
 
 import pytest
 
-from facade.pulls.pull_slots import PullTurns, TooManyPullsError
+from facade.pulls.pull_slots import PullSlots, TooManyPullsError
 
 
 async def test_as_many_as_may_run_at_once_and_the_next_follow_in_order() -> None:
     """First come, first served."""
-    turns, order, gate = PullTurns(2), list[int](), asyncio.Event()
+    turns, order, gate = PullSlots(2), list[int](), asyncio.Event()
 
     async def pull(number: int) -> None:
         async with turns.turn("device"):
@@ -27,14 +27,14 @@ async def test_as_many_as_may_run_at_once_and_the_next_follow_in_order() -> None
 
 async def test_one_devices_pulls_do_not_keep_another_waiting() -> None:
     """The number is each device's own."""
-    turns = PullTurns(1)
+    turns = PullSlots(1)
     async with turns.turn("one"), turns.turn("another"):
         pass
 
 
 async def test_who_waits_for_too_long_is_told_and_takes_no_turn() -> None:
     """The one that is under way goes on, and the next one after it."""
-    turns = PullTurns(1, wait_seconds=0.02)
+    turns = PullSlots(1, wait_seconds=0.02)
     async with turns.turn("device"):
         with pytest.raises(TooManyPullsError, match="1 pulls of the device"):
             async with turns.turn("device"):
@@ -45,7 +45,7 @@ async def test_who_waits_for_too_long_is_told_and_takes_no_turn() -> None:
 
 async def test_no_turn_is_lost_whoever_leaves_when() -> None:
     """Cancelled before, while and after it waits; in the moment of being given a turn, too."""
-    turns, chance = PullTurns(3, wait_seconds=0.05), random.Random(7)  # noqa: S311 - no secret
+    turns, chance = PullSlots(3, wait_seconds=0.05), random.Random(7)  # noqa: S311 - no secret
     under_way = 0
 
     async def pull() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from facade.pulls.request_log import Exchange
+from facade.pulls.request_log import RequestRecord
 
 PROGRAM = """
 import asyncio
@@ -196,6 +196,6 @@ def test_nobody_fills_the_log_by_leaving_in_the_middle_of_answers(
 
 def test_every_request_has_an_id_of_its_own() -> None:
     """Which the answer bears, and the log names."""
-    ids = {Exchange("GET").request_id for _ in range(1000)}
+    ids = {RequestRecord("GET").request_id for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(each) == 16 for each in ids)

@@ -17,7 +17,7 @@ from shared.upstream.errors import (
     CredentialRefusedError,
     EgressRefusedError,
     GoneError,
-    NotFoundError,
+    NotInRegistryError,
     NotNowError,
     PolicyDeniedError,
     RateLimitedError,
@@ -40,7 +40,7 @@ CANARY = "canary: what the log may say, and no device"
 @pytest.mark.parametrize(
     "failure, status, code",
     [
-        (NotFoundError(CANARY), 404, "BLOB_UNKNOWN"),
+        (NotInRegistryError(CANARY), 404, "BLOB_UNKNOWN"),
         (GoneError(CANARY), 404, "BLOB_UNKNOWN"),
         (CredentialRefusedError(CANARY), 502, "DENIED"),
         (CredentialRefusedError(CANARY, status=403, step=Step.EXCHANGE), 502, "DENIED"),
@@ -97,7 +97,7 @@ def test_it_is_counted_why_a_registry_was_not_asked() -> None:
     assert why_not_asked(RememberedAbsenceError()) == "missing"
     assert why_not_asked(TooManyMissesError(1.0)) == "device_misses"
     assert why_not_asked(SecretNotOpenedError("")) == "sealed_secret"
-    assert why_not_asked(NotFoundError("")) is None
+    assert why_not_asked(NotInRegistryError("")) is None
 
 
 def test_a_secret_that_does_not_open_is_not_blamed_on_the_registry() -> None:
@@ -119,7 +119,7 @@ def test_a_role_that_is_not_assumed_is_not_blamed_on_the_registry() -> None:
 
 def test_a_missing_manifest_is_called_one() -> None:
     """The kind is all that the two answers differ in."""
-    assert answer_to(NotFoundError(""), Kind.MANIFEST).code == "MANIFEST_UNKNOWN"
+    assert answer_to(NotInRegistryError(""), Kind.MANIFEST).code == "MANIFEST_UNKNOWN"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from facade.registries.absences import ABSENCE_SECONDS, MAX_ABSENCES, Absence, Absences
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.errors import NotFoundError
+from shared.upstream.errors import NotInRegistryError
 from tests.support.clock import Clock
 
 DIGEST = Digest.of(b"missing")
@@ -40,7 +40,7 @@ def is_absent(absences: Absences, absence: Absence) -> bool:
     """Tell whether the memory says that it is not there."""
     try:
         absences.require_not(absence)
-    except NotFoundError:
+    except NotInRegistryError:
         return True
     return False
 

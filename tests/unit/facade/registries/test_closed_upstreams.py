@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from facade.metrics.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.registries.aws.aws_session import AwsSession
 from facade.registries.providers import Providers
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from facade.registries.upstream_connector import UpstreamConnector
 from facade.registries.upstreams import Upstreams
 from shared.approved_connection import ApprovedConnection, approved_connection
@@ -36,11 +36,11 @@ LOGINS: dict[str, Login | None] = {
 @pytest.fixture
 async def upstreams(writer: StatementWriter) -> AsyncIterator[Upstreams]:
     """Those of a facade, one open at a time."""
-    opener = Opener(load_sealing_private_keys(writer.sealing_private_pem))
+    opener = Unsealer(load_sealing_private_keys(writer.sealing_private_pem))
     async with AwsSession.open() as aws, GoogleTokenEndpoint.open("http://127.0.0.1:1/") as google:
         connector = UpstreamConnector(
             Providers(opener, aws, google),
-            Metrics.create(),
+            FacadeMetrics.create(),
             allow_loopback=True,
             means=TransportMeans(),
         )

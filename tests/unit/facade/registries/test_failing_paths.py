@@ -31,7 +31,7 @@ from facade.registries.failing_paths import (
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import (
-    NotFoundError,
+    NotInRegistryError,
     ServerError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -191,7 +191,7 @@ def test_a_real_pull_closes_it_and_nothing_else() -> None:
     clock.advance(FIRST_WAIT_SECONDS)
     assert pull(breaker, evolve(asked("good", "fresh"), method="HEAD"))
     assert is_open(breaker)
-    assert pull(breaker, asked("missing", "fresh too"), at_registry(NotFoundError("x")))
+    assert pull(breaker, asked("missing", "fresh too"), at_registry(NotInRegistryError("x")))
     assert is_open(breaker)
     assert pull(breaker, asked("good", "as fresh"))
     assert not is_open(breaker)
@@ -222,7 +222,7 @@ def test_one_at_a_time_tries_and_more_seldom_while_it_fails() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("error", [ERROR, at_registry(NotFoundError("x"))])
+@pytest.mark.parametrize("error", [ERROR, at_registry(NotInRegistryError("x"))])
 def test_who_fails_or_asks_in_vain_does_not_take_the_others_trial(
     method: Method, error: UpstreamError
 ) -> None:
@@ -279,7 +279,7 @@ _OUTCOMES = {
     "given": None,
     "500": ERROR,
     "silence": SILENCE,
-    "404": at_registry(NotFoundError("x")),
+    "404": at_registry(NotInRegistryError("x")),
     "unreached": unreached(),
     "left": KeyboardInterrupt(),
 }

@@ -15,7 +15,7 @@ from facade.values.pull_path import Pull
 from shared.oci import OCI_MANIFEST, Digest, Kind
 from shared.upstream.errors import (
     CredentialRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     PolicyDeniedError,
     RateLimitedError,
     ServerError,
@@ -85,8 +85,8 @@ async def failure(upstream: Upstream, digest: Digest) -> UpstreamError:
     "statuses, error, remembered",
     [
         ((403, 403), UnexpectedStatusError, 0),
-        ((404, 404), NotFoundError, 1),
-        ((403, 404), NotFoundError, 0),  # one 404 alone
+        ((404, 404), NotInRegistryError, 1),
+        ((403, 404), NotInRegistryError, 0),  # one 404 alone
         ((404, 403), UnexpectedStatusError, 0),
         ((404, 503), ServerError, 0),
         ((503,), ServerError, 0),
@@ -113,7 +113,9 @@ async def test_two_links_are_the_end(
             assert (await received(upstream, str(digest))).body == LARGE
 
 
-@pytest.mark.parametrize("status, error", [(403, CredentialRefusedError), (404, NotFoundError)])
+@pytest.mark.parametrize(
+    "status, error", [(403, CredentialRefusedError), (404, NotInRegistryError)]
+)
 async def test_what_the_registry_itself_refuses_is_asked_once(
     status: int, error: type[Exception], connect: Connect
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, field
 
 from facade.registries.open_questions import OpenQuestions
-from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
+from shared.upstream.errors import NotInRegistryError, ServerError, UpstreamError
 from tests.support.eventually import eventually
 
 ASKERS = 100
@@ -49,11 +49,11 @@ async def started(registry: Registry, count: int) -> list[asyncio.Task[str]]:
 
 async def test_a_failure_is_everybodys() -> None:
     """A thousand devices that ask for what is not there are one request."""
-    registry = Registry(failure=NotFoundError("gone"))
+    registry = Registry(failure=NotInRegistryError("gone"))
     tasks = await started(registry, ASKERS)
     registry.may_answer.set()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {NotFoundError}
+    assert {type(outcome) for outcome in outcomes} == {NotInRegistryError}
     assert registry.asked == 1
 
 
@@ -104,10 +104,10 @@ async def test_one_that_waits_may_leave() -> None:
 
 async def test_what_was_answered_is_asked_again_the_next_time() -> None:
     """Nothing is remembered here."""
-    registry = Registry(failure=NotFoundError("gone"))
+    registry = Registry(failure=NotInRegistryError("gone"))
     registry.may_answer.set()
     for expected in (1, 2):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await registry.ask()
         assert registry.asked == expected
     registry.failure = None
@@ -116,12 +116,12 @@ async def test_what_was_answered_is_asked_again_the_next_time() -> None:
 
 async def test_a_shared_failure_does_not_grow() -> None:
     """It is raised for every device, and each time its traceback would get longer."""
-    registry = Registry(failure=NotFoundError("gone"))
+    registry = Registry(failure=NotInRegistryError("gone"))
     tasks = await started(registry, 5)
     registry.may_answer.set()
     lengths = []
     for task in tasks:
-        with pytest.raises(NotFoundError) as raised:
+        with pytest.raises(NotInRegistryError) as raised:
             await task
         lengths.append(len(traceback.extract_tb(raised.value.__traceback__)))
     assert max(lengths) <= 8

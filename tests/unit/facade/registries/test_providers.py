@@ -9,7 +9,7 @@ import pytest
 from facade.registries.aws.aws_session import AwsSession
 from facade.registries.aws.ecr import EcrProvider
 from facade.registries.providers import Providers, StaticProvider
-from facade.registries.unsealer import Opener
+from facade.registries.unsealer import Unsealer
 from shared.approved_connection import ApprovedConnection, approved_connection
 from shared.connection import EcrRole, GoogleServiceAccount
 from shared.keys import load_sealing_private_keys
@@ -37,7 +37,7 @@ def writer() -> StatementWriter:
 @pytest.fixture
 async def providers(writer: StatementWriter) -> AsyncIterator[Providers]:
     """Providers that nobody is asked by."""
-    opener = Opener(load_sealing_private_keys(writer.sealing_private_pem))
+    opener = Unsealer(load_sealing_private_keys(writer.sealing_private_pem))
     async with AwsSession.open() as aws, GoogleTokenEndpoint.open("http://127.0.0.1:1/") as google:
         yield Providers(opener, aws, google)
 

@@ -16,8 +16,8 @@ from facade.registries.circuit_breaker import (
 from facade.registries.registry_troubles import (
     MAX_CURRENT,
     TELL_AGAIN_SECONDS,
+    RegistryTrouble,
     RegistryTroubles,
-    Trouble,
 )
 from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
@@ -26,7 +26,7 @@ from shared.upstream.errors import (
     ConnectError,
     CredentialRefusedError,
     EgressRefusedError,
-    NotFoundError,
+    NotInRegistryError,
     RateLimitedError,
     RealmNotAllowedError,
     RedirectRefusedError,
@@ -97,7 +97,7 @@ def test_each_trouble_is_one_warning_however_many_pulls_meet_it(
 
 
 @pytest.mark.parametrize(
-    "error", [NotFoundError("x"), CircuitOpenError(1.0)], ids=["missing", "not asked"]
+    "error", [NotInRegistryError("x"), CircuitOpenError(1.0)], ids=["missing", "not asked"]
 )
 def test_what_is_no_trouble_is_not_told(
     troubles: RegistryTroubles, told: Told, error: UpstreamError
@@ -170,9 +170,9 @@ def test_a_circuit_is_told_when_it_opens_and_when_it_closes(
 
     def tell(reason: str | None) -> None:
         if reason is not None:
-            troubles.begin(Trouble.CIRCUIT, reason)
+            troubles.begin(RegistryTrouble.CIRCUIT, reason)
         else:
-            troubles.end(Trouble.CIRCUIT)
+            troubles.end(RegistryTrouble.CIRCUIT)
 
     breaker = CircuitBreaker(clock, tell)
     question = Question(Kind.BLOB, APP, Digest.of(b"content"))
@@ -209,7 +209,7 @@ def test_whether_the_credential_is_refused_is_told_as_it_was_used_last() -> None
     assert said == []
     troubles.failed(CredentialRefusedError("x"), APP)
     troubles.failed(CredentialRefusedError("x"), OTHER)
-    troubles.failed(NotFoundError("x"), OTHER)
+    troubles.failed(NotInRegistryError("x"), OTHER)
     assert said == [True]
     troubles.answered(APP)
     troubles.answered(OTHER)

@@ -7,7 +7,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facade.registries.refusals import REFUSAL_SECONDS, Remembered, StillRefusedError
+from facade.registries.refusals import REFUSAL_SECONDS, RememberedRefusal, StillRefusedError
 from facade.registries.renewed import (
     AHEAD_PAUSE_SECONDS,
     EXPIRY_MARGIN_SECONDS,
@@ -369,7 +369,7 @@ async def test_a_refusal_that_it_depends_on_is_remembered_no_longer(
 ) -> None:
     """A token fails as long as the password is refused, and not half a minute from then."""
     refused = CredentialRefusedError("refused", status=401)
-    mint.error = StillRefusedError(Remembered(refused, clock.now + 1.0))
+    mint.error = StillRefusedError(RememberedRefusal(refused, clock.now + 1.0))
     for _ in range(3):
         with pytest.raises(CredentialRefusedError) as raised:
             await renewed.get()

@@ -19,7 +19,7 @@ from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.piece import WrongBytesError
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from shared.upstream.client import Method
-from shared.upstream.errors import ConnectError, NotFoundError, ServerError, UpstreamError
+from shared.upstream.errors import ConnectError, NotInRegistryError, ServerError, UpstreamError
 from shared.upstream.transport import Timeouts
 from tests.support.clock import Clock
 from tests.support.simulators.behaviour import Answers, Honest, Stalls
@@ -57,10 +57,10 @@ async def test_what_is_missing_is_asked_for_once_in_half_a_minute(
         upstream = await connect(registry, absences=Absences(clock))
         for _ in range(2):
             for requested in ({}, {"method": "HEAD"}, {"first_byte": 5}):
-                with pytest.raises(NotFoundError):
+                with pytest.raises(NotInRegistryError):
                     await ask(upstream, kind, **requested)
             assert len(registry.requests) == 1
-            with pytest.raises(NotFoundError):
+            with pytest.raises(NotInRegistryError):
                 upstream.require_worth_asking(kind, APP, MISSING)
             clock.advance(ABSENCE_SECONDS)
             upstream.require_worth_asking(kind, APP, MISSING)
@@ -72,10 +72,10 @@ async def test_what_is_pushed_meanwhile_is_found_when_the_memory_ends(connect: C
     clock = Clock()
     async with RegistrySimulator() as registry:
         upstream = await connect(registry, absences=Absences(clock))
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await ask(upstream, digest=DIGEST)
         registry.blob(CONTENT)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotInRegistryError):
             await ask(upstream, digest=DIGEST)
         clock.advance(ABSENCE_SECONDS)
         await ask(upstream, digest=DIGEST)
@@ -87,7 +87,7 @@ async def test_a_manifest_that_head_denies_is_asked_for_by_get(connect: Connect)
         registry.manifest(CONTENT, media_type=OCI_MANIFEST, head=Answers(404))
         upstream = await connect(registry)
         for _ in range(3):
-            with pytest.raises(NotFoundError):
+            with pytest.raises(NotInRegistryError):
                 await ask(upstream, Kind.MANIFEST, DIGEST, method="HEAD")
         assert len(registry.requests) == 1
         await ask(upstream, Kind.MANIFEST, DIGEST)
@@ -102,7 +102,7 @@ async def test_nothing_but_a_404_is_remembered(connect: Connect, status: int) ->
         for expected in (1, 2):
             with pytest.raises(UpstreamError) as failure:
                 await ask(upstream, digest=DIGEST)
-            assert not isinstance(failure.value, NotFoundError)
+            assert not isinstance(failure.value, NotInRegistryError)
             assert len(registry.pulls) == expected
         registry.blob(CONTENT, get=Honest())
         await ask(upstream, digest=DIGEST)
@@ -128,7 +128,7 @@ async def test_a_herd_that_asks_for_what_is_missing_is_one_request(
         upstream = await connect(registry)
         asking = (ask(upstream, Kind.MANIFEST, method=method) for _ in range(200))
         outcomes = await asyncio.gather(*asking, return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {NotFoundError}
+        assert {type(outcome) for outcome in outcomes} == {NotInRegistryError}
         assert len(registry.requests) == 1
 
 

@@ -11,12 +11,12 @@ from deploy.dev.device_ca import CertificateAuthority
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker, Question
 from facade.registries.failing_paths import REMEMBERED_SECONDS
-from facade.registries.registry_troubles import RegistryTroubles, Trouble
+from facade.registries.registry_troubles import RegistryTrouble, RegistryTroubles
 from facade.registries.upstream import Upstream
 from facade.registries.wrong_bytes_backoff import FIRST_WAIT_SECONDS, WrongBytesBackoff
 from facade.values.piece import WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.errors import NotFoundError, ServerError, UpstreamError
+from shared.upstream.errors import NotInRegistryError, ServerError, UpstreamError
 from tests.support.clock import Clock
 from tests.support.simulators.registry import RegistrySimulator
 from tests.unit.facade.conftest import Connect
@@ -72,7 +72,7 @@ async def test_one_that_was_used_is_at_rest(upstream: Upstream) -> None:
 
 async def test_a_404_keeps_it_until_it_is_over(upstream: Upstream, clock: Clock) -> None:
     """`FACADE_REMEMBER_MISSING` may be a day."""
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotInRegistryError):
         await read(upstream, Digest.of(b"missing"))
     assert not at_rest(upstream)
     clock.advance(ABSENCE_SECONDS)
@@ -167,9 +167,9 @@ async def test_what_operators_were_told_of_keeps_it_until_its_end(
     """Whoever told the beginning tells the end; one repository's own is not waited for."""
     troubles = RegistryTroubles(uuid4(), registry.host, clock)
     upstream = evolve(upstream, troubles=troubles)
-    troubles.begin(Trouble.CREDENTIAL, "refused", APP)
+    troubles.begin(RegistryTrouble.CREDENTIAL, "refused", APP)
     assert at_rest(upstream)
-    troubles.begin(Trouble.AWAY, "silent")
+    troubles.begin(RegistryTrouble.AWAY, "silent")
     assert not at_rest(upstream)
-    troubles.end(Trouble.AWAY)
+    troubles.end(RegistryTrouble.AWAY)
     assert at_rest(upstream)

@@ -11,8 +11,8 @@ from facade.registries.device_allowance import (
     DeviceAllowances,
     TooCostlyError,
     TooManyBytesError,
-    TooManyRequestsError,
     TooManyTokensError,
+    TooManyUpstreamRequestsError,
 )
 from facade.registries.upstream_spending import (
     COUNTED_BYTES,
@@ -43,7 +43,7 @@ def allowances(clock: Clock) -> DeviceAllowances:
 def spend(account: UpstreamSpending, what: type[TooCostlyError], times: int) -> None:
     """Spend something so many times."""
     for _ in range(times):
-        if what is TooManyRequestsError:
+        if what is TooManyUpstreamRequestsError:
             account.spend_request()
         elif what is TooManyTokensError:
             account.spend_token()
@@ -54,7 +54,7 @@ def spend(account: UpstreamSpending, what: type[TooCostlyError], times: int) -> 
 @pytest.mark.parametrize(
     "what,at_once,seconds_of_one",
     [
-        (TooManyRequestsError, REQUESTS, SECONDS_OF_A_MINUTE / REQUESTS),
+        (TooManyUpstreamRequestsError, REQUESTS, SECONDS_OF_A_MINUTE / REQUESTS),
         (TooManyTokensError, TOKENS, SECONDS_OF_A_MINUTE / TOKENS),
         (TooManyBytesError, 60, SECONDS_OF_AN_HOUR / 60),
     ],
@@ -82,8 +82,8 @@ def test_what_is_used_up_is_refused_until_it_is_earned(
 
 def test_others_and_other_registries_are_counted_apart(allowances: DeviceAllowances) -> None:
     """A registry that has itself asked again and again uses up nothing of another's."""
-    spend(allowances.spending("device", KEY), TooManyRequestsError, 2 * REQUESTS)
-    with pytest.raises(TooManyRequestsError):
+    spend(allowances.spending("device", KEY), TooManyUpstreamRequestsError, 2 * REQUESTS)
+    with pytest.raises(TooManyUpstreamRequestsError):
         allowances.take_miss("device", KEY)
     assert allowances.take_miss("device", OTHER_KEY) == 0
     assert allowances.take_miss("other", KEY) == 0
@@ -93,7 +93,7 @@ def test_zero_is_no_limit(clock: Clock) -> None:
     """Each by itself."""
     allowances = DeviceAllowances(CostLimits(0, 0), clock)
     account = allowances.spending("device", KEY)
-    for what in (TooManyRequestsError, TooManyTokensError, TooManyBytesError):
+    for what in (TooManyUpstreamRequestsError, TooManyTokensError, TooManyBytesError):
         spend(account, what, 1000)
     assert allowances.take_miss("device", KEY) == 0
 

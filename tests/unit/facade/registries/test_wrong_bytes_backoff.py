@@ -13,7 +13,7 @@ from facade.registries.wrong_bytes_backoff import (
 )
 from facade.values.piece import MistoldLengthError, WrongBytesError
 from shared.oci import Digest, Kind, RepositoryName
-from shared.upstream.errors import BrokenBodyError, NotFoundError, UpstreamError
+from shared.upstream.errors import BrokenBodyError, NotInRegistryError, UpstreamError
 from tests.support.clock import Clock
 
 APP = RepositoryName.parse("team/app")
@@ -97,7 +97,7 @@ def test_right_bytes_make_it_forget(backoff: WrongBytesBackoff, clock: Clock) ->
     "error",
     [
         BrokenBodyError("x"),
-        NotFoundError("x"),
+        NotInRegistryError("x"),
         MistoldLengthError(),
         ConnectionError(),
         KeyboardInterrupt(),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from facade.approvals.snapshot import Snapshot, StatementRow, verify_row
-from facade.metrics.problems import Part, Stops
+from facade.metrics.problems import FacadePart, Stops
 from facade.registries.refused_credentials import RefusedCredentials
 from facade.registries.secret_openings import SecretOpenings
 from facade.serving.servable import Servable
@@ -66,7 +66,7 @@ class Scene:
         assert connection is not None
         return connection
 
-    def stops(self) -> dict[Part, Stops]:
+    def stops(self) -> dict[FacadePart, Stops]:
         """Return what each problem stops."""
         return {each.part: each.stops for each in self.servable.problems()}
 
@@ -96,7 +96,7 @@ def test_rows_that_are_not_believed_stop_all_where_nothing_else_serves(
     scene.say(scene.other.approval("registry.example"), by=scene.other)
     for _ in range(served):
         scene.approve()
-    assert scene.stops() == {Part.STATEMENTS: Stops.SOME if served else Stops.ALL}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.SOME if served else Stops.ALL}
 
 
 def test_rows_that_would_serve_nothing_stop_nothing_else(scene: Scene) -> None:
@@ -104,7 +104,7 @@ def test_rows_that_would_serve_nothing_stop_nothing_else(scene: Scene) -> None:
     gone = scene.other.approval("registry.example").connection_id
     scene.say(scene.other.revocation(gone), by=scene.other)
     scene.say(scene.other.device_revocation("press-7"), by=scene.other)
-    assert scene.stops() == {Part.STATEMENTS: Stops.SOME}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.SOME}
 
 
 def test_approvals_whose_rows_are_gone_are_not_nothing(scene: Scene) -> None:
@@ -115,17 +115,17 @@ def test_approvals_whose_rows_are_gone_are_not_nothing(scene: Scene) -> None:
     assert scene.stops() == {}
     lost = scene.approve()
     scene.snapshot.vanish(lost.subject)
-    assert scene.stops() == {Part.STATEMENTS: Stops.ALL}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.ALL}
     scene.approve()
-    assert scene.stops() == {Part.STATEMENTS: Stops.SOME}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.SOME}
 
 
 def test_a_key_that_is_missing_stops_what_needs_it(scene: Scene) -> None:
     """Anonymous connections and roles need none."""
     scene.approve(**WITH_SECRET)
-    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    assert scene.stops() == {FacadePart.SEALING_KEY: Stops.ALL}
     scene.approve()
-    assert scene.stops() == {Part.SEALING_KEY: Stops.SOME}
+    assert scene.stops() == {FacadePart.SEALING_KEY: Stops.SOME}
     scene.hold_key()
     assert scene.stops() == {}
 
@@ -148,9 +148,9 @@ def test_what_is_stored_is_served_without_any_key(scene: Scene) -> None:
     scene.stored = True
     scene.approve(expires_in=-SECOND, **WITH_SECRET)
     scene.say(scene.other.approval("registry.example"), by=scene.other)
-    assert scene.stops() == {Part.STATEMENTS: Stops.ALL}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.ALL}
     scene.approve(**WITH_SECRET)
-    assert scene.stops() == {Part.STATEMENTS: Stops.SOME, Part.SEALING_KEY: Stops.SOME}
+    assert scene.stops() == {FacadePart.STATEMENTS: Stops.SOME, FacadePart.SEALING_KEY: Stops.SOME}
 
 
 def test_a_secret_that_was_opened_serves_without_its_key_and_is_counted(scene: Scene) -> None:
@@ -161,13 +161,13 @@ def test_a_secret_that_was_opened_serves_without_its_key_and_is_counted(scene: S
     assert scene.stops() == {}
     scene.keys.clear()
     (problem,) = scene.servable.problems()
-    assert (problem.part, problem.stops) == (Part.SEALING_KEY, Stops.SOME)
+    assert (problem.part, problem.stops) == (FacadePart.SEALING_KEY, Stops.SOME)
     assert "1 of 1 connections' secrets cannot be used" in problem.words
     assert "serve until this facade restarts" in problem.words
     assert scene.servable.census().unusable == 1
     again = {"connection_id": approval.connection_id, "secret_version": 2}
     scene.approve(**WITH_SECRET, **again)
-    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    assert scene.stops() == {FacadePart.SEALING_KEY: Stops.ALL}
     (problem,) = scene.servable.problems()
     assert "restarts" not in problem.words
 
@@ -177,7 +177,7 @@ def test_a_secret_that_did_not_open_counts_as_long_as_it_serves(scene: Scene) ->
     scene.hold_key()
     approval = scene.approve(**WITH_SECRET)
     scene.note(approval, opened=False)
-    assert scene.stops() == {Part.SEALING_KEY: Stops.ALL}
+    assert scene.stops() == {FacadePart.SEALING_KEY: Stops.ALL}
     assert scene.servable.census().unusable == 1
     scene.note(approval, opened=True)
     assert scene.stops() == {}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from facade.approvals.refusal_lines import LINES_A_MINUTE, RefusalLines
 from facade.approvals.refused_rows import MAX_STRANGERS, MAX_STRANGERS_BYTES, WhyRefused
-from facade.approvals.snapshot import Outcome, RefusedRow, Snapshot, StatementRow, verify_row
+from facade.approvals.snapshot import RefusedRow, RowOutcome, Snapshot, StatementRow, verify_row
 from shared.keys import key_id
 from shared.statement import ConnectionApproval, StoredStatement
 from tests.support.clock import Clock
@@ -17,7 +17,7 @@ WRITER = StatementWriter("")
 KEYS = {key_id(WRITER.statement_key.public_key()): WRITER.statement_key.public_key()}
 
 
-def read(snapshot: Snapshot, subject: str, stored: StoredStatement = FORGED) -> Outcome:
+def read(snapshot: Snapshot, subject: str, stored: StoredStatement = FORGED) -> RowOutcome:
     """Have the snapshot read a row."""
     return snapshot.apply(verify_row(StatementRow(subject, stored), KEYS)).outcome
 
@@ -58,17 +58,17 @@ def test_strangers_beyond_the_bound_are_counted_and_not_kept(length: int, known:
     rows.begin_comparison()
     rows.end_comparison(nameless=0)
     assert rows.beyond.total() == rows.of_devices.total() == 0
-    assert read(snapshot, "device/new") is Outcome.REFUSED  # there is room again
+    assert read(snapshot, "device/new") is RowOutcome.REFUSED  # there is room again
 
 
 def test_what_was_believed_is_withdrawn_however_many_strangers_there_are() -> None:
     """Else a flood would keep a revoked connection served."""
     snapshot = Snapshot()
     approval: ConnectionApproval = WRITER.approval("registry.example")
-    assert read(snapshot, approval.subject, WRITER.sign(approval)) is Outcome.ACCEPTED
+    assert read(snapshot, approval.subject, WRITER.sign(approval)) is RowOutcome.ACCEPTED
     for number in range(MAX_STRANGERS + 1):
         read(snapshot, f"device/{number}")
-    assert read(snapshot, approval.subject) is Outcome.REFUSED
+    assert read(snapshot, approval.subject) is RowOutcome.REFUSED
     assert snapshot.serving(approval.subject) is None
 
 

@@ -190,8 +190,8 @@ async def test_readers_of_one_blob_share_what_they_read(
     one, other = await store.open_blob(key.digest), await store.open_blob(key.digest)
     assert one is not None
     assert other is not None
-    read = await one.read(5, 1000) if waits else one.read_now(5, 1000)
-    again = other.read_now(5, 500)
+    read = await one.read(5, 1000) if waits else one.read_nowait(5, 1000)
+    again = other.read_nowait(5, 500)
     assert read is not None
     assert again is not None
     assert again == read[:500] == content("a")[5:505]
@@ -200,7 +200,7 @@ async def test_readers_of_one_blob_share_what_they_read(
     other.close()
     alone = await store.open_blob(key.digest)
     assert alone is not None
-    anew = await alone.read(5, 500) if waits else alone.read_now(5, 500)
+    anew = await alone.read(5, 500) if waits else alone.read_nowait(5, 500)
     assert anew is not None
     assert anew.obj is not read.obj
     alone.close()
@@ -216,9 +216,9 @@ async def test_a_rotten_piece_is_never_shared(store: BlobStore, tmp_path: Path) 
         assert reader is not None
         if tells_what_is_cached(tmp_path):
             with pytest.raises(RottenBlobError):
-                reader.read_now(0, 100)
+                reader.read_nowait(0, 100)
         else:
-            assert reader.read_now(0, 100) is None
+            assert reader.read_nowait(0, 100) is None
         with pytest.raises(RottenBlobError):
             await reader.read(0, 100)
         reader.close()

@@ -50,7 +50,7 @@ def followed(folder: Path) -> FollowedIngest:
 
 def read(file: ArrivingFile, offset: int, count: int) -> bytes:
     """Return what can be read at once, or by waiting if the kernel does not tell what is cached."""
-    piece = file.read_now(offset, count)
+    piece = file.read_nowait(offset, count)
     return bytes(asyncio.run(file.read(offset, count)) if piece is None else piece)
 
 
@@ -303,9 +303,9 @@ async def test_what_rotted_while_it_arrives_is_not_given(folder: Path, file: str
         assert await reader.read(good, 100) == CONTENT[good : good + 100]
         if tells_what_is_cached(folder):
             with pytest.raises(RottenArrivalError):
-                reader.read_now(rotten + 100, 1)
+                reader.read_nowait(rotten + 100, 1)
         else:
-            assert reader.read_now(rotten + 100, 1) is None
+            assert reader.read_nowait(rotten + 100, 1) is None
             with pytest.raises(RottenArrivalError):
                 await reader.read(rotten + 100, 1)
         with pytest.raises(RottenArrivalError):
@@ -319,7 +319,7 @@ async def test_what_was_cut_while_it_arrives_is_not_given(folder: Path) -> None:
     ingest = arriving(folder, 2 * CHECKED_BYTES)
     reader = ingest.reader(len(CONTENT))
     os.truncate(folder / DATA, CHECKED_BYTES + 5)
-    assert reader.read_now(CHECKED_BYTES, 1) is None
+    assert reader.read_nowait(CHECKED_BYTES, 1) is None
     with pytest.raises(RottenArrivalError):
         await reader.read(CHECKED_BYTES, 1)
     reader.close()

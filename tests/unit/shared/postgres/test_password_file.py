@@ -7,12 +7,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.postgres.password_file import MAX_FILE_BYTES, Login, password_of
+from shared.postgres.password_file import MAX_FILE_BYTES, DatabaseLogin, password_of
 from shared.postgres.tls import DatabaseFileError
 from shared.secret import Secret
 
 CANARY = "canary-77a0"
-LOGIN = Login("h", 5432, "d", "u")
+LOGIN = DatabaseLogin("h", 5432, "d", "u")
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +101,9 @@ def test_what_is_escaped_is_read_as_it_was(
         host = f"x{host}"
     line = ":".join(map(escaped, (host, "5432", database, user, password)))
     file = written(folder, f"other:1:x:y:no\n{line}\n".encode())
-    assert password_of(file, Login(host, 5432, database, user)) == Secret(password)
+    assert password_of(file, DatabaseLogin(host, 5432, database, user)) == Secret(password)
     if host != "*":
-        assert password_of(file, Login(f"{host}x", 5432, database, user)) is None
+        assert password_of(file, DatabaseLogin(f"{host}x", 5432, database, user)) is None
 
 
 @given(st.binary(max_size=200))
