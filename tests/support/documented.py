@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.dev.debian import REPOSITORY
 
-README: Final = REPOSITORY / "facade" / "README.md"
+README: Final = REPOSITORY / "docs" / "clients.md"
 _BLOCK: Final = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION: Final = re.compile(r"^## Clients\n(?P<text>.*?)^## ", re.MULTILINE | re.DOTALL)
 _NAME: Final = re.compile(r"# (?P<name>/\S+)\n")

@@ -492,7 +492,7 @@ def test_every_error_has_a_reason_and_words() -> None:
 
 def test_the_readme_says_what_to_do_about_each_reason() -> None:
     """And about no other."""
-    readme = (REPOSITORY / "facade" / "README.md").read_text()
+    readme = (REPOSITORY / "docs" / "clients.md").read_text()
     table = readme.partition("## When a device does not get in")[2].partition("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| `") and "metric" not in line]
     named = [name for row in rows for name in re.findall("`([a-z_]+)`", row.split("|")[1])]
