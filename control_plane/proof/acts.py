@@ -101,7 +101,7 @@ class Act:
         self._changes.append(change)
 
     def leave_as_it_was(self) -> None:
-        """Say that what was asked for is so already: no statement, and no audit entry."""
+        """End the act without a statement or an audit entry: nothing had to be changed."""
         self.is_left_as_it_was = True
 
     def record(

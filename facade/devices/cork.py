@@ -1,4 +1,4 @@
-"""Packets that are full while there is more to send, and nothing kept back when there is not.
+"""Sends full packets as long as there is more to send, and what is left as soon as there is not.
 
 A packet for each TLS record was measured to cost a quarter of the CPU of a warm blob.
 """
@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# Turns of the loop without a write, until what makes no full packet is sent too: whoever goes on
-# after a pause writes in the second one.
+# After so many turns of the loop without a write, a packet that is not full is sent too. A writer
+# that goes on after a pause writes in the second turn.
 QUIET_TURNS: Final = 2
 
 
@@ -30,7 +30,7 @@ class Cork:
         self._quiet_turns = 0  # since something was written
 
     def put_in(self) -> None:
-        """Keep back what makes no full packet, until it has been quiet for some turns."""
+        """Keep back a packet that is not full, until nothing was written for some turns."""
         if not self._is_in:
             self._is_in = True
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)

@@ -23,9 +23,9 @@ TURN_BYTES: Final = 512 * 1024
 # In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
 # was measured to cost a fifth more CPU, for its socket is waited for after every write.
 UNSENT_BYTES: Final = 512 * 1024
-# After our goodbye, for a device to take what waits and to say its own. A socket closed with
-# something unread is reset, and the last answer lost; and asyncio's own client was seen to drop the
-# end of an answer that was followed by the end of the connection.
+# After our close_notify the device has this long to read what waits, and to send its own. A socket
+# that is closed while something is unread is reset, and the last answer is lost. asyncio's own
+# client was seen to drop the end of an answer if the end of the connection followed it.
 CLOSE_SECONDS: Final = 5.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds

@@ -63,7 +63,7 @@ class Absences:
         self._until.pop(absence, None)
 
     def require_not(self, absence: Absence) -> None:
-        """Raise `RememberedAbsenceError` where the registry said lately that it has it not."""
+        """Raise `RememberedAbsenceError` if the registry answered 404 for this a short time ago."""
         wider = evolve(absence, head_only=False)  # what GET does not give, HEAD does not have
         if any(self._until.get(each, float("-inf")) > self._clock() for each in {absence, wider}):
             raise RememberedAbsenceError

@@ -1,4 +1,4 @@
-"""One device pays for what it costs upstream: it waits a little, or is told to come again.
+"""Charges a device for what it costs upstream: it waits a little, or is told to come again later.
 
 await asked.payer.pay_miss()                     # before a question to upstream
 paid = await asked.payer.pay_download()          # before a download; a miss, too
