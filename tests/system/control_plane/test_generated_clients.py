@@ -109,8 +109,15 @@ class AttrsClient:
         return problem.status, problem.detail
 
     def model(self, name: str, /, **fields: Any) -> Any:
-        """Return a request's body."""
-        return getattr(self._models, name).from_dict(fields)
+        """Return a request's body, which may hold a list of others."""
+        models: Any = tuple(each for each in vars(self._models).values() if isinstance(each, type))
+        plain = {
+            field: [each.to_dict() if isinstance(each, models) else each for each in value]
+            if isinstance(value, list)
+            else value
+            for field, value in fields.items()
+        }
+        return getattr(self._models, name).from_dict(plain)
 
     def close(self) -> None:
         """Close what is open to the control plane."""
@@ -218,7 +225,8 @@ def revoke_a_device(bob: GeneratedClient) -> None:
     assert [each.device for each in listed.items] == [device]
     bob.call("lift_device_revocation", id=found)
     assert bob.refused("show_device_revocation", id=found)[0] == 404
-    several = bob.model("DeviceRevocationsRequest", revocations=[{"device": device}] * 2)
+    one = bob.model("DeviceRevocationRequest", device=device)
+    several = bob.model("DeviceRevocationsRequest", revocations=[one, one])
     answers = bob.call("revoke_devices", several).items
     assert [answer.is_new for answer in answers] == [True, False]
     assert {answer.revocation.device for answer in answers} == {device}

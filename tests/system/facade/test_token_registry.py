@@ -143,12 +143,13 @@ async def test_every_form_of_the_answer_is_understood(
 async def test_a_wrong_password_is_refused_without_hammering(
     tokens: Tokens, device: Device, facade: Facade
 ) -> None:
-    """One login for fifty pulls."""
+    """Two logins for fifty pulls: for the repository, and for none. So it is the password."""
     await tokens.approve(token="canary-of-a-wrong-one")
     pulls = [device.get(tokens.path) for _ in range(PULLS)]
     for answer in await asyncio.gather(*pulls):
         assert (answer.status, answer.error_code) == (502, "DENIED")
-    assert len(tokens.server.requests) == 1
+    asked_for = [len(request.scopes) for request in tokens.server.requests]
+    assert asked_for == [1, 0]
     assert "canary-of-a-wrong-one" not in facade.log_text
 
 

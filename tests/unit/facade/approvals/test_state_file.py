@@ -22,7 +22,7 @@ KILLS = 8
 WRITER = """
 import sys
 from pathlib import Path
-from facade.approvals.snapshot import Remembered
+from facade.approvals.snapshot import RememberedStatement
 from facade.approvals.state_file import StateFile
 from shared.statement import StoredStatement
 
@@ -31,7 +31,7 @@ number = max((row.generation for row in state.rows()), default=0)
 while True:
     number += 1
     payload = str(number).encode() * 5000
-    known = Remembered(StoredStatement("t", "k", payload, b"s"), number)
+    known = RememberedStatement(StoredStatement("t", "k", payload, b"s"), number)
     state.save([("first", known), ("second", known)], number)
     print(number, flush=True)
 """

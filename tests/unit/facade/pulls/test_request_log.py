@@ -18,10 +18,10 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 from facade.values.device_identity import DeviceIdentity
-from facade.metrics import Metrics
+from facade.metrics.metrics import FacadeMetrics
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.answers.distribution_errors import DeviceRefusal
-from facade.pulls.request_log import Exchange, Exchanges, RefusedDevice
+from facade.pulls.request_log import RequestRecord, RequestLog, RefusedDevice
 from facade.pulls.named import read_names
 from facade.answers.repeated_refusals import TOLD_AT_ONCE
 from facade.values.pull_path import parse_request
@@ -30,15 +30,15 @@ from tests.unit.facade.strategies import NOW, HOST, approved
 from shared.connection import Anonymous, ConnectionDocument
 
 configure("info")
-metrics = Metrics.create()
-exchanges = Exchanges(metrics)
+metrics = FacadeMetrics.create()
+exchanges = RequestLog(metrics)
 loop = asyncio.new_event_loop()
 
 async def tell(asked, status):
     exchanges.tell(asked, status)
 
 pull = parse_request("GET", "/v2/registry.example/team/app/manifests/sha256:" + "0" * 64)
-known = Exchange(
+known = RequestRecord(
     "GET",
     "192.0.2.5",
     request_id="known",
@@ -48,24 +48,24 @@ known = Exchange(
     body_bytes=5,
 )
 exchanges.tell(known, 200)
-exchanges.tell(Exchange("HEAD", request_id="again", pull=pull), 200)
-exchanges.tell(Exchange("GET", request_id="unknown", reason="why"), 404)
-exchanges.tell(Exchange("GET", request_id="left", pull=pull), None)
+exchanges.tell(RequestRecord("HEAD", request_id="again", pull=pull), 200)
+exchanges.tell(RequestRecord("GET", request_id="unknown", reason="why"), 404)
+exchanges.tell(RequestRecord("GET", request_id="left", pull=pull), None)
 for number in range(TOLD_AT_ONCE + 1):
     reason = f"aborted after {number} bytes"
-    left = Exchange("GET", request_id=f"left-{number}", device=known.device, reason=reason)
+    left = RequestRecord("GET", request_id=f"left-{number}", device=known.device, reason=reason)
     if number == TOLD_AT_ONCE:
         loop.run_until_complete(tell(left, None))
     else:
         exchanges.tell(left, None)
 named = read_names("/v2/registry.example_5000/team/app/manifests/latest")
-exchanges.tell(Exchange("GET", request_id="refused", named=named, reason="tag"), 404)
+exchanges.tell(RequestRecord("GET", request_id="refused", named=named, reason="tag"), 404)
 ca = Authority("CN=line CA", b"")
 for number in range(TOLD_AT_ONCE + 1):
     subject = "CN=x\\u202e" + "y" * 9999
     presented = PresentedDevice(None, ca.name, 0xABC, NOW, ca, ca, "no name", subject)
     refused = RefusedDevice(presented, DeviceRefusal.UNIDENTIFIED)
-    asked = Exchange(
+    asked = RequestRecord(
         "GET", "192.0.2.7", request_id=f"nobody-{number}", reason="no name", refused=refused
     )
     if number in (0, TOLD_AT_ONCE):
