@@ -96,11 +96,14 @@ class Api:
 
 
 def _read_sequence(query: QueryReader) -> int:
-    """Return the place after which a page of the log begins: `after`, or its `cursor`."""
+    """Return the place after which a page of the log begins: `after`, or its `cursor`.
+
+    Generated clients send `after=0`, which was its default once, beside a cursor.
+    """
     places = [query.text(name, parse_sequence) for name in ("after", "cursor")]
-    if query.given("after") and query.given("cursor"):
+    if places[0] and query.given("cursor"):
         query.wrong("cursor", "the same as after; give one of them")
-    return next((place for place in places if place is not None), 0)
+    return max(place or 0 for place in places)
 
 
 def parse_sequence(text: str) -> int:
