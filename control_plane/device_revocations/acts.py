@@ -20,6 +20,7 @@ from control_plane.device_revocations.store import (
 )
 from control_plane.errors import NotFoundError
 from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.proof.actions import DEVICE_LIFT, DEVICE_REVOKE
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.belief import Belief, Evidence, believe
 from control_plane.reading.page import View
@@ -108,7 +109,7 @@ class DeviceRevocations:
             act.change(set_lifted(revocation_id, act.at))
             act.record(
                 actor=actor.name,
-                action="device.lift",
+                action=DEVICE_LIFT,
                 about=lifting.subject,
                 about_generation=lifting.generation,
                 details={"revocation": str(revocation_id)},
@@ -149,7 +150,7 @@ def _revoke(act: Act, belief: Belief, request: RevocationRequest, actor: str) ->
     )
     act.record(
         actor=actor,
-        action="device.revoke",
+        action=DEVICE_REVOKE,
         about=revocation.subject,
         about_generation=revocation.generation,
         details={"revocation": str(revocation.revocation_id)}
