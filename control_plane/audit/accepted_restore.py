@@ -31,9 +31,8 @@ async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
 
 def _require_head(wanted: str, present: Place) -> None:
     if (present.hash or EMPTY) != wanted:
-        message = (
+        raise ConflictError(
             f"the log ends with entry {present.sequence} now, whose hash is"
             f" {present.hash or EMPTY}: look at it with `control-plane audit list --last 1`, and"
             " accept that"
         )
-        raise ConflictError(message)

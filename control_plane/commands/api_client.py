@@ -123,8 +123,7 @@ class ApiClient:
             ) as response:
                 body_of_answer = await _body(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            message = why_no_answer(error, self._url, self._ca_file)
-            raise ApiUnreachableError(message) from None
+            raise ApiUnreachableError(why_no_answer(error, self._url, self._ca_file)) from None
         return self._answer(response, body_of_answer)
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Json:
@@ -168,8 +167,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
-            raise ApiUnreachableError(message)
+            raise ApiUnreachableError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
     return bytes(body)
 
 

@@ -26,8 +26,7 @@ def read_devices(file: IO[bytes], reason: str) -> list[Json]:
     """Return what each line asks for; exit with 2 and the numbers of lines that are wrong."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
-        message = f"the file is larger than {MAX_FILE_BYTES} bytes"
-        raise click.UsageError(message)
+        raise click.UsageError(f"the file is larger than {MAX_FILE_BYTES} bytes")
     asked, wrong = list[Json](), list[str]()
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
@@ -48,8 +47,7 @@ def _parsed(line: bytes) -> Json:
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
-        message = "expected UTF-8 text"
-        raise ValueError(message) from None
+        raise ValueError("expected UTF-8 text") from None
     if not text.startswith(SERIAL_PREFIX):
         return {"device": parse_device_id(text)}
     serial, _, issuer = text.removeprefix(SERIAL_PREFIX).partition(" ")

@@ -108,8 +108,9 @@ def _place(text: str) -> TypedPlace | None:
         if id_beginning(text) is not None:
             return None
         problems = "".join(f"\n  {problem}" for problem in problems_of(error))
-        message = f"this is no connection's id, nor HOST[/PREFIX]:{problems}"
-        raise click.UsageError(message) from None
+        raise click.UsageError(
+            f"this is no connection's id, nor HOST[/PREFIX]:{problems}"
+        ) from None
 
 
 def _by_id(views: list[Json]) -> dict[str, Json]:

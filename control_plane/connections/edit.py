@@ -77,8 +77,7 @@ def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit
 def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument) -> Edit:
     """Return what a `PUT .../credential` makes of a document: there is a secret in it."""
     if present.provider not in SECRET_FIELDS:
-        message = "a role has no stored secret; PATCH changes the role"
-        raise ConflictError(message)
+        raise ConflictError("a role has no stored secret; PATCH changes the role")
     fixed = (request_body(present).keys() | {"description"}) - _CREDENTIAL_CHANGE_FIELDS
     why = "this changes the credential alone; PATCH changes the rest"
     fields = _merged(body, present, fixed=fixed, why=why)

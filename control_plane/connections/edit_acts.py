@@ -217,5 +217,6 @@ def _require_still(planned: PlannedEdit, base: Base, state: ConnectionState) -> 
     if base.fingerprint != planned.base.fingerprint:
         changed = state.newest_entry
         by = f"{changed.actor} changed it" if changed else "somebody else changed it"
-        message = f"{by} meanwhile: look at the connection, and repeat what still applies"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"{by} meanwhile: look at the connection, and repeat what still applies", state.name
+        )

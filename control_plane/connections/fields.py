@@ -37,8 +37,7 @@ _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 def parse_provider(text: str) -> Provider:
     """Return the provider; raise `ValueError` for one that is unknown."""
     if text not in list(Provider):
-        message = f"expected one of {', '.join(Provider)}"
-        raise ValueError(message)
+        raise ValueError(f"expected one of {', '.join(Provider)}")
     return Provider(text)
 
 
@@ -74,8 +73,7 @@ def parse_secret(text: str) -> Secret:
 def parse_external_id(text: str) -> str:
     """Return an external id that STS takes."""
     if not is_external_id(text):
-        message = "expected 2 to 1224 of A-Z, a-z, 0-9 and + = , . @ : / _ -"
-        raise ValueError(message)
+        raise ValueError("expected 2 to 1224 of A-Z, a-z, 0-9 and + = , . @ : / _ -")
     return text
 
 
@@ -89,8 +87,7 @@ def parse_network(text: str) -> Network:
     try:
         return ip_network(text)
     except ValueError:  # quotes the text
-        message = "expected a network such as 10.0.0.0/8, without host bits"
-        raise ValueError(message) from None
+        raise ValueError("expected a network such as 10.0.0.0/8, without host bits") from None
 
 
 def parse_realm(text: str) -> str:
@@ -153,8 +150,7 @@ def _certificates(text: str) -> str:
     try:
         certificates = load_certificates(text)
     except InvalidPemError as error:
-        message = f"expected certificates in PEM: {error}"
-        raise ValueError(message) from None
+        raise ValueError(f"expected certificates in PEM: {error}") from None
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 
@@ -166,6 +162,5 @@ def parse_description(text: str) -> str:
 def parse_fingerprint(text: str) -> str:
     """Return `sha256:<64 hexadecimal digits>`."""
     if not _FINGERPRINT.fullmatch(text):
-        message = "expected sha256:<64 hex digits>, as it stands in the connection's view"
-        raise ValueError(message)
+        raise ValueError("expected sha256:<64 hex digits>, as it stands in the connection's view")
     return text

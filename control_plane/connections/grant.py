@@ -39,8 +39,7 @@ def parse_principal_arn(text: str) -> str:
     """Return the ARN of a role, a user, an account or an assumed role's session."""
     match = _PRINCIPAL.fullmatch(text)
     if match is None or match["partition"] not in partitions():
-        message = "not the ARN of a principal"
-        raise ValueError(message)
+        raise ValueError("not the ARN of a principal")
     return text
 
 
@@ -51,8 +50,9 @@ def grant_of(document: ConnectionDocument, fingerprint: str, *, principal_arn: s
     """
     match document.credential:
         case Anonymous() | UsernameAndToken():
-            message = "there is nothing to grant: the registry itself says what the token may do"
-            raise NotFoundError(message)
+            raise NotFoundError(
+                "there is nothing to grant: the registry itself says what the token may do"
+            )
         case GoogleServiceAccount() as account:
             return {"fingerprint": fingerprint, **_google_grant(document, account)}
         case EcrRole() as role:

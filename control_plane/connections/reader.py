@@ -118,6 +118,5 @@ def _place(stored: StoredConnection) -> Place:
 
 def _found(stored: StoredConnection | None) -> StoredConnection:
     if stored is None:
-        message = "there is no connection of this id"
-        raise NotFoundError(message)
+        raise NotFoundError("there is no connection of this id")
     return stored

@@ -144,11 +144,11 @@ def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
     named = state.newest_entry.details.get("revision", "0") if state.newest_entry else "0"
     number = max(int(highest[0]["highest"]), int(named)) + 1
     if number > MAX_REVISION:
-        message = (
+        raise NotBelievedError(
             "a revision's number was changed in the database: revoke the connection, and connect"
-            " the registry again"
+            " the registry again",
+            state.name,
         )
-        raise NotBelievedError(message, state.name)
     return number
 
 
@@ -172,11 +172,11 @@ def require_place(
 ) -> None:
     """Raise `NotBelievedError` if the row's projections are of another place than the document."""
     if (stored.host, stored.repository_prefix) != place_of(document):
-        message = (
+        raise NotBelievedError(
             "host or prefix were changed in the database: revoke the connection, and connect the"
-            " registry again"
+            " registry again",
+            state.name,
         )
-        raise NotBelievedError(message, state.name)
 
 
 def _require_approvable_size(document: bytes, sealed_secret: bytes | None) -> None:

@@ -64,11 +64,13 @@ def approvable(
         raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
     made = f"{by} made it at {format_time(at)}"
     if found.fingerprint != seen_fingerprint:
-        message = f"{what} has another fingerprint ({made}): look at it before approving it"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"{what} has another fingerprint ({made}): look at it before approving it", state.name
+        )
     if needs_second and by == approver:
-        message = f"here nobody approves a draft of their own ({made}): another approver does"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"here nobody approves a draft of their own ({made}): another approver does", state.name
+        )
     return found
 
 
@@ -114,26 +116,28 @@ def renewable(
     """
     require_not_revoked(state)
     if needs_second:
-        message = f"a second person than {approver} is needed: {LEAVE_OUT}"
-        raise ConflictError(message, state.name)
+        raise ConflictError(f"a second person than {approver} is needed: {LEAVE_OUT}", state.name)
     if state.draft_waits:
         by = f" of {state.draft.made_by}" if state.draft else ""
-        message = f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}", state.name
+        )
     if state.problem:
         raise _not_believed(state, state.problem)
     if state.serving is None:
-        message = f"nothing is approved yet: {LEAVE_OUT}, and approve the draft"
-        raise ConflictError(message, state.name)
-    if state.serving.expires_at is not None and state.serving.expires_at <= at:
-        message = (
-            f"the approval expired at {format_time(state.serving.expires_at)}: {LEAVE_OUT},"
-            " and approve the draft"
+        raise ConflictError(
+            f"nothing is approved yet: {LEAVE_OUT}, and approve the draft", state.name
         )
-        raise ConflictError(message, state.name)
+    if state.serving.expires_at is not None and state.serving.expires_at <= at:
+        raise ConflictError(
+            f"the approval expired at {format_time(state.serving.expires_at)}: {LEAVE_OUT},"
+            " and approve the draft",
+            state.name,
+        )
     if evolve(wished, secret=None) != evolve(state.serving.document, secret=None):
-        message = f"more than the secret changes: {LEAVE_OUT}, and approve what was seen"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"more than the secret changes: {LEAVE_OUT}, and approve what was seen", state.name
+        )
     return state.serving
 
 
@@ -141,8 +145,7 @@ def require_discardable(state: ConnectionState) -> None:
     """Raise `NotFoundError` if no draft waits."""
     require_not_revoked(state)
     if not state.draft_waits:
-        message = "no draft waits"
-        raise NotFoundError(message)
+        raise NotFoundError("no draft waits")
 
 
 def ends_when_discarded(state: ConnectionState) -> bool:
@@ -154,25 +157,28 @@ def require_not_revoked(state: ConnectionState) -> None:
     """Raise `ConflictError` if the connection has ended."""
     if ended := state.revocation:
         when = f"{ended.revoked_by} revoked it at {format_time(ended.revoked_at)}"
-        message = f"the connection is revoked, for ever ({when}); make a new one"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"the connection is revoked, for ever ({when}); make a new one", state.name
+        )
     if discarded := state.discarded:
         when = f"{discarded.actor} did at {format_time(discarded.at)}"
-        message = f"the connection's only draft was discarded ({when}); make a new one"
-        raise ConflictError(message, state.name)
+        raise ConflictError(
+            f"the connection's only draft was discarded ({when}); make a new one", state.name
+        )
 
 
 def place_taken(state: ConnectionState) -> ConflictError:
     """Return the error of whoever wants to connect a place that a connection has."""
     place = "/".join(part for part in state.place if part)
     end = "discard its draft" if ends_when_discarded(state) and state.draft_waits else "revoke it"
-    message = (
+    return ConflictError(
         f"{place} is connected already, as {state.id} ({state.status}): change that connection,"
-        f" or {end} and connect again"
+        f" or {end} and connect again",
+        state.name,
     )
-    return ConflictError(message, state.name)
 
 
 def _not_believed(state: ConnectionState, problem: str) -> NotBelievedError:
-    message = f"{problem}; revoke the connection, and connect the registry again"
-    return NotBelievedError(message, state.name)
+    return NotBelievedError(
+        f"{problem}; revoke the connection, and connect the registry again", state.name
+    )

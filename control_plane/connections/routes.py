@@ -109,8 +109,7 @@ class ConnectionRoutes:
     def _parse_future(self, text: str) -> datetime:
         moment = parse_time(text)
         if moment <= self.clock():
-            message = "expected a time to come"
-            raise ValueError(message)
+            raise ValueError("expected a time to come")
         return moment
 
     async def _request(self, call: Call) -> ConnectionRequest:

@@ -170,8 +170,7 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draf
     """Return the draft, if there is one; raise where what is stored was not so made."""
     if stored.draft is None:
         if _is_making(newest):
-            message = "it has vanished from the database"
-            raise StatementRefusedError(message)
+            raise StatementRefusedError("it has vanished from the database")
         return None
     actual = fingerprint(stored.draft.document)
     if (
@@ -183,12 +182,10 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draf
             actual,
         )
     ):
-        message = "the audit log does not say that it was made"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("the audit log does not say that it was made")
     document = ConnectionDocument.from_bytes(stored.draft.document)
     if document.connected_by != newest.actor:
-        message = "somebody else made it"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("somebody else made it")
     require_secret_of_document(document, stored.draft.sealed_secret)
     return Draft(
         number=stored.draft.number,
@@ -209,8 +206,7 @@ def _newest_entry(stored: StoredConnection, verifier: Verifier) -> AuditEntry | 
         raise StatementRefusedError(ACTED)
     entry = verifier.verify_as(stored.newest.entry, AuditEntry)
     if entry.about != connection_subject(stored.id) or entry.action not in REVISION_ACTIONS:
-        message = "its audit entry is about something else"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("its audit entry is about something else")
     return entry
 
 

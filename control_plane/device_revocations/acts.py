@@ -87,8 +87,7 @@ class DeviceRevocations:
         async with self._acts.begin(row) as act:
             found = await revocations_of(act.proofs.rows(row), act.proofs)
             if not found:
-                message = "there is no device revocation of this id in force"
-                raise NotFoundError(message)
+                raise NotFoundError("there is no device revocation of this id in force")
             (stored,) = found
             belief = believe(stored.evidence, act.verifier)
             revocation = liftable(

@@ -43,11 +43,10 @@ _DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
 def parse_device_id(text: str) -> str:
     """Return a device's id, verbatim: a SPIFFE id, a lower-case host name, or a subject's CN."""
     if not is_device_id(text):
-        message = (
+        raise ValueError(
             "expected what the certificate says, verbatim: a SPIFFE id such as"
             " spiffe://example.com/fleet/a/device/b, a lower-case host name, or the subject's CN"
         )
-        raise ValueError(message)
     return text
 
 
@@ -56,13 +55,13 @@ def parse_serial(text: str) -> str:
     """Return a serial number as lower-case hexadecimal without leading zeros."""
     text = _without(_PASTED_SERIAL, text)
     if len(text) > 2 * MAX_SERIAL_DIGITS or not _SERIAL.fullmatch(text):
-        message = "expected a certificate's serial number in hexadecimal, such as 0A:BC or abc"
-        raise ValueError(message)
+        raise ValueError(
+            "expected a certificate's serial number in hexadecimal, such as 0A:BC or abc"
+        )
     number = int(re.sub("[: ]", "", text), base=16)
     serial = f"{number:x}"
     if len(serial) > MAX_SERIAL_DIGITS:
-        message = f"expected at most {MAX_SERIAL_DIGITS} hexadecimal digits"
-        raise ValueError(message)
+        raise ValueError(f"expected at most {MAX_SERIAL_DIGITS} hexadecimal digits")
     return serial
 
 

@@ -57,8 +57,7 @@ class DeviceRevocationReader:
         for view in views:
             if view is not None and view["id"] == str(revocation_id):
                 return view
-        message = "there is no device revocation of this id in force"
-        raise NotFoundError(message)
+        raise NotFoundError("there is no device revocation of this id in force")
 
     async def list(
         self,

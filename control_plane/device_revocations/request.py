@@ -85,10 +85,9 @@ def parse_revocation_request(
     def parse_device(text: str) -> str:
         device = parse_device_id(text)
         if form is not None and not form.says_device(device):
-            message = (
+            raise ValueError(
                 f"no certificate of this installation says this of its device; expected {form}"
             )
-            raise ValueError(message)
         return device
 
     target = RevocationTarget(

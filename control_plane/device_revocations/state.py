@@ -69,11 +69,12 @@ def liftable(
     Only what is believed is lifted: an id in a column could lead to another device.
     """
     if state.problem:
-        message = f"{state.problem}; revoke it again, and lift that"
-        raise NotBelievedError(message, {"id": str(revocation_id), **target.view()})
+        raise NotBelievedError(
+            f"{state.problem}; revoke it again, and lift that",
+            {"id": str(revocation_id), **target.view()},
+        )
     if state.revocation is None or state.revocation.revocation_id != revocation_id:
-        message = "there is no device revocation of this id in force"
-        raise NotFoundError(message)
+        raise NotFoundError("there is no device revocation of this id in force")
     return state.revocation
 
 

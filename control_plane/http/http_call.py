@@ -48,8 +48,7 @@ class Call:
         except ValueError:
             path_id = None
         if path_id is None or str(path_id) != text:
-            message = f"there is no {noun} of this id"
-            raise NotFoundError(message)
+            raise NotFoundError(f"there is no {noun} of this id")
         return path_id
 
     async def long_body(self, max_bytes: int) -> Mapping[str, object]:
@@ -59,8 +58,7 @@ class Call:
         """
         content = await _content(self.request.clone(client_max_size=max_bytes))
         if self.request.content_type != _JSON:
-            message = f"the body has to have the Content-Type {_JSON}"
-            raise UnsupportedMediaTypeError(message)
+            raise UnsupportedMediaTypeError(f"the body has to have the Content-Type {_JSON}")
         return await asyncio.to_thread(read_object, content)
 
     async def body(self, *, optional: bool = False) -> Mapping[str, object]:
@@ -70,8 +68,9 @@ class Call:
             return {}
         accepted = (_JSON, _MERGE_PATCH) if self.request.method == "PATCH" else (_JSON,)
         if self.request.content_type not in accepted:
-            message = f"the body has to have the Content-Type {' or '.join(accepted)}"
-            raise UnsupportedMediaTypeError(message)
+            raise UnsupportedMediaTypeError(
+                f"the body has to have the Content-Type {' or '.join(accepted)}"
+            )
         return read_object(content)
 
     def query(self) -> QueryReader:
@@ -82,16 +81,16 @@ class Call:
 
 async def _content(request: web.BaseRequest) -> bytes:
     if request.headers.getall(hdrs.CONTENT_ENCODING, []):
-        message = f"the body has to be {_JSON} as it is, without a Content-Encoding"
-        raise UnsupportedMediaTypeError(message)
+        raise UnsupportedMediaTypeError(
+            f"the body has to be {_JSON} as it is, without a Content-Encoding"
+        )
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     except web.RequestPayloadError:
-        message = "the body ended early or was malformed"
-        raise UnreadableBodyError(message) from None
+        raise UnreadableBodyError("the body ended early or was malformed") from None
 
 
 def bearer_token(request: web.Request) -> OperatorToken:
@@ -100,22 +99,29 @@ def bearer_token(request: web.Request) -> OperatorToken:
     if not values:
         raise _without_token("an operator's token is required", reason="no token")
     if len(values) > 1:
-        message = "there are several Authorization headers, and only one is read"
-        raise _without_token(message, reason="several Authorization headers")
+        raise _without_token(
+            "there are several Authorization headers, and only one is read",
+            reason="several Authorization headers",
+        )
     scheme, _, text = values[0].partition(" ")
     if scheme.lower() != "bearer":
-        message = "the Authorization header is of another scheme than Bearer"
-        raise _without_token(message, reason="another scheme than Bearer")
+        raise _without_token(
+            "the Authorization header is of another scheme than Bearer",
+            reason="another scheme than Bearer",
+        )
     try:
         return OperatorToken.parse(text.strip(" "))
     except InvalidOperatorTokenError as error:
-        message = f"this is no operator's token, or not the whole of one: {error}"
-        raise NotAuthenticatedError(message, reason="not of a token's form") from None
+        raise NotAuthenticatedError(
+            f"this is no operator's token, or not the whole of one: {error}",
+            reason="not of a token's form",
+        ) from None
 
 
 def _without_token(message: str, *, reason: str) -> NotAuthenticatedError:
-    message = f"{message}: send Authorization: Bearer TOKEN"
-    return NotAuthenticatedError(message, reason=reason, is_token_given=False)
+    return NotAuthenticatedError(
+        f"{message}: send Authorization: Bearer TOKEN", reason=reason, is_token_given=False
+    )
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:

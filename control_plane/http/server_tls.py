@@ -135,10 +135,10 @@ def _refused(key: bytes, error: OSError | InvalidPemError) -> TlsFilesError:
         return TlsFilesError(CERTIFICATE, f"OpenSSL does not take the certificate: {reason}")
     holds = what_it_holds(key)
     if any(f"{kind} private key" in holds for kind in _OF_SERVERS):
-        message = (
+        return TlsFilesError(
+            KEY,
             f"it holds {holds}, and the certificate in {CERTIFICATE} is of another key: the two do"
-            " not match. Put both of one pair there"
+            " not match. Put both of one pair there",
         )
-        return TlsFilesError(KEY, message)
     belongs = "the certificate's private key in PEM, without a password"
     return TlsFilesError(KEY, f"it holds {holds}; what belongs there: {belongs}")

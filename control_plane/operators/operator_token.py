@@ -45,11 +45,10 @@ class OperatorName:
     def parse(cls, text: str) -> Self:
         """Return the name; raise `InvalidOperatorNameError` for anything else."""
         if not _NAME.fullmatch(text):
-            message = (
+            raise InvalidOperatorNameError(
                 f"an operator's name has at most {MAX_NAME_CHARACTERS} characters of a-z, 0-9 "
                 "and, between them, '.', '_', '@', '+' and '-'"
             )
-            raise InvalidOperatorNameError(message)
         return cls(text)
 
     def __str__(self) -> str:
@@ -76,8 +75,9 @@ class OperatorToken:
         """Return the token; raise `InvalidOperatorTokenError` for anything else."""
         match = _TOKEN.fullmatch(text) if len(text) <= MAX_TOKEN_CHARACTERS else None
         if match is None:
-            message = f"an operator's token is {TOKEN_PREFIX}<name>.<43 characters>"
-            raise InvalidOperatorTokenError(message)
+            raise InvalidOperatorTokenError(
+                f"an operator's token is {TOKEN_PREFIX}<name>.<43 characters>"
+            )
         return cls(OperatorName(match["name"]), Secret(text))
 
     @property

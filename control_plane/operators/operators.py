@@ -176,8 +176,7 @@ class Operators:
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
             if isinstance(belief.statement, Operator):
-                message = f"there is an operator {name}; `rotate` gives a new token"
-                raise ConflictError(message)
+                raise ConflictError(f"there is an operator {name}; `rotate` gives a new token")
             return _issue(act, belief, name, role, lifetime, actor)
 
     async def rotate(
@@ -217,8 +216,9 @@ class Operators:
             return belief.statement
         message = f"there is no operator {name}"
         if belief.problem:
-            message = f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
-            raise NotFoundError(message)
+            raise NotFoundError(
+                f"{message} that is believed: {belief.problem}; `remove` and `add` mend it"
+            )
         everybody = statements_within(OPERATORS)
         (rows,) = await fetch_parts(act.proofs.connection, [everybody])
         listed = await _listed_operators(rows, act.proofs, self._chain.signer)

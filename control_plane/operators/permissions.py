@@ -26,5 +26,4 @@ def reaches(role: Role, needed: Role) -> bool:
 def require(role: Role, needed: Role) -> None:
     """Raise `NotPermittedError` unless the role reaches."""
     if not reaches(role, needed):
-        message = f"this needs the role {needed}, and the token's is {role}"
-        raise NotPermittedError(message)
+        raise NotPermittedError(f"this needs the role {needed}, and the token's is {role}")

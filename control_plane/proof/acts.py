@@ -88,8 +88,9 @@ class Act:
         last = max(belief.highest_generation, self._chain.highest.ever(belief.subject))
         generation = next_generation(last, unix_milliseconds(self.at))
         if generation > self._chain.highest_generation():
-            message = "what was signed before is a year ahead of this clock; set the clock right"
-            raise ClockError(message)
+            raise ClockError(
+                "what was signed before is a year ahead of this clock; set the clock right"
+            )
         statement = make(generation)
         if statement.subject != belief.subject:
             raise AssertionError("a statement follows one of its own subject")
@@ -179,8 +180,9 @@ class Acts:
             async with self._chain.database.transaction(LOCK) as connection:
                 proofs = await self._chain.within(connection, asked)
                 if not proofs.rows(lock):
-                    message = "the row that acts lock is gone; the database must be restored"
-                    raise AuditDamagedError(message)
+                    raise AuditDamagedError(
+                        "the row that acts lock is gone; the database must be restored"
+                    )
                 act = Act(proofs, self._chain, self._chain.clock())
                 yield act
                 await act.end()

@@ -49,6 +49,5 @@ def read_audit_filter(query: QueryReader) -> AuditFilter:
 
 def _parse_text(text: str) -> str:
     if not 0 < len(text) <= MAX_FILTER_CHARACTERS or "\0" in text:
-        message = f"expected 1 to {MAX_FILTER_CHARACTERS} characters"
-        raise ValueError(message)
+        raise ValueError(f"expected 1 to {MAX_FILTER_CHARACTERS} characters")
     return text

@@ -122,11 +122,9 @@ def _verified_statement(evidence: Evidence, verifier: Verifier) -> Statement | N
     try:
         statement = verifier.verify(evidence.stored)
     except StatementRefusedError as error:
-        message = f"its statement is not believed: {error}"
-        raise StatementRefusedError(message) from None
+        raise StatementRefusedError(f"its statement is not believed: {error}") from None
     if statement.subject != evidence.subject:
-        message = "its statement is about another subject"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("its statement is about another subject")
     return statement
 
 
@@ -138,8 +136,7 @@ def _verified_entry(evidence: Evidence, verifier: Verifier) -> AuditEntry | None
     try:
         entry = verifier.verify_as(evidence.made.entry, AuditEntry)
     except UnknownKeyError as error:
-        message = f"its newest act is not believed: {error}"
-        raise StatementRefusedError(message) from None
+        raise StatementRefusedError(f"its newest act is not believed: {error}") from None
     except StatementRefusedError:
         raise StatementRefusedError(ACTED) from None
     if (entry.about, entry.about_generation) != (evidence.subject, evidence.made.generation):
@@ -152,10 +149,8 @@ def _require_agreement(statement: Statement | None, evidence: Evidence) -> None:
     if generation > logged:
         raise StatementRefusedError(ACTED)
     if statement is None and logged:
-        message = "its statement has vanished from the database"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("its statement has vanished from the database")
     if generation < logged:
-        message = "an older statement was put back in the database"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("an older statement was put back in the database")
     if generation > evidence.highest_generation:
         raise StatementRefusedError(TOO_FAR_AHEAD)

@@ -50,8 +50,7 @@ def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
     """Return the log up to the checkpoint's entry, or raise `StatementRefusedError`."""
     statement = verifier.verify_as(checkpoint.stored, AuditCheckpoint)
     if hashlib.sha256(checkpoint.heads).hexdigest() != statement.heads_sha256:
-        message = "what is beside it is not what was signed"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("what is beside it is not what was signed")
     heads = orjson.loads(checkpoint.heads)
     newest = NewestActs(
         {

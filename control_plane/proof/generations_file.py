@@ -55,8 +55,7 @@ class GenerationsFile:
             path = directory / FILE_NAME
             make_own_database(path)
         except OSError as error:
-            message = f"the folder cannot be used: {error.strerror}"
-            raise GenerationsFileError(message) from None
+            raise GenerationsFileError(f"the folder cannot be used: {error.strerror}") from None
         with _explained():
             database = sqlite3.connect(
                 path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
@@ -130,8 +129,7 @@ def _explained() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         reason = "another process uses it" if _is_locked(error) else type(error).__name__
-        message = f"the file {FILE_NAME} cannot be used: {reason}"
-        raise GenerationsFileError(message) from None
+        raise GenerationsFileError(f"the file {FILE_NAME} cannot be used: {reason}") from None
 
 
 def _is_locked(error: sqlite3.Error) -> bool:

@@ -65,8 +65,8 @@ async def require_free_place(
             document.host,
             document.repository_prefix,
         ):
-            message = (
+            raise ConflictError(
                 f"another connection is approved for this place, {approval.connection_id}, whose"
-                " row was changed in the database: revoke that one first"
+                " row was changed in the database: revoke that one first",
+                {"id": str(approval.connection_id)},
             )
-            raise ConflictError(message, {"id": str(approval.connection_id)})

@@ -155,11 +155,9 @@ def require_entry(sequence: int, stored: StoredStatement, verifier: Verifier) ->
 def entry_of(statement: Statement, sequence: int) -> AuditEntry:
     """Return a verified statement as the entry of this place, or raise `StatementRefusedError`."""
     if not isinstance(statement, AuditEntry):
-        message = "of another type than is wanted here"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("of another type than is wanted here")
     if statement.generation != sequence:
-        message = "it belongs in another place of the log"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("it belongs in another place of the log")
     return statement
 
 

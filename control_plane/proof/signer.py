@@ -76,8 +76,7 @@ class Verifier:
         """Return the statement if it is of this kind, or raise `StatementRefusedError`."""
         statement = self.verify(stored)
         if not isinstance(statement, kind):
-            message = "of another type than is wanted here"
-            raise StatementRefusedError(message)
+            raise StatementRefusedError("of another type than is wanted here")
         return statement
 
 

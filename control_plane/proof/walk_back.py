@@ -62,11 +62,10 @@ class WalkBack:
                 return _parsed(place, stored)
             entry = require_entry(row.sequence, stored, self._verifier)
         except StatementRefusedError as error:
-            message = (
+            raise AuditDamagedError(
                 f"the newest audit entry is not believed ({error}): this is another statement key"
                 f" than the one that signed it, or the database was changed; {SEE_VERIFY}"
-            )
-            raise AuditDamagedError(message) from None
+            ) from None
         return logged_act(entry, place.hash)
 
     def _next(self, row: EntryRow) -> LoggedAct:
@@ -85,8 +84,7 @@ class WalkBack:
 
 def _require_form(row: EntryRow) -> StoredStatement:
     if row.stored is None:
-        message = "it has not the form of an entry"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("it has not the form of an entry")
     return row.stored
 
 

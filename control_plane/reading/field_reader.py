@@ -28,8 +28,7 @@ def read_object(body: bytes) -> Mapping[str, object]:
     except orjson.JSONDecodeError:  # its `doc` holds the body
         value = None
     if not isinstance(value, dict):
-        message = "the body is not a JSON object in UTF-8"
-        raise UnreadableBodyError(message) from None
+        raise UnreadableBodyError("the body is not a JSON object in UTF-8") from None
     _require_once(body)
     return value
 
@@ -38,8 +37,7 @@ def _require_once(body: bytes) -> None:
     try:
         repeated = repeated_names(body)
     except RecursionError:
-        message = "the body is nested too deep"
-        raise UnreadableBodyError(message) from None
+        raise UnreadableBodyError("the body is nested too deep") from None
     if repeated:
         shown = repeated[:MAX_NAMED_UNKNOWN_FIELDS]
         raise InvalidRequestError(tuple(FieldError(each, TWICE) for each in shown))

@@ -95,8 +95,7 @@ class QueryReader:
 def parse_switch(text: str) -> bool:
     """Return the value of `true` or `false`."""
     if text not in {"true", "false"}:
-        message = "expected true or false"
-        raise ValueError(message)
+        raise ValueError("expected true or false")
     return text == "true"
 
 
@@ -127,8 +126,7 @@ def parse_place(text: str) -> Place:
     except (ValueError, binascii.Error):
         place = None
     if place is None or place[0].tzinfo is None:
-        message = "expected the next_cursor of a page"
-        raise ValueError(message)
+        raise ValueError("expected the next_cursor of a page")
     return place
 
 

@@ -18,8 +18,7 @@ def parse_reason(text: str) -> str:
 def parse_id_beginning(text: str) -> str:
     """Return the beginning of an id, lower case."""
     if not _ID_BEGINNING.fullmatch(text):
-        message = "expected an id or its beginning, such as 3f2a1b4c"
-        raise ValueError(message)
+        raise ValueError("expected an id or its beginning, such as 3f2a1b4c")
     return text.lower()
 
 

@@ -13,11 +13,9 @@ def parse_time(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or "T" not in text:
-        message = "expected a time such as 2030-01-31T12:00:00Z (RFC 3339)"
-        raise ValueError(message)
+        raise ValueError("expected a time such as 2030-01-31T12:00:00Z (RFC 3339)")
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:
-        message = "expected a time of this era"
-        raise ValueError(message) from None
+        raise ValueError("expected a time of this era") from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
