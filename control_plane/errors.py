@@ -1,7 +1,19 @@
 """The control plane's error tree: what can go wrong, in its own words, before any HTTP.
 
-`problems` maps it to answers and `cli` to exit codes. No message carries a secret, a token or
-anything that an upstream registry said.
+    ControlPlaneError
+        UnreadableBodyError, UnsupportedMediaTypeError, InvalidRequestError (CheckFailedError)
+        NotAuthenticatedError, NotPermittedError
+        NotFoundError, ConflictError (NotBelievedError), TooManyRequestsError
+        UnavailableError     AuditDamagedError, ClockError, SchemaOutdatedError, VerifyingEndedError
+            TryLaterError    AuditUnreadError, DatabaseUnavailableError, ActsWaitingError,
+                             NotificationQueueFullError
+
+Beside it stand the errors of what never answers a call: of migrations, of the files that `serve`
+starts with, of the API's client. `http/problems.py` makes answers of the tree, and
+`commands/running.py` exit statuses. No message carries a secret, a token or anything that an
+upstream registry said.
+
+A grammar refuses a text with a `ValueError`; whoever reads the field names it (`FieldError`).
 """
 
 from collections.abc import Mapping
@@ -104,11 +116,19 @@ class TooManyRequestsError(ControlPlaneError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class AuditDamagedError(ControlPlaneError):
+class UnavailableError(ControlPlaneError):
+    """The control plane cannot do it at present, whoever asks and whatever they send."""
+
+
+class TryLaterError(UnavailableError):
+    """The same call may work in a few seconds; its answer bears Retry-After."""
+
+
+class AuditDamagedError(UnavailableError):
     """The audit log is not believed: no act can follow it, and nothing is believed by it."""
 
 
-class AuditUnreadError(ControlPlaneError):
+class AuditUnreadError(TryLaterError):
     """The audit log is still being read, as after a start; the message says to come again."""
 
     def __init__(self) -> None:
@@ -116,11 +136,11 @@ class AuditUnreadError(ControlPlaneError):
         super().__init__("the audit log is still being read after the start; come again later")
 
 
-class ClockError(ControlPlaneError):
+class ClockError(UnavailableError):
     """What was signed before is so far ahead of this clock that one of the two is wrong."""
 
 
-class DatabaseUnavailableError(ControlPlaneError):
+class DatabaseUnavailableError(TryLaterError):
     """The database cannot be reached or does not answer; the message names no URL."""
 
     def __init__(self, cause: BaseException) -> None:
@@ -129,7 +149,7 @@ class DatabaseUnavailableError(ControlPlaneError):
         self.reason = in_words(reason_of(cause))
 
 
-class ActsWaitingError(ControlPlaneError):
+class ActsWaitingError(TryLaterError):
     """Too many acts wait for one another already, or this one has waited too long."""
 
     def __init__(self) -> None:
@@ -137,7 +157,7 @@ class ActsWaitingError(ControlPlaneError):
         super().__init__("too many acts are waiting for one another; try again")
 
 
-class VerifyingEndedError(ControlPlaneError):
+class VerifyingEndedError(UnavailableError):
     """A process that verified signatures has ended: the machine has no memory for it, maybe."""
 
     def __init__(self) -> None:
@@ -145,7 +165,7 @@ class VerifyingEndedError(ControlPlaneError):
         super().__init__("a process that verified signatures was ended; nothing can be told")
 
 
-class NotificationQueueFullError(ControlPlaneError):
+class NotificationQueueFullError(TryLaterError):
     """PostgreSQL took nothing because its notification queue is full; the act did not happen."""
 
     def __init__(self) -> None:
@@ -156,5 +176,5 @@ class NotificationQueueFullError(ControlPlaneError):
         )
 
 
-class SchemaOutdatedError(ControlPlaneError):
+class SchemaOutdatedError(UnavailableError):
     """The database is not at the schema revision that this program works with."""

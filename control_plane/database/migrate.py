@@ -17,12 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from control_plane.errors import DatabaseUnavailableError
+from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.migrations.sql_file import FOLDER, run_sql_file
 from shared.postgres.connect import DatabaseAwayError, connect
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
-from shared.safe_message import SafeMessage
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 FACADE_CONNECTIONS: Final = 5  # of one login: it uses one, `facade check` another; dead ones count
@@ -43,7 +42,7 @@ _CHANGING_THE_SCHEMA: Final = (
 )
 
 
-class HeldUpError(SafeMessage, Exception):
+class HeldUpError(ControlPlaneError):
     """Somebody holds what a migration waits for; the message says who that may be."""
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class HeldUpError(SafeMessage, Exception):
         )
 
 
-class MissingRightError(SafeMessage, Exception):
+class MissingRightError(ControlPlaneError):
     """The login may not do what a migration needs; the message says what to grant."""
 
 

@@ -9,25 +9,19 @@ from aiohttp import web
 from attrs import field, frozen
 
 from control_plane.errors import (
-    ActsWaitingError,
-    AuditDamagedError,
-    AuditUnreadError,
     CheckFailedError,
-    ClockError,
     ConflictError,
     ControlPlaneError,
-    DatabaseUnavailableError,
     FieldError,
     InvalidRequestError,
     NotAuthenticatedError,
     NotFoundError,
-    NotificationQueueFullError,
     NotPermittedError,
-    SchemaOutdatedError,
     TooManyRequestsError,
+    TryLaterError,
+    UnavailableError,
     UnreadableBodyError,
     UnsupportedMediaTypeError,
-    VerifyingEndedError,
 )
 from control_plane.http.http_call import (
     BODY_TIMEOUT_SECONDS,
@@ -47,14 +41,8 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (ConflictError, HTTPStatus.CONFLICT),
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
-    (AuditDamagedError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (AuditUnreadError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (ActsWaitingError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (ClockError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (NotificationQueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (SchemaOutdatedError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (VerifyingEndedError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ControlPlaneError, HTTPStatus.INTERNAL_SERVER_ERROR),  # none of those that calls raise
 )
 
 _DETAILS: Final = {
@@ -110,12 +98,7 @@ def problem_of(error: ControlPlaneError) -> HttpProblem:
             headers["WWW-Authenticate"] = f'Bearer realm="control-plane"{wrong}'
         case TooManyRequestsError():
             headers["Retry-After"] = str(error.retry_after_seconds)
-        case (
-            ActsWaitingError()
-            | DatabaseUnavailableError()
-            | NotificationQueueFullError()
-            | AuditUnreadError()
-        ):
+        case TryLaterError():
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         case ConflictError() if error.conflict:
             members["conflict"] = error.conflict

@@ -10,11 +10,11 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from control_plane.errors import ControlPlaneError
 from control_plane.prefix import PREFIX
 from control_plane.troubles import ControlPlanePart, Trouble
 from shared.pem import InvalidPemError, load_certificates, private_key_block
 from shared.pem_contents import what_it_holds
-from shared.safe_message import SafeMessage
 from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers, names_a_host
 
 CERTIFICATE: Final = f"{PREFIX}_TLS_CERT_FILE"
@@ -27,7 +27,7 @@ _RENEW: Final = (
 )
 
 
-class TlsFilesError(SafeMessage, ValueError):
+class TlsFilesError(ControlPlaneError):
     """The two files make no TLS server. `setting` names the wrong one, and nothing is quoted."""
 
     def __init__(self, setting: str, message: str) -> None:

@@ -14,10 +14,10 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
+from control_plane.errors import ControlPlaneError
 from control_plane.proof.audit_chain import SeenChain
 from control_plane.proof.signed_log import Place
 from shared.own_files import make_own_database, prepare_own_folder
-from shared.safe_message import SafeMessage
 from shared.statement import MAX_GENERATION
 
 FILE_NAME: Final = "generations.sqlite3"
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS accepted_restores (hash TEXT PRIMARY KEY) STRICT;
 """
 
 
-class GenerationsFileError(SafeMessage, Exception):
+class GenerationsFileError(ControlPlaneError):
     """The state folder cannot be used; the message says why."""
 
 

@@ -7,12 +7,7 @@ import asyncio
 from attrs import define, field
 
 from control_plane.database.notification_queue import NotificationQueue
-from control_plane.errors import (
-    AuditDamagedError,
-    AuditUnreadError,
-    DatabaseUnavailableError,
-    SchemaOutdatedError,
-)
+from control_plane.errors import UnavailableError
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.migrations.newest import newest_revision
 from control_plane.proof.audit_chain import AuditChain
@@ -81,10 +76,5 @@ async def why_not_ready(chain: AuditChain) -> str | None:
             return "the database is at another schema revision than this program"
         async with chain.reading():
             return chain.problem  # without which acts could follow; reads may go on
-    except (
-        DatabaseUnavailableError,
-        SchemaOutdatedError,
-        AuditDamagedError,
-        AuditUnreadError,
-    ) as error:
+    except UnavailableError as error:
         return str(error)

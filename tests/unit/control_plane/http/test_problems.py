@@ -25,6 +25,8 @@ def every_error() -> list[ControlPlaneError]:
         errors.ConflictError("conflict"),
         errors.NotBelievedError("not believed"),
         errors.TooManyRequestsError(3),
+        errors.UnavailableError("away"),
+        errors.TryLaterError("away for a while"),
         errors.AuditDamagedError("damaged"),
         errors.AuditUnreadError(),
         errors.ActsWaitingError(),
