@@ -71,7 +71,7 @@ class Postgres:
             self._make_data(identity)
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self._child = Child.start(
-            [_program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
+            [program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
             log=self.folder / "postgres.log",
             environment=_environment(),
             identity=identity,
@@ -140,7 +140,7 @@ class Postgres:
     def sql(self, statements: str, database: str = "postgres") -> str:
         """Run statements as the superuser; rows as lines, columns between `|`. Blocks."""
         url = self.superuser_url_of(database)
-        command = [_program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url]
+        command = [program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url]
         answer = subprocess.run(
             command, input=statements, capture_output=True, text=True, check=False
         )
@@ -178,7 +178,7 @@ class Postgres:
         child = Child.start(
             [
                 *_with_a_name(),
-                _program("initdb"),
+                program("initdb"),
                 *options,
                 f"--username={SUPERUSER}",
                 f"--pwfile={self._password_file}",
@@ -194,7 +194,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER]
-        command = [_program("pg_isready"), "-q", *where]
+        command = [program("pg_isready"), "-q", *where]
         return subprocess.run(command, check=False).returncode == 0
 
     def _kill_all(self) -> None:
@@ -272,7 +272,8 @@ def _install() -> Path:
     return Path(spec.origin).parent / "pginstall"
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Return where one of the wheel's programs lies."""
     return str(_install() / "bin" / name)
 
 

@@ -264,14 +264,17 @@ class ControlPlane:
         keys: KeyFiles | None = None,
         port: int | None = None,
         environment: Mapping[str, str | None] | None = None,
+        tokens: dict[str, str] | None = None,
     ) -> Self:
         """Migrate as the owner, add the operators, and serve as the member of the group role.
 
-        `environment` comes before the usual settings; None leaves one out.
+        `environment` comes before the usual settings; None leaves one out. `tokens` are those of
+        operators who are in the database already.
         """
         keys = keys or make_keys(folder / "keys")
         await migrate(read_database_url(owner_url))
-        tokens = await _add_operators(owner_url, keys)
+        if tokens is None:
+            tokens = await _add_operators(owner_url, keys)
         port = port or free_port()
         usual: dict[str, str | None] = {
             "CONTROL_PLANE_DATABASE_URL": url,
