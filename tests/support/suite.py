@@ -2,6 +2,8 @@
 
 The target sets the variable that bears the suite's name (`FAULTS=all`). A suite whose `marker` is
 not empty leaves the tests that bear it out of `make test`; `extent` gives an amount for each run.
+
+What is left out could at least be set up: a fixture that nobody makes fails `make test`, too.
 """
 
 import os
@@ -36,6 +38,9 @@ class Suite:
         if self.runs_all:
             return
         left_out = [item for item in items if item.get_closest_marker(self.marker)]
+        if unmade := sorted(set().union(*map(_fixtures_that_nobody_makes, left_out))):
+            message = f"tests of `make {self.name}` take fixtures that nobody makes: {unmade}"
+            raise pytest.UsageError(message)
         if left_out:
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=left_out)
@@ -52,3 +57,11 @@ class Suite:
             terminal.section(title)
             for line in lines:
                 terminal.line(line)
+
+
+def _fixtures_that_nobody_makes(item: pytest.Item) -> set[str]:
+    """Return the names that a test and its fixtures ask for in vain, as its setup would find."""
+    found = getattr(item, "_fixtureinfo", None)  # pytest's own; it has no other word for it
+    assert found is not None, item
+    names: set[str] = set(found.names_closure)
+    return names - found.name2fixturedefs.keys() - {"request"}

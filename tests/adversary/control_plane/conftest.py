@@ -10,6 +10,7 @@ from tests.system.control_plane.conftest import (  # noqa: F401 - the same contr
     host,
     keys,
     own_plane,
+    start_plane,
     template,
 )
 
