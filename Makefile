@@ -18,6 +18,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
 TEST_CLIENTS := skopeo podman containerd
+# What packs the product, and what runs what was packed.
+DEPLOY_PROGRAMS := podman runc
 
 export ONCE UPSTREAM SIZES
 # What Python and pytest compiled is kept, whatever the environment says: tests are collected in half the time.
@@ -28,7 +30,7 @@ export PYTHONUTF8 := 1
 .PHONY: help
 help:
 	@echo "make TARGET, where TARGET is one of"
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: setup
 setup: $(INSTALLED) ## .venv with every Python package that the other targets need
@@ -83,6 +85,16 @@ adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and wh
 .PHONY: growth
 growth: $(INSTALLED) ## How cost grows, at full size; SIZES="1000,10000" at others, TESTS="-k G6" runs some
 	@GROWTH=all $(BIN)/python -m pytest tests/growth $(TESTS)
+
+.PHONY: check-deploy
+check-deploy: $(INSTALLED) ## What is delivered, on real parts, as far as 4 minutes go; TESTS="-k images" runs some
+	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
+	@DEPLOY=check $(BIN)/python -m pytest tests/deploy $(TESTS)
+
+.PHONY: test-deploy
+test-deploy: $(INSTALLED) ## The same, whole; it takes longer
+	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
+	@DEPLOY=all $(BIN)/python -m pytest tests/deploy $(TESTS)
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs

@@ -1,0 +1,58 @@
+"""What is delivered, on real parts: `make check-deploy` runs the fast part, `make test-deploy` all.
+
+`make test` runs and collects nothing here.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.dev import debian
+from deploy.dev.image import make_image
+from deploy.dev.podman import Podman
+from tests.support.oci_archive import oci_archive
+from tests.support.suite import Suite
+
+DEPLOY = Suite("deploy", marker="long")
+CHOSEN = "DEPLOY" in os.environ  # set by both targets
+LONG = "long: takes longer than `make check-deploy` may; `make test-deploy` runs it"
+
+BUSYBOX = "localhost/busybox"
+COMMANDS = ("cat", "chown", "id", "ip", "ls", "mkdir", "sh", "sleep", "stat", "wget")  # of busybox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker."""
+    config.addinivalue_line("markers", LONG)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the folder unless one of its targets runs."""
+    return None if CHOSEN or collection_path.name == "conftest.py" else True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is long."""
+    DEPLOY.leave_out(config, items)
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[Podman]:
+    """Containers; what was left running by a run that was killed is removed, before and after."""
+    podman = Podman.of_this_checkout()
+    podman.run("rm", "--all", "--force", "--time=0", "--volumes")
+    yield podman
+    podman.run("rm", "--all", "--force", "--time=0", "--volumes")
+
+
+@pytest.fixture(scope="session")
+def busybox(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small image with a shell, loaded: what stands beside ours, and looks into volumes."""
+    program = debian.program("busybox", "busybox-static").read_bytes()
+    links = {f"bin/{command}": "busybox" for command in COMMANDS}
+    image = make_image({"bin/busybox": program}, links=links, command=["sh"])
+    archive = oci_archive(image, BUSYBOX, tmp_path_factory.mktemp("busybox"))
+    podman.run("load", "--input", archive)
+    return BUSYBOX
