@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from deploy.dev.postgres import Postgres, _environment, _program
+from deploy.dev.postgres import Postgres, _environment, program
 from deploy.dev.processes import Child, ChildFailedError, Identity
 
 
@@ -32,7 +32,7 @@ class Standby(Postgres):
         self._password_file.write_text((self._primary.folder / "superuser.password").read_text())
         child = Child.start(
             [
-                _program("pg_basebackup"),
+                program("pg_basebackup"),
                 f"--dbname={self._primary.superuser_url}",
                 f"--pgdata={self._data}",
                 "--write-recovery-conf",

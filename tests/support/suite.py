@@ -64,4 +64,5 @@ def _fixtures_that_nobody_makes(item: pytest.Item) -> set[str]:
     found = getattr(item, "_fixtureinfo", None)  # pytest's own; it has no other word for it
     assert found is not None, item
     names: set[str] = set(found.names_closure)
-    return names - found.name2fixturedefs.keys() - {"request"}
+    missing: set[str] = names - found.name2fixturedefs.keys() - {"request"}
+    return missing
