@@ -43,8 +43,7 @@ class ApprovedConnection:
         """What the sealed secret is bound to; only where there is one."""
         secret = self.document.secret
         if secret is None:
-            message = "a connection without a secret has no seal"
-            raise ValueError(message)
+            raise ValueError("a connection without a secret has no seal")
         return seal_context(
             self.id, self.document, secret_version=secret.version, key_id=secret.key_id
         )
@@ -54,8 +53,7 @@ def approved_connection(approval: ConnectionApproval) -> ApprovedConnection:
     """Return what a verified approval approves; raise `StatementRefusedError` if parts disagree."""
     stored_document = approval.document.encode()
     if fingerprint(stored_document) != approval.fingerprint:
-        message = "the document is not the one of the fingerprint"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("the document is not the one of the fingerprint")
     try:
         document = ConnectionDocument.from_bytes(stored_document)
     except InvalidDocumentError as error:
@@ -77,10 +75,8 @@ def approved_connection(approval: ConnectionApproval) -> ApprovedConnection:
 def require_secret_of_document(document: ConnectionDocument, sealed_secret: bytes | None) -> None:
     """Raise `StatementRefusedError` unless these are the sealed bytes that the document names."""
     if document.needs_secret != (document.secret is not None):
-        message = "the document and its credential disagree about a secret"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("the document and its credential disagree about a secret")
     expected = document.secret.sha256 if document.secret else None
     actual = hashlib.sha256(sealed_secret).hexdigest() if sealed_secret is not None else None
     if expected != actual:
-        message = "the sealed secret is not the one that the document names"
-        raise StatementRefusedError(message)
+        raise StatementRefusedError("the sealed secret is not the one that the document names")

@@ -55,17 +55,14 @@ def to_json(value: object) -> bytes:
 def from_json(document: bytes, cls: type[_Value]) -> _Value:
     """Return the value of type `cls`, or raise `InvalidDocumentError`."""
     if len(document) > MAX_DOCUMENT_BYTES:
-        message = f"the document is larger than {MAX_DOCUMENT_BYTES} bytes"
-        raise InvalidDocumentError(message)
+        raise InvalidDocumentError(f"the document is larger than {MAX_DOCUMENT_BYTES} bytes")
     try:
         value = _converter.structure(orjson.loads(document), cls)
         canonical = to_json(value) == document
     except _REFUSALS:
-        message = f"the document is not a {cls.__name__}"
-        raise InvalidDocumentError(message) from None
+        raise InvalidDocumentError(f"the document is not a {cls.__name__}") from None
     if not canonical:
-        message = f"the document is not the canonical form of its {cls.__name__}"
-        raise InvalidDocumentError(message)
+        raise InvalidDocumentError(f"the document is not the canonical form of its {cls.__name__}")
     return value
 
 
@@ -84,8 +81,7 @@ def format_time(moment: datetime) -> str:
 def _exactly(kind: type[_Value]) -> Callable[[object, object], _Value]:
     def structure(value: object, _: object) -> _Value:
         if type(value) is not kind:
-            message = f"expected {kind.__name__}"
-            raise TypeError(message)
+            raise TypeError(f"expected {kind.__name__}")
         return value
 
     return structure
@@ -93,8 +89,7 @@ def _exactly(kind: type[_Value]) -> Callable[[object, object], _Value]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        message = "expected text"
-        raise TypeError(message)
+        raise TypeError("expected text")
     return value
 
 
@@ -102,8 +97,7 @@ def _bytes(value: object, _: object) -> bytes:
     try:
         return base64.b64decode(_text(value), validate=True)
     except binascii.Error as error:
-        message = "expected base64"
-        raise ValueError(message) from error
+        raise ValueError("expected base64") from error
 
 
 def _moment(value: object, _: object) -> datetime:
@@ -111,8 +105,7 @@ def _moment(value: object, _: object) -> datetime:
     # fromisoformat takes many forms; of those that end in Z, one alone is written as it was read.
     moment = datetime.fromisoformat(text) if text.endswith("Z") else None
     if moment is None or format_time(moment) != text:
-        message = "expected an RFC 3339 time in UTC with milliseconds"
-        raise ValueError(message)
+        raise ValueError("expected an RFC 3339 time in UTC with milliseconds")
     return moment
 
 
@@ -120,8 +113,7 @@ def _uuid(value: object, _: object) -> UUID:
     text = _text(value)
     identifier = UUID(text)
     if str(identifier) != text:
-        message = "expected a UUID in its canonical form"
-        raise ValueError(message)
+        raise ValueError("expected a UUID in its canonical form")
     return identifier
 
 

@@ -251,8 +251,7 @@ def form_of_option(option: OptionInfo) -> Form:
 def _refuse_quoting(cls: type) -> None:
     for field in attrs.fields(cast("type[attrs.AttrsInstance]", cls)):
         if field.validator is not None or field.converter is not None:
-            message = f"{cls.__name__}.{field.name}: a bound of a setting is a Form"
-            raise TypeError(message)
+            raise TypeError(f"{cls.__name__}.{field.name}: a bound of a setting is a Form")
 
 
 def _did_you_mean(nearest: list[str]) -> str:

@@ -87,11 +87,10 @@ def compile_uri_pattern(pattern: str) -> re.Pattern[str]:
     """
     once_each = pattern.count("{device}") == 1 and pattern.count("{fleet}") <= 1
     if not (once_each and _URI_PATTERN.fullmatch(pattern)):
-        message = (
+        raise InvalidUriPatternError(
             "a SPIFFE id with one segment {device}, at most one {fleet}, and a trust domain or "
             "{trust_domain}"
         )
-        raise InvalidUriPatternError(message)
     pieces = re.split(r"\{([a-z_]+)\}", pattern)  # literals, with the placeholders between them
     return re.compile(
         "".join(

@@ -64,8 +64,9 @@ class Digest:
         """Return the digest; raise `InvalidDigestError` for anything else."""
         match = _DIGEST.fullmatch(text)
         if match is None:
-            message = "a digest is sha256:<64 hex digits> or sha512:<128 hex digits>, lower case"
-            raise InvalidDigestError(message)
+            raise InvalidDigestError(
+                "a digest is sha256:<64 hex digits> or sha512:<128 hex digits>, lower case"
+            )
         return cls(match[1] or match[3], match[2] or match[4])
 
     @classmethod
@@ -101,11 +102,10 @@ class RepositoryName:
     def parse(cls, text: str) -> Self:
         """Return the name; raise `InvalidRepositoryNameError` for anything else."""
         if len(text) > MAX_REPOSITORY_NAME_CHARACTERS or not _REPOSITORY_NAME.fullmatch(text):
-            message = (
+            raise InvalidRepositoryNameError(
                 "a repository name is lower-case components of letters, digits and single "
                 f"separators, joined by '/', at most {MAX_REPOSITORY_NAME_CHARACTERS} characters"
             )
-            raise InvalidRepositoryNameError(message)
         return cls(text)
 
     @property

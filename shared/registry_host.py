@@ -53,18 +53,19 @@ class RegistryHost:
     @classmethod
     def _from_match(cls, match: re.Match[str] | None) -> Self:
         if match is None:
-            message = (
+            raise InvalidRegistryHostError(
                 "a registry host is a name of a-z, 0-9, '-' and '.', or an IPv4 address,"
                 " with an optional port"
             )
-            raise InvalidRegistryHostError(message)
         name, port = match["name"], int(match["port"]) if match["port"] else None
         if len(name) > MAX_HOST_NAME_CHARACTERS:
-            message = f"a host name has at most {MAX_HOST_NAME_CHARACTERS} characters"
-            raise InvalidRegistryHostError(message)
+            raise InvalidRegistryHostError(
+                f"a host name has at most {MAX_HOST_NAME_CHARACTERS} characters"
+            )
         if port is not None and (port > MAX_PORT or port == DEFAULT_TLS_PORT):
-            message = f"a port is 1 to {MAX_PORT}, and {DEFAULT_TLS_PORT} is left out"
-            raise InvalidRegistryHostError(message)
+            raise InvalidRegistryHostError(
+                f"a port is 1 to {MAX_PORT}, and {DEFAULT_TLS_PORT} is left out"
+            )
         if _NUMBER.fullmatch(name.rpartition(".")[2]):
             _require_dotted_address(name)
         return cls(name, port)
@@ -91,5 +92,6 @@ def _require_dotted_address(name: str) -> None:
     try:
         IPv4Address(name)
     except AddressValueError as error:
-        message = "a host that ends in a number is an IPv4 address of four decimal parts"
-        raise InvalidRegistryHostError(message) from error
+        raise InvalidRegistryHostError(
+            "a host that ends in a number is an IPv4 address of four decimal parts"
+        ) from error

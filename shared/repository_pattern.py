@@ -34,11 +34,10 @@ class RepositoryPattern:
             _COMPONENT.fullmatch(part) and not _TWO_STARS_INSIDE.search(part)
             for part in text.split("/")
         ):
-            message = (
+            raise InvalidRepositoryPatternError(
                 "a repository pattern is components of a-z, 0-9, '.', '_', '-' and '*', "
                 "or '**' alone for one or more components, joined by '/'"
             )
-            raise InvalidRepositoryPatternError(message)
         return cls(text)
 
     def matches(self, repository: RepositoryName) -> bool:

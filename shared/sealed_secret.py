@@ -32,11 +32,9 @@ def seal(secret: Secret, public_key: X25519PublicKey, context: SealContext) -> b
     """Return the sealed bytes of a secret of at most `MAX_SECRET_BYTES`."""
     plaintext = secret.reveal()
     if len(plaintext) > MAX_SECRET_BYTES:
-        message = f"a secret has at most {MAX_SECRET_BYTES} bytes"
-        raise ValueError(message)
+        raise ValueError(f"a secret has at most {MAX_SECRET_BYTES} bytes")
     if context.key_id != key_id(public_key):
-        message = "the seal context names another key"
-        raise ValueError(message)
+        raise ValueError("the seal context names another key")
     return _SUITE.encrypt(plaintext, public_key, info=context.to_bytes())
 
 
@@ -53,10 +51,10 @@ def reference(sealed: bytes, context: SealContext) -> SealedSecretReference:
 def open_sealed(sealed: bytes, private_key: X25519PrivateKey, context: SealContext) -> Secret:
     """Return the secret; raise `SealedSecretError` where it does not open."""
     if not SEAL_OVERHEAD_BYTES <= len(sealed) <= MAX_SECRET_BYTES + SEAL_OVERHEAD_BYTES:
-        message = "the sealed secret has an impossible length"
-        raise SealedSecretError(message)
+        raise SealedSecretError("the sealed secret has an impossible length")
     try:
         return Secret(_SUITE.decrypt(sealed, private_key, info=context.to_bytes()))
     except InvalidTag:
-        message = "the sealed secret does not open with this key for this connection"
-        raise SealedSecretError(message) from None
+        raise SealedSecretError(
+            "the sealed secret does not open with this key for this connection"
+        ) from None

@@ -30,8 +30,7 @@ class Secret:
         try:
             return self.__value.decode()
         except UnicodeDecodeError:
-            message = "the secret is not UTF-8 text"
-            raise ValueError(message) from None
+            raise ValueError("the secret is not UTF-8 text") from None
 
     def __eq__(self, other: object) -> bool:
         """Compare in constant time."""
@@ -53,5 +52,4 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""
-        message = "a Secret is not serialised"
-        raise TypeError(message)
+        raise TypeError("a Secret is not serialised")

@@ -91,8 +91,7 @@ def form_of(cls: Any) -> Form:
         return _choice({str(value): value for value in arguments})
     if isinstance(cls, type) and issubclass(cls, Enum):
         return _choice({str(member.value): member for member in cls})
-    message = f"no form is known for settings of the type {cls}"
-    raise TypeError(message)
+    raise TypeError(f"no form is known for settings of the type {cls}")
 
 
 def parse_bool(text: str) -> bool:
@@ -109,8 +108,7 @@ def parse_count(text: str) -> int:
     """Return a whole number that is not negative."""
     count = parse_int(text)
     if count < 0:
-        message = "negative"
-        raise ValueError(message)
+        raise ValueError("negative")
     return count
 
 
@@ -118,8 +116,7 @@ def parse_positive_count(text: str) -> int:
     """Return a whole number above zero."""
     count = parse_count(text)
     if not count:
-        message = "zero"
-        raise ValueError(message)
+        raise ValueError("zero")
     return count
 
 
@@ -133,8 +130,7 @@ def parse_positive_duration(text: str) -> float:
     """Return the seconds of a duration that is longer than nothing."""
     seconds = parse_duration(text)
     if not seconds:
-        message = "zero"
-        raise ValueError(message)
+        raise ValueError("zero")
     return seconds
 
 
@@ -159,8 +155,7 @@ def parse_listen_address(text: str) -> ListenAddress:
     match = _matched(_LISTEN, text)
     address, port = ip_address(match["six"] or match["four"]), int(match["port"])
     if port > MAX_PORT or isinstance(address, IPv6Address) != bool(match["six"]):
-        message = "not an address and port"
-        raise ValueError(message)
+        raise ValueError("not an address and port")
     return ListenAddress(str(address), port)
 
 
@@ -172,8 +167,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 def parse_path(text: str) -> Path:
     """Return the path, as it is written."""
     if "\0" in text:
-        message = "a path holds no NUL"
-        raise ValueError(message)
+        raise ValueError("a path holds no NUL")
     return Path(text)
 
 
@@ -189,11 +183,9 @@ def parse_http_url(text: str) -> str:
     parts = urlsplit(text)
     plain = text.isascii() and text.isprintable() and " " not in text
     if not plain or parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = "not an absolute URL"
-        raise ValueError(message)
+        raise ValueError("not an absolute URL")
     if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
-        message = "more than scheme, host, port and path"
-        raise ValueError(message)
+        raise ValueError("more than scheme, host, port and path")
     return text
 
 
@@ -216,8 +208,7 @@ def _choice(choices: dict[str, Any]) -> Form:
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     match = pattern.fullmatch(text)
     if match is None:
-        message = "of another form"
-        raise ValueError(message)
+        raise ValueError("of another form")
     return match
 
 

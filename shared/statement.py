@@ -87,8 +87,7 @@ def device_subject(device: str | None, serial: str | None, issuer: str | None) -
 
 def _require_one_subject(device: str | None, serial: str | None, issuer: str | None) -> None:
     if (device is None) == (serial is None) or (issuer is not None and serial is None):
-        message = "a device's statement names a device, or a serial that may have an issuer"
-        raise ValueError(message)
+        raise ValueError("a device's statement names a device, or a serial that may have an issuer")
 
 
 @frozen
@@ -298,17 +297,14 @@ def verify(stored: StoredStatement, public_keys: Mapping[str, Ed25519PublicKey])
     """
     cls = _TYPES.get(stored.type)
     if cls is None:
-        message = "of an unknown type or version"
-        raise UnknownTypeError(message)
+        raise UnknownTypeError("of an unknown type or version")
     public_key = public_keys.get(stored.key_id)
     if public_key is None:
-        message = "signed with an unknown key"
-        raise UnknownKeyError(message)
+        raise UnknownKeyError("signed with an unknown key")
     try:
         public_key.verify(stored.signature, signed_bytes(stored.type, stored.payload))
     except InvalidSignature:
-        message = "the signature does not hold"
-        raise WrongSignatureError(message) from None
+        raise WrongSignatureError("the signature does not hold") from None
     try:
         return from_json(stored.payload, cls)
     except InvalidDocumentError as error:

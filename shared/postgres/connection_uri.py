@@ -83,8 +83,9 @@ def _place(text: str) -> tuple[str, str]:
     """Return host and port of one place, both still encoded."""
     match = _PLACE.fullmatch(text)
     if match is None:
-        problem = "the host is none; @ : / and [ in a user name or password are percent-encoded"
-        raise InvalidSettingError(problem)
+        raise InvalidSettingError(
+            "the host is none; @ : / and [ in a user name or password are percent-encoded"
+        )
     return match["six"] or match["name"], match["port"] or ""
 
 

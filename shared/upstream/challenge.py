@@ -72,12 +72,10 @@ def parse_challenges(values: Sequence[str]) -> tuple[Challenge, ...]:
     twice, and for Bearer without a realm.
     """
     if sum(map(len, values)) > MAX_CHALLENGE_CHARACTERS:
-        message = "the registry's challenge is too long"
-        raise ChallengeError(message)
+        raise ChallengeError("the registry's challenge is too long")
     challenges = tuple(challenge for value in values for challenge in _parse_value(value))
     if len(challenges) > MAX_CHALLENGES:
-        message = "the registry sends too many challenges"
-        raise ChallengeError(message)
+        raise ChallengeError("the registry sends too many challenges")
     return challenges
 
 
@@ -133,8 +131,9 @@ def _challenge(scheme: str, parameters: dict[str, str]) -> Challenge:
         case "bearer":
             realm = parameters.get("realm", "")
             if not realm:
-                message = "the registry asks for a token but names no realm to get it from"
-                raise ChallengeError(message)
+                raise ChallengeError(
+                    "the registry asks for a token but names no realm to get it from"
+                )
             if not all(value.isascii() for value in parameters.values()):
                 raise _malformed()  # these go into a URL of ours; RFC 6750 section 3
             return BearerChallenge(realm, parameters.get("service"), parameters.get("scope"))

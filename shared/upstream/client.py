@@ -297,8 +297,7 @@ class RegistryClient:
 
 def _reference(reference: str | Digest) -> str:
     if isinstance(reference, str) and not TAG.fullmatch(reference):
-        message = "a reference is a digest or a tag"
-        raise ValueError(message)
+        raise ValueError("a reference is a digest or a tag")
     return str(reference)
 
 

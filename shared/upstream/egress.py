@@ -85,8 +85,9 @@ class EgressRule:
         """Return if the address may be spoken to, else raise `EgressRefusedError`."""
         kind = self._refusal(_canonical(address))
         if kind is not None:
-            message = f"the host has {kind} address, which may not be spoken to"
-            raise EgressRefusedError(message, address=address)
+            raise EgressRefusedError(
+                f"the host has {kind} address, which may not be spoken to", address=address
+            )
 
     def _refusal(self, address: Address) -> str | None:
         faces = (address, *embedded_addresses(address))

@@ -75,8 +75,9 @@ class Login:
             raise
         header = await self._authorizer.answer(challenges, self._scope, self._header)
         if header is None:
-            message = "the registry refuses our credential"
-            raise CredentialRefusedError(message, status=refusal.status)
+            raise CredentialRefusedError(
+                "the registry refuses our credential", status=refusal.status
+            )
         self._header = header
 
     def worked(self) -> None:

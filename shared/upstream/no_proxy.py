@@ -127,8 +127,7 @@ def _entry(entry: str, place: int) -> NamedHosts | Addresses | str:
         return _addresses(entry) or _named_hosts(entry)
     except ValueError:
         # Which one, and not its text: somebody may have given a URL with a password in it.
-        problem = f"entry {place} is none of {EXPECTED}"
-        raise InvalidSettingError(problem) from None
+        raise InvalidSettingError(f"entry {place} is none of {EXPECTED}") from None
 
 
 def _addresses(entry: str) -> Addresses | None:

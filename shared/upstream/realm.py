@@ -52,18 +52,19 @@ class Realm:
         """
         match = None if len(text) > MAX_REALM_CHARACTERS else _REALM.fullmatch(text)
         if match is None or not _FORBIDDEN.isdisjoint(text):
-            message = "a realm is an http(s) URL of visible ASCII without user name and fragment"
-            raise InvalidRealmError(message)
+            raise InvalidRealmError(
+                "a realm is an http(s) URL of visible ASCII without user name and fragment"
+            )
         scheme, host = match["scheme"].lower(), match["host"].lower()
         port = int(match["port"] or _DEFAULT_PORTS[scheme])
         try:
             RegistryHost.parse(host)
         except InvalidRegistryHostError:
-            message = "the realm's host is not a plain name or IPv4 address"
-            raise InvalidRealmError(message) from None
+            raise InvalidRealmError(
+                "the realm's host is not a plain name or IPv4 address"
+            ) from None
         if not 0 < port < 65536:  # noqa: PLR2004 - the range of a port
-            message = "the realm's port is not one"
-            raise InvalidRealmError(message)
+            raise InvalidRealmError("the realm's port is not one")
         return cls(scheme, host, port, match["path"] or "", match["query"] or "")
 
     @property

@@ -26,17 +26,15 @@ def next_hop(current: URL, location: str | None, *, rule: EgressRule, followed: 
     judged when it is resolved; this decides on what stands in the URL.
     """
     if followed >= MAX_REDIRECTS:
-        message = f"the registry redirects more than {MAX_REDIRECTS} times"
-        raise RedirectRefusedError(message)
+        raise RedirectRefusedError(f"the registry redirects more than {MAX_REDIRECTS} times")
     if not location:  # Go's client takes an empty one for none, too
-        message = "the registry redirects without a Location"
-        raise RedirectRefusedError(message)
+        raise RedirectRefusedError("the registry redirects without a Location")
     try:
         target = resolve(current, location)
     except InvalidReferenceError:
-        message = "the registry redirects to something that is not a plain URL"
-        raise RedirectRefusedError(message) from None
+        raise RedirectRefusedError(
+            "the registry redirects to something that is not a plain URL"
+        ) from None
     if target.scheme != "https" and not rule.plain_http:
-        message = "the registry redirects to something that is not https"
-        raise RedirectRefusedError(message)
+        raise RedirectRefusedError("the registry redirects to something that is not https")
     return target

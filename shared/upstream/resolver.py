@@ -100,8 +100,9 @@ class PinnedResolver(AbstractResolver):
             async with asyncio.timeout(self._seconds):
                 return await self._begin_lookup(host, port, family)
         except TimeoutError:
-            message = "the host's name does not resolve in time"
-            raise UpstreamTimeoutError(message, step=Step.RESOLVE) from None
+            raise UpstreamTimeoutError(
+                "the host's name does not resolve in time", step=Step.RESOLVE
+            ) from None
         except (OSError, UnicodeError):  # UnicodeError: a label that IDNA refuses
             raise ResolveError("the host's name does not resolve") from None
 

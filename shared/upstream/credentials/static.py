@@ -18,8 +18,7 @@ class BasicCredential:
     def _has_no_colon(self, _: object, username: str) -> None:
         # RFC 7617 section 2: the first colon ends the user name; what follows would leak into it.
         if ":" in username:
-            message = "a user name for Basic holds no colon"
-            raise ValueError(message)
+            raise ValueError("a user name for Basic holds no colon")
 
     def authorization(self) -> Secret:
         """Return the value of `Authorization`; user name and token are sent as UTF-8."""
