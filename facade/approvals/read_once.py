@@ -81,8 +81,7 @@ async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
     except DATABASE_FAILURES as error:
-        message = f"the database cannot be read: {reason_of(error)}"
-        raise DatabaseUnreadableError(message) from None
+        raise DatabaseUnreadableError(f"the database cannot be read: {reason_of(error)}") from None
 
 
 async def _subjects(connection: asyncpg.Connection) -> list[str]:

@@ -75,8 +75,9 @@ class StateFile:
             path = directory / STATE_FILE_NAME
             make_own_database(path)
         except OSError as error:
-            message = f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
-            raise StateFileError(message) from error
+            raise StateFileError(
+                f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
+            ) from error
         with _explained():
             database = sqlite3.connect(
                 path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None

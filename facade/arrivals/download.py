@@ -178,8 +178,7 @@ class Download:
         """Go on behind a 206 that had less than was asked for (RFC 9110 section 14.4)."""
         part = self._body.part
         if part is None or self._reached != part.last + 1 or part.length < MIN_PART_BYTES:
-            message = "the body ended early"
-            raise BrokenBodyError(message)
+            raise BrokenBodyError("the body ended early")
         await self._resume()
 
     async def _try_to_resume(self) -> None:
@@ -306,8 +305,7 @@ class Download:
             if left == 0 and beginning:
                 await self.settle()
                 if again.hexdigest() != self.verifier.prefix_hash():
-                    message = "the registry sent another beginning the second time"
-                    raise WrongBytesError(message)
+                    raise WrongBytesError("the registry sent another beginning the second time")
             if rest:
                 yield rest
 
@@ -443,6 +441,5 @@ async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Di
     """
     told = await told_length(upstream, repository, digest)
     if told is None:
-        message = "no length that can be true, neither on GET nor on HEAD"
-        raise UnexpectedAnswerError(message)
+        raise UnexpectedAnswerError("no length that can be true, neither on GET nor on HEAD")
     return told

@@ -128,8 +128,7 @@ async def _proven_length(answer: UpstreamAnswer, digest: Digest) -> tuple[int | 
     if beginning.is_all:
         return beginning.size, beginning.size
     if beginning.size == answer.content_length:
-        message = "the bytes are not those of the digest"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the bytes are not those of the digest")
     return None, beginning.size
 
 

@@ -49,11 +49,9 @@ class PieceVerifier:
     def finish(self) -> bytes:
         """Return the held-back end; raise `WrongBytesError` unless all that came was right."""
         if self.length is not None and self.taken != self.length:
-            message = "fewer bytes than the announced length"
-            raise WrongBytesError(message)
+            raise WrongBytesError("fewer bytes than the announced length")
         if not self.has_all():
-            message = "the bytes are not those of the digest"
-            raise WrongBytesError(message)
+            raise WrongBytesError("the bytes are not those of the digest")
         return b"".join(self._held)
 
     def take_verbatim(self, beginning: bytes | memoryview) -> None:
@@ -63,8 +61,7 @@ class PieceVerifier:
         """
         self.taken += len(beginning)
         if self.taken > (MAX_UNKNOWN_LENGTH_BYTES if self.length is None else self.length):
-            message = "more bytes than the announced length"
-            raise WrongBytesError(message)
+            raise WrongBytesError("more bytes than the announced length")
         self._hasher.update(beginning)
 
     def has_all(self) -> bool:

@@ -37,8 +37,9 @@ async def pull(client: RegistryClient, asked: TypedDigest) -> str | None:
     try:
         return await _manifest(upstream, asked) or await _blob(upstream, asked)
     except WrongBytesError as error:
-        message = f"what the registry gives is not what the digest names: {error}"
-        raise WrongContentError(message) from None
+        raise WrongContentError(
+            f"what the registry gives is not what the digest names: {error}"
+        ) from None
 
 
 async def _manifest(upstream: Upstream, asked: TypedDigest) -> str | None:

@@ -111,8 +111,7 @@ def _read(manifest: VerifiedManifest) -> dict[str, Any]:
     try:
         return dict(orjson.loads(manifest.content))
     except orjson.JSONDecodeError:  # of a large one the top level alone is verified
-        message = "the manifest is not JSON"
-        raise WrongBytesError(message) from None
+        raise WrongBytesError("the manifest is not JSON") from None
 
 
 def _claimed_digest(header: str | None) -> Digest | None:

@@ -68,8 +68,7 @@ class _Reader:
         while mark == b",":
             fields.append(self._field())
             if len(fields) > MAX_FIELDS:
-                message = "more fields than a manifest has"
-                raise UnreadableJsonError(message)
+                raise UnreadableJsonError("more fields than a manifest has")
             mark = self._next()
             if mark == b",":
                 self._at += 1
@@ -131,8 +130,7 @@ class _Reader:
     def _count_container(self, depth: int) -> None:
         self._containers += 1
         if self._containers > MAX_CONTAINERS or depth > MAX_DEPTH:
-            message = "more objects and lists than a manifest has"
-            raise UnreadableJsonError(message)
+            raise UnreadableJsonError("more objects and lists than a manifest has")
 
     def _string(self) -> None:
         """Pass over a string."""
@@ -147,8 +145,7 @@ class _Reader:
     def _count_string(self) -> None:
         self._strings += 1
         if self._strings > MAX_STRINGS:
-            message = "more names and texts than a manifest has"
-            raise UnreadableJsonError(message)
+            raise UnreadableJsonError("more names and texts than a manifest has")
 
     def _next(self) -> bytes:
         """Go behind white space; return the next byte, none at the end."""

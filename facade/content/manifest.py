@@ -92,8 +92,7 @@ def verify_manifest(content: bytes, media_type: str | None, digest: Digest) -> V
     hasher = digest.hasher()
     hasher.update(content)
     if not digest.names(hasher):
-        message = "the bytes are not those of the digest"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the bytes are not those of the digest")
     header = header_media_type(() if media_type is None else (media_type,))
     return VerifiedManifest(content, media_type_of(header, _fields(content)))
 
@@ -104,13 +103,11 @@ def _fields(content: bytes) -> list[JsonField]:
             orjson.loads(content)
         return fields_of(content)
     except orjson.JSONDecodeError:
-        message = "the manifest is not JSON"
-        raise WrongBytesError(message) from None
+        raise WrongBytesError("the manifest is not JSON") from None
     except UnreadableJsonError as error:
         raise WrongBytesError(str(error)) from None
 
 
 def _require_short(length: int) -> None:
     if length > MAX_MANIFEST_BYTES:
-        message = f"a manifest has at most {MAX_MANIFEST_BYTES} bytes"
-        raise WrongBytesError(message)
+        raise WrongBytesError(f"a manifest has at most {MAX_MANIFEST_BYTES} bytes")

@@ -36,8 +36,7 @@ def header_media_type(content_types: Iterable[str]) -> str | None:
     """
     named = {each for each in content_types if _NAMED_MANIFEST.fullmatch(each)}
     if len(named) > 1:
-        message = "the Content-Type lines name several manifest types"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the Content-Type lines name several manifest types")
     return named.pop() if named else None
 
 
@@ -50,18 +49,17 @@ def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
     """
     names = Counter(each.name.casefold() for each in fields)
     if any(names[deciding] > 1 for deciding in _DECIDING_FIELDS):
-        message = "the manifest has a field twice"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the manifest has a field twice")
     own = next((each for each in fields if each.name.casefold() == _MEDIA_TYPE_FIELD), None)
     named = _value(own) if own is not None else None
     # another spelling is not read by everybody
     media_type = header or (named if own is not None and own.name == "mediaType" else None)
     if not isinstance(media_type, str) or media_type not in MANIFEST_MEDIA_TYPES:
-        message = "neither the Content-Type nor the body names a manifest type that is served"
-        raise WrongBytesError(message)
+        raise WrongBytesError(
+            "neither the Content-Type nor the body names a manifest type that is served"
+        )
     if named not in (None, media_type):
-        message = "mediaType disagrees with the Content-Type"
-        raise WrongBytesError(message)
+        raise WrongBytesError("mediaType disagrees with the Content-Type")
     _require_one_kind(names.keys(), media_type)
     return media_type
 
@@ -69,13 +67,11 @@ def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
 def _value(media_type: JsonField) -> object:
     """Return a field's value; None for what names nothing (`null`, ""), as no field at all."""
     if media_type.value is None:
-        message = "mediaType is no media type"
-        raise WrongBytesError(message)
+        raise WrongBytesError("mediaType is no media type")
     try:
         value = orjson.loads(media_type.value)
     except orjson.JSONDecodeError:
-        message = "mediaType cannot be read"
-        raise WrongBytesError(message) from None
+        raise WrongBytesError("mediaType cannot be read") from None
     return None if value is None or value == "" else value
 
 
@@ -83,9 +79,7 @@ def _require_one_kind(fields: AbstractSet[str], media_type: str) -> None:
     """Refuse what one reader would take for an index and another for an image."""
     # CVE-2021-41190: with both, the Content-Type alone would decide what is pulled
     if fields & _INDEX_FIELDS and fields & _IMAGE_FIELDS:
-        message = "the manifest is an index and an image at once"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the manifest is an index and an image at once")
     foreign = _IMAGE_FIELDS if media_type in INDEX_MEDIA_TYPES else _INDEX_FIELDS
     if fields & foreign:
-        message = "the manifest's fields are those of another media type"
-        raise WrongBytesError(message)
+        raise WrongBytesError("the manifest's fields are those of another media type")

@@ -121,8 +121,7 @@ def server_context(
     try:
         believe(context, device_cas, crls)
     except Exception as error:
-        message = "FACADE_DEVICE_CA_FILE: OpenSSL takes none of it"
-        raise TlsConfigurationError(message) from error
+        raise TlsConfigurationError("FACADE_DEVICE_CA_FILE: OpenSSL takes none of it") from error
     return context
 
 

@@ -33,16 +33,19 @@ class Gate:
         presented = connection.device
         device = presented.identity
         if device is None:
-            reason = presented.problem
-            raise DeviceRefusedError(errors.DEVICE_DENIED, reason, DeviceRefusal.UNIDENTIFIED)
+            raise DeviceRefusedError(
+                errors.DEVICE_DENIED, presented.problem, DeviceRefusal.UNIDENTIFIED
+            )
         if (problem := connection.certificate_problem()) is not None:
             raise DeviceRefusedError(errors.DEVICE_DENIED, problem, DeviceRefusal.CERTIFICATE)
         if self._snapshot.is_revoked(device, presented.issuer):
-            reason = "the device is revoked"
-            raise DeviceRefusedError(errors.DEVICE_REVOKED, reason, DeviceRefusal.REVOKED)
+            raise DeviceRefusedError(
+                errors.DEVICE_REVOKED, "the device is revoked", DeviceRefusal.REVOKED
+            )
         if connection.is_too_late:
-            reason = "the facade drains, and the device has no pull under way"
-            raise PullRefusedError(errors.SHUTTING_DOWN, reason)
+            raise PullRefusedError(
+                errors.SHUTTING_DOWN, "the facade drains, and the device has no pull under way"
+            )
         return device
 
     def authorize(self, pull: Pull, device: DeviceIdentity) -> ApprovedConnection:

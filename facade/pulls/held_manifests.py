@@ -32,8 +32,7 @@ class HeldManifests:
         """Count bytes that are held for a device within the block; raise `TooMuchHeldError`."""
         held = self._held.get(device, 0) + count
         if held > self._max_bytes:
-            message = f"{self._max_bytes} bytes of manifests wait for the device"
-            raise TooMuchHeldError(message)
+            raise TooMuchHeldError(f"{self._max_bytes} bytes of manifests wait for the device")
         self._held[device] = held
         try:
             yield

@@ -54,8 +54,7 @@ class PullSlots:
                 await given
         except TimeoutError:
             self._leave(device, given)
-            message = f"{self._limit} pulls of the device are under way"
-            raise TooManyPullsError(message) from None
+            raise TooManyPullsError(f"{self._limit} pulls of the device are under way") from None
         except asyncio.CancelledError:
             self._leave(device, given)
             raise

@@ -75,8 +75,7 @@ async def relay(
         await response.write_eof()
     except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
         abort(request.transport)
-        message = f"aborted after {given} bytes: {error}"
-        raise PullAbortedError(message) from error
+        raise PullAbortedError(f"aborted after {given} bytes: {error}") from error
     except BaseException:
         abort(request.transport)  # cancelled: a close would let the send buffer drain first
         raise

@@ -121,8 +121,9 @@ class DeviceAllowances:
             return 0.0
         owed = self.spending(device, access_key).owed()
         if owed.seconds > MAX_WAIT_SECONDS:
-            message = f"the device's {owed.what} at the registry are used up"
-            raise _TOO_MANY[owed.what](message, owed.seconds)
+            raise _TOO_MANY[owed.what](
+                f"the device's {owed.what} at the registry are used up", owed.seconds
+            )
         return owed.seconds
 
     def _take_miss(self, device: str) -> float:

@@ -81,8 +81,9 @@ class RealmProofs:
             raise StillRefusedError(refused)
         is_right = await _is_taken(proof)
         if is_right is False:
-            message = "the token endpoint refuses the credential"
-            raise CredentialRefusedError(message, status=UNAUTHORIZED, step=Step.EXCHANGE)
+            raise CredentialRefusedError(
+                "the token endpoint refuses the credential", status=UNAUTHORIZED, step=Step.EXCHANGE
+            )
         if is_right:
             self._found_wrong.pop(asked.endpoint)
             self._wrong_at = None

@@ -28,13 +28,10 @@ class Unsealer:
         """Return the connection's secret; raise `SealedSecretError`."""
         reference, sealed = connection.document.secret, connection.sealed_secret
         if reference is None or sealed is None:
-            message = "the connection has no secret"
-            raise SealedSecretError(message)
+            raise SealedSecretError("the connection has no secret")
         private_key = self._private_keys.get(reference.key_id)
         if private_key is None:
-            message = f"no private key {reference.key_id} is configured"
-            raise NoSealingKeyError(message)
+            raise NoSealingKeyError(f"no private key {reference.key_id} is configured")
         if reference.suite != SUITE_NAME:
-            message = "sealed with an unknown suite"
-            raise SealedSecretError(message)
+            raise SealedSecretError("sealed with an unknown suite")
         return open_sealed(sealed, private_key, connection.seal_context)

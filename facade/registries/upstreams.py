@@ -210,8 +210,7 @@ def _current_task() -> asyncio.Task[object]:
     """Return the running task; raise `RuntimeError` outside of any."""
     task = asyncio.current_task()
     if task is None:
-        message = "a lease is taken by a task"
-        raise RuntimeError(message)
+        raise RuntimeError("a lease is taken by a task")
     return task
 
 

@@ -215,8 +215,9 @@ async def _operations(app: web.Application, listen: ListenAddress) -> AsyncItera
         await web.TCPSite(runner, listen.host, listen.port).start()
     except OSError as error:
         await runner.cleanup()
-        message = f"FACADE_OPERATIONS_LISTEN cannot be listened on: {why_not_listening(error)}"
-        raise StartError(message) from error
+        raise StartError(
+            f"FACADE_OPERATIONS_LISTEN cannot be listened on: {why_not_listening(error)}"
+        ) from error
     try:
         yield
     finally:

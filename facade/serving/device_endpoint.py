@@ -48,8 +48,9 @@ async def serve_devices(
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
-        message = f"FACADE_LISTEN cannot be listened on: {why_not_listening(error)}"
-        raise StartError(message) from error
+        raise StartError(
+            f"FACADE_LISTEN cannot be listened on: {why_not_listening(error)}"
+        ) from error
     listener = DeviceListener(socket, devices, metrics, files.tls.context)
 
     def look_at_clock() -> None:

@@ -31,8 +31,7 @@ def _readable_by(
         except ValueError:
             raise
         except Exception as error:  # what the library raises depends on which byte is wrong
-            message = "cannot be loaded"
-            raise ValueError(message) from error
+            raise ValueError("cannot be loaded") from error
         return path
 
     return parse

@@ -101,8 +101,7 @@ def _opened(path: Path, aside: Path, lock: int, deadline: float) -> sqlite3.Conn
             lock_shared(lock)
             return writer
         if time.monotonic() > deadline:
-            message = "the index is damaged, and another process has it open"
-            raise IndexInUseError(message)
+            raise IndexInUseError("the index is damaged, and another process has it open")
         time.sleep(OPEN_POLL_SECONDS)
 
 
@@ -156,8 +155,7 @@ def _checked(path: Path) -> sqlite3.Connection:
 def _prepare(database: sqlite3.Connection) -> None:
     version = _number(database, "PRAGMA user_version")
     if version != SCHEMA_VERSION and _number(database, "SELECT count(*) FROM sqlite_master"):
-        message = "it is of another version"
-        raise DamagedIndexError(message)
+        raise DamagedIndexError("it is of another version")
     if version != SCHEMA_VERSION:
         database.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before anything is in it
     database.execute("PRAGMA journal_mode = WAL")
@@ -168,12 +166,10 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.executescript(SCHEMA)
     with closing(database.execute("PRAGMA quick_check(1)")) as check:
         if check.fetchone() != ("ok",):
-            message = "its pages do not hang together"
-            raise DamagedIndexError(message)
+            raise DamagedIndexError("its pages do not hang together")
     with closing(database.execute(_OTHER_FORM)) as check:
         if check.fetchone() is not None:
-            message = "it holds what is no digest or no size"
-            raise DamagedIndexError(message)
+            raise DamagedIndexError("it holds what is no digest or no size")
     if not count(database):
         _log.warning("index is not counted, it is added up each time until the next start")
 
@@ -194,8 +190,7 @@ def _damage_told() -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)  # the module's own errors have none
         if code is not None and code & _PRIMARY_CODE in _DAMAGE:
-            message = "it cannot be read as an index"
-            raise DamagedIndexError(message) from error
+            raise DamagedIndexError("it cannot be read as an index") from error
         raise
 
 

@@ -55,13 +55,13 @@ class IdentityRule:
         try:
             device, fleet = self._name(certificate)
             if self.kind is IdentityKind.SPIFFE and not may_issue(authorities, device):
-                message = "the URI SAN is of another SPIFFE trust domain than the CA"
-                raise UnidentifiedDeviceError(message)
+                raise UnidentifiedDeviceError(
+                    "the URI SAN is of another SPIFFE trust domain than the CA"
+                )
         except UnidentifiedDeviceError:
             raise
         except _MALFORMED:
-            message = "the certificate is malformed"
-            raise UnidentifiedDeviceError(message) from None
+            raise UnidentifiedDeviceError("the certificate is malformed") from None
         return DeviceIdentity(
             id=device,
             fleet=fleet,
@@ -82,8 +82,7 @@ class IdentityRule:
         uri = _the_only(_alternative_names(certificate, x509.UniformResourceIdentifier), "URI SAN")
         match = self.uri_pattern.fullmatch(uri)
         if match is None or len(uri) > MAX_DEVICE_ID_CHARACTERS:
-            message = "the URI SAN does not fit the configured pattern"
-            raise UnidentifiedDeviceError(message)
+            raise UnidentifiedDeviceError("the URI SAN does not fit the configured pattern")
         return uri, match.groupdict().get("fleet")
 
 
@@ -109,8 +108,7 @@ def _alternative_names(
 def _dns_name(certificate: x509.Certificate) -> str:
     name = _the_only(_alternative_names(certificate, x509.DNSName), "DNS SAN")
     if not DNS_NAME.fullmatch(name):
-        message = "the DNS SAN is not a lower-case host name"
-        raise UnidentifiedDeviceError(message)
+        raise UnidentifiedDeviceError("the DNS SAN is not a lower-case host name")
     return name
 
 
@@ -123,13 +121,15 @@ def _subject_field(certificate: x509.Certificate, oid: x509.ObjectIdentifier, la
     values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
     value = _the_only(values, label)
     if not SUBJECT_FIELD.fullmatch(value):
-        message = f"the subject's {label} is not letters, digits, '.', '_' and '-'"
-        raise UnidentifiedDeviceError(message)
+        raise UnidentifiedDeviceError(
+            f"the subject's {label} is not letters, digits, '.', '_' and '-'"
+        )
     return value
 
 
 def _the_only(values: list[str], label: str) -> str:
     if len(values) != 1:
-        message = f"the certificate has {len(values)} names of the kind {label}, not one"
-        raise UnidentifiedDeviceError(message)
+        raise UnidentifiedDeviceError(
+            f"the certificate has {len(values)} names of the kind {label}, not one"
+        )
     return values[0]
