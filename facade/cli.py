@@ -36,8 +36,8 @@ FAILED_EXIT_CODE: Final = 1
 
 _log = structured_log.get_logger("facade.cli")
 
-# Pulls make hardly any reference cycles: with Python's own threshold of 700 objects, looking for
-# them was measured at a tenth of the CPU of a warm pull.
+# Pulls make hardly any reference cycles. With Python's own threshold of 700 objects, looking for
+# them took a tenth of the CPU of a warm pull (docs/decisions/pulls.md).
 COLLECT_AFTER_OBJECTS: Final = 50_000
 
 

@@ -1,8 +1,8 @@
 """Lines to a descriptor: those of one round of the event loop go in one write.
 
-A write was measured at 5 µs, as much as the whole of an answer's other logging; on a busy loop it
-serves a dozen lines. On an idle one a line is written in the loop's next round, some microseconds
-later. Without a running loop, and at the end of the process, what waits is written at once.
+A write takes 5 µs, as much as all other logging of an answer (docs/decisions/pulls.md). On a busy
+loop one write serves a dozen lines. On an idle loop a line is written in the next round, some
+microseconds later. Without a running loop, and at the end of the process, it is written at once.
 """
 
 import asyncio

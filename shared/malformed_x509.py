@@ -5,7 +5,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
-# As was seen; which of them it is depends on what is malformed.
+# Which of them it is depends on what is malformed (docs/decisions/libraries.md).
 MALFORMED: Final = (
     ValueError,
     TypeError,

@@ -1,7 +1,8 @@
 """A connected registry's host, in the one form that is stored, signed, compared and spoken to.
 
-aiohttp was seen to connect for `①②⑦.0.0.1`, `0.0.0.0` and `user:password@host`, so a host is
-canonical ASCII before anything else sees it. How people write hosts is `upstream.hosts`' matter.
+aiohttp connects for `①②⑦.0.0.1`, `0.0.0.0` and `user:password@host` too
+(docs/decisions/libraries.md), so a host is canonical ASCII before anything else sees it. How people
+write hosts is the matter of `upstream.hosts`.
 """
 
 import re

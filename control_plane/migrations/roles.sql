@@ -1,5 +1,5 @@
--- Roles belong to the whole cluster: another database's migration may make them at this moment,
--- and was seen to end in a unique violation even behind IF NOT EXISTS.
+-- Roles belong to the whole cluster: another database's migration may make them at this moment.
+-- Then IF NOT EXISTS does not help (docs/decisions/control-plane.md).
 DO $$
 DECLARE
     wanted text;

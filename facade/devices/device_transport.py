@@ -21,11 +21,13 @@ RECORD_BYTES: Final = 16 * 1024  # a TLS record's most: OpenSSL gives and sends 
 # Given to the kernel in a turn of the loop: then it is others' turn, however fast the device reads.
 TURN_BYTES: Final = 512 * 1024
 # In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
-# was measured to cost a fifth more CPU, for its socket is waited for after every write.
+# costs a fifth more CPU, because its socket is waited for after every write
+# (docs/decisions/devices.md).
 UNSENT_BYTES: Final = 512 * 1024
 # After our close_notify the device has this long to read what waits, and to send its own. A socket
 # that is closed while something is unread is reset, and the last answer is lost. asyncio's own
-# client was seen to drop the end of an answer if the end of the connection followed it.
+# client drops the end of an answer if the end of the connection follows it at once
+# (docs/decisions/devices.md).
 CLOSE_SECONDS: Final = 5.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds

@@ -25,8 +25,9 @@ from shared.pem import InvalidPemError
 # A handshake takes two round trips; a slow radio link has at most some seconds.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
 # Of OpenSSL's state machine, in a connection's whole life: a handshake is some 20, a KeyUpdate at
-# most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at all; and all
-# that came is answered within one call: a device that sends nothing else was seen to stop the loop.
+# most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at all. All that
+# came is answered within one call, so a device that sends nothing else would stop the loop
+# (docs/decisions/devices.md).
 MAX_HANDSHAKE_STEPS: Final = 1000
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # Of TLS 1.2 what Python's own `ssl` allows: forward secrecy, and no CBC before AEAD.
@@ -103,7 +104,8 @@ def server_context(
     context.set_min_proto_version(_VERSIONS[minimum])
     context.set_cipher_list(_TLS_1_2_CIPHERS)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verification)
-    # A resumed session was seen to accept an expired certificate and to skip the CRL.
+    # A resumed session accepts an expired certificate and skips the CRL.
+    # See docs/decisions/devices.md.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(_OPTIONS)
     context.set_alpn_select_callback(_http_only)

@@ -51,7 +51,7 @@ class FacadeMetrics:
     open_upstreams: Gauge
     store: StoreMetrics
     devices: DeviceMetrics
-    # Each lookup by labels was measured at a tenth of a small answer's time.
+    # Each lookup by labels took a tenth of a small answer's time (docs/decisions/pulls.md).
     _answered: dict[tuple[int | None, Kind | None], tuple[Counter, Histogram]] = field(
         factory=dict, init=False
     )

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from facade.store.page_cache_read import READ_BYTES
 
-# By less than 16 MiB 64 devices that keep up were seen to be apart.
+# 64 devices that keep up are up to 16 MiB apart (docs/decisions/pulls.md).
 RECENT_PIECES: Final = 16 * 1024 * 1024 // READ_BYTES
 
 

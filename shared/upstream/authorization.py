@@ -36,8 +36,8 @@ class Authorizer(Protocol):
     ) -> Secret | None:
         """Return the value to send once more after a refusal; None: there is nothing to send.
 
-        `challenges` may be empty (a 401 without any was seen of Docker Hub, and ECR's 403 for an
-        expired token has none). `refused` is what was sent.
+        `challenges` may be empty: Docker Hub sends a 401 without any, and ECR's 403 for an expired
+        token has none (docs/decisions/registries.md). `refused` is what was sent.
         """
 
     def worked(self, scope: Scope) -> None:

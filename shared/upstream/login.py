@@ -107,5 +107,6 @@ async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
 
 def challenges_of(response: aiohttp.ClientResponse) -> tuple[Challenge, ...]:
     """Return the challenges of every `WWW-Authenticate` header, or raise `ChallengeError`."""
-    # One header alone was seen to hide the others: `Negotiate` before `Bearer`.
+    # The first line alone may hide the others: `Negotiate` before `Bearer`.
+    # See docs/decisions/registries.md.
     return parse_challenges(response.headers.getall("WWW-Authenticate", ()))

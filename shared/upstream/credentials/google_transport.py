@@ -2,8 +2,9 @@
 
 The session bounds the time of each request.
 
-It reads the token endpoint's answers itself: google-auth's own reader was seen to end in an
-`OverflowError` for `expires_in: 1000000000000`, and its errors quote what was answered.
+It reads the token endpoint's answers itself: google-auth's own reader ends in an `OverflowError`
+for `expires_in: 1000000000000`, and its errors quote what was answered
+(docs/decisions/libraries.md).
 """
 
 import asyncio
