@@ -22,6 +22,7 @@ from control_plane.reading.query_reader import QueryReader
 
 MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit in 256 KiB
 MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # of device revocations: 400 bytes for each
+READ_ON_THE_LOOP_BYTES: Final = 16 * 1024  # nothing of that length takes more than 8 ms
 BODY_TIMEOUT_SECONDS: Final = 30.0  # for one small body; a slower sender holds memory
 
 _JSON: Final = "application/json"
@@ -52,14 +53,14 @@ class Call:
         return path_id
 
     async def long_body(self, max_bytes: int) -> Mapping[str, object]:
-        """Return the JSON object of a body that may be longer than others; it is read in a thread.
+        """Return the JSON object of a body that may be longer than others.
 
         Waiting for all of it takes the time that others have, too.
         """
         content = await _content(self.request.clone(client_max_size=max_bytes))
         if self.request.content_type != _JSON:
             raise UnsupportedMediaTypeError(f"the body has to have the Content-Type {_JSON}")
-        return await asyncio.to_thread(read_object, content)
+        return await _read(content)
 
     async def body(self, *, optional: bool = False) -> Mapping[str, object]:
         """Return the JSON object of the body; an absent optional one is empty."""
@@ -71,12 +72,18 @@ class Call:
             raise UnsupportedMediaTypeError(
                 f"the body has to have the Content-Type {' or '.join(accepted)}"
             )
-        return read_object(content)
+        return await _read(content)
 
     def query(self) -> QueryReader:
         """Return the query, to be read; `finish` refuses what nobody asked for."""
         query = self.request.query
         return QueryReader({name: query.getall(name) for name in query})
+
+
+async def _read(content: bytes) -> Mapping[str, object]:
+    if len(content) <= READ_ON_THE_LOOP_BYTES:
+        return read_object(content)
+    return await asyncio.to_thread(read_object, content)
 
 
 async def _content(request: web.BaseRequest) -> bytes:

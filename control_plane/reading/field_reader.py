@@ -35,12 +35,11 @@ def read_object(body: bytes) -> Mapping[str, object]:
 
 def _require_once(body: bytes) -> None:
     try:
-        repeated = repeated_names(body)
+        repeated = repeated_names(body, at_most=MAX_NAMED_UNKNOWN_FIELDS)
     except RecursionError:
         raise UnreadableBodyError("the body is nested too deep") from None
     if repeated:
-        shown = repeated[:MAX_NAMED_UNKNOWN_FIELDS]
-        raise InvalidRequestError(tuple(FieldError(each, TWICE) for each in shown))
+        raise InvalidRequestError(tuple(FieldError(each, TWICE) for each in repeated))
 
 
 class FieldReader:

@@ -5,21 +5,25 @@ Of a name that comes twice, readers take the first value or the last, as they li
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 MAX_SHOWN_NAME_CHARACTERS: Final = 64
 MAX_POINTER_CHARACTERS: Final = 512  # of what is deeper, the outermost field is named
-_DEEP: Final = "\n"  # behind the pointer of such a field; no pointer of ours has a line break
+
+# Where a value is: the way to what it is in, and its name or index there. None: the whole.
+_Way = tuple["_Way", str | int] | None
 
 
-def repeated_names(text: bytes) -> list[str]:
-    """Return a pointer to each name that its object has already.
+def repeated_names(text: bytes, *, at_most: int) -> list[str]:
+    """Return pointers to the first names that their object has already.
 
     The text is JSON. Raises `RecursionError` if it is nested deeper than Python's own stack.
     """
     whole = json.loads(text, object_pairs_hook=_Pairs)
-    return list(dict.fromkeys(_repetitions(whole)))
+    return list(dict.fromkeys(map(_pointer_of, islice(_repetitions(whole), at_most))))
 
 
 def pointer(name: str) -> str:
@@ -32,31 +36,32 @@ def pointer(name: str) -> str:
 class _Pairs(list[tuple[str, object]]):
     """An object's names and values, as they came."""
 
+    def repeated(self) -> list[str]:
+        """Return each name that is there more than once, in the order of their first."""
+        if len(dict(self)) == len(self):
+            return []
+        times = Counter(name for name, _ in self)
+        return [name for name, count in times.items() if count > 1]
 
-def _repetitions(whole: object) -> Iterator[str]:
-    """Yield the pointer of each name that its object has already, outer ones first."""
-    waiting = [("", whole)]
+
+def _repetitions(whole: object) -> Iterator[_Way]:
+    """Yield the way to each name that its object has already, once an object, outer ones first."""
+    waiting: list[tuple[_Way, object]] = [(None, whole)]
     for at, value in waiting:  # it grows meanwhile
-        names = set[str]()
-        for name, inner in _parts(value):
-            here = _within(at, name)
-            if name in names:
-                yield here.removesuffix(_DEEP)
-            names.add(name)
-            if isinstance(inner, list):  # `_Pairs` is one
-                waiting.append((here, inner))
+        parts: Iterable[tuple[str | int, object]] = ()
+        if isinstance(value, _Pairs):
+            parts = value
+            yield from ((at, name) for name in value.repeated())
+        elif isinstance(value, list):
+            parts = enumerate(value)
+        waiting.extend(((at, name), inner) for name, inner in parts if isinstance(inner, list))
 
 
-def _within(at: str, name: str) -> str:
-    """Return the pointer of what is in there, or of the outermost field that it is deep in."""
-    if at.endswith(_DEEP):
-        return at
-    here = f"{at}{pointer(name)}"
-    return here if len(here) <= MAX_POINTER_CHARACTERS else f"/{here.split('/')[1]}{_DEEP}"
-
-
-def _parts(value: object) -> list[tuple[str, object]]:
-    if isinstance(value, _Pairs):
-        return value
-    items = value if isinstance(value, list) else []
-    return [(str(index), item) for index, item in enumerate(items)]
+def _pointer_of(way: _Way) -> str:
+    """Return the pointer of what is there, or of the outermost field that it is deep in."""
+    names = list[str]()
+    while way is not None:
+        way, name = way
+        names.append(str(name))
+    whole = "".join(map(pointer, reversed(names)))
+    return whole if len(whole) <= MAX_POINTER_CHARACTERS else pointer(names[-1])
