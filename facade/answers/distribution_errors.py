@@ -12,6 +12,8 @@ from typing import Final
 import orjson
 from attrs import field, frozen
 
+from facade.metrics.pull_metrics import RefusedBy
+
 JSON_MEDIA_TYPE: Final = "application/json"
 DEFAULT_RETRY_AFTER_SECONDS: Final = 5  # containerd and podman try again; soon, not at once
 
@@ -33,13 +35,17 @@ class ErrorAnswer:
 
 
 class PullRefusedError(Exception):
-    """A pull ends with this answer; the reason is for the log alone."""
+    """A pull ends with this answer; the reason is for the log alone.
 
-    def __init__(self, answer: ErrorAnswer, reason: str) -> None:
-        """Hold both."""
+    `by`: the facade's own rule that refuses it; None where it is the registry's matter.
+    """
+
+    def __init__(self, answer: ErrorAnswer, reason: str, by: RefusedBy | None = None) -> None:
+        """Hold them."""
         super().__init__(reason)
         self.answer = answer
         self.reason = reason
+        self.by = by
 
 
 class DeviceRefusal(StrEnum):
@@ -55,7 +61,7 @@ class DeviceRefusedError(PullRefusedError):
 
     def __init__(self, answer: ErrorAnswer, reason: str, code: DeviceRefusal) -> None:
         """Hold them."""
-        super().__init__(answer, reason)
+        super().__init__(answer, reason, RefusedBy(code.value))
         self.code = code
 
 

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from facade.content.manifest import VerifiedManifest
+from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import PaidDownload, Payer
 from facade.registries.upstream import Upstream
 from facade.values.byte_range import Span
@@ -56,12 +57,20 @@ class AuthorizedPull:
     connection: ApprovedConnection
 
 
+@define(eq=False)
+class Origin:
+    """Where what a pull is answered with comes from, as far as that is known: for the metrics."""
+
+    source: PullSource = PullSource.NONE
+
+
 @frozen
 class PullInProgress(AuthorizedPull):
     """One that may ask upstream: through which, at whose cost."""
 
     _upstream: Upstream
     payer: Payer
+    origin: Origin = field(factory=Origin, eq=False)
 
     @property
     def upstream(self) -> Upstream:
@@ -75,11 +84,14 @@ class PullInProgress(AuthorizedPull):
         """
         self._require_worth_asking(method)
         await self.payer.pay_miss()
+        self.origin.source = PullSource.UPSTREAM
 
     async def pay_download(self) -> PaidDownload:
         """Pay for a download, as `pay_miss` does."""
         self._require_worth_asking("GET")
-        return await self.payer.pay_download()
+        paid = await self.payer.pay_download()
+        self.origin.source = PullSource.UPSTREAM
+        return paid
 
     def _require_worth_asking(self, method: Method) -> None:
         pull = self.pull

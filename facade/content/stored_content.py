@@ -24,6 +24,7 @@ from facade.content.source import AuthorizedPull, Blob, PullInProgress
 from facade.content.stored_manifests import StoredManifests
 from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import WarmBlob
+from facade.metrics.pull_metrics import PullSource
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.values.piece import Piece
@@ -65,6 +66,8 @@ class StoredContent:
         """Ask the store, then upstream."""
         if self._right.membership(asked) is None or not await self._store.holds(asked.pull.digest):
             await self._streamed.require_right(asked)
+        else:
+            asked.origin.source = PullSource.STORE
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return the stored manifest; fetch, verify and keep it where there is none."""
@@ -90,8 +93,10 @@ class StoredContent:
             blob = await self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
+                asked.origin.source = PullSource.STORE
                 return blob.length
         if (length := self._flights.proven_length(right_of(asked))) is not None:
+            asked.origin.source = PullSource.ARRIVING
             return length  # it is being kept just now
         return await self._streamed.blob_length(asked)
 
@@ -107,6 +112,7 @@ class StoredContent:
                 blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)
+                    asked.origin.source = PullSource.STORE
                     return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
             with suppress(NothingArrivesError):  # it ended just now, or is stored: look again
                 return await self._arriving(asked, stack)
@@ -121,6 +127,7 @@ class StoredContent:
     async def _arriving(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         """Join its arrival, or have it passed on where the store cannot take it."""
         right = right_of(asked)
+        asked.origin.source = PullSource.ARRIVING  # unless this pull pays for it
         try:
             arrival = await stack.enter_async_context(
                 self._flights.join(asked.connection, right, asked.pay_download, asked.payer.device)
@@ -128,4 +135,6 @@ class StoredContent:
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             _log.warning("not kept", digest=right.key.digest, reason=type(error).__name__)
             return await stack.enter_async_context(self._streamed.blob(asked))
+        if arrival.repository != right.repository:  # another one's download, after all
+            asked.origin.source = PullSource.ARRIVING
         return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -24,6 +24,7 @@ from facade.content.streamed_content import StreamedContent
 from facade.content.warm_blob import StoredPieces
 from facade.loop.single_flight import SingleFlight
 from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
+from facade.metrics.pull_metrics import PullSource
 from facade.registries.payer import Payer
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
@@ -58,6 +59,7 @@ class StoredManifests:
         if stored is not None:
             return stored
         right = right_of(asked)
+        asked.origin.source = PullSource.ARRIVING
         if not self._fetching.is_under_way(right):
             await asked.pay_miss()
         paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
@@ -94,12 +96,14 @@ class StoredManifests:
     async def _stored(self, asked: PullInProgress) -> VerifiedManifest | None:
         """Return the manifest, where it is stored and the asker has a right to it."""
         if (at_hand := self.at_hand(asked)) is not None:
+            asked.origin.source = PullSource.MEMORY
             return at_hand
         membership = self._right.membership(asked)
         content = await self._read(asked.pull.digest) if membership is not None else None
         if membership is None or content is None:
             return None
         self._hot.keep(asked.pull.digest, content)
+        asked.origin.source = PullSource.STORE
         return VerifiedManifest(content, membership.media_type)
 
     async def _read(self, digest: Digest) -> bytes | None:

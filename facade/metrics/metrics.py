@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from facade.metrics.device_metrics import DeviceMetrics
+from facade.metrics.pull_metrics import PullMetrics
 from facade.metrics.store_metrics import StoreMetrics
 from shared.build import Build
 from shared.oci import Kind
@@ -51,6 +52,7 @@ class FacadeMetrics:
     open_upstreams: Gauge
     store: StoreMetrics
     devices: DeviceMetrics
+    pulls: PullMetrics
     # Each lookup by labels took a tenth of a small answer's time (docs/decisions/pulls.md).
     _answered: dict[tuple[int | None, Kind | None], tuple[Counter, Histogram]] = field(
         factory=dict, init=False
@@ -176,6 +178,7 @@ class FacadeMetrics:
             ),
             StoreMetrics.create(registry),
             DeviceMetrics.create(registry),
+            PullMetrics.create(registry),
         )
 
     def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:

@@ -15,6 +15,7 @@ from facade.content.manifest import VerifiedManifest
 from facade.content.source import AuthorizedPull, Content
 from facade.devices.device_connection import DeviceConnection
 from facade.metrics.metrics import FacadeMetrics
+from facade.metrics.pull_metrics import PullSource
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.gate import Gate
 from facade.pulls.pull_slots import PullSlots
@@ -64,7 +65,8 @@ class AnswersAtOnce:
         head = manifest_head(pull.digest, manifest.media_type, len(content), exchange.request_id)
         if exchange.method == "HEAD":
             content = b""
-        exchange.body_bytes = len(content)
+        exchange.body_bytes, exchange.source = len(content), PullSource.MEMORY
+        self._metrics.pulls.sent(pull.kind, len(content))
         self._metrics.answered_at_once.inc()
         self._exchanges.tell(exchange, HTTPStatus.OK.value)  # the log shows plain numbers
         return head + content

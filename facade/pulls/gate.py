@@ -5,17 +5,26 @@ Nothing waits here, so that an answer from memory is decided on as any other is.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from attrs import frozen
 
 from facade.answers import distribution_errors as errors
 from facade.answers.distribution_errors import DeviceRefusal, DeviceRefusedError, PullRefusedError
-from facade.approvals.access import Denied, authorize_pull
+from facade.approvals.access import DenialReason, Denied, authorize_pull
 from facade.approvals.snapshot import Snapshot
 from facade.devices.device_connection import DeviceConnection
+from facade.metrics.pull_metrics import RefusedBy
 from facade.values.device_identity import DeviceIdentity
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
+
+_DENIED_BY: Final = {
+    DenialReason.NOT_CONNECTED: RefusedBy.NOT_CONNECTED,
+    DenialReason.EXPIRED: RefusedBy.EXPIRED,
+    DenialReason.REPOSITORY: RefusedBy.SCOPE,
+    DenialReason.FLEET: RefusedBy.SCOPE,
+}
 
 
 @frozen
@@ -44,7 +53,9 @@ class Gate:
             )
         if connection.is_too_late:
             raise PullRefusedError(
-                errors.SHUTTING_DOWN, "the facade drains, and the device has no pull under way"
+                errors.SHUTTING_DOWN,
+                "the facade drains, and the device has no pull under way",
+                RefusedBy.DRAINING,
             )
         return device
 
@@ -52,9 +63,10 @@ class Gate:
         """Return the connection that the pull goes through; raise `PullRefusedError`."""
         if stale := self._staleness():
             answer = errors.unavailable("the facade does not know what is approved")
-            raise PullRefusedError(answer, stale)
+            raise PullRefusedError(answer, stale, RefusedBy.STALE)
         candidates = self._snapshot.connections_covering(pull.host, pull.repository)
         decision = authorize_pull(pull, device, candidates, datetime.now(UTC))
         if isinstance(decision, Denied):
-            raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason)
+            by = _DENIED_BY[decision.reason]
+            raise PullRefusedError(errors.NAME_UNKNOWN, decision.reason, by)
         return decision.connection

@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
@@ -18,6 +18,7 @@ from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import Blob, BlobPart, Content, PullInProgress
 from facade.devices.device_connection import DeviceConnection, PullAbortedError
 from facade.metrics.metrics import FacadeMetrics
+from facade.metrics.pull_metrics import RefusedBy
 from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, DeviceTooFastError
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
@@ -77,7 +78,7 @@ class PullHandler:
             response = await self._answer(request, exchange)
             status = response.status
         except PullRefusedError as refused:
-            exchange.reason = refused.reason
+            exchange.reason, exchange.refused_by = refused.reason, refused.by
             response = error_response(refused.answer, exchange.request_id)
             status = response.status
         except PullAbortedError as aborted:
@@ -107,16 +108,18 @@ class PullHandler:
         device = self._identify(connection, exchange)
         await self._require_pace(connection, device)
         if request.version not in HTTP_VERSIONS:
-            raise PullRefusedError(errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0")
+            reason = "neither HTTP/1.1 nor HTTP/1.0"
+            raise PullRefusedError(errors.HTTP_VERSION, reason, RefusedBy.REQUEST)
         if isinstance(asked, Refusal):
-            raise PullRefusedError(_REFUSALS[asked], asked.value)
+            raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
         try:
             async with self._turns.turn(device.id):
                 return await self._pull(request, exchange, asked, device)
         except TooManyPullsError as error:
-            raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+            reason = str(error)
+            raise PullRefusedError(errors.TOO_MANY_PULLS, reason, RefusedBy.TURNS) from None
 
     def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
         """Return who asks; whoever gets nothing at all is named and counted with the request."""
@@ -133,7 +136,7 @@ class PullHandler:
         except DeviceTooFastError as error:
             await asyncio.sleep(PAUSE_SECONDS)
             answer = errors.too_many_requests(error.retry_after)
-            raise PullRefusedError(answer, str(error)) from None
+            raise PullRefusedError(answer, str(error), RefusedBy.PACE) from None
 
     async def _pull(
         self, request: web.BaseRequest, exchange: RequestRecord, pull: Pull, device: DeviceIdentity
@@ -144,19 +147,25 @@ class PullHandler:
         try:
             async with self._upstreams.lease(connection) as upstream:
                 asked = PullInProgress(pull, connection, upstream, payer)
-                with spending(payer):
-                    return await self._serve(request, exchange, asked)
+                try:
+                    with spending(payer):
+                        return await self._serve(request, exchange, asked)
+                finally:
+                    exchange.source = asked.origin.source
         except (UpstreamError, WrongBytesError, TooCostlyError) as failure:
             if reason := why_not_asked(failure):
                 self._metrics.not_asked.labels(reason).inc()
-            raise PullRefusedError(answer_to(failure, pull.kind), str(failure)) from failure
+            by = RefusedBy.ALLOWANCE if isinstance(failure, TooCostlyError) else None
+            answer = answer_to(failure, pull.kind)
+            raise PullRefusedError(answer, str(failure), by) from failure
         except ArrivalEndedError as ended:
             raise PullRefusedError(answer_to(ended.__cause__, pull.kind), str(ended)) from ended
         except ConnectionRevokedError:
             reason = "the connection was revoked meanwhile"
             if request.writer.output_size:
                 raise PullAbortedError(reason) from None
-            raise PullRefusedError(errors.NAME_UNKNOWN, reason) from None
+            by = RefusedBy.NOT_CONNECTED
+            raise PullRefusedError(errors.NAME_UNKNOWN, reason, by) from None
 
     async def _serve(
         self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
@@ -181,16 +190,19 @@ class PullHandler:
         content = manifest.content
         headers = answer_headers(pull.digest, manifest.media_type, exchange.request_id)
         if request.method == "GET":
-            exchange.body_bytes = len(content)
             if len(content) > WRITE_BYTES:  # a device that does not read it is to be cut
                 response = web.StreamResponse(headers=headers)
                 response.content_length = len(content)
                 async with self._content.stored_manifest(asked) as pieces:
                     if pieces is None:
-                        return await self._send_from_memory(request, response, asked, content)
+                        return await self._send_from_memory(
+                            request, response, exchange, asked, content
+                        )
                     del manifest, content  # the device may take its time
-                    await relay(request, response, pieces)
+                    counted = self._counting(exchange, pull.kind)
+                    await relay(request, response, pieces, on_given=counted)
                 return response
+            self._counting(exchange, pull.kind)(len(content))
         connection = _connection_of(request)
         if connection.lone_head is not None:
             self._remembered.remember(
@@ -202,14 +214,17 @@ class PullHandler:
         self,
         request: web.BaseRequest,
         response: web.StreamResponse,
+        exchange: RequestRecord,
         asked: PullInProgress,
         content: bytes,
     ) -> web.StreamResponse:
+        counted = self._counting(exchange, asked.pull.kind)
         try:
             with self._held.hold(asked.payer.device, len(content)):
-                await relay(request, response, _one_piece(content))
+                await relay(request, response, _one_piece(content), on_given=counted)
         except TooMuchHeldError as error:
-            raise PullRefusedError(errors.TOO_MANY_PULLS, str(error)) from None
+            reason = str(error)
+            raise PullRefusedError(errors.TOO_MANY_PULLS, reason, RefusedBy.TURNS) from None
         return response
 
     async def _send_blob(
@@ -217,7 +232,8 @@ class PullHandler:
     ) -> web.StreamResponse:
         pull = asked.pull
         if request.version < HttpVersion11:
-            raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0")
+            reason = "a blob over HTTP/1.0"
+            raise PullRefusedError(errors.HTTP_VERSION, reason, RefusedBy.REQUEST)
         async with self._content.blob(asked) as blob:
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, exchange.request_id)
@@ -227,8 +243,19 @@ class PullHandler:
                 _mark_unverified(response)
                 exchange.reason = "a far range of a cold blob, relayed unverified"
                 self._metrics.unverified_ranges.inc()
-            await relay(request, response, part.pieces, on_given=exchange.count)
+            counted = self._counting(exchange, pull.kind)
+            await relay(request, response, part.pieces, on_given=counted)
         return response
+
+    def _counting(self, exchange: RequestRecord, kind: Kind) -> Callable[[int], None]:
+        """Return what is told of bytes that are given to be sent: also of an answer for hours."""
+        sent = self._metrics.pulls.sent
+
+        def count(given: int) -> None:
+            exchange.body_bytes += given
+            sent(kind, given)
+
+        return count
 
 
 def _connection_of(request: web.BaseRequest) -> DeviceConnection:
@@ -289,9 +316,8 @@ def _span(byte_range: ByteRange, length: int) -> Span:
     try:
         return byte_range.span(length)
     except UnsatisfiableRangeError:
-        raise PullRefusedError(
-            errors.range_not_satisfiable(length), "range behind the end"
-        ) from None
+        answer = errors.range_not_satisfiable(length)
+        raise PullRefusedError(answer, "range behind the end", RefusedBy.REQUEST) from None
 
 
 def _mark_unverified(response: web.StreamResponse) -> None:

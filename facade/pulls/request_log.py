@@ -12,6 +12,7 @@ from facade.answers.distribution_errors import DeviceRefusal
 from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
 from facade.devices.presented_device import PresentedDevice
 from facade.metrics.metrics import FacadeMetrics
+from facade.metrics.pull_metrics import PullSource, RefusedBy
 from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
 from facade.values.pull_path import Pull
@@ -47,12 +48,10 @@ class RequestRecord:
     named: Named | None = None  # what a request names that is no pull
     connection: ApprovedConnection | None = None
     refused: RefusedDevice | None = None
+    refused_by: RefusedBy | None = None  # a rule of the facade's own, if one refused it
+    source: PullSource = PullSource.NONE  # of what a pull is answered with
     reason: str = ""
-    body_bytes: int = 0
-
-    def count(self, given: int) -> None:
-        """Count bytes that were given to be sent."""
-        self.body_bytes += given
+    body_bytes: int = 0  # of content, that were given to be sent
 
 
 @define(eq=False)
@@ -76,6 +75,10 @@ class RequestLog:
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
         self._metrics.answered(status, pull.kind if pull else None, seconds)
+        if pull is not None:
+            self._metrics.pulls.ended(pull.kind, status, exchange.source)
+        if exchange.refused_by is not None:
+            self._metrics.pulls.refused(exchange.refused_by)
         refused = exchange.refused
         whose = device
         if refused is not None:

@@ -1,0 +1,113 @@
+"""What is counted of pulls: how each ended, where its bytes came from, and how many they were.
+
+Hits and bytes saved are one division each: `docs/metrics.md` has them.
+"""
+
+from enum import StrEnum
+from itertools import product
+from typing import Final
+
+from attrs import frozen
+from prometheus_client import CollectorRegistry
+
+from facade.metrics.tally import Tally
+from shared.oci import Kind
+
+_CLIENT_ERRORS: Final = 400  # the first status of them
+_SERVER_ERRORS: Final = 500
+
+
+class PullSource(StrEnum):
+    """Where what a pull was answered with came from."""
+
+    MEMORY = "memory"
+    STORE = "store"
+    ARRIVING = "arriving"  # another pull had begun to bring it
+    UPSTREAM = "upstream"  # the registry was asked for this pull
+    NONE = "none"  # there was nothing to send
+
+
+class PullOutcome(StrEnum):
+    """How a pull ended for its device."""
+
+    SERVED = "served"  # 200, 206 or 304, to the end
+    REFUSED = "refused"  # 4xx
+    FAILED = "failed"  # 5xx
+    ABORTED = "aborted"  # the answer was cut, or its device left
+
+    @classmethod
+    def of_status(cls, status: int | None) -> "PullOutcome":
+        """Return what a status means; None: there was no whole answer."""
+        if status is None:
+            return cls.ABORTED
+        if status < _CLIENT_ERRORS:
+            return cls.SERVED
+        return cls.REFUSED if status < _SERVER_ERRORS else cls.FAILED
+
+
+class RefusedBy(StrEnum):
+    """Which rule of the facade's own refused a request, whatever the registry would say."""
+
+    NOT_CONNECTED = "not_connected"  # no approved connection covers it
+    EXPIRED = "expired"  # the connection's approval has
+    SCOPE = "scope"  # of the connection: its repositories, or its fleets
+    UNIDENTIFIED = "unidentified"  # as in `facade_devices_refused_total`, with the next two
+    CERTIFICATE = "certificate"
+    REVOKED = "revoked"
+    TURNS = "turns"  # the device pulls too much at once
+    PACE = "pace"  # the device asks too fast
+    ALLOWANCE = "allowance"  # the device costs registries more than it may
+    STALE = "stale"  # the facade does not know what is approved
+    DRAINING = "draining"
+    REQUEST = "request"  # nothing that is served: method, path, tag, version of HTTP, range
+
+
+@frozen
+class PullMetrics:
+    """Counters of one process, in plain integers: they are counted for each small answer."""
+
+    _device_bytes: Tally
+    _pulls: Tally
+    _refused: Tally
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> "PullMetrics":
+        """Return counters that start at zero."""
+        return cls(
+            Tally.create(
+                registry,
+                "facade_device_bytes",
+                "Bytes of manifests and blobs that were given to be sent to devices",
+                ("kind",),
+                [(kind,) for kind in Kind],
+            ),
+            Tally.create(
+                registry,
+                "facade_pulls",
+                "Pulls by how they ended, and where what they were answered with came from",
+                ("kind", "outcome", "source"),
+                product(Kind, PullOutcome, PullSource),
+            ),
+            Tally.create(
+                registry,
+                "facade_refused",
+                "Requests that a rule of the facade's own refused",
+                ("reason",),
+                [(each,) for each in RefusedBy],
+            ),
+        )
+
+    def sent(self, kind: Kind, count: int) -> None:
+        """Count bytes of an answer that are given to be sent."""
+        self._device_bytes.counts[kind,] += count
+
+    def ended(self, kind: Kind, status: int | None, source: PullSource) -> None:
+        """Count a pull that has ended; without a status it was aborted, or its device left."""
+        outcome = PullOutcome.of_status(status)
+        if outcome is PullOutcome.REFUSED or outcome is PullOutcome.FAILED:
+            source = PullSource.NONE
+        self._pulls.counts[kind, outcome, source] += 1
+
+    def refused(self, by: RefusedBy) -> None:
+        """Count a request that was refused."""
+        self._refused.counts[by,] += 1
