@@ -31,10 +31,11 @@ def level_of(value: object) -> int:
     """
     if isinstance(value, tuple):
         return max(map(level_of, value), default=OLDEST_LEVEL)
-    if not attrs.has(type(value)):
+    kind = type(value)
+    if not attrs.has(kind):
         return OLDEST_LEVEL
     level: int = getattr(value, "LEVEL", OLDEST_LEVEL)
-    for field in attrs.fields(type(value)):
+    for field in attrs.fields(kind):
         held = getattr(value, field.name)
         if field.default is attrs.NOTHING or held != field.default:
             level = max(level, field.metadata.get(_SINCE, OLDEST_LEVEL), level_of(held))
