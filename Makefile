@@ -107,8 +107,10 @@ COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-v
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write docs/settings.md anew, from what both programs know of their settings
+docs: $(INSTALLED) ## Write docs/settings.md and control_plane/openapi.json again, from what the programs know
 	@$(BIN)/python -m deploy.dev.settings_page > docs/settings.md
+	@$(BIN)/python -m deploy.dev.api_page > control_plane/openapi.json.new
+	@mv control_plane/openapi.json.new control_plane/openapi.json
 
 .PHONY: lock
 lock: $(INSTALLED) ## Write both lock files in deploy/ again; UPGRADE=1 takes newer versions

@@ -3,6 +3,7 @@
 from aiohttp import web
 from attrs import frozen
 
+from control_plane.connections import operations
 from control_plane.connections.checks import NOT_ASKED, Checks
 from control_plane.connections.edit_acts import ConnectionEdits, PlannedEdit
 from control_plane.connections.grant import grant_of
@@ -29,12 +30,11 @@ class EditRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        one = "/v1/connections/{id}"
         return (
-            Route("PATCH", one, Role.CONNECTOR, self.edit),
-            Route("PUT", f"{one}/credential", Role.CONNECTOR, self.put_credential),
-            Route("DELETE", f"{one}/draft", Role.CONNECTOR, self.discard),
-            Route("GET", f"{one}/grant", Role.CONNECTOR, self.grant),
+            Route(operations.EDIT, self.edit),
+            Route(operations.PUT_CREDENTIAL, self.put_credential),
+            Route(operations.DISCARD, self.discard),
+            Route(operations.GRANT, self.grant),
         )
 
     async def edit(self, call: Call) -> web.Response:

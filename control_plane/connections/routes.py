@@ -7,6 +7,7 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.clock import Clock
+from control_plane.connections import operations
 from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.checks import NOT_ASKED, Checks, check_view
 from control_plane.connections.fields import parse_fingerprint
@@ -17,7 +18,6 @@ from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.permissions import Role
 from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import format_place
 from control_plane.reading.texts import parse_reason
@@ -38,12 +38,12 @@ class ConnectionRoutes:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         return (
-            Route("POST", "/v1/connections", Role.CONNECTOR, self.connect),
-            Route("GET", "/v1/connections", Role.VIEWER, self.list_connections),
-            Route("GET", "/v1/connections/{id}", Role.VIEWER, self.show),
-            Route("POST", "/v1/connections/{id}/approve", Role.APPROVER, self.approve),
-            Route("POST", "/v1/connections/{id}/revoke", Role.APPROVER, self.revoke),
-            Route("POST", "/v1/connection-checks", Role.CONNECTOR, self.check),
+            Route(operations.CONNECT, self.connect),
+            Route(operations.LIST, self.list_connections),
+            Route(operations.SHOW, self.show),
+            Route(operations.APPROVE, self.approve),
+            Route(operations.REVOKE, self.revoke),
+            Route(operations.CHECK, self.check),
         )
 
     async def connect(self, call: Call) -> web.Response:

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 from attrs import frozen
 
+from control_plane.device_revocations import operations
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
 from control_plane.device_revocations.request import (
@@ -14,7 +15,6 @@ from control_plane.device_revocations.request import (
 )
 from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES, Call, json_response
 from control_plane.http.http_route import Route
-from control_plane.operators.permissions import Role
 from control_plane.reading.query_reader import format_place
 from control_plane.reading.texts import parse_id_beginning
 from shared.identity_form import IdentityForm
@@ -30,13 +30,12 @@ class DeviceRevocationRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        path = "/v1/device-revocations"
         return (
-            Route("POST", path, Role.APPROVER, self.revoke),
-            Route("POST", f"{path}/batch", Role.APPROVER, self.revoke_several),
-            Route("GET", path, Role.APPROVER, self.list_revocations),
-            Route("GET", f"{path}/{{id}}", Role.APPROVER, self.show),
-            Route("DELETE", f"{path}/{{id}}", Role.APPROVER, self.lift),
+            Route(operations.REVOKE, self.revoke),
+            Route(operations.REVOKE_SEVERAL, self.revoke_several),
+            Route(operations.LIST, self.list_revocations),
+            Route(operations.SHOW, self.show),
+            Route(operations.LIFT, self.lift),
         )
 
     async def revoke(self, call: Call) -> web.Response:

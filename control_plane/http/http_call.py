@@ -15,6 +15,7 @@ from control_plane.errors import (
     UnreadableBodyError,
     UnsupportedMediaTypeError,
 )
+from control_plane.http.operation import JSON, MERGE_PATCH
 from control_plane.operators.operator_token import InvalidOperatorTokenError, OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.reading.field_reader import read_object
@@ -24,9 +25,6 @@ MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit 
 MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # of device revocations: 400 bytes for each
 READ_ON_THE_LOOP_BYTES: Final = 16 * 1024  # nothing of that length takes more than 8 ms
 BODY_TIMEOUT_SECONDS: Final = 30.0  # for one small body; a slower sender holds memory
-
-_JSON: Final = "application/json"
-_MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
 
 
 @frozen
@@ -58,8 +56,8 @@ class Call:
         Waiting for all of it takes the time that others have, too.
         """
         content = await _content(self.request.clone(client_max_size=max_bytes))
-        if self.request.content_type != _JSON:
-            raise UnsupportedMediaTypeError(f"the body has to have the Content-Type {_JSON}")
+        if self.request.content_type != JSON:
+            raise UnsupportedMediaTypeError(f"the body has to have the Content-Type {JSON}")
         return await _read(content)
 
     async def body(self, *, optional: bool = False) -> Mapping[str, object]:
@@ -67,7 +65,7 @@ class Call:
         content = await _content(self.request)
         if optional and not content:
             return {}
-        accepted = (_JSON, _MERGE_PATCH) if self.request.method == "PATCH" else (_JSON,)
+        accepted = (JSON, MERGE_PATCH) if self.request.method == "PATCH" else (JSON,)
         if self.request.content_type not in accepted:
             raise UnsupportedMediaTypeError(
                 f"the body has to have the Content-Type {' or '.join(accepted)}"
@@ -89,7 +87,7 @@ async def _read(content: bytes) -> Mapping[str, object]:
 async def _content(request: web.BaseRequest) -> bytes:
     if request.headers.getall(hdrs.CONTENT_ENCODING, []):
         raise UnsupportedMediaTypeError(
-            f"the body has to be {_JSON} as it is, without a Content-Encoding"
+            f"the body has to be {JSON} as it is, without a Content-Encoding"
         )
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
@@ -133,4 +131,4 @@ def _without_token(message: str, *, reason: str) -> NotAuthenticatedError:
 
 def json_response(value: object, *, status: int = 200) -> web.Response:
     """Return a JSON answer."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type=_JSON)
+    return web.Response(status=status, body=orjson.dumps(value), content_type=JSON)

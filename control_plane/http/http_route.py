@@ -1,4 +1,4 @@
-"""A route: the role that it needs, and what answers."""
+"""A route: an operation of the API that needs a role, and what answers it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,6 +6,7 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.http.http_call import Call
+from control_plane.http.operation import OperatorsOperation
 from control_plane.operators.permissions import Role
 
 Handler = Callable[[Call], Awaitable[web.Response]]
@@ -14,9 +15,22 @@ OpenHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 @frozen
 class Route:
-    """A method and path, the role that it needs, and what answers."""
+    """An operation, and what answers it."""
 
-    method: str
-    path: str
-    role: Role
+    operation: OperatorsOperation
     handler: Handler
+
+    @property
+    def method(self) -> str:
+        """The operation's method."""
+        return self.operation.method
+
+    @property
+    def path(self) -> str:
+        """The operation's path."""
+        return self.operation.path
+
+    @property
+    def role(self) -> Role:
+        """The role that the operation needs."""
+        return self.operation.role

@@ -28,8 +28,8 @@ from control_plane.http.http_call import (
     MAX_BODY_BYTES,
     MAX_REVOCATIONS_BODY_BYTES,
 )
+from control_plane.http.operation import PROBLEM
 
-CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5  # a database that restarts is back about then
 
 _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
@@ -76,7 +76,7 @@ class HttpProblem:
         return web.Response(
             status=self.status,
             body=orjson.dumps(body),
-            content_type=CONTENT_TYPE,
+            content_type=PROBLEM,
             headers=self.headers,
         )
 

@@ -14,10 +14,10 @@ from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import OpenHandler, Route
 from control_plane.http.openapi import description_bytes
 from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.permissions import Role
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_number
+from control_plane.serving import operations
 from control_plane.serving.health import Health
 
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
@@ -41,16 +41,16 @@ class Api:
             *self.connections.routes(),
             *self.edits.routes(),
             *self.device_revocations.routes(),
-            Route("GET", "/v1/audit", Role.VIEWER, self.list_audit),
-            Route("GET", "/metrics", Role.VIEWER, self.show_metrics),
+            Route(operations.LIST_AUDIT, self.list_audit),
+            Route(operations.SHOW_METRICS, self.show_metrics),
         )
 
     def open_routes(self) -> tuple[tuple[str, OpenHandler], ...]:
         """Return what anybody may GET."""
         return (
-            ("/healthz", self.live),
-            ("/readyz", self.ready),
-            ("/openapi.json", self.openapi),
+            (operations.LIVE.path, self.live),
+            (operations.READY.path, self.ready),
+            (operations.DESCRIBE.path, self.openapi),
         )
 
     async def list_audit(self, call: Call) -> web.Response:

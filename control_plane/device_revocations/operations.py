@@ -1,0 +1,210 @@
+"""What the API does with device revocations: its operations, and their schemas. Pure.
+
+`device_revocations/routes.py` answers them.
+"""
+
+from typing import Final
+
+from control_plane.device_revocations.request import MAX_REVOCATIONS
+from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
+from control_plane.http.operation import (
+    CURSOR,
+    ID_BEGINNING,
+    LIMIT,
+    AnswerShape,
+    OperatorsOperation,
+    Parameter,
+    RequestBody,
+    switch,
+)
+from control_plane.http.schema import (
+    BOOLEAN,
+    INTEGER,
+    TEXT,
+    TIME,
+    UUID,
+    Schema,
+    array_of,
+    nullable,
+    object_of,
+    page_of,
+    ref,
+)
+from control_plane.operators.permissions import Role
+from control_plane.reading.texts import MAX_REASON_CHARACTERS
+from shared.device_id import MAX_DEVICE_ID_CHARACTERS
+
+_NAMED: Final[dict[str, Schema]] = {
+    "id": UUID,
+    "device": nullable(TEXT),
+    "serial": nullable(TEXT),
+    "issuer": nullable(TEXT),
+}
+_SHOWN: Final[dict[str, Schema]] = {
+    "id": UUID,
+    "device": nullable(TEXT | {"description": "Verbatim as in the certificate."}),
+    "serial": nullable(TEXT | {"description": "Lower-case hexadecimal without leading zeros."}),
+    "issuer": nullable(TEXT | {"description": "RFC 4514; null: of every issuer."}),
+    "reason": nullable(TEXT),
+    "revoked_by": nullable(TEXT),
+    "revoked_at": nullable(TIME),
+    "generation": nullable(INTEGER | {"minimum": 1}),
+    "problem": nullable(
+        TEXT
+        | {
+            "description": "What is not believed of the database's rows; revoking again mends it.",
+        }
+    ),
+}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "DeviceRevocation": object_of(
+        _SHOWN
+        | {
+            "notes": array_of(
+                TEXT,
+                "Why it may revoke nobody, in words: no certificate of the installation says this"
+                " of its device, or that is not known.",
+            )
+        },
+        required=tuple(_SHOWN),
+    ),
+    "DeviceRevocationPage": page_of("DeviceRevocation"),
+    "DeviceRevocationRequest": object_of(
+        {
+            "device": nullable(
+                TEXT
+                | {
+                    "maxLength": MAX_DEVICE_ID_CHARACTERS,
+                    "description": "What its certificate says, verbatim: the URI SAN, the DNS SAN,"
+                    " or the subject's CN.",
+                }
+            ),
+            "serial": nullable(
+                TEXT
+                | {
+                    "description": "A certificate's serial number in hexadecimal; case, colons and"
+                    " leading zeros do not matter."
+                }
+            ),
+            "issuer": nullable(
+                TEXT
+                | {
+                    "description": "With a serial, the issuer in RFC 4514; without it, of every"
+                    " issuer."
+                }
+            ),
+            "reason": nullable(
+                TEXT
+                | {
+                    "maxLength": MAX_REASON_CHARACTERS,
+                    "description": "For people; in the signed statement and the audit log.",
+                }
+            ),
+        },
+        "A device or a serial, one of them.",
+        required=(),
+    ),
+    "DeviceRevocationsRequest": object_of(
+        {
+            "revocations": array_of(
+                ref("DeviceRevocationRequest"),
+                f"The body has {MAX_REVOCATIONS_BODY_BYTES // 2**20} MiB at most. Who is named"
+                " twice is revoked once.",
+                minItems=1,
+                maxItems=MAX_REVOCATIONS,
+            )
+        }
+    ),
+    "DeviceRevocationAnswer": object_of(
+        {
+            "is_new": BOOLEAN
+            | {"description": "False: it was revoked already, and stays as it was."},
+            "revocation": ref("DeviceRevocation"),
+        }
+    ),
+    "DeviceRevocationAnswers": object_of({"items": array_of(ref("DeviceRevocationAnswer"))}),
+    "ConflictingDeviceRevocation": object_of(
+        _NAMED, "The device revocation that is in the way.", required=tuple(_NAMED)
+    ),
+}
+
+_ALL: Final = "/v1/device-revocations"
+_ONE: Final = f"{_ALL}/{{id}}"
+_VIEW: Final = ref("DeviceRevocation")
+
+LIST: Final = OperatorsOperation(
+    "GET",
+    _ALL,
+    "listDeviceRevocations",
+    "Every revocation in force, in the order of making; or that of one device or certificate",
+    {200: AnswerShape("A page.", ref("DeviceRevocationPage"))},
+    parameters=(
+        LIMIT,
+        CURSOR,
+        Parameter("device", TEXT, "Of this device alone."),
+        Parameter(
+            "serial",
+            TEXT,
+            "Of certificates of this serial number alone, as it was revoked: with the issuer or"
+            " without.",
+        ),
+        Parameter("issuer", TEXT, "With a serial."),
+        switch(
+            "any_issuer",
+            "With a serial and no issuer: every revocation of this serial number, whichever issuer"
+            " it names.",
+            default=False,
+        ),
+        Parameter("id", ID_BEGINNING, "Whose id begins so; not with device or serial."),
+    ),
+    role=Role.APPROVER,
+)
+REVOKE: Final = OperatorsOperation(
+    "POST",
+    _ALL,
+    "revokeDevice",
+    "Have a device, or one certificate, served no longer: new requests are refused, running"
+    " streams cut",
+    {
+        200: AnswerShape(
+            "It was revoked already, and stays as it was; no new statement, and no audit entry.",
+            _VIEW,
+        ),
+        201: AnswerShape("Revoked; the Location header names it.", _VIEW),
+    },
+    body=RequestBody("DeviceRevocationRequest"),
+    role=Role.APPROVER,
+)
+REVOKE_SEVERAL: Final = OperatorsOperation(
+    "POST",
+    f"{_ALL}/batch",
+    "revokeDevices",
+    f"Revoke up to {MAX_REVOCATIONS:,} devices and certificates at once: all of them, or none",
+    {
+        200: AnswerShape(
+            "Revoked; an answer for each, in the order of the request.",
+            ref("DeviceRevocationAnswers"),
+        )
+    },
+    body=RequestBody("DeviceRevocationsRequest"),
+    role=Role.APPROVER,
+)
+SHOW: Final = OperatorsOperation(
+    "GET",
+    _ONE,
+    "showDeviceRevocation",
+    "One revocation in force",
+    {200: AnswerShape("The view.", _VIEW)},
+    role=Role.APPROVER,
+)
+LIFT: Final = OperatorsOperation(
+    "DELETE",
+    _ONE,
+    "liftDeviceRevocation",
+    "Lift a revocation: the device is served again",
+    {204: AnswerShape("Lifted.")},
+    may_conflict=True,
+    role=Role.APPROVER,
+)
+OPERATIONS: Final = (LIST, REVOKE, REVOKE_SEVERAL, SHOW, LIFT)

@@ -1,0 +1,187 @@
+"""What the API does by one method of one path, as its routes and `openapi.json` have it. Pure.
+
+The answers that are problems follow from the rest: whoever needs a role may be refused, what has a
+body may have a wrong one, and what has an id in its path may not be there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from attrs import frozen
+
+from control_plane.http.schema import BOOLEAN, INTEGER, TEXT, UUID, Schema, ref
+from control_plane.operators.permissions import Role
+from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
+PROBLEM: Final = "application/problem+json"  # RFC 9457
+
+# By the names that `#/components/responses` has them under.
+PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
+    "Unreadable": (HTTPStatus.BAD_REQUEST, "The body is not a JSON object."),
+    "Unauthorized": (
+        HTTPStatus.UNAUTHORIZED,
+        (
+            "No operator is known by this token; the detail says whether it is malformed, expired,"
+            " replaced or of nobody."
+        ),
+    ),
+    "Forbidden": (HTTPStatus.FORBIDDEN, "The operator's role does not reach."),
+    "NotFound": (HTTPStatus.NOT_FOUND, "There is nothing of this id."),
+    "TooSlow": (HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time."),
+    "Conflict": (
+        HTTPStatus.CONFLICT,
+        "What is there does not allow this now; `conflict` names it, `detail` the way on.",
+    ),
+    "TooLarge": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
+    "UnsupportedMediaType": (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body is not application/json.",
+    ),
+    "Invalid": (HTTPStatus.UNPROCESSABLE_ENTITY, "Fields are wrong; every one is named."),
+    "TooManyRequests": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        (
+            "Too many checks, or too many refused logins from this address; Retry-After says when"
+            " to come again."
+        ),
+    ),
+    "Unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The database is away or not believed."),
+}
+_OF_OPERATORS: Final = ("Unauthorized", "Forbidden", "Invalid", "TooManyRequests", "Unavailable")
+_OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
+_ID: Final = "{id}"
+
+
+@frozen
+class Parameter:
+    """A parameter of a query, which may be left out."""
+
+    name: str
+    schema: Schema
+    description: str
+
+    def described(self) -> Schema:
+        """Return its object."""
+        return {
+            "name": self.name,
+            "in": "query",
+            "required": False,
+            "schema": self.schema,
+            "description": self.description,
+        }
+
+
+@frozen
+class RequestBody:
+    """A body: its schema, and as which media types it may be sent."""
+
+    schema: str
+    is_required: bool = True
+    media_types: Sequence[str] = (JSON,)
+
+    def described(self) -> Schema:
+        """Return its object."""
+        content = {kind: {"schema": ref(self.schema)} for kind in self.media_types}
+        return {"required": self.is_required, "content": content}
+
+
+@frozen
+class AnswerShape:
+    """An answer, and the schema of its body; without one it has no body."""
+
+    description: str
+    schema: Schema | None = None
+    media_type: str = JSON
+
+    def described(self) -> Schema:
+        """Return its object."""
+        described: Schema = {"description": self.description}
+        if self.schema:
+            described["content"] = {self.media_type: {"schema": self.schema}}
+        return described
+
+
+LIMIT: Final = Parameter(
+    "limit",
+    INTEGER | {"minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "Items of a page.",
+)
+ID_BEGINNING: Final = TEXT | {"pattern": "^[0-9A-Fa-f-]{1,36}$"}
+CURSOR: Final = Parameter("cursor", TEXT, "next_cursor of the page before.")
+
+
+def switch(name: str, description: str, *, default: bool) -> Parameter:
+    """Return a parameter that is true or false."""
+    return Parameter(name, BOOLEAN | {"default": default}, description)
+
+
+@frozen
+class Operation:
+    """A method and a path that anybody may ask for, and how it ends."""
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    answers: Mapping[int, AnswerShape]
+
+    def described(self) -> dict[str, Any]:
+        """Return its object in `openapi.json`."""
+        return {**self._head("Open to anybody."), "security": []}
+
+    def _head(self, description: str, problems: Iterable[str] = ()) -> dict[str, Any]:
+        responses = {str(status): answer.described() for status, answer in self.answers.items()}
+        for name in problems:
+            responses[str(PROBLEMS[name][0].value)] = {"$ref": f"#/components/responses/{name}"}
+        return {
+            "operationId": self.id,
+            "summary": self.summary,
+            "description": description,
+            "responses": dict(sorted(responses.items())),
+        }
+
+
+@frozen(kw_only=True)
+class OperatorsOperation(Operation):
+    """An operation that needs a role: what is sent, and whether what is there may not allow it."""
+
+    role: Role
+    body: RequestBody | None = None
+    parameters: Sequence[Parameter] = ()
+    may_conflict: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """Return its object in `openapi.json`."""
+        described = self._head(f"Role: {self.role} or above.", self._problems())
+        if parameters := [*self._parameters()]:
+            described["parameters"] = parameters
+        if self.body:
+            described["requestBody"] = self.body.described()
+        return described
+
+    def _parameters(self) -> Iterator[Schema]:
+        if _ID in self.path:
+            yield {"name": "id", "in": "path", "required": True, "schema": UUID}
+        for parameter in self.parameters:
+            yield parameter.described()
+
+    def _problems(self) -> Iterator[str]:
+        yield from _OF_OPERATORS
+        if self.body:
+            yield from _OF_BODIES
+        if _ID in self.path:
+            yield "NotFound"
+        if self.may_conflict:
+            yield "Conflict"
+
+
+def problem_responses() -> dict[str, Schema]:
+    """Return the answers that are problems, by their names."""
+    problem = ref("Problem")
+    return {
+        name: AnswerShape(description, problem, PROBLEM).described()
+        for name, (_, description) in PROBLEMS.items()
+    }

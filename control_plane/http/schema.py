@@ -1,0 +1,66 @@
+"""JSON schemas (draft 2020-12) as `openapi.json` has them, made of a few words. Pure.
+
+An object with fields is a schema of its own, and is named (`ref`): generators of clients name the
+others badly.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+BOOLEAN: Final[Schema] = {"type": "boolean"}
+INTEGER: Final[Schema] = {"type": "integer"}
+TEXT: Final[Schema] = {"type": "string"}
+TEXTS: Final[Schema] = {"type": "array", "items": TEXT}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+URL: Final[Schema] = {"type": "string", "format": "uri"}
+UUID: Final[Schema] = {"type": "string", "format": "uuid"}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema, description: str | None = None) -> Schema:
+    """Return the schema of what may be null as well."""
+    return {"anyOf": [schema, {"type": "null"}], **_described(description)}
+
+
+def one_of(values: Iterable[str], description: str | None = None) -> Schema:
+    """Return the schema of a text that is one of these."""
+    return TEXT | {"enum": [str(value) for value in values]} | _described(description)
+
+
+def array_of(items: Schema, description: str | None = None, **bounds: int) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items, **bounds, **_described(description)}
+
+
+def object_of(
+    properties: Mapping[str, Schema],
+    description: str | None = None,
+    *,
+    optional: Collection[str] = (),
+    required: Sequence[str] | None = None,
+) -> Schema:
+    """Return the schema of an object that has no other fields; those not `optional` are there."""
+    if required is None:
+        required = sorted(properties.keys() - set(optional))
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+        **_described(description),
+    }
+
+
+def page_of(name: str) -> Schema:
+    """Return the schema of a page of a list."""
+    return object_of({"items": array_of(ref(name)), "next_cursor": nullable(TEXT)})
+
+
+def _described(description: str | None) -> Schema:
+    return {"description": description} if description else {}

@@ -1,0 +1,49 @@
+"""`openapi.json`, made of the operations of every room: `make docs` writes it, a test compares.
+
+The file is served as it lies there, so that a review of a change shows what of the API changes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from control_plane.connections import operations as of_connections
+from control_plane.device_revocations import operations as of_devices
+from control_plane.http.operation import Operation, problem_responses
+from control_plane.serving import operations as of_process
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    *of_connections.OPERATIONS,
+    *of_devices.OPERATIONS,
+    *of_process.OPERATIONS,
+)
+_INFO: Final = {
+    "title": "Registry facade: control plane",
+    "version": "1",
+    "description": "Connect registries, approve them, revoke them. No answer ever holds a secret."
+    " Unknown fields and parameters are refused, and those that are given twice. Every answer bears"
+    " X-Request-Id.",
+}
+_TOKEN: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "rfo_<name>.<43 characters>",
+}
+
+
+def api_description() -> dict[str, Any]:
+    """Return the description's object."""
+    paths = dict[str, dict[str, Any]]()
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described()
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "servers": [{"url": "/"}],
+        "security": [{"operatorToken": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"operatorToken": _TOKEN},
+            "responses": problem_responses(),
+            "schemas": of_connections.SCHEMAS | of_devices.SCHEMAS | of_process.SCHEMAS,
+        },
+    }
