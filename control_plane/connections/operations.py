@@ -383,7 +383,7 @@ CONNECT: Final = OperatorsOperation(
     _ALL,
     "connect",
     "Connect a registry; it waits for approval",
-    {201: AnswerShape("Stored; the Location header names it.", _VIEW)},
+    {201: AnswerShape("Stored; the Location header names it.", _VIEW, headers=("Location",))},
     body=RequestBody("ConnectionRequest"),
     parameters=(switch("check", f"{_CHECK}.", default=True),),
     may_conflict=True,

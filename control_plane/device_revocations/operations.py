@@ -170,8 +170,9 @@ REVOKE: Final = OperatorsOperation(
         200: AnswerShape(
             "It was revoked already, and stays as it was; no new statement, and no audit entry.",
             _VIEW,
+            headers=("Location",),
         ),
-        201: AnswerShape("Revoked; the Location header names it.", _VIEW),
+        201: AnswerShape("Revoked; the Location header names it.", _VIEW, headers=("Location",)),
     },
     body=RequestBody("DeviceRevocationRequest"),
     role=Role.APPROVER,

@@ -1,7 +1,7 @@
 """What the API does by one method of one path, as its routes and `openapi.json` have it. Pure.
 
-The answers that are problems follow from the rest: whoever needs a role may be refused, what has a
-body may have a wrong one, and what has an id in its path may not be there.
+The answers that are problems follow from the rest: every operation may fail, whoever needs a role
+may be refused, a body may be wrong, and nothing may have the id that is in a path.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,12 @@ from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
 PROBLEM: Final = "application/problem+json"  # RFC 9457
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Location": "The path of what was made.",
+    "Retry-After": "Seconds after which the same call may go through.",
+    "WWW-Authenticate": "RFC 6750 section 3.",
+}
 
 # By the names that `#/components/responses` has them under.
 PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
@@ -48,9 +54,25 @@ PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
             " to come again."
         ),
     ),
+    "Failed": (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Something is wrong in the control plane; its log has it by the request id.",
+    ),
     "Unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The database is away or not believed."),
 }
-_OF_OPERATORS: Final = ("Unauthorized", "Forbidden", "Invalid", "TooManyRequests", "Unavailable")
+_HEADERS_OF: Final[Mapping[str, Sequence[str]]] = {
+    "Unauthorized": ("WWW-Authenticate",),
+    "TooManyRequests": ("Retry-After",),
+    "Unavailable": ("Retry-After",),  # where it is the database that is away
+}
+_OF_OPERATORS: Final = (
+    "Unauthorized",
+    "Forbidden",
+    "Invalid",
+    "TooManyRequests",
+    "Failed",
+    "Unavailable",
+)
 _OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
 _ID: Final = "{id}"
 
@@ -95,10 +117,15 @@ class AnswerShape:
     description: str
     schema: Schema | None = None
     media_type: str = JSON
+    headers: Sequence[str] = ()
 
     def described(self) -> Schema:
         """Return its object."""
         described: Schema = {"description": self.description}
+        if self.headers:
+            described["headers"] = {
+                name: {"$ref": f"#/components/headers/{name}"} for name in self.headers
+            }
         if self.schema:
             described["content"] = {self.media_type: {"schema": self.schema}}
         return described
@@ -130,9 +157,9 @@ class Operation:
 
     def described(self) -> dict[str, Any]:
         """Return its object in `openapi.json`."""
-        return {**self._head("Open to anybody."), "security": []}
+        return {**self._head("Open to anybody.", ("Failed",)), "security": []}
 
-    def _head(self, description: str, problems: Iterable[str] = ()) -> dict[str, Any]:
+    def _head(self, description: str, problems: Iterable[str]) -> dict[str, Any]:
         responses = {str(status): answer.described() for status, answer in self.answers.items()}
         for name in problems:
             responses[str(PROBLEMS[name][0].value)] = {"$ref": f"#/components/responses/{name}"}
@@ -182,6 +209,11 @@ def problem_responses() -> dict[str, Schema]:
     """Return the answers that are problems, by their names."""
     problem = ref("Problem")
     return {
-        name: AnswerShape(description, problem, PROBLEM).described()
+        name: AnswerShape(description, problem, PROBLEM, _HEADERS_OF.get(name, ())).described()
         for name, (_, description) in PROBLEMS.items()
     }
+
+
+def headers() -> dict[str, Schema]:
+    """Return the headers that answers may have, by their names."""
+    return {name: {"description": says, "schema": TEXT} for name, says in HEADERS.items()}

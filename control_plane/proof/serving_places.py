@@ -68,5 +68,10 @@ async def require_free_place(
             raise ConflictError(
                 f"another connection is approved for this place, {approval.connection_id}, whose"
                 " row was changed in the database: revoke that one first",
-                {"id": str(approval.connection_id)},
+                {
+                    "id": str(approval.connection_id),
+                    "host": str(serving.host),
+                    "repository_prefix": str(serving.repository_prefix or ""),
+                    "status": "approved",
+                },
             )

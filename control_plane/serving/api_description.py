@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from control_plane.connections import operations as of_connections
 from control_plane.device_revocations import operations as of_devices
-from control_plane.http.operation import Operation, problem_responses
+from control_plane.http.operation import Operation, headers, problem_responses
 from control_plane.serving import operations as of_process
 
 OPERATIONS: Final[Sequence[Operation]] = (
@@ -43,6 +43,7 @@ def api_description() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"operatorToken": _TOKEN},
+            "headers": headers(),
             "responses": problem_responses(),
             "schemas": of_connections.SCHEMAS | of_devices.SCHEMAS | of_process.SCHEMAS,
         },

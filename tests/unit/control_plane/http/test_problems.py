@@ -7,7 +7,8 @@ import pytest
 
 from control_plane import errors
 from control_plane.errors import ControlPlaneError, DatabaseUnavailableError, FieldError
-from control_plane.http.problems import problem_of
+from control_plane.http.operation import PROBLEMS, problem_responses
+from control_plane.http.problems import INTERNAL, problem_of
 
 CANARY = "canary-in-an-error"
 
@@ -48,6 +49,25 @@ def test_each_error_has_a_problem(error: ControlPlaneError) -> None:
     assert body["status"] == response.status >= HTTPStatus.BAD_REQUEST
     assert (body["type"], body["request_id"]) == ("about:blank", "id")
     assert CANARY not in response.body.decode()
+
+
+def test_the_description_has_every_problem() -> None:
+    """Those of our errors, those that a body may be at HTTP itself, and a failure of ours."""
+    of_http = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+    told = {problem_of(error).status for error in every_error()} | of_http | {INTERNAL.status}
+    assert told == {status for status, _ in PROBLEMS.values()}
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
+def test_the_description_has_every_header(error: ControlPlaneError) -> None:
+    """Whoever generates a client finds Retry-After there."""
+    problem = problem_of(error)
+    (described,) = (
+        described
+        for name, described in problem_responses().items()
+        if PROBLEMS[name][0] == problem.status
+    )
+    assert problem.headers.keys() <= described.get("headers", {}).keys()
 
 
 def test_no_error_is_forgotten() -> None:
