@@ -1,0 +1,174 @@
+"""Every example of the pages is one that its program takes.
+
+What they do is tested where they are run: `tests/system/control_plane/test_documented_commands.py`
+types the control plane's and PostgreSQL's lines, `tests/system/facade/test_documented_clients.py`
+sets clients up, `tests/system/test_make_run.py` runs `make run`, and
+`tests/system/test_installation.py` installs the wheel.
+"""
+
+import ast
+import configparser
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import pytest
+
+from control_plane.cli import cli
+from deploy.dev.debian import REPOSITORY
+from facade.cli import main as facade
+from facade.devices.handshake_end import HandshakeEnd
+from tests.support.examples import (
+    Example,
+    TypedCommand,
+    commands,
+    commands_in_running_text,
+    examples,
+    pages,
+)
+
+PROGRAMS: dict[str, click.Command] = {"control-plane": cli, "facade": facade}
+# Their words are not ours to check: other tests type them, or what is deployed with them.
+OTHERS = frozenset({"cd", "cp", "export", "git", "pg_dump", "pg_restore", "pip"})
+DEPLOYERS = frozenset(
+    {"apt-get", "curl", "docker", "dpkg", "helm", "kubectl", "podman", "sudo", "systemctl"}
+)
+FILES = (click.File, click.Path)  # the examples' are not there
+# By other tests, line by line.
+RUN_AS_THEY_STAND = {"sql": {"docs/operating.md"}, "nginx": {"docs/clients.md"}}
+PAGES = [page for page in pages() if "deploy" not in page.relative_to(REPOSITORY).parts]
+# `make check-deploy` has the others.
+BLOCKS = [block for page in PAGES for block in examples(page)]
+SHELL = [block for block in BLOCKS if block.is_shell]
+
+
+def given_to(typed: TypedCommand) -> list[tuple[click.Parameter, Any]]:
+    """Return what click reads for each parameter; raise what it says of one that is not there."""
+    command: click.Command = PROGRAMS[typed.program]
+    words, context = list(typed.words[1:]), click.Context(command)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command, context = found, click.Context(found, context, name)
+    given, left, _ = command.make_parser(context).parse_args(words)
+    assert isinstance(command, click.Group) or left == [], left
+    read = [(parameter, given.get(parameter.name or "")) for parameter in command.params]
+    for parameter, value in read:
+        if not is_missing(parameter, value) and not isinstance(parameter.type, FILES):
+            parameter.type_cast_value(context, value)
+    return read
+
+
+def is_missing(parameter: click.Parameter, value: object) -> bool:
+    """Tell whether a parameter was not given."""
+    return value is None or parameter.value_is_missing(value)
+
+
+def require_all_given(typed: TypedCommand) -> None:
+    """A line that is typed as it stands has every argument and option that is required."""
+    for parameter, value in given_to(typed):
+        assert not (parameter.required and is_missing(parameter, value)), parameter.name
+
+
+def check(command: TypedCommand) -> None:
+    """Fail unless the command's program is known and takes its words."""
+    match command.program:
+        case "control-plane" | "facade":
+            given_to(command)
+        case "make":
+            check_make(command.words[1:])
+        case "python" | "python3":
+            assert command.words[1] == "-m"
+            assert importlib.util.find_spec(command.words[2]), command.words
+        case program:
+            assert program in OTHERS | DEPLOYERS, f"no test types {program}"
+
+
+def check_make(words: tuple[str, ...]) -> None:
+    """The Makefile has the target, and reads the variables."""
+    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
+    target, *variables = words
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for name in (variable.partition("=")[0] for variable in variables):
+        assert re.search(rf"\$\({name}\b|^export .*\b{name}\b", makefile, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_every_line_of_a_shell_is_taken(block: Example) -> None:
+    """Its program is there, with these options and arguments."""
+    typed = list(commands(block.text))
+    assert typed
+    for command in typed:
+        check(command)
+        if command.program in PROGRAMS:
+            require_all_given(command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_command_that_is_named_is_there(page: Path) -> None:
+    """In running text, mostly without its arguments."""
+    if page.name != "CHANGELOG.md":  # it tells of what was
+        for command in commands_in_running_text(page, frozenset(PROGRAMS)):
+            check(command)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "control-plane operators ad alice --role connector",
+        "control-plane operators add alice --rol connector",
+        "control-plane operators add alice --role conector",
+        "control-plane operators add alice bob --role connector",
+        "facade chek HOST",
+        "make everything",
+        "make bench SPEED=9",
+        "telnet localhost",
+    ],
+)
+def test_a_wrong_line_is_found(line: str) -> None:
+    """A check that finds nothing would prove nothing."""
+    (command,) = commands(line)
+    with pytest.raises((click.UsageError, AssertionError)):
+        check(command)
+
+
+def test_a_line_without_what_is_required_is_found() -> None:
+    """As above."""
+    (command,) = commands("control-plane operators add --role connector")
+    with pytest.raises(AssertionError):
+        require_all_given(command)
+
+
+def run_by_unit(block: str) -> Iterator[TypedCommand]:
+    """Yield what a systemd unit starts."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(block)
+    yield from commands(unit["Service"]["ExecStart"])
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_other_block_is_of_a_kind_that_is_checked(block: Example) -> None:
+    """What a language's blocks hold is read as that; what is not known fails."""
+    match block.language:
+        case "console" | "sh" | "":
+            pass  # above; a drawing
+        case "json" if '"event"' in block.text:
+            assert HandshakeEnd(orjson.loads(block.text)["code"])
+        case "json":
+            orjson.loads(block.text)
+        case "toml":
+            tomllib.loads(block.text)
+        case "ini":
+            for command in run_by_unit(block.text):
+                check(command)
+        case "python":
+            ast.parse(block.text)
+        case "sql" | "nginx" as language:
+            assert block.page in RUN_AS_THEY_STAND[language]
+        case language:
+            pytest.fail(f"{block.page} has a block in {language}, which no test checks")
