@@ -1,7 +1,7 @@
-"""Accepting connections on a listening socket: our own loop, for what asyncio's servers do not do.
+"""Accepts connections on a listening socket, and waits while there is no place for one more.
 
-They take every connection that comes. Here nobody is accepted as long as there is no place for
-one more: who comes then waits in the kernel's queue, and notices nothing but the time.
+asyncio's own servers take every connection that comes. Here a connection that finds no place waits
+in the kernel's queue; its peer notices nothing but the time.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from attrs import define, field
 from shared.structured_log import get_logger
 
 ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
-FULL_PAUSE_SECONDS: Final = 0.1  # until it is looked again whether there is a place
+FULL_PAUSE_SECONDS: Final = 0.1  # until it looks again for a place
 OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
 
 _log = get_logger("shared.accept_loop")

@@ -35,12 +35,12 @@ class ApprovedConnection:
 
     @cached_property
     def patterns(self) -> RepositoryPatterns:
-        """The document's patterns, ready to be tried; there may be none, which is no limit."""
+        """The document's patterns, compiled. Without any, every repository may be served."""
         return RepositoryPatterns.of(self.document.repositories)
 
     @property
     def seal_context(self) -> SealContext:
-        """What the sealed secret is bound to; only where there is one."""
+        """What the sealed secret is bound to. Raises `ValueError` if there is none."""
         secret = self.document.secret
         if secret is None:
             raise ValueError("a connection without a secret has no seal")

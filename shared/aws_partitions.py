@@ -1,6 +1,7 @@
 """AWS's partitions: which regions each has, and under which names its services are.
 
-The table is botocore's own (`partitions.json`), which AWS generates for its SDKs. Nothing is asked.
+The table is botocore's own (`partitions.json`), which AWS generates for its SDKs. Nobody is asked
+for it.
 """
 
 import functools
@@ -19,7 +20,7 @@ DUAL_STACK_APIS: Final = frozenset({COMMERCIAL, GOVCLOUD, "aws-cn", "aws-eusc"})
 
 # `partitions.json` has pseudo-regions too (`aws-global`), and its expressions take any letter.
 _REGION: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2}", re.ASCII)
-# AWS's endpoint rules count a region that they do not know yet to the commercial partition.
+# AWS's endpoint rules put a region that they do not know yet into the commercial partition.
 _UNKNOWN_REGION: Final = re.compile(r"[a-z]{2}-[a-z]{4,12}-[0-9]{1,2}", re.ASCII)
 _API: Final = "api."
 _REGISTRIES: Final = "on."
@@ -33,7 +34,7 @@ class Partition:
     dns_suffix: str  # `amazonaws.com`
     dual_stack_registries: str  # `on.aws`: what dual-stack hosts of registries end in
     regions: frozenset[str] = field(repr=False)  # pseudo-regions such as `aws-global` too
-    region_pattern: re.Pattern[str] = field(repr=False)  # what its regions to come are named
+    region_pattern: re.Pattern[str] = field(repr=False)  # how its future regions will be named
 
 
 @functools.cache
@@ -45,7 +46,7 @@ def partitions() -> dict[str, Partition]:
 
 
 def partition_of_region(region: str) -> Partition | None:
-    """Return the partition that a region is in; None for what is no region's name."""
+    """Return the partition that a region is in; None if the text is no region's name."""
     if _REGION.fullmatch(region) is None:
         return None
     every = partitions().values()

@@ -11,12 +11,12 @@ from typing import Final
 
 from shared.safe_message import SafeMessage
 
-PIPE_SECONDS: Final = 5.0  # in all, for who writes into a pipe, as a shell does for `<(...)`
+PIPE_SECONDS: Final = 5.0  # for all that comes through a pipe, as a shell makes one for `<(...)`
 _READ_BYTES: Final = 1024 * 1024
 
 
 class UnusableFileError(SafeMessage, OSError):
-    """There is something else than a file of at most so many bytes; the message quotes nothing."""
+    """What lies there is no file, or a longer one than allowed; the message quotes nothing."""
 
     def __init__(self, words: str) -> None:
         """Say what is there."""
@@ -28,13 +28,13 @@ class UnusableFileError(SafeMessage, OSError):
 
 
 class TooLongFileError(UnusableFileError):
-    """It is longer than it may be."""
+    """The file is longer than it may be."""
 
 
 def read_bounded(path: Path, at_most: int, *, pipe_seconds: float = PIPE_SECONDS) -> bytes:
     """Return what a file holds, or what comes through a pipe until its end. Blocks, for no longer.
 
-    With `pipe_seconds=0` pipes are refused: what is read again and again must be there each time.
+    With `pipe_seconds=0` pipes are refused, because a file that is read again must still be there.
     Raises `UnusableFileError` and other `OSError`.
     """
     descriptor = _opened(path)
@@ -54,7 +54,7 @@ def read_bounded(path: Path, at_most: int, *, pipe_seconds: float = PIPE_SECONDS
 
 
 def require_file(path: Path, at_most: int) -> None:
-    """Raise as `read_bounded` does, without reading it: for a library that reads by itself."""
+    """Raise as `read_bounded` does, and read nothing: a library will read the file itself."""
     descriptor = _opened(path)
     try:
         found = os.fstat(descriptor)
@@ -67,7 +67,7 @@ def require_file(path: Path, at_most: int) -> None:
 
 
 def _opened(path: Path) -> int:
-    # O_NONBLOCK: nobody waits for a pipe that nobody writes to; a file is opened as ever.
+    # O_NONBLOCK: a pipe that nobody writes to is opened without waiting, a file as always.
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
 
 
@@ -85,7 +85,7 @@ def _read(descriptor: int, at_most: int, deadline: float | None) -> bytes:
 
 
 def _wait(pipe: int, deadline: float) -> None:
-    """Wait until there is something, or the last writer has left."""
+    """Wait until there is something to read, or the last writer has left."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):

@@ -1,13 +1,13 @@
-"""A memory of what a peer names: bounded, each entry with an end, the ends spread.
+"""A bounded memory of what peers name: each entry has an end, and the ends are spread.
 
-If a peer chooses the keys of a dictionary, it chooses how much memory is spent. This is the one
+A peer that chooses the keys of a dictionary chooses how much memory it takes. This is the one
 dictionary for such keys:
 
-- When it is full it forgets what is over, then what was not used for longest.
+- When it is full, it forgets entries whose time is over, then those not used for longest.
 - One owner (a device, an address) may be held to a share. What it brings beyond its share pushes
   out its own entries, the least used first, and nobody else's.
-- An entry ends after its time. The time may be jittered down to half, so that what was remembered
-  together is not forgotten together.
+- An entry ends after its time. The time may be jittered down to half of it, so that entries that
+  were made together do not end together.
 - Sizes are numbers of entries, or bytes if `size_of` says how many an entry takes.
 
 A `TLRUCache` of cachetools holds the entries. For one event loop.
@@ -79,7 +79,7 @@ class _Owners(Generic[_Key]):
 
 
 class _Entries(TLRUCache[_Key, _Entry[_Value], float]):
-    """The cache, which tells the owners what it lets go when its time is over."""
+    """The cache. It tells the owners which entries it drops because their time is over."""
 
     def __init__(self, max_size: int, clock: Callable[[], float], owners: _Owners[_Key]) -> None:
         super().__init__(max_size, lambda _key, entry, _now: entry.until, clock, _size)
@@ -99,7 +99,7 @@ def _size(entry: _Entry[_Value]) -> int:
 
 @define
 class _Time:
-    """One time for all that one call does. Not the map's own, which its cache would hold then."""
+    """One time for all that one call does. A class of its own, or the cache would hold the map."""
 
     now: float = -math.inf
 
@@ -139,8 +139,8 @@ class BoundedMap(Generic[_Key, _Value]):
     ) -> None:
         """Remember a value, in place of the key's earlier one, and forget what it displaces.
 
-        `seconds` from now, jittered if this map's are; None: the map's own. A value that is larger
-        than the map, or than its owner's share, is not kept.
+        It ends after `seconds`, jittered if this map jitters; None: after the map's own time. A
+        value that is larger than the map, or than its owner's share, is not kept.
         """
         lasting = self._seconds if seconds is None else seconds
         if self._is_jittered and lasting != WITHOUT_END:

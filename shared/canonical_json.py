@@ -1,9 +1,9 @@
 """attrs values to JSON bytes and back: sorted keys, defaults left out, nothing unknown accepted.
 
-These bytes are hashed and signed, so reading is strict: an unknown field, a missing one, a value
-of another type, or a text that its own class refuses is an error, never a coercion. A value has
-one form alone: bytes that writing the value again does not give (a repeated key, a default spelled
-out, other spacing) are refused, so that no two readers can see two values in what was signed.
+These bytes are hashed and signed, so reading is strict: an unknown field, a missing one, a value of
+another type, or a text that its own class refuses is an error, never a coercion. A value has
+exactly one form. Bytes are refused if writing the value again gives other bytes (a repeated key, a
+default spelled out, other spacing). So no two readers can see two values in what was signed.
 """
 
 import base64
@@ -102,7 +102,7 @@ def _bytes(value: object, _: object) -> bytes:
 
 def _moment(value: object, _: object) -> datetime:
     text = _text(value)
-    # fromisoformat takes many forms; of those that end in Z, one alone is written as it was read.
+    # fromisoformat takes many forms. Of those that end in Z only one is written as it was read.
     moment = datetime.fromisoformat(text) if text.endswith("Z") else None
     if moment is None or format_time(moment) != text:
         raise ValueError("expected an RFC 3339 time in UTC with milliseconds")

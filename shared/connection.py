@@ -23,7 +23,7 @@ SEAL_CONTEXT: Final = b"registry-secret/1 "
 
 
 class Provider(StrEnum):
-    """How a connection comes by the credentials that it shows upstream."""
+    """How a connection gets the credentials that it shows to its registry."""
 
     STATIC = "static"
     GOOGLE_SERVICE_ACCOUNT = "google_service_account"

@@ -1,9 +1,9 @@
 """A crash writes no core: it would hold opened passwords and private keys.
 
-Two locks. `RLIMIT_CORE` keeps the kernel from writing a file, and `PR_SET_DUMPABLE` from feeding
-one to a program such as systemd-coredump, which that limit does not stop (core(5)). The second also
-keeps other processes of the same user from reading our memory (ptrace(2), /proc/<pid>/mem), and so
-debuggers from attaching.
+There are two locks. `RLIMIT_CORE` keeps the kernel from writing a file. `PR_SET_DUMPABLE` keeps it
+from feeding a core to a program such as systemd-coredump, which the limit does not stop (core(5)).
+The second lock also keeps other processes of the same user from reading our memory (ptrace(2),
+/proc/<pid>/mem), so no debugger can attach.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 
 
 def forbid_core_dumps() -> None:
-    """See the module. For the whole process; what it starts is not affected."""
+    """Forbid cores in this process. Programs that it starts are not affected."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     _set_dumpable(0)

@@ -1,7 +1,7 @@
 """What a device may be called: the three grammars of an id, as certificates carry them.
 
-The facade identifies devices by them, and the control plane revokes by them: an id that no
-certificate can bear would be a revocation of nobody.
+The facade identifies devices by them, and the control plane revokes by them: to revoke an id that
+no certificate can bear would revoke nobody.
 """
 
 import re

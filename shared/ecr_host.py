@@ -1,4 +1,4 @@
-"""An Amazon ECR registry's host and a role's ARN: what is read off them, and that they agree.
+"""What the host of an Amazon ECR registry and the ARN of a role say, and whether they agree.
 
 Endpoints come from the region and partition of a validated host, never from input. AWS documents
 two hosts for each registry ("Making requests to Amazon ECR registries"), each also with `-fips`:
@@ -28,7 +28,7 @@ _HOST: Final = re.compile(
     r"\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z0-9.-]+)",
     re.ASCII,
 )
-_DUAL_STACK: Final = "-"  # `dkr-ecr`, where IPv4 alone has `dkr.ecr`
+_DUAL_STACK: Final = "-"  # `dkr-ecr`; a host with IPv4 alone has `dkr.ecr`
 # IAM's own grammar of names and paths (IAM user guide, "IAM and STS quotas").
 _ROLE_ARN: Final = re.compile(
     r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<account>[0-9]{12}):"
@@ -43,7 +43,7 @@ class InvalidEcrHostError(SafeMessage, ValueError):
 
 
 class InvalidRoleArnError(SafeMessage, SeveralProblemsError):
-    """The text is no role's ARN, or of another account or partition than the registry."""
+    """The text is no role's ARN, or its account or partition is not the registry's."""
 
 
 @frozen

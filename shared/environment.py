@@ -1,4 +1,4 @@
-"""The environment, read once into an attrs class: every error at once, never a value.
+"""Reads the environment once, into an attrs class. Tells every error at once, and no value.
 
     @frozen(kw_only=True)
     class FacadeSettings:
@@ -25,8 +25,8 @@
   validators or converters, which quote values and so are refused.
 - `problems` looks at fields together and names each wrong one with what is expected of it. It is
   asked when every single field could be read.
-- An empty value is an error, for it is more often a template's failure than a wish. So is a
-  variable with the prefix that no field has, but for what Kubernetes adds on its own.
+- An empty value is an error, because it is more often a template that failed than a wish. So is a
+  variable that has the prefix and belongs to no field, except those that Kubernetes adds.
 """
 
 import difflib
@@ -80,7 +80,7 @@ def load(
 ) -> _Settings:
     """Return the settings of `PREFIX_*`, or raise `ConfigurationError` with all that is wrong.
 
-    Without `environ`, of the process's own environment.
+    Without `environ`, they come from the process's own environment.
     `beside` are the classes of other commands with the same prefix: their variables are known,
     and not read.
     """
@@ -238,7 +238,7 @@ class _Environment:
 
 
 class _UnreadableError(Exception):
-    """A text is not of its form: said already, without the text."""
+    """A text does not have its form. That was said already, without the text."""
 
 
 def form_of_option(option: OptionInfo) -> Form:
@@ -259,7 +259,7 @@ def _did_you_mean(nearest: list[str]) -> str:
 
 
 def _what_surrounds(text: str) -> str:
-    """Return what may have come into a wrong value from the file that it stands in."""
+    """Return what may have come into a wrong value from the file in which it stands."""
     if text.endswith("\r"):
         return "; the value ends with a carriage return, as of a file with Windows' line ends"
     if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:

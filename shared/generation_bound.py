@@ -10,12 +10,13 @@ from typing import Final
 
 from shared.statement import MAX_GENERATION
 
-# Clocks that are corrected are off by minutes; a year bears a clock that was set to another year by
-# mistake for a while, and what such a control plane signed goes on holding.
+# Clocks that are corrected are off by minutes. A year also allows for a clock that was set to the
+# wrong year for a while: what such a control plane signed goes on holding.
 MAX_AHEAD_SECONDS: Final = 366 * 24 * 60 * 60
 
-# This program is not older than this day: raise it with a release. A clock that says an earlier one
-# is wrong (a board without a battery says 1970), so it judges nothing: the facade would refuse all.
+# This program is not older than this day; each release raises it. A clock that says an earlier day
+# is wrong (a board without a battery says 1970), so it judges nothing. Otherwise the facade would
+# refuse everything.
 BUILT_AFTER: Final = datetime(2026, 11, 29, tzinfo=UTC)
 _BUILT_AFTER_MILLISECONDS: Final = int(BUILT_AFTER.timestamp()) * 1000
 

@@ -1,4 +1,4 @@
-"""Google's registry hosts: the only ones that an access token of a service account is for."""
+"""Google's registry hosts: an access token of a service account is for these alone."""
 
 import re
 from typing import Final

@@ -1,13 +1,14 @@
-"""SIGHUP, from a process's first line until its loop takes it: whoever sends it wants a reload."""
+"""SIGHUP before the event loop handles it. Whoever sends it wants a reload, not an end."""
 
 import signal
 import sys
 
 
 def ignore_hangups_of_serve() -> None:
-    """Have SIGHUP end nothing if the command is `serve`, whose files are read when it begins.
+    """Ignore SIGHUP if the command is `serve`, which reads its files at its start anyway.
 
-    Of other commands it is the end of their terminal, and ends them. Only in the main thread.
+    To other commands it says that their terminal is gone, and it ends them. Call it in the main
+    thread.
     """
     if sys.argv[1:2] == ["serve"]:
         signal.signal(signal.SIGHUP, lambda *_: None)  # SIG_IGN would be handed on to children

@@ -1,7 +1,7 @@
 """How an installation's certificates say who a device is: a kind of name, and a SPIFFE pattern.
 
-The facade reads certificates by it. The control plane is told it too, so that nobody revokes what
-no certificate of that form can say.
+The facade reads certificates by this form. The control plane knows it too, so that nobody revokes
+an id that no certificate of this form can bear.
 """
 
 import re
@@ -91,7 +91,7 @@ def compile_uri_pattern(pattern: str) -> re.Pattern[str]:
             "a SPIFFE id with one segment {device}, at most one {fleet}, and a trust domain or "
             "{trust_domain}"
         )
-    pieces = re.split(r"\{([a-z_]+)\}", pattern)  # literals, with the placeholders between them
+    pieces = re.split(r"\{([a-z_]+)\}", pattern)  # texts, with the placeholders between them
     return re.compile(
         "".join(
             f"(?P<{piece}>{_PLACEHOLDERS[piece]})" if odd else re.escape(piece)

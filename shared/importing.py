@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Look for no garbage within: what is imported stays, and looking took a tenth of a start."""
+    """Keep the collector off: what is imported stays, and looking took a tenth of a start."""
     was_collecting = gc.isenabled()
     gc.disable()
     try:

@@ -54,7 +54,7 @@ class LineWriter:
         """Write what waits. What cannot be written is dropped: a pull is worth more than a line."""
         with self._lock:
             if self._is_flushing:
-                return  # a destructor's line, in the middle of a write: it goes with the next
+                return  # a destructor logged in the middle of a write: its line goes with the next
             self._is_flushing, self._flushing_loop = True, None
             try:
                 while self._waiting:

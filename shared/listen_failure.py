@@ -4,5 +4,5 @@ import os
 
 
 def why_not_listening(error: OSError) -> str:
-    """Return the reason alone: the text of Python's errors says the address once more."""
+    """Return the reason alone; the text of Python's errors repeats the address."""
     return os.strerror(error.errno) if error.errno else type(error).__name__

@@ -1,8 +1,8 @@
 """Which fields a log line may have, and what of each is shown: an allow-list.
 
-A field that is not in the table keeps its name and loses its value, whatever it is. So does a
-value of another type than the table says. To log something new, add it to the table with the
-reason why it can hold no secret and nothing that upstream or a device made up without bounds.
+A field that is not in the table keeps its name and loses its value, whatever it is. So does a value
+of another type than the table says. To log something new, add it to the table, with the reason why
+it holds no secret and nothing unbounded that a registry or a device made up.
 """
 
 from collections.abc import Callable
@@ -94,7 +94,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "fleet": text,
     "serial": text,
     "peer": text,  # the asker's network address
-    # What a certificate claims that was refused: escaped and bounded, and nobody's identity.
+    # What a refused certificate claims: escaped and bounded. It is nobody's identity.
     "presented_device": text,
     "presented_serial": text,
     "presented_subject": text,
@@ -107,7 +107,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "host": text,
     "repository": text,
     "digest": text,
-    "reference": text,  # a tag, or a digest that is not served: by the grammar of either
+    "reference": text,  # a tag, or a digest that is not served; each fits its grammar
     "kind": text,
     "method": text,
     "route": text,  # the name of a route, never the path that was asked
@@ -116,7 +116,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     # What became of it: our own words and numbers.
     "status": number,
     "code": text,
-    "reason": text,  # our own words, never an answer of upstream or a foreign exception
+    "reason": text,  # our own words, never a registry's answer or a foreign exception
     "outcome": text,
     "problems": texts,
     "bytes": number,
@@ -140,8 +140,9 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "key_id": text,
     "fingerprint": text,
     "action": text,
-    # How upstream is spoken to. Hosts and addresses that the approver saw or that were resolved;
-    # a realm and a redirect by host alone, for their paths and queries carry signatures.
+    # How upstream is spoken to. Hosts and addresses that the approver saw or that were resolved.
+    # Realms and redirects are shown by their host alone, because their paths and queries carry
+    # signatures.
     "address": text,
     "scheme": text,  # Basic, Bearer or none; also http or https
     "realm_host": text,

@@ -1,7 +1,7 @@
 """What a log line says of an exception: type and frames, and no message that others wrote.
 
 A foreign exception's message may carry upstream's bytes, a request's header or a database URL with
-its password. So a message is shown of a `SafeMessage` alone. Locals and source lines never are.
+its password. So only a `SafeMessage` shows its message. Locals and source lines are never shown.
 """
 
 import errno

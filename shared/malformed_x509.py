@@ -1,4 +1,4 @@
-"""What reading X.509 raises when it is malformed."""
+"""The exceptions that reading malformed X.509 raises."""
 
 from typing import Final
 

@@ -48,7 +48,7 @@ class Hasher(Protocol):
         """Return the lower-case hexadecimal digest of what was taken in."""
 
     def copy(self) -> "Hasher":
-        """Return a hash that goes on from here on its own."""
+        """Return an independent hash that has taken in the same bytes."""
 
 
 @frozen(cache_hash=True)
@@ -84,7 +84,7 @@ class Digest:
 
     @property
     def is_of_nothing(self) -> bool:
-        """Tell whether it names the content of no bytes."""
+        """Tell whether it is the digest of no bytes."""
         return self.names(self.hasher())
 
     def __str__(self) -> str:

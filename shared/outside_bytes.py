@@ -1,7 +1,7 @@
-"""Marks what reads bytes that somebody outside wrote, so that nobody forgets to attack it.
+"""Marks functions that read bytes from outside, so that nobody forgets to attack them.
 
 A test holds that each marked function has a property test and an attack (`tests/adversary`). What
-libraries read for us (HTTP, TLS, PostgreSQL's protocol, X.509, JSON) stands in a list there.
+libraries read for us (HTTP, TLS, PostgreSQL's protocol, X.509, JSON) is in a list there.
 """
 
 from collections.abc import Callable

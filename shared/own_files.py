@@ -1,8 +1,8 @@
 """Folders and files that hold what is believed or served: nobody else may have written them.
 
-Ours are those of this process's user, and root's. What every user of the machine may write is
-refused; what a group may write only if it is not our group (Kubernetes' `fsGroup` makes it so). A
-configured folder may itself be a link, as systemd makes it; below it no link is followed.
+Ours are those of this process's user, and root's. Whatever every user of the machine may write is
+refused. Whatever a group may write is refused unless it is our group (Kubernetes' `fsGroup` makes
+it so). A configured folder may itself be a link, as systemd makes it; below it no link is followed.
 """
 
 import errno
@@ -55,7 +55,7 @@ def open_own(path: Path | str, flags: int, mode: int = FILE_MODE) -> int:
     Raises `NotOwnError` if it is a link or not ours, and other `OSError`.
     """
     try:
-        # O_NONBLOCK: nobody waits for a named pipe in a file's place; a file is opened as ever
+        # O_NONBLOCK: a named pipe in a file's place is opened without waiting, a file as always
         descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:

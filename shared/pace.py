@@ -1,8 +1,8 @@
-"""So much per second, and so much at once after a rest: a token bucket as one number. Pure.
+"""A rate per second, with a burst after a rest: a token bucket as one number. Pure.
 
-The generic cell rate algorithm (ITU-T I.371): kept is the moment at which everything that was
-taken so far will have been earned. Who takes more than is there is told how long to wait, and the
-next one waits behind it: so those who take turns get turns.
+This is the generic cell rate algorithm (ITU-T I.371). It keeps the moment at which everything that
+was taken so far will have been earned. A taker that takes more than is there is told how long to
+wait, and the next taker waits behind it: so takers get turns.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Pace:
         return self._earned_at <= self._clock()
 
     def wait_for(self, amount: float) -> float:
-        """Return after how many seconds an amount taken now could be used; nothing is taken."""
+        """Return after how many seconds an amount could be used if it were taken now."""
         return max(0.0, self._after(amount) - self._clock() - self.burst / self.per_second)
 
     def take(self, amount: float) -> float:

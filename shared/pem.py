@@ -1,9 +1,9 @@
-"""PEM as companies have it (RFC 7468): blocks, with anything before, between and behind them.
+"""PEM as companies have it (RFC 7468): blocks, with anything before, between and after them.
 
 Files come with comments in any language, with what `openssl x509 -text` prints, with a byte order
 mark, in UTF-8, UTF-16 or an older encoding, with lines that end in any way or are indented. All of
-that is read, and nothing but the blocks counts. A block that does not end is refused, because the
-file may be cut off.
+that is read, and only the blocks count. A block that does not end is refused, because the file may
+be cut off.
 """
 
 import codecs
@@ -49,7 +49,7 @@ def decoded(file: bytes) -> str:
     try:
         return file.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return file.decode("latin-1")  # any byte is a character of it, and PEM itself is ASCII
+        return file.decode("latin-1")  # Latin-1 reads every byte, and PEM itself is ASCII
 
 
 @reads_bytes_of(Party.FILE, Party.OPERATOR)
@@ -71,8 +71,8 @@ def pem_blocks(text: bytes | str) -> list[PemBlock]:
 def load_certificates(text: bytes | str) -> list[x509.Certificate]:
     """Return the certificates, at least one; raise `InvalidPemError`. Other blocks are passed over.
 
-    A TRUSTED CERTIFICATE is refused, because it bears OpenSSL's own settings of what it is trusted
-    for, and to pass over those would trust more than the file says.
+    A TRUSTED CERTIFICATE is refused: it bears OpenSSL's own settings of what it is trusted for, and
+    to pass over them would trust more than the file says.
     """
     blocks = pem_blocks(text)
     if any(block.label == _TRUSTED for block in blocks):
@@ -116,7 +116,7 @@ def _lines(body: str) -> list[str]:
     if not body.isascii():
         raise InvalidPemError("a block holds something beside base64")
     lines = [line.strip() for line in body.splitlines()]
-    # Between headers (`Proc-Type: 4,ENCRYPTED`) and what they are about stands an empty line.
+    # An empty line stands between headers (`Proc-Type: 4,ENCRYPTED`) and the block's content.
     return lines if ":" in body else [line for line in lines if line]
 
 

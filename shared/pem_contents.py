@@ -1,8 +1,8 @@
-"""What a key file holds, in words: for whoever put one file where another belongs. Pure.
+"""Says in words what a key file holds, for whoever put it where another file belongs. Pure.
 
-Nothing of the file is ever quoted; of a key only its kind is told, and whether it is the private
-half. That is what sorts out a mix-up: public and private halves, the two key pairs of an
-installation, a certificate and its key.
+It quotes nothing of the file; of a key it tells only the kind, and whether it is the private half.
+That is enough to sort out a mix-up of public and private halves, of the installation's two key
+pairs, or of a certificate and its key.
 """
 
 import re
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from shared.pem import InvalidPemError, pem_blocks
 
-MAX_NAMED_KINDS: Final = 3  # a bundle of everything is named by its beginning
+MAX_NAMED_KINDS: Final = 3  # a bundle of everything is told by its first blocks
 
 _OPENSSH_PUBLIC_KEY: Final = re.compile(rb"\s*(ssh-|ecdsa-sha2-|sk-)")
 _DER_SEQUENCE: Final = b"\x30"  # X.690: what every certificate and key begins with

@@ -23,7 +23,7 @@ _NAME: Final = rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)"
 _PORT: Final = r"(?P<port>[1-9][0-9]{0,4})"
 _HOST: Final = re.compile(rf"{_NAME}(?::{_PORT})?", re.ASCII)
 _PATH_FORM: Final = re.compile(rf"{_NAME}(?:_{_PORT})?", re.ASCII)
-# A last label that is a number in any notation of inet_aton is an address, never a name
+# If the last label is a number in any notation of inet_aton, the text is an address and no name
 # (WHATWG URL, "ends in a number").
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
@@ -73,7 +73,7 @@ class RegistryHost:
 
     @property
     def address(self) -> IPv4Address | None:
-        """The address, where the host is a literal."""
+        """The address, if the host is written as one."""
         try:
             return IPv4Address(self.name)
         except AddressValueError:

@@ -53,13 +53,13 @@ class RepositoryPattern:
 class RepositoryPatterns:
     """Many patterns, tried together in one pass over a name.
 
-    A device chooses the name, so nothing is ever tried twice: each character of the name costs
-    the same four operations on whole numbers, which have a bit for each character of the patterns.
-    (256 patterns of 255 characters, and a name of 255: about a millisecond.)
+    A device chooses the name, so nothing is tried twice. Each character of the name costs the same
+    four operations on whole numbers, which have a bit for each character of the patterns. (256
+    patterns of 255 characters, and a name of 255, take about a millisecond.)
 
     A set bit says that a pattern is matched up to this character (Shift-And of Baeza-Yates and
-    Gonnet, "A new approach to text searching", 1992). A star is no character: it lets the bit of
-    the character before it stay, over everything but `/` (`*`) or over everything (`**`).
+    Gonnet, "A new approach to text searching", 1992). A star has no bit of its own. It lets the bit
+    of the character before it stay: over everything but `/` (`*`), or over everything (`**`).
     """
 
     _begins: int  # nothing of a pattern is matched yet

@@ -4,5 +4,5 @@
 class SafeMessage:
     """A mixin for our own exceptions: `str(error)` quotes no secret and nothing from outside.
 
-    The log prints the message of such an error alone; of every other it prints the type.
+    The log prints the message of such an error. Of any other error it prints only the type.
     """

@@ -1,8 +1,8 @@
-"""Sealing a secret to the facade's key, bound to who may be shown it, and opening it again.
+"""Seals a secret to the facade's key, bound to who may be shown it, and opens it again.
 
-HPKE (RFC 9180) in base mode; the `info` input carries the seal context, so bytes that were moved
-to another connection, host, realm, network or key do not open. `cryptography` gives no reason
-for a refusal, and neither does this.
+This is HPKE (RFC 9180) in base mode. The `info` input carries the seal context, so bytes that were
+moved to another connection, host, realm, network or key do not open. `cryptography` gives no reason
+when they do not, and neither does this module.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def reference(sealed: bytes, context: SealContext) -> SealedSecretReference:
 
 
 def open_sealed(sealed: bytes, private_key: X25519PrivateKey, context: SealContext) -> Secret:
-    """Return the secret; raise `SealedSecretError` where it does not open."""
+    """Return the secret; raise `SealedSecretError` if it does not open."""
     if not SEAL_OVERHEAD_BYTES <= len(sealed) <= MAX_SECRET_BYTES + SEAL_OVERHEAD_BYTES:
         raise SealedSecretError("the sealed secret has an impossible length")
     try:

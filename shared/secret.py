@@ -1,8 +1,8 @@
 """A secret that never prints.
 
-Whatever asks (`str`, `repr`, `format`, a log processor, a traceback with locals, `pickle`,
-`copy`), the answer is `<redacted>` or an error. Only `reveal()` gives the bytes, so every
-place that handles them can be found by that one word.
+Whoever asks (`str`, `repr`, `format`, a log processor, a traceback with locals, `pickle`, `copy`)
+gets `<redacted>` or an error. Only `reveal()` gives the bytes, so one word finds every place that
+handles them.
 """
 
 import hmac
@@ -26,7 +26,7 @@ class Secret:
         return self.__value
 
     def reveal_text(self) -> str:
-        """Return the secret as text; `ValueError` without the bytes where it is not UTF-8."""
+        """Return the secret as text; raise `ValueError`, without the bytes, if it is not UTF-8."""
         try:
             return self.__value.decode()
         except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Whether a server's certificate is one: what clients that verify it want it to say. Pure."""
+"""Whether a certificate serves as a server's: what clients that verify it look for. Pure."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ _FOR_SERVERS: Final = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_
 
 
 def is_for_servers(certificate: x509.Certificate) -> bool:
-    """Tell whether nothing in the certificate says that it is not (RFC 5280 section 4.2.1.12)."""
+    """Tell whether its extended key usage allows servers, or is absent (RFC 5280 4.2.1.12)."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:

@@ -1,9 +1,9 @@
 """What a setting's text may be: each type with its parser and the words for what it expects.
 
 Every parser is a pure function (`ReadableFile` alone looks at the file system) that returns the
-value or raises `ValueError`. What is shown is the form's `expected`, and the error's message only
-if it is a `SafeMessage`, because any other may quote the text. A form that finds several things
-wrong raises `InvalidSettingError`, whose lines are shown instead.
+value or raises `ValueError`. People are shown the form's `expected`. They are shown the error's
+message only if it is a `SafeMessage`, because any other may quote the text. A form that finds
+several things wrong raises `InvalidSettingError`, whose lines are shown instead.
 
     class Settings:
         poll_interval: PositiveDuration = 15.0
@@ -30,7 +30,7 @@ from shared.unreadable_file import UnreadableFileError, why_unreadable
 
 MAX_PORT: Final = 65535
 MAX_HOST_NAME_CHARACTERS: Final = 253  # RFC 1035 section 2.3.4, without the final dot
-MAX_INTEGER_DIGITS: Final = 15  # exact in a double; more is a mistake
+MAX_INTEGER_DIGITS: Final = 15  # exact in a double; a longer number is a mistake
 
 _INTEGER: Final = re.compile(rf"-?[0-9]{{1,{MAX_INTEGER_DIGITS}}}", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -46,18 +46,18 @@ class InvalidSettingError(SafeMessage, ValueError):
     """All that is wrong with a setting's text, in words that quote nothing of it."""
 
     def __init__(self, *problems: str) -> None:
-        """Hold the problems, which are told in one line behind the variable's name."""
+        """Hold the problems. They are told in one line, after the variable's name."""
         self.problems = problems
         super().__init__("; ".join(problems))
 
 
 @frozen
 class Form:
-    """How the text of a setting is read, and what is said of a text that cannot be read."""
+    """How the text of a setting is read, and what people are told if it cannot be read."""
 
     parse: Callable[..., object]
     expected: str  # completes the sentence "expected ..."
-    reads: tuple[str, ...] = ()  # other variables, given to `parse` behind the text, as a mapping
+    reads: tuple[str, ...] = ()  # other variables, given to `parse` after the text, as a mapping
     written: Callable[[Any], str] = str  # the text of a value, as `parse` reads it
 
 
@@ -141,7 +141,7 @@ def parse_byte_size(text: str) -> int:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in the largest unit, hours at most, that it is a whole number of."""
+    """Return a duration as a whole number of the largest unit that fits, hours at most."""
     milliseconds = round(seconds * 1000)
     for unit in ("h", "m", "s"):
         number, rest = divmod(milliseconds, round(_SECONDS[unit] * 1000))

@@ -1,7 +1,7 @@
 """Every setting of a process as a table: for `settings`, and for the document made from it.
 
-What is required, and what is the default, is read off the classes that the environment is read
-into; only the words for what a setting is for are written by hand, beside them.
+The classes that the environment is read into say what is required and what the defaults are. Only
+what a setting is for is written by hand, beside them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _GAP: Final = "  "
 
 @frozen
 class Meaning:
-    """What a setting is for. `default`: words for a default that its value does not tell."""
+    """What a setting is for. `default` explains a default whose value does not say enough."""
 
     text: str
     default: str | None = None
@@ -32,7 +32,7 @@ class SettingRow:
     variable: str
     required_by: tuple[str, ...]  # the commands that do not run without it
     default: str | None
-    is_literal: bool  # the default is a text that the variable may hold; else words
+    is_literal: bool  # the default is a text that the variable may hold; otherwise it is words
     expected: str  # completes the sentence "expected ..."
     meaning: str
 

@@ -22,5 +22,5 @@ def require_none(problems: Iterable[str]) -> None:
 
 
 def problems_of(error: ValueError) -> tuple[str, ...]:
-    """Return the sentences of an error of a parser: its own several ones, or its message."""
+    """Return what a parser's error says: its several sentences, or its one message."""
     return error.problems if isinstance(error, SeveralProblemsError) else (str(error),)

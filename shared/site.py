@@ -1,4 +1,4 @@
-"""Whom a network address belongs to, when peers are held to a share by their address."""
+"""Whom a network address belongs to. Peers are held to a share by it."""
 
 from ipaddress import IPv6Address, ip_network
 from typing import Final

@@ -1,9 +1,9 @@
-"""Signed statements: whatever the control plane asserts, and all that a reader believes.
+"""Signed statements: everything that the control plane asserts, and all that a reader believes.
 
 An envelope holds a type, a key id, payload bytes and an Ed25519 signature over type and payload.
-Readers parse only verified payload bytes; database columns beside them are projections for
-queries. An unknown type, version or field is refused. Every statement names its subject and a
-generation; of one subject the highest generation holds.
+Readers parse only verified payload bytes; database columns beside them are projections for queries.
+An unknown type, version or field is refused. Every statement names its subject and a generation. Of
+the statements about one subject, the one with the highest generation holds.
 """
 
 from collections.abc import Mapping
@@ -52,9 +52,9 @@ class StoredStatement:
 
     @classmethod
     def of_columns(cls, kind: object, key_id: object, payload: object, signature: object) -> Self:
-        """Return the envelope of a row, whatever whoever writes in the database has put there.
+        """Return the envelope of a row, whatever somebody has written into the database.
 
-        NULL, or a value of another type, counts as empty, and an empty part verifies nowhere.
+        NULL, or a value of another type, counts as empty. No envelope with an empty part verifies.
         """
         return cls(
             kind if isinstance(kind, str) else "",
@@ -231,7 +231,7 @@ class AuditEntry:
 
 @frozen
 class AuditCheckpoint:
-    """What the audit log says up to one entry, so that a start does not walk all of it again."""
+    """What the audit log says up to one entry, so that a start need not walk all of it again."""
 
     TYPE: ClassVar = "audit-checkpoint/1"
     generation: int = field(validator=_GENERATION)  # the entry's place in the chain, from 1

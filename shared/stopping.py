@@ -1,8 +1,8 @@
-"""Stopping: waiting that a cancellation always ends, and the signals that ask a process to end.
+"""Waits that a cancellation always ends, and the signals that ask a process to stop.
 
 `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the same round of the loop
-as what it waits for: the task goes on, and whoever stops it waits for ever. The linter forbids it;
-`asyncio.timeout` swallows none.
+as what it waits for: the task goes on, and whoever stops it waits for ever. The linter forbids it.
+`asyncio.timeout` swallows no cancellation.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from shared.structured_log import get_logger
 
-CANCEL_AGAIN_SECONDS: Final = 1.0  # what ends in order has ended by then, or closes something
+CANCEL_AGAIN_SECONDS: Final = 1.0  # by then an orderly task has ended, or is closing something
 ENDED_AT_ONCE_EXIT_CODE: Final = 1
 
 _log = get_logger(__name__)
@@ -31,7 +31,7 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
 async def end_tasks(*tasks: asyncio.Task[Any], again_seconds: float = CANCEL_AGAIN_SECONDS) -> None:
     """Cancel tasks until all of them have ended: a library may swallow a cancellation.
 
-    What they raise stays with them.
+    Their exceptions are not raised here.
     """
     running = {task for task in tasks if not task.done()}
     while running:
@@ -43,7 +43,8 @@ async def end_tasks(*tasks: asyncio.Task[Any], again_seconds: float = CANCEL_AGA
 def take_stop_signals(ask_to_stop: Callable[[str], None]) -> None:
     """Have the first SIGTERM or SIGINT ask the process to stop, by name; a second one ends it.
 
-    It ends with 1 and nothing in order, as after SIGKILL: an answer under way does not look whole.
+    That end has exit status 1 and tidies up nothing, like SIGKILL: an answer under way does not
+    look whole.
     """
     loop, was_asked = asyncio.get_running_loop(), False
 

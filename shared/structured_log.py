@@ -7,13 +7,14 @@
 
 - `event` is a literal; what varies goes into fields. Of fields, `log_fields` says what is shown.
 - Of exceptions, `logged_exception` says what is shown.
-- Of libraries' records (`logging`), the message is shown before anything is formatted into it, and
-  only where it is a literal of the function that logs; of warnings, the category and the place.
+- Of libraries' records (`logging`), the message is shown as it is before anything is formatted into
+  it, and only if it is a literal of the function that logs. Of warnings, the category and the place
+  are shown.
 - What nobody catches (main thread, other threads, destructors) is logged in the same way, instead
   of the interpreter's traceback on standard error.
 - Fields of many lines can be shown and rendered once: `rendered_fields`.
-- A line that cannot be written is dropped: a pull is worth more than its log line. What is graver
-  than `info` is written at once, the rest with the other lines of the loop's round: `line_writer`.
+- A line that cannot be written is dropped: a pull is worth more than its log line. Lines above
+  `info` are written at once, the others together with those of the loop's round (`line_writer`).
 - Until `configure` is called, warnings and errors go to standard error, redacted alike.
 """
 
@@ -75,8 +76,8 @@ def configure(level: LogLevel, descriptor: int = STANDARD_OUTPUT) -> None:
 def get_logger(name: str) -> Logger:
     """Return the logger of a module: `get_logger(__name__)`.
 
-    It asks at each line how the log is configured. Where each microsecond counts, what `bind()`
-    gives after `configure` does not.
+    It looks up the log's configuration for each line. If each microsecond counts, use what `bind()`
+    returns after `configure`: that looks nothing up.
     """
     return cast("Logger", structlog.get_logger(logger_name=name))
 
@@ -103,9 +104,9 @@ class RenderedFields:
 
 
 def rendered_fields(**fields: object) -> RenderedFields:
-    """Return fields for the `rendered` of lines that have none of them otherwise.
+    """Return fields for the `rendered` of lines, which must not have any of them besides.
 
-    What the table shows of each is made once, and not for each line.
+    Their text is made once, and not for each line.
     """
     shown_fields = {field: shown(field, value) for field, value in fields.items()}
     return RenderedFields(b"," + orjson.dumps(shown_fields)[1:-1])
@@ -123,7 +124,7 @@ def render(
     source: str | None = None,
     rendered: RenderedFields = _NO_FIELDS,
 ) -> bytes:
-    """Return one line. Nothing of `fields` and `error` is in it but what the tables show."""
+    """Return one line. Of `fields` and `error` it holds only what the tables show."""
     line: dict[str, object] = {
         "time": _time(),
         "level": level,
@@ -164,7 +165,7 @@ def _configure_structlog(level: LogLevel, writer: LineWriter) -> None:
 
 
 def _log_event(self: Any, level: str, event: str | None = None, /, **fields: Any) -> None:
-    """Write one line: in place of structlog's chain of processors, which costs half a line more."""
+    """Write one line. structlog's chain of processors would take half as long again."""
     error = _error(fields.pop("exc_info", None))
     rendered = _NO_FIELDS
     if type(fields.get("rendered")) is RenderedFields:

@@ -1,9 +1,9 @@
-"""Work beside the requests, each under an owner: no exception that nobody foresaw ends a process.
+"""Work beside the requests has an owner: an exception that nobody foresaw ends no process.
 
-`Supervisor.keep` runs what goes on for ever: if it fails, the owner logs it with its traceback,
-counts it, waits and starts it again. `Supervisor.watch` takes what callbacks of the loop raise:
-timers, signal handlers, callbacks of tasks. `tell_of_failure` gives it the failure of a task that
-ends by itself, and for whose result perhaps nobody waits.
+`Supervisor.keep` runs work that goes on for ever. If it fails, the owner logs the failure with its
+traceback, counts it, waits, and starts the work again. `Supervisor.watch` takes what callbacks of
+the loop raise: timers, signal handlers, callbacks of tasks. `tell_of_failure` hands it the failure
+of a task for whose result perhaps nobody waits.
 
 What does end a process, and why. There is nothing else:
 
@@ -11,8 +11,8 @@ What does end a process, and why. There is nothing else:
   cannot stop, because a disk does not answer, is ended some time after its drain timeout
   (`facade/serving/end_in_time.py`).
 - At the start, before anybody is served: a setting, a file that a setting names or a state folder
-  that cannot be used (exit 2), or an address that cannot be listened on (exit 1). It would serve
-  something else than its operator wrote, and whoever started it sees this at once.
+  that cannot be used (exit 2), or an address that cannot be listened on (exit 1). Otherwise it
+  would serve something else than its operator wrote; and whoever started it sees the end at once.
 - SIGHUP before Python runs our first line, SIGKILL, a kernel without memory: nobody owns these.
 """
 
@@ -26,9 +26,9 @@ from attrs import define, field
 from shared.jitter import jittered
 from shared.structured_log import get_logger
 
-FIRST_PAUSE_SECONDS: Final = 0.5  # jittered; what was wrong for a moment is over
+FIRST_PAUSE_SECONDS: Final = 0.5  # jittered; what was wrong for a moment is over by then
 MAX_PAUSE_SECONDS: Final = 30.0  # jittered; what stays wrong costs two tries a minute
-STEADY_SECONDS: Final = 60.0  # so long without a failure, and it counts as over
+STEADY_SECONDS: Final = 60.0  # after so long without a failure it counts as over
 LINES_A_MINUTE: Final = 10  # of each name: a callback may fail a thousand times a second
 CALLBACKS: Final = "callbacks"  # the name under which what the loop's callbacks raise is counted
 
@@ -55,23 +55,23 @@ class _Failing:
 class Supervisor:
     """Owns the background work of one process. For one event loop."""
 
-    _count: Callable[[str], None] = lambda _: None  # told the name of what failed
+    _count: Callable[[str], None] = lambda _: None  # is told the name of what failed
     _clock: Callable[[], float] = time.monotonic
     _failing: dict[str, _Failing] = field(factory=dict, init=False)
 
     def keep(self, name: str, work: Endless) -> asyncio.Task[None]:
-        """Run what never ends; the caller cancels the task. If the work returns, that is its end.
+        """Run work that never ends; the caller cancels the task. Work that returns has ended.
 
         `name` is a label of a metric: one of a small fixed set.
         """
         return asyncio.create_task(self._kept(name, work))
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Own what the callbacks of a loop raise."""
+        """Take what the callbacks of a loop raise."""
         loop.set_exception_handler(self._take)
 
     def failed(self, name: str, error: BaseException) -> None:
-        """Log and count a failure that its owner has caught by itself, and goes on after."""
+        """Log and count a failure that somebody has caught, and goes on after."""
         self._count(name)
         now = self._clock()
         failing = self._failing.setdefault(name, _Failing("", now, now))
@@ -110,7 +110,7 @@ class Supervisor:
         except asyncio.CancelledError as error:
             if _is_being_cancelled():
                 raise
-            self.failed(name, error)  # something that it waited for was cancelled, and not it
+            self.failed(name, error)  # what it waited for was cancelled, not the work itself
         except _ENDS_OF_A_PROCESS:
             raise
         except BaseException as error:  # noqa: BLE001 - this is the owner; and a panic of a library in Rust is no `Exception`

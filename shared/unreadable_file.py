@@ -1,4 +1,4 @@
-"""Why a file that a setting names cannot be opened: in words, for whoever set it. Pure."""
+"""Says why a file that a setting names cannot be opened, for whoever set it. Pure."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _WORDS: Final = {
 
 
 class UnreadableFileError(SafeMessage, ValueError):
-    """The path is of no file that can be opened; the message says why, and quotes nothing."""
+    """No file can be opened at the path; the message says why, and quotes nothing."""
 
 
 def why_unreadable(error: OSError) -> str:

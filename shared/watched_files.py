@@ -1,7 +1,8 @@
-"""Files that are read again when they have changed, however they are replaced.
+"""Files that are read again after a change, however they are replaced.
 
-Written in place, renamed over, or the target of a symbolic link that is swung over (as Kubernetes
-does with the folder of a Secret): all show in what `stat` says of the path.
+A file may be written in place, be renamed over, or lie behind a symbolic link that is pointed
+elsewhere (as Kubernetes does with the folder of a Secret). All of that shows in what `stat` says of
+the path.
 """
 
 import os
@@ -16,11 +17,11 @@ from attrs import define, field, frozen
 from shared.bounded_file import read_bounded
 from shared.unreadable_file import why_unreadable
 
-# A second write within one tick of the file system's clock leaves no trace: what is so young is
-# read again the next time.
+# A second write within one tick of the file system's clock leaves no trace. So a file that is this
+# young is read again the next time.
 SETTLED_SECONDS: Final = 2.0
 
-Stamp = tuple[int, int, int, int, int] | None  # None: nothing can be told of it
+Stamp = tuple[int, int, int, int, int] | None  # None: nothing is known of it
 
 
 @frozen
@@ -34,7 +35,7 @@ class FoundFiles:
 
 @define(eq=False)
 class WatchedFiles:
-    """Files by the names of their settings. Blocks: for a thread."""
+    """Files by the names of their settings. It blocks: use a thread."""
 
     _paths: Mapping[str, Path]
     _bound: int  # bytes; what is longer counts as unreadable
@@ -67,7 +68,7 @@ class WatchedFiles:
 
 
 def is_exposed(found: os.stat_result) -> bool:
-    """Tell whether every user of the machine may read a file: of a private key, that is a fault."""
+    """Tell whether every user of the machine may read a file. For a private key that is a fault."""
     return bool(found.st_mode & stat.S_IROTH)
 
 
@@ -81,7 +82,7 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def any_is_young(stamps: Iterable[Stamp]) -> bool:
-    """Tell whether anything may have been written again without leaving another stamp."""
+    """Tell whether anything may have been written again and still have the same stamp."""
     now = time.time_ns()
     return any(
         stamp is not None and abs(now - stamp[-1]) < SETTLED_SECONDS * 1e9 for stamp in stamps
