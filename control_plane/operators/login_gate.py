@@ -4,11 +4,14 @@
 - When the address's bucket is empty, strangers from there get 429. When everybody's is empty,
   strangers are refused without a closer look. Either way a stranger costs one row of a query that
   asks about many (`NamedTokens`).
+- A token that let somebody in lately is looked at at once. Others wait for one of a few places: who
+  sends a hundred of them together does not take the loop from those who work.
 - A valid token is let in whatever its address did: its row names it, and then it is looked at. One
   that expired is named, too: what was said of it is remembered for some seconds.
 - Behind a TLS proxy everybody has one address, so nothing is shared out by address.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -30,6 +33,10 @@ REFUSED_LOGINS_PER_SECOND_IN_ALL: Final = 20.0
 # A token that expired or was replaced is named by a row, and none that lets anybody in.
 REMEMBERED_REFUSALS: Final = 1024  # some 800 bytes each
 REMEMBERED_SECONDS: Final = 10.0  # what one of them costs is 3 ms
+LOOKS_AT_ONCE: Final = 4  # at tokens that let nobody in lately; each takes 3 ms of a processor
+# Tokens that let somebody in, by their hashes: more than an installation has in use.
+REMEMBERED_LOGINS: Final = 1024  # some 400 bytes each
+REMEMBERED_LOGIN_SECONDS: Final = 3600.0  # a script that comes less often waits like anybody
 _EVERYBODY: Final = "everybody"
 
 
@@ -42,10 +49,20 @@ class LoginGate:
     _by_site: RateLimit | None  # None: behind a TLS proxy
     _in_all: RateLimit
     _refused: BoundedMap[str, NotAuthenticatedError] = field(init=False)
+    _let_in: BoundedMap[str, None] = field(init=False)
+    _places: asyncio.Semaphore = field(init=False)
 
     @_refused.default
     def _nothing_refused(self) -> BoundedMap[str, NotAuthenticatedError]:
         return BoundedMap(REMEMBERED_REFUSALS, seconds=REMEMBERED_SECONDS)
+
+    @_let_in.default
+    def _nobody_let_in(self) -> BoundedMap[str, None]:
+        return BoundedMap(REMEMBERED_LOGINS, seconds=REMEMBERED_LOGIN_SECONDS)
+
+    @_places.default
+    def _all_places_free(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(LOOKS_AT_ONCE)
 
     @classmethod
     def of(
@@ -79,13 +96,12 @@ class LoginGate:
         try:
             self._take(site, token)
         except (NotAuthenticatedError, TooManyRequestsError):
-            if (refused := self._refused.get(token.sha256)) is not None:
-                raise without_frames(refused) from None
+            self._raise_remembered(token)
             if await self._named.has(token):
-                return await self._authenticate_once(token)
+                return await self._look_once(token)
             raise
         try:
-            operator = await self._authenticator.authenticate(token)
+            operator = await self._look(token)
         except NotAuthenticatedError:
             raise
         except BaseException:  # nobody was refused: the database is away, or the caller
@@ -94,13 +110,36 @@ class LoginGate:
         self._give_back(site)
         return operator
 
-    async def _authenticate_once(self, token: OperatorToken) -> AuthenticatedOperator:
+    async def _look(self, token: OperatorToken) -> AuthenticatedOperator:
+        if token.sha256 in self._let_in:
+            return await self._looked_at(token)
+        async with self._places:
+            return await self._looked_at(token)
+
+    async def _look_once(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token that a row names; remember for a while that it is none."""
+        if token.sha256 in self._let_in:
+            return await self._looked_at(token)
+        async with self._places:
+            self._raise_remembered(token)  # somebody was here with the same token meanwhile
+            try:
+                return await self._looked_at(token)
+            except NotAuthenticatedError as error:
+                self._refused.set(token.sha256, without_frames(error))
+                raise
+
+    async def _looked_at(self, token: OperatorToken) -> AuthenticatedOperator:
         try:
-            return await self._authenticator.authenticate(token)
-        except NotAuthenticatedError as error:
-            self._refused.set(token.sha256, without_frames(error))
+            operator = await self._authenticator.authenticate(token)
+        except NotAuthenticatedError:
+            self._let_in.pop(token.sha256)
             raise
+        self._let_in.set(token.sha256, None)
+        return operator
+
+    def _raise_remembered(self, token: OperatorToken) -> None:
+        if (refused := self._refused.get(token.sha256)) is not None:
+            raise without_frames(refused) from None
 
     def _take(self, site: str, token: OperatorToken) -> None:
         if self._by_site is not None:

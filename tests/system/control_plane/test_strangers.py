@@ -10,7 +10,12 @@ import pytest
 from control_plane.clock import now
 from control_plane.database.database import Database
 from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
-from control_plane.operators.login_gate import REFUSED_LOGINS, REFUSED_LOGINS_IN_ALL, LoginGate
+from control_plane.operators.login_gate import (
+    LOOKS_AT_ONCE,
+    REFUSED_LOGINS,
+    REFUSED_LOGINS_IN_ALL,
+    LoginGate,
+)
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator, Authenticator
@@ -86,11 +91,25 @@ class Counting(Authenticator):
     """Counts how often it looks closely."""
 
     looks = 0
+    under_way = 0
+    most_under_way = 0
+
+    def __init__(self, chain: AuditChain) -> None:
+        """Begin with none."""
+        super().__init__(chain)
+        self.is_busy = asyncio.Event()  # as many at once as there may be
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Look."""
         self.looks += 1
-        return await super().authenticate(token)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        if self.under_way == LOOKS_AT_ONCE:
+            self.is_busy.set()
+        try:
+            return await super().authenticate(token)
+        finally:
+            self.under_way -= 1
 
 
 async def test_a_token_that_expired_is_looked_at_once_in_a_while(
@@ -107,9 +126,30 @@ async def test_a_token_that_expired_is_looked_at_once_in_a_while(
     await refusals(gate, REFUSED_LOGINS)
     authenticator.looks = 0
     for _ in range(5):
-        with pytest.raises(NotAuthenticatedError, match="this token expired"):
-            await gate.let_in(token, HERE)
-    assert authenticator.looks == 1
+        logins = (gate.let_in(token, HERE) for _ in range(5))
+        answers = await asyncio.gather(*logins, return_exceptions=True)
+        assert all("this token expired" in str(answer) for answer in answers)
+    assert 1 <= authenticator.looks <= LOOKS_AT_ONCE
+
+
+async def test_many_strangers_at_once_are_looked_at_a_few_at_a_time(
+    plane: ControlPlane, opened: Database
+) -> None:
+    """Each look takes the loop for 3 ms. Whoever was let in lately waits for none of them."""
+    signer = Signer.from_private_pem(plane.keys.statement_private.read_bytes())
+    authenticator = Counting(AuditChain(opened, signer, HighestGenerations(), now))
+    gate = LoginGate.of(authenticator, NamedTokens(opened), lambda: 0.0, behind_proxy=False)
+    alice = OperatorToken.parse(plane.tokens["alice"])
+    await gate.let_in(alice, HERE)
+    strangers = asyncio.ensure_future(refusals(gate, REFUSED_LOGINS // 2))
+    await authenticator.is_busy.wait()
+    before = authenticator.looks
+    login = asyncio.ensure_future(gate.let_in(alice, HERE))
+    await asyncio.sleep(0)  # it has begun
+    assert (authenticator.looks, authenticator.under_way) == (before + 1, LOOKS_AT_ONCE + 1)
+    assert (await login).name == "alice"
+    assert await strangers == {NotAuthenticatedError: REFUSED_LOGINS // 2}
+    assert authenticator.most_under_way == LOOKS_AT_ONCE + 1
 
 
 async def test_logins_that_succeed_use_nothing_up(plane: ControlPlane, opened: Database) -> None:
