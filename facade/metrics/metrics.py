@@ -1,5 +1,9 @@
-"""What the facade counts. Labels are from small fixed sets: no host, device or path."""
+"""What the facade counts. Labels are from small fixed sets: no device, digest or path; of hosts
+those of a bounded number.
+"""
 
+import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import field, frozen
@@ -12,15 +16,20 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.metrics.pull_metrics import PullMetrics
 from facade.metrics.store_metrics import StoreMetrics
+from facade.metrics.upstream_metrics import UpstreamMetrics
 from shared.build import Build
 from shared.oci import Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # From a manifest on a warm token to a model of tens of GiB over a slow link.
+_HEAD_LINES: Final = 2  # HELP and TYPE, which stand once
 _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0)
 
 
@@ -53,6 +62,7 @@ class FacadeMetrics:
     store: StoreMetrics
     devices: DeviceMetrics
     pulls: PullMetrics
+    registries: RegistryMetrics
     # Each lookup by labels took a tenth of a small answer's time (docs/decisions/pulls.md).
     _answered: dict[tuple[int | None, Kind | None], tuple[Counter, Histogram]] = field(
         factory=dict, init=False
@@ -179,6 +189,7 @@ class FacadeMetrics:
             StoreMetrics.create(registry),
             DeviceMetrics.create(registry),
             PullMetrics.create(registry),
+            UpstreamMetrics.create(registry),
         )
 
     def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:
@@ -194,4 +205,32 @@ class FacadeMetrics:
 
     def exposition(self) -> bytes:
         """Return the Prometheus text format."""
-        return generate_latest(self._registry)
+        return b"".join(self._parts())
+
+    async def exposition_in_turns(self) -> bytes:
+        """Return the same; others have their turn in between, however much there is."""
+        parts = []
+        for part in self._parts():
+            parts.append(part)
+            await asyncio.sleep(0)
+        return b"".join(parts)
+
+    def _parts(self) -> Iterator[bytes]:
+        """Yield the text metric by metric, and one of many series piece by piece."""
+        before = ""
+        for metric in self._registry.collect():
+            part = generate_latest(_Only(metric))
+            yield part if metric.name != before else part.split(b"\n", _HEAD_LINES)[_HEAD_LINES]
+            before = metric.name
+
+
+@frozen
+class _Only(Collector):
+    """One metric, to be written by itself."""
+
+    _metric: Metric
+
+    @override
+    def collect(self) -> tuple[Metric]:
+        """Return it."""
+        return (self._metric,)

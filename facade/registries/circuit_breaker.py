@@ -21,7 +21,7 @@ from typing import Final
 
 from attrs import define, field
 
-from facade.registries.circuit import FIRST_WAIT_SECONDS, Circuit
+from facade.registries.circuit import FIRST_WAIT_SECONDS, Circuit, State
 from facade.registries.counted_failures import (
     Failure,
     failure_of,
@@ -39,6 +39,7 @@ FAILURES_TO_OPEN: Final = 5  # connections in a row
 # is broken off: chunks of 4 bytes, the longest that are, 256 KiB.
 GIVEN_BYTES: Final = 512 * 1024
 
+_STANDING: Final = {State.CLOSED: 0, State.TRYING: 1, State.OPEN: 2}
 _UNREACHED: Final = "the registry could not be reached several times in a row"
 _UNWELL: Final = "the registry failed at several {kind} of several devices"
 
@@ -76,6 +77,14 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         """Whether something is asked by nobody, or by one that tries."""
         return self._reach.is_open or any(each.everybody.is_open for each in self._paths.values())
+
+    @property
+    def standing(self) -> int:
+        """The worst of what concerns everybody: 0 it is asked, 1 one tries, 2 nobody asks."""
+        return max(
+            _STANDING[each.state]
+            for each in (self._reach, *(paths.everybody for paths in self._paths.values()))
+        )
 
     @property
     def is_at_rest(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Final, Self
 from attrs import evolve, field, frozen
 
 from facade.loop.one_at_a_time import OneAtATime
+from facade.metrics.upstream_metrics import HostCounts
 from facade.registries.absences import Absence, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.blob_lengths import BlobLengths
@@ -76,6 +77,7 @@ class Upstream:
     _questions: OpenQuestions[tuple[Absence, Method, int | None]] = field(
         factory=OpenQuestions, kw_only=True
     )
+    _counts: HostCounts = field(factory=HostCounts.of_nobody, kw_only=True)
     device: str = field(default="", kw_only=True)  # on whose behalf; empty: nobody in particular
 
     def asked_by(self, device: str) -> Self:
@@ -121,7 +123,9 @@ class Upstream:
             else:
                 async with self._questions.ask((absence, method, last_byte)):
                     answer, attempt = await self._answered(fetch, question, stack, links=links)
-            answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt))
+            is_download = (kind, method) == (Kind.BLOB, "GET") and last_byte != 0
+            counted = stack.enter_context(self._counts.reading(kind, is_download=is_download))
+            answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
             with self._noting_body(attempt):
                 yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
 
@@ -191,8 +195,9 @@ class Upstream:
             self._troubles.answered(absence.repository)
         return answer, attempt
 
-    def _note_bytes(self, attempt: Attempt, count: int) -> None:
+    def _note_bytes(self, attempt: Attempt, counted: Callable[[int], None], count: int) -> None:
         spend_bytes(count)
+        counted(count)
         self._breaker.came(attempt, count)
 
     @contextmanager

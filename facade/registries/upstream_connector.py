@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from facade.loop.one_at_a_time import OneAtATime
 from facade.metrics.metrics import FacadeMetrics
+from facade.metrics.upstream_metrics import HostCounts
 from facade.registries.absences import ABSENCE_SECONDS, Absences
 from facade.registries.bandwidth import Bandwidth
 from facade.registries.circuit_breaker import CircuitBreaker
@@ -70,16 +71,20 @@ class UpstreamConnector:
             else:
                 troubles.begin(RegistryTrouble.CIRCUIT, reason)
 
+        counts = self._counts(connection)
         client, login = await self._client(connection, provider.require, troubles.renewed)
+        breaker = CircuitBreaker(time.monotonic, tell_of_circuit)
+        counts.watch(breaker)
         return Upstream(
             client,
-            CircuitBreaker(time.monotonic, tell_of_circuit),
+            breaker,
             troubles=troubles,
             require_secret=provider.require,
             login_is_at_rest=lambda: login.is_at_rest,
             absences=Absences(time.monotonic, self._remember_missing),
             bandwidth=self._bandwidth,
             large_manifests=self._large_manifests,
+            counts=counts,
         )
 
     async def client(self, connection: ApprovedConnection) -> RegistryClient:
@@ -97,22 +102,25 @@ class UpstreamConnector:
         provider_of: Callable[[], CredentialProvider | None],
         tell: TellOfMinting,
     ) -> tuple[RegistryClient, TokenBroker]:
-        document = connection.document
+        document, counts = connection.document, self._counts(connection)
         target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(
             target,
             timeouts=self._timeouts,
             proxy=self._proxy,
             on_request=spend_request,
+            on_answer=counts.request,
             means=self._means,
         )
 
         async def credential() -> Lasting[BasicCredential | None]:
-            provider = provider_of()
-            if provider is None:
-                return Lasting(None, None)
-            self._metrics.credentials_minted.inc()
-            minted = await provider.mint()
+            with counts.minting() as given:
+                provider = provider_of()
+                if provider is None:
+                    return Lasting(None, None)
+                self._metrics.credentials_minted.inc()
+                minted = await provider.mint()
+                given(minted.lifetime_seconds)
             return Lasting(minted.basic, minted.lifetime_seconds)
 
         async def exchange(
@@ -120,13 +128,16 @@ class UpstreamConnector:
         ) -> Lasting[Secret]:
             self._metrics.tokens_minted.inc()
             spend_token()
-            minted = await mint(transport, challenge, scope, basic)
+            with counts.minting() as given:
+                minted = await mint(transport, challenge, scope, basic)
+                given(minted.lifetime_seconds)
             return Lasting(minted.header, minted.lifetime_seconds)
 
         async def prove_to_realm(challenge: BearerChallenge, basic: BasicCredential) -> None:
             self._metrics.tokens_minted.inc()
             spend_token()
-            await token_exchange.exchange(transport, challenge, None, basic)
+            with counts.minting():
+                await token_exchange.exchange(transport, challenge, None, basic)
 
         async def prove(authorization: Secret) -> bool:
             await client.prove(authorization)
@@ -146,6 +157,12 @@ class UpstreamConnector:
         )
         client = RegistryClient(transport, broker)
         return client, broker
+
+    def _counts(self, connection: ApprovedConnection) -> HostCounts:
+        document = connection.document
+        prefix = document.repository_prefix
+        host = str(document.host)
+        return HostCounts(self._metrics.upstreams, host, str(prefix) if prefix else "")
 
 
 def known_challenge(provider: Provider) -> LoginChallenge | None:

@@ -151,7 +151,9 @@ def operations_app(
         stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
         for part in FacadePart:
             metrics.problem.labels(part).set(part in stopping)
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(
+            body=await metrics.exposition_in_turns(), headers={"Content-Type": CONTENT_TYPE}
+        )
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

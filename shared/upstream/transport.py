@@ -58,6 +58,7 @@ REST_SECONDS: Final = 1.0  # they come with their headers; a new connection cost
 CLEAN_CONNECTION_TRIES: Final = 16  # of two kept connections that have something left on them
 USER_AGENT: Final = "registry-facade"
 Clock = Callable[[], float]  # seconds, monotonic
+OnAnswer = Callable[[int | BaseException, float], None]
 
 
 @frozen
@@ -149,6 +150,7 @@ class UpstreamTransport:
         tls: Callable[[], Awaitable[ssl.SSLContext]],
         clock: Clock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
+        on_answer: OnAnswer = lambda _ended, _seconds: None,
     ) -> None:
         self.target = target
         self.timeouts = timeouts
@@ -158,6 +160,7 @@ class UpstreamTransport:
         self._resolver = resolver
         self._tls = tls
         self._on_request = on_request
+        self._on_answer = on_answer
 
     @classmethod
     async def open(
@@ -169,12 +172,14 @@ class UpstreamTransport:
         lookup: Lookup = system_lookup,
         clock: Clock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
+        on_answer: OnAnswer = lambda _ended, _seconds: None,
         means: TransportMeans | None = None,
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read.
 
         `means`: the process's; None: some of its own. `clock` measures the waiting for bodies.
-        `on_request` is told of each request that is sent, by the task that sends it.
+        `on_request` is told of each request that is sent, by the task that sends it; `on_answer`
+        of how it ended: the status of its answer, or what was raised, and after how many seconds.
         """
         timeouts, means = timeouts or Timeouts(), means or TransportMeans()
         authorities = Authorities.beside(target.ca_certificate)
@@ -201,7 +206,7 @@ class UpstreamTransport:
             max_headers=MAX_HEADERS,
         )
         tls = partial(means.tls.of, authorities)  # made when first needed: not for plain HTTP
-        return cls(target, session, resolver, timeouts, tls, clock, on_request)
+        return cls(target, session, resolver, timeouts, tls, clock, on_request, on_answer)
 
     async def close(self) -> None:
         """Close every connection; bodies that are being read break."""
@@ -220,8 +225,20 @@ class UpstreamTransport:
 
         The caller closes the response. Raises `UpstreamError` of the step that failed.
         """
-        self._require_literal(url)
-        self._on_request()
+        began = time.monotonic()
+        try:
+            self._require_literal(url)
+            self._on_request()
+            response = await self._answered(method, url, headers, authorization)
+        except BaseException as error:
+            self._on_answer(error, time.monotonic() - began)
+            raise
+        self._on_answer(response.status, time.monotonic() - began)
+        return response
+
+    async def _answered(
+        self, method: str, url: URL, headers: Mapping[str, str], authorization: Secret | None
+    ) -> aiohttp.ClientResponse:
         tls = await self._tls() if url.scheme == "https" else None
         try:
             async with asyncio.timeout(self.timeouts.answer_seconds):
