@@ -123,6 +123,7 @@ class Flights:
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
+    followers: int = field(default=0, init=False)  # that read along now
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
     _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)  # set when it has
@@ -152,7 +153,11 @@ class Flights:
 
             free = Payer.without_limits().pay_download
             arrival = await join_once(pay)
-            yield _RejoiningArrival(right.repository, arrival, lambda: join_once(free))
+            self.followers += 1
+            try:
+                yield _RejoiningArrival(right.repository, arrival, lambda: join_once(free))
+            finally:
+                self.followers -= 1
 
     async def _enter(
         self, flight: Flight | None, right: Right, device: str, stack: AsyncExitStack

@@ -1,26 +1,51 @@
 """What the store counts. Labels are from small fixed sets."""
 
+from enum import StrEnum
+from math import nan
 from typing import Final
 
 from attrs import frozen
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 FOUND_BY_READ: Final = "read"
 FOUND_BY_SCRUB: Final = "scrub"
 
 
+class StoreState(StrEnum):
+    """What takes room of the quota."""
+
+    STORED = "stored"  # complete blobs
+    ARRIVING = "arriving"  # with the room that was made for them so far
+    LEFT = "left"  # by whoever brought it: gone on with, or given up for room
+    QUARANTINED = "quarantined"
+    INDEX = "index"  # beyond what a quota is rounded to
+
+
+class WhyEvicted(StrEnum):
+    """For what stored blobs went."""
+
+    ROOM = "room"  # an arrival waited for it
+    AHEAD = "ahead"  # for what comes next, or because the quota was lowered
+    DISK = "disk"  # it was fuller than the quota knows
+
+
 @frozen
 class StoreMetrics:
-    """The counters of one process's store."""
+    """What is counted of one process's store; its bytes are the machine's."""
 
     rotten: Counter
     scrubbed_bytes: Counter
     index_failures: Counter
+    bytes: Gauge
+    limit: Gauge
+    oldest_use: Gauge
+    evicted: Counter
+    followers: Gauge
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "StoreMetrics":
         """Return counters that start at zero."""
-        return cls(
+        metrics = cls(
             Counter(
                 "facade_store_rotten_blobs",
                 "Stored blobs that were not what was stored, and are quarantined",
@@ -37,7 +62,40 @@ class StoreMetrics:
                 "Reads and writes of the store's index that failed; pulls went on without it",
                 registry=registry,
             ),
+            Gauge(
+                "facade_store_bytes",
+                "What the store of this machine takes of its quota",
+                ["state"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_store_limit_bytes",
+                "The store's quota; 0: nothing is kept",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_store_oldest_use_timestamp_seconds",
+                "When the stored blob that was used the longest ago was used; NaN without any",
+                registry=registry,
+            ),
+            Counter(
+                "facade_store_evicted_bytes",
+                "Bytes of the quota that were freed of stored blobs",
+                ["why"],
+                registry=registry,
+            ),
+            Gauge(
+                "facade_followers",
+                "Answers that are read along with a blob as it arrives, in whichever process",
+                registry=registry,
+            ),
         )
+        for state in StoreState:
+            metrics.bytes.labels(state)
+        for why in WhyEvicted:
+            metrics.evicted.labels(why)
+        metrics.oldest_use.set(nan)
+        return metrics
 
     @classmethod
     def of_nobody(cls) -> "StoreMetrics":

@@ -52,6 +52,7 @@ async def open_content(
     store = await in_store_thread(_open, settings.cache_dir, settings.cache_max_bytes, metrics)
     mark = await in_store_thread(QuotaMark.set, store.layout, settings.cache_max_bytes)
     flights = Flights(store, upstreams)
+    metrics.followers.set_function(lambda: flights.followers)
     content = StoredContent.of(store, flights, upstreams, far_ranges)
     ended_rights = EndedRights(
         store.index, approvals.access_keys, approvals.are_known, approvals.changed
@@ -59,6 +60,7 @@ async def open_content(
     try:
         beside = {
             "uses": store.keep_uses,
+            "measures": store.keep_measured,
             "tidying": store.keep_tidy,
             "room": store.keep_spare,
             "ended_rights": ended_rights.keep_ended,

@@ -42,6 +42,7 @@ from shared.structured_log import get_logger
 __all__ = ["Asker", "BlobStore", "NoRoomError", "StoreError"]
 
 USES_WRITTEN_EVERY_SECONDS: Final = 5.0
+MEASURED_EVERY_SECONDS: Final = 10.0  # more often than it is scraped
 SHRUNK_AT_ONCE: Final = 16  # times a MiB that the index gives back then
 TIDIED_EVERY_SECONDS: Final = 6 * 3600.0  # jittered; reads every folder of the store
 USELESS_RIGHT_SECONDS: Final = 7 * 24 * 3600.0  # of what is not stored any more
@@ -64,6 +65,7 @@ class BlobStore:
     _partials: Partials
     _quarantine: Quarantine
     _uses: Uses
+    _evictor: Evictor
     _checksums: WeakValueDictionary[Digest, PieceChecksums] = field(
         factory=WeakValueDictionary, init=False
     )
@@ -81,9 +83,10 @@ class BlobStore:
             layout.prepare()
             index = Index.open(layout.index, layout.quarantine, metrics)
             uses = Uses(index)
-            evictor = Evictor(layout, index, partials, quarantine, uses, max_bytes)
+            evictor = Evictor(layout, index, partials, quarantine, uses, max_bytes, metrics)
             room = RoomQueue(layout.evictor_lock, evictor, index)
-            store = cls(layout, index, metrics, room, partials, quarantine, uses)
+            store = cls(layout, index, metrics, room, partials, quarantine, uses, evictor)
+            metrics.limit.set(max_bytes)
             store.tidy()
         except (IndexFailedError, IndexInUseError) as error:
             raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
@@ -262,6 +265,22 @@ class BlobStore:
         while True:
             await asyncio.sleep(USES_WRITTEN_EVERY_SECONDS)
             await in_store_thread(self.write_uses)
+
+    async def keep_measured(self) -> None:
+        """Show how full the store is, every few seconds, until cancelled.
+
+        So whoever scrapes waits for no disk, and one that hangs is not asked again and again.
+        """
+        while True:
+            try:
+                await in_store_thread(self.measure)
+            except OSError as error:
+                _log.warning("store not measured", reason=type(error).__name__)
+            await asyncio.sleep(MEASURED_EVERY_SECONDS)
+
+    def measure(self) -> None:
+        """Show how full the store is. Blocks; raises `OSError`."""
+        self._evictor.measure()
 
     def write_uses(self) -> None:
         """Write what was used since the last time. Blocks."""

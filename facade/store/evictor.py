@@ -18,6 +18,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.metrics.store_metrics import StoreMetrics, StoreState, WhyEvicted
 from facade.store.failing_sector import is_bad_place
 from facade.store.file_lock import lock_exclusively
 from facade.store.index import FILE_BYTES, FREE_FILES, Index, InUseByOthers, StoredSize
@@ -99,6 +100,7 @@ class Evictor:
     _quarantine: Quarantine
     _uses: Uses
     _max_bytes: int
+    _metrics: StoreMetrics = field(factory=StoreMetrics.of_nobody)
     _shares: Shares = field(init=False)
     _order: _Order = field(factory=_Order, init=False)
 
@@ -152,7 +154,7 @@ class Evictor:
         capacity = stored + self._fixed_bytes(claims)  # the disk has no more
         spared = self._shares.spared(asker.access_key, 0, claims, capacity)
         if freed < length:
-            blobs, evicted = self._evict(length - freed, spared)
+            blobs, evicted = self._evict(length - freed, spared, WhyEvicted.DISK)
             freed += evicted
             if not blobs:
                 freed += self._partials.drop_left(length - freed, older_than=0.0)
@@ -175,7 +177,7 @@ class Evictor:
             return False
         self._uses.write()
         spared = self._shares.spared(asker.access_key, excess, claims, self._max_bytes)
-        blobs, _ = self._evict(excess, spared)
+        blobs, _ = self._evict(excess, spared, WhyEvicted.AHEAD)
         return blobs > 0
 
     def _require_possible(
@@ -204,7 +206,7 @@ class Evictor:
         if missing.most > missing.least:
             spared, evictable = self._evictable(asker, missing.most, claims, stored)
             if missing.most <= evictable:
-                blobs, freed = self._evict(missing.most, spared)
+                blobs, freed = self._evict(missing.most, spared, WhyEvicted.ROOM)
                 if blobs:
                     return freed
         spared, evictable = self._evictable(asker, missing.least, claims, stored)
@@ -213,7 +215,7 @@ class Evictor:
             dropped = self._partials.drop_left(missing.least - evictable, older_than=0.0)
         if missing.least > evictable + dropped:
             raise NoRoomError  # before anything is evicted in vain
-        blobs, freed = self._evict(missing.least - dropped, spared)
+        blobs, freed = self._evict(missing.least - dropped, spared, WhyEvicted.ROOM)
         if not blobs:
             freed = self._partials.drop_left(missing.least - dropped, older_than=0.0)
         if not blobs and not freed + dropped:
@@ -227,7 +229,7 @@ class Evictor:
         spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
         return spared, stored - (self._shares.of_others(spared) if spared else 0)
 
-    def _evict(self, excess: int, spared: InUseByOthers | None) -> tuple[int, int]:
+    def _evict(self, excess: int, spared: InUseByOthers | None, why: WhyEvicted) -> tuple[int, int]:
         """Evict until so many bytes are free, a batch has gone, or nothing is left that may go.
 
         Return how many blobs went, and the bytes that this freed.
@@ -254,6 +256,7 @@ class Evictor:
         finally:
             if gone:  # also if the disk failed in the middle
                 freed = self._index.evicted(gone)
+                self._metrics.evicted.labels(why).inc(freed)
                 _log.info("blobs evicted", count=len(gone), bytes=freed)
         return len(gone), freed
 
@@ -308,10 +311,27 @@ class Evictor:
             os.close(descriptor)
         return True
 
+    def measure(self) -> None:
+        """Show what takes the quota, state by state. Beside others: nobody waits for it.
+
+        Raises `OSError`.
+        """
+        claims, shown = self._partials.claims(), self._metrics.bytes
+        shown.labels(StoreState.STORED).set(self._index.stored_bytes())
+        shown.labels(StoreState.ARRIVING).set(sum(each.size for each in claims if each.is_owned))
+        shown.labels(StoreState.LEFT).set(sum(each.size for each in claims if not each.is_owned))
+        shown.labels(StoreState.QUARANTINED).set(self._quarantine.stored_bytes())
+        shown.labels(StoreState.INDEX).set(self._index_bytes())
+        self._metrics.oldest_use.set(self._index.oldest_use())
+
     def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
         """Return what counts besides complete blobs."""
-        index = max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
-        return sum(each.size for each in claims) + self._quarantine.stored_bytes() + index
+        partials = sum(each.size for each in claims)
+        return partials + self._quarantine.stored_bytes() + self._index_bytes()
+
+    def _index_bytes(self) -> int:
+        """Return what the index takes beyond what a quota is rounded to."""
+        return max(0, size_of(self._layout.index) - FREE_INDEX_BYTES)
 
 
 def spare_bytes(max_bytes: int) -> int:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -345,6 +346,18 @@ class Index:
         """Return how many complete blobs there are. Raises `IndexFailedError`."""
         with self._raised():
             return int(self._rows("SELECT blobs FROM totals")[0][0])
+
+    def oldest_use(self) -> float:
+        """Return when the blob was used that was used the longest ago (Unix seconds).
+
+        NaN where there is none. Raises `IndexFailedError`.
+        """
+        with self._raised():  # two looks at the beginning of an index, not a walk through all
+            used = [
+                self._rows("SELECT min(used_at) FROM blobs WHERE (uses > 1) = ?", again)[0][0]
+                for again in (False, True)
+            ]
+        return min((each for each in used if each is not None), default=nan)
 
     def held_bytes(self, access_key: str) -> int:
         """Return the bytes of blobs that a connection may read. Raises `IndexFailedError`."""
