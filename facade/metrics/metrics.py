@@ -62,7 +62,7 @@ class FacadeMetrics:
     store: StoreMetrics
     devices: DeviceMetrics
     pulls: PullMetrics
-    registries: RegistryMetrics
+    upstreams: UpstreamMetrics
     # Each lookup by labels took a tenth of a small answer's time (docs/decisions/pulls.md).
     _answered: dict[tuple[int | None, Kind | None], tuple[Counter, Histogram]] = field(
         factory=dict, init=False
