@@ -3,7 +3,8 @@
     ControlPlaneError
         UnreadableBodyError, UnsupportedMediaTypeError, InvalidRequestError (CheckFailedError)
         NotAuthenticatedError, NotPermittedError
-        NotFoundError, ConflictError (NotBelievedError), TooManyRequestsError
+        NotFoundError, TooManyRequestsError
+        ConflictError        NotBelievedError, StatementLevelError
         UnavailableError     AuditDamagedError, ClockError, SchemaOutdatedError, VerifyingEndedError
             TryLaterError    AuditUnreadError, DatabaseUnavailableError, ActsWaitingError,
                              NotificationQueueFullError
@@ -105,6 +106,18 @@ class ConflictError(ControlPlaneError):
 
 class NotBelievedError(ConflictError):
     """What the database holds is not what was signed: it was changed behind the control plane."""
+
+
+class StatementLevelError(ConflictError):
+    """What would be written is not understood by every facade yet, as far as was said."""
+
+    def __init__(self, needed: int) -> None:
+        """Name the level that says it."""
+        super().__init__(
+            f"this needs statement level {needed}: set CONTROL_PLANE_STATEMENT_LEVEL={needed} once"
+            " every facade and every control plane runs a version that reads it"
+        )
+        self.needed = needed
 
 
 class TooManyRequestsError(ControlPlaneError):

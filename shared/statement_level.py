@@ -19,6 +19,14 @@ NEWEST_LEVEL: Final = 1  # what this version reads
 _SINCE: Final = "since_level"
 
 
+def parse_level(text: str) -> int:
+    """Return a level that this version reads; raise `ValueError`."""
+    level = int(text)
+    if not OLDEST_LEVEL <= level <= NEWEST_LEVEL:
+        raise ValueError("not a level")
+    return level
+
+
 def since(level: int) -> dict[str, int]:
     """Return the metadata of a field that came with this level."""
     return {_SINCE: level}

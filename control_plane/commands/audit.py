@@ -32,9 +32,9 @@ from control_plane.commands.running import (
     command,
     fail,
     load_key,
-    load_signer,
     say,
     shell_actor,
+    signer_of,
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group
@@ -143,9 +143,7 @@ async def accept(head: str) -> None:
     needs the database and the private statement key, and is an entry of the log itself.
     """
     configured = settings(OperatorsSettings)
-    signer = load_signer(
-        configured.statement_private_key_file, configured.statement_public_key_file
-    )
+    signer = signer_of(configured)
     async with Database.open(configured.database_url) as database:
         chain = AuditChain(database, signer, HighestGenerations(), now)
         place = await accept_restore(chain, head, actor=shell_actor())

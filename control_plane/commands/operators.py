@@ -13,9 +13,9 @@ from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.printing import print_json, print_list, wide
 from control_plane.commands.running import (
     command,
-    load_signer,
     say,
     shell_actor,
+    signer_of,
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group, require_no_contradiction
@@ -162,9 +162,7 @@ def _view(operator: ListedOperator) -> dict[str, str | None]:
 async def _operators() -> AsyncIterator[Operators]:
     configured = settings(OperatorsSettings)
     warn_of_exposure("database_url", configured.database_url)
-    signer = load_signer(
-        configured.statement_private_key_file, configured.statement_public_key_file
-    )
+    signer = signer_of(configured)
     async with Database.open(configured.database_url) as database:
         chain = AuditChain(database, signer, HighestGenerations(), now)
         await chain.load()

@@ -14,6 +14,7 @@ from control_plane.commands.columns import one_line
 from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.prefix import PREFIX
 from control_plane.proof.signer import Signer
+from control_plane.serving.config import OperatorsSettings, ServeSettings
 from shared.bounded_file import TooLongFileError, read_bounded
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
@@ -55,6 +56,13 @@ def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loade
     except OSError as error:
         problem = f"expected the path of a file that this process can read: {why_unreadable(error)}"
     raise ConfigurationError([f"{PREFIX}_{field.upper()}: {problem}"])
+
+
+def signer_of(configured: ServeSettings | OperatorsSettings) -> Signer:
+    """Return the signer that a command is configured with; raise `ConfigurationError`."""
+    return load_signer(
+        configured.statement_private_key_file, configured.statement_public_key_file
+    ).writing(configured.statement_level)
 
 
 def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:

@@ -10,7 +10,7 @@ import uvloop
 from attrs import frozen
 
 from control_plane.clock import now, unix_milliseconds
-from control_plane.commands.running import fail, load_key, load_signer
+from control_plane.commands.running import fail, load_key, signer_of
 from control_plane.commands.usage import Command
 from control_plane.connections.acts import Connections
 from control_plane.connections.checks import Checks
@@ -81,9 +81,7 @@ def serve() -> None:
     """Answer the admin API until SIGTERM or SIGINT."""
     try:
         configured = settings(ServeSettings)
-        signer = load_signer(
-            configured.statement_private_key_file, configured.statement_public_key_file
-        )
+        signer = signer_of(configured)
         sealer = load_key(
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
         )

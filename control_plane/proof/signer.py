@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from control_plane.errors import StatementLevelError
 from control_plane.prefix import PREFIX
+from shared.connection import ConnectionDocument
 from shared.keys import (
     KEY_ID_HEX_DIGITS,
     InvalidKeyFileError,
@@ -15,6 +17,7 @@ from shared.keys import (
     load_statement_public_keys,
 )
 from shared.statement import (
+    ConnectionApproval,
     Statement,
     StatementRefusedError,
     StoredStatement,
@@ -22,6 +25,7 @@ from shared.statement import (
     sign,
     verify,
 )
+from shared.statement_level import NEWEST_LEVEL, level_of
 
 PUBLIC_KEYS: Final = f"{PREFIX}_STATEMENT_PUBLIC_KEY_FILE"
 KEY_ID: Final = re.compile(rf"[0-9a-f]{{{KEY_ID_HEX_DIGITS}}}", re.ASCII)
@@ -87,15 +91,21 @@ class Signer(Verifier):
         self,
         private_key: Ed25519PrivateKey,
         also_believed: Mapping[str, Ed25519PublicKey] | None = None,
+        level: int = NEWEST_LEVEL,
     ) -> None:
-        """Hold the key that signs, and by their ids those that signed before it."""
+        """Hold the key that signs, by their ids those that signed before it, and what it writes."""
         public_key = private_key.public_key()
         super().__init__({**(also_believed or {}), key_id(public_key): public_key})
         self._private_key = private_key
+        self._level = level
 
     def believing(self, public_keys: Mapping[str, Ed25519PublicKey]) -> "Signer":
         """Return the signer that believes what these keys signed, too."""
-        return Signer(self._private_key, public_keys)
+        return Signer(self._private_key, public_keys, self._level)
+
+    def writing(self, level: int) -> "Signer":
+        """Return the signer that writes what readers of this level understand, and no more."""
+        return Signer(self._private_key, self.public_keys, level)
 
     @classmethod
     def from_private_pem(cls, pem: bytes) -> "Signer":
@@ -103,5 +113,13 @@ class Signer(Verifier):
         return cls(load_statement_private_key(pem))
 
     def sign(self, statement: Statement) -> StoredStatement:
-        """Return the statement's envelope."""
+        """Return the statement's envelope; raise `StatementLevelError`."""
+        self.require_level(statement)
+        if isinstance(statement, ConnectionApproval):
+            self.require_level(ConnectionDocument.from_bytes(statement.document.encode()))
         return sign(statement, self._private_key)
+
+    def require_level(self, value: object) -> None:
+        """Raise `StatementLevelError` unless readers of this signer's level understand it."""
+        if (needed := level_of(value)) > self._level:
+            raise StatementLevelError(needed)

@@ -25,6 +25,7 @@ from shared.setting_types import (
     Networks,
     ReadableFile,
 )
+from shared.statement_level import NEWEST_LEVEL, OLDEST_LEVEL, parse_level
 from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
 from shared.upstream.proxy import OutboundProxy, ProxyUrl
 
@@ -36,6 +37,8 @@ AwsPrincipalArn = Annotated[
     str,
     Form(parse_principal_arn, "an ARN such as arn:aws:iam::123456789012:role/facade"),
 ]
+
+StatementLevel = Annotated[int, Form(parse_level, f"a level from {OLDEST_LEVEL} to {NEWEST_LEVEL}")]
 
 
 @frozen(kw_only=True)
@@ -50,6 +53,7 @@ class ServeSettings:
     tls_cert_file: ReadableFile | None = None
     tls_key_file: ReadableFile | None = None
     behind_tls_proxy: bool = False
+    statement_level: StatementLevel = OLDEST_LEVEL
     require_second_approver: bool = False
     check_networks: Networks = ()
     aws_principal_arn: AwsPrincipalArn | None = None
@@ -131,6 +135,7 @@ class OperatorsSettings:
     database_url: DatabaseUrl
     statement_private_key_file: ReadableFile
     statement_public_key_file: ReadableFile | None = None  # of keys before the private one
+    statement_level: StatementLevel = OLDEST_LEVEL
 
 
 @frozen(kw_only=True)

@@ -28,6 +28,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the private key of that certificate; reloaded with it", default="none: plain HTTP"
     ),
     "behind_tls_proxy": Meaning("plain HTTP on any address, because a proxy before it speaks TLS"),
+    "statement_level": Meaning(
+        "the newest statements that may be written: raise it once every facade and every control"
+        " plane runs a version that reads this level (docs/operating.md)"
+    ),
     "require_second_approver": Meaning("nobody approves a draft of their own"),
     "check_networks": Meaning(
         "networks that checks may reach beside public addresses", default="none"
