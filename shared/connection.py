@@ -9,10 +9,11 @@
 import hashlib
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 from uuid import UUID
 
-from attrs import frozen
+import attrs
+from attrs import field, frozen
 
 from shared.canonical_json import Network, from_json, register_union, to_json
 from shared.oci import RepositoryName
@@ -84,21 +85,18 @@ class SealedSecretReference:
 
 
 @frozen
-class ConnectionDocument:
-    """What an approver sees. `secret` is absent where there is nothing to seal."""
+class ConnectionTerms:
+    """The nine terms of a connection: what a connector asks for, and an approver approves."""
 
     host: RegistryHost
     credential: Credential
-    connected_by: str
-    connected_at: datetime
-    repository_prefix: RepositoryName | None = None
-    auth_realms: tuple[str, ...] = ()
-    repositories: tuple[RepositoryPattern, ...] = ()
-    fleets: tuple[str, ...] = ()
-    plain_http: bool = False
-    allowed_networks: tuple[Network, ...] = ()
-    ca_certificate: str | None = None
-    secret: SealedSecretReference | None = None
+    repository_prefix: RepositoryName | None = field(default=None, kw_only=True)
+    auth_realms: tuple[str, ...] = field(default=(), kw_only=True)
+    repositories: tuple[RepositoryPattern, ...] = field(default=(), kw_only=True)
+    fleets: tuple[str, ...] = field(default=(), kw_only=True)
+    plain_http: bool = field(default=False, kw_only=True)
+    allowed_networks: tuple[Network, ...] = field(default=(), kw_only=True)
+    ca_certificate: str | None = field(default=None, kw_only=True)
 
     @property
     def provider(self) -> Provider:
@@ -117,6 +115,20 @@ class ConnectionDocument:
     def needs_secret(self) -> bool:
         """Whether the credential is worth nothing without a sealed secret."""
         return isinstance(self.credential, UsernameAndToken | GoogleServiceAccount)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The nine alone, by their names."""
+        return {name: getattr(self, name) for name in attrs.fields_dict(ConnectionTerms)}
+
+
+@frozen
+class ConnectionDocument(ConnectionTerms):
+    """What an approver sees. `secret` is absent where there is nothing to seal."""
+
+    connected_by: str
+    connected_at: datetime
+    secret: SealedSecretReference | None = None
 
     def to_bytes(self) -> bytes:
         """Return the bytes that are stored, shown, hashed and signed."""

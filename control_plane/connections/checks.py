@@ -174,14 +174,9 @@ def networks_within(wanted: Sequence[Network], opened: Sequence[Network]) -> tup
 
 
 def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> UpstreamTarget:
-    target = UpstreamTarget(
-        host=request.host,
-        plain_http=request.plain_http,
-        ca_certificate=request.ca_certificate,
-        auth_realms=request.auth_realms,
-        allow_loopback=bool(networks_within(LOOPBACK, opened)),
-    )
-    return evolve(target, allowed_networks=networks_within(request.allowed_networks, opened))
+    allow_loopback = bool(networks_within(LOOPBACK, opened))
+    target = UpstreamTarget.of_terms(request, allow_loopback=allow_loopback)
+    return evolve(target, allowed_networks=networks_within(target.allowed_networks, opened))
 
 
 def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:

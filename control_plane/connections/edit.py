@@ -14,7 +14,11 @@ from attrs import field, frozen
 
 from control_plane.connections.credential_fields import SECRET_FIELDS, credential_body
 from control_plane.connections.fields import parse_provider
-from control_plane.connections.request import ConnectionRequest, read_connection_request
+from control_plane.connections.request import (
+    ConnectionRequest,
+    read_connection_request,
+    request_body,
+)
 from control_plane.errors import ConflictError
 from control_plane.reading.field_reader import FieldReader
 from shared.connection import (
@@ -91,23 +95,6 @@ def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument
             fields.wrong(f"/{secret_field}", "this field is required")
 
     return _edit(read_connection_request(fields, look_at=look_at), present)
-
-
-def request_body(document: ConnectionDocument) -> dict[str, object]:
-    """Return the body that asks for this document, without its secret."""
-    prefix = document.repository_prefix
-    return {
-        "host": str(document.host),
-        "repository_prefix": str(prefix) if prefix else "",
-        "provider": document.provider.value,
-        "repositories": [str(pattern) for pattern in document.repositories],
-        "fleets": list(document.fleets),
-        "plain_http": document.plain_http,
-        "allowed_networks": [str(network) for network in document.allowed_networks],
-        "ca_certificate": document.ca_certificate,
-        "auth_realms": list(document.auth_realms),
-        **credential_body(document.credential),
-    }
 
 
 def rebound(present: ConnectionDocument, wished: ConnectionDocument) -> tuple[str, ...]:

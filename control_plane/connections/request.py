@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from control_plane.connections.credential_fields import read_credential
+from control_plane.connections.credential_fields import credential_body, read_credential
 from control_plane.connections.fields import (
     parse_ca_certificate,
     parse_description,
@@ -17,11 +17,8 @@ from control_plane.connections.fields import (
     parse_realm,
 )
 from control_plane.reading.field_reader import FieldReader
-from shared.canonical_json import Network
-from shared.connection import ConnectionDocument, Credential, Provider
-from shared.oci import RepositoryName
+from shared.connection import ConnectionDocument, ConnectionTerms, Credential, Provider
 from shared.outside_bytes import Party, reads_bytes_of
-from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
 from shared.secret import Secret
 from shared.upstream.hosts import registry_host_from_people
@@ -33,35 +30,16 @@ MAX_REALMS: Final = 16
 
 
 @frozen
-class ConnectionRequest:
+class ConnectionRequest(ConnectionTerms):
     """A connection as it is wished for. No `secret`: there is none, or it stays as it is."""
 
-    host: RegistryHost
-    credential: Credential
-    repository_prefix: RepositoryName | None = None
-    repositories: tuple[RepositoryPattern, ...] = ()
-    fleets: tuple[str, ...] = ()
-    plain_http: bool = False
-    allowed_networks: tuple[Network, ...] = ()
-    ca_certificate: str | None = None
-    auth_realms: tuple[str, ...] = ()
     description: str | None = None
     secret: Secret | None = field(default=None, repr=False)
 
     def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
         """Return the document, its secret not yet sealed."""
         return ConnectionDocument(
-            host=self.host,
-            credential=self.credential,
-            connected_by=connected_by,
-            connected_at=connected_at,
-            repository_prefix=self.repository_prefix,
-            auth_realms=self.auth_realms,
-            repositories=self.repositories,
-            fleets=self.fleets,
-            plain_http=self.plain_http,
-            allowed_networks=self.allowed_networks,
-            ca_certificate=self.ca_certificate,
+            **self.terms, connected_by=connected_by, connected_at=connected_at
         )
 
 
@@ -115,6 +93,30 @@ def read_connection_request(
     if request is None:
         raise AssertionError("what is missing is an error")
     return request
+
+
+def request_body(terms: ConnectionTerms) -> dict[str, object]:
+    """Return the body that asks for these terms, without a secret."""
+    prefix = terms.repository_prefix
+    return {
+        "host": str(terms.host),
+        "repository_prefix": str(prefix) if prefix else "",
+        "provider": terms.provider.value,
+        **scope_body(terms),
+        **credential_body(terms.credential),
+    }
+
+
+def scope_body(terms: ConnectionTerms) -> dict[str, object]:
+    """Return the terms that requests and views spell alike."""
+    return {
+        "repositories": [str(pattern) for pattern in terms.repositories],
+        "fleets": list(terms.fleets),
+        "auth_realms": list(terms.auth_realms),
+        "plain_http": terms.plain_http,
+        "allowed_networks": [str(network) for network in terms.allowed_networks],
+        "ca_certificate": terms.ca_certificate,
+    }
 
 
 def _plain_http(fields: FieldReader, provider: Provider | None) -> bool:

@@ -2,14 +2,25 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from control_plane.connections.notes import connection_notes
+from control_plane.connections.request import scope_body
 from control_plane.connections.state import ConnectionState, Draft, Status, place_of
 from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
 from control_plane.reading.page import View
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.identity_form import IdentityForm
+
+_NO_SCOPE: Final[View] = {  # of a connection whose document is not believed
+    "repositories": [],
+    "fleets": [],
+    "auth_realms": [],
+    "plain_http": False,
+    "allowed_networks": [],
+    "ca_certificate": None,
+}
 
 
 def connection_view(
@@ -51,14 +62,7 @@ def document_view(document: ConnectionDocument | None, form: IdentityForm | None
         "secret_version": document.secret.version if document and document.secret else None,
         "sealing_key_id": document.secret.key_id if document and document.secret else None,
         "anonymous": bool(document and document.provider == "static" and username is None),
-        "repositories": [str(pattern) for pattern in document.repositories] if document else [],
-        "fleets": list(document.fleets) if document else [],
-        "auth_realms": list(document.auth_realms) if document else [],
-        "plain_http": bool(document and document.plain_http),
-        "allowed_networks": (
-            [str(network) for network in document.allowed_networks] if document else []
-        ),
-        "ca_certificate": document.ca_certificate if document else None,
+        **(scope_body(document) if document else _NO_SCOPE),
         "google": google and {"client_email": google.client_email, "project_id": google.project_id},
         "notes": connection_notes(document, form) if document else [],
         "ecr": ecr and _ecr_view(ecr),

@@ -58,7 +58,7 @@ async def check_connection(
 ) -> CheckReport:
     """Try a connection, and a digest that it serves; tell of each step as it happens."""
     report = CheckReport(connection, tell)
-    target = UpstreamTarget.of_document(connection.document, allow_loopback=means.allow_loopback)
+    target = UpstreamTarget.of_terms(connection.document, allow_loopback=means.allow_loopback)
     async with AsyncExitStack() as stack:
         with suppress(StepFailedError):  # the report has it
             await _Check(connection, means, target, report, stack).run(asked)

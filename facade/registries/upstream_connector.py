@@ -103,7 +103,7 @@ class UpstreamConnector:
         tell: TellOfMinting,
     ) -> tuple[RegistryClient, TokenBroker]:
         document, counts = connection.document, self._counts(connection)
-        target = UpstreamTarget.of_document(document, allow_loopback=self._allow_loopback)
+        target = UpstreamTarget.of_terms(document, allow_loopback=self._allow_loopback)
         transport = await UpstreamTransport.open(
             target,
             timeouts=self._timeouts,

@@ -6,7 +6,7 @@ from attrs import frozen
 from yarl import URL
 
 from shared.canonical_json import Network
-from shared.connection import ConnectionDocument
+from shared.connection import ConnectionTerms
 from shared.registry_host import RegistryHost
 from shared.upstream.egress import EgressRule
 from shared.upstream.hosts import endpoint
@@ -25,14 +25,14 @@ class UpstreamTarget:
     allow_loopback: bool = False
 
     @classmethod
-    def of_document(cls, document: ConnectionDocument, *, allow_loopback: bool) -> Self:
-        """Return the target of a connection document."""
+    def of_terms(cls, terms: ConnectionTerms, *, allow_loopback: bool) -> Self:
+        """Return the target of a connection."""
         return cls(
-            host=document.host,
-            plain_http=document.plain_http,
-            ca_certificate=document.ca_certificate,
-            allowed_networks=document.allowed_networks,
-            auth_realms=document.auth_realms,
+            host=terms.host,
+            plain_http=terms.plain_http,
+            ca_certificate=terms.ca_certificate,
+            allowed_networks=terms.allowed_networks,
+            auth_realms=terms.auth_realms,
             allow_loopback=allow_loopback,
         )
 

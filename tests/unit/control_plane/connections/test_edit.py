@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.connections.edit import parse_edit, parse_new_credential, request_body
+from control_plane.connections.edit import parse_edit, parse_new_credential
+from control_plane.connections.request import request_body
 from control_plane.errors import ConflictError, InvalidRequestError
 from shared.connection import (
     Anonymous,
