@@ -1,8 +1,8 @@
 """One connection to PostgreSQL, to the first server that will do.
 
-asyncpg is told everything: it would look by itself into the environment and into the home folder.
-Each server has a deadline of its own, which its addresses share, so that one that has gone silent
-does not use up the others' time.
+asyncpg is told everything; otherwise it would look into the environment and the home folder by
+itself. Each server has a deadline of its own, which its addresses share. So a server that has gone
+silent does not use up the others' time.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ MIN_ADDRESS_SECONDS: Final = 1.0  # TCP, TLS and a login over a long line
 KEPT_STATEMENTS: Final = 200  # of one connection, prepared; a program has some dozens
 _OUR_OWN_DEADLINE_HOLDS: Final = 24 * 3600.0
 
-# ValueError: a host that no resolver takes. RuntimeError: a login that asyncpg has no library for.
-# InternalClientError: what answers is no PostgreSQL, or none of the kind that is wanted.
+# ValueError: no resolver takes the host. RuntimeError: asyncpg has no library for the login.
+# InternalClientError: what answers is no PostgreSQL, or not the kind that is wanted.
 _FAILURES: Final = (
     OSError,
     ValueError,
@@ -69,8 +69,8 @@ async def connect(
 ) -> Connection:
     """Return a connection; raise `DatabaseAwayError`.
 
-    `seconds` bounds each server where the URL does not, `command_seconds` each statement. With
-    `prepares` a statement that comes again is one round trip instead of two, unless a pooler stands
+    `seconds` bounds each server if the URL does not, `command_seconds` each statement. With
+    `prepares`, a repeated statement takes one round trip instead of two, unless a pooler stands in
     between.
     """
     reason = "no server is named"
@@ -99,10 +99,10 @@ def reason_of(error: BaseException) -> str:
 
 
 def attempts(parameters: ConnectionParameters) -> Iterator[ServerAttempt]:
-    """Yield which server is tried for what, in order; `prefer-standby` is two rounds."""
+    """Yield which server is tried for which role, in order; `prefer-standby` takes two rounds."""
     servers = list(parameters.servers)
     if parameters.is_shuffled:
-        random.shuffle(servers)  # a load is spread, nothing is kept secret
+        random.shuffle(servers)  # it spreads a load, and keeps no secret
     rounds = [parameters.target]
     if parameters.target is TargetSession.PREFER_STANDBY:
         rounds = [TargetSession.STANDBY, TargetSession.ANY]
@@ -147,7 +147,7 @@ class _Connecting:
         return [str(each[4][0]) for each in found][:MAX_ADDRESSES]
 
     async def _connect_to(self, address: str) -> Connection:
-        """Return a connection, with TLS and then without where the mode lets both pass."""
+        """Return a connection: with TLS, and then without if the mode allows both."""
         *before, last = self._ways()
         for way in before:
             try:
@@ -221,8 +221,8 @@ class _Connecting:
 async def _is_alone(connection: Connection) -> bool:
     """Tell whether the server's session is this connection's own; a pooler shares out sessions.
 
-    A pooler tells a client of a process that is no server's (PostgreSQL's documentation,
-    "BackendKeyData"). In one transaction, and by a statement without a name, a pooler can be asked.
+    A pooler names a process that is no server's (PostgreSQL's documentation, "BackendKeyData"). A
+    pooler can be asked too: it is one transaction, and the statement has no name.
     """
     async with connection.transaction():
         asking = await connection.prepare("SELECT pg_backend_pid()", name="")
@@ -238,7 +238,7 @@ async def _context(parameters: ConnectionParameters) -> ServerContext | None:
 
 
 def _refuses_way(error: Exception) -> bool:
-    """Tell whether a server may let us in with TLS where it does not without, or the reverse."""
+    """Tell whether a server may let us in with TLS but not without, or the reverse."""
     match error:
         case ConnectionRefusedError() | asyncpg.InvalidPasswordError():
             return False

@@ -1,4 +1,4 @@
-"""What a database URL asks for: frozen values, with nothing in their `repr` that is a secret.
+"""What a database URL asks for: frozen values whose `repr` shows no secret.
 
 `database_url` makes them of libpq's parameters; `connect` connects with them.
 """
@@ -50,11 +50,11 @@ class TargetSession(StrEnum):
 
 @frozen
 class Server:
-    """One server of those that are named: where it is, and what it is known by."""
+    """One of the named servers: where it is, and by which name it is known."""
 
-    name: str  # what its certificate and the password file call it; a socket's folder
+    name: str  # its name in its certificate and in the password file; or a socket's folder
     port: int = DEFAULT_PORT
-    address: str | None = None  # libpq's `hostaddr`: connected to without resolving the name
+    address: str | None = None  # libpq's `hostaddr`: the name is not resolved
 
     @property
     def is_socket(self) -> bool:
@@ -67,9 +67,9 @@ class TlsParameters:
     """How a server is spoken to. Files are read anew for every connection."""
 
     mode: SslMode = SslMode.PREFER
-    is_said: bool = field(default=False, eq=False)  # the mode, by the URL itself
+    is_said: bool = field(default=False, eq=False)  # the URL itself says the mode
     is_direct: bool = False  # TLS from the first byte on (libpq's `sslnegotiation`)
-    roots: Path | SystemRoots | None = None  # None: nobody's certificate is verified
+    roots: Path | SystemRoots | None = None  # None: no certificate is verified
     certificate: Path | None = None
     key: Path | None = None  # None: it lies in the certificate's file
     key_password: Secret = field(default=Secret(""), repr=False)
@@ -97,7 +97,7 @@ class ConnectionParameters:
     servers: tuple[Server, ...]
     user: str | None = None  # None: this process's own
     password: Secret | None = field(default=None, repr=False)
-    password_file: Path | None = None  # asked where there is no password
+    password_file: Path | None = None  # read if there is no password
     database: str | None = None  # None: named as the user
     tls: TlsParameters = TlsParameters()
     target: TargetSession = TargetSession.ANY

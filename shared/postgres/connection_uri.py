@@ -4,8 +4,8 @@
 
 PostgreSQL's documentation, "Connection URIs", and what `fe-connect.c` makes of it: every part may
 be percent-encoded, a keyword of the query wins over the same part before it, and `+` is a plus. A
-value may hold `=`, unlike libpq's. A database's name may hold no bare `@` and `/`: they are more
-often those of a password that nobody encoded.
+value may hold `=`, unlike libpq's. A database's name may hold no bare `@` or `/`: they more often
+belong to a password that nobody encoded.
 """
 
 import re
@@ -40,7 +40,7 @@ class ConnectionUri:
     has_loose_at: bool  # an `@` behind the host: perhaps a password was not percent-encoded
 
     def shown(self, keyword: str) -> str:
-        """Return a keyword that libpq does not have, or words where it may be part of a secret."""
+        """Return a keyword that libpq does not have, or words if it may be part of a secret."""
         if self.has_loose_at or _KEYWORD.fullmatch(keyword) is None:
             return "a parameter of the query"
         return keyword

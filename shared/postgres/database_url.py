@@ -1,9 +1,9 @@
-"""A database URL, read once for everybody who uses one: facade, control plane and `migrate`.
+"""Reads a database URL for everybody who uses one: facade, control plane and `migrate`.
 
-What libpq's environment variables say holds where the URL does not say it, as for every other
-client of PostgreSQL: a machine that is set up to verify its server (`PGSSLMODE`) must not stop
-verifying it here. Nothing is read in the home folder unasked: no `.pgpass`, no `.pg_service.conf`,
-no `.postgresql`.
+What the URL does not say, libpq's environment variables say, as for every other client of
+PostgreSQL: a machine that is set up to verify its server (`PGSSLMODE`) must not stop verifying it
+here. Nothing is read in the home folder unasked: no `.pgpass`, no `.pg_service.conf`, no
+`.postgresql`.
 """
 
 import re
@@ -79,9 +79,9 @@ _OLD_VERSIONS: Final = (TlsVersionName.TLS_1_0, TlsVersionName.TLS_1_1)
 
 
 def read_database_url(url: str, variables: Mapping[str, str] | None = None) -> ConnectionParameters:
-    """Return what a URL asks for, and libpq's `VARIABLES` where it says nothing.
+    """Return what a URL asks for, completed by libpq's `VARIABLES`.
 
-    Raises `InvalidSettingError` which names every parameter that cannot be honoured.
+    Raises `InvalidSettingError`, which names every parameter that cannot be honoured.
     """
     reader = ParameterReader.of(parse_connection_uri(url), variables or {})
     parameters = ConnectionParameters(
@@ -207,7 +207,7 @@ def _is_direct(reader: ParameterReader, mode: SslMode) -> bool:
 
 
 def _versions(reader: ParameterReader) -> tuple[TLSVersion, TLSVersion]:
-    """Return the least and the highest version; what asks for older ones gets the least of ours."""
+    """Return the lowest and the highest version. If an older one is asked for, it is our lowest."""
     lowest = reader.choice("ssl_min_protocol_version", TlsVersionName, TlsVersionName.TLS_1_2)
     highest = reader.choice("ssl_max_protocol_version", TlsVersionName, TlsVersionName.TLS_1_3)
     if highest in _OLD_VERSIONS:
@@ -237,7 +237,7 @@ def _keepalive(reader: ParameterReader) -> Keepalive:
 
 
 def _server_settings(reader: ParameterReader) -> tuple[tuple[str, str], ...]:
-    """Return what the server itself is told: these three are its settings, not the client's."""
+    """Return what the server is told: these three are settings of the server, not of the client."""
     name, fallback = reader.text("application_name"), reader.text("fallback_application_name")
     given = {"application_name": name or fallback, "options": reader.text("options")}
     return tuple((keyword, value) for keyword, value in given.items() if value)

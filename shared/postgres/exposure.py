@@ -1,8 +1,8 @@
-"""Whether a password may reach somebody else than the server that is meant. Pure.
+"""Whether a password may reach somebody other than the server that is meant. Pure.
 
-asyncpg logs in by whichever method a server asks for, also by sending the password as it is. So
-whoever stands in the server's place has it, unless the certificate proves whose it is. A server of
-this machine needs none: a socket, or a loopback address.
+asyncpg logs in by whichever method a server asks for, and may send the password as it is. So
+whoever stands in the server's place gets it, unless a certificate proves who the server is. A
+server of this machine (a socket or a loopback address) needs no certificate.
 """
 
 from ipaddress import IPv6Address, ip_address
@@ -17,7 +17,7 @@ UNSAID = (
 
 
 def is_unsaid(parameters: ConnectionParameters) -> bool:
-    """Tell whether a password would be sent away without proof, and the URL does not say so."""
+    """Tell whether a password would leave without proof although the URL does not allow that."""
     return _is_exposed(parameters) and not parameters.tls.is_said
 
 

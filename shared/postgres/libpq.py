@@ -1,9 +1,9 @@
-"""libpq's parameters that nothing here acts upon, and its environment variables. Tables.
+"""Tables of libpq's parameters that nothing here acts upon, and of its environment variables.
 
 PostgreSQL's documentation, "Parameter Key Words" and "Environment Variables"; a test compares them
-with libpq itself. A connection of asyncpg is not libpq's: a parameter that is let pass unread would
-promise what is not there (`channel_binding=require` would bind nothing). So each is honoured
-(`database_url`), or accepted because what it asks for is so anyway, or refused.
+with libpq itself. asyncpg is not libpq: a parameter that passed unread would promise what is not
+there (`channel_binding=require` would bind nothing). So each is honoured (`database_url`), or
+accepted because it asks for what is so anyway, or refused.
 """
 
 from typing import Final
@@ -47,7 +47,7 @@ FIXED: Final[dict[str, FixedParameter]] = {
     "oauth_scope": FixedParameter((), _NO_OAUTH),
     "oauth_ca_file": FixedParameter((), _NO_OAUTH),
 }
-# Of libpq: `PQconndefaults`. `requiressl` is what there was before `sslmode`.
+# From libpq's `PQconndefaults`. `requiressl` is older than `sslmode`.
 VARIABLES: Final[dict[str, str]] = {
     "PGHOST": "host",
     "PGHOSTADDR": "hostaddr",

@@ -1,6 +1,6 @@
-"""Takes single parameters out of what is given, and collects what is wrong with them. Pure.
+"""Reads single parameters, and collects what is wrong with them. Pure.
 
-Every wrong one is named, by its keyword or by the variable that says it, and no value is quoted.
+It names every wrong parameter, by its keyword or its variable, and quotes no value.
 """
 
 import re
@@ -19,7 +19,7 @@ from shared.setting_types import parse_path
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _ALIASES: Final = {"database": "dbname"}  # as asyncpg calls it in its URLs
-_CLOSE: Final = 0.8  # `ssl_mode` is meant as `sslmode`, `statement_timeout` as nothing of ours
+_CLOSE: Final = 0.8  # `ssl_mode` means `sslmode`; `statement_timeout` means nothing of ours
 _REQUIRE_SSL: Final = {"1": "require", "0": "prefer"}  # libpq's `requiressl`, before `sslmode`
 
 _Member = TypeVar("_Member", bound=StrEnum)
@@ -33,7 +33,7 @@ class _Given:
 
 @define
 class ParameterReader:
-    """The parameters of a URL, and of the environment where the URL does not say them."""
+    """The parameters of a URL, completed by those of the environment."""
 
     _uri: ConnectionUri
     _given: dict[str, _Given]
@@ -111,7 +111,7 @@ class ParameterReader:
         return number
 
     def finish(self) -> None:
-        """Refuse what nobody asked for: what is not acted upon, and what libpq does not know."""
+        """Refuse the parameters that nobody read: unknown and unsupported ones."""
         for keyword in self._given:
             if keyword in FIXED:
                 self._require_fixed(keyword)

@@ -1,4 +1,4 @@
-r"""A password out of libpq's password file ("The Password File"), which the URL has to name.
+r"""Reads a password from libpq's password file ("The Password File"), which the URL must name.
 
     hostname:port:database:username:password
 
@@ -38,7 +38,7 @@ class DatabaseLogin:
 
 
 def password_of(file: Path, login: DatabaseLogin) -> Secret | None:
-    """Return the password for a login, None where no line fits; raise `DatabaseFileError`.
+    """Return the password for a login, None if no line fits; raise `DatabaseFileError`.
 
     A file that others may read is refused: libpq would take no password from it.
     """

@@ -1,7 +1,7 @@
 """Why there is no database, in words and with the next step. Pure.
 
-`connect.reason_of` gives the name of a failure's type: no library's own text, which may quote a
-URL. Here are the words for the names that a mistake in a URL, or a server in trouble, leads to.
+`connect.reason_of` gives the name of a failure's type, because a library's own text may quote a
+URL. Here are the words for the names that a mistake in a URL or a server in trouble leads to.
 """
 
 from typing import Final
@@ -34,6 +34,6 @@ _WORDS: Final = {
 
 
 def in_words(reason: str) -> str:
-    """Return what `reason_of` gave, followed by what it means; its own words stay as they are."""
+    """Return what `reason_of` gave, followed by what it means. Words of ours stay as they are."""
     words = _WORDS.get(reason)
     return reason if words is None else f"{reason}: {words}"

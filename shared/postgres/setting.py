@@ -1,4 +1,4 @@
-"""The setting of a database URL: read, and each file that it names tried, before all else."""
+"""The setting of a database URL. It is read, and each file that it names is tried, at the start."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -14,9 +14,9 @@ from shared.setting_types import Form, InvalidSettingError
 
 
 def parse_database_url(url: str, variables: Mapping[str, str]) -> ConnectionParameters:
-    """Return what a URL asks for; raise `InvalidSettingError`, for a file too that is no use.
+    """Return what a URL asks for; raise `InvalidSettingError`, also if a file of it is unusable.
 
-    A password goes to another machine only with `verify-full`, or with what the URL says itself.
+    A password goes to another machine only with `verify-full`, or with a mode that the URL says.
     """
     parameters = read_database_url(url, variables)
     try:

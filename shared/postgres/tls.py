@@ -1,7 +1,7 @@
 """TLS to a PostgreSQL server, from the files that are named and from no other.
 
-asyncpg would look for certificates, keys and lists in the home folder by itself, so it is given a
-context that is ready.
+asyncpg would look for certificates, keys and lists in the home folder by itself. So it is given a
+finished context.
 """
 
 import ssl
@@ -93,10 +93,10 @@ def _load_certificate(context: ssl.SSLContext, tls: TlsParameters) -> None:
 
 @contextmanager
 def _named(parameter: str, path: Path, expected: str) -> Iterator[None]:
-    """Have what fails name the parameter and its path."""
+    """Have every failure name the parameter and its path."""
     try:
         yield
-    except ssl.SSLError:  # its text says where in OpenSSL
+    except ssl.SSLError:  # its text only says where in OpenSSL it failed
         problem = f"expected {expected}"
     except OSError as error:
         problem = error.strerror or type(error).__name__

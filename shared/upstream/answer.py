@@ -1,4 +1,4 @@
-"""What a registry answered, by allow-list: the few headers that are believed, and the body."""
+"""A registry's answer: the body, and the few headers that are read."""
 
 import re
 import time
@@ -76,12 +76,12 @@ class UpstreamAnswer:
     content_types: frozenset[str]  # lower case, without parameters; "" for one that is unreadable
     content_range: ContentRange | None
     digest_header: str | None  # Docker-Content-Digest: a claim
-    is_plain: bool  # no web page and not encoded: else its headers are about something else
+    is_plain: bool  # no web page and not encoded; otherwise its headers describe something else
     _response: aiohttp.ClientResponse | None = field(repr=False)
     # Of the body, which is read once.
     _patience: Patience = field(factory=SpeedFloor, kw_only=True, repr=False, eq=False)
     _clock: Clock = field(default=time.monotonic, kw_only=True, repr=False, eq=False)
-    # told of bytes of the body as they are read, by the task that reads
+    # is told of the body's bytes as they are read, by the task that reads
     _on_bytes: Callable[[int], None] = field(default=lambda _: None, kw_only=True, repr=False)
 
     @property
@@ -92,7 +92,8 @@ class UpstreamAnswer:
     def require_claim(self) -> None:
         """Return if the headers may be believed without the body.
 
-        Raises `UnexpectedAnswerError`: a login page has a length, too, and a gzipped body another.
+        Raises `UnexpectedAnswerError`: a login page has a length too, and a gzipped body has
+        another.
         """
         if not self.is_plain:
             raise UnexpectedAnswerError("the registry answers with a web page or an encoded body")
@@ -102,7 +103,7 @@ class UpstreamAnswer:
 
         Raises `BrokenBodyError` if it ends before `content_length`, `UpstreamTimeoutError` if it
         says nothing for too long or comes too slowly, and `WastefulAnswerError` if it has too much
-        framing. A body without a length may be cut without a trace: only a digest tells.
+        framing. A body without a length may be cut off unnoticed: only a digest tells.
         """
         if self._response is None:
             return
@@ -134,7 +135,7 @@ def whole_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> Upstre
 def whole_partial_answer(response: aiohttp.ClientResponse, *, with_body: bool) -> UpstreamAnswer:
     """Return the answer of a 206 that nobody asked for, and that has the whole.
 
-    Raises `UnexpectedAnswerError` if it does not say so, or names another length besides.
+    Raises `UnexpectedAnswerError` if it does not say so, or also names another length.
     """
     total = whole_total(response.headers)
     if total is None or _content_length(response.headers) not in (None, total):
@@ -155,7 +156,7 @@ def whole_total(headers: CIMultiDictProxy[str]) -> int | None:
 def partial_answer(
     response: aiohttp.ClientResponse, first_byte: int, last_byte: int | None
 ) -> UpstreamAnswer:
-    """Return the answer of a 206: from `first_byte` on, not behind `last_byte`, perhaps fewer.
+    """Return the answer of a 206: from `first_byte` to `last_byte` at most; it may end earlier.
 
     Raises `RangeRefusedError` if the answer does not say which bytes it has, and
     `UnexpectedAnswerError` if they are others.
@@ -249,7 +250,7 @@ def _answer(
 
 
 def _content_range(headers: CIMultiDictProxy[str]) -> ContentRange:
-    """Return the one range of a 206; several lines, or several parts, name none that is usable."""
+    """Return the one range of a 206. Several lines or several parts name no usable range."""
     lines = set(headers.getall("Content-Range", ()))
     if len(lines) != 1 or "multipart/byteranges" in media_types(headers):
         raise RangeRefusedError("the registry answers without a usable Content-Range")

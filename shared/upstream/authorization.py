@@ -1,4 +1,4 @@
-"""From a challenge to the value of `Authorization`: what a client asks for, and who answers.
+"""From a challenge to the value of `Authorization`: what a client asks, and who answers it.
 
 The facade answers from its token broker; a check logs in once. Both mint with `mint`.
 """
@@ -46,9 +46,9 @@ class Authorizer(Protocol):
     def ended(
         self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
     ) -> None:
-        """Take note that a fetch that was presented something, or nothing, has done with its login.
+        """Take note that a fetch is done with its login, whether or not anything was presented.
 
-        `is_open`: the registry answered it without asking for any. `unreadable`: it asked for one
+        `is_open`: the registry answered without asking for a login. `unreadable`: it asked for one
         in a way that nobody understands.
         """
 
@@ -62,10 +62,10 @@ async def mint(
     scope: Scope,
     credential: BasicCredential | None,
 ) -> MintedAuthorization:
-    """Return the answer to a challenge. A realm outside the connection's rule is sent nothing.
+    """Return the answer to a challenge. Nothing is sent to a realm outside the connection's rule.
 
-    Raises `CredentialRefusedError` where a login is asked of an anonymous connection, and
-    whatever `exchange` raises.
+    Raises `CredentialRefusedError` if an anonymous connection is asked to log in, and whatever
+    `exchange` raises.
     """
     match challenge:
         case BasicChallenge():
@@ -80,7 +80,7 @@ async def mint(
 
 
 def answerable(challenges: Sequence[Challenge]) -> BearerChallenge | BasicChallenge:
-    """Return the challenge to answer; raise `ChallengeError` if none is of a scheme we speak."""
+    """Return the challenge to answer; raise `ChallengeError` if we speak none of their schemes."""
     challenge = preferred(challenges)
     if challenge is None:
         raise ChallengeError("the registry asks for no login that we can do (Bearer or Basic)")
@@ -109,12 +109,12 @@ class OneShotAuthorizer:
         return minted.header
 
     def worked(self, scope: Scope) -> None:
-        """Keep nothing of that either."""
+        """Keep nothing."""
 
     def ended(
         self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
     ) -> None:
-        """Keep nothing of that: nobody waits."""
+        """Keep nothing: nobody waits for it."""
 
     def close(self) -> None:
-        """Have nothing under way but in a caller's own task."""
+        """Do nothing: whatever is under way runs in its caller's task."""

@@ -1,11 +1,11 @@
-"""A connection to a host that may be hostile: its framing is bounded, and parsed in small slices.
+"""A connection to a host that may be hostile: framing is bounded, and parsed in small slices.
 
-aiohttp's own takes as many interim answers as come, parses a read of 256 KiB in one go and as many
-of them as the kernel has, and parses what comes on a connection over which nothing was asked.
+aiohttp's own connection takes any number of interim answers. It parses 256 KiB in one go, as often
+as the kernel has so much, and it parses what comes although nothing was asked.
 
-A head is parsed whole, and frames its body once (see `head.py`). What breaks a bound breaks the
-connection: `TooMuchFramingError` for whoever waits for the head or reads the body. What comes
-behind a whole answer is thrown away, and the connection with it.
+Here a head is parsed whole, and says once how its body is framed (see `head.py`). Whatever breaks a
+bound ends the connection, with `TooMuchFramingError` for whoever waits for the head or reads the
+body. Bytes behind a whole answer are thrown away, and the connection with them.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ _Connector = TypeVar("_Connector", bound=aiohttp.BaseConnector)
 
 
 def bound_answers(connector: _Connector, kept: KeptConnections | None = None) -> _Connector:
-    """Have a connector's connections bound their answers, at one pace together; return it.
+    """Have a connector's connections bound their answers, all at one pace; return the connector.
 
-    `kept`: whose waiting connections are counted together with its own.
+    `kept` counts the waiting connections of all connectors together.
     """
     loop = asyncio.get_running_loop()
     pace = Pace(FRAMING_BYTES_PER_SECOND, FRAMING_BURST_BYTES, time.monotonic)
@@ -59,7 +59,7 @@ def bound_answers(connector: _Connector, kept: KeptConnections | None = None) ->
 class OneConnectionAtATime:
     """Lets one of several connections go on in each turn of the loop.
 
-    After a while in which the loop had no time, all their pauses are over at once.
+    If the loop had no time for a while, the pauses of all of them end at once.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -67,7 +67,7 @@ class OneConnectionAtATime:
         self._is_taken = False
 
     def take(self) -> bool:
-        """Take the turn, if nobody has it."""
+        """Take the turn, if it is free."""
         if self._is_taken:
             return False
         self._is_taken = True
@@ -79,7 +79,7 @@ class OneConnectionAtATime:
 
 
 class BoundedConnection(ResponseHandler):
-    """One connection; `pace` is that of bytes of framing, `turns` of those that had to pause."""
+    """One connection. `pace` is for bytes of framing, `turns` for connections that had to pause."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class BoundedConnection(ResponseHandler):
         self._kept = kept
         self._records: TlsRecords | None = None
         self._was_asked = False
-        self._expected: Heads | Body | None = None  # None: nothing was asked, or all is answered
+        self._expected: Heads | Body | None = None  # None: nothing was asked, or all was answered
         self._body: aiohttp.StreamReader | None = None  # of the present answer
         self._unparsed = b""  # and how much of it is parsed all the same
         self._parsed = 0
@@ -122,7 +122,7 @@ class BoundedConnection(ResponseHandler):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Parse what came; no bytes: have aiohttp's parser go on with those that it has."""
+        """Parse what came. Without bytes, have aiohttp's parser go on with those that it has."""
         expected = self._expected
         if self.transport is None or (data and not self._has_content(data)):
             return
@@ -201,7 +201,7 @@ class BoundedConnection(ResponseHandler):
         self._forget()
 
     def give_up(self) -> None:
-        """Close a connection that waits for a request; whoever has its answer reads it all."""
+        """Close a connection that waits for a request; its last answer can still be read."""
         self.force_close()
         self.close()
 
@@ -222,7 +222,7 @@ class BoundedConnection(ResponseHandler):
     def _parse_head(self, heads: Heads) -> bool:
         """Parse a head, whole and alone; return False if more of it has to come.
 
-        What does not begin as one, or does not end as one, is the parser's to refuse.
+        The parser refuses what does not begin or end as a head does.
         """
         start, size = self._parsed, len(self._unparsed)
         if not _begins_as_head(self._unparsed[start : start + len(_BEGINNING)]):
@@ -256,7 +256,7 @@ class BoundedConnection(ResponseHandler):
         self._feed(expected, piece, count=count)
 
     def _feed(self, expected: Heads | Body, piece: bytes, *, count: int) -> None:
-        """Have aiohttp parse a piece, which stands for so many of the unparsed bytes."""
+        """Have aiohttp parse a piece that stands for so many of the unparsed bytes."""
         self._parsed += count
         self._searched = 0
         if self._parsed == len(self._unparsed):
@@ -269,7 +269,7 @@ class BoundedConnection(ResponseHandler):
             self._break_off(str(error))
 
     def _has_content(self, data: bytes) -> bool:
-        """Tell whether what came was not next to nothing in its TLS records; else break off."""
+        """Tell whether the TLS records had enough content in them; otherwise break off."""
         try:
             if self._records is not None:
                 self._records.take(len(data))
@@ -279,7 +279,7 @@ class BoundedConnection(ResponseHandler):
         return True
 
     def _settle(self) -> None:
-        """Look at what parsing has led to; raise `TooMuchFramingError`."""
+        """Take account of what was parsed; raise `TooMuchFramingError`."""
         body = self._body
         if self.exception() is not None:
             self._forget_frames()
@@ -294,14 +294,14 @@ class BoundedConnection(ResponseHandler):
             self._pause_after(self._expected.account(body.total_bytes))
 
     def _tell_reader(self) -> None:
-        """Tell whoever reads the body that aiohttp's parser has given up: it tells nobody."""
+        """Tell whoever reads the body that aiohttp's parser gave up; it tells nobody itself."""
         self._unparsed, self._parsed = b"", 0
         body = self._body
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError())
 
     def _refuse_surplus(self) -> None:
-        """Throw away what nobody asked for, and the connection; not bytes that are being read."""
+        """Throw away surplus bytes and the connection, but no bytes that are being read."""
         self._unparsed, self._parsed = b"", 0
         self.force_close()
         if self._expected is None:
@@ -359,7 +359,7 @@ class BoundedConnection(ResponseHandler):
             self._forget_frames()
 
     def _forget_frames(self) -> None:
-        """Have no error hold the frames that parsed, for they hold this connection."""
+        """Have no error hold the frames that parsed, because they hold this connection."""
         for holder in (self, self._body):
             if holder is not None and (error := holder.exception()) is not None:
                 forget_frames(error)

@@ -1,4 +1,4 @@
-"""One login at a registry, as an operator's check: what happened, in words, step by step."""
+"""An operator's check: one login at a registry, and what happened in words, step by step."""
 
 from enum import StrEnum
 from typing import Final, assert_never
@@ -50,7 +50,7 @@ class CheckOutcome(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
-    SKIPPED = "skipped"  # not to be tried from here; says nothing about the connection
+    SKIPPED = "skipped"  # it cannot be tried from here; that says nothing about the connection
 
 
 @frozen
@@ -65,7 +65,7 @@ class CheckProblem:
 class LoginCheck:
     """What a check saw. `auth_scheme`: `bearer`, `basic` or `none`, once the registry said so.
 
-    `realm_entry`: what would allow a refused realm in `auth_realms`; None where nothing would.
+    `realm_entry`: the entry of `auth_realms` that would allow a refused realm; None if none would.
     """
 
     outcome: CheckOutcome
@@ -123,10 +123,10 @@ async def check_login(
     proxy: OutboundProxy | None = None,
     lookup: Lookup = system_lookup,
 ) -> LoginCheck:
-    """Log in once, for `repository` or for none, and tell what happened; raises nothing upstream's.
+    """Log in once, for `repository` or for none. Tell what happened; raise no `UpstreamError`.
 
-    A realm outside the target's rule is sent nothing. What is not reachable from here is
-    `skipped`: the facade may stand elsewhere.
+    Nothing is sent to a realm outside the target's rule. A registry that cannot be reached from
+    here is `skipped`, because the facade may stand elsewhere.
     """
     try:
         transport = await UpstreamTransport.open(
@@ -141,7 +141,7 @@ async def check_login(
 
 
 def check_of_error(error: UpstreamError) -> LoginCheck:
-    """Return what a check says that came to an end before the registry was asked."""
+    """Return the result of a check that ended before the registry was asked."""
     return _with_problem(LoginCheck(CheckOutcome.PASSED), error)
 
 
@@ -189,7 +189,7 @@ class _Check:
             await self._try(minted.header)
 
     async def _accept_without_challenge(self) -> None:
-        """Take a registry that lets anybody in; a password is shown to it all the same, to know."""
+        """Take a registry that lets anybody in. A password is tried all the same."""
         self._seen = evolve(self._seen, auth_scheme="none")
         if self._credential is not None:
             await self._try(self._credential.authorization())

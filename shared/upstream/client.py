@@ -1,7 +1,8 @@
 """One connection's way to its registry: manifests and blobs, with the credential where it belongs.
 
-Redirects are followed by hand. Each request is built from an allow-list of headers; the
-credential goes to the registry's own origin alone, and once dropped in a chain never returns.
+Redirects are followed by hand. Each request is built from an allow-list of headers. The credential
+goes to the registry's own origin alone; once it is dropped in a chain of redirects, it does not
+come back.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -58,7 +59,8 @@ from shared.upstream.transport import (
 
 FIRST_BYTE: Final = {"Range": "bytes=0-0"}  # asks for the size of what has no HEAD
 
-# A store may refuse the HEAD of what it would give: its signature covers GET, or it has no HEAD.
+# A store may refuse a HEAD and still give the content: its link is signed for GET, or it has no
+# HEAD.
 _DOUBTFUL_HEAD_STATUSES: Final = frozenset({401, 403, 404, 405})
 
 Method = Literal["GET", "HEAD"]
@@ -78,7 +80,7 @@ class _Hop:
 
     response: aiohttp.ClientResponse
     is_registry: bool  # of the registry's own origin, so that its refusals are about our credential
-    is_store: bool  # of another origin; neither, where a store sent us back without a credential
+    is_store: bool  # of another origin; neither holds if a store sent us back without a credential
 
     def refusal(self) -> UpstreamError:
         """Return the error of an answer that is no success."""
@@ -130,8 +132,8 @@ class RegistryClient:
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the answer for a manifest or blob, from `first_byte` to `last_byte` or the end.
 
-        Asked for less than the whole, a registry may still answer 200 with the whole, or give only
-        the beginning of the range. On leaving, a body that was not read to its end closes its
+        If less than the whole is asked for, a registry may still answer 200 with the whole, or give
+        only the beginning of the range. If the body was not read to its end, leaving closes its
         connection. Raises `UpstreamError`; `RangeRefusedError` if only the range is in the way.
         """
         name = upstream_repository(self._transport.target.host, repository)
@@ -187,7 +189,7 @@ class RegistryClient:
     async def prove(self, authorization: Secret) -> None:
         """Show a credential to `GET /v2/`; raise `CredentialRefusedError` if it is a wrong one.
 
-        What answers otherwise than a registry that wants Basic proves nothing.
+        A registry that answers in any other way than one that wants Basic proves nothing.
         """
         try:
             ping = await self.ping(authorization)
@@ -214,7 +216,7 @@ class RegistryClient:
     async def is_closed_to_strangers(self) -> bool:
         """Tell whether `GET /v2/` without a credential is answered with a challenge for Basic.
 
-        Where it is, a credential that `prove` took is a right one.
+        If so, a credential that `prove` accepted is right.
         """
         try:
             ping = await self.ping()
@@ -312,12 +314,12 @@ def _accept(kind: Kind) -> str:
 
 
 async def _may_log_in(hop: _Hop, login: Login) -> bool:
-    """Tell whether this is the registry's first refusal, and one that a login may mend."""
+    """Tell whether this is the registry's first refusal, and whether a login may mend it."""
     return not login.has_answered and hop.is_registry and await asks_for_login(hop.response)
 
 
 def _leads_somewhere(response: aiohttp.ClientResponse, target: UpstreamTarget) -> bool:
-    """Tell whether a 401 asks for a login that may be answered; HEAD may leave that out."""
+    """Tell whether a 401 asks for a login that we can answer. To a HEAD it need not."""
     try:
         challenge = preferred(challenges_of(response))
         if isinstance(challenge, BearerChallenge):
@@ -330,9 +332,9 @@ def _leads_somewhere(response: aiohttp.ClientResponse, target: UpstreamTarget) -
 def _is_doubtful(hop: _Hop, login: Login) -> bool:
     """Tell whether the refusal of a blob's HEAD may hide a blob that GET gives.
 
-    A store's refusal always, Harbor's 404 of its proxy projects, a 401 to a token that was just
-    minted (public.ecr.aws), and a 403 or 400 whose text a HEAD does not carry (Amazon's words for
-    a stale token).
+    A store's refusal always may. So may Harbor's 404 of its proxy projects, a 401 to a token that
+    was just minted (public.ecr.aws), and a 403 or 400 whose text a HEAD does not carry (Amazon's
+    words for a stale token).
     """
     match hop.response.status:
         case 401 if hop.is_registry:
@@ -374,7 +376,7 @@ def _read_answer(
 def _read_ping(hop: _Hop) -> PingAnswer:
     response = hop.response
     if not hop.is_registry:
-        # Where the registry itself sends everybody (registry.k8s.io), it asks nobody to log in.
+        # If the registry redirects everybody (registry.k8s.io), it asks nobody to log in.
         return PingAnswer(is_open=True)
     if response.status == HTTPStatus.UNAUTHORIZED:
         return PingAnswer(is_open=False, challenges=challenges_of(response))

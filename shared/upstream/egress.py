@@ -1,9 +1,9 @@
 """Which addresses and redirects may be spoken to. Pure: no names are resolved here.
 
-An address is judged with every IPv4 address embedded in it: `ipaddress` of Python 3.11 calls
-`::ffff:169.254.169.254` not link-local, and `64:ff9b::a9fe:a9fe`, `2002:a9fe:a9fe::` global.
-What is public is written down here from IANA's registries, because `is_global` differs between
-patch releases and calls multicast global.
+An address is judged together with every IPv4 address that is embedded in it: to `ipaddress` of
+Python 3.11, `::ffff:169.254.169.254` is not link-local, and `64:ff9b::a9fe:a9fe` and
+`2002:a9fe:a9fe::` are global. The public networks are listed here from IANA's registries, because
+`is_global` differs between patch releases and calls multicast global.
 """
 
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ class EgressRule:
 
 
 def embedded_addresses(address: Address) -> Iterator[IPv4Address]:
-    """Give every IPv4 address that some gateway or stack may take out of an IPv6 address."""
+    """Give every IPv4 address that some gateway or stack may read out of an IPv6 address."""
     if isinstance(address, IPv4Address):
         return
     bits = int(address)
@@ -144,7 +144,7 @@ def _is_public(address: Address) -> bool:
     if _within(address, NOT_PUBLIC):
         return False
     if isinstance(address, IPv4Address):
-        return True  # NEVER and LOOPBACK were asked before
+        return True  # NEVER and LOOPBACK were tried before
     return address in GLOBAL_UNICAST or address in NAT64_WELL_KNOWN
 
 

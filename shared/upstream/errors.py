@@ -1,7 +1,7 @@
-"""What can go wrong between us and a registry: one small tree.
+"""What can go wrong between us and a registry: one small tree of errors.
 
-Every error names the step that failed and says what happened in our own words. Upstream's text
-is never part of it: bodies and headers of a registry may carry anything, credentials included.
+Every error names the step that failed and says what happened in our own words. A registry's own
+text is never part of the message: its bodies and headers may carry anything, credentials included.
 """
 
 from enum import StrEnum
@@ -31,12 +31,12 @@ class UpstreamError(Exception):
     default_step: ClassVar[Step] = Step.REQUEST
 
     def __init__(self, message: str, *, step: Step | None = None, advice: str = "") -> None:
-        """Say what happened, and at which step where that is not the class's own."""
+        """Say what happened, and at which step if it is not the class's own."""
         super().__init__(message)
         self.message = message
         self.step = step or self.default_step
         self.advice = advice
-        self.at_store = False  # answered by where the registry redirected to, not by itself
+        self.at_store = False  # the host that the registry redirects to answered, not the registry
         self.at_registry = False  # the registry itself answered so, or could not be reached
         self.event = object()  # the same for all instances that are raised of it
 
@@ -63,7 +63,7 @@ class ConnectError(UpstreamError):
 
 
 class ClosedUnansweredError(ConnectError):
-    """There was a connection, and it was closed before an answer began: at this path, perhaps."""
+    """A connection was closed before an answer began; perhaps only at this path."""
 
 
 class TlsError(UpstreamError):
@@ -88,10 +88,10 @@ class EgressRefusedError(UpstreamError):
 
 
 class RealmNotAllowedError(UpstreamError):
-    """A challenge, or a token endpoint's redirect, names one that may not be shown a credential.
+    """A challenge, or a token endpoint's redirect, names a realm that may not see the credential.
 
-    `realm` is the one that it names, bounded and printable; `entry` is what would allow it in the
-    connection's `auth_realms`, None where nothing would.
+    `realm` is its URL, bounded and printable. `entry` would allow it in the connection's
+    `auth_realms`; None if no entry would.
     """
 
     default_step = Step.REALM
@@ -149,20 +149,20 @@ class CredentialRefusedError(UpstreamError):
     def __init__(
         self, message: str, *, status: int | None = None, step: Step | None = None
     ) -> None:
-        """Keep the status of the refusal, where there was an answer."""
+        """Keep the status of the refusal, if there was an answer."""
         super().__init__(message, step=step)
         self.status = status
 
 
 class GoneError(UpstreamError):
-    """The registry answered 410: it has it no longer.
+    """The registry answered 410: it had the content once.
 
-    Told as a 404 is, but not remembered: it is an answer about the past.
+    Devices are told 404, but it is not remembered, because it is an answer about the past.
     """
 
 
 class PolicyDeniedError(UpstreamError):
-    """The registry has it, and gives it to nobody: `status` 402, 412 or 451.
+    """The registry has the content, and gives it to nobody: `status` 402, 412 or 451.
 
     Harbor answers 412 for an image that its scanner blocks, others 451 for what a court has
     blocked and 402 for what was not paid for. It is about the content, not about our credential.
@@ -179,7 +179,7 @@ class NotInRegistryError(UpstreamError):
 
 
 class RateLimitedError(UpstreamError):
-    """The registry answered 429. `retry_after`: bounded seconds, or None where it named none."""
+    """The registry answered 429. `retry_after`: bounded seconds, or None if it named none."""
 
     def __init__(self, *, retry_after: float | None, step: Step | None = None) -> None:
         """Keep the bounded delay that the registry asks for."""
@@ -188,7 +188,7 @@ class RateLimitedError(UpstreamError):
 
 
 class ServerError(UpstreamError):
-    """The registry answered 5xx. `retry_after`: bounded seconds, where it named them."""
+    """The registry answered 5xx. `retry_after`: bounded seconds, if it named them."""
 
     def __init__(
         self, status: int, *, retry_after: float | None = None, step: Step | None = None
@@ -202,7 +202,7 @@ class ServerError(UpstreamError):
 class NotNowError(UpstreamError):
     """The registry answered 408, 421 or 425: the same request may succeed when it is repeated.
 
-    `retry_after`: bounded seconds, where it named them. It says nothing about the registry's
+    `retry_after`: bounded seconds, if it named them. The answer says nothing about the registry's
     health, so no circuit breaker counts it.
     """
 
@@ -241,7 +241,7 @@ class UnexpectedStatusError(UnexpectedAnswerError):
 
 
 class WastefulAnswerError(UnexpectedAnswerError):
-    """An answer that is framing without an end: interim answers, headers, chunks of no bytes."""
+    """The answer is framing without an end: interim answers, headers, empty chunks."""
 
 
 class BrokenBodyError(UpstreamError):

@@ -1,8 +1,8 @@
-"""How much of what a host sends may be framing: interim answers, heads, chunk sizes, trailers.
+"""How much of an answer may be framing: interim answers, heads, chunk sizes, trailers.
 
-Pure. Framing costs a parser work and memory, and brings nobody a byte of content. RFC 9110 and 9112
-do not bound it: a host may send interim answers, chunks of one byte, or an extension of a chunk
-without an end.
+Pure. Framing costs a parser work and memory, and brings nobody a byte of content. RFC 9110 and RFC
+9112 set no bound: a host may send interim answers, chunks of one byte, or one endless chunk
+extension.
 """
 
 from math import inf
@@ -14,13 +14,14 @@ from attrs import define, field
 MAX_INTERIM_ANSWERS: Final = 10  # before a final one; a real host sends one 103, or none
 MAX_HEADS_BYTES: Final = 64 * 1024  # interim heads and the final one; a real host sends some KiB
 MAX_FRAMING_BYTES: Final = 64 * 1024  # of a body's framing beyond its payload
-# Of all answers of one registry: of chunks of 1 byte 100,000, which cost a quarter of a core.
-# Chunks of 4 KiB have so little framing that they may come with 260 MB/s.
+# Of all answers of one registry together. That is 100,000 chunks of 1 byte, which cost a quarter of
+# a core (docs/decisions/registries.md). Chunks of 4 KiB have so little framing that they may still
+# come with 260 MB/s.
 FRAMING_BYTES_PER_SECOND: Final = 512 * 1024
 FRAMING_BURST_BYTES: Final = 16 * 1024  # parsed without a pause; of chunks of 1 byte some 3,000
 MIN_PAUSE_SECONDS: Final = 0.005  # a pause costs some 0.1 ms of work
 
-# What is parsed at once: a parser does not stop by itself, whatever is in what it is given.
+# How much is parsed at once: a parser does not stop before it has parsed all that it is given.
 HEAD_SLICE_BYTES: Final = 1024  # at most 60 interim answers
 FRAMED_SLICE_BYTES: Final = 4 * 1024  # if much of it is framing: at most 700 chunks
 CHUNKED_SLICE_BYTES: Final = 256 * 1024  # else: a whole read; the parser stops at 4,096 chunks
@@ -33,7 +34,7 @@ class TooMuchFramingError(aiohttp.ClientError):
 
 @define
 class Heads:
-    """What came since a request went out, as long as there is no final head."""
+    """What has come since a request was sent, while there is no final head."""
 
     slice_bytes: int = field(default=HEAD_SLICE_BYTES, init=False)
     _received: int = field(default=0, init=False)
@@ -68,8 +69,8 @@ class ChunkedBody:
     def account(self, payload: int) -> int:
         """Return how many bytes of framing were taken since the last time.
 
-        `payload` is how many bytes of payload there are by now. Everything that was taken has to
-        be parsed. Raises `TooMuchFramingError`.
+        `payload` is the number of bytes of payload by now. Everything that was taken must have been
+        parsed. Raises `TooMuchFramingError`.
         """
         if not self._unaccounted:
             return 0
@@ -85,7 +86,7 @@ class ChunkedBody:
 
 @define
 class PlainBody:
-    """A body whose bytes are all payload: so many are missing, or all until the connection ends."""
+    """A body without framing: so many bytes are missing, or all until the connection ends."""
 
     left: float
 

@@ -1,8 +1,8 @@
-"""An answer's head that frames its body twice: made into one that says it once, where that is safe.
+"""Rewrites a head that frames its body twice into one that says it once, if that is safe.
 
-aiohttp's parser refuses such a head. Real servers and proxies send it, and what comes is held
-against a digest, so that a body that was framed wrongly never passes for another. What is read so
-(RFC 9112 section 6.3, RFC 9110 section 8.6):
+aiohttp's parser refuses such a head, but real servers and proxies send it. The body is compared
+with a digest, so a wrongly framed body never passes for another one. How each is read (RFC 9112
+section 6.3, RFC 9110 section 8.6):
 
 | head | body |
 |---|---|
@@ -11,8 +11,8 @@ against a digest, so that a body that was framed wrongly never passes for anothe
 | Transfer-Encoding of nothing but `identity`, beside Content-Length | that long |
 | lengths that differ, or are no numbers; other codings | left as it is: the parser refuses it |
 
-Whoever reads it otherwise than the host meant it would find the rest of the body where the next
-answer is expected. So the connection is used for nothing else.
+A reader that understands the framing otherwise than the host would find the rest of the body where
+it expects the next answer. So the connection is used for nothing else.
 """
 
 import re

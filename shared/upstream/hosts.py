@@ -1,10 +1,10 @@
 """Hosts and their quirks: one table, and how people write a host.
 
-A row says under which other names people know a registry, where its API really is, and which
-token endpoints belong to it. A registry that is not here (ACR, Harbor, Artifactory, ECR, Artifact
-Registry, any on premises) needs nothing for its name's sake: its realm is on its own host, or in
-the connection's `auth_realms`. What registries do otherwise (who answers HEAD how, which fields a
-token's answer has) is met by whoever does it, for `login` and `client` treat all hosts alike.
+A row says under which other names people know a registry, where its API really is, and which token
+endpoints belong to it. A registry that is not here (ACR, Harbor, Artifactory, ECR, Artifact
+Registry, any on premises) needs no row: its realm is on its own host, or in the connection's
+`auth_realms`. What else differs between registries (how they answer HEAD, which fields a token's
+answer has) depends on no name: `login` and `client` treat all hosts alike.
 """
 
 import difflib
@@ -34,7 +34,7 @@ class HostRow:
 
     host: RegistryHost
     aliases: frozenset[str] = frozenset()
-    endpoint: str | None = None  # the host that serves the API, where it is another one
+    endpoint: str | None = None  # the host that serves the API, if it is another one
     implicit_namespace: str | None = None  # what a one-part repository name lies in
     realms: frozenset[str] = frozenset()  # as `auth_realms` has them
     former_paths: frozenset[str] = frozenset()  # what people paste behind the host
@@ -143,7 +143,7 @@ def registry_host_from_reference(text: str) -> RegistryHost:
 
 
 def nearest_known_host(host: str) -> RegistryHost | None:
-    """Return the known registry whose name is nearly this one; none where it is known itself."""
+    """Return the known registry whose name is nearly this one; None if this one is known itself."""
     names = {str(known): known for known in HOSTS} | {
         alias: row.host for alias, row in _ALIASES.items()
     }
@@ -184,7 +184,7 @@ def _scheme_problems(scheme: str) -> Iterator[str]:
 def _name_and_port(
     authority: str, problems: list[str], *, is_plain: bool
 ) -> tuple[str | None, str | None]:
-    """Return name and port, none of them where it is wrong; note what is."""
+    """Return name and port, or None in place of a wrong one; note what is wrong."""
     is_ipv6 = "[" in authority or authority.count(":") > 1
     if is_ipv6:
         problems.append("IPv6 addresses are not supported as a host; use a name or an IPv4 address")

@@ -1,7 +1,8 @@
 """Connections that wait for their next request, of all registries of one process together.
 
-Each registry's are closed when they have waited long enough. But ten thousand registries that are
-asked in turn would have as many waiting meanwhile, each with a descriptor and TLS's buffers.
+Each registry's connections are closed after they have waited for a while. But if ten thousand
+registries are asked in turn, as many connections would wait at once, each with a descriptor and
+TLS's buffers.
 """
 
 from collections import OrderedDict
@@ -11,8 +12,8 @@ from attrs import define, field
 
 # TLS and what aiohttp has for it take some 0.1 MiB each.
 MOST_KEPT: Final = 512
-# A connection of a device that has a pull counts its upstream's itself; this is out of what no
-# connection of a device needs.
+# The descriptor of a running pull's upstream is counted with the device's connection. These are out
+# of those that no device's connection needs.
 DESCRIPTORS_PER_KEPT: Final = 32
 
 
@@ -20,12 +21,12 @@ class Waiting(Protocol):
     """A connection whose last answer is complete."""
 
     def give_up(self) -> None:
-        """Close it; nobody else is given it."""
+        """Close it, so that nobody is given it any more."""
 
 
 @define(eq=False)
 class KeptConnections:
-    """Those that wait now. For one event loop."""
+    """The connections that wait now. For one event loop."""
 
     _most: int = MOST_KEPT
     _waiting: OrderedDict[Waiting, None] = field(factory=OrderedDict, init=False)
@@ -36,7 +37,7 @@ class KeptConnections:
         return cls(max(1, min(MOST_KEPT, descriptors // DESCRIPTORS_PER_KEPT)))
 
     def add(self, connection: Waiting) -> None:
-        """Note that one waits; give up the one that has waited for longest if they are too many."""
+        """Note that one waits; if there are too many, give up the one that has waited longest."""
         self._waiting[connection] = None
         self._waiting.move_to_end(connection)
         while len(self._waiting) > self._most:

@@ -4,8 +4,8 @@
     link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )
     link-param = token BWS [ "=" BWS ( token / quoted-string ) ]
 
-What does not fit is not guessed at and not passed over in silence: `is_readable` tells, so that
-nobody takes a header that was not understood for one that says nothing.
+What does not fit is neither guessed at nor passed over silently: `is_readable` tells. So nobody
+takes a header that was not understood for one that says nothing.
 """
 
 import re
@@ -26,16 +26,16 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 
 @frozen
 class Link:
-    """A target as it stands there, and what it is to the page; lower case."""
+    """A target as it is written, and its relations to the page in lower case."""
 
     target: str
     relations: frozenset[str]
-    anchor: str | None = None  # the page that it is about, where that is another one
+    anchor: str | None = None  # the page that it is about, if it is another one
 
 
 @frozen
 class Links:
-    """The links of an answer; `is_readable`: there is nothing else in its headers."""
+    """The links of an answer. `is_readable`: its headers hold nothing else."""
 
     links: tuple[Link, ...]
     is_readable: bool
@@ -53,7 +53,7 @@ def read_links(headers: Sequence[str]) -> Links:
 def _read(header: str, links: list[Link]) -> bool:
     """Add the links of one header; tell whether all of it was read.
 
-    Behind what cannot be read the next target goes on: it may be the one that is looked for.
+    After something unreadable it goes on at the next target, which may be the wanted one.
     """
     is_readable = True
     position = _skip_separators(header, 0)
@@ -71,7 +71,7 @@ def _read(header: str, links: list[Link]) -> bool:
         is_readable = is_readable and bool(relations)
         if _END.match(header, position):
             position = _skip_separators(header, position)
-        # else what stands here is no target
+        # otherwise there is no target here
     return is_readable
 
 

@@ -1,4 +1,4 @@
-"""One fetch's dealings with its authorizer: present what is known, answer one refusal, stop."""
+"""How one fetch logs in: present what is known, answer one refusal, then stop."""
 
 from types import TracebackType
 from typing import Final, Self
@@ -26,7 +26,7 @@ AMAZON_REFUSALS: Final = (b"authorization token has expired", b"authorization to
 class Login:
     """The credential of one fetch, and whether a refusal was answered already.
 
-    A context: its authorizer is told when the registry has answered, or will not.
+    It is a context: on leaving, the authorizer is told that the fetch is done with its login.
     """
 
     def __init__(self, authorizer: Authorizer, scope: Scope) -> None:
@@ -62,7 +62,7 @@ class Login:
 
     @property
     def has_bearer(self) -> bool:
-        """Whether what is sent is a token, so that the token endpoint took the credential."""
+        """Whether a token is sent: then the token endpoint has accepted the credential."""
         return self._header is not None and self._header.reveal().startswith(b"Bearer ")
 
     async def answer(self, refusal: aiohttp.ClientResponse) -> None:
@@ -87,9 +87,10 @@ class Login:
 
 
 async def asks_for_login(response: aiohttp.ClientResponse) -> bool:
-    """Tell whether a refusal is one that a new token may mend; the body is read, bounded.
+    """Tell whether a new token may mend a refusal. It reads the body, within a bound.
 
-    A 401 always is; a 403 with a challenge; a 403 or 400 with Amazon's words for a stale token.
+    It may mend any 401, a 403 with a challenge, and a 403 or 400 with Amazon's words for a stale
+    token.
     """
     match response.status:
         case 401:

@@ -1,4 +1,4 @@
-"""What is reached directly, beside the outbound proxy: hosts, suffixes, networks. Pure.
+"""What is reached directly and not through the proxy: hosts, suffixes, networks. Pure.
 
 An entry means what it means to Go's `net/http` (and so to containerd, skopeo and Kubernetes):
 
@@ -7,9 +7,9 @@ An entry means what it means to Go's `net/http` (and so to containerd, skopeo an
 - `10.0.0.7`, `[fd00::7]`, `10.0.0.0/8`, `fd00::/8`: addresses;
 - `*`: everything.
 
-A host, a suffix and an address may end in `:port`, and then mean that port alone. Unlike Go's,
-addresses mean those that a name leads to as well as those that stand in a URL: whoever asks knows
-them, unless the proxy is the one that resolves names.
+A host, a suffix or an address may end in `:port`, and then means that port alone. Unlike in Go, an
+address also means every name that leads to it, because we resolve names ourselves, unless the proxy
+does.
 """
 
 import re
@@ -46,7 +46,7 @@ _ADDRESS: Final = re.compile(
 )
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _LAST_32: Final = 0xFFFFFFFF
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # a last label that makes an address
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # such a last label means an address
 
 
 @frozen
@@ -88,7 +88,7 @@ class NoProxy:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the list, its entries apart by commas or spaces; raise `InvalidSettingError`."""
+        """Return the list; commas or spaces separate its entries. Raise `InvalidSettingError`."""
         entries = [entry for entry in _SEPARATORS.split(text) if entry]
         if not entries:
             raise InvalidSettingError(f"expected {EXPECTED}")
@@ -126,14 +126,15 @@ def _entry(entry: str, place: int) -> NamedHosts | Addresses | str:
     try:
         return _addresses(entry) or _named_hosts(entry)
     except ValueError:
-        # Which one, and not its text: somebody may have given a URL with a password in it.
+        # It says which entry, but not its text: somebody may have given a URL with a password in
+        # it.
         raise InvalidSettingError(f"entry {place} is none of {EXPECTED}") from None
 
 
 def _addresses(entry: str) -> Addresses | None:
     """Return the addresses of an entry, None for one that may be a name; raise `ValueError`."""
     if "%" in entry:
-        raise ValueError  # a zone is this machine's own, and no part of what a name leads to
+        raise ValueError  # a zone is local to this machine; no name leads to one
     if "/" in entry:
         return Addresses(_unmapped_network(ip_network(entry, strict=False)))  # as Go: host bits
     if entry.count(":") > 1 and not entry.startswith("["):

@@ -1,4 +1,4 @@
-"""How long whoever reads a body waits for it. Pure, with the times given.
+"""How long a reader waits for a body. Pure: the times are given.
 
 Only waiting for the host counts. A reader that has to wait for a disk, for a limit of bandwidth or
 for a slow device does not read meanwhile, and that is not the host's fault.
@@ -53,16 +53,16 @@ class Deadline:
 
 @define
 class SpeedFloor:
-    """A body of any size has to come with some speed, and may fall a window behind it.
+    """A body of any size has to keep up a speed, and may fall behind it by a window.
 
-    Each byte makes up for the waiting that the floor allows for it. What came faster is no credit:
-    a body that began well may not trickle for longer. So `n` bytes are waited for at most a window
-    and `n` times the floor's time for a byte, of which a small blob is nearly all window.
+    Each byte makes up for the waiting that the speed allows for it. Bytes that came faster earn no
+    credit: a body that began well may not trickle for longer. So the waiting for `n` bytes is at
+    most a window and `n` times the time for one byte; for a small blob it is nearly all window.
     """
 
     _stall_seconds: float = STALL_SECONDS
     _window_seconds: float = SLOW_WINDOW_SECONDS
-    _behind: float = field(default=0.0, init=False)  # seconds, behind the floor's speed
+    _behind: float = field(default=0.0, init=False)  # seconds, behind the speed
 
     @property
     def seconds(self) -> float:

@@ -1,9 +1,9 @@
-"""An outbound proxy, as its operator names it, and the words that are exchanged with it. Pure.
+"""An outbound proxy as its operator names it, and what is said to it and answered. Pure.
 
-A record or the process's environment (`HTTPS_PROXY`) never names one. A proxy is asked for
+Neither a connection nor the process's environment (`HTTPS_PROXY`) can name a proxy. It is asked for
 tunnels alone (RFC 9110 section 9.3.6), for plain HTTP too, so that it sees no request. Its operator
-may list what is reached directly beside it; which addresses may be spoken to at all is decided
-before that, and by others.
+may list what is reached directly. Which addresses may be spoken to at all is decided elsewhere, and
+before that.
 """
 
 import re
@@ -45,7 +45,7 @@ class OutboundProxy:
     def parse(cls, text: str) -> Self:
         """Return the proxy of `http://[user:password@]host:port`; raise `ValueError`.
 
-        User name and password are percent-encoded UTF-8. There is no default port, for tools
+        User name and password are percent-encoded UTF-8. There is no default port, because tools
         disagree about it.
         """
         match = _URL.fullmatch(text)
@@ -81,7 +81,7 @@ class OutboundProxy:
 
 @reads_bytes_of(Party.REGISTRY)
 def answered_status(head: bytes) -> int | None:
-    """Return the status of a proxy's answer; None where it is no answer of HTTP/1."""
+    """Return the status of a proxy's answer; None if it is no answer of HTTP/1."""
     match = _STATUS_LINE.match(head)
     return int(match["status"]) if match else None
 
@@ -96,7 +96,7 @@ def _ipv6(text: str) -> str:
 def _credential(username: str | None, password: str | None) -> BasicCredential | None:
     if username is None:
         return None
-    # `strict`: a byte that is no UTF-8 would be sent as another password than the one meant
+    # `strict`: otherwise a byte that is no UTF-8 would become another password
     return BasicCredential(
         unquote(username, errors="strict"), Secret(unquote(password or "", errors="strict"))
     )

@@ -1,7 +1,7 @@
 """Which token endpoints may be shown a connection's credential.
 
-A realm comes from the registry, so from whoever answers in its name (go-containerregistry#2193:
-an attacker's realm got the password). It may get a credential only if it is https (http only with
+The registry names the realm, or whoever answers in its name (go-containerregistry#2193: an
+attacker's realm got the password). It may get a credential only if it is https (http only with
 `plain_http` and the registry's own host and port) and either on the registry's own host and port,
 in that host's row of the built-in table, or in the connection's `auth_realms`.
 """
@@ -80,9 +80,9 @@ class Realm:
 
     @property
     def entry(self) -> str | None:
-        """The entry of `auth_realms` that allows it, as the admin API takes it; None: none does.
+        """The entry of `auth_realms` that allows it, as the admin API takes it; None if none does.
 
-        No entry allows plain HTTP. One allows every query.
+        No entry allows plain HTTP. Each allows every query.
         """
         if self.scheme != "https":
             return None

@@ -22,12 +22,12 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
 def next_hop(current: URL, location: str | None, *, rule: EgressRule, followed: int) -> URL:
     """Return where an answer's `Location` leads, verbatim, or raise `RedirectRefusedError`.
 
-    `followed` is the number of redirects already followed in this chain. The URL's address is
-    judged when it is resolved; this decides on what stands in the URL.
+    `followed` is the number of redirects already followed in this chain. Only the URL's text is
+    judged here; its address is judged when it is resolved.
     """
     if followed >= MAX_REDIRECTS:
         raise RedirectRefusedError(f"the registry redirects more than {MAX_REDIRECTS} times")
-    if not location:  # Go's client takes an empty one for none, too
+    if not location:  # Go's client, too, takes an empty one for none
         raise RedirectRefusedError("the registry redirects without a Location")
     try:
         target = resolve(current, location)

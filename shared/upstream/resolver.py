@@ -1,8 +1,8 @@
-"""Names to addresses that were judged: what is resolved here is what is connected to.
+"""Resolves names to addresses, and judges those: what is resolved here is what is connected to.
 
-The connector connects to the very addresses that the rule let through, so a name that answers
+The connector connects to the very addresses that the rule let through. So a name that resolves
 differently a moment later (DNS rebinding) changes nothing; a later connection resolves and judges
-anew.
+again.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 # What `socket.getaddrinfo` gives: family, type, protocol, canonical name, socket address.
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
-# (host, port, family) to its addresses; blocks, and raises OSError where there are none.
+# (host, port, family) to its addresses; blocks, and raises OSError if there are none.
 Lookup = Callable[[str, int, socket.AddressFamily], Sequence[AddressInfo]]
 
 
@@ -46,9 +46,9 @@ def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequenc
 class PinnedResolver(AbstractResolver):
     """Gives only addresses that the rule allows.
 
-    Lookups block, each in a thread of this resolver's own few: the loop's are shared by all, and
-    one host whose name servers are silent would hold up every other's. The threads end when there
-    is nothing to look up: ten thousand registries have none between them.
+    Lookups block, so each has a thread of the few that this resolver owns. In the loop's shared
+    threads, one host with silent name servers would hold up all others. The threads end when there
+    is nothing to look up: ten thousand idle registries have none.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class PinnedResolver(AbstractResolver):
     def _begin_lookup(
         self, host: str, port: int, family: socket.AddressFamily
     ) -> asyncio.Future[Sequence[AddressInfo]]:
-        """Look up in a thread, which ends behind the last lookup, also if nobody waits any more."""
+        """Look up in a thread, which ends after the last lookup, even if nobody waits any more."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
         loop = asyncio.get_running_loop()

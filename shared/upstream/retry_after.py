@@ -15,7 +15,7 @@ _MAX_CHARACTERS: Final = 64  # an HTTP date has 29
 
 @reads_bytes_of(Party.REGISTRY)
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the delay in seconds, 0 to 60, or None where the header says nothing readable."""
+    """Return the delay in seconds, 0 to 60, or None if the header says nothing readable."""
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), MAX_RETRY_AFTER_SECONDS)

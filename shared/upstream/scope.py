@@ -9,7 +9,7 @@ from shared.oci import RepositoryName
 
 @frozen
 class Scope:
-    """The repository as the registry has it; None where only a login is asked for."""
+    """The repository as the registry names it; None if only a login is asked for."""
 
     repository: RepositoryName | None
 

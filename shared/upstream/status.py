@@ -1,4 +1,4 @@
-"""What a status that is no success means: one table, total over everything that HTTP may say.
+"""What a status means that is no success: one table, for every status that HTTP has.
 
 | status | error | why |
 |---|---|---|
@@ -32,11 +32,11 @@ from shared.upstream.errors import (
 )
 from shared.upstream.retry_after import retry_after_seconds
 
-# The latter is a 200 that a proxy on the way has changed: bytes are held against their digest.
+# 203 is a 200 that a proxy on the way has changed; the bytes are compared with their digest.
 SUCCESSES: Final = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION})
 # Payment required, a precondition of the registry's own (Harbor's policies), legal reasons.
 POLICY_STATUSES: Final = frozenset({402, 412, 451})
-# Timeout of the request, misdirected (another connection may reach who answers), too early.
+# Request timeout, misdirected request (another connection may reach the right server), too early.
 NOT_NOW_STATUSES: Final = frozenset({408, 421, 425})
 FIRST_SERVER_ERROR: Final = 500
 
@@ -44,7 +44,7 @@ FIRST_SERVER_ERROR: Final = 500
 def error_of_status(  # noqa: PLR0911 - a table
     response: aiohttp.ClientResponse, *, is_registry: bool
 ) -> UpstreamError:
-    """Return the error for an answer. `is_registry`: not of a store that it redirected to."""
+    """Return the error for an answer. `is_registry`: the registry answered, not its store."""
     who = "registry" if is_registry else "registry's store"
     match response.status:
         case 401 | 403 as status if is_registry:

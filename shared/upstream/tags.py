@@ -44,7 +44,7 @@ def read_tag_page(
     """Return the page of an answer from `url`; raise `UnexpectedAnswerError`.
 
     `body` None stands for one of more than `MAX_TAG_PAGE_BYTES`, `links` are the `Link` headers.
-    `registry` is whom alone the next page may be at, the origin of `url` where it is not given.
+    The next page may only be at `registry`: by default, at the origin of `url`.
     """
     if body is None:
         raise UnexpectedAnswerError("the registry's list of tags is too long")
@@ -76,7 +76,7 @@ def _names(body: bytes) -> list[object]:
 def _next_page(url: URL, links: Links, registry: URL) -> URL | str | None:
     """Return where the next page is, why it is not followed, or None if there is none.
 
-    A link that cannot be read may be the next page's: a list is whole only without one.
+    A link that cannot be read may be the next page's. So a list is whole only if there is none.
     """
     unreadable = "a Link header of its answer cannot be read"
     try:

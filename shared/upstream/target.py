@@ -1,4 +1,4 @@
-"""Where a connection leads, and what may be spoken to on the way: all that a client needs."""
+"""Where a connection leads, and which hosts may be spoken to: all that a client needs."""
 
 from typing import Self
 

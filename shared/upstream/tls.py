@@ -1,4 +1,4 @@
-"""Whom we believe about servers, as their client: the same on every version of Python.
+"""Whom we believe about servers, as their client, on every version of Python.
 
 `ssl.create_default_context` changed with Python 3.13: since then a chain may end at any certificate
 that is trusted, and certificates have to have all that RFC 5280 asks for. The first is what people
@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 # X509_V_FLAG_PARTIAL_CHAIN: a chain may end at any trusted certificate. Names, times, purposes and
-# signatures up to that one are verified as ever.
+# signatures up to that one are verified as always.
 _FLAGS: Final = (
     ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 )

@@ -1,11 +1,11 @@
-"""TLS contexts of one process: one for each set of authorities, shared by all that believe it.
+"""TLS contexts of one process: one for each set of authorities, shared by all who believe it.
 
-A context with the system's authorities takes some 0.8 MiB, and 20 ms of a processor to read. It
-knows whom it believes, and nothing of hosts, connections or secrets; no session is resumed through
-it. So whoever believes the same shares it, whatever becomes of their connections.
+A context with the system's authorities takes some 0.8 MiB, and 20 ms of a processor to make
+(docs/decisions/registries.md). It holds authorities, but no hosts, connections or secrets, and no
+session is resumed through it. So everybody who believes the same authorities can share it.
 
-When the system's files change, contexts are made anew for what is connected from then on. Kept
-connections belong to the context that they were made with, and are not found by a new one.
+When the system's files change, new connections get new contexts. A kept connection belongs to the
+context that it was made with, and is not used again.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from shared.upstream.tls import client_tls
 from shared.upstream.tls_failure import unreadable_ca
 from shared.watched_files import Stamp, any_is_young, stamp_of
 
-# Sets of authorities, 0.8 MiB each. One beyond is made again when it is needed, and the handshake
-# takes 20 ms more, unless an open connection holds it still.
+# Sets of authorities, 0.8 MiB each. One more than that is made again each time it is needed, which
+# takes 20 ms, unless an open connection still holds it.
 MAX_KEPT_CONTEXTS: Final = 64
 SYSTEM_LOOKED_AT_SECONDS: Final = 30.0  # two calls of `stat`; a CA that is gone is believed so long
 
@@ -54,7 +54,7 @@ class Authorities:
         return cls(own, hashlib.sha256(b"".join(sorted(found))).digest())
 
     def context(self) -> ssl.SSLContext:
-        """Return a new context, of what the files have now. Blocks; raises `TlsError`."""
+        """Return a new context with what the files hold now. It blocks, and raises `TlsError`."""
         try:
             return client_tls(load_certificates(self._own) if self._own is not None else ())
         except (ssl.SSLError, ValueError):
@@ -71,7 +71,7 @@ class TlsContexts:
     _most: int = MAX_KEPT_CONTEXTS
     _clock: Callable[[], float] = time.monotonic
     _kept: BoundedMap[bytes, ssl.SSLContext] = field(init=False)
-    # What an open connection holds is found here, though it is kept no more.
+    # Contexts that an open connection holds are found here, even if they are no longer kept.
     _known: WeakValueDictionary[bytes, ssl.SSLContext] = field(
         factory=WeakValueDictionary, init=False
     )
@@ -85,7 +85,7 @@ class TlsContexts:
 
     @property
     def count(self) -> int:
-        """How many there are, those included that only connections hold."""
+        """How many there are, including those that only connections hold."""
         return len(self._known)
 
     async def of(self, authorities: Authorities) -> ssl.SSLContext:
@@ -101,7 +101,7 @@ class TlsContexts:
         return context
 
     async def _made(self, authorities: Authorities) -> ssl.SSLContext:
-        """Make it once for all who wait: off the loop, for it takes tens of milliseconds."""
+        """Make it once for all who wait, off the loop, because it takes tens of milliseconds."""
         async with self._making:
             context = self._known.get(authorities.key)
             return context or self._keep(authorities, await asyncio.to_thread(authorities.context))
@@ -114,9 +114,9 @@ class TlsContexts:
     async def _look(self) -> None:
         """Have contexts made anew if the system's files have changed.
 
-        Files that hold no authority any more, for they are being written, change nothing.
+        Files without any authority change nothing: they are just being written.
         """
-        async with self._making:  # what is being made of the old files is not kept behind this
+        async with self._making:  # a context that is being made of old files is not kept
             before, self._stamps = self._stamps, await asyncio.to_thread(_stamps_of_system)
             if before is None or before == self._stamps:
                 return
@@ -132,12 +132,12 @@ class TlsContexts:
 
 
 def _stamps_of_system() -> tuple[Stamp, ...]:
-    """Return what tells that the files have changed; of what is young, nothing that stays."""
+    """Return stamps of the files; a young file's stamp never counts as unchanged."""
     paths = ssl.get_default_verify_paths()
     stamps = tuple(stamp_of(Path(path)) for path in (paths.cafile, paths.capath) if path)
     return (*stamps, None) if any_is_young(stamps) else stamps
 
 
 def _is_empty(context: ssl.SSLContext) -> bool:
-    """Tell whether nothing is loaded: what lies in a folder is, when it is first looked for."""
+    """Tell whether nothing is loaded. Files of a folder are loaded when they are first needed."""
     return context.cert_store_stats()["x509"] == 0

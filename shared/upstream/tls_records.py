@@ -1,7 +1,8 @@
-"""How much of what came over TLS was records' own: their heads, tags and padding.
+"""How much of what came over TLS was the records' own: heads, tags and padding.
 
-A record of one byte takes 23. Whoever reads gets the byte, so only the kernel knows: what it has
-received of a connection, less what nobody has read yet (tcp(7), linux/tcp.h). On Linux alone.
+A record with one byte of content takes 23 bytes. The reader sees only the content, so the kernel is
+asked: what it has received on a connection, less what nobody has read yet (tcp(7), linux/tcp.h). On
+Linux only.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from attrs import define, field
 
 from shared.upstream.framing import MAX_FRAMING_BYTES, TooMuchFramingError
 
-# Received, and not decrypted yet: as much as uvloop reads at once; and a handshake, whose
+# Received and not decrypted yet: as much as uvloop reads at once, and a handshake, whose
 # certificates may take 100 KiB.
 UNDECRYPTED_BYTES: Final = 512 * 1024
 
@@ -27,7 +28,7 @@ _TCPI_BYTES_RECEIVED: Final = 128  # its offset in `struct tcp_info`, since Linu
 
 @define(eq=False)
 class TlsRecords:
-    """The records of one connection, counted for one request after the other."""
+    """The records of one connection, counted for each request."""
 
     _socket: socket.socket
     _content: int = field(default=0, init=False)
@@ -35,7 +36,7 @@ class TlsRecords:
 
     @classmethod
     def of(cls, transport: asyncio.BaseTransport) -> Self | None:
-        """Return those of a connection; None without TLS, or where the kernel does not tell."""
+        """Return those of a connection; None without TLS, or if the kernel does not tell."""
         connection = transport.get_extra_info("socket")
         has_tls = transport.get_extra_info("ssl_object") is not None
         return cls(connection) if has_tls and sys.platform == "linux" else None
@@ -53,7 +54,7 @@ class TlsRecords:
 
 
 def _received(connection: socket.socket) -> int:
-    """Return how many bytes were read of what the kernel has received."""
+    """Return how many of the bytes that the kernel received were read."""
     size = _TCPI_BYTES_RECEIVED + _U64.size
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
     unread = bytearray(_INT.size)

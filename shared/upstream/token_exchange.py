@@ -53,7 +53,7 @@ from shared.upstream.transport import (
 MAX_TOKEN_RESPONSE_BYTES: Final = 64 * 1024  # go-containerregistry's cap
 # Tokens have 1 to 4 KiB, those of a user in many groups 8; it is one header field of each request.
 MAX_TOKEN_BYTES: Final = 16 * 1024
-DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, where `expires_in` is missing
+DEFAULT_LIFETIME_SECONDS: Final = 60.0  # the specification's, if `expires_in` is missing
 MAX_LIFETIME_SECONDS: Final = (
     12 * 3600.0
 )  # the longest known, Amazon's; beyond it nothing is believed
@@ -77,12 +77,13 @@ async def exchange(
 ) -> AccessToken:
     """Return a token from the challenge's realm; anonymously without a credential.
 
-    Without a scope the endpoint is asked as a login is tried: it judges the credential alone.
+    Without a scope the endpoint judges the credential alone, as when a login is tried.
 
-    The realm is held against the connection's rule first: one outside it is sent nothing, and so
-    is one that a redirect leads to. Raises `RealmNotAllowedError`, `RedirectRefusedError`,
-    `CredentialRefusedError`, `PolicyDeniedError`, `RateLimitedError`, `NotNowError`, `ServerError`
-    (all of the step `exchange`), `TokenExchangeError`, or what the transport raises.
+    The realm is checked against the connection's rule first. Nothing is sent to a realm outside the
+    rule, nor to one that a redirect leads to. Raises `RealmNotAllowedError`,
+    `RedirectRefusedError`, `CredentialRefusedError`, `PolicyDeniedError`, `RateLimitedError`,
+    `NotNowError`, `ServerError` (all of the step `exchange`), `TokenExchangeError`, or what the
+    transport raises.
     """
     realm = transport.target.require_realm(challenge.realm)
     url = _with_parameters(realm.url, challenge.service, scope)
@@ -94,7 +95,7 @@ async def exchange(
         finally:
             close_response(response)
     except (UpstreamTimeoutError, UnexpectedAnswerError, RedirectRefusedError) as error:
-        error.step = Step.EXCHANGE  # the transport knows no more than that it made a request
+        error.step = Step.EXCHANGE  # the transport only knows that it sent a request
         raise
 
 
@@ -103,7 +104,7 @@ async def _follow(
 ) -> ClientResponse:
     """Return the answer at the end of the redirects; each hop is shown the credential.
 
-    So each has to be one that may be: skopeo and containerd follow these redirects, too.
+    So each must be one that may see it. skopeo and containerd follow these redirects too.
     """
     authorization = basic.authorization() if basic else None
     followed = 0
@@ -121,9 +122,9 @@ async def _follow(
 def next_realm(current: URL, location: str | None, target: UpstreamTarget, followed: int) -> URL:
     """Return where a token endpoint's redirect leads, verbatim.
 
-    That is the same origin, or a realm that the connection's rule allows; never from https to
-    http. Raises `RedirectRefusedError` and `RealmNotAllowedError`. The query is the endpoint's own:
-    it decides what of ours it repeats.
+    That is the same origin, or a realm that the connection's rule allows; never from https to http.
+    Raises `RedirectRefusedError` and `RealmNotAllowedError`. The query is the endpoint's own: the
+    endpoint decides which of our parameters it repeats.
     """
     following = next_hop(current, location, rule=target.egress_rule, followed=followed)
     if current.scheme == "https" and following.scheme != "https":
@@ -140,7 +141,7 @@ def next_realm(current: URL, location: str | None, target: UpstreamTarget, follo
 
 @reads_bytes_of(Party.REGISTRY)
 def access_token(body: bytes | None, status: int) -> AccessToken:
-    """Return the token of a token endpoint's answer; None is a body beyond the bound.
+    """Return the token of a token endpoint's answer; a body of None was longer than the bound.
 
     Raises `TokenExchangeError`, which quotes nothing of the body.
     """
@@ -161,9 +162,9 @@ def access_token(body: bytes | None, status: int) -> AccessToken:
 def token_lifetime(body: dict[str, Any], now: datetime) -> float:
     """Return for how many seconds from `now` a token answer holds; always more than 0.
 
-    No or no sensible `expires_in` means 60 s. `issued_at` shortens that only where it makes
-    sense: missing, in the future, or so old that the new token had expired, it means now
-    (goharbor/harbor#23753: a token taken as expired was a login for every request).
+    No or no sensible `expires_in` means 60 s. `issued_at` shortens that only if it makes sense. If
+    it is missing, in the future, or so old that the new token would have expired, it means now
+    (goharbor/harbor#23753: a token that was taken for expired caused a login for every request).
     """
     lifetime = _expires_in(body.get("expires_in"))
     age = (now - _issued_at(body.get("issued_at"), now)).total_seconds()
@@ -202,7 +203,7 @@ def _require_success(response: ClientResponse) -> None:
             raise NotNowError(status, retry_after=retry_after, step=Step.EXCHANGE)
         case status if status >= FIRST_SERVER_ERROR:
             raise ServerError(status, retry_after=retry_after, step=Step.EXCHANGE)
-        case status:  # 404 and 410, too: it is the endpoint that is not there, not the content
+        case status:  # 404 and 410 too: the endpoint is not there; that says nothing of the content
             raise _no_token(f"the token endpoint answers {status}", status)
 
 

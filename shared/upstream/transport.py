@@ -50,12 +50,12 @@ from shared.upstream.tunnel import TunnelConnector
 
 MAX_CONNECTIONS: Final = 1024  # per connected registry; above what devices are let in with
 READ_BUFFER_BYTES: Final = 64 * 1024  # as much as a relay writes at once; kept for each slow device
-IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; be well before
+IDLE_CONNECTION_SECONDS: Final = 15.0  # load balancers close idle ones after 60; ours close before
 MAX_HEADER_BYTES: Final = 16 * 1024  # one header; signed URLs in Location reach 4 KiB
 MAX_HEADERS: Final = 128
 MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
 REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
-CLEAN_CONNECTION_TRIES: Final = 16  # of two kept connections that have something left on them
+CLEAN_CONNECTION_TRIES: Final = 16  # two kept connections may have something left on them
 USER_AGENT: Final = "registry-facade"
 Clock = Callable[[], float]  # seconds, monotonic
 OnAnswer = Callable[[int | BaseException, float], None]
@@ -65,18 +65,18 @@ OnAnswer = Callable[[int | BaseException, float], None]
 class Timeouts:
     """Bounds on waiting for a registry, in seconds.
 
-    There is none on the whole of a blob, but it has to come with some speed: see `patience.py`.
+    A whole blob has no bound, but it has to keep up a speed: see `patience.py`.
     """
 
-    connect_seconds: float = 10.0  # for the name, and again for TCP and TLS to one address
+    connect_seconds: float = 10.0  # for the name, and as long again for TCP and TLS to one address
     first_byte_seconds: float = 60.0  # from then on to the headers: some fetch a blob first
-    stall_seconds: float = STALL_SECONDS  # of silence: before the headers, which it bounds too
+    stall_seconds: float = STALL_SECONDS  # of silence; it bounds the wait for the headers too
     token_seconds: float = TOKEN_SECONDS  # for the whole body of a token endpoint's answer
     small_body_seconds: float = SMALL_BODY_SECONDS  # of a manifest, or of a page of tags
 
     @property
     def answer_seconds(self) -> float:
-        """For the headers of one answer, with connecting."""
+        """For the headers of one answer, including the connection."""
         return self.connect_seconds + self.first_byte_seconds
 
     @property
@@ -87,7 +87,8 @@ class Timeouts:
     def patience(self, kind: Kind) -> Patience:
         """Return how long the body of a manifest or a blob is waited for.
 
-        Whoever may be silent for longer than the built-in bounds has not been slow meanwhile.
+        If the configured silence is longer than the built-in bounds, being silent so long is not
+        slow.
         """
         stall = self.stall_seconds
         match kind:
@@ -100,26 +101,26 @@ class Timeouts:
 
 
 class _LeftoverError(aiohttp.ServerDisconnectedError):
-    """The kept connection has something on it that was not asked for; nothing was sent."""
+    """The kept connection holds bytes that nobody asked for; nothing was sent over it."""
 
 
 class _CleanConnectionRequest(aiohttp.ClientRequest):
     """A request that goes out only on a connection with nothing left over on it.
 
-    aiohttp puts a connection back when a body is complete, and does not look at it again: bytes
-    that a registry sends behind its Content-Length later on would be the next request's answer.
+    aiohttp puts a connection back when a body is complete, and does not look at it again. Bytes
+    that a registry sends later, behind its Content-Length, would become the next request's answer.
     """
 
     @override
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Send, or have it tried again on another connection."""
+        """Send, or have the request tried again on another connection."""
         if conn.protocol is None or conn.protocol.should_close:
             raise _LeftoverError
         return await super().send(conn)
 
 
 class _CarriedResponse(aiohttp.ClientResponse):
-    """An answer that knows its connection, also when that is kept for other requests already."""
+    """An answer that knows its connection, even after that was put back for other requests."""
 
     carrier: aiohttp.client_proto.ResponseHandler | None = None
 
@@ -177,9 +178,10 @@ class UpstreamTransport:
     ) -> Self:
         """Return a transport; raise `TlsError` if the connection's CA cannot be read.
 
-        `means`: the process's; None: some of its own. `clock` measures the waiting for bodies.
-        `on_request` is told of each request that is sent, by the task that sends it; `on_answer`
-        of how it ended: the status of its answer, or what was raised, and after how many seconds.
+        `means`: those of the process; None: it makes its own. `clock` measures the waiting for
+        bodies. `on_request` is told of each request that is sent, by the task that sends it.
+        `on_answer` is told how it ended: the status of its answer, or what was raised, and after
+        how many seconds.
         """
         timeouts, means = timeouts or Timeouts(), means or TransportMeans()
         authorities = Authorities.beside(target.ca_certificate)
@@ -252,7 +254,7 @@ class UpstreamTransport:
     async def _send(
         self, method: str, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None
     ) -> aiohttp.ClientResponse:
-        """Send on a connection with nothing left over on it; each try drops those that have."""
+        """Send on a connection with nothing left over; each try drops one that has something."""
         tries = 0
         while True:
             try:
@@ -301,9 +303,9 @@ def _sent(headers: Mapping[str, str], authorization: Secret | None) -> dict[str,
 
 
 def leave_connection(response: aiohttp.ClientResponse) -> None:
-    """Have nobody else send a request over an answer's connection; whoever does now, may.
+    """Have no later request use an answer's connection; one that uses it now goes on.
 
-    A load balancer of connections gives the next one to another node, perhaps.
+    A load balancer may give the next connection to another node.
     """
     if isinstance(response, _CarriedResponse) and response.carrier is not None:
         response.carrier.force_close()
@@ -320,20 +322,20 @@ def close_response(response: aiohttp.ClientResponse) -> None:
 async def next_chunk(
     content: aiohttp.StreamReader, patience: Patience, clock: Clock = time.monotonic
 ) -> bytes:
-    """Return the next bytes of a body; none at its end.
+    """Return the next bytes of a body; at its end, no bytes.
 
     Raises `TimeoutError`, and what aiohttp does.
 
-    aiohttp's own limit on silence is not enough: where it cannot read a body's framing it closes
-    the connection, and forgets that limit.
+    aiohttp's own limit on silence is not enough: if it cannot read a body's framing, it closes the
+    connection and forgets that limit.
     """
-    chunk = content.read_nowait()  # most often; a timeout costs more than the read
+    chunk = content.read_nowait()  # the usual case; a timeout costs more than the read
     if not chunk:
         began = clock()
         async with asyncio.timeout(patience.seconds):
             chunk = await content.readany()
         patience.waited(clock() - began)
-    if chunk and not content.at_eof():  # what has all come is not too slow any more
+    if chunk and not content.at_eof():  # a body that has come whole is not too slow any more
         patience.received(len(chunk))
     return chunk
 
@@ -362,7 +364,7 @@ async def read_bounded(
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Raise `UpstreamTimeoutError` if what is done within takes longer."""
+    """Raise `UpstreamTimeoutError` if the block takes longer."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -372,9 +374,9 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 async def read_rest(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer that is no success, so that its connection can be used again.
+    """Return the body of an answer that is no success, so that its connection can be reused.
 
-    Empty if it is longer than a few words, slow, or broken: then the connection is closed, and
+    It is empty if it is longer than a few words, slow, or broken. Then the connection is closed;
     the answer's headers have said enough.
     """
     try:

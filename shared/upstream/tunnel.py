@@ -1,11 +1,11 @@
-"""aiohttp connections through an outbound proxy, each a tunnel to an address that was judged.
+"""aiohttp connections through an outbound proxy: each is a tunnel to an address that was judged.
 
-The proxy is asked for `CONNECT <address>:<port>`, so that what was resolved and allowed here is
-what is connected to; TLS inside the tunnel is with the host by its name. Only where the proxy's
-operator gave that up is it told the name, and then nobody here sees the address.
+The proxy is asked for `CONNECT <address>:<port>`, so that it connects to the address that was
+resolved and allowed here. TLS inside the tunnel is with the host by its name. Only if the proxy's
+operator chose so is the proxy told the name; then nobody here sees the address.
 
-What its operator excepts from the proxy is connected to directly, at the addresses that the same
-resolver gave: an exception chooses the way, never which addresses may be spoken to.
+Hosts that the operator excepts from the proxy are connected to directly, at the addresses that the
+same resolver gave: an exception chooses the way, never which addresses may be spoken to.
 """
 
 import asyncio
@@ -59,11 +59,11 @@ Way = Direct | Tunnel
 
 
 class _NextWayError(ConnectError):
-    """Nothing is reached on this way; something may be on the next."""
+    """This way leads nowhere; the next one may."""
 
 
 def ways_to(proxy: OutboundProxy, host: str, port: int, addresses: Iterable[Address]) -> list[Way]:
-    """Return how a host at these addresses is connected to: directly first, where it may be."""
+    """Return the ways to a host at these addresses: directly first, if that is allowed."""
     every = list(dict.fromkeys(addresses))
     covered = proxy.no_proxy.covers_name(host, port)
     direct = [each for each in every if covered or proxy.no_proxy.covers_address(each, port)]
@@ -72,10 +72,10 @@ def ways_to(proxy: OutboundProxy, host: str, port: int, addresses: Iterable[Addr
 
 
 class TunnelConnector(aiohttp.BaseConnector):
-    """Makes connections through a proxy, or past it where its operator says so.
+    """Makes connections through a proxy, or past it if its operator says so.
 
-    `resolver` says which addresses a host may be spoken to at; what it raises is raised. Each
-    request names its TLS context.
+    `resolver` says at which addresses a host may be spoken to; its errors are raised. Each request
+    names its TLS context.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ async def _open_tunnel(proxy: OutboundProxy, authority: str) -> socket.socket:
 
 
 async def _reach(proxy: OutboundProxy) -> socket.socket:
-    """Return a connected socket. The proxy's own address is its operator's word, and not judged."""
+    """Return a connected socket. The operator named the proxy, so its address is not judged."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
@@ -222,7 +222,7 @@ async def _read_head(tunnel: socket.socket) -> bytes:
 
 
 def _refusal(head: bytes) -> UpstreamError | None:
-    """Return why there is no tunnel behind an answer; None where there is one."""
+    """Return why an answer opens no tunnel; None if it does."""
     status = answered_status(head)
     if status is None or END_OF_HEADERS not in head:
         return ConnectError("the outbound proxy does not answer in HTTP")

@@ -4,10 +4,10 @@ RFC 3986 sections 4.1, 5.2 and 5.3. yarl's and urllib's own joins differ from it
 base's query under a reference of `?`, and both leave dot segments in a URL that has its own host.
 
 - Any reference is read: a URL, `//host/path`, `/path`, `../path`, `path`, `?query`, nothing.
-- Not a byte is escaped or unescaped: a signature covers the bytes of the URL. Only the fragment is
-  dropped, which is not sent, and dot segments are followed.
-- Refused is what HTTP libraries read in different ways: a user name, a host that is not a plain
-  name or IPv4 address, a backslash, what is not visible ASCII, a scheme without a host.
+- Not a byte is escaped or unescaped, because a signature covers the bytes of the URL. Only the
+  fragment, which is not sent, is dropped, and dot segments are resolved.
+- Whatever HTTP libraries read in different ways is refused: a user name, a host that is not a plain
+  name or IPv4 address, a backslash, anything but visible ASCII, a scheme without a host.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A Google service account's key becomes an access token for Artifact Registry or GCR.
 
-RFC 7523: google-auth signs an assertion and exchanges it; the HTTP is our own session's. The
+RFC 7523: google-auth signs an assertion and exchanges it, over an HTTP session of ours. The
 token is shown to the registry as Basic, with the user name `oauth2accesstoken`.
 """
 
@@ -38,9 +38,9 @@ EXCHANGE_THREADS: Final = 8  # each waits for one exchange; one connection needs
 
 @frozen
 class GoogleTokenEndpoint:
-    """Where assertions are exchanged, and the session and threads for it: one a process.
+    """Where assertions are exchanged, with a session and threads for it; one for each process.
 
-    The threads are its own: where the endpoint hangs, nobody else waits for a thread.
+    The threads are its own: if the endpoint hangs, nobody else waits for a thread.
     """
 
     session: aiohttp.ClientSession
@@ -87,15 +87,15 @@ class GoogleServiceAccountProvider:
     async def mint(self) -> ShortLivedCredential:
         """Return a new access token; signing, and waiting between tries, happen in a thread.
 
-        Raises `CredentialRefusedError` where Google does not take the key, and `UpstreamError`
-        where it cannot be asked, all of the step `exchange`.
+        Raises `CredentialRefusedError` if Google does not take the key, and `UpstreamError` if it
+        cannot be asked, all of the step `exchange`.
         """
         loop = asyncio.get_running_loop()
         request = TokenRequest(self._endpoint.session, loop, self._endpoint.tls)
         try:
             await loop.run_in_executor(self._endpoint.threads, self._exchange, request)
         finally:
-            request.abandon()  # where this is cancelled, its thread goes on
+            request.abandon()  # if this is cancelled, its thread goes on
         token = request.outcome()
         return ShortLivedCredential(
             BasicCredential(TOKEN_USERNAME, token.secret),

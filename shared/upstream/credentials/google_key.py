@@ -1,4 +1,4 @@
-"""A Google service account's key, strictly read: what is kept of it, and what is refused.
+"""Reads a Google service account's key strictly: what is kept of it, and what is refused.
 
 A key's own `token_uri` would choose who gets the signed assertion, a universe domain would choose
 the audience, and other types of credential run programs or fetch files. So only
@@ -24,7 +24,7 @@ from shared.several_problems import SeveralProblemsError
 # A PEM of RSA 4096 has 3.3 thousand.
 MAX_PRIVATE_KEY_CHARACTERS: Final = 4 * 1024
 MIN_RSA_BITS: Final = 2048  # what Google issues; less is no key of theirs
-MAX_RSA_BITS: Final = 4096  # whoever makes a key of their own
+MAX_RSA_BITS: Final = 4096  # for those who make a key of their own
 MAX_RSA_EXPONENT: Final = 2**32  # 65537 in practice; a long one makes signing and checking slow
 INCONSISTENT: Final = "private_key: the numbers of this RSA key do not belong together"
 DEFAULT_UNIVERSE: Final = "googleapis.com"
@@ -36,7 +36,7 @@ _FORMS: Final = {
     "project_id": re.compile(r"[a-z0-9.:-]{1,100}", re.ASCII),  # `example.com:project` exists
     "private_key_id": re.compile(r"[0-9a-f]{1,64}", re.ASCII),
 }
-# What Google's own key files have; a field beside them is no part of a service account's key.
+# The fields of Google's own key files. No other field belongs to a service account's key.
 _KNOWN_FIELDS: Final = frozenset(
     {
         "type",
@@ -124,7 +124,8 @@ def _problems(key: Mapping[str, object]) -> Iterator[str]:
     if key.get("type") != "service_account":
         yield "type: only service_account is accepted"
     if unknown := key.keys() - _KNOWN_FIELDS:
-        # A name may be anything, a secret pasted in the wrong place too: not quoted.
+        # A name may be anything, even a secret that was pasted in the wrong place: it is not
+        # quoted.
         yield f"fields that no service account's key has: {len(unknown)}"
     if key.get("universe_domain", DEFAULT_UNIVERSE) != DEFAULT_UNIVERSE:
         yield f"universe_domain: only {DEFAULT_UNIVERSE}"
@@ -155,7 +156,7 @@ def _load_rsa(private_key: Secret) -> RSAPrivateKey:
 
 
 def _require_consistent(key: RSAPrivateKey) -> None:
-    """Refuse numbers that belong to no one key, in less than a millisecond."""
+    """Refuse numbers that do not form one key; that takes less than a millisecond."""
     private = key.private_numbers()
     public, p, q, d = private.public_numbers, private.p, private.q, private.d
     is_consistent = (

@@ -40,7 +40,7 @@ _RECEIVED: Final = b'{"access_token": "received"}'
 
 
 class TokenRequest(transport.Request):
-    """Sends one exchange's requests from google-auth's thread, and keeps what came of the last."""
+    """Sends one exchange's requests, in google-auth's thread, and keeps the last outcome."""
 
     def __init__(
         self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, tls: TlsContexts
@@ -52,7 +52,7 @@ class TokenRequest(transport.Request):
         self._is_abandoned = False
 
     def abandon(self) -> None:
-        """Send nothing more: nobody waits for the outcome."""
+        """Send nothing more, because nobody waits for the outcome."""
         self._is_abandoned = True
 
     def outcome(self) -> AccessToken:

@@ -16,7 +16,7 @@ class ShortLivedCredential:
 
 
 class CredentialProvider(Protocol):
-    """Mints the credential of one connection; caching it is its caller's matter."""
+    """Mints the credential of one connection. Its caller may cache it."""
 
     async def mint(self) -> ShortLivedCredential:
         """Return a new credential; raise `UpstreamError` naming the step that failed."""
