@@ -5,6 +5,7 @@ import tomllib
 from datetime import date
 
 from deploy.dev.debian import REPOSITORY
+from shared.generation_bound import BUILT_AFTER
 
 _RELEASE = re.compile(r"(?P<version>\d+\.\d+\.\d+) — (?P<date>\d{4}-\d{2}-\d{2})")
 
@@ -22,3 +23,4 @@ def test_the_newest_release_is_the_version_of_this_tree() -> None:
     assert found[0][0] == project["version"]
     dates = [date.fromisoformat(day) for _, day in found]
     assert dates == sorted(dates, reverse=True)
+    assert dates[0] == BUILT_AFTER.date()
