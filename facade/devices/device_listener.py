@@ -2,7 +2,8 @@
 
 A handshake takes the newest TLS context, so that a reload is one assignment, and nothing is lost
 between two servers. Where no connection or no handshake can be taken, devices wait in the kernel's
-queue; `handshakes.py` says whose handshake gives way before that.
+queue; `handshakes.py` says whose handshake gives way before that. Whom nobody knows, and who has
+begun too many, is closed at once (`strange_addresses.py`).
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from facade.devices.device_server import DeviceServer
 from facade.devices.device_transport import DeviceTransport
 from facade.devices.farewell import say_farewell
 from facade.devices.handshake import HandshakeFailedError, shake_hands
-from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, Ending
+from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, TOO_OFTEN, Ending
 from facade.devices.handshakes import Handshake, Handshakes
 from facade.devices.live_connections import LiveConnection
 from facade.devices.refused_handshakes import RefusedHandshakes
 from facade.devices.shared_address import another_listens
+from facade.devices.strange_addresses import StrangeAddresses
 from facade.devices.tasks_by_site import TasksBySite
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
 from facade.loop.thread_work import in_access_thread
@@ -47,6 +49,7 @@ class DeviceListener:
     context: SSL.Context  # of every handshake that begins from now on
     _accepting: AcceptLoop = field(init=False)
     _handshakes: Handshakes = field(init=False)
+    _strange: StrangeAddresses = field(factory=StrangeAddresses, init=False)
     _farewells: TasksBySite = field(init=False)
     _refused: RefusedHandshakes = field(init=False)
 
@@ -97,6 +100,10 @@ class DeviceListener:
 
     def _begin(self, accepted: socket.socket, peer: str) -> None:
         site = site_of(peer)
+        if not self._strange.may_begin(site):
+            accepted.close()
+            self._refused.note(TOO_OFTEN, peer)
+            return
         shaking = partial(self._shake_hands, accepted, peer)
         begun = self._handshakes.begin(accepted, site, shaking)
         begun.add_done_callback(partial(_close_unbegun, accepted))
@@ -120,6 +127,7 @@ class DeviceListener:
             self._tell_of_refused(error.ending, peer, tls)
             return
         self._handshakes.note_good_end(handshake.site)
+        self._strange.note_good_end(handshake.site)
         is_of_before = tls.get_context() is not self.context  # reloaded meanwhile
         if (
             is_of_before

@@ -43,6 +43,7 @@ class HandshakeEnd(StrEnum):
     DEVICE_LEFT = "device_left"
     TIMEOUT = "timeout"
     GIVEN_UP = "given_up"
+    TOO_OFTEN = "too_often"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     OTHER = "other"
 
@@ -66,6 +67,9 @@ class Ending:
 
 TIMED_OUT: Final = Ending(HandshakeEnd.TIMEOUT, "it did not come to its end in time")
 GIVEN_UP: Final = Ending(HandshakeEnd.GIVEN_UP, "there were too many at once, and this was old")
+TOO_OFTEN: Final = Ending(
+    HandshakeEnd.TOO_OFTEN, "this address began too many handshakes, and none let a device in"
+)
 LEFT: Final = Ending(HandshakeEnd.DEVICE_LEFT, "the device left in the middle of it")
 TOO_MANY: Final = Ending(
     HandshakeEnd.TOO_MANY_CONNECTIONS, "too many connections, and none is idle"

@@ -1,0 +1,56 @@
+"""How many handshakes an address may begin from which no device was let in lately.
+
+A handshake that comes to nothing costs a millisecond or two of a processor, and whoever connects
+anew again and again has begun the next one by then. So an address that nobody knows has a burst of
+handshakes, and then a few a second. What it begins beyond that is closed before its handshake.
+
+- An address is known once a device was let in from it, for a day. Behind a site's NAT, or a load
+  balancer, everybody has the address of devices: nobody there is kept out for what others do.
+- A handshake that comes to a good end counts for nothing.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, field
+
+from shared.bounded_map import BoundedMap
+from shared.pace import Pace
+
+# Twice what may be under way at once: of a fleet that comes for the first time some are in by then
+STRANGE_AT_ONCE: Final = 1024  # handshakes: some 2 s of a core
+STRANGE_PER_SECOND: Final = 20.0  # then; some 3 percent of a core
+MAX_STRANGE_ADDRESSES: Final = 4096  # some 700 bytes each; one that is forgotten begins anew
+MAX_KNOWN_ADDRESSES: Final = 65_536  # some 400 bytes each
+KNOWN_SECONDS: Final = 24 * 3600.0  # since a device was let in last
+
+
+@define(eq=False)
+class StrangeAddresses:
+    """The addresses of one process. For one event loop."""
+
+    _clock: Callable[[], float] = time.monotonic
+    _paces: BoundedMap[str, Pace] = field(init=False)
+    _known: BoundedMap[str, None] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with every address strange."""
+        rested = STRANGE_AT_ONCE / STRANGE_PER_SECOND
+        self._paces = BoundedMap(MAX_STRANGE_ADDRESSES, seconds=rested, clock=self._clock)
+        self._known = BoundedMap(MAX_KNOWN_ADDRESSES, seconds=KNOWN_SECONDS, clock=self._clock)
+
+    def may_begin(self, site: str) -> bool:
+        """Count a handshake that is about to begin; False, and count nothing, if it may not."""
+        if site in self._known:
+            return True
+        pace = self._paces.get(site) or Pace(STRANGE_PER_SECOND, STRANGE_AT_ONCE, self._clock)
+        if not pace.take_now(1):
+            return False
+        self._paces.set(site, pace)
+        return True
+
+    def note_good_end(self, site: str) -> None:
+        """Know the address of a device that was let in."""
+        self._known.set(site, None)
+        _ = self._paces.pop(site)
