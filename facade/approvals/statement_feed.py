@@ -107,6 +107,7 @@ class StatementFeed:
     is_notified: bool = field(default=False, init=False)  # whether LISTEN was accepted
     problem: str | None = field(default="the state folder was not read yet", init=False)
     was_tried: bool = field(default=False, init=False)  # whether reading the database ever ended
+    was_read: bool = field(default=False, init=False)  # whole, by this process
 
     @_notified_pace.default
     def _pace_of_notifications(self) -> Pace:
@@ -274,7 +275,7 @@ class StatementFeed:
         await self._read_absent(connection, part.present)
         self._last_read, self._rest_until = started, 2 * self._clock() - started
         await self._remembering.keep([], started_milliseconds)
-        self.was_tried = True
+        self.was_tried = self.was_read = True
         if self.problem is not None:
             self.problem = None
             _log.info("database read", count=part.rows)

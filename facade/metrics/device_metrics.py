@@ -1,5 +1,6 @@
 """What is counted of devices' connections, and of the files that their trust stands on."""
 
+from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
@@ -7,6 +8,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Promised is a second; where the database was away it is as long as that.
 _REVOCATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
+
+
+class WhichCertificate(StrEnum):
+    """Whose end is shown."""
+
+    SERVER = "server"  # of FACADE_TLS_CERT_FILE
+    DEVICE_CA = "device_ca"  # of FACADE_DEVICE_CA_FILE, the first that ends
 
 
 @frozen
@@ -27,6 +35,7 @@ class DeviceMetrics:
     ca_expires_in: Gauge
     certificate_ends: Gauge
     certificate_expires_in: Gauge
+    expiry: Gauge
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "DeviceMetrics":
@@ -101,6 +110,12 @@ class DeviceMetrics:
             Gauge(
                 "facade_server_certificate_expires_in_seconds",
                 "Until the facade's own certificate expires and devices refuse it",
+                registry=registry,
+            ),
+            Gauge(
+                "facade_certificate_expiry_timestamp_seconds",
+                "When a certificate expires: the facade's own, or the first of the device CAs",
+                ["which"],
                 registry=registry,
             ),
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -55,6 +56,7 @@ from shared.upstream.kept_connections import KeptConnections
 from shared.upstream.transport import TransportMeans
 
 _CONNECTION: Final = "connection"
+_GENERATIONS_PER_SECOND: Final = 1000  # a generation is a time in milliseconds, or just above
 
 
 async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.Event) -> None:
@@ -173,6 +175,9 @@ async def _feed(
     def on_change(change: Change) -> None:
         if change.outcome is not RowOutcome.ACCEPTED:
             metrics.statements_refused.inc()
+        elif feed.was_read and change.generation is not None:  # a start reads what is long done
+            lag = time.time() - change.generation / _GENERATIONS_PER_SECOND
+            metrics.statement_lag.observe(max(0.0, lag))
         if change.is_strangers:
             return
         kind, _, identifier = change.subject.partition("/")
@@ -230,7 +235,8 @@ def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> N
 
     # A statement's generation is the time of the API's act (or just above the one before it).
     said = change.generation if change.outcome is RowOutcome.ACCEPTED else None
-    live.cut_revoked(change.subject, is_revoked, since=None if said is None else said / 1000)
+    since = None if said is None else said / _GENERATIONS_PER_SECOND
+    live.cut_revoked(change.subject, is_revoked, since=since)
 
 
 def _connection_limits(settings: FacadeSettings) -> ConnectionLimits:

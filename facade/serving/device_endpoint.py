@@ -11,7 +11,7 @@ from attrs import frozen
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.reload import keep_reloading
-from facade.metrics.device_metrics import DeviceMetrics
+from facade.metrics.device_metrics import DeviceMetrics, WhichCertificate
 from facade.serving.config import FacadeSettings
 from facade.serving.health import Readiness
 from facade.serving.start_error import StartError
@@ -102,8 +102,12 @@ def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:
     """Show when CRLs and CAs end: days before they do is the time to look at it."""
     now = datetime.now(UTC)
     metrics.ca_expires_in.clear()
-    for issuer, end in devices.live.trust.ends().items():
+    ends = devices.live.trust.ends()
+    for issuer, end in ends.items():
         metrics.ca_expires_in.labels(issuer).set((end - now).total_seconds())
+    if ends:
+        first = min(ends.values()).timestamp()
+        metrics.expiry.labels(WhichCertificate.DEVICE_CA).set(first)
     metrics.crl_next_update.clear()
     metrics.crl_expires_in.clear()
     for issuer, next_update in devices.live.trust.next_updates().items():
@@ -115,4 +119,5 @@ def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:
 def _show_certificate(files: StartupFiles, metrics: DeviceMetrics) -> None:
     ends, now = files.tls.certificate.ends, datetime.now(UTC)
     metrics.certificate_ends.set(ends.timestamp())
+    metrics.expiry.labels(WhichCertificate.SERVER).set(ends.timestamp())
     metrics.certificate_expires_in.set((ends - now).total_seconds())

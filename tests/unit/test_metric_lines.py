@@ -23,3 +23,17 @@ def test_each_program_shows_which_build_it_is() -> None:
     device_side, plane = DeviceSide.create(), Plane()
     assert f"facade_build_info{labels}" in device_side.exposition().decode()
     assert f"control_plane_build_info{labels}" in plane.exposition().decode()
+
+
+def test_a_facade_shows_what_its_process_and_interpreter_take() -> None:
+    """As every program with the client library does: boards for them exist."""
+    text = DeviceSide.create().exposition().decode()
+    for name in (
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+        "python_gc_collections_total",
+        "python_info",
+    ):
+        assert f"\n{name}" in text
