@@ -5,19 +5,16 @@ import gc
 import resource
 import signal
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 import uvloop
 
-from facade.approvals.state_file import StateFileError
 from facade.commands.definitions import check_command, resolve_command, tags_command
 from facade.commands.settings import settings
-from facade.devices.tls import TlsConfigurationError
+from facade.errors import StartError
 from facade.serving.app import serve
 from facade.serving.config import PREFIX, FacadeSettings
-from facade.serving.start_error import StartError
-from facade.store.blob_store import StoreError
 from shared import structured_log
 from shared.build import Build
 from shared.core_dumps import allow_core_dumps, forbid_core_dumps
@@ -31,8 +28,6 @@ from shared.environment import (
 from shared.keys import InvalidKeyFileError
 from shared.postgres.exposure import exposure_of
 from shared.stopping import take_stop_signals
-
-FAILED_EXIT_CODE: Final = 1
 
 _log = structured_log.get_logger("facade.cli")
 
@@ -77,12 +72,10 @@ def serve_command() -> None:
     _collect_seldom()
     try:
         uvloop.run(_serve_until_signalled(settings))
-    except (TlsConfigurationError, InvalidKeyFileError, StateFileError, StoreError) as error:
-        click.echo(f"facade: {error}", err=True)
-        sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
+    except InvalidKeyFileError as error:
+        _exit(error, CONFIGURATION_ERROR_EXIT_CODE)
     except StartError as error:
-        click.echo(f"facade: {error}", err=True)
-        sys.exit(FAILED_EXIT_CODE)
+        _exit(error, error.exit_status)
 
 
 async def _serve_until_signalled(settings: FacadeSettings) -> None:
@@ -90,6 +83,11 @@ async def _serve_until_signalled(settings: FacadeSettings) -> None:
     take_stop_signals(lambda _name: stop.set())
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     await serve(settings, stop, reload)
+
+
+def _exit(error: Exception, status: int) -> NoReturn:
+    click.echo(f"facade: {error}", err=True)
+    sys.exit(status)
 
 
 def _settings() -> FacadeSettings:

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 from attrs import field, frozen
 
+from facade.errors import PullError
 from facade.metrics.pull_metrics import RefusedBy
 
 JSON_MEDIA_TYPE: Final = "application/json"
@@ -34,7 +35,7 @@ class ErrorAnswer:
         return orjson.dumps({"errors": [error]})
 
 
-class PullRefusedError(Exception):
+class PullRefusedError(PullError):
     """A pull ends with this answer; the reason is for the log alone.
 
     `by`: the facade's own rule that refuses it; None where it is the registry's matter.

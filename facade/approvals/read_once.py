@@ -25,6 +25,7 @@ from facade.approvals.statement_rows import (
     found_rows,
     signature_pages,
 )
+from facade.errors import CommandError
 from shared.generation_bound import highest_generation_at
 from shared.postgres.connect import reason_of
 from shared.postgres.connection_parameters import ConnectionParameters
@@ -36,7 +37,7 @@ _CONNECTION: Final = "connection/"
 _SUBJECT_CHARACTERS: Final = 47  # with a UUID behind it
 
 
-class DatabaseUnreadableError(SafeMessage, Exception):
+class DatabaseUnreadableError(SafeMessage, CommandError):
     """The database does not give the statements; the message says no more than an error's name."""
 
 

@@ -19,6 +19,7 @@ from facade.approvals.statement_rows import (
     MAX_SIGNATURE_BYTES,
     MAX_SUBJECT_BYTES,
 )
+from facade.errors import UnusableSettingError
 from shared.own_files import make_own_database, prepare_own_folder
 from shared.statement import StoredStatement
 
@@ -48,7 +49,7 @@ LIMIT 1
 """  # noqa: S608 - made of constants
 
 
-class StateFileError(Exception):
+class StateFileError(UnusableSettingError):
     """The state folder cannot be used; the message says why."""
 
 

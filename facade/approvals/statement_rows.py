@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from facade.approvals.refused_rows import WhyRefused
 from facade.approvals.snapshot import RefusedRow, StatementRow
+from facade.errors import MalformedError
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import StoredStatement
 
@@ -52,7 +53,7 @@ _DECLARE: Final = (
 _NOTHING: Final = StoredStatement("", "", b"", b"")  # of a row that was not read
 
 
-class UnreadableRowsError(ValueError):
+class UnreadableRowsError(MalformedError, ValueError):
     """What answers gives other rows than were asked for: one of `DATABASE_FAILURES`."""
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
+from facade.errors import PullError
 from facade.loop.thread_work import close_in_thread, finish_in_thread
 from facade.store.arriving_file import ArrivingFile
 from facade.store.cached_open import AT_ONCE
@@ -23,7 +24,7 @@ from shared.oci import RepositoryName
 POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
 
 
-class ArrivalEndedError(Exception):
+class ArrivalEndedError(PullError):
     """The blob will not arrive this way; its cause is what happened, where that is known."""
 
     def __str__(self) -> str:

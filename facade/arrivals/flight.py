@@ -36,10 +36,11 @@ from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import GRACE_DEVICES, Grace
 from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.verified_pieces import PieceVerifier
+from facade.errors import PullError
 from facade.loop.outcome import Failed
 from facade.loop.thread_work import close_in_thread, finish, finish_in_thread, until_done
 from facade.registries.upstream import Upstream
-from facade.registries.upstreams import ConnectionRevokedError, Upstreams
+from facade.registries.upstreams import Upstreams
 from facade.store.arriving_file import ArrivingFile
 from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, OwnedIngest
@@ -60,7 +61,7 @@ DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted besides where the disk is full: not for each write
 
 
-class NothingArrivesError(Exception):
+class NothingArrivesError(PullError):
     """A download has just ended, did not begin in time, or is not needed: look again."""
 
 
@@ -81,18 +82,11 @@ _NOTHING_TO_KEEP: Final = (
     StoreGaveUpError,
 )
 # What ends a flight and is told to its readers as it is.
-_ENDS: Final = (
-    UpstreamError,
-    WrongBytesError,
-    ConnectionRevokedError,
-    NoRoomError,
-    NothingArrivesError,
-    StoreGaveUpError,
-)
+_ENDS: Final = (UpstreamError, PullError, NoRoomError)
 _log = get_logger("facade.flight")
 
 
-class FlightLandedError(Exception):
+class FlightLandedError(PullError):
     """The flight was stopped: nobody reads it, or the facade stops."""
 
 

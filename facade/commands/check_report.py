@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 
 from attrs import define, field, frozen
 
+from facade.errors import CommandError
 from shared.approved_connection import ApprovedConnection
 from shared.upstream.errors import RealmNotAllowedError, Step, UpstreamError
 
@@ -64,7 +65,7 @@ def words_of(error: UpstreamError) -> str:
     return f"{where} failed: {error.words}"
 
 
-class StepFailedError(Exception):
+class StepFailedError(CommandError):
     """A step failed and was told; nothing comes behind it."""
 
 

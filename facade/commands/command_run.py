@@ -11,9 +11,10 @@ import uvloop
 from attrs import field, frozen
 
 from facade.approvals.access import DenialReason, Denied, serving_connection
-from facade.approvals.read_once import Approvals, DatabaseUnreadableError, read_approvals
+from facade.approvals.read_once import Approvals, read_approvals
 from facade.commands.check_report import words_of
 from facade.commands.typed_reference import TypedRepository
+from facade.errors import CommandError
 from facade.metrics.metrics import FacadeMetrics
 from facade.registries.providers import Providers, open_providers
 from facade.registries.unsealer import Unsealer
@@ -43,7 +44,7 @@ from shared.upstream.transport import TransportMeans
 FAILED_EXIT_CODE: Final = 1
 
 
-class NotServedError(SafeMessage, Exception):
+class NotServedError(SafeMessage, CommandError):
     """No approved connection serves what was asked for; the message says why."""
 
 
@@ -104,7 +105,7 @@ def run_command(work: Work) -> NoReturn:
         sys.exit(CONFIGURATION_ERROR_EXIT_CODE)
     except UpstreamError as error:
         _fail(words_of(error))
-    except (DatabaseUnreadableError, NotServedError, SealedSecretError, WrongBytesError) as error:
+    except (CommandError, SealedSecretError, WrongBytesError) as error:
         _fail(str(error))
     sys.exit(0 if succeeded else FAILED_EXIT_CODE)
 

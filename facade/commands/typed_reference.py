@@ -10,6 +10,7 @@ from typing import Self
 
 from attrs import frozen
 
+from facade.errors import MalformedError
 from shared.oci import (
     TAG,
     Digest,
@@ -25,7 +26,7 @@ from shared.upstream.hosts import (
 )
 
 
-class UnusableReferenceError(ValueError):
+class UnusableReferenceError(MalformedError, ValueError):
     """What was typed names nothing that can be asked for; the message says what to type."""
 
 

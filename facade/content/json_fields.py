@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 from attrs import define, field, frozen
 
+from facade.errors import MalformedError
 from shared.outside_bytes import Party, reads_bytes_of
 
 # A manifest has some eight fields.
@@ -33,7 +34,7 @@ _OF_STRING: Final = re.compile(rb'(?:[^"\\]{1,4096}|\\.){0,256}', re.DOTALL)
 _CLOSING: Final = {b"{": b"}", b"[": b"]"}
 
 
-class UnreadableJsonError(Exception):
+class UnreadableJsonError(MalformedError):
     """It is no JSON object, or beyond the bounds of one."""
 
 

@@ -30,6 +30,7 @@ from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
+from facade.errors import FacadeError
 from facade.values.device_identity import IdentityRule
 from shared.pace import Pace
 from shared.structured_log import get_logger
@@ -44,7 +45,7 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 _log = get_logger("facade.device_connection")
 
 
-class PullAbortedError(Exception):
+class PullAbortedError(FacadeError):
     """The connection was reset in the middle of an answer, which therefore cannot look whole."""
 
 

@@ -15,12 +15,13 @@ from facade.devices.handshake_end import (
     ending_of_tls,
 )
 from facade.devices.tls import notes_of
+from facade.errors import FacadeError
 
 # What OpenSSL's state machine is in until a ClientHello has come (statem.c).
 _NOTHING_HEARD: Final = b"before SSL initialization"
 
 
-class HandshakeFailedError(Exception):
+class HandshakeFailedError(FacadeError):
     """No connection came of it; the message says why, and quotes nothing of what the device sent.
 
     Of the chain that was presented, `connection` has what OpenSSL has built of it.

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import field, frozen
 from cryptography import x509
 
+from facade.errors import MalformedError
 from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, pem_blocks
@@ -28,7 +29,7 @@ _UNDERSTOOD: Final = (
 )
 
 
-class InvalidRevocationListError(SafeMessage, ValueError):
+class InvalidRevocationListError(SafeMessage, MalformedError, ValueError):
     """The file holds no list that can be kept to; the message says why and quotes nothing."""
 
 

@@ -19,6 +19,7 @@ from OpenSSL import SSL, crypto
 from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.own_certificate import UNUSABLE, present
 from facade.devices.trust_store import believe
+from facade.errors import FacadeError, UnusableSettingError
 from facade.values.device_identity import may_authenticate_clients
 from shared.pem import InvalidPemError
 
@@ -57,11 +58,11 @@ _NO_CLIENT: Final = Ending(
 )
 
 
-class TlsConfigurationError(Exception):
+class TlsConfigurationError(UnusableSettingError):
     """A certificate, key or CA file cannot be used; the message names the setting."""
 
 
-class RefusedConnectionError(Exception):
+class RefusedConnectionError(FacadeError):
     """A finished handshake that is not accepted; the message says why."""
 
     def __init__(self, ending: Ending) -> None:

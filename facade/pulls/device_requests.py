@@ -4,6 +4,7 @@ What is more is answered 429 after a pause, in which nothing else of that connec
 So a device that asks as fast as it can costs one cheap answer a second for each connection.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from facade.devices.device_connection import DeviceConnection
+from facade.errors import PullError
 from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
@@ -22,7 +24,7 @@ PAUSE_SECONDS: Final = 1.0  # before a refusal: as long as whoever reads it is t
 MAX_DEVICES: Final = 65_536  # remembered, some 700 bytes each; the longest silent one is forgotten
 
 
-class DeviceTooFastError(Exception):
+class DeviceTooFastError(PullError):
     """The device asks faster than it may."""
 
     def __init__(self, retry_after: float) -> None:
@@ -39,10 +41,15 @@ class DeviceRequests:
     _clock: Callable[[], float] = time.monotonic
     _paces: BoundedMap[str, Pace] = field(factory=lambda: BoundedMap(MAX_DEVICES), init=False)
 
-    def require_pace(self, connection: DeviceConnection, device: str) -> None:
-        """Count a request; raise `DeviceTooFastError`, and count nothing, if it is too much."""
+    async def require_pace(self, connection: DeviceConnection, device: str) -> None:
+        """Count a request; if it is too much, count nothing and raise `DeviceTooFastError`.
+
+        That is raised after a pause of `PAUSE_SECONDS`.
+        """
         if not self.may_ask(connection, device) and connection.request_pace is not None:
-            raise DeviceTooFastError(connection.request_pace.wait_for(1))
+            wait = connection.request_pace.wait_for(1)
+            await asyncio.sleep(PAUSE_SECONDS)
+            raise DeviceTooFastError(wait)
 
     def may_ask(self, connection: DeviceConnection, device: str) -> bool:
         """Count a request; return False, and count nothing, if it is too much."""

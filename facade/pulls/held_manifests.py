@@ -10,13 +10,14 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.errors import PullError
 from shared.oci import MAX_MANIFEST_BYTES
 
 # Four of the longest; nearly all are a thousand times shorter, and are not counted.
 MAX_HELD_BYTES: Final = 4 * MAX_MANIFEST_BYTES
 
 
-class TooMuchHeldError(Exception):
+class TooMuchHeldError(PullError):
     """The device reads as many large manifests as it may, and has not taken them yet."""
 
 

@@ -1,6 +1,5 @@
 """The way of one pull, from the raw request to the last byte; reads down the page."""
 
-import asyncio
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
@@ -14,30 +13,27 @@ from attrs import define, field
 from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
 from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
-from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import Blob, BlobPart, Content, PullInProgress
 from facade.devices.device_connection import DeviceConnection, PullAbortedError
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import RefusedBy
-from facade.pulls.device_requests import PAUSE_SECONDS, DeviceRequests, DeviceTooFastError
+from facade.pulls.device_requests import DeviceRequests
+from facade.pulls.failure_answers import PULL_FAILURES, answer_to, refused_by, why_not_asked
 from facade.pulls.gate import Gate
-from facade.pulls.held_manifests import HeldManifests, TooMuchHeldError
+from facade.pulls.held_manifests import HeldManifests
 from facade.pulls.named import read_names
-from facade.pulls.pull_slots import PullSlots, TooManyPullsError
+from facade.pulls.pull_slots import PullSlots
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRecord
-from facade.pulls.upstream_answers import answer_to, why_not_asked
-from facade.registries.device_allowance import TooCostlyError
 from facade.registries.payer import Payers
 from facade.registries.spender import spending
-from facade.registries.upstreams import ConnectionRevokedError, Upstreams
-from facade.values.byte_range import ByteRange, Span, UnsatisfiableRangeError
+from facade.registries.upstreams import Upstreams
+from facade.values.byte_range import ByteRange, Span
 from facade.values.device_identity import DeviceIdentity
-from facade.values.piece import Piece, WrongBytesError
+from facade.values.piece import Piece
 from facade.values.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
 from shared.oci import OCTET_STREAM, Kind
-from shared.upstream.errors import UpstreamError
 from shared.upstream.hosts import upstream_repository
 
 API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
@@ -75,11 +71,7 @@ class PullHandler:
         exchange = RequestRecord(request.method)
         status: int | None = None  # no whole answer
         try:
-            response = await self._answer(request, exchange)
-            status = response.status
-        except PullRefusedError as refused:
-            exchange.reason, exchange.refused_by = refused.reason, refused.by
-            response = error_response(refused.answer, exchange.request_id)
+            response = await self._answer_or_refusal(request, exchange)
             status = response.status
         except PullAbortedError as aborted:
             exchange.reason = str(aborted)
@@ -94,6 +86,21 @@ class PullHandler:
             self._exchanges.tell(exchange, status)
         return response
 
+    async def _answer_or_refusal(
+        self, request: web.BaseRequest, exchange: RequestRecord
+    ) -> web.StreamResponse:
+        """Answer; if the pull ends with an error, tell the device, or abort what has begun."""
+        try:
+            return await self._answer(request, exchange)
+        except PULL_FAILURES as failure:
+            if reason := why_not_asked(failure):
+                self._metrics.not_asked.labels(reason).inc()
+            if request.writer.output_size:
+                raise PullAbortedError(str(failure)) from failure
+            exchange.reason, exchange.refused_by = str(failure), refused_by(failure)
+            answer = answer_to(failure, exchange.pull.kind if exchange.pull else None)
+            return error_response(answer, exchange.request_id)
+
     async def _answer(
         self, request: web.BaseRequest, exchange: RequestRecord
     ) -> web.StreamResponse:
@@ -106,7 +113,7 @@ class PullHandler:
         elif isinstance(asked, Refusal):
             exchange.named = read_names(request.raw_path)
         device = self._identify(connection, exchange)
-        await self._require_pace(connection, device)
+        await self._device_requests.require_pace(connection, device.id)
         if request.version not in HTTP_VERSIONS:
             reason = "neither HTTP/1.1 nor HTTP/1.0"
             raise PullRefusedError(errors.HTTP_VERSION, reason, RefusedBy.REQUEST)
@@ -114,12 +121,8 @@ class PullHandler:
             raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
-        try:
-            async with self._turns.turn(device.id):
-                return await self._pull(request, exchange, asked, device)
-        except TooManyPullsError as error:
-            reason = str(error)
-            raise PullRefusedError(errors.TOO_MANY_PULLS, reason, RefusedBy.TURNS) from None
+        async with self._turns.turn(device.id):
+            return await self._pull(request, exchange, asked, device)
 
     def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
         """Return who asks; whoever gets nothing at all is named and counted with the request."""
@@ -129,43 +132,19 @@ class PullHandler:
             exchange.refused = RefusedDevice(connection.device, refused.code)
             raise
 
-    async def _require_pace(self, connection: DeviceConnection, device: DeviceIdentity) -> None:
-        """Count the request; refuse it, after a pause, if the device asks too fast."""
-        try:
-            self._device_requests.require_pace(connection, device.id)
-        except DeviceTooFastError as error:
-            await asyncio.sleep(PAUSE_SECONDS)
-            answer = errors.too_many_requests(error.retry_after)
-            raise PullRefusedError(answer, str(error), RefusedBy.PACE) from None
-
     async def _pull(
         self, request: web.BaseRequest, exchange: RequestRecord, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
         exchange.connection = connection = self._gate.authorize(pull, device)
         _connection_of(request).begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)
-        try:
-            async with self._upstreams.lease(connection) as upstream:
-                asked = PullInProgress(pull, connection, upstream, payer)
-                try:
-                    with spending(payer):
-                        return await self._serve(request, exchange, asked)
-                finally:
-                    exchange.source = asked.origin.source
-        except (UpstreamError, WrongBytesError, TooCostlyError) as failure:
-            if reason := why_not_asked(failure):
-                self._metrics.not_asked.labels(reason).inc()
-            by = RefusedBy.ALLOWANCE if isinstance(failure, TooCostlyError) else None
-            answer = answer_to(failure, pull.kind)
-            raise PullRefusedError(answer, str(failure), by) from failure
-        except ArrivalEndedError as ended:
-            raise PullRefusedError(answer_to(ended.__cause__, pull.kind), str(ended)) from ended
-        except ConnectionRevokedError:
-            reason = "the connection was revoked meanwhile"
-            if request.writer.output_size:
-                raise PullAbortedError(reason) from None
-            by = RefusedBy.NOT_CONNECTED
-            raise PullRefusedError(errors.NAME_UNKNOWN, reason, by) from None
+        async with self._upstreams.lease(connection) as upstream:
+            asked = PullInProgress(pull, connection, upstream, payer)
+            try:
+                with spending(payer):
+                    return await self._serve(request, exchange, asked)
+            finally:
+                exchange.source = asked.origin.source
 
     async def _serve(
         self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
@@ -219,12 +198,8 @@ class PullHandler:
         content: bytes,
     ) -> web.StreamResponse:
         counted = self._counting(exchange, asked.pull.kind)
-        try:
-            with self._held.hold(asked.payer.device, len(content)):
-                await relay(request, response, _one_piece(content), on_given=counted)
-        except TooMuchHeldError as error:
-            reason = str(error)
-            raise PullRefusedError(errors.TOO_MANY_PULLS, reason, RefusedBy.TURNS) from None
+        with self._held.hold(asked.payer.device, len(content)):
+            await relay(request, response, _one_piece(content), on_given=counted)
         return response
 
     async def _send_blob(
@@ -296,6 +271,8 @@ async def _part(
 ) -> BlobPart:
     """Return the bytes that are asked for, and say in the answer's head which those are.
 
+    Raises `UnsatisfiableRangeError`.
+
     A range of a blob whose length nobody knows is ignored (RFC 9110 section 14.2), for nobody can
     say whether there is such a range; the answer has no Content-Length then, and ends by itself.
     """
@@ -305,19 +282,11 @@ async def _part(
     span = Span.whole(blob.length)
     response.headers["Accept-Ranges"] = "bytes"
     if byte_range := _asked_range(request, pull):
-        span = _span(byte_range, blob.length)
+        span = byte_range.span(blob.length)
         response.set_status(HTTPStatus.PARTIAL_CONTENT)
         response.headers["Content-Range"] = span.content_range
     response.content_length = span.count
     return await blob.part(span)
-
-
-def _span(byte_range: ByteRange, length: int) -> Span:
-    try:
-        return byte_range.span(length)
-    except UnsatisfiableRangeError:
-        answer = errors.range_not_satisfiable(length)
-        raise PullRefusedError(answer, "range behind the end", RefusedBy.REQUEST) from None
 
 
 def _mark_unverified(response: web.StreamResponse) -> None:

@@ -12,10 +12,12 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.errors import PullError
+
 WAIT_SECONDS: Final = 10.0  # clients give a registry 30 s and more to begin to answer
 
 
-class TooManyPullsError(Exception):
+class TooManyPullsError(PullError):
     """The device has as many pulls under way as it may, and none ended in time."""
 
 

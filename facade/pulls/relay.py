@@ -21,12 +21,11 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 from attrs import define, field
 
-from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import PiecesNowait
 from facade.devices.device_connection import PullAbortedError, abort
-from facade.values.piece import Piece, WrongBytesError
+from facade.pulls.failure_answers import PULL_FAILURES
+from facade.values.piece import Piece
 from shared.structured_log import get_logger
-from shared.upstream.errors import UpstreamError
 
 PROGRESS_WINDOW_SECONDS: Final = 60.0
 MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
@@ -73,7 +72,7 @@ async def relay(
             if piece is None and (piece := at_hand()) is None:
                 piece = await anext(pieces, None)
         await response.write_eof()
-    except (ArrivalEndedError, UpstreamError, WrongBytesError) as error:
+    except PULL_FAILURES as error:
         abort(request.transport)
         raise PullAbortedError(f"aborted after {given} bytes: {error}") from error
     except BaseException:

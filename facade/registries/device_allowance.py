@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.errors import PullError
 from facade.registries.upstream_spending import (
     SECONDS_OF_A_MINUTE,
     SpendingLimits,
@@ -35,7 +36,7 @@ class CostLimits:
     downloads: int
 
 
-class TooCostlyError(Exception):
+class TooCostlyError(PullError):
     """The device costs more than it may, and waiting a little does not help."""
 
     def __init__(self, message: str, retry_after: float) -> None:

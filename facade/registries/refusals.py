@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
+from facade.errors import FacadeError
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
@@ -50,7 +51,7 @@ class RememberedRefusal:
     until: float
 
 
-class StillRefusedError(Exception):
+class StillRefusedError(FacadeError):
     """What is asked for depends on something that is refused for a while yet."""
 
     def __init__(self, remembered: RememberedRefusal) -> None:

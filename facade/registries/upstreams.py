@@ -19,6 +19,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from facade.errors import PullError
 from facade.loop.outcome import Failed, outcome_of
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
@@ -36,8 +37,12 @@ CANDIDATES: Final = 16  # that are looked at when there are too many, before one
 MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
 
-class ConnectionRevokedError(Exception):
+class ConnectionRevokedError(PullError):
     """The connection was revoked while a pull went through it."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("the connection was revoked meanwhile")
 
 
 @define(eq=False)

@@ -18,6 +18,7 @@ from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_server import DeviceServer
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice
+from facade.errors import StartError
 from facade.loop.garbage_rounds import GarbageRounds
 from facade.loop.loop_lag import LoopLag
 from facade.loop.thread_work import in_access_thread
@@ -44,7 +45,6 @@ from facade.serving.end_in_time import end_in_time
 from facade.serving.health import Readiness, operations_app
 from facade.serving.open_content import KnownApprovals, open_content
 from facade.serving.servable import Servable
-from facade.serving.start_error import StartError
 from facade.serving.startup_files import StartupFiles
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import compile_uri_pattern

@@ -11,10 +11,10 @@ from attrs import frozen
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.reload import keep_reloading
+from facade.errors import StartError
 from facade.metrics.device_metrics import DeviceMetrics, WhichCertificate
 from facade.serving.config import FacadeSettings
 from facade.serving.health import Readiness
-from facade.serving.start_error import StartError
 from facade.serving.startup_files import StartupFiles
 from shared.listen_failure import why_not_listening
 from shared.stopping import end_tasks

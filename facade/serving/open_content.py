@@ -43,7 +43,7 @@ async def open_content(
 ) -> AsyncIterator[Content]:
     """Give the store's content, or where nothing may be kept, upstream's alone.
 
-    Raises `StoreError`.
+    Raises `CacheFolderError`.
     """
     far_ranges = FarRanges(settings.unverified_ranges)
     if settings.cache_dir is None or settings.cache_max_bytes == 0:

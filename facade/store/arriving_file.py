@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from attrs import define
 
+from facade.errors import StoreFailedError
 from facade.store.file_lock import is_locked
 from facade.store.inode import Inode, inode_of, is_file_at
 from facade.store.page_cache_read import read_at, read_nowait
@@ -28,7 +29,7 @@ DATA: Final = "data"
 CHECKSUMS: Final = "checksums"
 
 
-class RottenArrivalError(OSError):
+class RottenArrivalError(StoreFailedError, OSError):
     """The disk gives something else than what came."""
 
     def __init__(self, what: str) -> None:

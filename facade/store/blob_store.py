@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from attrs import define, field
 
+from facade.errors import UnusableSettingError
 from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from facade.metrics.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.cached_open import AT_ONCE, WAITING, Opening, open_cached
@@ -39,7 +40,7 @@ from shared.jitter import jittered
 from shared.oci import Digest, RepositoryName
 from shared.structured_log import get_logger
 
-__all__ = ["Asker", "BlobStore", "NoRoomError", "StoreError"]
+__all__ = ["Asker", "BlobStore", "CacheFolderError", "NoRoomError"]
 
 USES_WRITTEN_EVERY_SECONDS: Final = 5.0
 MEASURED_EVERY_SECONDS: Final = 10.0  # more often than it is scraped
@@ -50,7 +51,7 @@ USELESS_RIGHT_SECONDS: Final = 7 * 24 * 3600.0  # of what is not stored any more
 _log = get_logger("facade.store")
 
 
-class StoreError(Exception):
+class CacheFolderError(UnusableSettingError):
     """The cache folder cannot be used; the message says why."""
 
 
@@ -76,7 +77,10 @@ class BlobStore:
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
-        """Open or make the store, and forget what was abandoned. Blocks; raises `StoreError`."""
+        """Open or make the store, and forget what was abandoned. Blocks.
+
+        Raises `CacheFolderError`.
+        """
         layout, metrics = Layout(root), metrics or StoreMetrics.of_nobody()
         partials, quarantine = Partials(layout.ingest), Quarantine(layout.quarantine, max_bytes)
         try:
@@ -89,11 +93,11 @@ class BlobStore:
             metrics.limit.set(max_bytes)
             store.tidy()
         except (IndexFailedError, IndexInUseError) as error:
-            raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
+            raise CacheFolderError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
         except OSError as error:
-            raise StoreError(f"FACADE_CACHE_DIR cannot be used: {error.strerror}") from error
+            raise CacheFolderError(f"FACADE_CACHE_DIR cannot be used: {error.strerror}") from error
         except sqlite3.Error as error:
-            raise StoreError("FACADE_CACHE_DIR cannot be used: its index fails") from error
+            raise CacheFolderError("FACADE_CACHE_DIR cannot be used: its index fails") from error
         return store
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from facade.errors import StoreFailedError
 from facade.metrics.store_metrics import StoreMetrics, StoreState, WhyEvicted
 from facade.store.failing_sector import is_bad_place
 from facade.store.file_lock import lock_exclusively
@@ -46,7 +47,7 @@ _FEW, _MANY = 64, 1024  # candidates that the index is asked for at once: many w
 _log = get_logger("facade.store")
 
 
-class NoRoomError(Exception):
+class NoRoomError(StoreFailedError):
     """The quota has no room that may be freed for so many bytes: they are not kept."""
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 from attrs import define, field, frozen
 
+from facade.errors import StoreFailedError
 from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index_file import IndexFile
 from facade.store.layout import FlightKey
@@ -54,7 +55,7 @@ _BEHIND_HEX: Final = "g"
 _OF_RIGHT: Final = "access_key = ? AND kind = ? AND digest = ? AND repository = ?"
 
 
-class IndexFailedError(OSError):
+class IndexFailedError(StoreFailedError, OSError):
     """The index cannot be read or written now."""
 
 

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
+from facade.errors import StoreFailedError
 from facade.store.file_lock import lock_exclusively, lock_shared, unlock
 from facade.store.index_schema import SCHEMA, SCHEMA_VERSION, count
 from shared.own_files import make_own_database, open_own
@@ -39,11 +40,11 @@ _PRIMARY_CODE: Final = 0xFF  # of SQLite's extended result codes
 _log = get_logger("facade.store")
 
 
-class DamagedIndexError(Exception):
+class DamagedIndexError(StoreFailedError):
     """The file is no index of ours, or its pages do not hang together."""
 
 
-class IndexInUseError(Exception):
+class IndexInUseError(StoreFailedError):
     """The file is damaged, and another process of this machine has it open."""
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import define, field
 
+from facade.errors import StoreFailedError
 from facade.loop.thread_work import (
     close_in_thread,
     finish_in_thread,
@@ -38,7 +39,7 @@ BATCH_BLOBS: Final = 16  # noted at once
 _log = get_logger("facade.store.scrub")
 
 
-class _GoneError(Exception):
+class _GoneError(StoreFailedError):
     """The blob was evicted meanwhile."""
 
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from attrs import define, frozen
 
+from facade.errors import StoreFailedError
 from facade.store.cached_open import Opening, read_whole
 from facade.store.file_lock import lock_shared
 from facade.store.inode import is_file_at
@@ -16,7 +17,7 @@ from facade.store.shared_pieces import BlobReaders
 from shared.oci import Digest
 
 
-class RottenBlobError(Exception):
+class RottenBlobError(StoreFailedError):
     """A stored piece is not what was stored: the blob is to be quarantined."""
 
 

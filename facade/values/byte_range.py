@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
+from facade.errors import PullError
 from shared.outside_bytes import Party, reads_bytes_of
 
 _RANGE: Final = re.compile(
@@ -16,8 +17,13 @@ _RANGE: Final = re.compile(
 )
 
 
-class UnsatisfiableRangeError(ValueError):
-    """The range begins behind the end: 416."""
+class UnsatisfiableRangeError(PullError):
+    """The range begins behind the end of a blob of so many bytes: 416."""
+
+    def __init__(self, length: int) -> None:
+        """Keep the blob's length."""
+        super().__init__("range behind the end")
+        self.length = length
 
 
 @frozen
@@ -49,7 +55,7 @@ class ByteRange:
             first = self.first
             last = length - 1 if self.last is None else min(self.last, length - 1)
         if first > last:
-            raise UnsatisfiableRangeError
+            raise UnsatisfiableRangeError(length)
         return Span(first, last - first + 1, length)
 
 

@@ -14,6 +14,7 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from facade.errors import MalformedError
 from facade.values.trust_domain import may_issue
 from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
@@ -23,7 +24,7 @@ from shared.outside_bytes import Party, reads_bytes_of
 _MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
-class UnidentifiedDeviceError(ValueError):
+class UnidentifiedDeviceError(MalformedError, ValueError):
     """The certificate identifies nobody; the message says why and quotes nothing of it."""
 
 

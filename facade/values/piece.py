@@ -2,13 +2,15 @@
 
 from typing import Final
 
+from facade.errors import PullError
+
 # The unit of everything that is verified before it is sent.
 PIECE_BYTES: Final = 256 * 1024
 
 Piece = bytes | bytearray | memoryview
 
 
-class WrongBytesError(Exception):
+class WrongBytesError(PullError):
     """What came is not what the digest and the length name."""
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from facade.pulls.upstream_answers import answer_to
+from facade.pulls.failure_answers import answer_to
 from shared.oci import Digest, Kind
 from shared.upstream.client import Method
 from shared.upstream.errors import (

@@ -19,7 +19,7 @@ from attrs import define, field
 from typing_extensions import override
 
 from deploy.dev.device_ca import CertificateAuthority
-from facade.pulls.upstream_answers import answer_to
+from facade.pulls.failure_answers import answer_to
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
 from facade.registries.renewed import Lasting, Renewed

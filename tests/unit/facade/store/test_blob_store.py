@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facade.store.blob_store import BlobStore, NoRoomError, StoreError
+from facade.store.blob_store import BlobStore, CacheFolderError, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import FlightKey
 from facade.store.stored_blob import RottenBlobError
@@ -176,7 +176,7 @@ async def test_two_processes_evict_one_after_the_other(store: BlobStore, tmp_pat
 def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     """At the start, not at the first pull."""
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError):
+    with pytest.raises(CacheFolderError):
         BlobStore.open(tmp_path / "file", QUOTA)
 
 
@@ -231,5 +231,5 @@ def test_a_file_that_somebody_left_there_keeps_no_store_from_opening(tmp_path: P
         (tmp_path / "cache" / place / ".stray").touch()
     BlobStore.open(tmp_path / "cache", QUOTA).close()
     (tmp_path / "cache" / "blobs" / "sha256" / "ab").symlink_to(tmp_path)
-    with pytest.raises(StoreError, match="ab is no folder"):
+    with pytest.raises(CacheFolderError, match="ab is no folder"):
         BlobStore.open(tmp_path / "cache", QUOTA)

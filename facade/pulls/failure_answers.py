@@ -1,4 +1,4 @@
-"""One table: what went wrong on the way to a registry, and what the device is told of it."""
+"""One table: what a pull can end with, and what the device is told of it."""
 
 from typing import Final
 
@@ -7,19 +7,30 @@ from facade.answers.distribution_errors import (
     CREDENTIAL_REFUSED,
     EGRESS_REFUSED,
     MANIFEST_UNKNOWN,
+    NAME_UNKNOWN,
     ODD_STATUS,
     POLICY_DENIED,
     ROLE_NOT_ASSUMED,
     SECRET_NOT_OPENED,
     SECRET_UNUSABLE,
+    TOO_MANY_PULLS,
     WRONG_ANSWER,
     ErrorAnswer,
+    PullRefusedError,
+    range_not_satisfiable,
     rate_limited,
     too_costly,
+    too_many_requests,
     too_slow,
     unavailable,
     wrong_answer_lately,
 )
+from facade.arrivals.arrival import ArrivalEndedError
+from facade.errors import PullError
+from facade.metrics.pull_metrics import RefusedBy
+from facade.pulls.device_requests import DeviceTooFastError
+from facade.pulls.held_manifests import TooMuchHeldError
+from facade.pulls.pull_slots import TooManyPullsError
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.device_allowance import (
     TooCostlyError,
@@ -35,7 +46,9 @@ from facade.registries.failing_paths import (
     DigestFailingError,
 )
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
+from facade.registries.upstreams import ConnectionRevokedError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
+from facade.values.byte_range import UnsatisfiableRangeError
 from facade.values.piece import WrongBytesError
 from shared.oci import Kind
 from shared.upstream.errors import (
@@ -75,16 +88,54 @@ _NOT_ASKED: Final = {
 }
 
 
+# What a pull ends with: what this process found itself, and what the registry did.
+PULL_FAILURES: Final = (PullError, UpstreamError)
+
+
 def why_not_asked(failure: BaseException) -> str | None:
     """Return why the registry was not asked, None where it was."""
     return _NOT_ASKED.get(type(failure))
 
 
-def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
-    failure: BaseException | None, kind: Kind
-) -> ErrorAnswer:
-    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 and 410 do."""
+def refused_by(failure: BaseException) -> RefusedBy | None:  # noqa: PLR0911 - a table
+    """Return the facade's own rule that refused a request; None if it is the registry's matter."""
     match failure:
+        case PullRefusedError():
+            return failure.by
+        case ConnectionRevokedError():
+            return RefusedBy.NOT_CONNECTED
+        case TooManyPullsError() | TooMuchHeldError():
+            return RefusedBy.TURNS
+        case DeviceTooFastError():
+            return RefusedBy.PACE
+        case TooCostlyError():
+            return RefusedBy.ALLOWANCE
+        case UnsatisfiableRangeError():
+            return RefusedBy.REQUEST
+        case _:
+            return None
+
+
+def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
+    failure: BaseException | None, kind: Kind | None
+) -> ErrorAnswer:
+    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 and 410 do.
+
+    `kind`: what was pulled; None where a request was no pull.
+    """
+    match failure:
+        case PullRefusedError():
+            return failure.answer
+        case ConnectionRevokedError():
+            return NAME_UNKNOWN
+        case TooManyPullsError() | TooMuchHeldError():
+            return TOO_MANY_PULLS
+        case DeviceTooFastError():
+            return too_many_requests(failure.retry_after)
+        case UnsatisfiableRangeError():
+            return range_not_satisfiable(failure.length)
+        case ArrivalEndedError():
+            return answer_to(failure.__cause__, kind)
         case NotInRegistryError() | GoneError():
             return MANIFEST_UNKNOWN if kind is Kind.MANIFEST else BLOB_UNKNOWN
         case CredentialRefusedError(step=Step.ASSUME_ROLE):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from facade.pulls.upstream_answers import answer_to, why_not_asked
+from facade.pulls.failure_answers import answer_to, why_not_asked
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.circuit_breaker import CircuitOpenError
 from facade.registries.device_allowance import TooManyDownloadsError, TooManyMissesError
