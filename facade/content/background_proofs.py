@@ -6,7 +6,6 @@ constant: a proof that finds no place now is left to the next use.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Final
@@ -25,6 +24,7 @@ from facade.store.index import Index, Membership
 from facade.store.layout import Right
 from facade.values.piece import WrongBytesError
 from facade.values.pull_path import Pull
+from shared.bounded_map import BoundedMap
 from shared.jitter import jittered
 from shared.oci import Kind
 from shared.stopping import end_tasks
@@ -49,7 +49,7 @@ PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # who lost a right upstream reads on n
 MAX_PROOFS_AT_ONCE: Final = 4  # of one process; a registry should not notice them
 MAX_DELAY_SECONDS: Final = 1.0  # jittered: facades share nothing, and their fleets ask together
 PAUSE_SECONDS: Final = 60.0  # jittered; until a proof that failed is tried again
-MAX_PAUSES: Final = 4096  # remembered, some 400 bytes each; the oldest is forgotten
+MAX_PAUSES: Final = 4096  # remembered, some 600 bytes each; the longest unused is forgotten
 # A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
 # perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
 REFUSALS_THAT_END: Final = 3
@@ -84,7 +84,9 @@ class BackgroundProofs:
     _clock: Callable[[], float] = time.monotonic
     _max_delay: float = MAX_DELAY_SECONDS
     _running: dict[Right, asyncio.Task[None]] = field(factory=dict, init=False)
-    _pauses: OrderedDict[Hashable, _Pause] = field(factory=OrderedDict, init=False)
+    _pauses: BoundedMap[Hashable, _Pause] = field(
+        factory=lambda: BoundedMap(MAX_PAUSES), init=False
+    )
 
     @property
     def under_way(self) -> int:
@@ -131,17 +133,17 @@ class BackgroundProofs:
 
     def _is_new(self, right: Right) -> bool:
         """Tell whether the last try, if any, was not in doubt over a refusal."""
-        return not self._pauses.get(right, _NEVER_PAUSED).refusals
+        return not self._paused(right).refusals
 
     async def _note_refusal(self, right: Right, refusal: CredentialRefusedError) -> None:
-        refusals = self._pauses.get(right, _NEVER_PAUSED).refusals + 1
+        refusals = self._paused(right).refusals + 1
         if refusals < REFUSALS_THAT_END:
             self._pause(right, refusal, refusals)
         else:
             await self._write(right, may_read=False)
 
     async def _write(self, right: Right, *, may_read: bool) -> None:
-        self._pauses.pop(right, None)
+        self._pauses.pop(right)
         if may_read:
             await in_store_thread(self._index.prove_again, right.key, right.repository)
             return
@@ -156,10 +158,7 @@ class BackgroundProofs:
     def _pause(self, right: Right, error: Exception, refusals: int = 0) -> None:
         is_away = isinstance(error, _AWAY) and not isinstance(error, _OF_ONE_PATH)
         paused: Hashable = right.key.access_key if is_away else right
-        self._pauses[paused] = _Pause(self._clock() + jittered(PAUSE_SECONDS), refusals)
-        self._pauses.move_to_end(paused)
-        if len(self._pauses) > MAX_PAUSES:
-            self._pauses.popitem(last=False)
+        self._pauses.set(paused, _Pause(self._clock() + jittered(PAUSE_SECONDS), refusals))
         _log.info(
             "right to read not proven again, tried later",
             digest=right.key.digest,
@@ -168,7 +167,10 @@ class BackgroundProofs:
         )
 
     def _is_paused(self, what: Hashable) -> bool:
-        return self._pauses.get(what, _NEVER_PAUSED).until > self._clock()
+        return self._paused(what).until > self._clock()
+
+    def _paused(self, what: Hashable) -> _Pause:
+        return self._pauses.get(what) or _NEVER_PAUSED
 
 
 async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> bool:

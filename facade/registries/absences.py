@@ -5,18 +5,18 @@ remembered: what it refuses, limits or fails at may be there. One memory for eac
 each access key: another secret may see more.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 from attrs import define, evolve, field, frozen
 
+from shared.bounded_map import BoundedMap
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import NotInRegistryError
 
 ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen within half a minute
-MAX_ABSENCES: Final = 8192  # of one connection, some 500 bytes each; the oldest is forgotten
+MAX_ABSENCES: Final = 8192  # of one connection, some 700 bytes each; the oldest is forgotten
 
 
 class RememberedAbsenceError(NotInRegistryError):
@@ -50,38 +50,32 @@ class Absences:
 
     _clock: Callable[[], float]
     _seconds: float = ABSENCE_SECONDS
-    _until: OrderedDict[Absence, float] = field(factory=OrderedDict, init=False)  # monotonic
+    _absent: BoundedMap[Absence, bool] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember by the same clock."""
+        self._absent = BoundedMap(MAX_ABSENCES, seconds=self._seconds, clock=self._clock)
 
     def remember(self, absence: Absence) -> None:
         """Remember a 404 that the registry answered now."""
-        self._until[absence] = self._clock() + self._seconds
-        self._until.move_to_end(absence)
-        self._forget_what_is_over()
+        self._absent.set(absence, True)  # noqa: FBT003 - a set: the keys are what is remembered
 
     def forget(self, absence: Absence) -> None:
         """Forget a 404: the registry has it after all."""
-        self._until.pop(absence, None)
+        self._absent.pop(absence)
 
     def require_not(self, absence: Absence) -> None:
         """Raise `RememberedAbsenceError` if the registry answered 404 for this a short time ago."""
         wider = evolve(absence, head_only=False)  # what GET does not give, HEAD does not have
-        if any(self._until.get(each, float("-inf")) > self._clock() for each in {absence, wider}):
+        if absence in self._absent or wider in self._absent:
             raise RememberedAbsenceError
 
     @property
     def count(self) -> int:
         """How many are remembered."""
-        return len(self._until)
+        return len(self._absent)
 
     @property
     def remembers_some(self) -> bool:
         """Whether one is not over yet."""
-        self._forget_what_is_over()
-        return bool(self._until)
-
-    def _forget_what_is_over(self) -> None:
-        while self._until:
-            is_over = next(iter(self._until.values())) <= self._clock()
-            if len(self._until) <= MAX_ABSENCES and not is_over:
-                return
-            self._until.popitem(last=False)
+        return len(self._absent) > 0

@@ -5,7 +5,6 @@ not counted. A device that asked for nothing for a while is forgotten: it has ev
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -21,7 +20,7 @@ from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
 MAX_WAIT_SECONDS: Final = 5.0  # shorter than clients wait for headers; beyond it they are told
-MAX_DEVICES: Final = 65_536  # remembered, some 300 bytes each; the longest silent one is forgotten
+MAX_DEVICES: Final = 65_536  # remembered, some 500 bytes each; the longest silent one is forgotten
 # What a device spent at a registry is remembered so long after it last asked: an hour's bytes are
 # earned again by then, and what it owes beyond that is forgiven.
 SPENDING_SECONDS: Final = 2 * 3600.0
@@ -88,12 +87,13 @@ class DeviceAllowances:
     _clock: Callable[[], float]
     _max_devices: int = MAX_DEVICES
     _spending_limits: SpendingLimits = field(factory=SpendingLimits, kw_only=True)
-    _misses: OrderedDict[str, Pace] = field(factory=OrderedDict, init=False)
+    _misses: BoundedMap[str, Pace] = field(init=False)  # until everything is there again
     _downloads: dict[str, int] = field(factory=dict, init=False)  # of those that have any
     _spending: BoundedMap[tuple[str, str], UpstreamSpending] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Remember spending by the same clock."""
+        """Remember by the same clock."""
+        self._misses = BoundedMap(self._max_devices, clock=self._clock)
         self._spending = BoundedMap(self._max_devices, seconds=SPENDING_SECONDS, clock=self._clock)
 
     def spending(self, device: str, access_key: str) -> UpstreamSpending:
@@ -135,9 +135,7 @@ class DeviceAllowances:
         if wait > MAX_WAIT_SECONDS:
             raise TooManyMissesError(wait)
         pace.take(1)
-        self._misses[device] = pace
-        self._misses.move_to_end(device)
-        self._forget_the_silent()
+        self._misses.set(device, pace, seconds=pace.wait_for(pace.burst))
         return wait
 
     def give_back_miss(self, device: str) -> None:
@@ -165,15 +163,8 @@ class DeviceAllowances:
     @property
     def count(self) -> int:
         """How many devices are remembered."""
-        return len(self._misses.keys() | self._downloads.keys())
+        return len({*self._misses, *self._downloads})
 
     def _full_pace(self) -> Pace:
         a_minute = self.limits.misses_per_minute
         return Pace(a_minute / SECONDS_OF_A_MINUTE, a_minute, self._clock)
-
-    def _forget_the_silent(self) -> None:
-        while self._misses:
-            longest_silent = next(iter(self._misses.values()))
-            if len(self._misses) <= self._max_devices and not longest_silent.is_rested:
-                return
-            self._misses.popitem(last=False)

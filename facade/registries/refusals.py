@@ -4,13 +4,13 @@ What is passed on keeps its time: a refusal that another place remembers, too, i
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from attrs import define, field, frozen
 
 from facade.errors import FacadeError
+from shared.bounded_map import BoundedMap
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
@@ -61,11 +61,42 @@ class StillRefusedError(FacadeError):
 
 
 @define(eq=False)
+class LastRefusal:
+    """What one thing was refused last, for as long as that holds."""
+
+    _clock: Callable[[], float] = time.monotonic
+    _remembered: RememberedRefusal | None = field(default=None, init=False)
+
+    def remember(self, refusal: Refusal) -> None:
+        """Remember a refusal for as long as it asks to be, or for as long as its kind is."""
+        self.keep(RememberedRefusal(refusal, self._clock() + _seconds_of(refusal)))
+
+    def keep(self, remembered: RememberedRefusal) -> None:
+        """Remember what is remembered elsewhere, no longer than there."""
+        self._remembered = remembered
+
+    @property
+    def still(self) -> RememberedRefusal | None:
+        """The refusal, if it still holds."""
+        remembered = self._remembered
+        return remembered if remembered is not None and self._clock() < remembered.until else None
+
+    def require_none(self) -> None:
+        """Raise the refusal if it still holds."""
+        if (remembered := self.still) is not None:
+            raise without_frames(remembered.refusal)
+
+
+@define(eq=False)
 class Refusals(Generic[_Key]):
     """What was refused lately, so that not every device asks again."""
 
     _clock: Callable[[], float] = time.monotonic
-    _remembered: OrderedDict[_Key, RememberedRefusal] = field(factory=OrderedDict, init=False)
+    _remembered: BoundedMap[_Key, RememberedRefusal] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember by the same clock."""
+        self._remembered = BoundedMap(MAX_REFUSALS, clock=self._clock)
 
     def remember(self, key: _Key, refusal: Refusal, seconds: float | None = None) -> None:
         """Remember a refusal for as long as it asks to be, or for as long as its kind is.
@@ -77,23 +108,19 @@ class Refusals(Generic[_Key]):
 
     def keep(self, key: _Key, remembered: RememberedRefusal) -> None:
         """Remember what is remembered elsewhere, no longer than there."""
-        self._remembered[key] = remembered
-        self._remembered.move_to_end(key)
-        while len(self._remembered) > MAX_REFUSALS:
-            self._remembered.popitem(last=False)
+        self._remembered.set_until(key, remembered, remembered.until)
 
     def forget(self, key: _Key) -> None:
         """Forget a refusal: it was found otherwise."""
-        self._remembered.pop(key, None)
+        self._remembered.pop(key)
 
     def of(self, key: _Key) -> RememberedRefusal | None:
         """Return the refusal of this key that still holds."""
-        remembered = self._remembered.get(key)
-        return remembered if remembered is not None and self._clock() < remembered.until else None
+        return self._remembered.get(key)
 
     def holds(self, key: _Key) -> bool:
         """Tell whether a refusal of this key still holds."""
-        return self.of(key) is not None
+        return key in self._remembered
 
     def require_none(self, key: _Key) -> None:
         """Raise the refusal that still holds for a key."""
@@ -103,13 +130,12 @@ class Refusals(Generic[_Key]):
     @property
     def holds_some(self) -> bool:
         """Whether one still holds."""
-        now = self._clock()
-        return any(now < each.until for each in reversed(self._remembered.values()))
+        return len(self._remembered) > 0
 
     @property
     def count(self) -> int:
         """How many still hold."""
-        return sum(self.holds(key) for key in self._remembered)
+        return len(self._remembered)
 
 
 def _seconds_of(refusal: Refusal) -> float:

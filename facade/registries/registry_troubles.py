@@ -5,7 +5,6 @@ is told twice a minute at most.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, assert_never
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from shared.bounded_map import BoundedMap
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.structured_log import get_logger
@@ -76,7 +76,9 @@ class RegistryTroubles:
     # Told when the registry begins to refuse the credential, and when it gives something again.
     _tell_of_credential: Callable[[bool], None] = lambda _refused: None
     _is_refused: bool = False  # the credential, when last used
-    _current: OrderedDict[_Key, str] = field(factory=OrderedDict, init=False)  # what was told
+    _current: BoundedMap[_Key, str] = field(  # what was told
+        factory=lambda: BoundedMap(MAX_CURRENT), init=False
+    )
     _told_at: dict[RegistryTrouble, float] = field(factory=dict, init=False)
 
     @property
@@ -126,18 +128,19 @@ class RegistryTroubles:
     ) -> None:
         """Tell of a trouble, unless it was told already, or another of the kind just now."""
         key, now = (trouble, repository), self._clock()
-        told = self._current.setdefault(key, _UNTOLD)
-        if len(self._current) > MAX_CURRENT:
-            self._current.popitem(last=False)
+        told = self._current.get(key)
+        if told is None:
+            self._current.set(key, _UNTOLD)
         since = now - self._told_at.get(trouble, float("-inf"))
         if told == reason or since < TELL_AGAIN_SECONDS:
             return
-        self._current[key], self._told_at[trouble] = reason, now
+        self._current.set(key, reason)
+        self._told_at[trouble] = now
         _tell_begun(trouble, **self._about(repository), reason=reason)
 
     def end(self, trouble: RegistryTrouble, repository: RepositoryName | None = None) -> None:
         """Tell that a trouble is over, if its beginning was told."""
-        if self._current.pop((trouble, repository), _UNTOLD) == _UNTOLD:
+        if not self._current.pop((trouble, repository)):
             return
         _tell_over(trouble, **self._about(repository))
 

@@ -19,7 +19,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 from attrs import define, field, frozen
 
 from facade.loop.outcome import Failed, outcome_of
-from facade.registries.refusals import Refusal, Refusals, RememberedRefusal, StillRefusedError
+from facade.registries.refusals import LastRefusal, Refusal, RememberedRefusal, StillRefusedError
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
@@ -70,7 +70,7 @@ class Renewed(Generic[_Value]):
     _tell: TellOfRenewal = lambda _: None
     is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
     _held: _Held[_Value] | None = field(default=None, init=False)
-    _refusals: Refusals[None] = field(init=False)
+    _refused: LastRefusal = field(init=False)
     _renewing: asyncio.Task[_Value | Failed] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
     _forced_beside_at: float = field(default=float("-inf"), init=False)
@@ -78,7 +78,7 @@ class Renewed(Generic[_Value]):
 
     def __attrs_post_init__(self) -> None:
         """Remember refusals by the same clock."""
-        self._refusals = Refusals(self._clock)
+        self._refused = LastRefusal(self._clock)
 
     async def get(self) -> _Value:
         """Return the value, renewed if need be; raise what the renewal raises."""
@@ -87,7 +87,7 @@ class Renewed(Generic[_Value]):
             if now >= max(self._held.renew_at, self._pause_until) and self.refusal is None:
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
-        self._refusals.require_none(None)
+        self._refused.require_none()
         outcome = await asyncio.shield(self._start_renewal())
         if isinstance(outcome, Failed):
             raise outcome.own()
@@ -126,12 +126,12 @@ class Renewed(Generic[_Value]):
     def refuse(self, refusal: Refusal) -> None:
         """Forget the value, and fail with this refusal for a while."""
         self._held = None
-        self._refusals.remember(None, refusal)
+        self._refused.remember(refusal)
 
     @property
     def refusal(self) -> RememberedRefusal | None:
         """The refusal that still holds; `get` raises it where there is no value in hand."""
-        return self._refusals.of(None)
+        return self._refused.still
 
     @property
     def is_at_hand(self) -> bool:
@@ -167,7 +167,7 @@ class Renewed(Generic[_Value]):
         try:
             lasting = await self._renew()
         except StillRefusedError as still:
-            self._refusals.keep(None, still.remembered)
+            self._refused.keep(still.remembered)
             raise without_frames(still.remembered.refusal) from None
         except UpstreamError as error:
             self._note_failure(error)
@@ -188,13 +188,13 @@ class Renewed(Generic[_Value]):
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)
         match error:
             case CredentialRefusedError() | PolicyDeniedError() | RateLimitedError():
-                self._refusals.remember(None, error)
+                self._refused.remember(error)
             case ServerError(retry_after=float()) | NotNowError(retry_after=float()):
-                self._refusals.remember(None, error)
+                self._refused.remember(error)
             case TokenExchangeError() | UnexpectedAnswerError():
-                self._refusals.remember(None, error)
+                self._refused.remember(error)
             case RealmNotAllowedError() | RedirectRefusedError():  # where its redirects lead
-                self._refusals.remember(None, error)
+                self._refused.remember(error)
             case _:
                 pass
 

@@ -6,7 +6,6 @@ memory for each upstream, so for each access key: another connection's bytes may
 another repository's, and whoever asks there is not to see that this one has been asked.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from facade.values.piece import MistoldLengthError, WrongBytesError
+from shared.bounded_map import BoundedMap
 from shared.jitter import jittered
 from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import UpstreamError, WastefulAnswerError
@@ -21,7 +21,7 @@ from shared.upstream.errors import UpstreamError, WastefulAnswerError
 FIRST_WAIT_SECONDS: Final = 1.5  # jittered down to half: about a second
 MAX_WAIT_SECONDS: Final = 60.0  # what was mended is found within a minute
 MAX_DOUBLINGS: Final = 6  # 1.5 s * 2**6 is beyond the longest wait
-MAX_BACKOFFS: Final = 4096  # of one connection, some 400 bytes each; the oldest is forgotten
+MAX_BACKOFFS: Final = 4096  # of one connection, some 600 bytes each; the oldest is forgotten
 
 
 _Key = tuple[Kind, RepositoryName, Digest]
@@ -47,7 +47,10 @@ class WrongBytesBackoff:
     """Which digests came wrong through one upstream."""
 
     _clock: Callable[[], float]
-    _backoffs: OrderedDict[_Key, _Backoff] = field(factory=OrderedDict, init=False)
+    _backoffs: BoundedMap[_Key, _Backoff] = field(
+        factory=lambda: BoundedMap(MAX_BACKOFFS), init=False
+    )
+    _last_end: float = field(default=float("-inf"), init=False)  # of all waits, monotonic
 
     @contextmanager
     def attempt(self, kind: Kind, repository: RepositoryName, digest: Digest) -> Iterator[None]:
@@ -66,7 +69,7 @@ class WrongBytesBackoff:
         except (WrongBytesError, WastefulAnswerError):
             self._note_wrong((kind, repository, digest))
             raise
-        self._backoffs.pop((kind, repository, digest), None)
+        self._backoffs.pop((kind, repository, digest))
 
     def require_over(self, kind: Kind, repository: RepositoryName, digest: Digest) -> None:
         """Raise `WrongBytesLatelyError` where the digest came wrong a short while ago."""
@@ -81,15 +84,14 @@ class WrongBytesBackoff:
 
     @property
     def holds_some(self) -> bool:
-        """Whether one is not over yet."""
-        return any(each.until > self._clock() for each in reversed(self._backoffs.values()))
+        """Whether a wait is not over yet."""
+        return self._last_end > self._clock()
 
     def _note_wrong(self, key: _Key) -> None:
-        before, now = self._backoffs.pop(key, None), self._clock()
+        before, now = self._backoffs.get(key), self._clock()
         if before is None or before.until <= now:
             doublings = before.doublings + 1 if before else 0
             wait = jittered(min(FIRST_WAIT_SECONDS * 2**doublings, MAX_WAIT_SECONDS))
             before = _Backoff(min(doublings, MAX_DOUBLINGS), now + wait)
-        self._backoffs[key] = before  # of attempts that went wrong together, the first counts
-        while len(self._backoffs) > MAX_BACKOFFS:
-            self._backoffs.popitem(last=False)
+            self._last_end = max(self._last_end, before.until)
+        self._backoffs.set(key, before)  # of attempts that went wrong together, the first counts

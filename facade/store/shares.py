@@ -20,6 +20,7 @@ from attrs import define, field
 from facade.store.index import Index, InUseByOthers
 from facade.store.ingest_file import ask_to_make_way
 from facade.store.partials import Claim
+from shared.bounded_map import BoundedMap
 from shared.structured_log import get_logger
 
 # Two connections that want everything get a half each. One that is alone gets all of it.
@@ -30,6 +31,7 @@ IN_USE_SECONDS: Final = 24 * 3600.0
 # time at most. If it is quick, it is done each time.
 COUNTED_SHARE: Final = 20
 COUNTED_QUICKLY_SECONDS: Final = 0.005
+MAX_COUNTED: Final = 4096  # connections; what the longest unused has is counted again
 
 _log = get_logger("facade.store")
 
@@ -40,7 +42,6 @@ class _Standing:
 
     held: float  # bytes of blobs that the connection may read
     of_others: int  # bytes that others use
-    until: float  # monotonic: then it is counted again
 
 
 @define(eq=False)
@@ -49,7 +50,11 @@ class Shares:
 
     _index: Index
     _clock: Callable[[], float] = time.monotonic
-    _standings: dict[str, _Standing] = field(factory=dict, init=False)
+    _standings: BoundedMap[str, _Standing] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Remember by the same clock."""
+        self._standings = BoundedMap(MAX_COUNTED, clock=self._clock)
 
     def spared(
         self, access_key: str | None, length: int, claims: Iterable[Claim], capacity: int
@@ -91,16 +96,14 @@ class Shares:
 
     def _standing(self, access_key: str) -> _Standing:
         """Count, unless that was done just now: it may take a hundred times as long as evicting."""
-        now = self._clock()
         standing = self._standings.get(access_key)
-        if standing is None or standing.until <= now:
+        if standing is None:
+            now = self._clock()
             held = self._index.held_bytes(access_key)
             others = self._index.bytes_in_use_by_others(_in_use_by_others(access_key))
             took = self._clock() - now
-            standing = _Standing(held, others, now + took + holds_for(took))
-            self._standings = {
-                key: each for key, each in self._standings.items() if each.until > now
-            } | {access_key: standing}
+            standing = _Standing(held, others)
+            self._standings.set(access_key, standing, seconds=holds_for(took))
         return standing
 
     def ask_to_make_way(
