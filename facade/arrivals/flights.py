@@ -30,7 +30,7 @@ from facade.arrivals.flight import (
 from facade.arrivals.gather_budget import GatherBudget
 from facade.arrivals.grace import Grace
 from facade.loop.thread_work import in_store_thread, open_in_thread
-from facade.registries.payer import PaidDownload, Payer
+from facade.registries.payer import FREE, PaidDownload
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import Announcement, FollowedIngest, OwnedIngest, is_owned
@@ -151,11 +151,12 @@ class Flights:
                 except ArrivesElsewhereError as elsewhere:
                     return await self._read_along(elsewhere.right, device, stack)
 
-            free = Payer.without_limits().pay_download
             arrival = await join_once(pay)
             self.followers += 1
             try:
-                yield _RejoiningArrival(right.repository, arrival, lambda: join_once(free))
+                yield _RejoiningArrival(
+                    right.repository, arrival, lambda: join_once(FREE.pay_download)
+                )
             finally:
                 self.followers -= 1
 

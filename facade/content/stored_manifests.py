@@ -25,7 +25,7 @@ from facade.content.warm_blob import StoredPieces
 from facade.loop.single_flight import SingleFlight
 from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
 from facade.metrics.pull_metrics import PullSource
-from facade.registries.payer import Payer
+from facade.registries.payer import FreePayer
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
@@ -62,7 +62,7 @@ class StoredManifests:
         asked.origin.source = PullSource.ARRIVING
         if not self._fetching.is_under_way(right):
             await asked.pay_miss()
-        paid = attrs.evolve(asked, payer=Payer.without_limits(asked.payer.device))
+        paid = attrs.evolve(asked, payer=FreePayer(asked.payer.device))
         return await self._fetching.share(right, lambda: self._fetched(paid))
 
     def at_hand(self, asked: AuthorizedPull) -> VerifiedManifest | None:

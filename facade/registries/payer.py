@@ -8,7 +8,7 @@ paid.end()                                       # when it has ended, or paid.gi
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
@@ -18,9 +18,73 @@ from facade.registries.device_allowance import (
     DeviceAllowances,
     TooManyDownloadsError,
 )
+from facade.registries.spender import Spender, SpendsNothing
 from facade.registries.upstream_spending import SpendingLimits, UpstreamSpending
 
-NO_LIMITS: Final = CostLimits(misses_per_minute=0, downloads=0)
+
+class PaidDownload(Protocol):
+    """A download that is paid for. Exactly one of the two is called, once."""
+
+    @property
+    def device(self) -> str:
+        """Whose it is."""
+
+    def end(self) -> None:
+        """The download has ended, however."""
+
+    def give_back(self) -> None:
+        """It did not begin: somebody else had begun it meanwhile."""
+
+
+class Payer(Spender, Protocol):
+    """Who pays for what a pull costs upstream."""
+
+    @property
+    def device(self) -> str:
+        """Its id; empty: nobody in particular."""
+
+    async def pay_miss(self) -> None:
+        """Pay for a question to upstream; raise `TooCostlyError`."""
+
+    async def pay_download(self) -> PaidDownload:
+        """Pay for a download; raise `TooCostlyError`."""
+
+    def go_on_by_download(self) -> PaidDownload:
+        """Count a download that cannot be refused: an answer is in its middle."""
+
+
+@frozen
+class FreeDownload:
+    """A download that costs nobody anything."""
+
+    device: str = ""
+
+    def end(self) -> None:
+        """Nothing was counted."""
+
+    def give_back(self) -> None:
+        """Nothing was counted."""
+
+
+@frozen
+class FreePayer(SpendsNothing):
+    """Pays nothing, and is refused nothing: it goes on for those who have paid already."""
+
+    device: str = ""
+
+    async def pay_miss(self) -> None:
+        """Go on at once."""
+
+    async def pay_download(self) -> FreeDownload:
+        """Go on at once."""
+        return FreeDownload(self.device)
+
+    def go_on_by_download(self) -> FreeDownload:
+        """Go on at once."""
+        return FreeDownload(self.device)
+
+
+FREE: Final = FreePayer()
 
 
 @define(eq=False)
@@ -43,9 +107,9 @@ class Payers:
         spending = spending or SpendingLimits()
         return cls(DeviceAllowances(limits, time.monotonic, spending_limits=spending), max_wait)
 
-    def payer(self, device: str, access_key: str = "") -> "Payer":
+    def payer(self, device: str, access_key: str = "") -> "DevicePayer":
         """Return the device of this id, as it asks the registry of a connection."""
-        return Payer(self, device, access_key)
+        return DevicePayer(self, device, access_key)
 
     def spending(self, device: str, access_key: str) -> UpstreamSpending:
         """Return the device's account at the registry of a connection."""
@@ -62,7 +126,7 @@ class Payers:
             self._allowances.give_back_miss(device)
             raise
 
-    async def pay_download(self, device: str, access_key: str = "") -> "PaidDownload":
+    async def pay_download(self, device: str, access_key: str = "") -> PaidDownload:
         """Wait until the device may begin a download; raise `TooCostlyError` if that takes long."""
         await self._begin(device)
         try:
@@ -70,12 +134,12 @@ class Payers:
         except BaseException:  # whatever it is, cancellation included, the download does not begin
             self.end_download(device)
             raise
-        return PaidDownload(self, device)
+        return _CountedDownload(self, device)
 
-    def go_on_by_download(self, device: str) -> "PaidDownload":
+    def go_on_by_download(self, device: str) -> PaidDownload:
         """Count a download without which an answer of the device could not go on."""
         self._allowances.begin_download(device, is_refused=False)
-        return PaidDownload(self, device)
+        return _CountedDownload(self, device)
 
     def end_download(self, device: str) -> None:
         """Let the device, or one of its waiting pulls, begin another."""
@@ -97,28 +161,23 @@ class Payers:
 
 
 @define(eq=False)
-class Payer:
+class DevicePayer:
     """One device, at one registry. What it causes there is spent from its account (`Spender`)."""
 
     _payers: Payers
-    device: str  # its id; empty: nobody in particular
+    device: str
     _access_key: str = ""
     _account: UpstreamSpending | None = field(default=None, init=False)
-
-    @classmethod
-    def without_limits(cls, device: str = "") -> "Payer":
-        """Return one that pays nothing more: what goes on for those who follow already."""
-        return Payers.within(NO_LIMITS).payer(device)
 
     async def pay_miss(self) -> None:
         """Pay for a question to upstream; raise `TooCostlyError`."""
         await self._payers.pay_miss(self.device, self._access_key)
 
-    async def pay_download(self) -> "PaidDownload":
+    async def pay_download(self) -> PaidDownload:
         """Pay for a download; raise `TooCostlyError`."""
         return await self._payers.pay_download(self.device, self._access_key)
 
-    def go_on_by_download(self) -> "PaidDownload":
+    def go_on_by_download(self) -> PaidDownload:
         """Count a download that cannot be refused: an answer is in its middle."""
         return self._payers.go_on_by_download(self.device)
 
@@ -142,17 +201,13 @@ class Payer:
 
 
 @frozen(eq=False)
-class PaidDownload:
-    """A download that is paid for. Exactly one of the two is called, once."""
-
+class _CountedDownload:
     _payers: Payers
-    device: str  # whose it is
+    device: str
 
     def end(self) -> None:
-        """The download has ended, however."""
         self._payers.end_download(self.device)
 
     def give_back(self) -> None:
-        """It did not begin: somebody else had begun it meanwhile."""
         self.end()
         self._payers.give_back_miss(self.device)

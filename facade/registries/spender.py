@@ -29,7 +29,7 @@ class Spender(Protocol):
         """Count bytes of a body."""
 
 
-class _Nobody:
+class SpendsNothing:
     """Pays for nothing."""
 
     def spend_request(self) -> None:
@@ -42,7 +42,7 @@ class _Nobody:
         """Count nothing."""
 
 
-NOBODY: Final[Spender] = _Nobody()
+NOBODY: Final[Spender] = SpendsNothing()
 _spender: Final[ContextVar[Spender]] = ContextVar("spender", default=NOBODY)
 
 

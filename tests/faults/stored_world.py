@@ -26,7 +26,7 @@ from facade.content.source import BlobPart, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.registries.absences import Absences
 from facade.registries.circuit_breaker import CircuitBreaker
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
@@ -156,7 +156,7 @@ class Process:
         )
         try:
             async with self.upstreams.lease(host.connection) as upstream:
-                asked = PullInProgress(pull, host.connection, upstream, Payer.without_limits())
+                asked = PullInProgress(pull, host.connection, upstream, FREE)
                 if content.kind is Kind.MANIFEST:
                     manifest = await self.content.manifest(asked)
                     assert manifest.media_type == OCI_MANIFEST

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facade.arrivals.flights import Flights
 from facade.arrivals.grace import GRACE_BYTES, GRACE_DEVICES, GRACE_FACTOR, Grace
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
@@ -56,7 +56,7 @@ async def leave(flights: Flights, key: Right, devices: list[str], wanted: int | 
     """Have devices ask for bytes, and leave when some have come."""
 
     async def read(device: str) -> None:
-        pay = Payer.without_limits().pay_download
+        pay = FREE.pay_download
         async with flights.join(CONNECTION, key, pay, device) as arrival:
             arrival.want(wanted)
             await eventually(lambda: arrival.reached >= CAME)
@@ -124,7 +124,7 @@ async def test_whoever_comes_back_ends_the_grace(machine: Machine) -> None:
 
 
 async def _whole(flights: Flights, key: Right) -> bytes:
-    pay = Payer.without_limits().pay_download
+    pay = FREE.pay_download
     async with flights.join(CONNECTION, key, pay, "two") as arrival:
         arrival.want(None)
         length = arrival.length or 0

@@ -21,7 +21,7 @@ from facade.content.background_proofs import (
 )
 from facade.content.source import PullInProgress
 from facade.metrics.store_metrics import StoreMetrics
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.index import Index, Membership
@@ -89,7 +89,7 @@ class Scene:
                 (time.time() - age, str(digest)),
             )
         pull = Pull(self.registry.host, APP, kind, digest)
-        asked = PullInProgress(pull, self.connection, self.upstream, Payer.without_limits())
+        asked = PullInProgress(pull, self.connection, self.upstream, FREE)
         return Used(Right(key, APP), asked)
 
     def membership(self, used: Used) -> Membership | None:

@@ -14,7 +14,7 @@ from facade.content.manifest import WHOLLY_READ_BYTES
 from facade.content.source import Content, PullInProgress
 from facade.content.stored_content import StoredContent
 from facade.content.streamed_content import StreamedContent
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
 from facade.store.blob_store import BlobStore
@@ -86,7 +86,7 @@ class Scene:
         pull = Pull(self.registry.host, APP, kind, Digest.parse(digest))
         try:
             async with self.upstreams.lease(CONNECTION) as upstream:
-                asked = PullInProgress(pull, CONNECTION, upstream, Payer.without_limits())
+                asked = PullInProgress(pull, CONNECTION, upstream, FREE)
                 if kind is Kind.MANIFEST:
                     await self.content.manifest(asked)
                     return None

@@ -14,7 +14,7 @@ from attrs import define, field
 from facade.arrivals.arrival import Arrival
 from facade.arrivals.flights import Flights, Pay
 from facade.registries.device_allowance import CostLimits, TooManyDownloadsError
-from facade.registries.payer import PaidDownload, Payer, Payers
+from facade.registries.payer import FREE, PaidDownload, Payer, Payers
 from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES
 from tests.support.eventually import eventually
@@ -85,7 +85,7 @@ async def test_the_one_that_starts_it_pays_while_it_runs(
 ) -> None:
     """And may start another when it has ended, however many read along."""
     key, flights = machine.key(), machine.process().flights
-    starter, reader = one_download(), Counted(Payer.without_limits())
+    starter, reader = one_download(), Counted(FREE)
     reading = [asyncio.create_task(read(flights, key, starter))]
     await eventually(lambda: len(machine.registry.requests) == 1)
     reading += [asyncio.create_task(read(flights, key, reader)) for _ in range(3)]
@@ -103,7 +103,7 @@ async def test_reading_along_with_another_process_is_free(
 ) -> None:
     """Also for a device that may start nothing any more."""
     key, one, other = machine.key(), machine.process().flights, machine.process().flights
-    starter = Counted(Payer.without_limits())
+    starter = Counted(FREE)
     first = asyncio.create_task(read(one, key, starter))
     files = machine.folder.glob
     await eventually(lambda: any(path.stat().st_size for path in files("ingest/*/data")))
@@ -123,7 +123,7 @@ async def test_what_does_not_begin_is_paid_back(
 ) -> None:
     """Whoever waits to pay finds that another has begun it, and reads along."""
     key, flights = machine.key(), machine.process().flights
-    waiting = Counted(Payer.without_limits())
+    waiting = Counted(FREE)
     blocked = asyncio.Event()
 
     async def pay_late() -> PaidDownload:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.store.ingest_file import OwnedIngest
 from facade.store.layout import Right
 from facade.values.piece import PIECE_BYTES
@@ -44,7 +44,7 @@ def left_over(process: Process, right: Right) -> None:
 
 async def read(process: Process, right: Right) -> bytes:
     """Return what a device may be sent, to the end."""
-    pay = Payer.without_limits().pay_download
+    pay = FREE.pay_download
     async with process.flights.join(CONNECTION, right, pay) as arrival:
         body, end = b"", 0
         while end < len(LARGE):
@@ -134,7 +134,7 @@ async def test_it_may_be_stopped_while_it_is_hashed(machine: Machine) -> None:
     right = right_to(machine.registry.blob(LARGE))
     process = machine.process()
     left_over(process, right)
-    pay = Payer.without_limits().pay_download
+    pay = FREE.pay_download
     async with process.flights.join(CONNECTION, right, pay):
         await process.flights.land()
     assert await asyncio.to_thread(process.store.layout.flight(right).exists)

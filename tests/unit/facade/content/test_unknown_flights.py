@@ -11,7 +11,7 @@ from attrs import define, evolve
 from facade.arrivals.arrival import Arrival, ArrivalEndedError
 from facade.arrivals.claimed_room import MAX_ROOM_AHEAD_BYTES
 from facade.content.arriving_pieces import ArrivingPieces, Failure
-from facade.registries.payer import Payer
+from facade.registries.payer import FREE
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest
 from facade.store.layout import Right
@@ -63,7 +63,7 @@ class Reader:
 
     async def read(self) -> bytes:
         """Read to the end, or raise."""
-        pay = Payer.without_limits().pay_download
+        pay = FREE.pay_download
         async with self.process.flights.join(CONNECTION, self.key, pay) as arrival:
             self.announced = arrival.length
             await self.follow(arrival)
@@ -230,7 +230,7 @@ async def test_a_file_that_lost_its_end_is_no_shorter_blob(machine: Machine) -> 
     folder, late = one.store.layout.flight(key), Reader(other, key)
     reading = asyncio.create_task(Reader(one, key).read())
     await eventually(lambda: Announcement.read(folder) is not None)
-    pay = Payer.without_limits().pay_download
+    pay = FREE.pay_download
     async with other.flights.join(CONNECTION, key, pay) as arrival:
         await one.stop()
         with pytest.raises(ArrivalEndedError):

@@ -11,7 +11,7 @@ from facade.registries.device_allowance import (
     TooManyDownloadsError,
     TooManyMissesError,
 )
-from facade.registries.payer import Payer, Payers
+from facade.registries.payer import FREE, Payer, Payers
 
 A_MINUTE = 600  # misses: ten a second
 LIMITS = CostLimits(misses_per_minute=A_MINUTE, downloads=2)
@@ -105,6 +105,6 @@ async def test_a_download_costs_a_miss_and_gives_both_back() -> None:
 
 async def test_what_is_nobodys_has_no_limit() -> None:
     """What goes on for those who follow already is not refused in its middle."""
-    payer = Payer.without_limits()
+    payer = FREE
     for _ in range(1000):
         await payer.pay_download()
