@@ -126,7 +126,9 @@ class Flights:
     followers: int = field(default=0, init=False)  # that read along now
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
-    _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)  # set when it has
+    # Set when it has. No `SingleFlight`: a flight must have a reader. If the one who begins it
+    # leaves, the next one pays and begins it.
+    _beginning: dict[Right, asyncio.Event] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def join(

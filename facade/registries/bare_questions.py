@@ -1,7 +1,8 @@
 """Who asks a registry bare, without a login, because what was remembered of its login failed.
 
 One asks for each scope, and with its own request: the others wait for what the registry says to it.
-So a token endpoint that has moved costs one request more, however many devices pull at once.
+So a token endpoint that has moved costs one request more, however many devices pull at once. No
+`SingleFlight`: what is waited for is a step of a pull that goes on with its own answer.
 """
 
 import asyncio

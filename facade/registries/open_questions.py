@@ -1,7 +1,8 @@
 """Requests that a registry has not answered yet: whoever asks the same waits for how it goes.
 
 A thousand devices that ask at once for what is not there are one request: the failure of the one
-that asks is everybody's. Where there is an answer, the others ask for theirs.
+that asks is everybody's. Where there is an answer, the others ask for theirs: a body is one pull's.
+So this is no `SingleFlight`, which shares results, too.
 """
 
 import asyncio

@@ -11,14 +11,14 @@
   is remembered no longer than that.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
-from facade.loop.outcome import Failed, outcome_of
+from facade.loop.outcome import Failed
+from facade.loop.shared_work import SharedWork
 from facade.registries.refusals import LastRefusal, Refusal, RememberedRefusal, StillRefusedError
 from shared.failures import without_frames
 from shared.jitter import jittered
@@ -71,7 +71,7 @@ class Renewed(Generic[_Value]):
     is_proven: bool = field(default=False, init=False)  # a value of this slot was accepted once
     _held: _Held[_Value] | None = field(default=None, init=False)
     _refused: LastRefusal = field(init=False)
-    _renewing: asyncio.Task[_Value | Failed] | None = field(default=None, init=False)
+    _renewing: SharedWork[_Value] | None = field(default=None, init=False)
     _forced_at: float = field(default=float("-inf"), init=False)
     _forced_beside_at: float = field(default=float("-inf"), init=False)
     _pause_until: float = field(default=float("-inf"), init=False)
@@ -88,10 +88,7 @@ class Renewed(Generic[_Value]):
                 _ = self._start_renewal()  # nobody waits for it
             return self._held.value
         self._refused.require_none()
-        outcome = await asyncio.shield(self._start_renewal())
-        if isinstance(outcome, Failed):
-            raise outcome.own()
-        return outcome
+        return await self._start_renewal().result()
 
     def drop(self, refused: _Value) -> bool:
         """Forget a value that had been given out and was refused.
@@ -121,7 +118,7 @@ class Renewed(Generic[_Value]):
         if not self.is_proven or (was_forced and self._renewing is None):
             return False
         self._forced_beside_at = now
-        return not isinstance(await asyncio.shield(self._start_renewal()), Failed)
+        return not isinstance(await self._start_renewal().outcome(), Failed)
 
     def refuse(self, refusal: Refusal) -> None:
         """Forget the value, and fail with this refusal for a while."""
@@ -157,10 +154,10 @@ class Renewed(Generic[_Value]):
         if self._renewing is not None:
             self._renewing.cancel()
 
-    def _start_renewal(self) -> asyncio.Task[_Value | Failed]:
+    def _start_renewal(self) -> SharedWork[_Value]:
         if self._renewing is None:
-            self._renewing = asyncio.create_task(outcome_of(self._renew_once()))
-            self._renewing.add_done_callback(self._told)
+            self._renewing = SharedWork.begin(self._renew_once)
+            self._renewing.when_over(self._told)
         return self._renewing
 
     async def _renew_once(self) -> _Value:
@@ -178,11 +175,8 @@ class Renewed(Generic[_Value]):
         self._held = _Held(lasting.value, now + usable * RENEW_AHEAD_SHARE, now + usable)
         return lasting.value
 
-    def _told(self, renewal: asyncio.Task[_Value | Failed]) -> None:
-        """Tell how it went."""
-        if not renewal.cancelled():
-            outcome = renewal.result()
-            self._tell(outcome.own() if isinstance(outcome, Failed) else None)
+    def _told(self, outcome: _Value | Failed) -> None:
+        self._tell(outcome.own() if isinstance(outcome, Failed) else None)
 
     def _note_failure(self, error: UpstreamError) -> None:
         self._pause_until = self._clock() + jittered(AHEAD_PAUSE_SECONDS)

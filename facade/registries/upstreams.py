@@ -20,11 +20,10 @@ from uuid import UUID
 from attrs import define, field
 
 from facade.errors import PullError
-from facade.loop.outcome import Failed, outcome_of
+from facade.loop.shared_work import SharedWork
 from facade.registries.upstream import Upstream
 from shared.approved_connection import ApprovedConnection
 from shared.jitter import jittered
-from shared.stopping import end_tasks
 from shared.supervised import tell_of_failure
 
 IDLE_SECONDS: Final = 3600.0  # as long as a provider's credential lasts: an hourly pull finds it
@@ -49,7 +48,7 @@ class ConnectionRevokedError(PullError):
 class _Entry:
     connection_id: UUID
     access_key: str
-    upstream: asyncio.Task[Upstream | Failed]
+    making: SharedWork[Upstream]
     pulls: set[asyncio.Task[object]] = field(factory=set)
     used_at: float = 0.0  # when it was last lent, or given back
     retired: bool = False
@@ -59,9 +58,14 @@ class _Entry:
         """Tell whether nothing is lost with it but what is found out anew."""
         if self.pulls:
             return False
-        made = self.upstream.result() if _is_made(self.upstream) else None
+        made = self.making.outcome_nowait
         is_at_rest = not isinstance(made, Upstream) or made.is_at_rest
         return is_at_rest or now - self.used_at >= FORGOTTEN_SECONDS
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is no upstream, and will be none."""
+        return self.making.is_over and not isinstance(self.making.outcome_nowait, Upstream)
 
 
 @define(eq=False)
@@ -86,7 +90,7 @@ class Upstreams:
         entry, pull = self._entry_of(connection), _current_task()
         entry.pulls.add(pull)
         try:
-            yield await _made(entry.upstream)
+            yield await entry.making.result()
         except asyncio.CancelledError:
             if entry.revoked and pull.uncancel() == 0:
                 raise ConnectionRevokedError from None
@@ -145,7 +149,7 @@ class Upstreams:
         if entry is not None and entry.access_key != connection.access_key:
             self.retire(connection.id, serving=connection)
             entry = None
-        if entry is None or _failed(entry.upstream):
+        if entry is None or entry.has_failed:
             self._make_room()
             entry = self._entries[connection.id] = self._made(connection)
             self._look_later()
@@ -184,7 +188,7 @@ class Upstreams:
         """Return an entry of a revision that was replaced a moment ago: its pulls finish."""
         retired = self._retired.setdefault(connection.id, set())
         for entry in retired:
-            if entry.access_key == connection.access_key and not _failed(entry.upstream):
+            if entry.access_key == connection.access_key and not entry.has_failed:
                 return entry
         entry = self._made(connection)
         entry.retired = True
@@ -192,8 +196,8 @@ class Upstreams:
         return entry
 
     def _made(self, connection: ApprovedConnection) -> _Entry:
-        task = asyncio.ensure_future(outcome_of(self._make_upstream(connection)))
-        return _Entry(connection.id, connection.access_key, task)
+        making = SharedWork.begin(lambda: self._make_upstream(connection))
+        return _Entry(connection.id, connection.access_key, making)
 
     def _close_if_unused(self, entry: _Entry) -> None:
         if not entry.retired or entry.pulls:
@@ -205,7 +209,7 @@ class Upstreams:
             del self._retired[entry.connection_id]
 
     def _close(self, entry: _Entry) -> None:
-        task = asyncio.ensure_future(_close_upstream(entry.upstream))
+        task = asyncio.ensure_future(_close_upstream(entry.making))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         task.add_done_callback(tell_of_failure)
@@ -219,23 +223,7 @@ def _current_task() -> asyncio.Task[object]:
     return task
 
 
-async def _made(upstream: asyncio.Task[Upstream | Failed]) -> Upstream:
-    """Return the upstream, or raise what kept it from being made."""
-    made = upstream.result() if upstream.done() else await asyncio.shield(upstream)
-    if isinstance(made, Failed):
-        raise made.own()
-    return made
-
-
-def _is_made(upstream: asyncio.Task[Upstream | Failed]) -> bool:
-    return upstream.done() and not upstream.cancelled()
-
-
-def _failed(upstream: asyncio.Task[Upstream | Failed]) -> bool:
-    return upstream.done() and (upstream.cancelled() or isinstance(upstream.result(), Failed))
-
-
-async def _close_upstream(upstream: asyncio.Task[Upstream | Failed]) -> None:
-    await end_tasks(upstream)
-    if not upstream.cancelled() and isinstance(made := upstream.result(), Upstream):
+async def _close_upstream(making: SharedWork[Upstream]) -> None:
+    await making.end()
+    if isinstance(made := making.outcome_nowait, Upstream):
         await made.close()
