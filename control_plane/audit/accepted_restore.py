@@ -17,7 +17,7 @@ async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
     """
     _require_head(head, (await chain.load(whole=True)).end)
     async with Acts(chain).begin() as act:
-        end = act.log.end
+        end = act.proofs.log.end
         _require_head(head, end)
         act.record(
             actor=actor,
@@ -25,8 +25,9 @@ async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
             about=f"audit/{end.sequence}",
             details={"head": head, "sequence": str(end.sequence)},
         )
-    await chain.write_checkpoint(act.log)
-    return act.log.end
+    log = await chain.loaded()
+    await chain.write_checkpoint(log)
+    return log.end
 
 
 def _require_head(wanted: str, present: Place) -> None:

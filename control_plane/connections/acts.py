@@ -26,7 +26,7 @@ from control_plane.connections.revisions import (
     require_end_said,
     require_not_revoked,
 )
-from control_plane.connections.state import place_of
+from control_plane.connections.state import place_of, state_of
 from control_plane.connections.store import connection_at, insert_connection, update_connection
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import Action
@@ -83,6 +83,7 @@ class Connections:
             await require_free_place(
                 act.proofs.rows(rivals), act.proofs, document, connection_id, act.verifier
             )
+            draft, entry = make_draft(act, revision, action=Action.CONNECT)
             made = StoredConnection(
                 id=connection_id,
                 host=host,
@@ -93,10 +94,11 @@ class Connections:
                 evidence=await act.proofs.evidence(subject),
                 newest=None,
                 approved=None,
-                draft=make_draft(act, revision, action=Action.CONNECT),
+                draft=draft,
             )
             act.change(insert_connection(made))
-            return self._reader.view_after(act, made)
+            belief = await act.belief(subject)
+            return self._reader.view_after(made, state_of(made, belief, entry))
 
     async def approve(
         self,
@@ -121,7 +123,7 @@ class Connections:
             )
             require_end_said(state, says_end=end.is_said)
             revision, check = revision_of(state, found)
-            approved = approve_revision(
+            after = approve_revision(
                 act,
                 stored,
                 state,
@@ -131,7 +133,7 @@ class Connections:
                 action=Action.APPROVE,
                 check=check,
             )
-            return self._reader.view_after(act, approved)
+            return self._reader.view_after(*after)
 
     async def revoke(
         self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator
@@ -139,22 +141,15 @@ class Connections:
         """End the connection for ever; works also on one that is not believed."""
         async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
             require_not_revoked(state)
-            revocation = act.write_statement(
-                state.belief,
-                lambda generation: ConnectionRevocation(
-                    connection_id=connection_id,
-                    revoked_by=actor.name,
-                    revoked_at=act.at,
-                    generation=generation,
-                    reason=reason,
-                ),
+            revocation = ConnectionRevocation(
+                connection_id=connection_id,
+                revoked_by=actor.name,
+                revoked_at=act.at,
+                generation=act.generation_after(state.belief),
+                reason=reason,
             )
+            details = last_revision_details(state) | ({"reason": reason} if reason else {})
+            belief = act.sign(revocation, actor=actor.name, action=Action.REVOKE, details=details)
             act.change(update_connection(connection_id, revoked_at=act.at))
-            act.record(
-                actor=actor.name,
-                action=Action.REVOKE,
-                about=revocation.subject,
-                about_generation=revocation.generation,
-                details=last_revision_details(state) | ({"reason": reason} if reason else {}),
-            )
-            return self._reader.view_after(act, evolve(stored, is_marked_revoked=True))
+            after = evolve(stored, is_marked_revoked=True)
+            return self._reader.view_after(after, state_of(after, belief))

@@ -33,7 +33,7 @@ from control_plane.connections.revisions import (
     renewable,
     require_discardable,
 )
-from control_plane.connections.state import ConnectionState
+from control_plane.connections.state import ConnectionState, state_of
 from control_plane.connections.store import update_connection
 from control_plane.errors import ConflictError
 from control_plane.operators.operators import AuthenticatedOperator
@@ -52,12 +52,17 @@ Parse = Callable[[Mapping[str, object], ConnectionDocument], Edit]
 
 @frozen
 class PlannedEdit:
-    """An edit, and the revision that it was planned for."""
+    """An edit, and the connection and the revision that it was planned for."""
 
-    connection_id: UUID
+    state: ConnectionState
     base: Base
     edit: Edit
     description: str | None = None  # where it is another than before
+
+    @property
+    def connection_id(self) -> UUID:
+        """The connection."""
+        return self.state.id
 
     @property
     def makes_draft(self) -> bool:
@@ -89,7 +94,7 @@ class ConnectionEdits:
         description = edit.request.description
         if description == stored.description:
             description = None
-        return PlannedEdit(connection_id, base, edit, description)
+        return PlannedEdit(state, base, edit, description)
 
     async def plan_new_credential(
         self, connection_id: UUID, body: Mapping[str, object]
@@ -108,32 +113,31 @@ class ConnectionEdits:
         if not planned.makes_draft and description is None:
             return await self._reader.show(connection_id)
         highest, subject = highest_revision(connection_id), connection_subject(connection_id)
-        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
-            base = editable(state)
-            require_place(stored, state, base.document)
-            after, details, columns = stored, dict[str, str](), dict[str, object]()
+        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, before):
+            base = editable(before)
+            require_place(stored, before, base.document)
+            after, state = stored, before
+            details, columns = dict[str, str](), dict[str, object]()
             if description is not None:
                 details = {"description": description}
                 columns, after = dict(details), attrs.evolve(after, description=description)
             if planned.makes_draft:
-                _require_still(planned, base, state)
-                number = next_number(act.proofs.rows(highest), state)
+                _require_still(planned, base, before)
+                number = next_number(act.proofs.rows(highest), before)
                 revision = self._revision(act, number, planned, check, actor)
-                draft = make_draft(act, revision, action=Action.DRAFT, details=details)
+                draft, entry = make_draft(act, revision, action=Action.DRAFT, details=details)
                 columns["draft_revision"] = draft.number
                 after = attrs.evolve(after, draft=draft)
+                state = state_of(after, before.belief, entry)
             else:
                 act.record(actor=actor.name, action=DESCRIBE, about=subject, details=details)
             act.change(update_connection(connection_id, **columns))
-            return self._reader.view_after(act, after)
+            return self._reader.view_after(after, state)
 
-    async def require_renewable(
-        self, planned: PlannedEdit, *, actor: AuthenticatedOperator
-    ) -> None:
+    def require_renewable(self, planned: PlannedEdit, *, actor: AuthenticatedOperator) -> None:
         """Raise `ConflictError` where `renew` would, before the registry is asked."""
-        _, state = await self._reader.read(planned.connection_id)
         renewable(
-            state,
+            planned.state,
             planned.edit.document(planned.base.document),
             approver=actor.name,
             needs_second=self._second_approver,
@@ -168,7 +172,7 @@ class ConnectionEdits:
                 action=Action.ROTATE,
                 check=check,
             )
-            return self._reader.view_after(act, renewed)
+            return self._reader.view_after(*renewed)
 
     async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the draft wait no longer; a connection that is nothing else has ended with it."""

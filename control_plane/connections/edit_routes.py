@@ -59,7 +59,7 @@ class EditRoutes:
             planned = await self.edits.plan_new_credential(call.connection_id, body)
             await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         if approves:
-            await self.edits.require_renewable(planned, actor=call.operator)
+            self.edits.require_renewable(planned, actor=call.operator)
         check = await self._check(planned, call, ask=ask)
         act = self.edits.renew if approves else self.edits.redraft
         return json_response(await act(planned, check, actor=call.operator))

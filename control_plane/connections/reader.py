@@ -93,14 +93,12 @@ class ConnectionReader:
         stored = _found(await connection_of(rows, act.proofs))
         return connection_state(stored, self._chain.signer)
 
-    def view_after(self, act: Act, stored: StoredConnection) -> View:
-        """Return the view of what the act makes of a connection."""
-        after = act.after(stored)
-        state = connection_state(after, self._chain.signer)
-        return connection_view(after, state, self._chain.clock(), self._form)
+    def view_after(self, stored: StoredConnection, state: ConnectionState) -> View:
+        """Return the view of what an act makes of a connection."""
+        return connection_view(stored, state, self._chain.clock(), self._form)
 
     def _view(self, stored: StoredConnection, state: ConnectionState) -> View:
-        view = connection_view(stored, state, self._chain.clock(), self._form)
+        view = self.view_after(stored, state)
         if self._history.is_older(state.belief.subject):
             view |= {"serves": False, "problem": view["problem"] or OLDER}
         return view

@@ -8,7 +8,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from control_plane.connections.revision_store import insert_revision
-from control_plane.connections.state import ConnectionState, Draft, place_of
+from control_plane.connections.state import ConnectionState, Draft, place_of, state_of
 from control_plane.connections.store import update_connection
 from control_plane.database.one_trip import Row
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
@@ -19,7 +19,7 @@ from control_plane.proof.stored_connection import RecordedCheck, StoredConnectio
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
 from shared.connection import ConnectionDocument, fingerprint
-from shared.statement import ConnectionApproval, connection_subject
+from shared.statement import AuditEntry, ConnectionApproval, connection_subject
 
 # An approval holds the document as a JSON text in JSON, the sealed secret in base64, and some
 # words; a draft whose approval could not be read again must not come into being.
@@ -53,17 +53,17 @@ def make_draft(
     *,
     action: Action,
     details: Mapping[str, str] | None = None,
-) -> StoredRevision:
+) -> tuple[StoredRevision, AuditEntry]:
     """Store a revision, and record its making: the act's entry. The row is the caller's."""
     maker = revision.sealed.document.connected_by
     stored = store_revision(act, revision, made_by=maker)
-    act.record(
+    entry = act.record(
         actor=maker,
         action=action,
         about=connection_subject(revision.connection_id),
         details=revision.details | dict(details or {}),
     )
-    return stored
+    return stored, entry
 
 
 def store_revision(act: Act, revision: Revision, *, made_by: str) -> StoredRevision:
@@ -92,33 +92,26 @@ def approve_revision(
     expires_at: datetime | None,
     action: Action,
     check: RecordedCheck,
-) -> StoredConnection:
+) -> tuple[StoredConnection, ConnectionState]:
     """Sign the approval of a stored revision, and record it: the act's entry. No draft waits then.
 
     Return the connection as it is then.
     """
-    approval = act.write_statement(
-        state.belief,
-        lambda generation: ConnectionApproval(
-            connection_id=state.id,
-            document=stored.document.decode(),
-            fingerprint=fingerprint(stored.document),
-            approved_by=actor,
-            approved_at=act.at,
-            generation=generation,
-            expires_at=expires_at,
-            sealed_secret=stored.sealed_secret,
-        ),
+    approval = ConnectionApproval(
+        connection_id=state.id,
+        document=stored.document.decode(),
+        fingerprint=fingerprint(stored.document),
+        approved_by=actor,
+        approved_at=act.at,
+        generation=act.generation_after(state.belief),
+        expires_at=expires_at,
+        sealed_secret=stored.sealed_secret,
     )
+    details = _details(stored.number, approval.fingerprint, check)
+    belief = act.sign(approval, actor=actor, action=action, details=details)
     act.change(update_connection(state.id, approved_revision=stored.number, draft_revision=None))
-    act.record(
-        actor=actor,
-        action=action,
-        about=approval.subject,
-        about_generation=approval.generation,
-        details=_details(stored.number, approval.fingerprint, check),
-    )
-    return evolve(before, approved=stored, draft=None)
+    after = evolve(before, approved=stored, draft=None)
+    return after, state_of(after, belief, belief.entry)
 
 
 def revision_of(

@@ -111,10 +111,29 @@ class ConnectionState:
 
 
 def connection_state(stored: StoredConnection, verifier: Verifier) -> ConnectionState:
-    """Return what of a stored connection is believed."""
+    """Return what of a stored connection is believed; each of its signatures is verified once."""
     belief = believe(stored.evidence, verifier)
+    if isinstance(belief.statement, ConnectionRevocation):
+        return state_of(stored, belief)
+    try:
+        return state_of(stored, belief, _newest_entry(stored, belief, verifier))
+    except StatementRefusedError as error:
+        return state_of(stored, belief, refused=str(error))
+
+
+def state_of(
+    stored: StoredConnection,
+    belief: Belief,
+    newest: AuditEntry | None = None,
+    *,
+    refused: str | None = None,
+) -> ConnectionState:
+    """Return the state that follows from what is believed, or was signed just now.
+
+    `newest` is the newest act upon the connection's revisions; `refused` says why nobody knows it.
+    """
     problems = [belief.problem]
-    serving = revocation = discarded = newest = draft = None
+    serving = revocation = discarded = draft = None
     match belief.statement:
         case ConnectionApproval() as approval:
             try:
@@ -124,12 +143,13 @@ def connection_state(stored: StoredConnection, verifier: Verifier) -> Connection
         case ConnectionRevocation():
             revocation = belief.statement
     if revocation is None:
+        discarded = newest if _ended_by(newest, belief) else None
         try:
-            newest = _newest_entry(stored, verifier)
-            discarded = newest if _ended_by(newest, belief) else None
-            draft = None if discarded else _believed_draft(stored, newest)
+            draft = None if discarded or refused else _believed_draft(stored, newest)
         except (StatementRefusedError, InvalidDocumentError) as error:
-            problems.append(f"its draft is not believed: {error}")
+            refused = str(error)
+        if refused:
+            problems.append(f"its draft is not believed: {refused}")
         if stored.is_marked_revoked and discarded is None:
             problems.append("it is marked as revoked without a revocation")
     is_open = revocation is None and discarded is None
@@ -199,12 +219,18 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draf
     )
 
 
-def _newest_entry(stored: StoredConnection, verifier: Verifier) -> AuditEntry | None:
+def _newest_entry(
+    stored: StoredConnection, belief: Belief, verifier: Verifier
+) -> AuditEntry | None:
     if stored.newest is None:
         return None
     if stored.newest.entry is None:
         raise StatementRefusedError(ACTED)
-    entry = verifier.verify_as(stored.newest.entry, AuditEntry)
+    made = stored.evidence.made
+    if belief.entry and made and made.entry == stored.newest.entry:
+        entry = belief.entry  # the same act, whose signature was verified
+    else:
+        entry = verifier.verify_as(stored.newest.entry, AuditEntry)
     if entry.about != connection_subject(stored.id) or entry.action not in REVISION_ACTIONS:
         raise StatementRefusedError("its audit entry is about something else")
     return entry

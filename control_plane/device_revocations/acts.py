@@ -93,26 +93,18 @@ class DeviceRevocations:
             revocation = liftable(
                 state_of(belief), revocation_id, RevocationTarget.of_subject(stored.subject)
             )
-            lifting = act.write_statement(
-                belief,
-                lambda generation: DeviceLifting(
-                    revocation_id=revocation_id,
-                    lifted_by=actor.name,
-                    lifted_at=act.at,
-                    generation=generation,
-                    device=revocation.device,
-                    serial=revocation.serial,
-                    issuer=revocation.issuer,
-                ),
+            lifting = DeviceLifting(
+                revocation_id=revocation_id,
+                lifted_by=actor.name,
+                lifted_at=act.at,
+                generation=act.generation_after(belief),
+                device=revocation.device,
+                serial=revocation.serial,
+                issuer=revocation.issuer,
             )
+            details = {"revocation": str(revocation_id)}
+            act.sign(lifting, actor=actor.name, action=DEVICE_LIFT, details=details)
             act.change(set_lifted(revocation_id, act.at))
-            act.record(
-                actor=actor.name,
-                action=DEVICE_LIFT,
-                about=lifting.subject,
-                about_generation=lifting.generation,
-                details={"revocation": str(revocation_id)},
-            )
 
 
 def _revoke_all(
@@ -127,31 +119,25 @@ def _revoke_all(
         belief = believe(evidences[subject], act.verifier)
         present = state_of(belief).revocation
         made[subject] = present or _revoke(act, belief, request, actor), present is None
-    if not act.entries:
-        act.leave_as_it_was()
     return made
 
 
 def _revoke(act: Act, belief: Belief, request: RevocationRequest, actor: str) -> DeviceRevocation:
     target, reason = request.target, request.reason
-    revocation = act.write_statement(
-        belief,
-        lambda generation: DeviceRevocation(
-            revocation_id=uuid4(),
-            revoked_by=actor,
-            revoked_at=act.at,
-            generation=generation,
-            device=target.device,
-            serial=target.serial,
-            issuer=target.issuer,
-            reason=reason,
-        ),
+    revocation = DeviceRevocation(
+        revocation_id=uuid4(),
+        revoked_by=actor,
+        revoked_at=act.at,
+        generation=act.generation_after(belief),
+        device=target.device,
+        serial=target.serial,
+        issuer=target.issuer,
+        reason=reason,
     )
-    act.record(
+    act.sign(
+        revocation,
         actor=actor,
         action=DEVICE_REVOKE,
-        about=revocation.subject,
-        about_generation=revocation.generation,
         details={"revocation": str(revocation.revocation_id)}
         | ({"reason": reason} if reason else {}),
     )

@@ -196,19 +196,13 @@ class Operators:
             belief = await act.belief(subject)
             if belief.problem is None:
                 await self._present(act, belief, name)
-            removal = act.write_statement(
-                belief,
-                lambda generation: OperatorRemoval(
-                    name=name.value, removed_by=actor, removed_at=act.at, generation=generation
-                ),
+            removal = OperatorRemoval(
+                name=name.value,
+                removed_by=actor,
+                removed_at=act.at,
+                generation=act.generation_after(belief),
             )
-            act.record(
-                actor=actor,
-                action="operator.remove",
-                about=removal.subject,
-                about_generation=removal.generation,
-                details={},
-            )
+            act.sign(removal, actor=actor, action="operator.remove", details={})
 
     async def _present(self, act: Act, belief: Belief, name: OperatorName) -> Operator:
         """Return the operator; raise `NotFoundError`, which says whose name is nearly this."""
@@ -258,23 +252,19 @@ def _issue(
     """Make a token. The act's entry names the one that it replaces, for whoever still has it."""
     token = OperatorToken.mint(name)
     before = belief.statement if isinstance(belief.statement, Operator) else None
-    operator = act.write_statement(
-        belief,
-        lambda generation: Operator(
-            name=name.value,
-            role=role.value,
-            token_sha256=token.sha256,
-            issued_by=actor,
-            issued_at=act.at,
-            generation=generation,
-            expires_at=act.at + lifetime if lifetime else None,
-        ),
+    operator = Operator(
+        name=name.value,
+        role=role.value,
+        token_sha256=token.sha256,
+        issued_by=actor,
+        issued_at=act.at,
+        generation=act.generation_after(belief),
+        expires_at=act.at + lifetime if lifetime else None,
     )
-    act.record(
+    act.sign(
+        operator,
         actor=actor,
         action=ROTATE if before else "operator.add",
-        about=operator.subject,
-        about_generation=operator.generation,
         details={"role": role.value} | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
     )
     return token

@@ -8,67 +8,51 @@ Each round trip to the database is time in which no other act is made. So an act
 transaction and the lock, all that is asked at its beginning, all changes together, the commit.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeVar
 
-from attrs import evolve
+from attrs import frozen
 
 from control_plane.clock import unix_milliseconds
 from control_plane.database.one_trip import Part, RowChange, make_changes
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.proof.act_queue import ActQueue
-from control_plane.proof.actions import REVISION_ACTIONS
 from control_plane.proof.asked import Asked
 from control_plane.proof.audit_chain import AuditChain
-from control_plane.proof.belief import Belief, LoggedEntry, believe
+from control_plane.proof.belief import Belief, believe
 from control_plane.proof.proofs import Proofs
-from control_plane.proof.signed_log import (
-    LoggedAct,
-    NewestActs,
-    Place,
-    SignedLog,
-    entry_hash,
-    logged_act,
-)
+from control_plane.proof.signed_log import LoggedAct, NewestActs, SignedLog, entry_hash, logged_act
 from control_plane.proof.signer import Verifier
 from control_plane.proof.statement_store import LOCK, append_entries, lock_row, put_statements
-from control_plane.proof.stored_connection import StoredConnection
 from shared.statement import AuditEntry, Statement, StoredStatement, next_generation
 
-_Statement = TypeVar("_Statement", bound=Statement)
+
+@frozen
+class EndedAct:
+    """What an act has left in the database: the log with its entries, the generations it signed."""
+
+    log: SignedLog
+    generations: Mapping[str, int]  # by subject
 
 
 class Act:
-    """One act under way; each statement has its audit entry, unless all is left as it was."""
+    """One act under way; all that it signs and changes is stored together when it ends."""
 
     def __init__(self, proofs: Proofs, chain: AuditChain, at: datetime) -> None:
-        """Hold what was asked at the beginning, and the log that the audit entry will follow."""
+        """Hold what was asked at the beginning, and the log that the audit entries will follow."""
         self.proofs = proofs
         self.at = at
-        self.is_left_as_it_was = False
-        self.entries: list[tuple[AuditEntry, StoredStatement]] = []
-        self.written: list[tuple[Statement, StoredStatement]] = []
-        self._changes: list[RowChange] = []
-        self._recorded: list[LoggedAct] = []
         self._chain = chain
-
-    @property
-    def log(self) -> SignedLog:
-        """The log with this act's entries, as far as they are recorded."""
-        newest = NewestActs()
-        for recorded in reversed(self._recorded):
-            newest.add(recorded)
-        return self.proofs.log.followed_by(self._end, newest)
-
-    @property
-    def _end(self) -> Place:
-        return self._recorded[-1].place if self._recorded else self.proofs.log.end
+        self._end = proofs.log.end
+        self._statements: list[tuple[Statement, StoredStatement]] = []
+        self._entries: list[tuple[AuditEntry, StoredStatement]] = []
+        self._recorded: list[LoggedAct] = []
+        self._changes: list[RowChange] = []
 
     @property
     def sequence(self) -> int:
-        """The place of this act's audit entry in the chain, which is about to be recorded."""
+        """The place in the chain of the audit entry that is recorded next."""
         return self._end.sequence + 1
 
     @property
@@ -80,8 +64,8 @@ class Act:
         """Return what is believed about a subject."""
         return believe(await self.proofs.evidence(subject), self._chain.signer)
 
-    def write_statement(self, belief: Belief, make: Callable[[int], _Statement]) -> _Statement:
-        """Sign what `make` says of the next generation; it is stored when the act ends.
+    def generation_after(self, belief: Belief) -> int:
+        """Return the generation of the statement that follows what is believed of its subject.
 
         Raises `ClockError` if that is more than a year ahead of the clock.
         """
@@ -91,19 +75,24 @@ class Act:
             raise ClockError(
                 "what was signed before is a year ahead of this clock; set the clock right"
             )
-        statement = make(generation)
-        if statement.subject != belief.subject:
-            raise AssertionError("a statement follows one of its own subject")
-        self.written.append((statement, self._chain.signer.sign(statement)))
-        return statement
+        return generation
 
-    def change(self, change: RowChange) -> None:
-        """Make a change of other rows when the act ends, together with what was signed."""
-        self._changes.append(change)
+    def sign(
+        self, statement: Statement, *, actor: str, action: str, details: Mapping[str, str]
+    ) -> Belief:
+        """Sign a statement, and record that it was made; return what is believed from then on.
 
-    def leave_as_it_was(self) -> None:
-        """End the act without a statement or an audit entry: nothing had to be changed."""
-        self.is_left_as_it_was = True
+        There is one about each subject at most: PostgreSQL refuses to store two.
+        """
+        self._statements.append((statement, self._chain.signer.sign(statement)))
+        entry = self.record(
+            actor=actor,
+            action=action,
+            about=statement.subject,
+            about_generation=statement.generation,
+            details=details,
+        )
+        return Belief(statement.subject, statement, entry, highest_generation=statement.generation)
 
     def record(
         self,
@@ -113,8 +102,8 @@ class Act:
         about: str,
         about_generation: int | None = None,
         details: Mapping[str, str],
-    ) -> None:
-        """Append the audit entry of what was done about a subject."""
+    ) -> AuditEntry:
+        """Append the audit entry of what was done about a subject, and return it."""
         entry = AuditEntry(
             generation=self.sequence,
             previous=self._end.hash,
@@ -126,33 +115,30 @@ class Act:
             details=dict(details),
         )
         stored = self._chain.signer.sign(entry)
-        self.entries.append((entry, stored))
-        self._recorded.append(logged_act(entry, entry_hash(stored)))
+        logged = logged_act(entry, entry_hash(stored))
+        self._entries.append((entry, stored))
+        self._recorded.append(logged)
+        self._end = logged.place
+        return entry
 
-    def after(self, stored: StoredConnection) -> StoredConnection:
-        """Return a connection with what the act has signed about it."""
-        (entry, envelope), evidence, newest = self.entries[-1], stored.evidence, stored.newest
-        if entry.action in REVISION_ACTIONS:
-            newest = LoggedEntry(None, envelope)
-        if self.written:
-            _, statement = self.written[-1]
-            made = LoggedEntry(entry.about_generation, envelope)
-            evidence = evolve(evidence, stored=statement, made=made)
-        return evolve(stored, evidence=evidence, newest=newest)
+    def change(self, change: RowChange) -> None:
+        """Have other rows say what is signed, too."""
+        self._changes.append(change)
 
-    async def end(self) -> None:
-        """Store everything, in one round trip."""
-        recorded = [entry.about for entry, _ in self.entries if entry.about_generation is not None]
-        is_told = recorded == [statement.subject for statement, _ in self.written]
-        if bool(self.entries) == self.is_left_as_it_was or not is_told:
-            raise AssertionError("an act ends with its audit entry")
-        if len(set(recorded)) < len(recorded):
-            raise AssertionError("an act makes one statement about a subject")
+    async def end(self) -> EndedAct:
+        """Store everything, in one round trip; an act that did nothing stores nothing."""
         signed = [
-            *([put_statements(self.written)] if self.written else []),
-            *([append_entries(self.entries)] if self.entries else []),
+            *([put_statements(self._statements)] if self._statements else []),
+            *([append_entries(self._entries)] if self._entries else []),
         ]
         await make_changes(self.proofs.connection, [*signed, *self._changes])
+        newest = NewestActs()
+        for recorded in reversed(self._recorded):
+            newest.add(recorded)
+        return EndedAct(
+            self.proofs.log.followed_by(self._end, newest),
+            {statement.subject: statement.generation for statement, _ in self._statements},
+        )
 
 
 class Acts:
@@ -185,6 +171,5 @@ class Acts:
                     )
                 act = Act(proofs, self._chain, self._chain.clock())
                 yield act
-                await act.end()
-            written = {each.subject: each.generation for each, _ in act.written}
-            self._chain.take(act.log, written)
+                ended = await act.end()
+            self._chain.take(ended.log, ended.generations)

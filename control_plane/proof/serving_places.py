@@ -18,7 +18,7 @@ from control_plane.proof.statement_store import statement_rows
 from shared.approved_connection import approved_connection
 from shared.connection import ConnectionDocument
 from shared.registry_host import RegistryHost
-from shared.statement import ConnectionApproval, StatementRefusedError
+from shared.statement import ConnectionApproval, StatementRefusedError, connection_subject
 
 # An approval holds its document as a JSON text in JSON. All are looked through when somebody
 # connects or approves.
@@ -52,10 +52,11 @@ async def require_free_place(
 
     The rows are those of the document's host.
     """
-    evidences = await proofs.evidences(statement_rows(rows))
-    for evidence in evidences.values():
+    others = statement_rows(rows)
+    others.pop(connection_subject(connection_id), None)
+    for evidence in (await proofs.evidences(others)).values():
         approval = believe(evidence, verifier).statement
-        if not isinstance(approval, ConnectionApproval) or approval.connection_id == connection_id:
+        if not isinstance(approval, ConnectionApproval):
             continue
         try:
             serving = approved_connection(approval).document

@@ -1,4 +1,4 @@
-"""The use cases of one control plane, in this process, and how often they wait for PostgreSQL."""
+"""The use cases of one control plane, in this process: how often they wait and verify."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from attrs import define, field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control_plane.clock import now
 from control_plane.connections.acts import ApprovalEnd, Connections
@@ -34,11 +35,12 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Evidence
 from control_plane.proof.history import History
 from control_plane.proof.sealer import SealedDocument
+from control_plane.proof.signer import Signer
 from control_plane.proof.stored_connection import StoredConnection
 from shared.connection import Anonymous
 from shared.postgres.database_url import read_database_url
 from shared.registry_host import RegistryHost
-from shared.statement import connection_subject
+from shared.statement import Statement, StoredStatement, connection_subject
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.database import Database
 from tests.support.postgres_trips import Trips
@@ -49,28 +51,42 @@ MADE_AT_ONCE: Final = 100  # connections of one act of a test's own
 _Result = TypeVar("_Result")
 
 
+class CountingSigner(Signer):
+    """A signer that counts the signatures that it is asked to verify."""
+
+    verified = 0
+
+    def verify(self, stored: StoredStatement) -> Statement:
+        """Count, and do as every signer does."""
+        self.verified += 1
+        return super().verify(stored)
+
+
 @define(eq=False)
 class Scene:
-    """The use cases of one control plane, and what they cost on the wire."""
+    """The use cases of one control plane, what they cost on the wire, and what they verify."""
 
     installation: SignedInstallation
+    signer: CountingSigner
     trips: Trips
     url: str
     chain: AuditChain = field(init=False)
     listing: DeviceRevocationReader = field(init=False)
     costs: dict[str, int] = field(factory=dict, init=False)
+    signatures: dict[str, int] = field(factory=dict, init=False)  # verified, by name
 
     def __attrs_post_init__(self) -> None:
         self.chain = self.installation.chain()
         self.listing = DeviceRevocationReader(self.chain)
 
     async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
-        """Return what a call returns; its round trips are noted, those of the last time count."""
-        before = self.trips.count
+        """Return what a call returns; its costs are noted, those of the last time count."""
+        before, verified = self.trips.count, self.signer.verified
         try:
             return await call
         finally:
             self.costs[name] = self.trips.count - before
+            self.signatures[name] = self.signer.verified - verified
 
     async def operator(self) -> OperatorToken:
         """Return the token of a new operator."""
@@ -126,7 +142,7 @@ class Scene:
             evidence=Evidence(subject, None, None),
             newest=None,
             approved=None,
-            draft=make_draft(act, revision, action=Action.CONNECT),
+            draft=make_draft(act, revision, action=Action.CONNECT)[0],
         )
 
     async def everything(self, token: OperatorToken, number: int) -> None:
@@ -146,6 +162,11 @@ class Scene:
         planned = await costing("plan", edits.plan(made, {"repositories": [f"a/{number}"]}))
         await costing("edit", edits.redraft(planned, CHECK, actor=ALICE))
         await costing("discard", edits.discard(made, actor=ALICE))
+        planned = await edits.plan(made, {"repositories": [f"b/{number}"]})
+        draft = (await edits.redraft(planned, CHECK, actor=ALICE))["draft"]
+        assert isinstance(draft, dict)
+        change = connections.approve(made, draft["fingerprint"], end=ApprovalEnd(), actor=BOB)
+        await costing("approve a change", change)
         await costing("show", reader.show(made))
         everything = reader.list(ConnectionFilter(), after=None, limit=200)
         await costing("list", everything)
@@ -167,6 +188,7 @@ async def scene_at(database: Database, port: int, trips: Trips) -> AsyncIterator
     owner = await asyncpg.connect(database.superuser_url)
     try:
         async with ControlPlaneDatabase.open(read_database_url(url)) as pool:
-            yield Scene(SignedInstallation(pool, owner), trips, url)
+            signer = CountingSigner(Ed25519PrivateKey.generate())
+            yield Scene(SignedInstallation(pool, owner, signer), signer, trips, url)
     finally:
         await owner.close()

@@ -53,6 +53,7 @@ async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
         "plan": 1,
         "edit": ACT,
         "discard": ACT,
+        "approve a change": ACT,
         "show": 1,
         "list": LISTED,
         "revoke": ACT,
@@ -60,6 +61,29 @@ async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
         "list devices": LISTED + 1,  # what was lifted since the last time is looked at once
         "find a device": 1,
         "lift": ACT + 1,  # whom the id is about is not known before
+    }
+
+
+async def test_each_signature_is_verified_once(scene: Scene) -> None:
+    """By whatever reads it: a statement, its entry, a draft's; what was just signed, by nobody."""
+    token = await scene.operator()
+    await scene.everything(token, 1)
+    statement_and_entry, draft = 2, 1
+    assert scene.signatures == {
+        "login": statement_and_entry,
+        "connect": 0,
+        "approve": draft,
+        "plan": statement_and_entry,
+        "edit": statement_and_entry,
+        "discard": statement_and_entry + draft,
+        "approve a change": statement_and_entry + draft,
+        "show": statement_and_entry,
+        "list": statement_and_entry,
+        "revoke": statement_and_entry,
+        "revoke a device": 0,
+        "list devices": statement_and_entry,
+        "find a device": statement_and_entry,
+        "lift": statement_and_entry,
     }
 
 
