@@ -1,7 +1,7 @@
 """Fixtures of every test: uvloop as in production, and the real parts of `deploy.dev`.
 
-What starts a process lives for the session and hands each test something of its own: a database, a
-repository. Nothing here is shared between two pytest processes.
+A fixture that starts a process lives for the session, and gives each test something of its own: a
+database, a repository. Two pytest processes share nothing here.
 """
 
 import gc
@@ -35,7 +35,7 @@ leave_out(os.environ)
 use_executable_folder(os.environ)
 raise_descriptor_limit()
 
-# A busy machine is slow, which no example is to blame for.
+# A busy machine is slow; no example is to blame for that.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -53,7 +53,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Look for no garbage among tests while they are collected, nor later: they stay to the end."""
+    """Keep the garbage collector away from the collected tests: they stay to the end."""
     with without_collecting():
         found = yield
     gc.freeze()
@@ -71,7 +71,7 @@ def _one_authority() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL server. Who stops or freezes it starts one of his own."""
+    """A PostgreSQL server. A test that stops or freezes one starts its own."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
@@ -126,7 +126,7 @@ def device_ca() -> CertificateAuthority:
 
 @pytest.fixture(scope="session")
 def other_ca() -> CertificateAuthority:
-    """Whom it does not, under the same name: only the signature tells them apart."""
+    """Whom it does not believe, under the same name: only the signature tells them apart."""
     return CertificateAuthority.create("device CA")
 
 

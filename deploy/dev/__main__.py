@@ -72,7 +72,7 @@ def _run(upstream: Reference | None, once: bool) -> int:  # noqa: FBT001 as the 
 
 
 def _stay_up(stack: Running) -> int:
-    """Until a signal comes, or one of the parts ends by itself."""
+    """Wait until a signal comes, or one of the parts ends by itself."""
     while True:
         for name, child in stack.children.items():
             if not child.running:
@@ -82,7 +82,7 @@ def _stay_up(stack: Running) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 a handler's signature
-    """Once: while we stop, a second Ctrl-C changes nothing (stopping is bounded anyway)."""
+    """Stop once: meanwhile a second Ctrl-C changes nothing (stopping is bounded anyway)."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise StopRequested

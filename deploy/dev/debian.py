@@ -24,11 +24,11 @@ POLICY_FORBIDS = "#!/bin/sh\nexit 101\n"  # 101: action forbidden by policy
 
 
 class DebianError(Exception):
-    """A package could not be had; the message says what to do, in words."""
+    """A package could not be fetched; the message says what to do."""
 
 
 def program(name: str, package: str) -> Path:
-    """The program `name`: the machine's own, else the one of `package`, unpacked into .dev/."""
+    """The program `name`: the machine's own, otherwise that of `package`, unpacked into .dev/."""
     if found := shutil.which(name):
         return Path(found)
     return _unpacked_program(name, package) or _unpack_program(name, package)
@@ -91,7 +91,7 @@ def _known(packages: Sequence[str], options: Sequence[str]) -> bool:
 
 
 def _private_lists() -> list[str]:
-    """Apt options for package lists under .dev/, fetched now: those of the machine are missing."""
+    """Apt options for package lists under .dev/, fetched now because the machine has none."""
     lists, cache = DEV / "apt" / "lists", DEV / "apt" / "cache"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     (cache / "archives" / "partial").mkdir(parents=True, exist_ok=True)

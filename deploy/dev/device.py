@@ -46,7 +46,7 @@ class Reference:
 
     @property
     def facade_path(self) -> str:
-        """Where the facade has this repository: a port stands behind `_`, not `:`."""
+        """The path of this repository at the facade: a port is written with `_`, not `:`."""
         return f"{self.host.replace(':', '_')}/{self.repository}"
 
 

@@ -1,8 +1,8 @@
-"""A certificate authority for development and tests: devices, servers, and every wrong certificate.
+"""A certificate authority for development and tests: valid certificates, and every invalid one.
 
 What it issues passes strict verification (RFC 5280): key usage, key identifiers and basic
-constraints are there. `issue` takes what a test wants to be wrong; the short ways issue what is
-right. Keys are EC P-256.
+constraints are there. `issue` lets a test choose what is wrong; the shorter methods issue valid
+certificates. Keys are EC P-256.
 """
 
 import datetime as dt
@@ -159,7 +159,7 @@ class CertificateAuthority:
 
     @property
     def pem(self) -> bytes:
-        """What those who trust this authority are given."""
+        """The certificate, for those who trust this authority."""
         return _pem(self.certificate)
 
     def issue_server(
@@ -186,7 +186,7 @@ class CertificateAuthority:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> IssuedCertificate:
-        """A leaf with exactly this. No names: no SAN extension; no usages: no EKU extension."""
+        """A leaf with exactly these fields: without names no SAN, without usages no EKU extension."""
         now = dt.datetime.now(dt.UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(
@@ -203,7 +203,7 @@ class CertificateAuthority:
         builder = builder.add_extension(_key_usage(ca=False), critical=True)
         names = _names(uris, dns, ips)
         if names:
-            # RFC 5280 section 4.2.1.6: critical where the subject is empty
+            # RFC 5280 section 4.2.1.6: critical if the subject is empty
             critical = common_name is None and organizational_unit is None
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical)
         if usages:

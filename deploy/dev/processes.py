@@ -1,7 +1,7 @@
 """Child processes that never outlive us.
 
-A `Child` runs in its own process group, so that Ctrl-C reaches us alone and we stop it in order; it
-is killed by the kernel when we die, however we die; what it prints goes to a log file.
+A `Child` runs in its own process group, so that Ctrl-C reaches only us, and we stop it in order. If
+we die, however that happens, the kernel kills it. What it prints goes to a log file.
 """
 
 import atexit
@@ -25,8 +25,8 @@ CLAIMS = 64  # of ports: descriptors; whoever asked before that many others list
 POLL_SECONDS = 0.02
 LOG_TAIL_BYTES = 4096
 
-# The kernel looks at the parent's death only from the moment setpriv asks it to; the shell covers
-# the moment before: a child whose parent is already another one never starts.
+# The kernel watches for the parent's death only from the moment when setpriv asks it to. The shell
+# covers the moment before: a child that already has another parent does not start.
 STILL_OURS = 'test "$PPID" = "$0" && exec "$@"'
 
 
@@ -35,7 +35,7 @@ _chance = random.SystemRandom()  # of nobody's seed: two processes would choose 
 
 
 class ChildFailedError(Exception):
-    """A child ended or stayed unready; the message bears the end of its log."""
+    """A child ended, or did not get ready; the message has the end of its log."""
 
 
 @define(frozen=True)
@@ -68,8 +68,8 @@ class Child:
     ) -> Self:
         """Start `command` (absolute, or found on the PATH that it is given).
 
-        `environment` is the whole of what the child sees; None hands on ours. The kernel ties a
-        child's life to the THREAD that started it, hence the main thread only.
+        `environment` is all that the child sees; None passes ours on. The kernel ties a child's
+        life to the THREAD that started it, so call this in the main thread only.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start children from the main thread: they die with their thread")
@@ -103,7 +103,7 @@ class Child:
     def wait_until(self, ready: Callable[[], bool], seconds: float = 30) -> None:
         """Return once `ready()`.
 
-        ChildFailedError when it ends before, or when `seconds` pass: then it is killed.
+        Raises `ChildFailedError` if it ends before that, or after `seconds`: then it is killed.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -152,10 +152,11 @@ def _tied_to_us(death_signal: str, identity: Identity | None) -> list[str]:
 
 
 def free_port() -> int:
-    """A loopback port on which nothing listens now, and that is given to nobody else.
+    """A loopback port on which nothing listens now, and that nobody else is given.
 
-    Whoever is given it listens later. Until then a name bears witness of it to every other process
-    of ours; it is bound in the network's own namespace, and goes with us, however we end.
+    The caller listens on it later. Until then a socket's abstract name tells every other process of
+    ours that the port is taken. The name is bound in the network namespace, and goes when we end,
+    however we end.
     """
     for port in _chance.sample(PORTS, k=100):
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

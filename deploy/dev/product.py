@@ -63,5 +63,5 @@ def is_ready(address: str) -> bool:
 
 
 def whole_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings and a PATH, nothing of ours: what a developer has set must change nothing."""
+    """Settings and a PATH. Nothing else: what a developer has set must change nothing."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **settings}

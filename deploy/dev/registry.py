@@ -1,7 +1,7 @@
 """Debian's `docker-registry` (distribution 2.8) on loopback: a real registry of our own.
 
-It is run from the package unpacked into .dev/, or from the machine's own if it is there; it dies
-with us. Its log bears a line for every request.
+It runs from the package unpacked into .dev/, or from the machine's own if there is one, and ends
+with us. Its log has a line for every request.
 """
 
 import ssl
@@ -153,7 +153,7 @@ class Registry:
                 return {"token": {**names, "rootcertbundle": str(bundle)}}
 
     def _answers(self) -> bool:
-        # Whose certificate it is does not matter here: only that the port speaks HTTP by now.
+        # It does not matter whose certificate it is, only whether the port speaks HTTP by now.
         context = ssl._create_unverified_context()  # noqa: S323, SLF001 nothing is told or believed
         try:
             with ask(f"{self.url}/v2/", context):

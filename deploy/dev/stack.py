@@ -1,7 +1,7 @@
 """The whole system on one machine, from nothing to a verified pull.
 
 It takes the steps of a first start in production (keys, migrate, login roles, operator, serve,
-connect, approve), with the same programs. A second start finds what the first one left.
+connect, approve), with the same programs. A second start uses what the first one left.
 """
 
 import asyncio
@@ -190,7 +190,7 @@ def make_role(postgres: Postgres, name: str, password: str, options: str = "") -
 
 
 def operator_token(database_url: str) -> str:
-    """The token of an operator who may do all: kept from an earlier start, or made."""
+    """The token of an operator who may do everything: kept from an earlier start, or new."""
     kept = RUN / "operator.token"
     if not kept.exists():
         environment = {

@@ -1,7 +1,7 @@
 """A token server as Docker's registries have one: Basic in, a signed ES256 token out.
 
-It speaks the distribution token protocol and writes down every request, so that a test can count
-them and look at what they bore. A real registry verifies the tokens.
+It speaks the distribution token protocol and records every request, so that a test can count and
+read them. A real registry verifies the tokens.
 """
 
 import base64
@@ -42,8 +42,8 @@ class TokenRequest:
 class TokenServer:
     """Tokens for `users` (name to password); an empty mapping gives them to anybody.
 
-    Knobs, to turn at any time: `expires_in` (None leaves it out of the answer; tokens live as long
-    as it says), `token_field`, and `refusal` (a status that answers everything).
+    A test may change `expires_in` (None leaves it out of the answer; tokens live as long as it
+    says), `token_field`, and `refusal` (a status for every answer) at any time.
     """
 
     def __init__(

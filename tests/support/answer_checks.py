@@ -4,7 +4,7 @@ from tests.support.raw_http import RawAnswer
 
 
 def require_error_headers(answer: RawAnswer) -> None:
-    """Fail unless the answer is an OCI error's, and says nothing of what we are made of."""
+    """Fail unless the answer is an OCI error's, and says nothing of our software."""
     assert answer.header("Content-Type") == "application/json"
     assert answer.header("X-Request-Id")
     assert answer.header("Server") == "registry-facade"

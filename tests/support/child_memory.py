@@ -8,8 +8,8 @@ from typing import Final
 
 from deploy.dev.product import whole_environment
 
-# The program itself, which tells what it held as it ends. `getrusage` would tell of the parent that
-# it was forked from, too.
+# The program itself says at its end how much it held. `getrusage` would include the parent that it
+# was forked from.
 _TELLING: Final = """
 import atexit, sys
 from pathlib import Path
@@ -21,7 +21,7 @@ _PEAK: Final = "VmHWM:"  # proc(5), in kB
 
 
 async def peak_bytes(settings: Mapping[str, str], *arguments: str) -> tuple[int, bytes]:
-    """Run a command, which has to end well; return its peak and what it printed."""
+    """Run a command, which must succeed; return its peak and what it printed."""
     return await asyncio.to_thread(_peak, settings, *arguments)
 
 

@@ -1,8 +1,8 @@
 """Real clients as children: skopeo, podman, and containerd with its own daemon.
 
 Each is given a device's certificate and the facade's CA, writes into folders of its own, and is
-asked for images by digest. Blocking: start them where nothing else of the test has to run. A
-program that is missing fails the test, and `make test` installs it.
+asked for images by digest. Calls block, so nothing else of the test runs meanwhile. A missing
+program fails the test; `make test` installs it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tests.support.facade_process import Device
 CLIENT_SECONDS = 120  # a pull takes less than one; this is for a loaded machine
 SHORT_PATH_CHARACTERS = 30  # of a temporary folder in which podman's run folder has its place
 ANY_IMAGE = {"default": [{"type": "insecureAcceptAnything"}]}  # no signatures: digests decide
-# What a containerd without root and without a kernel's help cannot do, and pulls do not need.
+# Plugins that containerd cannot use without root and the kernel's help, and that no pull needs.
 UNNEEDED_PLUGINS = [
     "io.containerd.grpc.v1.cri",
     "io.containerd.internal.v1.opt",
@@ -66,12 +66,12 @@ class ClientFolder:
             shutil.copy(device.files.key, certificates / "client.key")
             (path / "policy.json").write_bytes(orjson.dumps(ANY_IMAGE))
             (path / "registries.conf").write_text("")
-            # Else podman reads the machine's, which is root's alone: it takes itself for root.
+            # Otherwise podman reads the machine's, which only root may: it takes itself for root.
             signatures = path / ".config" / "containers" / "registries.d"
             signatures.mkdir(parents=True)
             lookaside = f"default-docker:\n  lookaside: file://{path}/signatures\n"
             (signatures / "default.yaml").write_text(lookaside)
-            # Locks in shared memory would outlive the test, and be another user's.
+            # Locks in shared memory would outlive the test, and belong to another user.
             (path / "containers.conf").write_text('[engine]\nlock_type = "file"\n')
             yield cls(path)
 
@@ -81,7 +81,7 @@ class ClientFolder:
         return self.path / "certificates"
 
     def set_up(self, host: str, registries: str) -> None:
-        """Let podman and skopeo find the three files for a host, and registries, by themselves.
+        """Let podman and skopeo find the three files of a host, and registries, by themselves.
 
         In the home, as containers-certs.d(5) and containers-registries.conf(5) say; podman is told
         of the latter by the environment.
@@ -236,13 +236,13 @@ def containerd(folder: ClientFolder) -> Iterator[Containerd]:
 
 
 def _answers(path: Path) -> bool:
-    """Tell whether somebody listens: a socket is in its folder a moment before that."""
+    """Tell whether somebody listens: a socket's file is there a moment earlier."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
 
 
 def _as_root() -> list[str]:
-    """Return what makes us root as far as unpacking layers needs it."""
+    """Return the prefix that makes us root as far as unpacking layers needs it."""
     return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
 
 

@@ -5,7 +5,7 @@ from attrs import define
 
 @define
 class Clock:
-    """A monotonic clock that stands still until it is told; only then is time tested."""
+    """A monotonic clock that stands still until a test moves it."""
 
     now: float = 1000.0
 

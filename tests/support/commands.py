@@ -1,6 +1,6 @@
-"""`control-plane` commands without a process each: the same program, its settings, its streams.
+"""`control-plane` commands without a process for each: the same program, settings and streams.
 
-What depends on a process (a terminal, how it starts, what a signal does) is tested with one.
+Whatever depends on a process (a terminal, its start, a signal) is tested with one.
 """
 
 import os

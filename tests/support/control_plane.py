@@ -106,7 +106,7 @@ def make_template(postgres: Postgres, name: str) -> None:
 
 
 def copy_of(postgres: Postgres, template: str) -> Database:
-    """Return a new database that is as the template."""
+    """Return a new database, a copy of the template."""
     name = f"control_plane_{uuid.uuid4().hex}"
     postgres.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return Database(postgres, name)
@@ -162,7 +162,7 @@ class Operator:
     async def connect(
         self, host: str, *, check: bool = False, expect: int = 201, **fields: object
     ) -> Json:
-        """Return the view of a new connection, or the problem where one is expected."""
+        """Return the view of a new connection, or the problem if one is expected."""
         path = f"/v1/connections?check={str(check).lower()}"
         body = {"host": host, "provider": "static", **fields}
         return _expected(await self.call("POST", path, body), expect)

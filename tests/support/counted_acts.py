@@ -46,7 +46,7 @@ from tests.support.database import Database
 from tests.support.postgres_trips import Trips
 from tests.support.signed_installation import ALICE, BOB, CHECK, SignedInstallation
 
-MADE_AT_ONCE: Final = 100  # connections of one act of a test's own
+MADE_AT_ONCE: Final = 100  # connections that a test makes with one act of its own
 
 _Result = TypeVar("_Result")
 
@@ -80,7 +80,7 @@ class Scene:
         self.listing = DeviceRevocationReader(self.chain)
 
     async def costing(self, name: str, call: Awaitable[_Result]) -> _Result:
-        """Return what a call returns; its costs are noted, those of the last time count."""
+        """Return what a call returns, and note what it costs; the costs of the last time count."""
         before, verified = self.trips.count, self.signer.verified
         try:
             return await call

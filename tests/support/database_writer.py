@@ -71,7 +71,7 @@ class DatabaseWriter:
         await self.sql("DELETE FROM statements WHERE subject = $1", subject)
 
     async def silence(self) -> None:
-        """Have no trigger tell anybody of anything any more."""
+        """Switch the triggers off, so that nobody is notified any more."""
         await self.sql("ALTER TABLE statements DISABLE TRIGGER ALL")
 
     async def sql(self, statement: str, *parameters: object) -> None:

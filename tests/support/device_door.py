@@ -68,7 +68,7 @@ class DeviceDoor:
         return context
 
     async def is_served(self, tls: ssl.SSLContext) -> bool:
-        """Tell whether a device is answered; whoever is refused gets no byte of an answer."""
+        """Tell whether a device is answered; a refused device gets no byte of an answer."""
         try:
             reader, writer = await asyncio.open_connection("localhost", self.port, ssl=tls)
         except (ConnectionError, ssl.SSLError):
@@ -93,7 +93,7 @@ class DeviceDoor:
         return await self.until_refused(before)
 
     async def until_refused(self, before: dict[str, int]) -> str:
-        """Return the one reason that was counted since."""
+        """Return the one reason that has been counted since then."""
         await eventually(lambda: self.reasons() != before)
         (reason,) = (name for name, count in self.reasons().items() if count != before.get(name, 0))
         return reason

@@ -1,8 +1,8 @@
-"""A device's end of a connection, on loopback, and what a test does to the facade's.
+"""A device's end of a connection on loopback, and what a test does to the facade's end.
 
-`ssl` encrypts in memory and the test sees the socket itself: `ssl`'s own sockets do not tell a
-connection that was reset from one that was closed. The device's socket blocks, and is used from
-threads: `await asyncio.to_thread(device.read_to_end)`.
+`ssl` encrypts in memory, and the test uses the socket itself, because `ssl`'s own sockets do not
+tell a reset connection from a closed one. The device's socket blocks, so it is used from threads:
+`await asyncio.to_thread(device.read_to_end)`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from enum import Enum
 
 from attrs import define, field
 
-PATIENCE_SECONDS = 60.0  # for a loaded machine; who waits for longer fails the test
+PATIENCE_SECONDS = 60.0  # for a loaded machine; to wait longer fails the test
 SMALL_BUFFER_BYTES = 4096  # of a device's kernel, so that it soon takes nothing more
 _CHUNK_BYTES = 65536
 _STEADY_LOOKS = 4  # with nothing taken in any; the device's acknowledgements may wait for 40 ms
@@ -26,7 +26,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class End(Enum):
-    """How what a device read ended."""
+    """How an answer that a device read ended."""
 
     GOODBYE = "TLS said that this is all"
     CUT = "the connection was closed without a goodbye"
@@ -52,11 +52,11 @@ class Device:
         )
 
     def shake_hands(self) -> None:
-        """Do all of it; raise `ssl.SSLError` where this end refuses, or is told so already."""
+        """Do the whole handshake; raise `ssl.SSLError` if either end refuses."""
         self.socket.sendall(self.last_flight())
 
     def last_flight(self) -> bytes:
-        """Shake hands but for the flight that ends it; return that one."""
+        """Shake hands, except for the last flight; return that one."""
         while True:
             flight = self.flight()
             if self._is_through:
@@ -81,7 +81,7 @@ class Device:
         return self._outgoing.read()
 
     def read(self, count: int) -> bytes:
-        """Return some bytes, none after the goodbye; raise `ConnectionError` at another end."""
+        """Return some bytes, none after the goodbye; raise `ConnectionError` on another end."""
         while True:
             try:
                 return self.connection.read(count)
@@ -116,7 +116,7 @@ class Device:
         """Write as a device that does not read yet, then read; return how TLS says it ended.
 
         By then the facade has refused the certificate: in TLS 1.2 within the handshake, in TLS 1.3
-        behind it. Raises `ConnectionError` where the connection was reset instead.
+        after it. Raises `ConnectionError` if the connection was reset instead.
         """
         try:
             self.shake_hands()
@@ -135,7 +135,7 @@ class Device:
             count -= len(self.socket.recv(min(count, _CHUNK_BYTES)))
 
     def reset(self) -> None:
-        """Be gone at once, and tell nobody why."""
+        """Reset the connection at once, without a goodbye."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.socket.close()
 

@@ -4,7 +4,7 @@
         await stream.take(1000)          # or read nothing for a while
         assert await stream.end() is End.WHOLE
 
-Constant memory: what is read is counted and hashed, and not kept.
+It takes constant memory: what is read is counted and hashed, and not kept.
 """
 
 import asyncio
@@ -64,9 +64,9 @@ class DeviceStream:
         return f"sha256:{self._hasher.hexdigest()}"
 
     async def take(self, count: int) -> bytes:
-        """Return the next bytes, at most `count`; raise `ConnectionError` where it is cut.
+        """Return the next bytes, at most `count`; raise `ConnectionError` if it is cut.
 
-        None of a chunked answer that has just ended.
+        At the end of a chunked answer there are none.
         """
         try:
             left = await self._left()

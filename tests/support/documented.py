@@ -1,4 +1,4 @@
-"""Configurations as the facade's README has them, so that what it says is what is tested.
+"""Configurations of `docs/clients.md`, so that what the page says is what is tested.
 
 A block names its file in its first line, as a comment.
 """
@@ -24,9 +24,9 @@ def blocks(language: str) -> list[str]:
 
 
 def documented(name: str, language: str, values: Mapping[str, str]) -> str:
-    """Return the block of a file, with a test's values in the places of the example's.
+    """Return the block of a file, with a test's values in place of the example's.
 
-    Every value has its place; a longer example is replaced before one that it contains.
+    Every value must have a place. A longer example is replaced before one that it contains.
     """
     [text] = [
         block

@@ -1,4 +1,4 @@
-"""Waiting for what happens elsewhere: bounded, and never longer than it takes."""
+"""Waits for something that happens elsewhere: within a bound, and no longer than it takes."""
 
 import asyncio
 import inspect

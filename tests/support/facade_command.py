@@ -1,4 +1,4 @@
-"""A facade's other commands, as a person runs them beside the facade that serves."""
+"""A facade's other commands, as a person runs them beside a serving facade."""
 
 import asyncio
 import sys

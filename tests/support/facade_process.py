@@ -127,13 +127,13 @@ class Facade:
         return self.operations("/readyz")[0] == 200 and self.listens()
 
     def listens(self) -> bool:
-        """Tell whether devices are let in; they themselves notice nothing of the question."""
+        """Tell whether the port listens, without connecting to it."""
         sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
         port = int(self.environment["FACADE_LISTEN"].rpartition(":")[2])
         return any(each[1].endswith(f":{port:04X}") and each[3] == LISTENING for each in sockets)
 
     def operations(self, path: str) -> tuple[int, str]:
-        """Return status and text of an operations path; 0 where nobody answers."""
+        """Return status and text of an operations path; 0 if nobody answers."""
         try:
             url = f"http://127.0.0.1:{self.operations_port}{path}"
             with ask(url) as answer:
@@ -191,7 +191,7 @@ class Device:
         return context
 
     async def get(self, path: str, *, method: str = "GET", **headers: str) -> Answer:
-        """Return the answer; raise `aiohttp.ClientError` where it is cut."""
+        """Return the answer; raise `aiohttp.ClientError` if it is cut."""
         url = f"https://localhost:{self.facade.port}{path}"
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         async with (
@@ -222,8 +222,8 @@ class Device:
 async def device_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
     """Give a session; return when its sockets are closed.
 
-    aiohttp lets go of a TLS connection before that, and a loop that ends in between says so in a
-    warning, which fails whichever test runs next.
+    aiohttp lets go of a TLS connection before its socket is closed. A loop that ends in between
+    gives a warning, which would fail whichever test runs next.
     """
     sockets: list[socket.socket] = []
 

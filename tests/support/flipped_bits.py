@@ -1,4 +1,4 @@
-"""Bits that a bad memory or a bad switch flips between PostgreSQL and its client."""
+"""Bits that bad memory or a bad switch flips between PostgreSQL and its client."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ class FlippedBits:
     _links: int = field(default=0, init=False)
 
     def make_filter(self) -> Filter:
-        """Return the filter of one link, which passes everything as it is until it is on."""
+        """Return the filter of one link. Until it is on, it passes everything unchanged."""
         flip = self.flips[self._links % len(self.flips)]
         self._links += 1
         pending = bytearray()

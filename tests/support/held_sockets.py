@@ -1,4 +1,4 @@
-"""Sockets that somebody opens and holds: half a request on each, or nothing at all."""
+"""Sockets that somebody opens and holds, with half a request on each, or nothing."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ HALF = b"GET /readyz HTTP/1.1\r\nHost: x\r\nX-Half: "
 async def held_sockets(
     port: int, count: int, said: bytes = HALF
 ) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """Hold so many; where the other side cuts one, its reader is at its end."""
+    """Hold so many sockets. If the other side cuts one, its reader is at its end."""
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
     try:
         for _, writer in opened:

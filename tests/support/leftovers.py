@@ -1,7 +1,7 @@
-"""What is left to the garbage collector: our frames and objects that hold each other.
+"""What is left to the garbage collector: our frames, and objects that hold each other.
 
-A frame of ours that only the collector can find held its variables until then: a body, say. What
-every pull leaves is a heap that grows until the collector comes, and never shrinks.
+A frame that only the collector can free holds its variables until then: a body, for example. If
+every pull leaves something, the heap grows until the collector comes, and never shrinks.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The log of a process that still writes it."""
+"""The log of a process that may still write to it."""
 
 import ssl
 from contextlib import suppress
@@ -13,9 +13,9 @@ from deploy.dev.loopback import ask
 def logged(log: Path, healthz: str, tls: ssl.SSLContext | None = None) -> list[dict[str, Any]]:
     """Return the JSON lines of everything that a process answered so far.
 
-    A line is written in the next round of the process's loop, perhaps behind the answer that it
-    tells of: an answer to one more question comes after both. Whoever does not answer any more has
-    written everything. A last line that has not its end yet is being written.
+    A line is written in the next round of the process's loop, perhaps after the answer that it
+    tells of. An answer to one more question comes after both. A process that no longer answers has
+    written everything. A last line without an end is still being written.
     """
     with suppress(OSError):  # it has ended, or listens no more
         ask(healthz, tls).close()

@@ -1,4 +1,4 @@
-"""An audit log that is long: signed entries behind those that are there, without an act each."""
+"""Makes an audit log long: appends signed entries, without an act for each."""
 
 from datetime import UTC, datetime
 

@@ -1,6 +1,6 @@
 """File systems of a test's own: small ones that fill up, and folders that become read-only.
 
-It takes root (CAP_SYS_ADMIN), as in a container of CI; without it these tests fail and say so.
+It needs root (CAP_SYS_ADMIN), as in a container of CI; without it these tests fail and say so.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def without_programs(folder: Path) -> Iterator[None]:
-    """Have a folder, made for it, from which no program can be run."""
+    """Make a folder from which no program can be run."""
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", "noexec", "tmpfs", folder)
     try:

@@ -23,11 +23,11 @@ class DeviceTls(Protocol):
     def __call__(
         self, version: ssl.TLSVersion = ..., key_log: Path | None = None
     ) -> ssl.SSLContext:
-        """Return one of this version; its secrets are written where `key_log` says."""
+        """Return one of this version; its secrets are written to `key_log`."""
 
 
 class Notes(asyncio.Protocol):
-    """Is told things in an order that a protocol may rely on, or fails."""
+    """Is told things in the order that a protocol may rely on; otherwise it fails."""
 
     transport: DeviceTransport
 
@@ -60,7 +60,7 @@ class Notes(asyncio.Protocol):
         self.lost.append(exc)
 
     async def until_received(self, count: int) -> bytes:
-        """Return what the device sent, once it is so many bytes."""
+        """Return what the device sent, once so many bytes have come."""
         await eventually(lambda: len(self.received) >= count)
         return bytes(self.received)
 
@@ -102,7 +102,7 @@ class Connections:
         key_log: Path | None = None,
         **settings: Any,
     ) -> Connection:
-        """Shake hands, and give the connection to these notes, or to new ones.
+        """Shake hands. These notes, or new ones, are the connection's protocol.
 
         A device that reads late has a small buffer, so that little is on its way to it.
         """
@@ -126,7 +126,7 @@ class Connections:
         return connection, RecordWriter(connection.device, key_log)
 
     def forget(self, transport: DeviceTransport) -> None:
-        """Hold one that has ended no more."""
+        """Let go of a connection that has ended."""
         self._transports.remove(transport)
 
     async def close(self) -> None:

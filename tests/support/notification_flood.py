@@ -25,7 +25,7 @@ async def flooded_notifications(url: str) -> AsyncIterator[None]:
             except asyncpg.ProgramLimitExceededError:
                 break
             number += 1
-        # What is smaller than a payload must not fit either.
+        # A message smaller than a payload must not fit either.
         while True:
             try:
                 await writer.execute("NOTIFY flood")

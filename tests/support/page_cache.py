@@ -1,7 +1,7 @@
-"""Whether the kernel tells of a file system what is cached.
+"""Whether the kernel tells what a file system has in the page cache.
 
-tmpfs and overlayfs, on which many machines and containers have their temporary files, cannot tell:
-everything is read by a thread there, and nothing is at hand.
+For tmpfs and overlayfs, on which many machines and containers have their temporary files, it cannot
+tell. There everything is read by a thread.
 """
 
 import errno
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def tells_what_is_cached(folder: Path) -> bool:
-    """Return whether a read that does not wait is answered there."""
+    """Return whether a read that must not wait succeeds there."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"x")
         file.flush()

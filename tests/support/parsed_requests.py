@@ -15,7 +15,7 @@ from facade.devices.device_server import (
 
 
 def parsed_request(head: bytes, loop: asyncio.AbstractEventLoop) -> web.BaseRequest | None:
-    """Return the one request without a body that the bytes are; None where they are another."""
+    """Return the request without a body that the bytes are; None if they are anything else."""
     protocol = web.Server(_unasked, loop=loop)()
     parser = HttpRequestParser(
         protocol,

@@ -1,6 +1,6 @@
-"""Debian's PgBouncer in front of a PostgreSQL server: a transaction pooler, as many are behind one.
+"""Debian's PgBouncer in front of a PostgreSQL server: a transaction pooler, as many have one.
 
-Every transaction may get another session of the server: LISTEN is accepted and nothing is heard.
+Every transaction may get another session of the server: LISTEN is accepted, but nothing is heard.
 """
 
 from collections.abc import Iterator

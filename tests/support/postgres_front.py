@@ -1,12 +1,12 @@
-"""What stands before a PostgreSQL server that has neither TLS nor a socket of this machine.
+"""A front for a PostgreSQL server that has neither TLS nor a Unix socket itself.
 
     async with PostgresFront(postgres.port, tls=context) as front:
         url = f"postgresql://...@localhost:{front.port}/..."
         ...
         assert front.links == ["tls"]
 
-It speaks the wire's beginning (PostgreSQL's documentation, "SSL Session Encryption"), and passes on
-everything behind it to the real server.
+It speaks the beginning of the protocol (PostgreSQL's documentation, "SSL Session Encryption"), and
+passes everything after it on to the real server.
 
 - `tls`: None answers `N`, as a server without TLS.
 - `is_direct`: TLS from the first byte on.
@@ -94,7 +94,7 @@ class PostgresFront:
         task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError):  # who does not trust us leaves
+        with contextlib.suppress(OSError, EOFError):  # a client that does not trust us leaves
             await self._begin(reader, writer)
 
     async def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -49,7 +49,7 @@ class Provided:
                 aws.always = {"sts": answer} if answer else {}
 
     def live_for(self, seconds: int) -> None:
-        """Mint what lives so long, from now on."""
+        """From now on, mint credentials that live so long."""
         self.tokens.accepted_seconds = seconds
         match self.provider:
             case GoogleSimulator() as google:

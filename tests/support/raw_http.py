@@ -24,7 +24,7 @@ class RawAnswer:
     body: bytes = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return the only value of a header, None where it is absent; two are an error."""
+        """Return the only value of a header, None if it is absent; two are an error."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) <= 1, f"{name} came {len(values)} times"
         return values[0] if values else None
@@ -53,7 +53,7 @@ class RawConnection:
         await self._writer.drain()
 
     async def answer(self, *, to: str = "GET") -> RawAnswer:
-        """Return the next answer; raise `ConnectionError` where it does not come whole."""
+        """Return the next answer; raise `ConnectionError` if it does not come whole."""
         async with asyncio.timeout(ANSWER_SECONDS):
             try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
@@ -69,7 +69,7 @@ class RawConnection:
         return RawAnswer(version, int(status), pairs, body)
 
     async def rest(self, *, seconds: float = ANSWER_SECONDS) -> bytes:
-        """Return what comes until the connection ends; raise `TimeoutError` where it does not."""
+        """Return what comes until the connection ends; raise `TimeoutError` if it does not end."""
         received = bytearray()
         async with asyncio.timeout(seconds):
             with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -85,7 +85,7 @@ class RawConnection:
         return int(lines[0].split(" ")[1]), int(lengths[0].partition(":")[2])
 
     async def exactly(self, length: int) -> bytes:
-        """Return a body of known length; raise `ConnectionError` where it does not come whole."""
+        """Return a body of known length; raise `ConnectionError` if it does not come whole."""
         async with asyncio.timeout(ANSWER_SECONDS):
             try:
                 return await self._reader.readexactly(length)
@@ -94,7 +94,7 @@ class RawConnection:
                 raise ConnectionError(message) from error
 
     async def until_reset(self) -> bytes:
-        """Return what comes before a reset; raise `AssertionError` where the end is clean."""
+        """Return what comes before a reset; raise `AssertionError` if the end is clean."""
         received = bytearray()
         async with asyncio.timeout(ANSWER_SECONDS):
             try:

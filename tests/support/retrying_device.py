@@ -4,7 +4,7 @@
     assert pull.content == content
     pull.seen       # {"206": 1, "200": 1, "reset": 1}: what it was answered, and how that ended
 
-It fails the test where an answer that ended cleanly was wrong: the wrong length, the wrong bytes.
+It fails the test if an answer that ended cleanly was wrong: the wrong length, the wrong bytes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.support.device_stream import READ_BYTES, DeviceStream, device_stream
 from tests.support.facade_process import Device
 
 PAUSE_SECONDS: Final = 0.1  # before the next attempt; containerd and kubelet wait longer
-SILENCE_SECONDS: Final = 15.0  # without a byte a device takes the link for dead
+SILENCE_SECONDS: Final = 15.0  # after so long without a byte a device takes the link for dead
 PULL_SECONDS: Final = 90.0
 TRY_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -49,7 +49,7 @@ class RetryingDevice:
     received: bytearray = field(factory=bytearray, init=False, repr=False)
 
     async def pull(self, path: str, digest: str, seconds: float = PULL_SECONDS) -> Pull:
-        """Return the blob; fail where a whole answer is wrong, or there is none in time."""
+        """Return the blob; fail if a whole answer is wrong, or none comes in time."""
         started, attempt = time.monotonic(), 0
         async with asyncio.timeout(seconds):
             while not await self._attempt(path, attempt):

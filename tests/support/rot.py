@@ -1,4 +1,4 @@
-"""A file that rots where it lies, as on a failing disk: the same file, with another bit in it."""
+"""Makes a file rot in its place, as on a failing disk: the same file, with one bit flipped."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""RSA keys whose numbers belong together, and whose factors are no primes."""
+"""RSA keys whose numbers belong together, but whose factors are not prime."""
 
 import math
 import random
@@ -27,8 +27,8 @@ def pem_of(numbers: RSAPrivateNumbers) -> str:
 
 
 def _multiple(of: int, bits: int, exponent: int) -> int:
-    """Return an odd number of so many bits that is no prime for sure, and fits the exponent."""
-    top = 3 << (bits - 2)  # so that a product of two has all of its bits
+    """Return an odd number of so many bits that is certainly not prime, and fits the exponent."""
+    top = 3 << (bits - 2)  # so that the product of two has all of its bits
     while True:
         number = top | random.getrandbits(bits) | 1
         if number % of == 0 and math.gcd(number - 1, exponent) == 1:

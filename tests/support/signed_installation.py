@@ -1,7 +1,7 @@
 """An installation whose database holds acts of every kind, written by the product itself.
 
-Without a process: the use cases on a real database, and what a control plane believes that starts
-now.
+No process is started: these are the use cases on a real database, and what a control plane that
+starts now believes.
 """
 
 from typing import Any
@@ -65,7 +65,7 @@ class SignedInstallation:
     names: dict[str, UUID] = field(factory=dict)
 
     def chain(self, seen: SeenChain | None = None, clock: Clock = now) -> AuditChain:
-        """Return the log as a control plane has it that starts now."""
+        """Return the log as a control plane that starts now has it."""
         return AuditChain(
             self.database, self.signer, HighestGenerations(), clock, seen or SeenChain()
         )
@@ -138,7 +138,7 @@ class SignedInstallation:
         self.names[f"device {device}"] = UUID(str(revoked.view["id"]))
 
     async def keep(self, name: str) -> None:
-        """Keep every row of now, as somebody does who will put it back."""
+        """Keep every present row, as somebody would who wants to put it back later."""
         for table in TABLES:
             await self.owner.execute(f"CREATE TABLE kept_{name}_{table} AS SELECT * FROM {table}")
 
@@ -150,7 +150,7 @@ class SignedInstallation:
             )
 
     async def believed(self, seen: SeenChain | None = None) -> Believed:
-        """Return what a control plane believes that starts now; raise what refuses the log."""
+        """Return what a control plane that starts now believes; raise what refuses the log."""
         chain = self.chain(seen)
         everything = statements_within("")
         async with chain.reading(everything) as proofs:

@@ -1,6 +1,6 @@
-"""The pen of a control plane without the control plane: real keys, real seals, real rows.
+"""Writes statements as a control plane does, without one: real keys, real seals, real rows.
 
-Facade tests use it where they need states that the control plane would never write.
+Facade tests use it for states that the control plane would never write.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class StatementWriter:
         return private_pem(self.sealing_key)
 
     def generation(self) -> int:
-        """Return a generation above all before it."""
+        """Return a generation above all earlier ones."""
         self._generation = max(self._generation + 1, time.time_ns() // 1_000_000)
         return self._generation
 

@@ -1,9 +1,9 @@
-"""A suite of which `make test` runs a part, and a target of its own all, with a table at the end.
+"""A suite: `make test` runs a part of it, and a target of its own runs all and prints a table.
 
 The target sets the variable that bears the suite's name (`FAULTS=all`). A suite whose `marker` is
 not empty leaves the tests that bear it out of `make test`; `extent` gives an amount for each run.
 
-What is left out could at least be set up: a fixture that nobody makes fails `make test`, too.
+Tests that are left out must still be able to be set up: a missing fixture fails `make test` too.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""What a machine is set to for other programs, and must change nothing here.
+"""Settings that a machine has for other programs, and that must change nothing here.
 
-Libraries read the environment unasked: botocore a profile, libpq a host, httpx a proxy that cannot
-reach this machine's own servers. Tests that are about such variables set them.
+Libraries read the environment unasked: botocore reads a profile, libpq a host, httpx a proxy that
+cannot reach this machine's own servers. Tests about such variables set them.
 """
 
 import os
@@ -19,9 +19,9 @@ _LEFT_OUT: Final = ("AWS_", "BOTO_", "PG", "CONTAINERS_", "DOCKER_", "FACADE_", 
 _LEFT_OUT_TOO: Final = frozenset({"REGISTRY_AUTH_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 # Where programs may be run from if the machine's own temporary folder is mounted `noexec`.
 _OTHER_FOLDERS: Final = (Path("/var/tmp"), DEV / "tmp")  # noqa: S108 - Linux's own
-# What libraries read as everybody's authorities whenever they make a TLS context: 25 ms for the 140
-# of a machine, and a facade makes three until it is ready. This one vouches for nobody: it was made
-# once, and its key was thrown away.
+# Libraries read the system's authorities whenever they make a TLS context. A machine's 140 take 25
+# ms, and a facade makes three contexts until it is ready. This single authority vouches for nobody:
+# it was made once, and its key was thrown away.
 ONE_AUTHORITY: Final = dict.fromkeys(
     ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(Path(__file__).with_name("one_authority.pem"))
 )
@@ -46,13 +46,13 @@ def of_a_child(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def beyond_this_machine() -> dict[str, str]:
-    """Return the environment of a program that asks others: it believes whom the machine does."""
+    """Return the environment of a program that asks others: it believes whom this machine does."""
     ours = {name: value for name, value in os.environ.items() if name not in ONE_AUTHORITY}
     return ours | _MACHINES_OWN
 
 
 def use_executable_folder(environment: MutableMapping[str, str]) -> None:
-    """Have temporary files, pytest's too, where programs can be run from: tests install some."""
+    """Put temporary files, pytest's too, where programs can run: tests install some."""
     folder = executable_folder([Path(tempfile.gettempdir()), *_OTHER_FOLDERS])
     environment["TMPDIR"] = tempfile.tempdir = str(folder)
 

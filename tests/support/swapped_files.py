@@ -17,10 +17,11 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def swap(facade: Facade, contents: Mapping[str, bytes]) -> None:
-    """Replace these settings' files; return when it has taken all of them over.
+    """Replace these settings' files; return when the facade uses all of them.
 
-    Its metrics, `/readyz` and log show it then. What it makes of the database with other keys comes
-    later. It looks by itself every 2 s, so what it logged before is counted before the first file.
+    Then its metrics, `/readyz` and log show it. What it makes of the database with the new keys
+    comes later. It also looks by itself every 2 s, so earlier log lines are counted before the
+    first file.
     """
     before = {each: len(_reloads(facade, each)) for each in contents}
     for setting, content in contents.items():
@@ -30,7 +31,7 @@ async def swap(facade: Facade, contents: Mapping[str, bytes]) -> None:
 
 
 async def swap_refused(facade: Facade, setting: str, content: bytes | None) -> str:
-    """Replace a setting's file, or take it away; return why it goes on with the old content."""
+    """Replace or remove a setting's file; return why the facade keeps the old content."""
     before = len(_refusals(facade, setting))
     if content is None:
         _path(facade, setting).unlink()

@@ -51,7 +51,7 @@ class _Link:
 class TcpProxy:
     """See the module's docstring. `make_filter`: what a link's bytes to the client go through.
 
-    `make_client_filter`: what those to the server do.
+    `make_client_filter`: what a link's bytes to the server go through.
     """
 
     server_port: int
@@ -83,7 +83,7 @@ class TcpProxy:
         self._thread.join()
 
     def hold(self) -> None:
-        """Let nothing pass from now on, on new links neither."""
+        """Let nothing pass from now on, not on new links either."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def release(self) -> None:

@@ -22,7 +22,7 @@ SECONDS = 60.0  # for the whole command, on a busy machine
 
 @frozen
 class AtTerminal:
-    """How a command ended, and what a person saw: what was typed and echoed, too."""
+    """How a command ended, and what a person saw, including the echo of what was typed."""
 
     status: int
     screen: str
@@ -33,7 +33,7 @@ def at_terminal(
 ) -> AtTerminal:
     """Run `control-plane ARGUMENTS` at a terminal, and type an answer behind each question. Blocks.
 
-    Nothing is typed ahead: a question for a password throws that away.
+    Nothing is typed ahead, because a question for a password throws that away.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
@@ -55,7 +55,7 @@ def at_terminal(
 
 
 def _seen(terminal: int, unanswered: list[tuple[str, str]]) -> bytes:
-    """Return all that is printed until nobody has the terminal open any more."""
+    """Return all that is printed until nobody has the terminal open."""
     seen, unread, deadline = b"", b"", time.monotonic() + SECONDS
     while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
         try:

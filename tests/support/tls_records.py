@@ -1,4 +1,4 @@
-"""A device's end of TLS 1.3 that writes records no client would: RFC 8446, sections 5 and 7.
+"""A device's end of TLS 1.3 that writes records that no client would write (RFC 8446 5 and 7).
 
 Python's `ssl` shakes hands and reads what the server sends; all that is sent is encrypted here, by
 the secret that `ssl` writes into its key log.
@@ -32,7 +32,7 @@ class RecordWriter:
     """The writing half of a finished handshake."""
 
     def __init__(self, device: Device, key_log: Path) -> None:
-        """Take over before anything was written; the key log is of this connection alone."""
+        """Take over before anything was written. The key log holds only this connection."""
         cipher = device.connection.cipher()
         assert cipher is not None
         assert cipher[0] == _CIPHER

@@ -1,4 +1,4 @@
-"""A home folder full of what libraries of PostgreSQL look for by themselves, and must not find."""
+"""A home folder with all that PostgreSQL's libraries look for by themselves, and must not find."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ POLL_SECONDS = 0.02
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
-    """Whether it came true in time. Blocks: for tests that are no coroutines."""
+    """Whether it came true in time. It blocks: for tests that are no coroutines."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

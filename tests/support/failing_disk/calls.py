@@ -35,7 +35,7 @@ class SystemCall:
 
     call: Call
     names: Names = Names.DESCRIPTOR
-    is_vectored: bool = False  # how much is asked for stands in a list of buffers
+    is_vectored: bool = False  # the amount is in a list of buffers
 
 
 @frozen
@@ -104,5 +104,5 @@ _MACHINES: Final = {
 
 
 def this_machine() -> Machine:
-    """Return the machine that this runs on; raise `KeyError` where it is another kind."""
+    """Return the machine that this runs on; raise `KeyError` if it is of another kind."""
     return _MACHINES[platform.machine()]

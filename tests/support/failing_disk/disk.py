@@ -1,4 +1,4 @@
-"""The test's side: faults, and the thread that has chosen calls fail."""
+"""The test's side: faults, and the thread that makes the chosen calls fail."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ class Fault:
 
     call: Call
     _pattern: str  # of the file's path; a `*` stands for slashes too
-    _from_byte: int  # of reads and writes, those that end beyond it
+    _from_byte: int  # only reads and writes that end beyond it
     _spared: int  # so many of them are let through first
     _times: int | None  # how many fail; None: all
     number: int | None  # of `errno`; None: the calls wait until the block ends
@@ -125,12 +125,12 @@ def failing_disk() -> Iterator[FailingDisk]:
             yield disk
         finally:
             with socket.socket(socket.AF_UNIX) as ended:
-                ended.connect(address_of(name))  # and says nothing: no child
+                ended.connect(address_of(name))  # it says nothing, so it is no child
             thread.join()
 
 
 def _serve(disk: FailingDisk, launched: socket.socket) -> None:
-    """Answer the calls of every child until somebody connects who is none.
+    """Answer the calls of every child, until somebody connects who is no child.
 
     What a child asks for that still runs then fails with ENOSYS.
     """

@@ -36,7 +36,7 @@ class Notification:
 
     @classmethod
     def receive(cls, listener: int) -> Self | None:
-        """Return the next call; None where its thread ended, or was interrupted, meanwhile."""
+        """Return the next call; None if its thread has ended or was interrupted meanwhile."""
         received = bytearray(_NOTIFICATION.size)
         try:
             fcntl.ioctl(listener, _RECEIVE, received)
@@ -51,7 +51,7 @@ class Notification:
         return self._system_call.call
 
     def path(self) -> Path:
-        """Return the file that it is about. Raises `OSError` where its thread is gone."""
+        """Return the file that it is about. Raises `OSError` if its thread is gone."""
         match self._system_call.names:
             case Names.DESCRIPTOR:
                 return Path(f"/proc/{self.thread}/fd/{self._arguments[0]}").readlink()
@@ -63,7 +63,7 @@ class Notification:
     def end(self) -> int:
         """Return the byte behind the last one that a read or a write asks for, from the start.
 
-        Raises `OSError` where its thread is gone.
+        Raises `OSError` if its thread is gone.
         """
         offset, length = self._arguments[3], self._arguments[2]
         if self._system_call.is_vectored:

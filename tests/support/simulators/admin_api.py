@@ -1,7 +1,7 @@
 """The admin API's lists, of any rows that a test makes up, on a real socket.
 
-For what a real control plane would take too long to make (ten thousand connections) or never
-makes (two ids that begin alike). Pages and filters are those of `openapi.json`.
+It is for rows that a real control plane would take too long to make (ten thousand connections) or
+never makes (two ids that begin alike). Pages and filters are those of `openapi.json`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from attrs import define, field
 
 from deploy.dev.processes import free_port
 
-TOKEN = "rfo_alice." + "x" * 43  # of an operator's form; here anybody is let in
+TOKEN = "rfo_alice." + "x" * 43  # of the form of an operator's token; here anybody is let in
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@
         ...  # FACADE_AWS_ENDPOINT_URL=aws.origin, and aws.facade.environment for the facade
         assert len(aws.tokens) == 1
 
-What moto lets pass is refused here: a missing external id, a role that is not there, a signature
-that is wrong, a session that has expired.
+It refuses what moto lets pass: a missing external id, an unknown role, a wrong signature, an
+expired session.
 
 - `assumed`: the parameters of every AssumeRole; `signed`: every request's verified signature.
 - `instead[service]`: answers for the next requests, `always[service]`: to every one.

@@ -30,7 +30,7 @@ class SignedRequest:
 
     @classmethod
     def parse(cls, request: RecordedRequest) -> Self | None:
-        """Return it; None where the request is not signed."""
+        """Return it; None if the request is not signed."""
         match = _AUTHORIZATION.fullmatch(request.header("Authorization") or "")
         if match is None:
             return None

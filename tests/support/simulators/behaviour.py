@@ -1,4 +1,4 @@
-"""How a simulated registry answers the GET of one digest: each a way in which real ones fail."""
+"""How a simulated registry answers the GET of one digest, in the ways in which real ones fail."""
 
 import asyncio
 from typing import Literal
@@ -34,7 +34,7 @@ class MoreBytes:
 
 @frozen
 class OtherBytes:
-    """As many bytes, the last one another."""
+    """As many bytes, but the last one is wrong."""
 
 
 @frozen
@@ -93,9 +93,9 @@ class Ranged:
 
     Answers that reach `breaks_at` (an absolute offset) are cut there, `times` times: by a reset, by
     closing, by a clean end of their framing, or by silence. `names_length` False: neither a whole
-    answer nor HEAD says how long it is (chunked, or ended by closing). `names_total` False:
-    `bytes a-b/*`. `at_most`: a range is no longer, whatever was asked. `refuses`: open ranges, or
-    all, are answered with 416, which names the total or does not. `described`: what a 206 says of
+    answer nor HEAD says how long it is (chunked, or ended by closing). `names_total` False: `bytes
+    a-b/*`. `at_most`: a range is never longer, whatever was asked for. `refuses`: open ranges, or
+    all ranges, are answered with 416, with or without the total. `described`: what a 206 says of
     itself.
     """
 

@@ -6,7 +6,7 @@
         ...  # FACADE_GOOGLE_TOKEN_URL=google.token_url, and account.key_json() for the connection
         assert len(google.tokens) == 1
 
-- `refused`: why each assertion that was not believed was not (`[]` where all were).
+- `refused`: why assertions were not believed (`[]` if all were).
 - `expires_in`, `fields`: what the answer says of a token; `instead`: answers for the next requests;
   `always`: the answer to every request; `delay_seconds`: before each answer.
 """
@@ -142,7 +142,7 @@ class GoogleSimulator(WireServer):
         return Answers(200, (JSON,), orjson.dumps(kept))
 
     def _problem(self, request: RecordedRequest) -> str | None:
-        """Return what is wrong with an exchange; None where it is as RFC 7523 wants it."""
+        """Return what is wrong with an exchange; None if it is as RFC 7523 wants it."""
         if (request.method, request.target) != ("POST", "/token"):
             return f"{request.method} {request.target}"
         if request.header("Authorization") or request.header("Cookie"):

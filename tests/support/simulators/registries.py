@@ -6,9 +6,9 @@
         ...  # connect to hub.host with hub.fields, pull hub.repository's hub.manifest and hub.blob
         assert hub.minted == 1
 
-They listen on loopback and are spoken to under their own names, so that what hangs on a name
-(aliases, namespaces, realms on other hosts, `Host`) is met as it is. What they do is from public
-reports of the real ones; none of the real ones can be reached from a test.
+They listen on loopback and are spoken to under their own names, so that everything that depends on
+a name (aliases, namespaces, realms on other hosts, `Host`) is as it really is. What they do comes
+from public reports on the real registries, which a test cannot reach.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ class SimulatedRegistry:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a connection to it needs beside the host."""
+        """The fields that a connection to it needs beside the host."""
         return {
             "username": self.username,
             "token": self.password,
@@ -87,7 +87,7 @@ class SimulatedRegistry:
 
     @property
     def endpoint(self) -> TokenEndpoint:
-        """Its token endpoint; `AssertionError` where it has none."""
+        """Its token endpoint; `AssertionError` if it has none."""
         assert isinstance(self.registry.login, TokenEndpoint)
         return self.registry.login
 

@@ -1,6 +1,6 @@
-"""Simulated registries, one class for each that does something its own way.
+"""Simulated registries: a class for each that does something in its own way.
 
-They stand under their well-known names: a test's name service or proxy leads there.
+They have their well-known names: a test's name service or proxy leads there.
 """
 
 import re
@@ -188,7 +188,7 @@ class Artifactory(WellKnownRegistry):
 
     @override
     def challenges(self, request: RecordedRequest) -> tuple[str, ...]:
-        """Name the repository's endpoint, port and all; `null` where none is asked for."""
+        """Name the repository's endpoint with its port; `null` if no repository is asked for."""
         key = (repository_of(request.path) or "null").partition("/")[0]
         realm = f"https://{self._name}:443/artifactory/api/docker/{key}/v2/token"
         return (f'Bearer realm="{realm}",service="{self._name}:443"',)

@@ -21,7 +21,7 @@ from attrs import define, evolve, field, frozen
 
 TLS_HANDSHAKE = b"\x16"
 MAX_REQUEST_HEAD_BYTES = 64 * 1024  # asyncio's own limit for readuntil
-LOOK_SECONDS = 0.05  # the client's program has it too, by then, where nothing else runs
+LOOK_SECONDS = 0.05  # by then the client's program has it too, if nothing else runs
 LOOKS = 100  # for a client to take what was written; some are made to take nothing
 
 Address = tuple[str, int]
@@ -66,7 +66,7 @@ class Wire:
         await self.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
 
     async def write(self, content: bytes) -> None:
-        """Write bytes as they are; raise `ConnectionError` where the client has left."""
+        """Write bytes as they are; raise `ConnectionError` if the client has left."""
         if self._writer.transport.is_closing():
             raise ConnectionAbortedError
         self._writer.write(content)
@@ -80,8 +80,7 @@ class Wire:
     async def until_read(self) -> None:
         """Return once the client has taken what was written, or does not.
 
-        A reset throws away what waits in either kernel; what waits in the client's program is its
-        own.
+        A reset throws away what waits in either kernel. What the client's program has, it keeps.
         """
         transport = self._writer.transport
         for _ in range(LOOKS):
@@ -126,15 +125,15 @@ class Wire:
 class _Sockets:
     """The kernel's table of TCP sockets (proc(5), net/tcp), which is long on a busy machine.
 
-    It is read once for all who look at about the same time, and each of them has waited for longer
-    than it may be old.
+    It is read once for all who look at about the same time. It may be less old than each of them
+    has waited.
     """
 
     _text: str = ""
     _read_at: float = 0.0
 
     def queues(self, local: Address, remote: Address) -> tuple[int, int]:
-        """Return how many bytes a socket has not sent and not read; none where there is none."""
+        """Return how many bytes a socket has not sent and not read; zeros if there is no socket."""
         now = time.monotonic()
         if now - self._read_at > LOOK_SECONDS / 2:
             self._text, self._read_at = Path("/proc/net/tcp").read_text(), now
@@ -174,7 +173,7 @@ class WireServer:
         self._is_closed = False
         self.requests: list[RecordedRequest] = []
         self.connections_made = 0
-        self.answered = 0  # requests whose answer is written, or was not wanted to its end
+        self.answered = 0  # requests whose answer is written, or was not read to its end
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -218,7 +217,7 @@ class WireServer:
         raise NotImplementedError
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_closed:  # it came in the moment of the close
+        if self._is_closed:  # it came at the moment of the close
             writer.transport.abort()
             return
         self.connections_made += 1
