@@ -63,6 +63,29 @@ class Origin:
 
     source: PullSource = PullSource.NONE
 
+    def joins(self) -> None:
+        """Note that somebody else brings it."""
+        self.source = PullSource.ARRIVING
+
+
+@frozen
+class _OwnDownload:
+    """A paid download that its pull begins; given back, the pull has joined another's."""
+
+    _paid: PaidDownload
+    _origin: Origin
+
+    @property
+    def device(self) -> str:
+        return self._paid.device
+
+    def end(self) -> None:
+        self._paid.end()
+
+    def give_back(self) -> None:
+        self._paid.give_back()
+        self._origin.joins()
+
 
 @frozen
 class PullInProgress(AuthorizedPull):
@@ -91,7 +114,7 @@ class PullInProgress(AuthorizedPull):
         self._require_worth_asking("GET")
         paid = await self.payer.pay_download()
         self.origin.source = PullSource.UPSTREAM
-        return paid
+        return _OwnDownload(paid, self.origin)
 
     def _require_worth_asking(self, method: Method) -> None:
         pull = self.pull

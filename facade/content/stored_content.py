@@ -96,7 +96,7 @@ class StoredContent:
                 asked.origin.source = PullSource.STORE
                 return blob.length
         if (length := self._flights.proven_length(right_of(asked))) is not None:
-            asked.origin.source = PullSource.ARRIVING
+            asked.origin.joins()
             return length  # it is being kept just now
         return await self._streamed.blob_length(asked)
 
@@ -127,7 +127,7 @@ class StoredContent:
     async def _arriving(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         """Join its arrival, or have it passed on where the store cannot take it."""
         right = right_of(asked)
-        asked.origin.source = PullSource.ARRIVING  # unless this pull pays for it
+        asked.origin.joins()  # unless this pull pays for it
         try:
             arrival = await stack.enter_async_context(
                 self._flights.join(asked.connection, right, asked.pay_download, asked.payer.device)
@@ -136,5 +136,5 @@ class StoredContent:
             _log.warning("not kept", digest=right.key.digest, reason=type(error).__name__)
             return await stack.enter_async_context(self._streamed.blob(asked))
         if arrival.repository != right.repository:  # another one's download, after all
-            asked.origin.source = PullSource.ARRIVING
+            asked.origin.joins()
         return ArrivingBlob(asked, arrival, self._far_ranges, stack)

@@ -59,7 +59,7 @@ class StoredManifests:
         if stored is not None:
             return stored
         right = right_of(asked)
-        asked.origin.source = PullSource.ARRIVING
+        asked.origin.joins()
         if not self._fetching.is_under_way(right):
             await asked.pay_miss()
         paid = attrs.evolve(asked, payer=FreePayer(asked.payer.device))
