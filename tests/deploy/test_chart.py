@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -28,11 +29,13 @@ from deploy.helm.values_schema import (
     SET_BY_CHART,
     schema_text,
 )
+from deploy.observability.dashboards import FOLDER
 from facade.serving.end_in_time import END_SECONDS
 from shared.setting_types import parse_duration
 from shared.upstream.egress import NEVER
 from tests.support.chart import LEAST, Json, Rendered, merged
 from tests.support.custom_resources import schema_of
+from tests.support.rules import RULES
 
 NEWEST: Final = kubernetes_validate.utils.all_versions()[::-1]
 VERSIONS: Final = list(dict.fromkeys(kubernetes_validate.utils.major_minor(v) for v in NEWEST))[:3]
@@ -183,14 +186,11 @@ def _other_release(case: str) -> Rendered:
 
 
 def test_a_long_name_of_a_release_fits() -> None:
-    """53 characters are Helm's limit; labels and names of pods have 63."""
+    """53 characters are Helm's limit; of a StatefulSet's name, with a hash, a label is made."""
+    limits = {"StatefulSet": 52, "Service": 63, "Job": 63}
     long = Rendered.of(values_of("everything"), name="r" * 53)
     for manifest in long.manifests:
-        assert len(manifest["metadata"]["name"]) <= (
-            52
-            if manifest["kind"] == "StatefulSet"
-            else 63  # its pods' labels have a hash behind it
-        )
+        assert len(manifest["metadata"]["name"]) <= limits.get(manifest["kind"], 253)
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
 
 
@@ -609,6 +609,24 @@ def test_the_chart_is_of_the_products_version() -> None:
     assert (chart["appVersion"], chart["version"]) == (project["version"], project["version"])
 
 
+def test_the_values_of_the_page_are_enough() -> None:
+    """And its Secrets have the keys that are read."""
+    page = (CHART / "README.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    release = Rendered.of(yaml.safe_load(text))
+    made = set(re.findall(r"(?:create secret \w+|create configmap) ([\w-]+)", page))
+    keys = set(re.findall(r"--from-file=(?:[\w-]+=|\w+/)?([\w.-]+)", page))
+    keys |= set(re.findall(r"--from-file=([\w-]+)=", page))
+    for pod in release.pods():
+        for volume in pod["volumes"]:
+            named = volume.get("secret", {}).get("secretName") or volume.get("configMap", {}).get(
+                "name"
+            )
+            assert named is None or named in made
+        read = [Path(each["value"]) for each in _env(pod) if each["name"].endswith("_FILE")]
+        assert {path.name for path in read} <= keys | {"tls.crt", "tls.key"}
+
+
 def test_the_next_command_is_printed() -> None:
     """After an install and after an upgrade, of names that there are."""
     notes = rendered("the least").notes
@@ -647,6 +665,30 @@ def test_secrets_that_others_make_are_those_that_the_pods_read() -> None:
         if "secret" in volume
     }
     assert made == read
+
+
+def test_rules_and_dashboards_are_those_of_the_other_folder() -> None:
+    """Of one file each, and packed into the archive, too; alerts link to the given runbooks."""
+    release = rendered("everything")
+    (rule,) = release.of_kind("PrometheusRule")
+    here = RULES.read_text().replace("docs/runbooks.md", "https://wiki.corp.example/runbooks.md")
+    assert rule["spec"] == yaml.safe_load(here)
+    boards: dict[str, str] = {}
+    for each in release.of_kind("ConfigMap"):
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        boards |= each["data"]
+    assert boards == {path.name: path.read_text() for path in FOLDER.iterdir()}
+
+
+def test_the_archive_is_whole(tmp_path: Path) -> None:
+    """What is packed renders as the folder does: no link leads out of it."""
+    archive = helm_python.package(CHART, destination=tmp_path)
+    with helm_python.Chart.load(archive) as packed:
+        manifests = packed.render(values_of("everything"), name="rb", namespace="prod")
+    with helm_python.Chart.load(CHART) as folder:
+        assert folder.render(values_of("everything"), name="rb", namespace="prod") == manifests
+    with tarfile.open(archive) as members:
+        assert all(member.isfile() for member in members)
 
 
 def test_both_processes_are_scraped_under_the_names_that_the_rules_know() -> None:
