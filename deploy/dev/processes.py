@@ -14,9 +14,9 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from attrs import define
 
@@ -47,11 +47,27 @@ class Identity:
     search: bool = False
 
 
+class Process(Protocol):
+    """What a child is made of: the part of `subprocess.Popen` that is needed of a process."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status once it has ended; `subprocess.TimeoutExpired` if it goes on."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal, unless it has ended."""
+
+
 @define
 class Child:
     """A running program. Made by `start`; not thread-safe."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     name: str
     log: Path
 
@@ -65,11 +81,13 @@ class Child:
         cwd: Path | None = None,
         identity: Identity | None = None,
         death_signal: str = "KILL",
+        handed_on: Collection[int] = (),
     ) -> Self:
         """Start `command` (absolute, or found on the PATH that it is given).
 
-        `environment` is all that the child sees; None passes ours on. The kernel ties a child's
-        life to the THREAD that started it, so call this in the main thread only.
+        `environment` is all that the child sees; None passes ours on. `handed_on` are descriptors
+        that it has too. The kernel ties a child's life to the THREAD that started it, so call this
+        in the main thread only.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start children from the main thread: they die with their thread")
@@ -82,6 +100,7 @@ class Child:
                 env=None if environment is None else dict(environment),
                 cwd=cwd,
                 process_group=0,
+                pass_fds=handed_on,
             )
         return cls(process, Path(command[0]).name, log)
 

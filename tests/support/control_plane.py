@@ -6,6 +6,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +41,7 @@ from tests.support.commands import run_command
 from tests.support.database import Database
 from tests.support.log_file import logged
 from tests.support.surroundings import of_a_child
+from tests.support.warm.program import WarmProgram
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -50,6 +52,7 @@ OPERATORS = {
 LOGIN_ROLE = "admin_api"
 LOGIN_PASSWORD = "control plane's own password"
 START_SECONDS = 60.0
+SURROUNDINGS = of_a_child({}) | {"PYTHONWARNINGS": "default"}  # of every control plane
 POLL_SECONDS = 0.05
 
 Json = dict[str, Any]
@@ -392,10 +395,19 @@ async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:
         }
 
 
-def _serve(settings: Mapping[str, str], log: Path) -> Child:
-    environment = of_a_child(settings) | {"PYTHONWARNINGS": "default"}
+def _serve(settings: dict[str, str], log: Path) -> Child:
+    environment = SURROUNDINGS | settings
+    cwd = Path(os.sep)
+    if all(name.startswith("CONTROL_PLANE_") for name in settings):
+        return _warm_control_plane().fork(["serve"], log=log, environment=environment, cwd=cwd)
     command = [str(PROGRAMS / "control-plane"), "serve"]
-    return Child.start(command, log=log, environment=environment, cwd=Path(os.sep))
+    return Child.start(command, log=log, environment=environment, cwd=cwd)
+
+
+@cache
+def _warm_control_plane() -> WarmProgram:
+    serve = "control_plane.commands.serve"
+    return WarmProgram.start("control_plane.cli", serve, surroundings=SURROUNDINGS)
 
 
 def _expected(answer: Answer, status: int) -> Json:

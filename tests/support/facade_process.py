@@ -7,6 +7,7 @@ import sys
 import urllib.error
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +21,11 @@ from deploy.dev.processes import Child, free_port
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
 from tests.support.surroundings import ONE_AUTHORITY
+from tests.support.warm.program import WarmProgram
 
 READY_SECONDS = 60.0  # on a loaded machine; alone it takes one
 LISTENING = "0A"  # TCP_LISTEN
+SURROUNDINGS = {"PATH": "/usr/bin:/bin", **ONE_AUTHORITY}  # of every facade
 
 
 @frozen
@@ -82,6 +85,7 @@ class Facade:
     environment: dict[str, str]
     child: Child
     prefix: tuple[str, ...] = ()  # of its command line
+    cold: bool = False
 
     @classmethod
     def start(
@@ -92,8 +96,13 @@ class Facade:
         *,
         wait: bool = True,
         prefix: tuple[str, ...] = (),
+        cold: bool = False,
     ) -> Self:
-        """Start a facade; with `wait`, return once it is ready, else once devices are let in."""
+        """Start a facade; with `wait`, return once it is ready, else once devices are let in.
+
+        It is forked from one that is warm, unless it has a prefix or surroundings of its own, or is
+        to be started as a deployer does.
+        """
         port, operations_port = free_port(), free_port()
         environment = {
             **files.environment(database_url),
@@ -101,8 +110,8 @@ class Facade:
             "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{operations_port}",
             **(settings or {}),
         }
-        child = _spawn(files, environment, prefix)
-        facade = cls(files, port, operations_port, environment, child, prefix)
+        child = _spawn(files, environment, prefix, cold=cold)
+        facade = cls(files, port, operations_port, environment, child, prefix, cold)
         facade.child.wait_until(facade.is_ready if wait else facade.listens, READY_SECONDS)
         return facade
 
@@ -111,7 +120,7 @@ class Facade:
 
         Without `wait`, return once it is alive: it may have much to read before it lets devices in.
         """
-        self.child = _spawn(self.files, self.environment, self.prefix)
+        self.child = _spawn(self.files, self.environment, self.prefix, cold=self.cold)
         self.child.wait_until(self.is_ready if wait else self.is_alive, READY_SECONDS)
 
     def stop(self) -> int:
@@ -238,9 +247,17 @@ async def device_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSes
     await eventually(lambda: all(made.fileno() == -1 for made in sockets))
 
 
-def _spawn(files: FacadeFiles, environment: Mapping[str, str], prefix: tuple[str, ...]) -> Child:
-    return Child.start(
-        [*prefix, sys.executable, "-m", "facade", "serve"],
-        log=files.folder / "facade.log",
-        environment={"PATH": "/usr/bin:/bin", **ONE_AUTHORITY, **environment},
-    )
+def _spawn(
+    files: FacadeFiles, environment: Mapping[str, str], prefix: tuple[str, ...], *, cold: bool
+) -> Child:
+    log = files.folder / "facade.log"
+    whole = {**SURROUNDINGS, **environment}
+    if not (prefix or cold) and all(name.startswith("FACADE_") for name in environment):
+        return _warm_facade().fork(["serve"], log=log, environment=whole, cwd=Path.cwd())
+    command = [*prefix, sys.executable, "-m", "facade", "serve"]
+    return Child.start(command, log=log, environment=whole)
+
+
+@cache
+def _warm_facade() -> WarmProgram:
+    return WarmProgram.start("facade.__main__", "facade.cli", surroundings=SURROUNDINGS)

@@ -84,7 +84,9 @@ def test_a_child_whose_parent_is_gone_never_starts(tmp_path: Path) -> None:
     """The moment between fork and the kernel's promise is covered too."""
     witness = tmp_path / "witness"
     child = Child.start(["/bin/true"], log=tmp_path / "log")
-    prefix = [str(part) for part in child.process.args][:-2]  # type: ignore[union-attr]  # a list
+    assert isinstance(child.process, subprocess.Popen)
+    assert isinstance(child.process.args, list)
+    prefix = [str(part) for part in child.process.args][:-2]
     assert child.process.wait() == 0
     orphan = subprocess.run([*prefix, "1", "touch", str(witness)], check=False)
     assert orphan.returncode != 0

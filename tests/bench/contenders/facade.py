@@ -36,7 +36,7 @@ class Facades:
     ) -> "Facades":
         """Start one that may serve everything of the registry at `upstream` (`address:port`)."""
         settings = {**SETTINGS, "FACADE_CACHE_DIR": str(files.folder / "cache")}
-        facade = Facade.start(files, database.facade_url, settings)
+        facade = Facade.start(files, database.facade_url, settings, cold=True)
         approval = writer.approval(upstream, username=USERNAME, token=PASSWORD, plain_http=True)
 
         async def approve() -> None:
@@ -55,7 +55,7 @@ class Facades:
             "FACADE_STATE_DIR": str(self.files.folder / "state-of-another"),
             "FACADE_LISTEN": f"127.0.0.1:{self.first.port}",
         }
-        facade = Facade.start(self.files, self.database.facade_url, settings)
+        facade = Facade.start(self.files, self.database.facade_url, settings, cold=True)
         try:
             yield facade.child
         finally:

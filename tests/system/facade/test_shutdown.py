@@ -286,7 +286,7 @@ async def test_a_facade_that_waits_for_postgres_stops_too(
 async def ended(facade: Facade) -> int:
     """Return the exit status, once there is one."""
     await eventually(lambda: not facade.child.running)
-    return facade.child.process.returncode
+    return facade.child.process.wait()
 
 
 def logged(facade: Facade) -> list[dict[str, Any]]:
