@@ -186,7 +186,7 @@ class CertificateAuthority:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> IssuedCertificate:
-        """A leaf with exactly these fields: without names no SAN, without usages no EKU extension."""
+        """A leaf with exactly these fields; without names it has no SAN, without usages no EKU."""
         now = dt.datetime.now(dt.UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(
