@@ -8,7 +8,7 @@ field or part of a target that is there for a secret is ever kept.
 
 A device varies its heads as it likes, and each is another one: it pushes out its own first. A
 `BoundedMap` with owners does that, too, but every warm pull asks here, and its `get` was measured
-to take 5.1 µs, this one 0.1 µs.
+to take 1.3 µs, this one 0.1 µs, and the whole answer 18 µs.
 """
 
 import re
