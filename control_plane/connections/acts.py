@@ -12,13 +12,12 @@ from attrs import evolve, frozen
 from control_plane.clock import Clock
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest
+from control_plane.connections.revision import RecordedCheck, Revision
 from control_plane.connections.revision_acts import (
-    Revision,
     approve_revision,
     last_revision_details,
     make_draft,
     require_place,
-    revision_of,
 )
 from control_plane.connections.revisions import (
     approvable,
@@ -26,18 +25,18 @@ from control_plane.connections.revisions import (
     require_end_said,
     require_not_revoked,
 )
-from control_plane.connections.state import place_of, state_of
-from control_plane.connections.store import connection_at, insert_connection, update_connection
-from control_plane.operators.operators import AuthenticatedOperator
-from control_plane.proof.actions import Action
-from control_plane.proof.acts import Acts
-from control_plane.proof.sealer import SealedDocument, Sealer
-from control_plane.proof.serving_places import (
+from control_plane.connections.serving_places import (
     approvals_beside,
     approvals_of_host,
     require_free_place,
 )
-from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
+from control_plane.connections.state import place_of, state_of
+from control_plane.connections.store import connection_at, insert_connection, update_connection
+from control_plane.connections.stored_connection import StoredConnection
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.proof.actions import Action
+from control_plane.proof.acts import Acts
+from control_plane.proof.sealer import Sealer
 from control_plane.reading.page import View
 from shared.statement import ConnectionRevocation, connection_subject
 
@@ -68,12 +67,12 @@ class Connections:
         """Store a new connection as a draft; raise `ConflictError` if its place is taken."""
         connection_id = uuid4()
         document = request.document(connected_by=actor.name, connected_at=self._clock())
-        sealed = SealedDocument(document)
+        sealed = None
         if request.secret is not None:
-            sealed = self._sealer.seal(
+            document, sealed = self._sealer.seal(
                 connection_id, document, request.secret, version=FIRST_REVISION
             )
-        revision = Revision(connection_id, FIRST_REVISION, sealed, check)
+        revision = Revision(FIRST_REVISION, document, check, sealed)
         host, prefix = place_of(document)
         holder, rivals = connection_at(host, prefix), approvals_of_host(document.host)
         subject = connection_subject(connection_id)
@@ -83,7 +82,7 @@ class Connections:
             await require_free_place(
                 act.proofs.rows(rivals), act.proofs, document, connection_id, act.verifier
             )
-            draft, entry = make_draft(act, revision, action=Action.CONNECT)
+            entry = make_draft(act, connection_id, revision, action=Action.CONNECT)
             made = StoredConnection(
                 id=connection_id,
                 host=host,
@@ -94,7 +93,7 @@ class Connections:
                 evidence=await act.proofs.evidence(subject),
                 newest=None,
                 approved=None,
-                draft=draft,
+                draft=revision.stored,
             )
             act.change(insert_connection(made))
             belief = await act.belief(subject)
@@ -111,18 +110,17 @@ class Connections:
         """Let the draft serve, in place of what serves now; or approve that once more."""
         rivals = approvals_beside(connection_id)
         async with self._reader.acting(self._acts, connection_id, rivals) as (act, stored, state):
-            found = approvable(
+            revision = approvable(
                 state,
                 seen_fingerprint=seen_fingerprint,
                 approver=actor.name,
                 needs_second=self._second_approver,
             )
-            require_place(stored, state, found.document)
+            require_place(stored, state, revision.document)
             await require_free_place(
-                act.proofs.rows(rivals), act.proofs, found.document, connection_id, act.verifier
+                act.proofs.rows(rivals), act.proofs, revision.document, connection_id, act.verifier
             )
             require_end_said(state, says_end=end.is_said)
-            revision, check = revision_of(state, found)
             after = approve_revision(
                 act,
                 stored,
@@ -131,7 +129,6 @@ class Connections:
                 actor=actor.name,
                 expires_at=end.at,
                 action=Action.APPROVE,
-                check=check,
             )
             return self._reader.view_after(*after)
 

@@ -12,10 +12,10 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from control_plane.connections.request import ConnectionRequest
+from control_plane.connections.revision import RecordedCheck
 from control_plane.errors import CheckFailedError, FieldError
 from control_plane.operators.rate_limit import RateLimit
 from control_plane.proof.acts import Acts
-from control_plane.proof.stored_connection import RecordedCheck
 from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.registry_host import RegistryHost

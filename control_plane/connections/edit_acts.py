@@ -16,10 +16,9 @@ from attrs import frozen
 from control_plane.clock import Clock
 from control_plane.connections.edit import Edit, parse_edit, parse_new_credential
 from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.revision import RecordedCheck, Revision
 from control_plane.connections.revision_acts import (
-    Revision,
     approve_revision,
-    draft_details,
     make_draft,
     next_number,
     require_place,
@@ -27,7 +26,6 @@ from control_plane.connections.revision_acts import (
 )
 from control_plane.connections.revision_store import highest_revision
 from control_plane.connections.revisions import (
-    Base,
     editable,
     ends_when_discarded,
     renewable,
@@ -38,9 +36,8 @@ from control_plane.connections.store import update_connection
 from control_plane.errors import ConflictError
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import Action
-from control_plane.proof.acts import Act, Acts
-from control_plane.proof.sealer import SealedDocument, Sealer
-from control_plane.proof.stored_connection import RecordedCheck
+from control_plane.proof.acts import Acts
+from control_plane.proof.sealer import Sealer
 from control_plane.reading.page import View
 from shared.connection import ConnectionDocument
 from shared.statement import connection_subject
@@ -55,7 +52,7 @@ class PlannedEdit:
     """An edit, and the connection and the revision that it was planned for."""
 
     state: ConnectionState
-    base: Base
+    base: Revision
     edit: Edit
     description: str | None = None  # where it is another than before
 
@@ -124,10 +121,17 @@ class ConnectionEdits:
             if planned.makes_draft:
                 _require_still(planned, base, before)
                 number = next_number(act.proofs.rows(highest), before)
-                revision = self._revision(act, number, planned, check, actor)
-                draft, entry = make_draft(act, revision, action=Action.DRAFT, details=details)
-                columns["draft_revision"] = draft.number
-                after = attrs.evolve(after, draft=draft)
+                document = attrs.evolve(
+                    planned.edit.document(planned.base.document),
+                    connected_by=actor.name,
+                    connected_at=act.at,
+                )
+                revision = self._revision(number, planned, document, check)
+                entry = make_draft(
+                    act, connection_id, revision, action=Action.DRAFT, details=details
+                )
+                columns["draft_revision"] = number
+                after = attrs.evolve(after, draft=revision.stored)
                 state = state_of(after, before.belief, entry)
             else:
                 act.record(actor=actor.name, action=DESCRIBE, about=subject, details=details)
@@ -160,19 +164,18 @@ class ConnectionEdits:
             )
             require_place(stored, state, serving.document)
             number = next_number(act.proofs.rows(highest), state)
-            sealed = self._seal(connection_id, serving.document, planned.edit, number)
-            revision = Revision(connection_id, number, sealed, check)
-            renewed = approve_revision(
+            revision = self._revision(number, planned, serving.document, check)
+            store_revision(act, connection_id, revision, made_by=actor.name)
+            after = approve_revision(
                 act,
                 stored,
                 state,
-                store_revision(act, revision, made_by=actor.name),
+                revision,
                 actor=actor.name,
                 expires_at=serving.expires_at,
                 action=Action.ROTATE,
-                check=check,
             )
-            return self._reader.view_after(*renewed)
+            return self._reader.view_after(*after)
 
     async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
         """Let the draft wait no longer; a connection that is nothing else has ended with it."""
@@ -185,39 +188,27 @@ class ConnectionEdits:
                 actor=actor.name,
                 action=Action.DISCARD,
                 about=connection_subject(connection_id),
-                details=draft_details(state.draft) if state.draft else {},
+                details=state.draft.details if state.draft else {},
             )
 
     def _revision(
-        self,
-        act: Act,
-        number: int,
-        planned: PlannedEdit,
-        check: RecordedCheck,
-        actor: AuthenticatedOperator,
+        self, number: int, planned: PlannedEdit, document: ConnectionDocument, check: RecordedCheck
     ) -> Revision:
-        document = attrs.evolve(
-            planned.edit.document(planned.base.document),
-            connected_by=actor.name,
-            connected_at=act.at,
-        )
-        if planned.edit.request.secret is None:
+        """Return a revision whose secret is the new one, or stays as it is.
+
+        The version of a secret is the number of the first revision that has it.
+        """
+        secret = planned.edit.request.secret
+        if secret is None:
             kept = planned.base.sealed_secret if document.secret else None
-            sealed = SealedDocument(document, kept)
-        else:
-            sealed = self._seal(planned.connection_id, document, planned.edit, number)
-        return Revision(planned.connection_id, number, sealed, check)
-
-    def _seal(
-        self, connection_id: UUID, document: ConnectionDocument, edit: Edit, number: int
-    ) -> SealedDocument:
-        """Seal the edit's secret; its version is the number of the first revision that has it."""
-        if edit.request.secret is None:
-            raise AssertionError("a new credential has a secret")
-        return self._sealer.seal(connection_id, document, edit.request.secret, version=number)
+            return Revision(number, document, check, kept)
+        document, sealed = self._sealer.seal(
+            planned.connection_id, document, secret, version=number
+        )
+        return Revision(number, document, check, sealed)
 
 
-def _require_still(planned: PlannedEdit, base: Base, state: ConnectionState) -> None:
+def _require_still(planned: PlannedEdit, base: Revision, state: ConnectionState) -> None:
     if base.fingerprint != planned.base.fingerprint:
         changed = state.newest_entry
         by = f"{changed.actor} changed it" if changed else "somebody else changed it"

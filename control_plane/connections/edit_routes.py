@@ -8,13 +8,13 @@ from control_plane.connections.checks import NOT_ASKED, Checks
 from control_plane.connections.edit_acts import ConnectionEdits, PlannedEdit
 from control_plane.connections.grant import grant_of
 from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.revision import RecordedCheck
 from control_plane.connections.revisions import editable
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.permissions import Role, require
-from control_plane.proof.stored_connection import RecordedCheck
 
 
 @frozen

@@ -16,13 +16,13 @@ from control_plane.connections.store import (
     connections_of,
     connections_without_row,
 )
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.connections.view import connection_view
 from control_plane.database.one_trip import Part, fetch_parts
 from control_plane.errors import NotFoundError
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.history import OLDER, History
-from control_plane.proof.stored_connection import StoredConnection
 from control_plane.reading.page import WITHOUT_ROW, Page, View
 from control_plane.reading.query_reader import Place
 from control_plane.slices import in_slices

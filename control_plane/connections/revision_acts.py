@@ -5,20 +5,19 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from control_plane.connections.revision import Revision, StoredRevision
 from control_plane.connections.revision_store import insert_revision
-from control_plane.connections.state import ConnectionState, Draft, place_of, state_of
+from control_plane.connections.state import ConnectionState, place_of, state_of
 from control_plane.connections.store import update_connection
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Row
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Act
-from control_plane.proof.sealer import SealedDocument
-from control_plane.proof.stored_connection import RecordedCheck, StoredConnection, StoredRevision
-from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
-from shared.connection import ConnectionDocument, fingerprint
+from shared.connection import ConnectionDocument
 from shared.statement import AuditEntry, ConnectionApproval, connection_subject
 
 # An approval holds the document as a JSON text in JSON, the sealed secret in base64, and some
@@ -27,71 +26,48 @@ APPROVAL_WORDS_BYTES: Final = 8 * 1024
 MAX_REVISION: Final = 2**31 - 1  # Postgres' integer
 
 
-@frozen
-class Revision:
-    """A revision that is being made."""
-
-    connection_id: UUID
-    number: int
-    sealed: SealedDocument
-    check: RecordedCheck
-
-    @property
-    def document(self) -> bytes:
-        """The bytes that are stored, shown, hashed and signed."""
-        return self.sealed.document.to_bytes()
-
-    @property
-    def details(self) -> dict[str, str]:
-        """What its audit entry says of it."""
-        return _details(self.number, fingerprint(self.document), self.check)
-
-
 def make_draft(
     act: Act,
+    connection_id: UUID,
     revision: Revision,
     *,
     action: Action,
     details: Mapping[str, str] | None = None,
-) -> tuple[StoredRevision, AuditEntry]:
+) -> AuditEntry:
     """Store a revision, and record its making: the act's entry. The row is the caller's."""
-    maker = revision.sealed.document.connected_by
-    stored = store_revision(act, revision, made_by=maker)
-    entry = act.record(
+    maker = revision.document.connected_by
+    store_revision(act, connection_id, revision, made_by=maker)
+    return act.record(
         actor=maker,
         action=action,
-        about=connection_subject(revision.connection_id),
+        about=connection_subject(connection_id),
         details=revision.details | dict(details or {}),
     )
-    return stored, entry
 
 
-def store_revision(act: Act, revision: Revision, *, made_by: str) -> StoredRevision:
+def store_revision(act: Act, connection_id: UUID, revision: Revision, *, made_by: str) -> None:
     """Store a revision; raise `InvalidRequestError` if its approval could not be read again."""
-    _require_approvable_size(revision.document, revision.sealed.sealed_secret)
-    stored = StoredRevision(revision.number, revision.document, revision.sealed.sealed_secret)
+    _require_approvable_size(revision.stored)
     act.change(
         insert_revision(
-            revision.connection_id,
-            stored,
+            connection_id,
+            revision.stored,
             made_by=made_by,
             made_at=act.at,
             audit_sequence=act.sequence,
         )
     )
-    return stored
 
 
 def approve_revision(
     act: Act,
     before: StoredConnection,
     state: ConnectionState,
-    stored: StoredRevision,
+    revision: Revision,
     *,
     actor: str,
     expires_at: datetime | None,
     action: Action,
-    check: RecordedCheck,
 ) -> tuple[StoredConnection, ConnectionState]:
     """Sign the approval of a stored revision, and record it: the act's entry. No draft waits then.
 
@@ -99,33 +75,18 @@ def approve_revision(
     """
     approval = ConnectionApproval(
         connection_id=state.id,
-        document=stored.document.decode(),
-        fingerprint=fingerprint(stored.document),
+        document=revision.stored.document.decode(),
+        fingerprint=revision.fingerprint,
         approved_by=actor,
         approved_at=act.at,
         generation=act.generation_after(state.belief),
         expires_at=expires_at,
-        sealed_secret=stored.sealed_secret,
+        sealed_secret=revision.sealed_secret,
     )
-    details = _details(stored.number, approval.fingerprint, check)
-    belief = act.sign(approval, actor=actor, action=action, details=details)
-    act.change(update_connection(state.id, approved_revision=stored.number, draft_revision=None))
-    after = evolve(before, approved=stored, draft=None)
+    belief = act.sign(approval, actor=actor, action=action, details=revision.details)
+    act.change(update_connection(state.id, approved_revision=revision.number, draft_revision=None))
+    after = evolve(before, approved=revision.stored, draft=None)
     return after, state_of(after, belief, belief.entry)
-
-
-def revision_of(
-    state: ConnectionState, found: Draft | ApprovedConnection
-) -> tuple[StoredRevision, RecordedCheck]:
-    """Return the stored revision of a draft or of what serves, and what its registry said."""
-    if isinstance(found, Draft):
-        return StoredRevision(found.number, found.stored_document, found.sealed_secret), found.check
-    approval, entry = state.belief.statement, state.belief.entry
-    if not isinstance(approval, ConnectionApproval) or entry is None:
-        raise AssertionError("what serves was approved, by an act of the signed log")
-    number = int(entry.details["revision"])
-    revision = StoredRevision(number, approval.document.encode(), approval.sealed_secret)
-    return revision, RecordedCheck.of_entry(entry)
 
 
 def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
@@ -145,19 +106,10 @@ def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
     return number
 
 
-def draft_details(draft: Draft) -> dict[str, str]:
-    """Return what an audit entry says of a draft."""
-    return _details(draft.number, draft.fingerprint, draft.check)
-
-
 def last_revision_details(state: ConnectionState) -> dict[str, str]:
     """Return what names the last revision of a connection that ends."""
-    if state.serving is None and state.draft:
-        return draft_details(state.draft)
-    if state.serving:
-        revision, check = revision_of(state, state.serving)
-        return _details(revision.number, state.serving.fingerprint, check)
-    return {}
+    last = state.served or state.draft
+    return last.details if last else {}
 
 
 def require_place(
@@ -172,12 +124,8 @@ def require_place(
         )
 
 
-def _require_approvable_size(document: bytes, sealed_secret: bytes | None) -> None:
-    size = len(to_json(document.decode())) + len(to_json(sealed_secret or b""))
+def _require_approvable_size(revision: StoredRevision) -> None:
+    size = len(to_json(revision.document.decode())) + len(to_json(revision.sealed_secret or b""))
     if size + APPROVAL_WORDS_BYTES > MAX_DOCUMENT_BYTES:
         detail = "the connection as a whole is too large; shorten its lists or its CA bundle"
         raise InvalidRequestError((FieldError("", detail),))
-
-
-def _details(number: int, document_fingerprint: str, check: RecordedCheck) -> dict[str, str]:
-    return {"revision": str(number), "fingerprint": document_fingerprint, **check.details()}

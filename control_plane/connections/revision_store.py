@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from control_plane.connections.revision import StoredRevision
 from control_plane.database.one_trip import Part, RowChange
-from control_plane.proof.stored_connection import StoredRevision
 
 
 def highest_revision(connection_id: UUID) -> Part:

@@ -13,9 +13,10 @@ A connection has at most one approved revision, which serves, and at most one dr
 from datetime import datetime
 from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
-from control_plane.connections.state import ConnectionState, Draft, never_served
+from control_plane.connections.revision import Revision
+from control_plane.connections.state import ConnectionState, never_served
 from control_plane.errors import (
     ConflictError,
     FieldError,
@@ -23,7 +24,6 @@ from control_plane.errors import (
     NotBelievedError,
     NotFoundError,
 )
-from control_plane.proof.stored_connection import RecordedCheck
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
@@ -31,19 +31,9 @@ from shared.connection import ConnectionDocument
 LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
 
 
-@frozen
-class Base:
-    """The revision that an edit starts from: the waiting draft, else the one that serves."""
-
-    document: ConnectionDocument
-    fingerprint: str
-    check: RecordedCheck
-    sealed_secret: bytes | None = field(default=None, repr=False)
-
-
 def approvable(
     state: ConnectionState, *, seen_fingerprint: str, approver: str, needs_second: bool
-) -> Draft | ApprovedConnection:
+) -> Revision:
     """Return what may now be approved: the draft, or without one what serves, once more.
 
     What was seen is what is approved; a revocation is final; with `needs_second` nobody approves
@@ -52,17 +42,12 @@ def approvable(
     require_not_revoked(state)
     if state.problem and state.draft is None:
         raise _not_believed(state, state.problem)
-    if state.draft is not None:
-        draft, by, at = state.draft, state.draft.made_by, state.draft.made_at
-        found: Draft | ApprovedConnection = draft
-        what = "the draft"
-    elif state.serving is not None:
-        by, at = state.serving.document.connected_by, state.serving.document.connected_at
-        found = state.serving
-        what = "nothing waits for approval, and what serves"
-    else:
+    found = state.newest
+    if found is None:
         raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
-    made = f"{by} made it at {format_time(at)}"
+    by = found.document.connected_by
+    made = f"{by} made it at {format_time(found.document.connected_at)}"
+    what = "the draft" if state.draft else "nothing waits for approval, and what serves"
     if found.fingerprint != seen_fingerprint:
         raise ConflictError(
             f"{what} has another fingerprint ({made}): look at it before approving it", state.name
@@ -88,16 +73,11 @@ def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
     raise InvalidRequestError((FieldError("/expires_at", detail),))
 
 
-def editable(state: ConnectionState) -> Base:
+def editable(state: ConnectionState) -> Revision:
     """Return what an edit starts from, or raise `ConflictError`."""
     require_not_revoked(state)
-    if state.draft:
-        draft = state.draft
-        return Base(draft.document, draft.fingerprint, draft.check, draft.sealed_secret)
-    if state.serving:
-        check = RecordedCheck.of_entry(state.belief.entry)
-        serving = state.serving
-        return Base(serving.document, serving.fingerprint, check, serving.sealed_secret)
+    if state.newest:
+        return state.newest
     raise _not_believed(state, state.problem or "there is no revision to change")
 
 
@@ -118,7 +98,7 @@ def renewable(
     if needs_second:
         raise ConflictError(f"a second person than {approver} is needed: {LEAVE_OUT}", state.name)
     if state.draft_waits:
-        by = f" of {state.draft.made_by}" if state.draft else ""
+        by = f" of {state.draft.document.connected_by}" if state.draft else ""
         raise ConflictError(
             f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}", state.name
         )

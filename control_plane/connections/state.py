@@ -7,17 +7,17 @@ fingerprint and its maker. So neither a row written behind our back nor an older
 is ever shown as something to approve.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import frozen
 
+from control_plane.connections.revision import RecordedCheck, Revision
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.proof.actions import REVISION_ACTIONS, Action
 from control_plane.proof.belief import ACTED, Belief, believe
 from control_plane.proof.signer import Verifier
-from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
 from shared.approved_connection import (
     ApprovedConnection,
     approved_connection,
@@ -45,20 +45,6 @@ class Status(StrEnum):
 
 
 @frozen
-class Draft:
-    """A revision that was verified to be what its maker made."""
-
-    number: int
-    document: ConnectionDocument
-    stored_document: bytes
-    fingerprint: str
-    made_by: str
-    made_at: datetime
-    check: RecordedCheck
-    sealed_secret: bytes | None = field(default=None, repr=False)
-
-
-@frozen
 class ConnectionState:
     """What is believed of a connection, and what is not."""
 
@@ -68,7 +54,7 @@ class ConnectionState:
     serving: ApprovedConnection | None = None
     revocation: ConnectionRevocation | None = None
     discarded: AuditEntry | None = None  # the act that ended a connection that never served
-    draft: Draft | None = None
+    draft: Revision | None = None
     newest_entry: AuditEntry | None = None  # the newest act upon its revisions
     draft_waits: bool = False  # one that is believed, or one that is not
     last_document: ConnectionDocument | None = None  # where nothing serves and nothing waits
@@ -87,6 +73,24 @@ class ConnectionState:
         if self.serving:
             return self.serving.document
         return self.draft.document if self.draft else self.last_document
+
+    @property
+    def served(self) -> Revision | None:
+        """The revision that serves; the act that approved it says which one that is."""
+        if self.serving is None or self.belief.entry is None:
+            return None
+        entry, serving = self.belief.entry, self.serving
+        return Revision(
+            int(entry.details["revision"]),
+            serving.document,
+            RecordedCheck.of_entry(entry),
+            serving.sealed_secret,
+        )
+
+    @property
+    def newest(self) -> Revision | None:
+        """The revision that an edit starts from: the waiting draft, else the one that serves."""
+        return self.draft or self.served
 
     @property
     def place(self) -> tuple[str, str]:
@@ -186,37 +190,21 @@ def _is_making(entry: AuditEntry | None) -> bool:
     return entry is not None and entry.action in _MAKING
 
 
-def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Draft | None:
+def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Revision | None:
     """Return the draft, if there is one; raise where what is stored was not so made."""
     if stored.draft is None:
         if _is_making(newest):
             raise StatementRefusedError("it has vanished from the database")
         return None
-    actual = fingerprint(stored.draft.document)
-    if (
-        newest is None
-        or not _is_making(newest)
-        or _names(newest)
-        != (
-            str(stored.draft.number),
-            actual,
-        )
-    ):
+    names = str(stored.draft.number), fingerprint(stored.draft.document)
+    if newest is None or not _is_making(newest) or _names(newest) != names:
         raise StatementRefusedError("the audit log does not say that it was made")
     document = ConnectionDocument.from_bytes(stored.draft.document)
     if document.connected_by != newest.actor:
         raise StatementRefusedError("somebody else made it")
     require_secret_of_document(document, stored.draft.sealed_secret)
-    return Draft(
-        number=stored.draft.number,
-        document=document,
-        stored_document=stored.draft.document,
-        fingerprint=actual,
-        made_by=newest.actor,
-        made_at=document.connected_at,  # the time that the approver sees
-        check=RecordedCheck.of_entry(newest),
-        sealed_secret=stored.draft.sealed_secret,
-    )
+    check = RecordedCheck.of_entry(newest)
+    return Revision(stored.draft.number, document, check, stored.draft.sealed_secret)
 
 
 def _newest_entry(

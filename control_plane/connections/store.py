@@ -8,6 +8,8 @@ from uuid import UUID
 import orjson
 
 from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.revision import StoredRevision
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Part, Row, RowChange, fetch_parts
 from control_plane.proof.belief import Evidence, LoggedEntry
 from control_plane.proof.envelope_columns import (
@@ -17,7 +19,6 @@ from control_plane.proof.envelope_columns import (
     envelope_of_form,
 )
 from control_plane.proof.proofs import Proofs
-from control_plane.proof.stored_connection import StoredConnection, StoredRevision
 from control_plane.reading.query_reader import Place
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import connection_subject

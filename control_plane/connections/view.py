@@ -6,8 +6,9 @@ from typing import Final
 
 from control_plane.connections.notes import connection_notes
 from control_plane.connections.request import scope_body
-from control_plane.connections.state import ConnectionState, Draft, Status, place_of
-from control_plane.proof.stored_connection import RecordedCheck, StoredConnection
+from control_plane.connections.revision import RecordedCheck, Revision
+from control_plane.connections.state import ConnectionState, Status, place_of
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.reading.page import View
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
@@ -96,15 +97,15 @@ def _wrong_columns(stored: StoredConnection, state: ConnectionState) -> Iterator
         yield "its row in the database is not marked as revoked"
 
 
-def _draft_view(draft: Draft, form: IdentityForm | None) -> View:
+def _draft_view(draft: Revision, form: IdentityForm | None) -> View:
     host, prefix = place_of(draft.document)
     return {
         "host": host,
         "repository_prefix": prefix,
         **document_view(draft.document, form),
         "fingerprint": draft.fingerprint,
-        "by": draft.made_by,
-        "at": format_time(draft.made_at),
+        "by": draft.document.connected_by,
+        "at": format_time(draft.document.connected_at),
         "check": _check_view(draft.check),
     }
 
@@ -122,7 +123,7 @@ def _check_view(check: RecordedCheck) -> View:
     return {"outcome": check.outcome, "problem": check.problem}
 
 
-def _fingerprint(state: ConnectionState, lone_draft: Draft | None) -> str | None:
+def _fingerprint(state: ConnectionState, lone_draft: Revision | None) -> str | None:
     if state.serving:
         return state.serving.fingerprint
     if lone_draft:

@@ -11,14 +11,6 @@ from shared.sealed_secret import reference, seal
 from shared.secret import Secret
 
 
-@attrs.frozen
-class SealedDocument:
-    """A document with the sealed bytes that it names, if it names any."""
-
-    document: ConnectionDocument
-    sealed_secret: bytes | None = attrs.field(default=None, repr=False)
-
-
 class Sealer:
     """Seals secrets to the facade's key."""
 
@@ -34,8 +26,8 @@ class Sealer:
 
     def seal(
         self, connection_id: UUID, document: ConnectionDocument, secret: Secret, *, version: int
-    ) -> SealedDocument:
-        """Return the document with its secret sealed to it, as this version of the secret."""
+    ) -> tuple[ConnectionDocument, bytes]:
+        """Return the document that names this version of the secret, and the sealed bytes."""
         context = seal_context(connection_id, document, secret_version=version, key_id=self._key_id)
         sealed = seal(secret, self._public_key, context)
-        return SealedDocument(attrs.evolve(document, secret=reference(sealed, context)), sealed)
+        return attrs.evolve(document, secret=reference(sealed, context)), sealed

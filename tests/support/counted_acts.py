@@ -15,9 +15,11 @@ from control_plane.connections.edit_acts import ConnectionEdits
 from control_plane.connections.filter import ConnectionFilter
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest
-from control_plane.connections.revision_acts import Revision, approve_revision, make_draft
+from control_plane.connections.revision import Revision
+from control_plane.connections.revision_acts import approve_revision, make_draft
 from control_plane.connections.state import connection_state
 from control_plane.connections.store import insert_connection
+from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.database import Database as ControlPlaneDatabase
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
@@ -34,9 +36,7 @@ from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Evidence
 from control_plane.proof.history import History
-from control_plane.proof.sealer import SealedDocument
 from control_plane.proof.signer import Signer
-from control_plane.proof.stored_connection import StoredConnection
 from shared.connection import Anonymous
 from shared.postgres.database_url import read_database_url
 from shared.registry_host import RegistryHost
@@ -110,30 +110,28 @@ class Scene:
         acts = Acts(self.chain)
         async with acts.begin() as act:
             drafted = [await self._draft(act, host) for host in hosts]
-            for each in drafted:
+            for each, _ in drafted:
                 act.change(insert_connection(each))
         async with acts.begin() as act:
-            for each in drafted:
-                assert each.draft is not None
-                state = connection_state(each, act.verifier)
+            for each, revision in drafted:
                 approve_revision(
                     act,
                     each,
-                    state,
-                    each.draft,
+                    connection_state(each, act.verifier),
+                    revision,
                     actor=BOB.name,
                     expires_at=None,
                     action=Action.APPROVE,
-                    check=CHECK,
                 )
 
-    async def _draft(self, act: Act, host: str) -> StoredConnection:
+    async def _draft(self, act: Act, host: str) -> tuple[StoredConnection, Revision]:
         request = ConnectionRequest(RegistryHost.parse(host), Anonymous())
         document = request.document(connected_by=ALICE.name, connected_at=act.at)
-        revision = Revision(uuid4(), 1, SealedDocument(document), CHECK)
-        subject = connection_subject(revision.connection_id)
-        return StoredConnection(
-            id=revision.connection_id,
+        revision, connection_id = Revision(1, document, CHECK), uuid4()
+        subject = connection_subject(connection_id)
+        make_draft(act, connection_id, revision, action=Action.CONNECT)
+        stored = StoredConnection(
+            id=connection_id,
             host=host,
             repository_prefix="",
             description="",
@@ -142,8 +140,9 @@ class Scene:
             evidence=Evidence(subject, None, None),
             newest=None,
             approved=None,
-            draft=make_draft(act, revision, action=Action.CONNECT)[0],
+            draft=revision.stored,
         )
+        return stored, revision
 
     async def everything(self, token: OperatorToken, number: int) -> None:
         """Do one thing of each kind."""

@@ -18,6 +18,7 @@ from control_plane.connections.edit_acts import ConnectionEdits
 from control_plane.connections.filter import ConnectionFilter
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest
+from control_plane.connections.revision import RecordedCheck
 from control_plane.database.database import Database
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
@@ -33,7 +34,6 @@ from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
 from control_plane.proof.statement_store import statement_rows, statements_within
-from control_plane.proof.stored_connection import RecordedCheck
 from shared.connection import Anonymous, UsernameAndToken
 from shared.registry_host import RegistryHost
 from shared.secret import Secret

@@ -1,0 +1,66 @@
+"""A revision of a connection in two shapes: as it lies in the database, and as it is believed."""
+
+from functools import cached_property
+
+from attrs import field, frozen
+
+from shared.connection import ConnectionDocument
+from shared.connection import fingerprint as fingerprint_of
+from shared.statement import AuditEntry
+
+
+@frozen
+class RecordedCheck:
+    """What the registry said to a revision's credential when it was made."""
+
+    outcome: str
+    problem: str | None = None
+
+    def details(self) -> dict[str, str]:
+        """Return the form in an audit entry's details."""
+        details = {"check": self.outcome}
+        return details | {"check_problem": self.problem} if self.problem else details
+
+    @classmethod
+    def of_entry(cls, entry: AuditEntry | None) -> "RecordedCheck":
+        """Return what an entry's details say."""
+        details = entry.details if entry else {}
+        return cls(details.get("check", "skipped"), details.get("check_problem"))
+
+
+@frozen
+class StoredRevision:
+    """A revision as it lies in the database: not yet believed."""
+
+    number: int
+    document: bytes
+    sealed_secret: bytes | None = field(repr=False)
+
+
+@frozen
+class Revision:
+    """A revision that is made now, or that was verified to be what its maker made."""
+
+    number: int
+    document: ConnectionDocument
+    check: RecordedCheck
+    sealed_secret: bytes | None = field(default=None, repr=False)
+
+    @cached_property
+    def stored(self) -> StoredRevision:
+        """The revision as it is stored; a document has one form in bytes alone."""
+        return StoredRevision(self.number, self.document.to_bytes(), self.sealed_secret)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of its document."""
+        return fingerprint_of(self.stored.document)
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What an audit entry says of it."""
+        return {
+            "revision": str(self.number),
+            "fingerprint": self.fingerprint,
+            **self.check.details(),
+        }
