@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from control_plane.clock import now
@@ -22,6 +23,7 @@ from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import HighestGenerations
 from shared.postgres.database_url import read_database_url
+from shared.statement import OperatorRemoval, operator_subject
 from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
 from tests.support.counted_acts import Scene, scene_at
 from tests.support.database import Database
@@ -85,6 +87,23 @@ async def test_each_signature_is_verified_once(scene: Scene) -> None:
         "find a device": statement_and_entry,
         "lift": statement_and_entry,
     }
+
+
+async def test_an_act_makes_one_statement_about_a_subject(scene: Scene) -> None:
+    """The database refuses two, and then holds nothing of the act; the next goes on."""
+
+    async def remove_twice() -> None:
+        subject = operator_subject("bob")
+        async with Acts(scene.chain).begin(about=[subject]) as act:
+            belief = await act.belief(subject)
+            for _ in range(2):
+                removal = OperatorRemoval("bob", "root", act.at, act.generation_after(belief))
+                act.sign(removal, actor="root", action="operator.remove", details={})
+
+    with pytest.raises(asyncpg.CardinalityViolationError):
+        await remove_twice()
+    await scene.operator()
+    assert [each.name for each in await Operators(scene.chain).list()] == ["bob"]
 
 
 async def test_a_refused_login_waits_twice(scene: Scene) -> None:
