@@ -38,7 +38,13 @@ from facade.arrivals.ingest_writer import IngestWriter
 from facade.arrivals.verified_pieces import PieceVerifier
 from facade.errors import PullError
 from facade.loop.outcome import Failed
-from facade.loop.thread_work import close_in_thread, finish, finish_in_thread, until_done
+from facade.loop.thread_work import (
+    close_in_thread,
+    finish,
+    finish_in_thread,
+    in_index_thread,
+    until_done,
+)
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
 from facade.store.arriving_file import ArrivingFile
@@ -283,14 +289,18 @@ class Flight:
 
     async def _stored_length(self) -> int | None:
         """Return the length of what another repository has brought; None if it is to be brought."""
-        index = self._store.index
-        if not index.is_member(self.key) or index.membership(self.key, self.repository):
+        if not await in_index_thread(self._may_be_stored):
             return None
         blob = await self._store.open_blob(self.key.digest)
         if blob is None:
             return None
         blob.close()
         return blob.length
+
+    def _may_be_stored(self) -> bool:
+        """Tell whether another repository of the connection has brought it. Blocks."""
+        index = self._store.index
+        return index.is_member(self.key) and not index.membership(self.key, self.repository)
 
     async def _begin(self, length: int | None, left: int) -> Progress:
         """Make room and let readers in: now upstream has said that they may read."""

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from facade.content.background_proofs import BackgroundProofs
 from facade.content.source import AuthorizedPull
+from facade.loop.thread_work import in_index_thread
 from facade.store.blob_store import BlobStore
 from facade.store.index import Membership
 from facade.store.layout import FlightKey, Right
@@ -31,9 +32,20 @@ class RightToRead:
     _store: BlobStore
     _proofs: BackgroundProofs
 
-    def membership(self, asked: AuthorizedPull) -> Membership | None:
+    async def membership(self, asked: AuthorizedPull) -> Membership | None:
         """Return the asker's right, where it was proven; one that is old is proven again soon."""
-        membership = self._store.may_read(flight_key(asked), asked.pull.repository)
+        key, repository = flight_key(asked), asked.pull.repository
+        membership = self._store.may_read_nowait(key, repository)
+        if membership is None:
+            membership = await in_index_thread(self._store.may_read, key, repository)
+        return self._used(asked, membership)
+
+    def membership_nowait(self, asked: AuthorizedPull) -> Membership | None:
+        """Return the asker's right, where it is in memory."""
+        membership = self._store.may_read_nowait(flight_key(asked), asked.pull.repository)
+        return self._used(asked, membership)
+
+    def _used(self, asked: AuthorizedPull, membership: Membership | None) -> Membership | None:
         if membership is not None and self._proofs.is_due(membership):
             self._proofs.note_use(asked, right_of(asked))
         return membership

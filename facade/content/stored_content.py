@@ -64,7 +64,9 @@ class StoredContent:
 
     async def require_right(self, asked: PullInProgress) -> None:
         """Ask the store, then upstream."""
-        if self._right.membership(asked) is None or not await self._store.holds(asked.pull.digest):
+        if await self._right.membership(asked) is None or not await self._store.holds(
+            asked.pull.digest
+        ):
             await self._streamed.require_right(asked)
         else:
             asked.origin.source = PullSource.STORE
@@ -84,12 +86,12 @@ class StoredContent:
         return self._manifests.at_hand(asked)
 
     def stores_some(self) -> bool:
-        """Ask the index."""
-        return self._store.index.gives_some()
+        """Tell what the index said some seconds ago."""
+        return self._store.gives_some
 
     async def blob_length(self, asked: PullInProgress) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""
-        if self._right.membership(asked) is not None:
+        if await self._right.membership(asked) is not None:
             blob = await self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
@@ -108,7 +110,7 @@ class StoredContent:
 
     async def _open(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
-            if self._right.membership(asked) is not None:
+            if await self._right.membership(asked) is not None:
                 blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)

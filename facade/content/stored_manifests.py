@@ -68,7 +68,7 @@ class StoredManifests:
     def at_hand(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return the manifest, where it is in memory and the asker has a right to it."""
         content = self._hot.get(asked.pull.digest)
-        membership = self._right.membership(asked) if content is not None else None
+        membership = self._right.membership_nowait(asked) if content is not None else None
         if membership is None or content is None:
             return None
         self._store.note_use(asked.pull.digest)
@@ -98,7 +98,7 @@ class StoredManifests:
         if (at_hand := self.at_hand(asked)) is not None:
             asked.origin.source = PullSource.MEMORY
             return at_hand
-        membership = self._right.membership(asked)
+        membership = await self._right.membership(asked)
         content = await self._read(asked.pull.digest) if membership is not None else None
         if membership is None or content is None:
             return None

@@ -2,7 +2,8 @@
 
 A disk that hangs keeps every thread that waits for it. So the threads of the store are the store's
 alone, and whether a device is revoked is never found out behind them: reading statements, the state
-folder and changed files have their own. All else (`asyncio.to_thread`) has the loop's.
+folder and changed files have their own. So has reading who may read what. All else
+(`asyncio.to_thread`) has the loop's.
 
 A thread cannot be cancelled. Who awaits one and is cancelled goes on, and closes the file that the
 thread still writes: its descriptor's number may be another file's by then. So `finish_in_thread`
@@ -25,12 +26,14 @@ STORE_THREADS: Final = 16
 # One verifies rows, one saves the state, one reads changed files and one makes TLS of them; each of
 # these waits for its own last one, so that one that hangs keeps none of the others.
 ACCESS_THREADS: Final = 4
+INDEX_THREADS: Final = 1  # SQLite lets one read at a time on a connection
 
 _Result = TypeVar("_Result")
 _log = get_logger("facade.thread_work")
 # Of the process, as the loop's own are; a thread begins when it is first needed.
 _store: Final = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
 _access: Final = ThreadPoolExecutor(ACCESS_THREADS, thread_name_prefix="access")
+_index: Final = ThreadPoolExecutor(INDEX_THREADS, thread_name_prefix="index")
 
 
 async def in_store_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -41,6 +44,11 @@ async def in_store_thread(function: Callable[..., _Result], *arguments: Any) -> 
 async def in_access_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
     """Call a function that access depends on in a thread, and return its result."""
     return await _in_thread(_access, function, *arguments)
+
+
+async def in_index_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call a function that reads who may read what in a thread, and return its result."""
+    return await _in_thread(_index, function, *arguments)
 
 
 async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:

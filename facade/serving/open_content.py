@@ -60,6 +60,7 @@ async def open_content(
     try:
         beside = {
             "uses": store.keep_uses,
+            "rights": store.keep_looking,
             "measures": store.keep_measured,
             "tidying": store.keep_tidy,
             "room": store.keep_spare,

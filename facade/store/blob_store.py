@@ -19,12 +19,24 @@ from weakref import WeakValueDictionary
 from attrs import define, field
 
 from facade.errors import UnusableSettingError
-from facade.loop.thread_work import finish, finish_in_thread, in_store_thread, open_in_thread
+from facade.loop.thread_work import (
+    finish,
+    finish_in_thread,
+    in_index_thread,
+    in_store_thread,
+    open_in_thread,
+)
 from facade.metrics.store_metrics import FOUND_BY_READ, StoreMetrics
 from facade.store.cached_open import AT_ONCE, WAITING, Opening, open_cached
 from facade.store.evictor import NOBODY_IN_PARTICULAR, Asker, Evictor, NoRoomError, Wanted
 from facade.store.failing_sector import is_bad_place
-from facade.store.index import PROOFS_BETWEEN_LOOKS, Index, IndexFailedError, Membership
+from facade.store.index import (
+    LOOKED_EVERY_SECONDS,
+    PROOFS_BETWEEN_LOOKS,
+    Index,
+    IndexFailedError,
+    Membership,
+)
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
 from facade.store.layout import FlightKey, Layout
@@ -74,6 +86,7 @@ class BlobStore:
         factory=WeakValueDictionary, init=False
     )
     _recent: RecentReads = field(factory=RecentReads, init=False)
+    gives_some: bool = field(default=False, init=False)  # to somebody, as of some seconds ago
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -92,6 +105,7 @@ class BlobStore:
             store = cls(layout, index, metrics, room, partials, quarantine, uses, evictor)
             metrics.limit.set(max_bytes)
             store.tidy()
+            store.gives_some = index.gives_some()
         except (IndexFailedError, IndexInUseError) as error:
             raise CacheFolderError(f"FACADE_CACHE_DIR cannot be used: {error}") from error
         except OSError as error:
@@ -165,8 +179,12 @@ class BlobStore:
             return False
 
     def may_read(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
-        """Return the right to read a digest through a repository of a connection."""
+        """Return the right to read a digest through a repository of a connection. Blocks."""
         return self.index.membership(key, repository)
+
+    def may_read_nowait(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+        """Return a right that is in memory."""
+        return self.index.membership_nowait(key, repository)
 
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
         """Take a rotten blob that is open out of service, unless another one lies there by now.
@@ -270,6 +288,12 @@ class BlobStore:
             await asyncio.sleep(USES_WRITTEN_EVERY_SECONDS)
             await in_store_thread(self.write_uses)
 
+    async def keep_looking(self) -> None:
+        """Look for rights that other processes ended, many times a second, until cancelled."""
+        while True:
+            await in_index_thread(self.index.look)
+            await asyncio.sleep(LOOKED_EVERY_SECONDS)
+
     async def keep_measured(self) -> None:
         """Show how full the store is, every few seconds, until cancelled.
 
@@ -290,6 +314,7 @@ class BlobStore:
         """Write what was used since the last time. Blocks."""
         self._uses.write()
         self.index.write_ends()
+        self.gives_some = self.index.gives_some()
         self.index.forget_surplus(proofs=PROOFS_BETWEEN_LOOKS)
         for _ in range(SHRUNK_AT_ONCE):
             if not self.index.shrink():

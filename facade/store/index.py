@@ -1,8 +1,12 @@
 """Who may read what, and what was used when: SQLite, shared by the processes of one machine.
 
 A membership is the right to read: this access key brought this digest, for this repository, itself
-and verified. Bytes without a membership do not exist for the asker. Memberships are read on the
-loop, mostly from memory; everything else blocks, and happens in a thread.
+and verified. Bytes without a membership do not exist for the asker. On the loop memberships are
+read from memory alone (`membership_nowait`); everything else blocks, and happens in a thread. So a
+disk that does not answer keeps those waiting whose right is not in memory, and nobody else.
+
+What is in memory holds as long as nobody ends or renews a right: `look` finds out whether somebody
+did, in any process of the machine. It is called all the time, by whoever serves from memory.
 
 A failing index breaks no pull: a right that cannot be read is none, one that cannot be written is
 proven again; only what the quota stands on raises `IndexFailedError`.
@@ -26,7 +30,9 @@ from facade.store.layout import FlightKey
 from shared.oci import Digest, InvalidDigestError, RepositoryName
 from shared.structured_log import get_logger
 
-NOTICED_WITHIN_SECONDS: Final = 0.1  # what another process ended may be read so long
+LOOKED_EVERY_SECONDS: Final = 0.1  # for what another process ended
+# So long it may be read: a look may be late, on a machine or a disk that is busy.
+NOTICED_WITHIN_SECONDS: Final = 1.0
 MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
 # Of one connection, some 500 bytes each on the disk, where they count beyond 64 MiB in all.
 MAX_RIGHTS: Final = 100_000
@@ -91,9 +97,12 @@ class Index:
     _metrics: StoreMetrics
     _clock: Callable[[], float]
     _writing: threading.Lock = field(factory=threading.Lock, init=False)
+    _reading: threading.Lock = field(factory=threading.Lock, init=False)
     _known: dict[_Right, Membership] = field(factory=dict, init=False)
-    _version: int = field(default=-1, init=False)  # of the file, as `_known` was read from it
-    _known_until: float = field(default=float("-inf"), init=False)
+    _version: int = field(default=-1, init=False)  # of the file, when it was looked at
+    _changes: int = field(default=-1, init=False)  # of rights, as `_known` was read
+    _looked_at: float = field(default=float("-inf"), init=False)
+    _forgotten: int = field(default=0, init=False)  # how often this process forgot some of them
     _unwritten_ends: dict[_Right, None] = field(factory=dict, init=False)
     _has_failed: bool = field(default=False, init=False)  # so that it is told once
     _proofs: int = field(default=0, init=False)  # since rights were last counted
@@ -113,42 +122,53 @@ class Index:
         """Close the file."""
         self._file.close()
 
-    def membership(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
-        """Return the right to read, if it was proven. Only on the loop."""
-        right = (key, repository)
-        try:
-            self._forget_what_changed()
-            known = self._known.get(right) or self._read_membership(right)
-        except sqlite3.Error as error:
-            self._note_failure(error)
-            return None
-        if known is None or (self._unwritten_ends and right in self._unwritten_ends):
+    def membership_nowait(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+        """Return a right that is in memory: one that is not there may be in the file."""
+        known = self._known.get((key, repository))
+        if known is None or self._clock() - self._looked_at >= NOTICED_WITHIN_SECONDS:
             return None
         return known
 
-    def is_member(self, key: FlightKey) -> bool:
-        """Tell whether this connection brought a digest, in any repository. Only on the loop."""
+    def membership(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+        """Return the right to read, if it was proven. Blocks."""
+        right = (key, repository)
+        if self._clock() - self._looked_at >= LOOKED_EVERY_SECONDS:
+            self.look()
+        if (known := self.membership_nowait(key, repository)) is not None:
+            return known
         try:
-            row = self._file.reader.execute(
-                "SELECT 1 FROM memberships WHERE access_key = ? AND kind = ? AND digest = ?"
-                " LIMIT 1",
-                (key.access_key, key.kind.value, str(key.digest)),
-            ).fetchone()
+            read = self._read_membership(right)
         except sqlite3.Error as error:
             self._note_failure(error)
-            return False
-        return row is not None
+            return None
+        return None if right in self._unwritten_ends else read
+
+    def is_member(self, key: FlightKey) -> bool:
+        """Tell whether this connection brought a digest, in any repository. Blocks."""
+        return self._has_row(
+            "SELECT 1 FROM memberships WHERE access_key = ? AND kind = ? AND digest = ? LIMIT 1",
+            (key.access_key, key.kind.value, str(key.digest)),
+        )
 
     def gives_some(self) -> bool:
-        """Tell whether anything is stored that somebody may read. Only on the loop."""
+        """Tell whether anything is stored that somebody may read. Blocks."""
+        return self._has_row("SELECT 1 FROM memberships JOIN blobs USING (digest) LIMIT 1")
+
+    def look(self) -> None:
+        """Forget what is in memory if anybody ended or renewed a right since. Blocks."""
+        now = self._clock()
         try:
-            row = self._file.reader.execute(
-                "SELECT 1 FROM memberships JOIN blobs USING (digest) LIMIT 1"
-            ).fetchone()
+            with self._reading:
+                version = self._number("PRAGMA data_version")
+                changes = self._changes
+                if version != self._version:  # whatever was written
+                    changes = self._number(self._file.changes_query)
         except sqlite3.Error as error:
             self._note_failure(error)
-            return False
-        return row is not None
+            return
+        if changes != self._changes or len(self._known) >= MAX_KNOWN:
+            self._forget_known()
+        self._version, self._changes, self._looked_at = version, changes, now
 
     def prove(self, key: FlightKey, repository: RepositoryName, media_type: str) -> None:
         """Write a membership, or the time of its newest proof."""
@@ -159,6 +179,7 @@ class Index:
                 " proven_at = excluded.proven_at",
                 (*_of_right(key, repository), media_type, time.time()),
             )
+            self._forget_known((key, repository))
             self._unwritten_ends.pop((key, repository), None)
             self._proofs += 1
 
@@ -181,6 +202,7 @@ class Index:
                     " ORDER BY proven_at DESC LIMIT 1 OFFSET ?)",
                     (access_key, access_key, max_rights),
                 )
+                self._forget_known()
 
     def prove_again(self, key: FlightKey, repository: RepositoryName) -> None:
         """Write the time of a membership's newest proof, unless it was ended meanwhile."""
@@ -189,10 +211,12 @@ class Index:
                 f"UPDATE memberships SET proven_at = ? WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
                 (time.time(), *_of_right(key, repository)),
             )
+            self._forget_known((key, repository))
 
     def end(self, key: FlightKey, repository: RepositoryName) -> None:
         """End a membership: upstream denied it. It holds even where it cannot be written."""
         self._unwritten_ends[key, repository] = None
+        self._forget_known((key, repository))
         self.write_ends()
         while len(self._unwritten_ends) > MAX_UNWRITTEN_ENDS:
             # Its last proof is as old as it was: it is asked for again at its next use.
@@ -212,6 +236,7 @@ class Index:
             for access_key in self._access_keys() - set(serving):
                 while self._write(_RIGHTS_OF, (access_key, RIGHTS_AT_ONCE)) == RIGHTS_AT_ONCE:
                     pass
+                self._forget_known()
                 self._write("DELETE FROM holders WHERE access_key = ?", (access_key,))
                 ended += 1
         return ended
@@ -225,6 +250,7 @@ class Index:
                     " AND digest NOT IN (SELECT digest FROM blobs)",
                     (access_key, proven_before),
                 )
+                self._forget_known()
 
     def added(self, digest: Digest, size: int) -> None:
         """Note a new, verified blob, on probation: used once. Raises `IndexFailedError`."""
@@ -442,29 +468,40 @@ class Index:
                 )
             )
 
-    def _forget_what_changed(self) -> None:
-        """Empty the memory if anybody wrote since; at most every so often is the file asked."""
-        now = self._clock()
-        if now < self._known_until:
-            return
-        self._known_until = now + NOTICED_WITHIN_SECONDS
-        version = self._file.reader.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version or len(self._known) >= MAX_KNOWN:
-            self._version = version
+    def _forget_known(self, right: _Right | None = None) -> None:
+        """Forget what is in memory of a right, or of all; also what is being read just now."""
+        self._forgotten += 1
+        if right is None:
             self._known.clear()
+        else:
+            self._known.pop(right, None)
 
     def _read_membership(self, right: _Right) -> Membership | None:
         """Read a membership. One that is missing is not remembered: it may be brought just now."""
-        row = self._file.reader.execute(
-            f"SELECT media_type, proven_at FROM memberships WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
-            _of_right(*right),
-        ).fetchone()
+        forgotten = self._forgotten
+        with self._reading:
+            row = self._file.reader.execute(
+                f"SELECT media_type, proven_at FROM memberships WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
+                _of_right(*right),
+            ).fetchone()
         if row is None:
             return None
         membership = Membership(*row)
-        if len(self._known) < MAX_KNOWN:
+        is_as_read = forgotten == self._forgotten and right not in self._unwritten_ends
+        if is_as_read and len(self._known) < MAX_KNOWN:
             self._known[right] = membership
         return membership
+
+    def _number(self, query: str) -> int:
+        return int(self._file.reader.execute(query).fetchone()[0])
+
+    def _has_row(self, query: str, values: tuple[object, ...] = ()) -> bool:
+        try:
+            with self._reading:
+                return self._file.reader.execute(query, values).fetchone() is not None
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            return False
 
     def _access_keys(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT access_key FROM holders")}
@@ -487,8 +524,6 @@ class Index:
         self._written()
 
     def _written(self) -> None:
-        """Have the loop look at the file at once: what this process wrote holds from now on."""
-        self._known_until = float("-inf")
         self._has_failed = False
 
     @contextmanager

@@ -16,12 +16,12 @@ from attrs import frozen
 
 from facade.errors import StoreFailedError
 from facade.store.file_lock import lock_exclusively, lock_shared, unlock
-from facade.store.index_schema import SCHEMA, SCHEMA_VERSION, count
+from facade.store.index_schema import SCHEMA, SCHEMA_VERSION, changes_query_of, count
 from shared.own_files import make_own_database, open_own
 from shared.structured_log import get_logger
 
 WRITER_WAIT_SECONDS: Final = 10.0  # another process is writing; its writes are short
-READER_WAIT_SECONDS: Final = 0.25  # on the loop; only while another process recovers the file
+READER_WAIT_SECONDS: Final = 0.25  # only while another process recovers the file
 OPEN_WAIT_SECONDS: Final = 60.0  # another process makes the file anew, or has it shrink
 OPEN_POLL_SECONDS: Final = 0.05
 # A file that cannot shrink is written anew once, by whoever starts alone. That took 25 s a GiB.
@@ -50,10 +50,13 @@ class IndexInUseError(StoreFailedError):
 
 @frozen
 class IndexFile:
-    """The open file: one connection that writes, in threads, and one that reads, on the loop."""
+    """The open file: one connection that writes, and one that reads who may read what."""
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
+    changes_query: (
+        str  # for the reader: its number is another one once a right ended or was renewed
+    )
     _lock: int
 
     @classmethod
@@ -70,13 +73,14 @@ class IndexFile:
                 _have_it_shrink(path, writer, lock)
                 reader = _connect(path, READER_WAIT_SECONDS)
                 reader.execute("PRAGMA query_only = ON")
+                changes_query = changes_query_of(reader)
             except sqlite3.Error:
                 writer.close()
                 raise
         except BaseException:  # whatever it is, the lock is let go
             os.close(lock)
             raise
-        return cls(writer, reader, lock)
+        return cls(writer, reader, changes_query, lock)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,10 +1,14 @@
 """The tables of the index, and what is counted as they change, so that nobody adds it up.
 
-`totals` has the blobs and their bytes, `holders` each access key that has rights, and how many.
-Triggers keep both in the transaction of whatever changes a table: in every process that has the
-file open, also one of a version that knows nothing of them, and over a crash. Both are looked at
-whenever the file is opened, which reads every page of it anyway: a file made by a version before
-has neither, and that version replaces rights in a way that fires no trigger for the old one.
+`totals` has the blobs and their bytes, `holders` each access key that has rights, and how many;
+`changes` has how often a right ended or was renewed, so that whoever remembers rights need not
+forget them whenever anything is written.
+
+Triggers keep them in the transaction of whatever changes a table: in every process that has the
+file open, also one of a version that knows nothing of them, and over a crash. `totals` and
+`holders` are looked at whenever the file is opened, which reads every page of it anyway: a file
+made by a version before has neither, and that version replaces rights in a way that fires no
+trigger for the old one.
 """
 
 import sqlite3
@@ -64,6 +68,24 @@ DELETE FROM holders;
 INSERT INTO holders SELECT access_key, count(*) FROM memberships GROUP BY access_key;
 COMMIT;
 """
+# A right that comes changes none that anybody remembers.
+_CHANGES: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS changes (
+    id INTEGER PRIMARY KEY CHECK (id = 1), rights INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO changes VALUES (1, 0);
+CREATE TRIGGER IF NOT EXISTS right_ended AFTER DELETE ON memberships BEGIN
+    UPDATE changes SET rights = rights + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS right_renewed AFTER UPDATE ON memberships BEGIN
+    UPDATE changes SET rights = rights + 1;
+END;
+COMMIT;
+"""
+_CHANGES_OF_RIGHTS: Final = "SELECT rights FROM changes"
+_CHANGES_OF_ANYTHING: Final = "PRAGMA data_version"  # without the table: more often than need be
+_HAS_CHANGES: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'right_renewed'"
 # On a disk without room for what is counted, this process adds it up each time.
 _ADDED_UP: Final = """
 PRAGMA temp_store = MEMORY;
@@ -88,16 +110,26 @@ def count(database: sqlite3.Connection) -> bool:
 
     Then it is added up whenever it is asked for. Raises `sqlite3.Error` if it cannot be read.
     """
-    if _one(database, _HAS_COUNTS) and _one(database, _IS_RIGHT):
-        return True
+    is_right = _one(database, _HAS_COUNTS) and _one(database, _IS_RIGHT)
     try:
+        if not _one(database, _HAS_CHANGES):
+            database.executescript(_CHANGES)
+        if is_right:
+            return True
         database.executescript(_COUNTED)
     except sqlite3.OperationalError:  # a full disk, say
         if database.in_transaction:
             database.execute("ROLLBACK")
+        if is_right:  # whoever remembers rights forgets them more often
+            return True
         database.executescript(_ADDED_UP)
         return False
     return True
+
+
+def changes_query_of(reader: sqlite3.Connection) -> str:
+    """Return what asks a reader for a number that is another one once a right changed."""
+    return _CHANGES_OF_RIGHTS if _one(reader, _HAS_CHANGES) else _CHANGES_OF_ANYTHING
 
 
 def _one(database: sqlite3.Connection, query: str) -> bool:

@@ -1,7 +1,8 @@
-"""What the store does to files by their names is done in threads: a disk that hangs stops no loop.
+"""What the store does to files is done in threads: a disk that hangs stops no loop.
 
-Whatever opens, makes, renames or deletes a file says so to the interpreter (`sys.addaudithook`).
-What openat2(2) opens from the kernel's memory does not, and never waits.
+Whatever opens, makes, renames or deletes a file by its name says so to the interpreter
+(`sys.addaudithook`). What openat2(2) opens from the kernel's memory does not, and never waits. What
+SQLite is asked about rights, it says itself.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ _BY_NAME: Final = frozenset(
 
 @define(eq=False)
 class LoopWatch:
-    """What the loop's thread does to files below a folder, by their names."""
+    """What the loop's thread does to files below a folder."""
 
     folder: Path
     seen: list[str] = field(factory=list)
@@ -51,6 +52,13 @@ class LoopWatch:
             self.seen.append(f"{event} {path.removeprefix(str(self.folder))}")
         else:
             self.in_threads.add(event)
+
+    def note_question(self, statement: str) -> None:
+        """Be told of anything that the index is asked about rights."""
+        if threading.get_ident() == self._loop:
+            self.seen.append(statement)
+        elif self._loop is not None:
+            self.in_threads.add("index")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -75,6 +83,9 @@ def watch(world: World) -> LoopWatch:
     """Watches what the test's own loop does below the folder."""
     watch = LoopWatch(world.folder)
     sys.addaudithook(watch.note)  # for good, but it looks only while it is told to
+    for process in world.processes:
+        index = process.store.index._file  # noqa: SLF001 - nobody else is told what it is asked
+        index.reader.set_trace_callback(watch.note_question)
     return watch
 
 
@@ -88,7 +99,7 @@ async def pull(world: World, name: str, process: int = 0) -> bytes | None:
     return await world.processes[process].pull(world.hosts["g"], REPOSITORY, CONTENTS[name], None)
 
 
-async def test_no_name_is_looked_up_on_the_loop(world: World, watch: LoopWatch) -> None:
+async def test_the_loop_asks_no_disk(world: World, watch: LoopWatch) -> None:
     """Whatever becomes of a pull."""
     holds = Holds(2 * PIECE_BYTES)
     serve(world, "large", holds)
@@ -119,4 +130,4 @@ async def test_no_name_is_looked_up_on_the_loop(world: World, watch: LoopWatch) 
         scrubbing.cancel()
         await asyncio.wait([scrubbing])
     assert watch.seen == []
-    assert {"open", "os.rename", "os.remove", "os.mkdir"} <= watch.in_threads
+    assert {"open", "os.rename", "os.remove", "os.mkdir", "index"} <= watch.in_threads

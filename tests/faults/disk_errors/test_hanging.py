@@ -21,22 +21,28 @@ PING: Final = request_bytes(b"/v2/")
 BLOB_BYTES: Final = 100_000
 
 
-async def test_a_device_is_revoked_while_every_thread_of_the_store_waits_for_the_disk(
+@pytest.mark.parametrize(
+    "call, files, threads", [(Call.SYNC, "*", STORE_THREADS), (Call.READ, "index.sqlite3*", 1)]
+)
+async def test_a_device_is_revoked_while_threads_of_the_store_wait_for_the_disk(
     machine: FailingMachine,
     facade: Facade,
     writer: StatementWriter,
     failing: FailingDisk,
+    call: Call,
+    files: str,
+    threads: int,
 ) -> None:
-    """Whether it may be served was found out in the same threads as blobs are written in."""
-    device = facade.device(facade.files.device_ca.issue_device(device="revoked"))
-    uri = "spiffe://example.com/fleet/line-a/device/revoked"
+    """Whether it may be served was found out where blobs are written, and rights read."""
+    device = facade.device(facade.files.device_ca.issue_device(device=f"revoked-{threads}"))
+    uri = f"spiffe://example.com/fleet/line-a/device/revoked-{threads}"
     async with raw_connection(device) as connection:
         await connection.send(PING)
         assert (await connection.answer()).status == 200
-        with failing.hanging(Call.SYNC, f"{machine.cache}/*") as hanging:
+        with failing.hanging(call, f"{machine.cache}/{files}") as hanging:
             digests = [machine.blob(BLOB_BYTES) for _ in range(PULLS)]
             pulls = asyncio.gather(*(machine.pull(digest) for digest in digests))
-            await eventually(lambda: hanging.struck >= STORE_THREADS)
+            await eventually(lambda: hanging.struck >= threads)
             revocation = writer.device_revocation(uri)
             await writer.write(revocation)
             await until_accepted(facade, revocation)

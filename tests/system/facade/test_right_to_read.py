@@ -549,7 +549,7 @@ async def age(cache: Path, kept: Kept) -> None:
         index.execute(
             "UPDATE memberships SET proven_at = ? WHERE digest = ?", (before, kept.digest)
         )
-    await asyncio.sleep(2 * NOTICED_WITHIN_SECONDS)
+    await asyncio.sleep(1.1 * NOTICED_WITHIN_SECONDS)
 
 
 def is_young(cache: Path, kept: Kept) -> bool:

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index import NOTICED_WITHIN_SECONDS, Index, IndexFailedError
@@ -94,6 +95,43 @@ def test_what_another_process_ends_is_noticed_within_the_bound(
         assert index.membership(KEY, APP) is not None
         clock.advance(NOTICED_WITHIN_SECONDS)
         assert index.membership(KEY, APP) is None
+
+
+def test_a_right_in_memory_outlives_what_else_is_written(other: Index, tmp_path: Path) -> None:
+    """Each cold pull writes, in this process and in others: warm ones need not read for that."""
+    clock = Clock()
+    with closing(opened(tmp_path, clock)) as index:
+        index.prove(KEY, APP, OCI_MANIFEST)
+        assert index.membership_nowait(KEY, APP) is None  # it was not read yet
+        assert index.membership(KEY, APP) is not None
+        for writer, repository in ((index, APP), (other, OTHER)):
+            writer.added(Digest.of(b"blob"), 4)
+            writer.used({Digest.of(b"blob"): 1})
+            writer.prove(ANOTHERS, repository, OCI_MANIFEST)
+            index.look()
+            assert index.membership_nowait(KEY, APP) is not None
+        clock.advance(NOTICED_WITHIN_SECONDS)
+        assert index.membership_nowait(KEY, APP) is None  # nobody has looked
+        index.look()
+        assert index.membership_nowait(KEY, APP) is not None
+        other.prove_again(KEY, APP)
+        index.look()
+        assert index.membership_nowait(KEY, APP) is None  # its time is another
+
+
+def test_an_index_without_the_count_of_changes_forgets_more_often(tmp_path: Path) -> None:
+    """A disk without room for it is as good otherwise."""
+    with closing(opened(tmp_path)):
+        pass
+    file = IndexFile.open(tmp_path / "index.sqlite3", tmp_path / "aside")
+    file = evolve(file, changes_query="PRAGMA data_version")
+    with closing(Index(file, StoreMetrics.of_nobody(), time.monotonic)) as index:
+        index.prove(KEY, APP, OCI_MANIFEST)
+        assert index.membership(KEY, APP) is not None
+        index.added(Digest.of(b"blob"), 4)
+        index.look()
+        assert index.membership_nowait(KEY, APP) is None
+        assert index.membership(KEY, APP) is not None
 
 
 def test_a_proof_is_renewed_only_where_the_right_still_is(index: Index) -> None:
