@@ -1,19 +1,26 @@
 """What the control plane counts. Labels are routes and our own words, never a caller's."""
 
+import math
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Final
 
+import asyncpg
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    GCCollector,
     Histogram,
     Info,
+    PlatformCollector,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 
+from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.http.server_tls import CERTIFICATE, KEY
 from control_plane.http.tls_reload import ReloadedTls
@@ -32,6 +39,9 @@ class ControlPlaneMetrics:
         # A line more for each counter, which nobody asks for; the library names no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
         build = Info(
             "control_plane_build", "The version that runs, and its commit", registry=self._registry
         )
@@ -75,6 +85,33 @@ class ControlPlaneMetrics:
         self.connections = Gauge(
             "control_plane_open_connections",
             "Open connections, handshakes among them",
+            registry=self._registry,
+        )
+        self.drafts = Gauge(
+            "control_plane_drafts", "Drafts that wait to be approved", registry=self._registry
+        )
+        self.oldest_draft = Gauge(
+            "control_plane_oldest_draft_timestamp_seconds",
+            "When the draft was made that waits the longest; NaN if none waits",
+            registry=self._registry,
+        )
+        self.ending_soon = Gauge(
+            "control_plane_approvals_ending_soon",
+            "Approvals that end by themselves within seven days",
+            registry=self._registry,
+        )
+        self.next_end = Gauge(
+            "control_plane_approval_expiry_timestamp_seconds",
+            "When the next approval ends by itself; +Inf if none does",
+            registry=self._registry,
+        )
+        self.oldest_draft.set(math.nan)
+        self.next_end.set(math.inf)
+        self.database_waits = Histogram(
+            "control_plane_database_wait_seconds",
+            "Until there was a connection to the database, or none in time",
+            ("pool",),
+            buckets=_SECONDS,
             registry=self._registry,
         )
         self._problem = Gauge(
@@ -126,6 +163,39 @@ class ControlPlaneMetrics:
             registry=self._registry,
         ).set_function(lambda: queue.usage)
 
+    def watch_audit_log(self, length: Callable[[], int]) -> None:
+        """Show from now on how many entries the log has that is believed."""
+        Gauge(
+            "control_plane_audit_entries",
+            "Entries of the audit log, up to the newest that this process has verified",
+            registry=self._registry,
+        ).set_function(length)
+
+    def watch_database(self, database: Database) -> None:
+        """Show from now on what the pools of connections are at."""
+        connections = Gauge(
+            "control_plane_database_connections",
+            "Open connections to the database",
+            ("pool", "state"),
+            registry=self._registry,
+        )
+        limit = Gauge(
+            "control_plane_database_connections_limit",
+            "Connections to the database that a pool opens at most",
+            ("pool",),
+            registry=self._registry,
+        )
+        for name, pool in database.pools().items():
+            connections.labels(name, "idle").set_function(pool.get_idle_size)
+            connections.labels(name, "in_use").set_function(partial(_in_use, pool))
+            limit.labels(name).set(pool.get_max_size())
+            self.database_waits.labels(name)
+        database.on_wait = lambda name, seconds: self.database_waits.labels(name).observe(seconds)
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _in_use(pool: asyncpg.Pool) -> int:
+    return int(pool.get_size() - pool.get_idle_size())

@@ -19,6 +19,7 @@ from control_plane.connections.edit_routes import EditRoutes
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.routes import ConnectionRoutes
 from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.connections.survey import ConnectionSurvey
 from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.device_revocations.acts import DeviceRevocations
@@ -146,6 +147,9 @@ async def _serve(
         )
         notifications = NotificationQueue(database)
         metrics.watch_notifications(notifications)
+        metrics.watch_database(database)
+        metrics.watch_audit_log(lambda: chain.log.end.sequence if chain.log else 0)
+        survey = ConnectionSurvey(database, metrics, now)
         keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
         private_keys = PrivateKeys.of(configured)
         health = Health(chain, tls, private_keys, remembering, notifications, supervisor)
@@ -196,6 +200,7 @@ async def _serve(
             work: dict[str, Endless] = {
                 REMEMBERING: remembering.run,
                 "notifications": notifications.run,
+                "survey": survey.run,
                 "private keys": private_keys.run,
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(

@@ -1,6 +1,7 @@
 """The way to Postgres: pools that may start before the database does, and what failing means."""
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -17,6 +18,8 @@ from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
 from shared.structured_log import get_logger
 
+READS: Final = "reads"
+ACTS: Final = "acts"
 MAX_CONNECTIONS: Final = 8  # of reads
 MAX_ACT_CONNECTIONS: Final = 2  # acts follow one another; beside them a checkpoint is written
 CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says it
@@ -56,6 +59,8 @@ class Database:
         self._reads, self._acts = reads, acts
         self._acquire_seconds = acquire_seconds
         self._problem: str | None = None  # what the log said last
+        # Told of which pool, and after how many seconds there was a connection, or none in time.
+        self.on_wait: Callable[[str, float], None] = lambda _pool, _seconds: None
 
     @classmethod
     @asynccontextmanager
@@ -98,7 +103,7 @@ class Database:
         self, pool: asyncpg.Pool, note: Callable[[str | None], None]
     ) -> AsyncIterator[DatabaseConnection]:
         try:
-            async with pool.acquire(timeout=self._acquire_seconds) as connection:
+            async with self._acquired(pool) as connection:
                 yield connection
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
             message = "the database has not been migrated: `control-plane migrate` does it"
@@ -114,6 +119,22 @@ class Database:
             raise unavailable from None
         else:
             note(None)
+
+    @asynccontextmanager
+    async def _acquired(self, pool: asyncpg.Pool) -> AsyncIterator[DatabaseConnection]:
+        began = time.monotonic()
+        try:
+            connection = await pool.acquire(timeout=self._acquire_seconds)
+        finally:
+            self.on_wait(READS if pool is self._reads else ACTS, time.monotonic() - began)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+    def pools(self) -> Mapping[str, asyncpg.Pool]:
+        """Return the pools, by what they are for."""
+        return {READS: self._reads, ACTS: self._acts}
 
     def _note(self, problem: str | None) -> None:
         """Log why the database is away, once, and that it is back: answers do not tell."""

@@ -1,0 +1,85 @@
+"""What waits and what ends soon is in the metrics, and what the process takes of its database."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from control_plane.connections.survey import ConnectionSurvey
+from control_plane.database.database import Database
+from control_plane.metrics import ControlPlaneMetrics
+from shared.postgres.database_url import read_database_url
+from tests.support.control_plane import ControlPlane, approved_connection
+
+ENDS = datetime(2997, 5, 8, tzinfo=UTC)  # of this test's approval alone
+DRAFTS, OLDEST = "control_plane_drafts", "control_plane_oldest_draft_timestamp_seconds"
+SOON, NEXT = (
+    "control_plane_approvals_ending_soon",
+    "control_plane_approval_expiry_timestamp_seconds",
+)
+
+
+async def surveyed(plane: ControlPlane, now: datetime) -> dict[str, float]:
+    """Return what a survey shows at some time."""
+    metrics = ControlPlaneMetrics()
+    async with Database.open(read_database_url(plane.database_url)) as database:
+        await ConnectionSurvey(database, metrics, lambda: now).look()
+    return values(metrics.exposition().decode())
+
+
+def values(text: str) -> dict[str, float]:
+    """Return metrics by name and labels."""
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+async def test_drafts_wait_until_they_are_approved_or_discarded(
+    plane: ControlPlane, host: str
+) -> None:
+    """And the oldest says for how long."""
+    alice, now = plane.client("alice"), datetime.now(UTC)
+    before = await surveyed(plane, now)
+    view = await alice.connect(host, username="robot", token="x")
+    waiting = await surveyed(plane, now)
+    assert waiting[DRAFTS] == before[DRAFTS] + 1
+    assert waiting[OLDEST] <= datetime.now(UTC).timestamp()
+    await plane.client("bob").approve(view)
+    assert (await surveyed(plane, now))[DRAFTS] == before[DRAFTS]
+
+
+async def test_an_approval_that_ends_is_seen_a_week_before(plane: ControlPlane, host: str) -> None:
+    """One that has ended is no more ahead, nor is one that was revoked."""
+    bob, before = plane.client("bob"), ENDS - timedelta(days=3)
+    view = await approved_connection(plane, host)
+    assert (await surveyed(plane, before))[SOON] == 0
+    await bob.approve(view, expires_at=ENDS.isoformat())
+    seen = await surveyed(plane, before)
+    assert (seen[SOON], seen[NEXT]) == (1, ENDS.timestamp())
+    assert (await surveyed(plane, ENDS - timedelta(days=8)))[SOON] == 0
+    assert (await surveyed(plane, ENDS + timedelta(days=1)))[SOON] == 0
+    await bob.revoke(view["id"])
+    assert (await surveyed(plane, before))[SOON] == 0
+
+
+def test_before_the_first_look_nothing_waits_and_nothing_ends() -> None:
+    """No alert fires while the database is away."""
+    shown = values(ControlPlaneMetrics().exposition().decode())
+    assert (shown[DRAFTS], shown[SOON]) == (0, 0)
+    assert math.isnan(shown[OLDEST])
+    assert shown[NEXT] == math.inf
+
+
+async def test_a_process_shows_its_log_its_pools_and_itself(plane: ControlPlane, host: str) -> None:
+    """Whatever else goes on: the log grows by an act, and connections are within their limits."""
+    eve = plane.client("eve")
+    before = values((await eve.call("GET", "/metrics")).body.decode())
+    await plane.client("alice").connect(host, username="robot", token="x")
+    text = (await eve.call("GET", "/metrics")).body.decode()
+    after = values(text)
+    assert after["control_plane_audit_entries"] > before["control_plane_audit_entries"]
+    for pool in ("reads", "acts"):
+        named = f'control_plane_database_connections{{pool="{pool}",state='
+        limit = after[f'control_plane_database_connections_limit{{pool="{pool}"}}']
+        assert 1 <= after[f'{named}"idle"}}'] + after[f'{named}"in_use"}}'] <= limit
+        assert after[f'control_plane_database_wait_seconds_count{{pool="{pool}"}}'] > 0
+    assert after["process_open_fds"] > 0
+    assert re.search(r"^python_gc_collections_total", text, re.MULTILINE)
