@@ -38,12 +38,12 @@ class ControlPlaneMetrics:
         """Start at nothing."""
         # A line more for each counter, which nobody asks for; the library names no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         build = Info(
-            "control_plane_build", "The version that runs, and its commit", registry=self._registry
+            "control_plane_build", "The version that runs, and its commit", registry=self.registry
         )
         build.info(Build.of_this_program().labels())
         self._file_refused: dict[str, Gauge] = {}  # by setting, where TLS is on
@@ -51,59 +51,59 @@ class ControlPlaneMetrics:
             "control_plane_requests",
             "Answered requests",
             ("method", "route", "status"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.request_seconds = Histogram(
             "control_plane_request_seconds",
             "Time to answer",
             ("route",),
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self.denied_logins = Counter(
             "control_plane_denied_logins",
             "Requests with a missing, wrong or expired operator token",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.checks = Counter(
             "control_plane_connection_checks",
             "Logins tried at registries, by how they ended",
             ("outcome",),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.ready = Gauge(
             "control_plane_ready",
             "Whether the last look at readiness found everything in place",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.background_failures = Counter(
             "control_plane_background_failures",
             "Failures that nobody foresaw of work beside the calls; it was started again",
             ("work",),
-            registry=self._registry,
+            registry=self.registry,
         )
         self.connections = Gauge(
             "control_plane_open_connections",
             "Open connections, handshakes among them",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.drafts = Gauge(
-            "control_plane_drafts", "Drafts that wait to be approved", registry=self._registry
+            "control_plane_drafts", "Drafts that wait to be approved", registry=self.registry
         )
         self.oldest_draft = Gauge(
             "control_plane_oldest_draft_timestamp_seconds",
             "When the draft was made that waits the longest; NaN if none waits",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.ending_soon = Gauge(
             "control_plane_approvals_ending_soon",
             "Approvals that end by themselves within seven days",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.next_end = Gauge(
             "control_plane_approval_expiry_timestamp_seconds",
             "When the next approval ends by itself; +Inf if none does",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.oldest_draft.set(math.nan)
         self.next_end.set(math.inf)
@@ -112,13 +112,13 @@ class ControlPlaneMetrics:
             "Until there was a connection to the database, or none in time",
             ("pool",),
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._problem = Gauge(
             "control_plane_problem",
             "Whether a part has a problem; `/readyz` says which",
             ("part",),
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def show_troubles(self, troubles: Iterable[Trouble], refused_files: Collection[str]) -> None:
@@ -134,12 +134,12 @@ class ControlPlaneMetrics:
         expiry = Gauge(
             "control_plane_server_certificate_expiry_timestamp_seconds",
             "When the control plane's own certificate expires",
-            registry=self._registry,
+            registry=self.registry,
         )
         left = Gauge(
             "control_plane_server_certificate_expires_in_seconds",
             "Until the control plane's own certificate expires and clients refuse it",
-            registry=self._registry,
+            registry=self.registry,
         )
 
         def expires_at() -> float:
@@ -151,7 +151,7 @@ class ControlPlaneMetrics:
             "control_plane_file_refused",
             "Whether a file is not used as it is now, but what it held before",
             ("setting",),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._file_refused = {name: refused.labels(name) for name in (CERTIFICATE, KEY)}
 
@@ -160,7 +160,7 @@ class ControlPlaneMetrics:
         Gauge(
             "control_plane_notification_queue_usage_ratio",
             "How much of PostgreSQL's notification queue is in use: 0 to 1",
-            registry=self._registry,
+            registry=self.registry,
         ).set_function(lambda: queue.usage)
 
     def watch_audit_log(self, length: Callable[[], int]) -> None:
@@ -168,7 +168,7 @@ class ControlPlaneMetrics:
         Gauge(
             "control_plane_audit_entries",
             "Entries of the audit log, up to the newest that this process has verified",
-            registry=self._registry,
+            registry=self.registry,
         ).set_function(length)
 
     def watch_database(self, database: Database) -> None:
@@ -177,13 +177,13 @@ class ControlPlaneMetrics:
             "control_plane_database_connections",
             "Open connections to the database",
             ("pool", "state"),
-            registry=self._registry,
+            registry=self.registry,
         )
         limit = Gauge(
             "control_plane_database_connections_limit",
             "Connections to the database that a pool opens at most",
             ("pool",),
-            registry=self._registry,
+            registry=self.registry,
         )
         for name, pool in database.pools().items():
             connections.labels(name, "idle").set_function(pool.get_idle_size)
@@ -194,7 +194,7 @@ class ControlPlaneMetrics:
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
 
 def _in_use(pool: asyncpg.Pool) -> int:

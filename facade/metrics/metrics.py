@@ -42,7 +42,7 @@ _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.
 class FacadeMetrics:
     """The process's metrics in a registry of its own."""
 
-    _registry: CollectorRegistry
+    registry: CollectorRegistry
     _answers: Counter
     _durations: Histogram
     connections: Gauge
@@ -233,7 +233,7 @@ class FacadeMetrics:
     def _parts(self) -> Iterator[bytes]:
         """Yield the text metric by metric, and one of many series piece by piece."""
         before = ""
-        for metric in self._registry.collect():
+        for metric in self.registry.collect():
             part = generate_latest(_Only(metric))
             yield part if metric.name != before else part.split(b"\n", _HEAD_LINES)[_HEAD_LINES]
             before = metric.name

@@ -37,7 +37,7 @@ class RequestOutcome(StrEnum):
     CLIENT_ERROR = "client_error"  # any other 4xx
     SERVER_ERROR = "server_error"  # 5xx
     NOT_RESOLVED = "not_resolved"  # the name has no address
-    NOT_CONNECTED = "not_connected"
+    UNREACHABLE = "unreachable"  # no connection
     TLS = "tls"
     CLOSED = "closed"  # before an answer
     TIMEOUT = "timeout"
@@ -76,7 +76,7 @@ _Kinds = tuple[type[BaseException], ...]
 _REQUEST_FAILURES: Final[Sequence[tuple[_Kinds, RequestOutcome]]] = (
     ((ResolveError,), RequestOutcome.NOT_RESOLVED),
     ((ClosedUnansweredError,), RequestOutcome.CLOSED),
-    ((ConnectError,), RequestOutcome.NOT_CONNECTED),
+    ((ConnectError,), RequestOutcome.UNREACHABLE),
     ((TlsError,), RequestOutcome.TLS),
     ((UpstreamTimeoutError,), RequestOutcome.TIMEOUT),
     ((EgressRefusedError,), RequestOutcome.NOT_ALLOWED),

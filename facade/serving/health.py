@@ -13,6 +13,7 @@ from facade.approvals.refused_rows import WhyRefused
 from facade.approvals.snapshot import Snapshot
 from facade.approvals.statement_feed import StatementFeed
 from facade.loop.loop_lag import LoopLag
+from facade.loop.single_flight import SingleFlight
 from facade.metrics.metrics import CONTENT_TYPE, FacadeMetrics
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, ToldProblems, problem_of
 from facade.serving.servable import Servable
@@ -132,7 +133,14 @@ def operations_app(
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{problem}\n")
         return web.Response(text=f"ready: {readiness.standing()}\n")
 
+    scrapes: SingleFlight[None, bytes] = SingleFlight()
+
     async def exposition(_: web.Request) -> web.Response:
+        # However many ask at once, it is made once.
+        body = await scrapes.share(None, scrape)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def scrape() -> bytes:
         census = readiness.servable.census()
         metrics.connections.set(census.serving)
         metrics.ended_approvals.set(census.ended)
@@ -151,9 +159,7 @@ def operations_app(
         stopping = {each.part for each in readiness.problems() if each.stops is not Stops.NOTHING}
         for part in FacadePart:
             metrics.problem.labels(part).set(part in stopping)
-        return web.Response(
-            body=await metrics.exposition_in_turns(), headers={"Content-Type": CONTENT_TYPE}
-        )
+        return await metrics.exposition_in_turns()
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from control_plane.connections.survey import ConnectionSurvey
 from control_plane.database.database import Database
 from control_plane.metrics import ControlPlaneMetrics
+from deploy.dev.metrics_page import control_plane_metrics
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import ControlPlane, approved_connection
 
@@ -82,4 +83,6 @@ async def test_a_process_shows_its_log_its_pools_and_itself(plane: ControlPlane,
         assert 1 <= after[f'{named}"idle"}}'] + after[f'{named}"in_use"}}'] <= limit
         assert after[f'control_plane_database_wait_seconds_count{{pool="{pool}"}}'] > 0
     assert after["process_open_fds"] > 0
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    assert names <= {metric.name for metric in control_plane_metrics()}
     assert re.search(r"^python_gc_collections_total", text, re.MULTILINE)

@@ -14,6 +14,7 @@ import pytest
 from attrs import define, field
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.dev.metrics_page import facade_metrics
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_MANIFEST
 from tests.support.device_stream import device_stream
@@ -210,6 +211,14 @@ async def test_what_is_not_served_came_from_nowhere(
     await connect(facade, writer, upstream, repositories=["team/other"])
     async with traffic.counted(blobs_refused_none=1, refused_scope=1):
         assert (await get(traffic.path(missing))).status == 404
+
+
+async def test_every_metric_stands_in_the_document(traffic: Traffic) -> None:
+    """Of a facade that serves, not of one that was only made."""
+    await traffic.device.get(traffic.path(traffic.upstream.blob(b"documented")))
+    text = traffic.facade.operations("/metrics")[1]
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    assert names == {metric.name for metric in facade_metrics()}
 
 
 async def test_no_series_is_of_a_device_a_digest_or_a_repository(traffic: Traffic) -> None:

@@ -98,7 +98,7 @@ def test_connections_of_one_host_are_told_apart_by_their_prefix(scene: Scene) ->
         (502, RequestOutcome.SERVER_ERROR),
         (999, RequestOutcome.NONSENSE),
         (ClosedUnansweredError(""), RequestOutcome.CLOSED),
-        (ConnectError(""), RequestOutcome.NOT_CONNECTED),
+        (ConnectError(""), RequestOutcome.UNREACHABLE),
         (UpstreamTimeoutError(""), RequestOutcome.TIMEOUT),
         (EgressRefusedError(""), RequestOutcome.NOT_ALLOWED),
         (asyncio.CancelledError(), RequestOutcome.LEFT),
