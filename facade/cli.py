@@ -27,6 +27,7 @@ from shared.environment import (
 )
 from shared.keys import InvalidKeyFileError
 from shared.postgres.exposure import exposure_of
+from shared.service_manager import ServiceManager
 from shared.stopping import take_stop_signals
 
 _log = structured_log.get_logger("facade.cli")
@@ -71,18 +72,19 @@ def serve_command() -> None:
     _raise_descriptor_limit()
     _collect_seldom()
     try:
-        uvloop.run(_serve_until_signalled(settings))
+        with ServiceManager.of_this_process() as manager:
+            uvloop.run(_serve_until_signalled(settings, manager))
     except InvalidKeyFileError as error:
         _exit(error, CONFIGURATION_ERROR_EXIT_CODE)
     except StartError as error:
         _exit(error, error.exit_status)
 
 
-async def _serve_until_signalled(settings: FacadeSettings) -> None:
+async def _serve_until_signalled(settings: FacadeSettings, manager: ServiceManager) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
     take_stop_signals(lambda _name: stop.set())
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
-    await serve(settings, stop, reload)
+    await serve(settings, stop, reload, manager)
 
 
 def _exit(error: Exception, status: int) -> NoReturn:

@@ -57,6 +57,7 @@ _KUBERNETES_SERVICE: Final = re.compile(
     r"SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?",
     re.ASCII,
 )
+_MICROSECONDS: Final = re.compile("[1-9][0-9]{0,15}", re.ASCII)
 _QUOTES: Final = "\"'"
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")  # what `urllib` looks for
 _Settings = TypeVar("_Settings")
@@ -107,6 +108,31 @@ def forget_proxies() -> None:
     for name in _PROXY_VARIABLES:
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)
+
+
+@frozen
+class Supervision:
+    """How a service manager wants to hear from this process (sd_notify(3), sd_watchdog_enabled(3)).
+
+    It is `Supervision()` where nobody does.
+    """
+
+    address: str | None = None  # of a datagram socket; an abstract one begins with a zero byte
+    watchdog_seconds: float | None = None  # a process that is silent for so long is restarted
+
+
+def take_supervision() -> Supervision:
+    """Take what systemd told this process out of its environment, where children would find it."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    microseconds = os.environ.pop("WATCHDOG_USEC", "")
+    process = os.environ.pop("WATCHDOG_PID", str(os.getpid()))
+    if address[:1] not in {"/", "@"} or len(address) == 1:  # systemd knows no other kind of ours
+        return Supervision()
+    is_watched = process == str(os.getpid()) and _MICROSECONDS.fullmatch(microseconds)
+    return Supervision(
+        f"\0{address[1:]}" if address.startswith("@") else address,
+        int(microseconds) / 1e6 if is_watched else None,
+    )
 
 
 def exit_with_configuration_error(error: ConfigurationError) -> NoReturn:

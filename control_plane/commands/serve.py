@@ -59,6 +59,7 @@ from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.generation_bound import highest_generation_at
 from shared.listen_failure import why_not_listening
 from shared.postgres.exposure import exposure_of
+from shared.service_manager import ServiceManager
 from shared.stopping import end_tasks
 from shared.structured_log import configure, get_logger
 from shared.supervised import Endless, Supervisor
@@ -103,7 +104,8 @@ def serve() -> None:
         _log.warning("password is exposed", variable=f"{PREFIX}_DATABASE_URL", reason=exposure)
     try:
         memory = Memory(file, HighestGenerations(before), seen)
-        uvloop.run(_serve(configured, signer, sealer, tls, memory))
+        with ServiceManager.of_this_process() as manager:
+            uvloop.run(_serve(configured, signer, sealer, tls, memory, manager))
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
@@ -116,6 +118,7 @@ async def _serve(
     sealer: Sealer,
     tls: ReloadedTls | None,
     memory: Memory,
+    manager: ServiceManager,
 ) -> None:
     reload = reload_signal()
     metrics = ControlPlaneMetrics()
@@ -204,11 +207,19 @@ async def _serve(
                 "private keys": private_keys.run,
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(
-                    tls, reload, listener.present, lambda: told.tell(health.troubles())
+                    tls,
+                    reload,
+                    listener.present,
+                    lambda: told.tell(health.troubles()),
+                    manager.reloading,
                 ),
+                "watchdog": manager.keep_pinging,
+                "status": lambda: manager.keep_telling(health.status),
             }
             beside = [supervisor.keep(name, each) for name, each in work.items()]
+            manager.tell_ready()
             _log.info("stopping", signal=await wait_for_stop())
+            manager.tell_stopping()
             await end_tasks(*beside)
         lines.tell()
         try:

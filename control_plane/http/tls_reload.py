@@ -8,6 +8,7 @@ leaves the old pair in use: a warning, a metric and `/readyz` say so.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -95,13 +96,15 @@ async def keep_reloading(
     at_once: asyncio.Event,
     present: Present,
     after_each: Callable[[], None],
+    asked: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Look for changes until cancelled."""
+    """Look for changes until cancelled. `asked` surrounds a round that was asked for."""
     while True:
-        await is_set_within(at_once, RELOAD_SECONDS)
-        if at_once.is_set() and tls is None:
-            _log.info("nothing to reload", reason="TLS is not configured")
+        was_asked = await is_set_within(at_once, RELOAD_SECONDS)
         at_once.clear()
-        if tls is not None:
-            await tls.look(present)
-        after_each()
+        with asked() if was_asked else nullcontext():
+            if was_asked and tls is None:
+                _log.info("nothing to reload", reason="TLS is not configured")
+            if tls is not None:
+                await tls.look(present)
+            after_each()

@@ -49,6 +49,12 @@ class Health:
         reasons = dict.fromkeys([*([found] if found else []), *stopping])  # each of them once
         return "; ".join(reasons) or None
 
+    async def status(self) -> str:
+        """Return in one line what `/readyz` says."""
+        reason = await self.why_not_ready()
+        beside = [each.words for each in self.troubles() if not (reason and each.stops)]
+        return "; ".join([f"not ready: {reason}" if reason else "ready", *beside])
+
     def troubles(self) -> list[Trouble]:
         """Return what is wrong now; of each part one at most."""
         of_tls = [] if self._tls is None else self._tls.troubles(self._chain.clock())

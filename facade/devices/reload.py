@@ -7,6 +7,7 @@ and one line in the log for each content say so.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from attrs import define, field
@@ -95,21 +96,25 @@ class ReloadedFiles:
 
 
 async def keep_reloading(
-    parts: list[ReloadedFiles], at_once: asyncio.Event, show: Callable[[], None]
+    parts: list[ReloadedFiles],
+    at_once: asyncio.Event,
+    show: Callable[[], None],
+    asked: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Look for changes until cancelled; what fails keeps none of the rest from its turn.
 
     `show` puts what is used now into metrics and log: after each round, and at once after what was
     taken over, without waiting for the files of other parts. So whoever sees it in one place sees
-    it in all.
+    it in all. `asked` surrounds a round that was asked for.
     """
     while True:
-        await is_set_within(at_once, RELOAD_SECONDS)
+        was_asked = await is_set_within(at_once, RELOAD_SECONDS)
         at_once.clear()
-        for part in parts:
-            try:
-                if await part.look():
-                    show()
-            except Exception as error:  # noqa: BLE001 - a file of another part may be a revocation
-                report(error)
-        show()
+        with asked() if was_asked else nullcontext():
+            for part in parts:
+                try:
+                    if await part.look():
+                        show()
+                except Exception as error:  # noqa: BLE001 - a file of another part may be a revocation
+                    report(error)
+            show()

@@ -49,6 +49,7 @@ from facade.serving.startup_files import StartupFiles
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import compile_uri_pattern
 from shared.listen_failure import why_not_listening
+from shared.service_manager import ServiceManager
 from shared.setting_types import ListenAddress
 from shared.stopping import end_tasks
 from shared.supervised import Supervisor
@@ -59,7 +60,9 @@ _CONNECTION: Final = "connection"
 _GENERATIONS_PER_SECOND: Final = 1000  # a generation is a time in milliseconds, or just above
 
 
-async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.Event) -> None:
+async def serve(
+    settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.Event, manager: ServiceManager
+) -> None:
     """Serve until told to stop, then let running pulls finish within the drain timeout.
 
     Files that have changed are read again, at once where `reload` is set.
@@ -153,11 +156,13 @@ async def serve(settings: FacadeSettings, stop: asyncio.Event, reload: asyncio.E
         )
         # Also while running pulls are waited for: a revocation is no less one then.
         await stack.enter_async_context(_following(feed, supervisor))
-        reloading = Reloading(reload, feed.look_again, supervisor)
+        reloading = Reloading(reload, feed.look_again, supervisor, manager)
         await stack.enter_async_context(
             serve_devices(devices, settings, files, readiness, metrics.devices, reloading)
         )
+        await stack.enter_async_context(_told(manager, readiness, supervisor))
         await stop.wait()
+        manager.tell_stopping()
         end_in_time(settings.drain_timeout)
 
 
@@ -210,6 +215,27 @@ async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterat
         yield
     finally:
         await end_tasks(task)
+
+
+@asynccontextmanager
+async def _told(
+    manager: ServiceManager, readiness: Readiness, supervisor: Supervisor
+) -> AsyncIterator[None]:
+    """Have the service manager know that devices are let in, and from then on how it stands."""
+
+    async def status() -> str:
+        problem = readiness.problem()
+        return f"not ready: {problem}" if problem else f"ready: {readiness.standing()}"
+
+    manager.tell_ready()
+    tasks = [
+        supervisor.keep("watchdog", manager.keep_pinging),
+        supervisor.keep("status", lambda: manager.keep_telling(status)),
+    ]
+    try:
+        yield
+    finally:
+        await end_tasks(*tasks)
 
 
 @asynccontextmanager

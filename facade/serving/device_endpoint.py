@@ -17,6 +17,7 @@ from facade.serving.config import FacadeSettings
 from facade.serving.health import Readiness
 from facade.serving.startup_files import StartupFiles
 from shared.listen_failure import why_not_listening
+from shared.service_manager import ServiceManager
 from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
@@ -33,6 +34,7 @@ class Reloading:
     at_once: asyncio.Event
     look_again: Callable[[], None]  # has all statements compared, with other keys
     supervisor: Supervisor
+    manager: ServiceManager  # who may have sent SIGHUP, and waits for an answer
 
 
 @asynccontextmanager
@@ -63,7 +65,10 @@ async def serve_devices(
     files.tell_of_unused_lists()
     reloaded = files.reloaded(listener, devices.live, metrics, reloading.look_again)
     task = reloading.supervisor.keep(
-        FILES, lambda: keep_reloading(reloaded, reloading.at_once, look_at_clock)
+        FILES,
+        lambda: keep_reloading(
+            reloaded, reloading.at_once, look_at_clock, reloading.manager.reloading
+        ),
     )
     listener.start()
     readiness.listening = True

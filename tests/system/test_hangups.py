@@ -1,10 +1,15 @@
-"""SIGHUP ends neither process while it starts: whoever replaces a file sends it at any moment."""
+"""SIGHUP ends neither process while it starts: whoever replaces a file sends it at any moment.
+
+A service manager that listens is told of everything that follows.
+"""
 
 import errno
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,7 +62,10 @@ async def test_a_hangup_before_the_loop_runs_ends_nothing(
     """The settings are being read: one of them comes through a pipe, as from a shell's `<(...)`."""
     port, pipe = free_port(), tmp_path / "pipe"
     os.mkfifo(pipe)
+    manager = listening_manager(tmp_path / "notify")
     settings = environment(tmp_path) | {
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        "WATCHDOG_USEC": "3000000",
         f"{prefix}_DATABASE_URL_FILE": str(pipe),
         listen: f"127.0.0.1:{port}",
     }
@@ -88,11 +96,35 @@ async def test_a_hangup_before_the_loop_runs_ends_nothing(
         os.close(writer)
         await eventually(lambda: not child.running or is_alive(port))
         assert child.running, child.log_tail
+        told: list[str] = []
+        await eventually(lambda: has_told(manager, told, "STATUS=not ready"))
+        assert told.count("READY=1") == 1  # what came too early to be heard needs no answer
+        assert "WATCHDOG=1" in told
         child.process.send_signal(signal.SIGHUP)
+        await eventually(lambda: has_told(manager, told, "RELOADING=1\nMONOTONIC_USEC="))
+        await eventually(lambda: has_told(manager, told, "") and told.count("READY=1") > 1)
         assert is_alive(port)
         assert child.stop() == 0
+        assert has_told(manager, told, "STOPPING=1")
     finally:
+        manager.close()
         child.kill()
+
+
+def listening_manager(address: Path) -> socket.socket:
+    """Return the socket of a service manager."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.bind(str(address))
+    made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return made
+
+
+def has_told(manager: socket.socket, told: list[str], words: str) -> bool:
+    """Take what has come; tell whether anything so far begins like this."""
+    with suppress(BlockingIOError):
+        while True:
+            told.append(manager.recv(65536).decode())
+    return any(each.startswith(words) for each in told)
 
 
 def is_alive(port: int) -> bool:
