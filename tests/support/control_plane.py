@@ -16,7 +16,9 @@ import asyncpg
 import orjson
 import uvloop
 from attrs import define, frozen
+from click import Context
 
+from control_plane.cli import cli
 from control_plane.clock import now
 from control_plane.database.database import Database as ControlPlaneDatabase
 from control_plane.database.migrate import migrate
@@ -32,7 +34,6 @@ from deploy.dev.product import (
     PROGRAMS,
     CommandFailedError,
     is_ready,
-    run_control_plane,
 )
 from shared.keys import load_statement_public_keys
 from shared.postgres.database_url import read_database_url
@@ -41,7 +42,7 @@ from tests.support.commands import run_command
 from tests.support.database import Database
 from tests.support.log_file import logged
 from tests.support.surroundings import of_a_child
-from tests.support.warm.program import WarmProgram
+from tests.support.warm.program import Finished, WarmProgram
 
 OPERATORS = {
     "alice": Role.CONNECTOR,
@@ -289,7 +290,7 @@ class ControlPlane:
         }
         given = usual | dict(environment or {})
         settings = {name: value for name, value in given.items() if value is not None}
-        child = _serve(settings, folder / "control-plane.log")
+        child = serve(settings, folder / "control-plane.log")
         plane = cls(folder, keys, url, owner_url, port, tokens, settings, child)
         await plane.wait_until_ready()
         return plane
@@ -330,7 +331,7 @@ class ControlPlane:
 
     def start_again(self) -> None:
         """Start it after it was stopped; it may not get ready."""
-        self.child = _serve(self.environment, self.log)
+        self.child = serve(self.environment, self.log)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; the exit status."""
@@ -395,19 +396,39 @@ async def _add_operators(database_url: str, keys: KeyFiles) -> dict[str, str]:
         }
 
 
-def _serve(settings: dict[str, str], log: Path) -> Child:
+def serve(settings: dict[str, str], log: Path) -> Child:
+    """Start `control-plane serve`, and wait for nothing."""
     environment = SURROUNDINGS | settings
     cwd = Path(os.sep)
     if all(name.startswith("CONTROL_PLANE_") for name in settings):
-        return _warm_control_plane().fork(["serve"], log=log, environment=environment, cwd=cwd)
+        return warm_control_plane().fork(["serve"], log=log, environment=environment, cwd=cwd)
     command = [str(PROGRAMS / "control-plane"), "serve"]
     return Child.start(command, log=log, environment=environment, cwd=cwd)
 
 
 @cache
-def _warm_control_plane() -> WarmProgram:
-    serve = "control_plane.commands.serve"
-    return WarmProgram.start("control_plane.cli", serve, surroundings=SURROUNDINGS)
+def warm_control_plane() -> WarmProgram:
+    """Return what forks control planes; the first time from the main thread."""
+    commands = [f"control_plane.commands.{name}" for name in cli.list_commands(Context(cli))]
+    return WarmProgram.start("control_plane.cli", *commands, surroundings=SURROUNDINGS)
+
+
+def run_control_plane(*arguments: str, environment: Mapping[str, str]) -> str:
+    """Return the standard output of such a process; `CommandFailedError` if it fails."""
+    ended = run_process(environment, *arguments)
+    if ended.status != 0:
+        words = f"control-plane {' '.join(arguments)}: exit {ended.status}\n{ended.words}"
+        raise CommandFailedError(words)
+    return ended.output
+
+
+def run_process(environment: Mapping[str, str], *arguments: str, given: str = "") -> Finished:
+    """Run `control-plane ARGUMENTS` to its end as a process, with nothing else in its environment.
+
+    `run_command` is enough for whoever asks only what a command does.
+    """
+    whole = {**SURROUNDINGS, **environment}
+    return warm_control_plane().run(arguments, environment=whole, given=given)
 
 
 def _expected(answer: Answer, status: int) -> Json:

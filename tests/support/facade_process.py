@@ -253,11 +253,12 @@ def _spawn(
     log = files.folder / "facade.log"
     whole = {**SURROUNDINGS, **environment}
     if not (prefix or cold) and all(name.startswith("FACADE_") for name in environment):
-        return _warm_facade().fork(["serve"], log=log, environment=whole, cwd=Path.cwd())
+        return warm_facade().fork(["serve"], log=log, environment=whole, cwd=Path.cwd())
     command = [*prefix, sys.executable, "-m", "facade", "serve"]
     return Child.start(command, log=log, environment=whole)
 
 
 @cache
-def _warm_facade() -> WarmProgram:
+def warm_facade() -> WarmProgram:
+    """Return what forks facades; the first time from the main thread."""
     return WarmProgram.start("facade.__main__", "facade.cli", surroundings=SURROUNDINGS)

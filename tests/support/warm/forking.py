@@ -22,6 +22,7 @@ import orjson
 from shared.importing import without_collecting
 
 _SET_PARENTS_DEATH: Final = 1  # linux/prctl.h, PR_SET_PDEATHSIG
+_APPENDING: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _LIBC: Final = ctypes.CDLL(None)
 
 
@@ -64,15 +65,20 @@ def _become(program: ModuleType, warm: int, asked: dict[str, Any]) -> None:
     _LIBC.prctl(_SET_PARENTS_DEATH, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != warm:
         return
-    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    os.close(log)
+    _stream(asked["input"], os.O_RDONLY, sys.stdin.fileno())
+    _stream(asked["output"], _APPENDING, sys.stdout.fileno())
+    _stream(asked["words"], _APPENDING, sys.stderr.fileno())
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
     sys.argv[:] = [str(Path(program.__file__ or "")), *asked["arguments"]]
     program.main()
+
+
+def _stream(file: str, flags: int, descriptor: int) -> None:
+    opened = os.open(file, flags, 0o666)
+    os.dup2(opened, descriptor)
+    os.close(opened)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,27 @@ from pathlib import Path
 from typing import Any, Self
 
 import orjson
-from attrs import define, field
+from attrs import define, field, frozen
 
 from deploy.dev.debian import REPOSITORY
 from deploy.dev.processes import Child, ChildFailedError
 
+RUN_SECONDS = 120.0  # of a command, on a loaded machine
 _MILLISECONDS = 1000
+
+
+@frozen
+class Finished:
+    """How a command ended, and what it said."""
+
+    status: int
+    output: str = field(repr=False)
+    words: str
+
+    @property
+    def result(self) -> Any:
+        """The output as JSON."""
+        return orjson.loads(self.output)
 
 
 @define(eq=False)
@@ -62,9 +77,38 @@ class WarmProgram:
         self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str], cwd: Path
     ) -> Child:
         """Start the program, with this environment and nothing else in it."""
-        means = {"log": str(log), "environment": dict(environment), "folder": str(cwd)}
-        pid = self.ask({"arguments": list(arguments), **means})
-        return Child(Fork(pid, self, os.pidfd_open(pid)), self._name, log)
+        return Child(self._fork(arguments, environment, cwd, log, log), self._name, log)
+
+    def run(
+        self, arguments: Sequence[str], *, environment: Mapping[str, str], given: str = ""
+    ) -> Finished:
+        """Run the program to its end, in our folder; `given` is its standard input."""
+        with tempfile.TemporaryDirectory() as name:
+            streams = [Path(name, stream) for stream in ("output", "words", "input")]
+            output, words, typed = streams
+            typed.write_text(given)
+            fork = self._fork(arguments, environment, Path.cwd(), output, words, typed)
+            try:
+                status = fork.wait(RUN_SECONDS)
+            except subprocess.TimeoutExpired:
+                fork.send_signal(signal.SIGKILL)
+                fork.wait()
+                raise
+            return Finished(status, output.read_text(), words.read_text())
+
+    def _fork(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        output: Path,
+        words: Path,
+        given: Path = Path(os.devnull),
+    ) -> "Fork":
+        streams = {"input": str(given), "output": str(output), "words": str(words)}
+        means = {"environment": dict(environment), "folder": str(cwd)}
+        pid = self.ask({"arguments": list(arguments), **streams, **means})
+        return Fork(pid, self, os.pidfd_open(pid))
 
     def ask(self, question: Mapping[str, object]) -> Any:
         """Return the answer to one line of JSON."""

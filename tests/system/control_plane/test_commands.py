@@ -1,6 +1,5 @@
 """The commands: results on standard output, words on standard error, and honest exit codes."""
 
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import orjson
 import pytest
 
 from deploy.dev.device_ca import CertificateAuthority
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
+from deploy.dev.product import CommandFailedError
 from shared.keys import (
     load_sealing_private_keys,
     load_sealing_public_key,
@@ -17,10 +16,16 @@ from shared.keys import (
     load_statement_public_keys,
 )
 from tests.support.commands import run_command
-from tests.support.control_plane import ControlPlane, Json, approved_connection, make_keys
+from tests.support.control_plane import (
+    ControlPlane,
+    Json,
+    approved_connection,
+    make_keys,
+    run_control_plane,
+    run_process,
+)
 from tests.support.shell import shell
 from tests.support.simulators.google import ServiceAccount
-from tests.support.surroundings import of_a_child
 
 CANARY = "canary-token-on-standard-input"
 
@@ -319,16 +324,10 @@ def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
 )  # fmt: skip
 def test_missing_settings_exit_2(arguments: tuple[str, ...], variables: set[str]) -> None:
     """Each command says what it needs, and needs no more."""
-    answer = subprocess.run(
-        [PROGRAMS / "control-plane", *arguments],
-        env=of_a_child({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert {line.partition(":")[0] for line in answer.stderr.splitlines()} == variables
-    assert "Traceback" not in answer.stderr
+    answer = run_process({}, *arguments)
+    assert (answer.status, answer.output) == (2, "")
+    assert {line.partition(":")[0] for line in answer.words.splitlines()} == variables
+    assert "Traceback" not in answer.words
 
 
 async def test_an_operator_token_in_a_file(own_plane: ControlPlane, tmp_path: Path) -> None:

@@ -14,14 +14,17 @@ from attrs import frozen
 
 from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.processes import Child, free_port
-from deploy.dev.product import PROGRAMS
 from tests.support.commands import run_command
-from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE, KeyFiles
+from tests.support.control_plane import (
+    LOGIN_PASSWORD,
+    LOGIN_ROLE,
+    KeyFiles,
+    serve,
+)
 from tests.support.database import Database
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
 from tests.support.postgres_front import PostgresFront
-from tests.support.surroundings import of_a_child
 
 CANARY = "canary-of-a-database-url"
 NO_MEMBER = "login_without_a_group"
@@ -122,7 +125,7 @@ async def test_what_is_wrong_is_told_once_at_the_start(
     """However often it is asked for; no value of a secret is anywhere."""
     async with mistaken(database, tmp_path, server_tls, other_ca) as urls:
         planes = {
-            mistake: serve(url, keys, tmp_path / f"{mistake}.log")
+            mistake: serving(url, keys, tmp_path / f"{mistake}.log")
             for mistake, url in {**urls, "permission": no_member}.items()
         }
         assert planes.keys() == WORDS.keys()
@@ -180,9 +183,8 @@ def settings(url: str, keys: KeyFiles) -> dict[str, str]:
     }
 
 
-def serve(url: str, keys: KeyFiles, log: Path) -> Serving:
+def serving(url: str, keys: KeyFiles, log: Path) -> Serving:
     """Start `control-plane serve`."""
     port = free_port()
     environment = settings(url, keys) | {"CONTROL_PLANE_LISTEN": f"127.0.0.1:{port}"}
-    command = [str(PROGRAMS / "control-plane"), "serve"]
-    return Serving(Child.start(command, log=log, environment=of_a_child(environment)), port)
+    return Serving(serve(environment, log), port)

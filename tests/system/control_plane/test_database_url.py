@@ -1,18 +1,23 @@
 """The control plane's database URL: what it may say, in `serve`, in every command, in `migrate`."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from control_plane.database.database import Database, patience_seconds
 from control_plane.errors import DatabaseUnavailableError
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
+from deploy.dev.product import CommandFailedError
 from shared.postgres.database_url import read_database_url
 from tests.support import database as support
 from tests.support.commands import run_command
-from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE, ControlPlane, KeyFiles
-from tests.support.surroundings import of_a_child
+from tests.support.control_plane import (
+    LOGIN_PASSWORD,
+    LOGIN_ROLE,
+    ControlPlane,
+    KeyFiles,
+    run_control_plane,
+    run_process,
+)
 from tests.support.traps import trapped_home
 from tests.system.control_plane.conftest import StartPlane
 
@@ -63,15 +68,9 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 ) -> None:
     """At the start, with exit 2, and not as a database that is never ready."""
     needed = {name: value for name, value in plane.environment.items() if "DATABASE" not in name}
-    answer = subprocess.run(
-        [PROGRAMS / "control-plane", *arguments],
-        env=of_a_child(needed | {variable: plane.database_url + REFUSED}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (answer.returncode, answer.stdout) == (2, "")
-    (line,) = answer.stderr.splitlines()
+    answer = run_process(needed | {variable: plane.database_url + REFUSED}, *arguments)
+    assert (answer.status, answer.output) == (2, "")
+    (line,) = answer.words.splitlines()
     assert line.startswith(f"{variable}: ")
     assert [name for name in NAMES if f"{name}: " not in line] == []
     assert CANARY not in line

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.dev.postgres import Postgres
-from deploy.dev.product import CommandFailedError, run_control_plane
+from deploy.dev.product import CommandFailedError
+from tests.support.control_plane import run_control_plane
 
 OWNER, PASSWORD = "schema_owner", "canary-owner-password"
 DATABASE = "registry"

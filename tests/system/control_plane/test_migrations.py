@@ -10,9 +10,13 @@ from alembic.script import ScriptDirectory
 from control_plane.database.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
-from deploy.dev.product import PROGRAMS, CommandFailedError, run_control_plane
+from deploy.dev.product import PROGRAMS, CommandFailedError
 from shared.postgres.database_url import read_database_url
-from tests.support.control_plane import LOGIN_PASSWORD, LOGIN_ROLE
+from tests.support.control_plane import (
+    LOGIN_PASSWORD,
+    LOGIN_ROLE,
+    run_control_plane,
+)
 from tests.support.database import Database
 from tests.support.eventually import PATIENCE_SECONDS
 from tests.support.surroundings import of_a_child

@@ -18,11 +18,12 @@ from cryptography import x509
 
 from deploy.dev.device_ca import SERVER_AUTH, CertificateAuthority, IssuedCertificate
 from deploy.dev.processes import Child, free_port, port_answers
-from deploy.dev.product import PROGRAMS
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import (
+    ControlPlane,
+    serve,
+)
 from tests.support.eventually import eventually
 from tests.support.log_file import logged
-from tests.support.surroundings import of_a_child
 from tests.support.swapped_files import put
 
 Json = dict[str, Any]
@@ -122,11 +123,7 @@ def serving(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
     }
     authority = CertificateAuthority.create("operators' CA")
     authority.issue_server().write(folder, "server")
-    child = Child.start(
-        [str(PROGRAMS / "control-plane"), "serve"],
-        log=folder / "log",
-        environment=of_a_child(environment),
-    )
+    child = serve(environment, folder / "log")
     try:
         child.wait_until(lambda: port_answers(port))
         yield TlsPlane(port, plane.tokens["eve"], child, authority, folder)

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,25 +21,21 @@ from tests.support.control_plane import (
     ControlPlane,
     KeyFiles,
     make_login_role,
+    run_process,
+    serve,
 )
 from tests.support.core_limits import core_limits
 from tests.support.database import Database
 from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.surroundings import of_a_child
+from tests.support.warm.program import Finished
 
 CANARY = "canary-in-the-environment"
 
 
-def run(command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(command: str, environment: Mapping[str, str]) -> Finished:
     """Run `control-plane COMMAND` to its end."""
-    return subprocess.run(
-        [PROGRAMS / "control-plane", *command.split()],
-        env=of_a_child(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run_process(environment, *command.split())
 
 
 async def readiness(port: int) -> tuple[int, str]:
@@ -67,8 +62,8 @@ async def test_every_wrong_variable_is_named_and_no_value() -> None:
             "CONTROL_PLANE_MISPELT": CANARY,
         },
     )
-    assert answer.returncode == 2
-    named = {line.partition(":")[0] for line in answer.stderr.splitlines()}
+    assert answer.status == 2
+    named = {line.partition(":")[0] for line in answer.words.splitlines()}
     assert named == {
         "CONTROL_PLANE_LISTEN",
         "CONTROL_PLANE_DRAIN_TIMEOUT",
@@ -83,7 +78,7 @@ async def test_every_wrong_variable_is_named_and_no_value() -> None:
         "CONTROL_PLANE_DATABASE_URL",
         "CONTROL_PLANE_MISPELT",
     }
-    assert CANARY not in answer.stderr + answer.stdout
+    assert CANARY not in answer.words + answer.output
 
 
 @pytest.mark.parametrize(
@@ -108,9 +103,9 @@ async def test_what_cannot_be_served_is_refused_at_the_start(
         "CONTROL_PLANE_LISTEN": f"127.0.0.1:{free_port()}",
     }
     answer = run("serve", settings | changes)
-    assert answer.returncode == 2
-    assert [line.partition(":")[0] for line in answer.stderr.splitlines()] == [variable]
-    assert CANARY not in answer.stderr + answer.stdout
+    assert answer.status == 2
+    assert [line.partition(":")[0] for line in answer.words.splitlines()] == [variable]
+    assert CANARY not in answer.words + answer.output
 
 
 async def test_the_sealing_private_key_is_refused(keys: KeyFiles) -> None:
@@ -123,8 +118,8 @@ async def test_the_sealing_private_key_is_refused(keys: KeyFiles) -> None:
             "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(keys.statement_private),
         },
     )
-    assert answer.returncode == 2
-    assert answer.stderr.startswith(
+    assert answer.status == 2
+    assert answer.words.startswith(
         "CONTROL_PLANE_SEALING_PUBLIC_KEY_FILE: it holds an X25519 private key;"
         " what belongs there: the public half of one sealing key, as in sealing.public.pem"
     )
@@ -166,7 +161,7 @@ async def test_it_starts_without_postgres_and_recovers(keys: KeyFiles, tmp_path:
             "migrate",
             {"CONTROL_PLANE_MIGRATION_DATABASE_URL": server.superuser_url_of("product")},
         )
-        assert migrated.returncode == 0, migrated.stderr
+        assert migrated.status == 0, migrated.words
         await eventually(lambda: says(200))
         server.stop()
         await eventually(lambda: says(503, "not available"))
@@ -181,17 +176,13 @@ async def test_it_starts_without_postgres_and_recovers(keys: KeyFiles, tmp_path:
 async def test_another_statement_key_is_not_ready(own_plane: ControlPlane, tmp_path: Path) -> None:
     """A mixed-up key is found at the start, before anything is signed with it."""
     own_plane.stop()
-    assert run("keys --out " + str(tmp_path / "other"), {}).returncode == 0
+    assert run("keys --out " + str(tmp_path / "other"), {}).status == 0
     environment = own_plane.environment | {
         "CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE": str(
             tmp_path / "other" / "statement.private.pem"
         )
     }
-    child = Child.start(
-        [str(PROGRAMS / "control-plane"), "serve"],
-        log=tmp_path / "other.log",
-        environment=of_a_child(environment),
-    )
+    child = serve(environment, tmp_path / "other.log")
 
     async def says_why() -> bool:
         try:
@@ -212,7 +203,7 @@ async def test_another_statement_key_is_not_ready(own_plane: ControlPlane, tmp_p
             ],
         },
     )
-    assert (answer.returncode, answer.stdout) == (1, "")
+    assert (answer.status, answer.output) == (1, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -260,11 +251,7 @@ async def test_https_where_a_certificate_is_configured(
         "CONTROL_PLANE_TLS_CERT_FILE": str(server_certificate.certificate),
         "CONTROL_PLANE_TLS_KEY_FILE": str(server_certificate.key),
     }
-    child = Child.start(
-        [str(PROGRAMS / "control-plane"), "serve"],
-        log=own_plane.folder / "tls.log",
-        environment=of_a_child(environment),
-    )
+    child = serve(environment, own_plane.folder / "tls.log")
     url = f"https://127.0.0.1:{own_plane.port}/healthz"
 
     async def answers() -> bool:
@@ -284,14 +271,14 @@ async def test_https_where_a_certificate_is_configured(
             "CONTROL_PLANE_TOKEN": own_plane.tokens["eve"],
         }
         distrusting = run("connections list", client)
-        assert distrusting.returncode == 1
-        assert own_plane.tokens["eve"] not in distrusting.stderr
+        assert distrusting.status == 1
+        assert own_plane.tokens["eve"] not in distrusting.words
         ca_file = own_plane.folder / "ca.pem"
         comment = "# Größe\n".encode("latin-1")
         for trusted in (server_ca.pem, comment + server_certificate.certificate.read_bytes()):
             ca_file.write_bytes(trusted)  # the CA, or the server's own
             trusting = run("connections list", client | {"CONTROL_PLANE_CA_FILE": str(ca_file)})
-            assert trusting.returncode == 0, trusting.stderr
+            assert trusting.status == 0, trusting.words
     finally:
         child.kill()
 
@@ -354,11 +341,7 @@ def is_waiting(database: Database) -> bool:
 
 def test_an_address_in_use_is_said_once(plane: ControlPlane, tmp_path: Path) -> None:
     """Python's own text of the error has the address, too."""
-    child = Child.start(
-        [str(PROGRAMS / "control-plane"), "serve"],
-        log=tmp_path / "log",
-        environment=of_a_child(plane.environment),
-    )
+    child = serve(plane.environment, tmp_path / "log")
     assert child.process.wait(60) == 1
     assert child.log_tail.endswith(
         f"cannot listen on 127.0.0.1:{plane.port}: Address already in use\n"

@@ -11,14 +11,18 @@ import aiohttp
 import pytest
 
 from control_plane.proof.history import OLDER
-from deploy.dev.processes import Child
-from deploy.dev.product import PROGRAMS, CommandFailedError
+from deploy.dev.product import CommandFailedError
 from tests.support.accepted_restore import accept_restore
-from tests.support.control_plane import ControlPlane, Json, approved_connection, served
+from tests.support.control_plane import (
+    ControlPlane,
+    Json,
+    approved_connection,
+    serve,
+    served,
+)
 from tests.support.database import Database
 from tests.support.database_backup import Backup
 from tests.support.eventually import eventually
-from tests.support.surroundings import of_a_child
 from tests.system.control_plane.conftest import StartPlane
 
 
@@ -174,10 +178,6 @@ async def test_a_state_folder_that_cannot_be_used_is_refused_at_the_start(
     """With the variable; a second process in the same folder is told so."""
     (tmp_path / "file").write_text("in the way")
     environment = plane.environment | {"CONTROL_PLANE_STATE_DIR": str(tmp_path / "file")}
-    child = Child.start(
-        [str(PROGRAMS / "control-plane"), "serve"],
-        log=tmp_path / "log",
-        environment=of_a_child(environment),
-    )
+    child = serve(environment, tmp_path / "log")
     assert child.process.wait(30) == 2
     assert child.log_tail.startswith("CONTROL_PLANE_STATE_DIR: the folder cannot be used")

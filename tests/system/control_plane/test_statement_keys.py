@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from deploy.dev.product import CommandFailedError, run_control_plane
+from deploy.dev.product import CommandFailedError
 from shared.keys import load_statement_public_keys
 from tests.support.control_plane import (
     ControlPlane,
     KeyFiles,
     approved_connection,
     make_keys,
+    run_control_plane,
     served,
 )
 from tests.support.eventually import eventually

@@ -9,7 +9,7 @@ from deploy.dev.registry import Registry
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from tests.conftest import ROBOT, ROBOT_PASSWORD
-from tests.support.facade_command import Finished, facade_command
+from tests.support.facade_command import facade_command
 from tests.support.facade_process import Facade
 from tests.support.facade_states import CANARY_TOKEN, USERNAME, connect, pull_path, write_and_wait
 from tests.support.simulators.behaviour import Answers
@@ -17,6 +17,7 @@ from tests.support.simulators.login import BasicLogin
 from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
+from tests.support.warm.program import Finished
 from tests.system.facade.conftest import StartFacade
 
 PROXY_PASSWORD = "canary-proxy-password"

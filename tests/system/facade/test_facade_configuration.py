@@ -13,26 +13,17 @@ from tests.support.core_limits import core_limits
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_environment import REQUIRED, good_environment
-from tests.support.facade_process import Facade
+from tests.support.facade_process import SURROUNDINGS, Facade, warm_facade
 from tests.support.statement_writer import StatementWriter
-from tests.support.surroundings import ONE_AUTHORITY
+from tests.support.warm.program import Finished
 from tests.system.facade.conftest import StartFacade
 
 CANARY = "canary-82fd1c04"
-EXIT_SECONDS = 60.0
 
 
-def serve(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def serve(environment: Mapping[str, str]) -> Finished:
     """Run `facade serve` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "facade", "serve"],
-        env={"PATH": "/usr/bin:/bin", **ONE_AUTHORITY, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=EXIT_SECONDS,
-    )
+    return warm_facade().run(["serve"], environment={**SURROUNDINGS, **environment})
 
 
 @pytest.fixture
@@ -46,7 +37,14 @@ def good(tmp_path: Path) -> dict[str, str]:
 
 def test_an_empty_environment_names_every_required_variable() -> None:
     """On standard error, a line each, and exit 2."""
-    ended = serve({})
+    ended = subprocess.run(
+        [sys.executable, "-m", "facade", "serve"],
+        env=SURROUNDINGS,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     lines = ended.stderr.splitlines()
     assert sorted(line.partition(":")[0] for line in lines) == sorted(REQUIRED)
@@ -71,11 +69,11 @@ def test_every_wrong_variable_is_named_at_once_and_no_value_is_printed(
         "FACADE_UNKNOWN": CANARY,
     }
     ended = serve({**good, **wrong})
-    assert (ended.returncode, ended.stdout) == (2, "")
-    lines = ended.stderr.splitlines()
+    assert (ended.status, ended.output) == (2, "")
+    lines = ended.words.splitlines()
     assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
     for unsaid in (CANARY, str(tmp_path), "PRIVATE KEY", "Traceback"):
-        assert unsaid not in ended.stderr
+        assert unsaid not in ended.words
 
 
 def test_what_is_no_file_of_that_kind_is_named(good: dict[str, str], tmp_path: Path) -> None:
@@ -96,8 +94,8 @@ def test_what_is_no_file_of_that_kind_is_named(good: dict[str, str], tmp_path: P
     }
     without_url = {name: value for name, value in good.items() if name != "FACADE_DATABASE_URL"}
     ended = serve({**without_url, **wrong})
-    assert (ended.returncode, ended.stdout) == (2, "")
-    lines = ended.stderr.splitlines()
+    assert (ended.status, ended.output) == (2, "")
+    lines = ended.words.splitlines()
     assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
 
 
@@ -112,8 +110,8 @@ def test_half_a_choice_of_identity_does_not_start(good: dict[str, str]) -> None:
         ({"FACADE_DEVICE_IDENTITY": ""}, "FACADE_DEVICE_IDENTITY"),
     ):
         ended = serve({**good, **wrong})
-        assert (ended.returncode, ended.stdout) == (2, "")
-        assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == [named]
+        assert (ended.status, ended.output) == (2, "")
+        assert [line.partition(":")[0] for line in ended.words.splitlines()] == [named]
 
 
 def test_values_are_read_from_files_too(good: dict[str, str], tmp_path: Path) -> None:
@@ -121,12 +119,12 @@ def test_values_are_read_from_files_too(good: dict[str, str], tmp_path: Path) ->
     (tmp_path / "url").write_text(f"postgresql://u:{CANARY}@h:port/d\n")
     given = {name: value for name, value in good.items() if name != "FACADE_DATABASE_URL"}
     ended = serve({**given, "FACADE_DATABASE_URL_FILE": str(tmp_path / "url")})
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("FACADE_DATABASE_URL")
-    assert CANARY not in ended.stderr
+    assert ended.status == 2
+    assert ended.words.startswith("FACADE_DATABASE_URL")
+    assert CANARY not in ended.words
     ended = serve({**good, "FACADE_DATABASE_URL_FILE": str(tmp_path / "url")})
-    assert ended.returncode == 2
-    assert "given twice" in ended.stderr
+    assert ended.status == 2
+    assert "given twice" in ended.words
 
 
 @pytest.mark.parametrize("name", ["FACADE_LISTEN", "FACADE_OPERATIONS_LISTEN"])
@@ -135,9 +133,9 @@ def test_an_address_in_use_is_named(good: dict[str, str], name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = serve({**good, name: address})
-    assert ended.returncode == 1
-    assert ended.stderr == f"facade: {name} cannot be listened on: Address already in use\n"
-    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.status == 1
+    assert ended.words == f"facade: {name} cannot be listened on: Address already in use\n"
+    assert "Traceback" not in ended.output + ended.words
 
 
 def test_a_state_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_path: Path) -> None:
@@ -147,10 +145,10 @@ def test_a_state_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_p
     (tmp_path / "other" / "statements.sqlite3").write_text(f"no database {CANARY}" * 100)
     for folder in ("file", "other"):
         ended = serve({**good, "FACADE_STATE_DIR": str(tmp_path / folder)})
-        assert ended.returncode == 2
-        assert "FACADE_STATE_DIR" in ended.stderr
-        assert CANARY not in ended.stdout + ended.stderr
-        assert "Traceback" not in ended.stdout + ended.stderr
+        assert ended.status == 2
+        assert "FACADE_STATE_DIR" in ended.words
+        assert CANARY not in ended.output + ended.words
+        assert "Traceback" not in ended.output + ended.words
 
 
 def test_a_cache_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_path: Path) -> None:
@@ -159,9 +157,9 @@ def test_a_cache_folder_that_cannot_be_used_is_named(good: dict[str, str], tmp_p
     ended = serve(
         {**good, "FACADE_CACHE_DIR": str(tmp_path / "file"), "FACADE_CACHE_MAX_BYTES": "1GiB"}
     )
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("facade: FACADE_CACHE_DIR cannot be used")
-    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.status == 2
+    assert ended.words.startswith("facade: FACADE_CACHE_DIR cannot be used")
+    assert "Traceback" not in ended.output + ended.words
 
 
 @pytest.mark.parametrize("setting", ["FACADE_STATE_DIR", "FACADE_CACHE_DIR"])
@@ -174,9 +172,9 @@ def test_a_folder_that_somebody_else_may_write_is_refused(
     folder.chmod(0o777)
     store = {"FACADE_CACHE_DIR": str(tmp_path / "cache"), "FACADE_CACHE_MAX_BYTES": "1GiB"}
     ended = serve({**good, **store, setting: str(folder)})
-    assert ended.returncode == 2
-    assert setting in ended.stderr
-    assert "every user of the machine may write theirs" in ended.stderr
+    assert ended.status == 2
+    assert setting in ended.words
+    assert "every user of the machine may write theirs" in ended.words
 
 
 async def test_a_state_folder_belongs_to_one_facade(
@@ -189,9 +187,9 @@ async def test_a_state_folder_belongs_to_one_facade(
         "FACADE_OPERATIONS_LISTEN": f"127.0.0.1:{free_port()}",
     }
     ended = serve(second)
-    assert ended.returncode == 2
-    assert "FACADE_STATE_DIR" in ended.stderr
-    assert "another" in ended.stderr
+    assert ended.status == 2
+    assert "FACADE_STATE_DIR" in ended.words
+    assert "another" in ended.words
     approval = await own_writer.approve("registry.example")
     await eventually(
         lambda: bool(facade.log_lines(event="statement accepted", subject=approval.subject))
