@@ -112,6 +112,17 @@ def serve() -> None:
         fail(f"cannot listen on {configured.listen}: {why_not_listening(error)}")
 
 
+def _watch(
+    metrics: ControlPlaneMetrics,
+    database: Database,
+    notifications: NotificationQueue,
+    chain: AuditChain,
+) -> None:
+    metrics.watch_notifications(notifications)
+    metrics.watch_database(database)
+    metrics.watch_audit_log(lambda: chain.log.end.sequence if chain.log else 0)
+
+
 async def _serve(
     configured: ServeSettings,
     signer: Signer,
@@ -149,9 +160,7 @@ async def _serve(
             proxy=configured.outbound_proxy,
         )
         notifications = NotificationQueue(database)
-        metrics.watch_notifications(notifications)
-        metrics.watch_database(database)
-        metrics.watch_audit_log(lambda: chain.log.end.sequence if chain.log else 0)
+        _watch(metrics, database, notifications, chain)
         survey = ConnectionSurvey(database, metrics, now)
         keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
         private_keys = PrivateKeys.of(configured)
