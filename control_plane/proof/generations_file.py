@@ -17,12 +17,10 @@ from attrs import field, frozen
 from control_plane.errors import ControlPlaneError
 from control_plane.proof.audit_chain import SeenChain
 from control_plane.proof.signed_log import Place
-from shared.own_files import make_own_database, prepare_own_folder
+from shared.own_database import is_in_use, open_own_database
 from shared.statement import MAX_GENERATION
 
 FILE_NAME: Final = "generations.sqlite3"
-LOCK_WAIT_SECONDS: Final = 2.0  # a process that is being replaced has let go by then
-
 LOG_ALONE: Final = "audit"  # the subject by which versions before this kept the log's length
 
 _TABLES: Final = """
@@ -50,26 +48,8 @@ class GenerationsFile:
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open or make the file in a folder of mode 0700, or raise `GenerationsFileError`."""
-        try:
-            prepare_own_folder(directory)
-            path = directory / FILE_NAME
-            make_own_database(path)
-        except OSError as error:
-            raise GenerationsFileError(f"the folder cannot be used: {error.strerror}") from None
         with _explained():
-            database = sqlite3.connect(
-                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
-            )
-        try:
-            with _explained():
-                # EXCLUSIVE: a second process that is given the same folder is told so.
-                database.execute("PRAGMA locking_mode = EXCLUSIVE")
-                database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_TABLES)
-        except GenerationsFileError:
-            database.close()
-            raise
-        return cls(database)
+            return cls(open_own_database(directory, FILE_NAME, _TABLES))
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
@@ -127,10 +107,8 @@ class GenerationsFile:
 def _explained() -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        raise GenerationsFileError(f"the folder cannot be used: {error.strerror}") from None
     except sqlite3.Error as error:
-        reason = "another process uses it" if _is_locked(error) else type(error).__name__
+        reason = "another process uses it" if is_in_use(error) else type(error).__name__
         raise GenerationsFileError(f"the file {FILE_NAME} cannot be used: {reason}") from None
-
-
-def _is_locked(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

@@ -1,7 +1,6 @@
 """The snapshot on disk: still sealed and signed, with the highest generation of every subject.
 
-SQLite in the state folder, so that one change writes one row and a kill at any moment leaves the
-state before or after it. The folder belongs to one process. Blocking: callers use a thread.
+One change writes one row: see `own_database`. Blocking: callers use a thread.
 """
 
 import sqlite3
@@ -20,11 +19,10 @@ from facade.approvals.statement_rows import (
     MAX_SUBJECT_BYTES,
 )
 from facade.errors import UnusableSettingError
-from shared.own_files import make_own_database, prepare_own_folder
+from shared.own_database import is_in_use, open_own_database
 from shared.statement import StoredStatement
 
 STATE_FILE_NAME: Final = "statements.sqlite3"
-LOCK_WAIT_SECONDS: Final = 2.0  # a facade that is being replaced has let go by then
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS statements (
@@ -71,29 +69,8 @@ class StateFile:
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open or make the state file in a folder of mode 0700, or raise `StateFileError`."""
-        try:
-            prepare_own_folder(directory)
-            path = directory / STATE_FILE_NAME
-            make_own_database(path)
-        except OSError as error:
-            raise StateFileError(
-                f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
-            ) from error
         with _explained():
-            database = sqlite3.connect(
-                path, timeout=LOCK_WAIT_SECONDS, check_same_thread=False, isolation_level=None
-            )
-        try:
-            with _explained():
-                # EXCLUSIVE: a second process that is given the same folder is told so
-                database.execute("PRAGMA locking_mode = EXCLUSIVE")
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = FULL")
-                database.executescript(_SCHEMA)
-        except StateFileError:
-            database.close()
-            raise
-        return cls(database)
+            return cls(open_own_database(directory, STATE_FILE_NAME, _SCHEMA))
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
@@ -150,10 +127,13 @@ class StateFile:
 def _explained() -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        raise StateFileError(
+            f"FACADE_STATE_DIR: the folder cannot be used: {error.strerror}"
+        ) from error
     except sqlite3.Error as error:
-        # the module's own errors have no name of SQLite's
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
-            message = "FACADE_STATE_DIR: another facade uses this folder"
-        else:
-            message = f"FACADE_STATE_DIR: {STATE_FILE_NAME} cannot be read: {error}"
-        raise StateFileError(message) from error
+        if is_in_use(error):
+            raise StateFileError("FACADE_STATE_DIR: another facade uses this folder") from error
+        raise StateFileError(
+            f"FACADE_STATE_DIR: {STATE_FILE_NAME} cannot be read: {error}"
+        ) from error
