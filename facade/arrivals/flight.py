@@ -107,7 +107,9 @@ class Flight:
     _upstreams: Upstreams
     _device: str  # that began it; empty: nobody in particular
     _ended: Callable[["Flight"], None]
-    _elsewhere: Callable[["Flight"], Awaitable["Right | None"]]  # what it may be read along with
+    # Through which other repository its blob arrives: in this process, and in another one.
+    _arrives_here: Callable[["Flight"], Right | None]
+    _arrives_beside: Callable[["Flight"], Awaitable[Right | None]]
     _watch_times: WatchTimes
     _grace: Grace
     _budget: GatherBudget
@@ -283,9 +285,11 @@ class Flight:
                     self._store.index.prove, self.key, self.repository, OCTET_STREAM
                 )
                 raise NothingArrivesError
-            if (elsewhere := await self._elsewhere(self)) is not None:
-                raise ArrivesElsewhereError(elsewhere)
-        self.has_begun = True
+            if (here := self._arrives_here(self)) is not None:
+                raise ArrivesElsewhereError(here)
+        self.has_begun = True  # in the same step: of several that are answered at once, one goes on
+        if download.is_claim and (beside := await self._arrives_beside(self)) is not None:
+            raise ArrivesElsewhereError(beside)
 
     async def _stored_length(self) -> int | None:
         """Return the length of what another repository has brought; None if it is to be brought."""

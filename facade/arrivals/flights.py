@@ -239,7 +239,8 @@ class Flights:
             self._upstreams,
             paid.device,
             ended,
-            self._elsewhere,
+            self._arrives_here,
+            self._arrives_beside,
             self._watch_times,
             self._grace,
             self._budget,
@@ -247,17 +248,16 @@ class Flights:
         )
         return flight
 
-    async def _elsewhere(self, flight: Flight) -> Right | None:
-        """Return through which other repository the blob of a flight arrives by now.
-
-        If through none in this process, the flight has begun: so of several that are answered at
-        once, one goes on.
-        """
+    def _arrives_here(self, flight: Flight) -> Right | None:
+        """Return through which other repository this process brings the blob of a flight."""
         for other in self._flights.values():
             is_same = other.right.key == flight.key and other.may_be_joined
             if is_same and other.may_be(flight.length):
                 return other.right
-        flight.has_begun = True
+        return None
+
+    async def _arrives_beside(self, flight: Flight) -> Right | None:
+        """Return through which other repository any process has begun to bring it."""
         announced = await in_store_thread(self._announced, flight.right)
         return next((each for each, length in announced if flight.may_be(length)), None)
 

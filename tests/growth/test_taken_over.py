@@ -116,6 +116,7 @@ async def taken_over(registry: NotingRegistry, connect: Connect, folder: Path, l
             upstreams,
             "",
             lambda _: ended.set(),
+            lambda _: None,
             nowhere_else,
             WatchTimes(),
             Grace(),
