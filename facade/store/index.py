@@ -297,18 +297,11 @@ class Index:
                 [(now, str(digest)) for digest in digests],
             )
 
-    def removed(self, digest: Digest) -> None:
-        """Note that a blob is gone."""
-        with self._noted():
-            self._write("DELETE FROM blobs WHERE digest = ?", (str(digest),))
-
-    def removed_all(self, digests: Collection[Digest]) -> None:
+    def removed(self, *digests: Digest) -> None:
         """Note that blobs are gone, all at once."""
         if digests:
             with self._noted():
-                self._write_many(
-                    "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
-                )
+                self._remove(digests)
 
     def noted(self, digests: Collection[Digest]) -> set[Digest]:
         """Return those of these blobs that are noted. Raises `IndexFailedError`."""
@@ -348,21 +341,12 @@ class Index:
         return int(count)
 
     def evicted(self, digests: Iterable[Digest]) -> int:
-        """Note that blobs are gone, in one transaction; return the bytes of the quota that frees.
+        """Note that blobs are gone as `removed` does; return the bytes of the quota that frees.
 
         Raises `IndexFailedError`.
         """
-        writer = self._file.writer
         with self._raised():
-            with self._writing, writer:
-                writer.execute("BEGIN IMMEDIATE")
-                before = _taken(writer)
-                writer.executemany(
-                    "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
-                )
-                freed = before - _taken(writer)
-            self._written()
-        return freed
+            return self._remove(digests)
 
     def stored_bytes(self) -> int:
         """Return what all complete blobs take of the quota. Raises `IndexFailedError`."""
@@ -522,6 +506,19 @@ class Index:
             self._file.writer.execute("BEGIN IMMEDIATE")
             self._file.writer.executemany(statement, values)
         self._written()
+
+    def _remove(self, digests: Iterable[Digest]) -> int:
+        """Remove blobs in one transaction; return the bytes of the quota that frees."""
+        writer = self._file.writer
+        with self._writing, writer:
+            writer.execute("BEGIN IMMEDIATE")
+            before = _taken(writer)
+            writer.executemany(
+                "DELETE FROM blobs WHERE digest = ?", [(str(digest),) for digest in digests]
+            )
+            freed = before - _taken(writer)
+        self._written()
+        return freed
 
     def _written(self) -> None:
         self._has_failed = False

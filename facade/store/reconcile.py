@@ -105,7 +105,7 @@ def _forget_gone(index: Index, place: str, folder: Folder, names_at_once: int) -
     after = folder.beginning
     while noted := index.noted_behind(after, folder.beginning, names_at_once):
         gone = [digest for digest in noted if _is_gone(place, digest)]
-        index.removed_all(gone)
+        index.removed(*gone)
         _drop_orphans(_StoredFile(place, checksums_name(digest), digest) for digest in gone)
         after = str(noted[-1])
 

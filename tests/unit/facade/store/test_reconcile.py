@@ -56,7 +56,7 @@ class Store:
         """Have nothing again."""
         for path in self.layout.blobs.glob("*/*/*"):
             path.unlink()
-        self.index.removed_all(DIGESTS)
+        self.index.removed(*DIGESTS)
 
 
 @pytest.fixture
