@@ -175,7 +175,7 @@ class _Environment:
         try:
             return self._parsed(value)
         except InvalidSettingError as error:
-            self._note(value.variable, "; ".join(error.problems) + _what_surrounds(value.text))
+            self._note(value.variable, str(error) + _what_surrounds(value.text))
             raise _UnreadableError from error
         except (ValueError, KeyError) as error:
             reason = f": {error}" if isinstance(error, SafeMessage) else ""

@@ -26,6 +26,7 @@ from attrs import frozen
 from shared.canonical_json import Network
 from shared.safe_message import SafeMessage
 from shared.secret import Secret
+from shared.several_problems import SeveralProblemsError
 from shared.unreadable_file import UnreadableFileError, why_unreadable
 
 MAX_PORT: Final = 65535
@@ -42,13 +43,8 @@ _LISTEN: Final = re.compile(
 )
 
 
-class InvalidSettingError(SafeMessage, ValueError):
-    """All that is wrong with a setting's text, in words that quote nothing of it."""
-
-    def __init__(self, *problems: str) -> None:
-        """Hold the problems. They are told in one line, after the variable's name."""
-        self.problems = problems
-        super().__init__("; ".join(problems))
+class InvalidSettingError(SafeMessage, SeveralProblemsError):
+    """All that is wrong with a setting's text: one line, after the variable's name."""
 
 
 @frozen
