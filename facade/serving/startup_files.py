@@ -18,11 +18,10 @@ from facade.devices.tls import TlsConfigurationError
 from facade.loop.thread_work import in_access_thread
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.serving.config import FacadeSettings
-from shared.bounded_file import read_bounded
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.log_fields import bounded_text
 from shared.structured_log import get_logger
-from shared.watched_files import WatchedFiles, is_exposed
+from shared.watched_files import WatchedFiles
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
@@ -53,8 +52,10 @@ class StartupFiles:
         Raises `TlsConfigurationError` or `InvalidKeyFileError`.
         """
         paths = _paths(settings)
-        contents = {name: _read(name, path) for name, path in paths.items()}
-        exposed = {name: is_exposed(paths[name].stat()) for name in PRIVATE_KEYS}
+        found = WatchedFiles(paths, MAX_FILE_BYTES).read()
+        for name, why in found.unreadable.items():  # since the settings were read
+            raise TlsConfigurationError(f"{name}: {why}")
+        contents = found.contents
         return cls(
             paths,
             contents,
@@ -62,7 +63,7 @@ class StartupFiles:
             DeviceTls.load(TlsFiles.of(contents), settings.tls_minimum),
             Replaceable(load_sealing_private_keys(contents[SEALING_KEY])),
             Replaceable(load_statement_public_keys(contents[STATEMENT_KEY])),
-            exposed,
+            {name: name in found.exposed for name in PRIVATE_KEYS},
         )
 
     def reloaded(
@@ -130,13 +131,6 @@ def _paths(settings: FacadeSettings) -> dict[str, Path]:
     if settings.device_crl_file is not None:
         paths[DEVICE_CRL] = settings.device_crl_file
     return paths
-
-
-def _read(name: str, path: Path) -> bytes:
-    try:
-        return read_bounded(path, MAX_FILE_BYTES)
-    except OSError as error:  # since the settings were read
-        raise TlsConfigurationError(f"{name}: cannot be read") from error
 
 
 def _key_taker(
