@@ -1,6 +1,6 @@
 """Connecting, approving and revoking registries: the use cases, each one act.
 
-The rules are in `revisions`, which is pure; this reads, asks it, and writes.
+The rules are in `revisions`, which is pure. An act here reads, asks the rules, and writes.
 """
 
 from datetime import datetime
@@ -45,7 +45,10 @@ FIRST_REVISION: Final = 1
 
 @frozen
 class ApprovalEnd:
-    """When an approval ends; `at` is None for never. Not said: never, unless one ends already."""
+    """When an approval ends: `at` a time, or never (None).
+
+    If the caller did not say, it never ends; but where the present approval has an end, they must.
+    """
 
     at: datetime | None = None
     is_said: bool = False
@@ -53,7 +56,7 @@ class ApprovalEnd:
 
 @frozen
 class Connections:
-    """The use cases of connections; with `second_approver` nobody approves what they made."""
+    """The use cases of connections. With `second_approver`, nobody approves what they made."""
 
     _acts: Acts
     _reader: ConnectionReader
@@ -107,7 +110,7 @@ class Connections:
         end: ApprovalEnd,
         actor: AuthenticatedOperator,
     ) -> View:
-        """Let the draft serve, in place of what serves now; or approve that once more."""
+        """Let the draft serve in place of what serves; without a draft, approve that once more."""
         rivals = approvals_beside(connection_id)
         async with self._reader.acting(self._acts, connection_id, rivals) as (act, stored, state):
             revision = approvable(
@@ -135,7 +138,7 @@ class Connections:
     async def revoke(
         self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator
     ) -> View:
-        """End the connection for ever; works also on one that is not believed."""
+        """End the connection for ever, even one that is not believed."""
         async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
             require_not_revoked(state)
             revocation = ConnectionRevocation(

@@ -1,8 +1,8 @@
 """Connection checks: the registry is asked to log in, from here, before anything is stored.
 
-What is not reachable from here is `skipped`: the facade may stand in another network. A check
-reaches public addresses, and of the networks that a connection asks for only those that this
-control plane's operator opened to checks.
+A registry that cannot be reached from here is `skipped`, because the facade may stand in another
+network. A check reaches public addresses. Of the networks that a connection asks for, it reaches
+those that whoever runs this control plane opened to checks.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from shared.upstream.target import UpstreamTarget
 CHECK_TIMEOUT_SECONDS: Final = 30.0  # a person waits for the answer
 
 NOT_ASKED: Final = RecordedCheck(CheckOutcome.SKIPPED.value, "not_asked")
-# The customer's role trusts the facade's identity, and this process has none.
+# The customer's role trusts the facade's AWS identity, which this process does not have.
 ROLE_NOT_ASSUMED: Final = LoginCheck(
     CheckOutcome.SKIPPED,
     problem=CheckProblem(
@@ -52,7 +52,7 @@ ROLE_NOT_ASSUMED: Final = LoginCheck(
 
 @frozen
 class Checks:
-    """Asks registries, no more often than allowed, and writes down who had it done."""
+    """Asks registries, no more often than allowed, and records who asked for it."""
 
     acts: Acts
     limit: RateLimit
@@ -106,7 +106,7 @@ class Checks:
         return _with_nearest_name(_without_the_inside(check, request.host), request.host)
 
     async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:
-        """Return what the registry is shown; raise `UpstreamError` where none is to be had."""
+        """Return the credential that the registry is shown, if any; raise `UpstreamError`."""
         if request.secret is None:
             return None
         match request.credential:
@@ -120,10 +120,10 @@ class Checks:
 
 
 def _without_the_inside(check: LoginCheck, host: RegistryHost) -> LoginCheck:
-    """Return the check, which says alike of names that are not there and of those of an inside.
+    """Return the check; it does not tell a name that is missing from one of an inner network.
 
-    Otherwise a connector could look through the names and networks that this process can see, by
-    hosts, realms and redirects. What may be reached is told apart as before.
+    Otherwise a connector could map the names and networks that this process can see, through
+    hosts, realms and redirects. Problems with addresses that checks may reach stay as they are.
     """
     problem = check.problem
     if problem is None or not is_about_addresses(problem):
@@ -136,7 +136,7 @@ def _without_the_inside(check: LoginCheck, host: RegistryHost) -> LoginCheck:
 
 
 def _with_nearest_name(check: LoginCheck, host: RegistryHost) -> LoginCheck:
-    """Return the check; of a name that does not resolve it says which one is nearly that."""
+    """Return the check; if the name does not resolve, it suggests a known one that is similar."""
     problem = check.problem
     if problem is None or problem.code != NOT_RESOLVED:
         return check
@@ -164,7 +164,7 @@ def check_view(check: LoginCheck) -> dict[str, object]:
 
 
 def networks_within(wanted: Sequence[Network], opened: Sequence[Network]) -> tuple[Network, ...]:
-    """Return what two lists of networks have in common."""
+    """Return the networks that are in both lists: of two that overlap, the smaller one."""
     pairs = ((one, other) for one in wanted for other in opened if one.version == other.version)
     return tuple(
         max(one, other, key=lambda network: network.prefixlen)
@@ -182,7 +182,7 @@ def _target(request: ConnectionRequest, opened: tuple[Network, ...]) -> Upstream
 def _failed(request: ConnectionRequest, check: LoginCheck) -> CheckFailedError:
     code = check.problem.code if check.problem else ""
     pointer = "/host"
-    # the field is named only where an entry would help
+    # the field is named only if another entry in it would help
     if code == "realm_not_allowed" and check.realm_entry is not None:
         pointer = "/auth_realms"
     if code == "tls_failed" and request.ca_certificate:

@@ -1,6 +1,6 @@
-"""The fields by which a connection comes by its credentials: which belong to which provider.
+"""The fields of a connection's credential: which of them belong to which provider.
 
-An edit may leave the secret out: `kept` is then the credential whose secret stays as it is.
+An edit may leave the secret out. `kept` is then the present credential, whose secret stays.
 """
 
 import secrets
@@ -40,7 +40,7 @@ SECRET_FIELDS: Final = {
 
 @frozen
 class GivenCredential:
-    """A credential, with its secret unless that is kept or there is none."""
+    """A credential and its secret; no secret if the present one is kept, or if there is none."""
 
     credential: Credential
     secret: Secret | None = field(default=None, repr=False)
@@ -52,9 +52,9 @@ def read_credential(
     host: RegistryHost | None,
     kept: Credential | None = None,
 ) -> GivenCredential | None:
-    """Return what the provider's fields say; none where one of them is wrong.
+    """Return what the provider's fields say; None if one of them is wrong.
 
-    A provider of None is one that was wrong itself: its fields are not complained about.
+    A provider of None was wrong itself; then no field is called one of another provider.
     """
     for other, names in CREDENTIAL_FIELDS.items():
         for name in names:
@@ -72,7 +72,7 @@ def read_credential(
 
 
 def credential_body(credential: Credential) -> dict[str, object]:
-    """Return the fields that say the same again, without a secret."""
+    """Return the fields that ask for this credential, without its secret."""
     match credential:
         case Anonymous() | GoogleServiceAccount():
             return {}
@@ -131,7 +131,7 @@ def _google(
 
 
 def _ecr(fields: FieldReader, host: RegistryHost | None) -> GivenCredential | None:
-    """Return the role; an external id that is not given is generated, one of null is none."""
+    """Return the role. Without `external_id` an id is generated; null means that there is none."""
     registry = None
     try:
         registry = EcrHost.parse(host) if host is not None else None

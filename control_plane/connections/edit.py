@@ -1,8 +1,8 @@
-"""An edit of a connection: what `PATCH` and `PUT .../credential` say, upon what is there. Pure.
+"""An edit of a connection: what `PATCH` and `PUT .../credential` make of the present one. Pure.
 
 A patch is merged into the body that would ask for the present document (RFC 7396: null takes a
-field back to its default), and the whole is parsed as a new connection is. What the seal binds
-needs the secret again: here nobody can open the old one, to seal it to something else.
+field back to its default), and the whole is parsed as a new connection is. A change of what the
+seal binds needs the secret again: nobody here can open the old one and seal it to something else.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,18 +42,18 @@ _CREDENTIAL_CHANGE_FIELDS: Final = frozenset({"username", "token", "service_acco
 
 @frozen
 class Edit:
-    """What a connection shall be, and what of it is another than before."""
+    """What a connection shall be, and which parts of it change."""
 
     request: ConnectionRequest
-    rebinds: tuple[str, ...] = field(default=())  # what the seal binds, by the API's names
+    rebinds: tuple[str, ...] = field(default=())  # what changes of what the seal binds
 
     @property
     def changes_login(self) -> bool:
-        """Whether the registry is logged in to in another way than before."""
+        """Whether the login at the registry changes."""
         return bool(self.rebinds) or self.request.secret is not None
 
     def document(self, present: ConnectionDocument) -> ConnectionDocument:
-        """Return the document as the same person at the same time would have made it."""
+        """Return the edited document; who made it and when stays as in the present one."""
         document = self.request.document(
             connected_by=present.connected_by, connected_at=present.connected_at
         )
@@ -79,13 +79,13 @@ def parse_edit(patch: Mapping[str, object], present: ConnectionDocument) -> Edit
 
 
 def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument) -> Edit:
-    """Return what a `PUT .../credential` makes of a document: there is a secret in it."""
+    """Return what a `PUT .../credential` makes of a document; it has a secret."""
     if present.provider not in SECRET_FIELDS:
         raise ConflictError("a role has no stored secret; PATCH changes the role")
     fixed = (request_body(present).keys() | {"description"}) - _CREDENTIAL_CHANGE_FIELDS
     why = "this changes the credential alone; PATCH changes the rest"
     fields = _merged(body, present, fixed=fixed, why=why)
-    fields.flag("approve")  # what comes of it is the caller's matter
+    fields.flag("approve")  # read here so that it is known; the caller acts upon it
     secret_field = SECRET_FIELDS[present.provider]
 
     def look_at(request: ConnectionRequest) -> None:
@@ -98,7 +98,7 @@ def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument
 
 
 def rebound(present: ConnectionDocument, wished: ConnectionDocument) -> tuple[str, ...]:
-    """Return the fields that the seal binds and that are not as they were, by the API's names."""
+    """Return the changed fields among those that the seal binds, by the API's names."""
     before, after = (
         seal_context(UUID(int=0), document, secret_version=0, key_id="")
         for document in (present, wished)
@@ -136,12 +136,12 @@ def _merged(
 
 
 def _provider(patch: Mapping[str, object], present: ConnectionDocument) -> Provider | None:
-    """Return the provider that a patch leads to; none for one that is wrong."""
+    """Return the provider after a patch; None for a wrong one."""
     name = patch.get("provider", present.provider.value)
     try:
         return parse_provider(name) if isinstance(name, str) else None
     except ValueError:
-        return None  # named when the field is read
+        return None  # the error is named when the field is read
 
 
 def _edit(request: ConnectionRequest, present: ConnectionDocument) -> Edit:
@@ -150,12 +150,12 @@ def _edit(request: ConnectionRequest, present: ConnectionDocument) -> Edit:
 
 
 def _require_nothing_rebound(fields: FieldReader, edit: Edit, present: ConnectionDocument) -> None:
-    """Note what would be wrong if the kept secret were sealed to what is no more."""
+    """Note each changed field that the kept secret is sealed to, and that the secret is needed."""
     secret_field = SECRET_FIELDS[present.provider]
     keeps = edit.document(present).needs_secret or fields.is_wrong("username")
     if fields.given(secret_field) or not keeps:
         return
-    # A field that could not be read was to become another, too: it needs the secret as well.
+    # A field that could not be read was meant to change, too, so it needs the secret as well.
     rebinds = [name for name in edit.rebinds if not fields.is_wrong(name)]
     unread = [name for name in _BOUND_FIELDS if fields.is_wrong(name)]
     for name in rebinds:

@@ -1,8 +1,8 @@
 """Editing a connection, giving it a new secret, discarding a draft: the use cases, each one act.
 
-What serves goes on serving until somebody approved the draft. An edit is planned first, so that
-the registry can be asked without an act being held open, and made only upon what it was planned
-for.
+What serves goes on serving until somebody approves the draft. An edit is planned first, so that no
+act is held open while the registry is asked. It is made only if the connection still has the
+revision that it was planned for.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class PlannedEdit:
     state: ConnectionState
     base: Revision
     edit: Edit
-    description: str | None = None  # where it is another than before
+    description: str | None = None  # if it changes
 
     @property
     def connection_id(self) -> UUID:
@@ -63,13 +63,13 @@ class PlannedEdit:
 
     @property
     def makes_draft(self) -> bool:
-        """Whether anything but the description is another than before."""
+        """Whether anything but the description changes."""
         return self.edit.changes(self.base.document)
 
 
 @frozen
 class ConnectionEdits:
-    """The use cases; with `second_approver` nobody approves what they made."""
+    """The use cases. With `second_approver`, nobody approves what they made."""
 
     _acts: Acts
     _reader: ConnectionReader
@@ -80,11 +80,11 @@ class ConnectionEdits:
     async def plan(
         self, connection_id: UUID, body: Mapping[str, object], parse: Parse = parse_edit
     ) -> PlannedEdit:
-        """Return what a body makes of the connection's draft, or of what serves without one."""
+        """Return what a body makes of the connection's draft; without a draft, of what serves."""
         stored, state = await self._reader.read(connection_id)
         base = editable(state)
         try:
-            # Reading keys and certificates takes a thread's time.
+            # In a thread: keys and certificates take long to read.
             edit = await asyncio.to_thread(parse, body, base.document)
         except ConflictError as error:
             raise ConflictError(str(error), state.name) from None
@@ -96,15 +96,15 @@ class ConnectionEdits:
     async def plan_new_credential(
         self, connection_id: UUID, body: Mapping[str, object]
     ) -> PlannedEdit:
-        """Return what a new credential makes of it."""
+        """Return what a new credential makes of the connection."""
         return await self.plan(connection_id, body, parse_new_credential)
 
     async def redraft(
         self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
     ) -> View:
-        """Make the planned draft, and describe the connection at once.
+        """Make the planned draft, and change the description, which holds at once.
 
-        Raises `ConflictError` if the connection is not any more what the edit was planned for.
+        Raises `ConflictError` if the connection has changed since the edit was planned.
         """
         connection_id, description = planned.connection_id, planned.description
         if not planned.makes_draft and description is None:
@@ -151,7 +151,7 @@ class ConnectionEdits:
     async def renew(
         self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
     ) -> View:
-        """Let the new secret serve under the approval that is there, whose end stays as it is."""
+        """Let the new secret serve under the present approval, whose end stays as it is."""
         connection_id = planned.connection_id
         highest = highest_revision(connection_id)
         async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
@@ -178,7 +178,7 @@ class ConnectionEdits:
             return self._reader.view_after(*after)
 
     async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
-        """Let the draft wait no longer; a connection that is nothing else has ended with it."""
+        """Discard the draft; a connection that was never approved ends with it."""
         async with self._reader.acting(self._acts, connection_id) as (act, _, state):
             require_discardable(state)
             ended = {"revoked_at": act.at}  # frees the place

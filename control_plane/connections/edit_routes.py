@@ -1,4 +1,4 @@
-"""The routes of edits: a draft made, changed or discarded, a new secret, what is to be granted."""
+"""The routes of edits: make, change or discard a draft, give a new secret, show what to grant."""
 
 from aiohttp import web
 from attrs import frozen
@@ -38,7 +38,7 @@ class EditRoutes:
         )
 
     async def edit(self, call: Call) -> web.Response:
-        """Make or change the draft; its registry is asked if the login is another."""
+        """Make or change the draft; the registry is asked if the login changes."""
         query = call.query()
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
@@ -65,13 +65,13 @@ class EditRoutes:
         return json_response(await act(planned, check, actor=call.operator))
 
     async def discard(self, call: Call) -> web.Response:
-        """Let the draft wait no longer."""
+        """Discard the draft."""
         call.query().finish()
         await self.edits.discard(call.connection_id, actor=call.operator)
         return web.Response(status=204)
 
     async def grant(self, call: Call) -> web.Response:
-        """Show what a customer grants for the draft, or without one for what serves."""
+        """Show what a customer has to grant for the draft; without a draft, for what serves."""
         call.query().finish()
         _, state = await self.reader.read(call.connection_id)
         base = editable(state)
@@ -80,7 +80,7 @@ class EditRoutes:
         )
 
     async def _check(self, planned: PlannedEdit, call: Call, *, ask: bool) -> RecordedCheck:
-        """Return what the registry says, or said already to the very same login."""
+        """Return what the registry says now; if the login stays the same, what it said to that."""
         if not planned.edit.changes_login:
             return planned.base.check
         if not ask:

@@ -35,7 +35,7 @@ _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def parse_provider(text: str) -> Provider:
-    """Return the provider; raise `ValueError` for one that is unknown."""
+    """Return the provider; raise `ValueError` if it is unknown."""
     if text not in list(Provider):
         raise ValueError(f"expected one of {', '.join(Provider)}")
     return Provider(text)
@@ -56,7 +56,7 @@ def parse_username(text: str) -> str:
 
 
 def parse_secret(text: str) -> Secret:
-    """Return a password or token; nothing of it is in the error."""
+    """Return a password or token; the error quotes nothing of it."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -102,7 +102,7 @@ def parse_realm(text: str) -> str:
 
 
 def _realm_problems(text: str) -> Iterator[str]:
-    """Yield what is wrong with each part; what else is wrong, `Realm` says."""
+    """Yield what is wrong with each part; `Realm` finds what else is wrong."""
     scheme, separator, rest = text.partition("://")
     authority = _REALM_AUTHORITY.split(rest, maxsplit=1)[0]
     port = _REALM_PORT.search(authority)
@@ -128,7 +128,7 @@ def _realm_problems(text: str) -> Iterator[str]:
 
 
 def parse_ca_certificate(text: str) -> str:
-    """Return the PEM of certificates, and of nothing else beside them."""
+    """Return the PEM of the certificates alone; a private key beside them is refused."""
     problems = []
     if len(text) > MAX_CA_CERTIFICATE_CHARACTERS:
         problems.append(f"expected at most {MAX_CA_CERTIFICATE_CHARACTERS} characters")

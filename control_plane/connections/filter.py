@@ -1,8 +1,8 @@
 """Which connections a list is asked for: by host, prefix, or the beginning of an id. Pure.
 
-Rows are found by what anything in the database says, which is not believed; so what was found is
-held against its view, which is. A row whose host was changed in the database is found under the
-host that is signed, and its `problem` says so.
+The database finds rows by what any column or document says, and none of that is believed. So each
+row that was found is compared with its view, which is believed. A row whose host was changed in the
+database is found under the host that is signed, and its `problem` says so.
 """
 
 from attrs import frozen
@@ -17,14 +17,14 @@ from shared.upstream.hosts import registry_host_from_people
 
 @frozen
 class ConnectionFilter:
-    """What a listed connection must be; what is None may be anything."""
+    """What a listed connection must have; None allows anything."""
 
     host: RegistryHost | None = None
     repository_prefix: str | None = None
     id_beginning: str | None = None
 
     def fits(self, view: View) -> bool:
-        """Tell whether a view is of a connection that was asked for."""
+        """Tell whether a view shows a connection that was asked for."""
         return (
             (self.host is None or view["host"] == str(self.host))
             and self.repository_prefix in (None, view["repository_prefix"])

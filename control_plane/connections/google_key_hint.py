@@ -1,8 +1,7 @@
-"""What to type in place of a Google key that was pasted as a token. Pure; quotes nothing of it.
+"""What to type instead of a Google key that was pasted as a token. Pure; the key is not quoted.
 
 Google's own pages have people log in as `_json_key` with the key file as the password, or as
-`_json_key_base64` with that in base64. Both are files of several lines, and a token of HTTP Basic
-has none.
+`_json_key_base64` with its base64. Both have several lines, and a token of HTTP Basic has one.
 """
 
 import binascii
@@ -22,9 +21,9 @@ _KEY_TYPE: Final = "service_account"
 
 
 def google_key_hint(token: str, username: str | None, host: RegistryHost | None) -> str | None:
-    """Return what to do about a token that cannot be sent, None if it is no Google key.
+    """Return what to do about a token that cannot be sent; None if it is no Google key.
 
-    The provider is named only where it is accepted: for Google's hosts.
+    The provider is suggested only for hosts that accept it: Google's.
     """
     key = _json_object(token) or _json_object(_decoded(token))
     if key is None and username not in _USERNAMES:

@@ -1,4 +1,4 @@
-"""What a customer grants in their cloud so that a connection works: to paste, or to bind. Pure."""
+"""What a customer grants in their cloud so that a connection works: policies and roles. Pure."""
 
 import re
 from typing import Final, assert_never
@@ -44,9 +44,10 @@ def parse_principal_arn(text: str) -> str:
 
 
 def grant_of(document: ConnectionDocument, fingerprint: str, *, principal_arn: str | None) -> Grant:
-    """Return what is to be granted for a document.
+    """Return what the customer has to grant for a document.
 
-    Raises `NotFoundError` where a registry's own user name and token are all that it asks for.
+    Raises `NotFoundError` if there is nothing to grant: the registry only wants a user name and a
+    token of its own, or nothing at all.
     """
     match document.credential:
         case Anonymous() | UsernameAndToken():

@@ -1,7 +1,7 @@
-"""What of a connection a facade will refuse although it was approved: said when it is made. Pure.
+"""Which parts of a connection a facade will refuse, approved or not: said when it is made. Pure.
 
-The control plane does not know how facades are configured; it knows what they refuse by default,
-what they refuse whatever an approver says, and the form of identities if that was configured.
+The control plane does not know how facades are configured. It knows what they refuse by default,
+what they always refuse, and the form of device identities if that was configured.
 """
 
 from collections.abc import Iterator

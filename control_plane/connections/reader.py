@@ -49,7 +49,7 @@ class ConnectionReader:
         return stored, self._believed(stored)
 
     async def show(self, connection_id: UUID) -> View:
-        """Return a connection's view, also of one without a row, or raise `NotFoundError`."""
+        """Return a connection's view, even if its row is gone, or raise `NotFoundError`."""
         row, subject = connection_row(connection_id), connection_subject(connection_id)
         async with self._chain.reading(row, about=[subject]) as proofs:
             stored = await connection_of(proofs.rows(row), proofs)
@@ -59,9 +59,9 @@ class ConnectionReader:
         return self._view(found, self._believed(found))
 
     async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
-        """Return a page of what is wanted of the connections, in the order of their making.
+        """Return a page of the wanted connections, in the order in which they were made.
 
-        Last come those that the signed log names and that have no row.
+        Connections that the signed log names and whose rows are gone come last.
         """
         has_rows = after is None or after[0] < WITHOUT_ROW
         rows = connection_rows(wanted, after=after, limit=limit + 1)
@@ -79,14 +79,14 @@ class ConnectionReader:
     async def acting(
         self, acts: Acts, connection_id: UUID, *parts: Part
     ) -> AsyncIterator[tuple[Act, StoredConnection, ConnectionState]]:
-        """Yield an act upon a connection, and what it is before; raise `NotFoundError`."""
+        """Yield an act, the connection that it is about, and its state; raise `NotFoundError`."""
         row, subject = connection_row(connection_id), connection_subject(connection_id)
         async with acts.begin(row, *parts, about=[subject]) as act:
             stored = _found(await connection_of(act.proofs.rows(row), act.proofs))
             yield act, stored, connection_state(stored, self._chain.signer)
 
     async def state_within(self, act: Act, connection_id: UUID) -> ConnectionState:
-        """Return what another connection is that stands in an act's way."""
+        """Return the state of another connection that is in the way of an act."""
         row = connection_row(connection_id)
         (rows,) = await fetch_parts(act.proofs.connection, [row])
         await act.proofs.fetch_entries([connection_subject(connection_id)])

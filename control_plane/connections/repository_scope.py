@@ -1,7 +1,7 @@
-"""What a connection's prefix and patterns leave of a registry, in the wildcards of others. Pure.
+"""What a connection's prefix and patterns allow, in the wildcards of IAM. Pure.
 
-IAM's `*` stands for any characters, slashes included: what is said there is never narrower than
-the connection's own scope, and may be wider. The facade holds to the connection's own.
+IAM's `*` stands for any characters, slashes included. So a policy is never narrower than the
+connection's own scope, and may be wider. The facade keeps to the connection's own.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ ANY: Final = "*"
 def iam_resources(
     prefix: RepositoryName | None, patterns: Sequence[RepositoryPattern]
 ) -> tuple[str, ...]:
-    """Return names and wildcards, as few as needed, that cover all that may be served."""
+    """Return the names and wildcards that cover all that may be served, as few as possible."""
     below = (str(prefix), f"{prefix}/{ANY}") if prefix else (ANY,)
     within = [_within(prefix, pattern) for pattern in patterns]
     found = dict.fromkeys(name for names in within for name in names)
-    # Patterns that all lie beside the prefix serve nothing; a policy still needs a resource.
+    # If no pattern lies below the prefix, nothing is served; a policy still needs a resource.
     return tuple(found) or below
 
 
 def _within(prefix: RepositoryName | None, pattern: RepositoryPattern) -> tuple[str, ...]:
-    """Return what of a pattern lies at or below the prefix."""
+    """Return the part of a pattern that lies at or below the prefix."""
     parts = pattern.value.split("/")
     kept: list[str] = []
     for component in prefix.components if prefix else ():
         if not parts:
             return ()
-        if parts[0] == "**":  # any depth: what follows it is not held against the prefix
+        if parts[0] == "**":  # any depth: what follows it is not compared with the prefix
             return str(prefix), f"{prefix}/{ANY}"
         if not fnmatchcase(component, parts.pop(0)):
             return ()
@@ -43,7 +43,7 @@ def _within(prefix: RepositoryName | None, pattern: RepositoryPattern) -> tuple[
 def literal_heads(
     prefix: RepositoryName | None, patterns: Sequence[RepositoryPattern], components: int
 ) -> tuple[str, ...]:
-    """Return the first components of all that may be served; empty where they are not told."""
+    """Return the first components of all that may be served; empty if a wildcard hides some."""
     heads = [_literal_head(name.split("/"), components) for name in iam_resources(prefix, patterns)]
     known = [head for head in heads if head is not None]
     return tuple(dict.fromkeys(known)) if len(known) == len(heads) else ()

@@ -31,13 +31,13 @@ MAX_REALMS: Final = 16
 
 @frozen
 class ConnectionRequest(ConnectionTerms):
-    """A connection as it is wished for. No `secret`: there is none, or it stays as it is."""
+    """The connection that is asked for. Without `secret` there is none, or it stays as it is."""
 
     description: str | None = None
     secret: Secret | None = field(default=None, repr=False)
 
     def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
-        """Return the document, its secret not yet sealed."""
+        """Return the document, without a sealed secret yet."""
         return ConnectionDocument(
             **self.terms, connected_by=connected_by, connected_at=connected_at
         )
@@ -54,9 +54,10 @@ def read_connection_request(
     kept: Credential | None = None,
     look_at: Callable[[ConnectionRequest], None] = lambda _: None,
 ) -> ConnectionRequest:
-    """Return the request; an edit may leave out the secret of the credential that is `kept`.
+    """Return the request. An edit may leave out the secret; `kept` is then its credential.
 
-    `look_at` may note what else is wrong in `fields`; what could not be read has its default.
+    `look_at` may note what else is wrong in `fields`; fields that could not be read have their
+    defaults by then.
     """
     host = fields.text("host", registry_host_from_people, required=True)
     provider = fields.text("provider", parse_provider, required=True)

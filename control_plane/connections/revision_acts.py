@@ -1,4 +1,4 @@
-"""What every act upon a connection's revisions writes: the revision, the approval, the entry."""
+"""What the acts upon a connection's revisions write: the revision, the approval, the entry."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from shared.connection import ConnectionDocument
 from shared.statement import AuditEntry, ConnectionApproval, connection_subject
 
 # An approval holds the document as a JSON text in JSON, the sealed secret in base64, and some
-# words; a draft whose approval could not be read again must not come into being.
+# words. A draft whose approval would be too long to be read again is refused.
 APPROVAL_WORDS_BYTES: Final = 8 * 1024
 MAX_REVISION: Final = 2**31 - 1  # Postgres' integer
 
@@ -34,7 +34,7 @@ def make_draft(
     action: Action,
     details: Mapping[str, str] | None = None,
 ) -> AuditEntry:
-    """Store a revision, and record its making: the act's entry. The row is the caller's."""
+    """Store a revision, and record that it was made. The caller changes the connection's row."""
     maker = revision.document.connected_by
     store_revision(act, connection_id, revision, made_by=maker)
     return act.record(
@@ -46,7 +46,7 @@ def make_draft(
 
 
 def store_revision(act: Act, connection_id: UUID, revision: Revision, *, made_by: str) -> None:
-    """Store a revision; raise `InvalidRequestError` if its approval could not be read again."""
+    """Store a revision; raise `InvalidRequestError` if its approval would be too long."""
     _require_approvable_size(revision.stored)
     act.change(
         insert_revision(
@@ -69,7 +69,7 @@ def approve_revision(
     expires_at: datetime | None,
     action: Action,
 ) -> tuple[StoredConnection, ConnectionState]:
-    """Sign the approval of a stored revision, and record it: the act's entry. No draft waits then.
+    """Sign the approval of a stored revision, and record it; then no draft waits.
 
     Return the connection as it is then.
     """
@@ -93,7 +93,7 @@ def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
     """Return a number that no revision of the connection ever had, as far as can be proven.
 
     A new secret's version is the number of its first revision, so no version comes twice either.
-    Raises `NotBelievedError` if a number in the database leaves room for no other.
+    Raises `NotBelievedError` if the database holds the highest number that there is.
     """
     named = state.newest_entry.details.get("revision", "0") if state.newest_entry else "0"
     number = max(int(highest[0]["highest"]), int(named)) + 1
@@ -107,7 +107,7 @@ def next_number(highest: Sequence[Row], state: ConnectionState) -> int:
 
 
 def last_revision_details(state: ConnectionState) -> dict[str, str]:
-    """Return what names the last revision of a connection that ends."""
+    """Return what an entry says of the last revision of a connection that ends."""
     last = state.served or state.draft
     return last.details if last else {}
 
@@ -115,7 +115,7 @@ def last_revision_details(state: ConnectionState) -> dict[str, str]:
 def require_place(
     stored: StoredConnection, state: ConnectionState, document: ConnectionDocument
 ) -> None:
-    """Raise `NotBelievedError` if the row's projections are of another place than the document."""
+    """Raise `NotBelievedError` if the row says another host or prefix than the document."""
     if (stored.host, stored.repository_prefix) != place_of(document):
         raise NotBelievedError(
             "host or prefix were changed in the database: revoke the connection, and connect the"

@@ -1,4 +1,4 @@
-"""The SQL of revisions: they are added and pointed at, never changed."""
+"""The SQL of revisions: they are added, and connections point at them; they never change."""
 
 from datetime import datetime
 from uuid import UUID

@@ -34,9 +34,9 @@ LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
 def approvable(
     state: ConnectionState, *, seen_fingerprint: str, approver: str, needs_second: bool
 ) -> Revision:
-    """Return what may now be approved: the draft, or without one what serves, once more.
+    """Return what may now be approved: the draft; without a draft, what serves, once more.
 
-    What was seen is what is approved; a revocation is final; with `needs_second` nobody approves
+    It has to be what the approver saw. A revocation is final. With `needs_second`, nobody approves
     what they made. Raises `ConflictError`.
     """
     require_not_revoked(state)
@@ -60,9 +60,9 @@ def approvable(
 
 
 def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
-    """Raise `InvalidRequestError` where an approval would silently drop the end of the present one.
+    """Raise `InvalidRequestError` if an approval would silently drop the end of the present one.
 
-    Whoever approves says when it ends: at a time, or never.
+    The approver then has to say when the new one ends: at a time, or never.
     """
     if says_end or state.serving is None or state.serving.expires_at is None:
         return
@@ -74,7 +74,7 @@ def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
 
 
 def editable(state: ConnectionState) -> Revision:
-    """Return what an edit starts from, or raise `ConflictError`."""
+    """Return the revision that an edit starts from, or raise `ConflictError`."""
     require_not_revoked(state)
     if state.newest:
         return state.newest
@@ -89,10 +89,10 @@ def renewable(
     needs_second: bool,
     at: datetime,
 ) -> ApprovedConnection:
-    """Return the approved revision that a new secret alone may follow, or raise `ConflictError`.
+    """Return what is approved, if a new secret may serve under the same approval.
 
-    An approval is never carried over silently: the present one is verified and holds, no draft
-    waits, and of what was approved nothing but the secret is another in `wished`.
+    The present approval has to be believed and not expired, no draft may wait, and `wished` may
+    differ from what was approved in its secret alone. Otherwise raises `ConflictError`.
     """
     require_not_revoked(state)
     if needs_second:
@@ -129,7 +129,7 @@ def require_discardable(state: ConnectionState) -> None:
 
 
 def ends_when_discarded(state: ConnectionState) -> bool:
-    """Tell whether the draft is all that there ever was of the connection."""
+    """Tell whether the connection never served, so that it ends with its draft."""
     return never_served(state.belief)
 
 
@@ -148,7 +148,7 @@ def require_not_revoked(state: ConnectionState) -> None:
 
 
 def place_taken(state: ConnectionState) -> ConflictError:
-    """Return the error of whoever wants to connect a place that a connection has."""
+    """Return the error for connecting a place that another connection has."""
     place = "/".join(part for part in state.place if part)
     end = "discard its draft" if ends_when_discarded(state) and state.draft_waits else "revoke it"
     return ConflictError(

@@ -1,4 +1,4 @@
-"""The routes of connections: made, checked, listed, shown, approved, revoked."""
+"""The routes of connections: to make, check, list, show, approve and revoke them."""
 
 import asyncio
 from datetime import datetime
@@ -62,7 +62,7 @@ class ConnectionRoutes:
         return response
 
     async def check(self, call: Call) -> web.Response:
-        """Ask a registry to log in; store nothing but who had it asked."""
+        """Ask a registry to log in; store nothing but that it was asked, and by whom."""
         with call.query().finishing_with_body():
             request = await self._request(call)
         check = await self.checks.check(request, actor=call.operator.name)
@@ -83,7 +83,7 @@ class ConnectionRoutes:
         return json_response(await self.reader.show(call.connection_id))
 
     async def approve(self, call: Call) -> web.Response:
-        """Approve the draft that was seen, or what serves once more."""
+        """Approve the draft that was seen; without a draft, what serves, once more."""
         with call.query().finishing_with_body():
             fields = FieldReader(await call.body())
             fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
@@ -113,7 +113,7 @@ class ConnectionRoutes:
         return moment
 
     async def _request(self, call: Call) -> ConnectionRequest:
-        """Return the body's request; reading certificates takes a thread's time."""
+        """Return the body's request; it is read in a thread, for certificates take long."""
         request = await asyncio.to_thread(parse_connection_request, await call.body())
         await self.keys.require_sound(request, actor=call.operator.name)
         return request

@@ -1,7 +1,7 @@
-"""What of a connection's scope fits no repository: said when it is made. Pure.
+"""Which parts of a connection's scope fit no repository: said when it is made. Pure.
 
 Repositories are named as the registry itself names them. People paste references, which begin with
-the host; such a pattern or prefix is a name that the registry may have, and hardly ever has.
+the host. A registry may have a repository whose name begins so, but hardly any has.
 """
 
 import re
@@ -16,7 +16,7 @@ _ANY_COMPONENTS: Final = "**"
 
 
 def scope_notes(document: ConnectionDocument) -> Iterator[str]:
-    """Yield a sentence for the prefix, and for each pattern, that fits nothing as it seems."""
+    """Yield a sentence for a prefix that seems to fit nothing, and for each such pattern."""
     prefix = str(document.repository_prefix or "")
     if _begins_with_host(prefix, document.host):
         yield _without_host("prefix", prefix)

@@ -1,8 +1,8 @@
-"""Whether a service account's RSA key is sound: two primes, and numbers that belong together.
+"""Whether a service account's RSA key is sound: made of two primes, its numbers consistent.
 
-OpenSSL's test of that takes 0.2 s of a processor for 2048 bits and 1 s for 4096, and Python's
-interpreter stands still meanwhile, in whichever thread it is done. So another process does it: one
-at a time, and no more often for each operator than allowed.
+OpenSSL's test takes 0.2 s of a processor for 2048 bits and 1 s for 4096. Python's interpreter
+stands still meanwhile, in whichever thread the test runs. So another process does it: one at a
+time, and no more often for each operator than allowed.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from shared.connection import GoogleServiceAccount
 from shared.secret import Secret
 from shared.upstream.credentials.google_key import INCONSISTENT, GoogleServiceAccountKey
 
-KEYS_AT_ONCE: Final = 1  # a second core may be all that there is
+KEYS_AT_ONCE: Final = 1  # there may be only two cores
 CHECK_SECONDS: Final = 30.0  # twenty times what 4096 bits take
-# It is given the key on standard input, prints nothing, and has nothing of our environment.
+# It reads the key from standard input, prints nothing, and gets nothing of our environment.
 _SCRIPT: Final = """
 import sys
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -34,15 +34,15 @@ except Exception:
 
 @frozen
 class ServiceAccountKeys:
-    """Has the keys of requests checked."""
+    """Has the keys in requests checked."""
 
     _limit: RateLimit
     _turn: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(KEYS_AT_ONCE), init=False)
 
     async def require_sound(self, request: ConnectionRequest, *, actor: str) -> None:
-        """Raise `InvalidRequestError` if the request brings a key that is none.
+        """Raise `InvalidRequestError` if the key in the request is not sound.
 
-        Raises `TooManyRequestsError` if this operator brought too many.
+        Raises `TooManyRequestsError` if this operator sent too many keys.
         """
         if request.secret is None or not isinstance(request.credential, GoogleServiceAccount):
             return

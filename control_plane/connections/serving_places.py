@@ -1,7 +1,7 @@
 """Which connection serves a place, by what is signed.
 
-The unique index of places is over columns, which nobody signs: a row whose host was changed, or
-that is marked as revoked, would leave its place to a second connection. Facades would serve both.
+The unique index of places is over columns, which nobody signs. Whoever changes a row's host, or
+marks it as revoked, would free its place for a second connection, and facades would serve both.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from shared.connection import ConnectionDocument
 from shared.registry_host import RegistryHost
 from shared.statement import ConnectionApproval, StatementRefusedError, connection_subject
 
-# An approval holds its document as a JSON text in JSON. All are looked through when somebody
+# An approval holds its document as a JSON text in JSON. All approvals are searched when somebody
 # connects or approves.
 _OF_HOST: Final = f"""
 SELECT subject, {envelope_columns()} FROM public.statements
@@ -31,12 +31,12 @@ _COLUMNS: Final = ("subject", *envelope_names())
 
 
 def approvals_of_host(host: RegistryHost) -> Part:
-    """Return the read of what may be approved for a host; its name needs no escape in JSON."""
+    """Return the read of the approvals that name a host; a host needs no escape in JSON."""
     return Part(_COLUMNS, _OF_HOST.format(host="$1::text"), (str(host),))
 
 
 def approvals_beside(connection_id: UUID) -> Part:
-    """Return the read of what may be approved for the host that a connection's row has."""
+    """Return the read of the approvals that name the host of a connection's row."""
     host = "(SELECT host FROM public.connections WHERE id = $1)"
     return Part(_COLUMNS, _OF_HOST.format(host=host), (connection_id,))
 

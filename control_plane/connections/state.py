@@ -1,10 +1,11 @@
-"""What of a stored connection is believed: which revision serves, and which draft waits. Pure.
+"""What is believed of a stored connection: which revision serves, and which draft waits. Pure.
 
-The serving revision is the one in the connection's signed approval, whatever the other columns
-say. A draft is not signed itself; it is believed only while the newest act upon the connection's
-revisions, in the signed audit log, is the making of exactly this draft: of its number, its
-fingerprint and its maker. So neither a row written behind our back nor an older draft put back
-is ever shown as something to approve.
+- The serving revision is the one in the connection's signed approval, whatever the columns say.
+- A draft is not signed itself. It is believed while the newest act upon the connection's revisions,
+  in the signed audit log, is the making of this very draft: number, fingerprint and maker agree.
+
+So neither a row that was written behind our back, nor an older draft that was put back, is ever
+shown as something to approve.
 """
 
 from enum import StrEnum
@@ -41,7 +42,7 @@ class Status(StrEnum):
 
     PENDING = "pending"  # nothing serves
     APPROVED = "approved"
-    REVOKED = "revoked"  # for ever; a lone draft that was discarded too
+    REVOKED = "revoked"  # for ever; also a connection whose only draft was discarded
 
 
 @frozen
@@ -56,20 +57,20 @@ class ConnectionState:
     discarded: AuditEntry | None = None  # the act that ended a connection that never served
     draft: Revision | None = None
     newest_entry: AuditEntry | None = None  # the newest act upon its revisions
-    draft_waits: bool = False  # one that is believed, or one that is not
-    last_document: ConnectionDocument | None = None  # where nothing serves and nothing waits
+    draft_waits: bool = False  # whether it is believed or not
+    last_document: ConnectionDocument | None = None  # if nothing serves and no draft waits
     problem: str | None = None
 
     @property
     def status(self) -> Status:
-        """The one of three."""
+        """Pending, approved or revoked."""
         if self.revocation or self.discarded:
             return Status.REVOKED
         return Status.APPROVED if self.serving else Status.PENDING
 
     @property
     def document(self) -> ConnectionDocument | None:
-        """The document that the connection's view speaks of."""
+        """The document that the connection's view shows."""
         if self.serving:
             return self.serving.document
         return self.draft.document if self.draft else self.last_document
@@ -99,7 +100,7 @@ class ConnectionState:
 
     @property
     def name(self) -> dict[str, object]:
-        """What an answer calls the connection by that is in the way of something."""
+        """How an answer names this connection if it is in the way of something."""
         host, prefix = self.place
         return {
             "id": str(self.id),
@@ -191,7 +192,7 @@ def _is_making(entry: AuditEntry | None) -> bool:
 
 
 def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Revision | None:
-    """Return the draft, if there is one; raise where what is stored was not so made."""
+    """Return the draft, if there is one; raise if the signed log has no such draft."""
     if stored.draft is None:
         if _is_making(newest):
             raise StatementRefusedError("it has vanished from the database")
@@ -225,7 +226,7 @@ def _newest_entry(
 
 
 def _last_document(stored: StoredConnection, entry: AuditEntry | None) -> ConnectionDocument | None:
-    """Return the document that the newest statement's act was about, if its bytes are there."""
+    """Return the document that the newest statement was about, if its bytes are stored."""
     for revision in (stored.approved, stored.draft):
         if entry is None or revision is None:
             continue
@@ -233,7 +234,7 @@ def _last_document(stored: StoredConnection, entry: AuditEntry | None) -> Connec
             try:
                 return ConnectionDocument.from_bytes(revision.document)
             except InvalidDocumentError:
-                return None  # signed by a later version of this program; shown without its parts
+                return None  # of a later version of this program; the view leaves its parts empty
     return None
 
 

@@ -23,7 +23,7 @@ from control_plane.reading.query_reader import Place
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import connection_subject
 
-# A row without such a time has no place in the order; it is shown among those that have no row.
+# A row without such a time has no place in the order; it is listed with those whose rows are gone.
 _HAS_PLACE: Final = "c.created_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'"
 _COLUMNS: Final = {
     "id": "c.id",
@@ -57,16 +57,16 @@ LEFT JOIN public.connection_revisions d
 
 
 def _says(column: str, parameter: str) -> str:
-    """Return the condition that a column of a bounded length has the bytes in it."""
+    """Return the condition that a column, if it is not too long, contains the bytes."""
     bounded = f"CASE WHEN octet_length({column}) <= {MAX_DOCUMENT_BYTES} THEN {column} END"
     return f"position({parameter}::bytea IN {bounded}) > 0"
 
 
-# By the column, or by what is signed, or whose fingerprint is: an approval holds its document as a
-# JSON text in JSON. Which of them holds is for the caller to see.
+# The host is in a column, in the signed approval (as a JSON text in JSON), or in a revision, whose
+# fingerprint is signed. The caller decides which of them is believed.
 _OF_HOST: Final = f"""($3::text IS NULL OR c.host = $3 OR {_says("s.payload", "$4")}
   OR {_says("a.document", "$5")} OR {_says("d.document", "$5")})"""
-# In a list, its statement as well: which subjects are in it is not known before.
+# A list reads statements with the rows: which subjects it has is not known before.
 _LISTED: Final = f"""
 SELECT {_SELECTED}, {envelope_columns("s", "statement_")} {_FROM}
 LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
@@ -76,13 +76,13 @@ _IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noq
 
 
 def connection_row(connection_id: UUID) -> Part:
-    """Return the read of a connection; its statement is read by its subject."""
+    """Return the read of a connection's row; the statement is read by its subject."""
     select = f"SELECT {_SELECTED} {_FROM} WHERE c.id = $1"
     return Part(tuple(_COLUMNS), select, (connection_id,))
 
 
 async def connection_of(rows: Sequence[Row], proofs: Proofs) -> StoredConnection | None:
-    """Return the connection of such a read, with what proves it."""
+    """Return the connection that was read, with what proves it."""
     if not rows:
         return None
     subject = connection_subject(rows[0]["id"])
@@ -90,7 +90,7 @@ async def connection_of(rows: Sequence[Row], proofs: Proofs) -> StoredConnection
 
 
 async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredConnection | None:
-    """Return the connection that the signed log names, whose row has vanished."""
+    """Return a connection that the signed log names, and whose row is gone."""
     subject = connection_subject(connection_id)
     if proofs.log.upon_revisions(subject) is None:
         return None
@@ -98,9 +98,9 @@ async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredC
 
 
 def connection_rows(wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Part:
-    """Return the read of connections that have a row, in the order of their making, behind `after`.
+    """Return the read of the wanted rows after `after`, in the order in which they were made.
 
-    Of a host are those whose row, statement or revisions say so, whatever the others say.
+    A filter by host finds those whose row, statement or a revision says so.
     """
     host = str(wanted.host) if wanted.host else None
     told = orjson.dumps({"host": host})[1:-1]
@@ -122,9 +122,9 @@ def connection_rows(wanted: ConnectionFilter, *, after: Place | None, limit: int
 async def connections_without_row(
     proofs: Proofs, wanted: ConnectionFilter, *, after: UUID | None, limit: int
 ) -> list[StoredConnection]:
-    """Return connections of the signed log that have no row, by their ids, after `after`.
+    """Return connections of the signed log whose rows are gone, in the order of their ids.
 
-    Rows are not taken away again, so they may be looked at later than the log.
+    The product deletes no row, so rows may be read later than the log.
     """
     (rows,) = await fetch_parts(proofs.connection, [Part(("id",), _IDS)])
     logged = {UUID(subject.partition("/")[2]) for subject in proofs.log.connections()}
@@ -143,7 +143,7 @@ async def connections_without_row(
 
 
 async def connections_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredConnection]:
-    """Return the connections of such a read, with what proves them."""
+    """Return the connections that were read, with what proves them."""
     statements = {
         connection_subject(row["id"]): envelope_of_form(row, "statement_") for row in rows
     }
@@ -156,7 +156,7 @@ async def connections_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredConn
 
 
 def connection_at(host: str, repository_prefix: str) -> Part:
-    """Return the read of the id of the connection that has a place and is not revoked."""
+    """Return the read of the id of the connection that has this place and is not revoked."""
     return Part(
         ("id",),
         "SELECT id FROM public.connections"
@@ -166,7 +166,7 @@ def connection_at(host: str, repository_prefix: str) -> Part:
 
 
 def insert_connection(stored: StoredConnection) -> RowChange:
-    """Return the change that takes a place for a draft; whoever does holds the act lock."""
+    """Return the change that inserts a connection with its draft, under the act lock."""
     return RowChange(
         "INSERT INTO public.connections"
         " (id, host, repository_prefix, description, created_at, draft_revision)"
@@ -183,7 +183,7 @@ def insert_connection(stored: StoredConnection) -> RowChange:
 
 
 def update_connection(connection_id: UUID, **columns: object) -> RowChange:
-    """Return the change of some of the columns of a connection's row."""
+    """Return the change of some columns of a connection's row."""
     told = ", ".join(f"{name} = ${at}" for at, name in enumerate(columns, start=2))
     return RowChange(
         f"UPDATE public.connections SET {told} WHERE id = $1",  # noqa: S608 - our own names
@@ -225,5 +225,5 @@ def _revision(row: Row, prefix: str) -> StoredRevision | None:
     number = row[f"{prefix}revision"]
     document, sealed_secret = row[f"{prefix}document"], row[f"{prefix}sealed_secret"]
     if number is None or not isinstance(document, bytes):
-        return None  # there is none, or it has not the form of one
+        return None  # there is none, or the columns do not have the form of one
     return StoredRevision(number, document, sealed_secret)

@@ -17,7 +17,7 @@ class StoredConnection:
     host: str
     repository_prefix: str
     description: str
-    made_at: datetime | None  # its place in the order of lists; none where it has no row
+    made_at: datetime | None  # its place in the order of lists; None if its row is gone
     is_marked_revoked: bool
     evidence: Evidence
     newest: LoggedEntry | None  # the newest act upon its revisions

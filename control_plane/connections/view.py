@@ -1,4 +1,4 @@
-"""A connection as the API shows it: out of what is believed, and never with a secret."""
+"""A connection as the API shows it: made of what is believed, and never with a secret."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -27,7 +27,7 @@ _NO_SCOPE: Final[View] = {  # of a connection whose document is not believed
 def connection_view(
     stored: StoredConnection, state: ConnectionState, at: datetime, form: IdentityForm | None
 ) -> View:
-    """Return the view; fields speak of the serving revision, or of the draft while alone."""
+    """Return the view; its fields show the serving revision, or the draft if nothing serves."""
     serving = state.serving
     document, lone_draft = state.document, None if serving else state.draft
     return {
@@ -71,7 +71,7 @@ def document_view(document: ConnectionDocument | None, form: IdentityForm | None
 
 
 def _ecr_view(ecr: EcrRole) -> View:
-    """Return the role; an option that is off is left out, as in the document that is signed."""
+    """Return the role; an option that is off is left out, as it is in the signed document."""
     options = {"pull_through_cache": True} if ecr.pull_through_cache else {}
     return {
         "role_arn": ecr.role_arn,
@@ -87,7 +87,7 @@ def _problem(stored: StoredConnection, state: ConnectionState, at: datetime) -> 
 
 
 def _wrong_columns(stored: StoredConnection, state: ConnectionState) -> Iterator[str]:
-    """Yield what a row says of a connection that is not what is signed; nobody believes it."""
+    """Yield where a row differs from what is signed; nobody believes the row."""
     if stored.made_at is None:
         yield "its row in the database has vanished, or has no time"
         return
