@@ -1,1 +1,1 @@
-"""Devices that may no longer: revoked, lifted, and shown."""
+"""Device revocations: made, lifted, and shown."""

@@ -1,6 +1,6 @@
-"""Revoking devices and certificates, and lifting that: the use cases, each one act.
+"""Revoking devices and certificates, and lifting revocations: the use cases, each one act.
 
-What may be done when is in `device_revocation_state`, which is pure.
+What may be done when is decided in `state`, which is pure.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ class DeviceRevocations:
     _form: IdentityForm | None = None
 
     async def revoke(self, request: RevocationRequest, *, actor: AuthenticatedOperator) -> Revoked:
-        """Let a device, or a certificate, be served no longer.
+        """Have a device, or a certificate, served no longer.
 
-        What is revoked already stays as it was: whoever repeats a call that may not have come
-        through wants to know that it holds. What is not believed is revoked anew, which mends it.
+        One that is revoked already stays as it was: whoever repeats a call that may not have come
+        through wants to know that it holds. A revocation that is not believed is made again.
         """
         (revoked,) = await self.revoke_several([request], actor=actor)
         return revoked
@@ -60,7 +60,7 @@ class DeviceRevocations:
     ) -> list[Revoked]:
         """Revoke all of them in one act, or none; the answers are in the order of the requests.
 
-        Each has a statement and an audit entry of its own. Who is named twice is revoked once.
+        Each has a statement and an audit entry of its own. One that is named twice is revoked once.
         """
         first = dict[str, RevocationRequest]()
         for request in requests:
@@ -82,7 +82,7 @@ class DeviceRevocations:
         return await in_slices(requests, answer, ANSWERS_AT_ONCE)
 
     async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
-        """Let the device be served again; raise `NotFoundError` where this is not in force."""
+        """Have the device served again; raise `NotFoundError` if the revocation is not in force."""
         row = revocation_row(revocation_id)
         async with self._acts.begin(row) as act:
             found = await revocations_of(act.proofs.rows(row), act.proofs)

@@ -1,7 +1,7 @@
 """The grammars of a device revocation's fields: text in, the one canonical form out.
 
-A revocation that is spelled otherwise than the facade reads certificates revokes nobody, so
-equivalent spellings become one, and what no certificate can say is refused. Never quoted.
+A revocation revokes nobody if it is spelled differently from what the facade reads in certificates.
+So equivalent spellings become one, and what no certificate can say is refused, and never quoted.
 """
 
 import re
@@ -13,7 +13,9 @@ from cryptography.x509.oid import NameOID
 from shared.device_id import is_device_id
 from shared.outside_bytes import Party, reads_bytes_of
 
-MAX_SERIAL_DIGITS: Final = 128  # RFC 5280 has 40; a CA that breaks it must be revocable, too
+MAX_SERIAL_DIGITS: Final = (
+    128  # RFC 5280 allows 40; the certificates of a CA that breaks it must be revocable, too
+)
 MAX_ISSUER_BYTES: Final = 3072  # with the serial, a subject of at most 4096
 
 # `0abc`, `0A:BC` (openssl), `0a bc` (Windows), `0xabc`
@@ -21,10 +23,10 @@ _SERIAL: Final = re.compile(
     r"(?:0[xX])?[0-9A-Fa-f]+|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+|[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})+",
     re.ASCII,
 )
-# What openssl prints before either.
+# What openssl prints before a serial and before an issuer.
 _PASTED_SERIAL: Final = re.compile(r"serial= ?", re.ASCII | re.IGNORECASE)
 _PASTED_ISSUER: Final = re.compile(r"issuer= ?", re.ASCII | re.IGNORECASE)
-# What OpenSSL prints and cryptography does not read; the descriptors of RFC 4514 ignore case.
+# Names that OpenSSL prints and cryptography does not read; in RFC 4514 case does not matter.
 _DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
     "cn": NameOID.COMMON_NAME,
     "l": NameOID.LOCALITY_NAME,
@@ -67,7 +69,7 @@ def parse_serial(text: str) -> str:
 
 @reads_bytes_of(Party.OPERATOR)
 def parse_issuer(text: str) -> str:
-    """Return an issuer as RFC 4514 text, exactly as it is read off certificates."""
+    """Return an issuer as RFC 4514 text, exactly as the facade reads it in certificates."""
     expected = (
         "expected the issuer as RFC 4514, without spaces between its parts, such as"
         " CN=Device CA,O=Example (openssl x509 -noout -issuer -nameopt RFC2253)"
@@ -75,7 +77,7 @@ def parse_issuer(text: str) -> str:
     if len(text) > MAX_ISSUER_BYTES:
         raise ValueError(expected)
     text = _without(_PASTED_ISSUER, text)
-    if not text or "=#" in text:  # `#` is DER, read as text
+    if not text or "=#" in text:  # after `=#` comes DER, which would be read as text
         raise ValueError(expected)
     try:
         name = x509.Name.from_rfc4514_string(text, _DESCRIPTORS)

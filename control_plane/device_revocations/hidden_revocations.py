@@ -1,8 +1,8 @@
-"""Device revocations in force that no row lists: lists show them all the same.
+"""Device revocations that are in force although no row lists them. Lists show them all the same.
 
 Rows are found by columns, which nobody signs. Whoever writes in Postgres may delete a row, or mark
-it as lifted. The signed log names every device and certificate that was ever revoked; of those that
-no row lists, the entry of the newest act says whether it was a lifting.
+it as lifted. The signed log names every device and certificate that was ever revoked. If no row
+lists one, the entry of the newest act about it says whether that act was a lifting.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,22 @@ from control_plane.proof.belief import Belief, believe
 from control_plane.proof.signed_log import Place, SignedLog
 
 _SUBJECTS: Final = ("device/", "certificate/")  # as `device_subject` begins them
-AT_ONCE: Final = 100  # that are verified in one turn of the loop: some 20 ms
+AT_ONCE: Final = 100  # verified in one turn of the event loop: some 20 ms
 
 
 @define(eq=False)
 class HiddenRevocations:
-    """Finds them. What was lifted is not looked at again until there is a newer act about it."""
+    """Finds them. One that was lifted is not looked at again before a newer act about it."""
 
     _chain: AuditChain
-    _lifted: dict[str, Place] = field(factory=dict, init=False)  # at most those of the signed log
+    _lifted: dict[str, Place] = field(
+        factory=dict, init=False
+    )  # no more than the subjects of the signed log
 
     async def fetch(
         self, subject_beginning: str, *, after: UUID | None, limit: int
     ) -> list[StoredDeviceRevocation]:
-        """Return at most so many whose subject begins so, in the order of `place_among_hidden`."""
+        """Return at most `limit` whose subject begins so, in the order of `place_among_hidden`."""
         part = listed_subjects(subject_beginning)
         async with self._chain.reading(part) as proofs:
             listed, log = {row["subject"] for row in proofs.rows(part)}, proofs.log
@@ -54,7 +56,7 @@ class HiddenRevocations:
     async def _in_force(
         self, looked_at: SignedLog, subjects: Sequence[str]
     ) -> list[StoredDeviceRevocation]:
-        """Return those that are in force; who was acted upon since is in a list, or lifted."""
+        """Return those that are in force. One with a newer act by now is listed, or was lifted."""
         async with self._chain.reading(about=subjects) as proofs:
             evidences = await proofs.evidences_of(subjects)
         found = []
@@ -73,11 +75,11 @@ class HiddenRevocations:
 
 
 def place_among_hidden(subject: str) -> UUID:
-    """Return what hidden revocations are ordered by, and pages of them are begun after."""
+    """Return what hidden revocations are ordered by; a page of them begins after one of these."""
     return uuid5(NAMESPACE_URL, subject)
 
 
 def _id_of(belief: Belief) -> UUID:
-    """Return the revocation's id, as the act says that made it."""
+    """Return the revocation's id, as the entry of its act says."""
     told = belief.entry.details.get("revocation") if belief.entry else None
     return UUID(told) if told else place_among_hidden(belief.subject)

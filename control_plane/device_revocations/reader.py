@@ -47,7 +47,7 @@ class DeviceRevocationReader:
         return HiddenRevocations(self._chain)
 
     async def _read(self, part: Part, *about: str) -> list[StoredDeviceRevocation]:
-        """Return what a part finds; one round trip if it is about what is known before."""
+        """Return what a part finds; one round trip if `about` names its subjects."""
         async with self._chain.reading(part, entries_about=about) as proofs:
             return await revocations_of(proofs.rows(part), proofs)
 
@@ -67,10 +67,10 @@ class DeviceRevocationReader:
         after: Place | None = None,
         limit: int,
     ) -> Page:
-        """Return a page of the revocations in force, in the order of their making.
+        """Return a page of the revocations in force, in the order in which they were made.
 
-        The subject of a serial without an issuer is the beginning of those with one. Last come
-        those that no row lists.
+        The subject of a serial without an issuer is the beginning of those with one. Revocations
+        that no row lists come last.
         """
         has_rows = after is None or after[0] < WITHOUT_ROW
         rows = revocation_rows(id_beginning, subject_beginning, after=after, limit=limit + 1)
@@ -81,7 +81,7 @@ class DeviceRevocationReader:
         page = stored[:limit]
         views = await in_slices(page, self._view)
         next_place = _place(page[-1]) if len(stored) > limit else None
-        # A row's id is not believed: what was found by it may be shown with another.
+        # A row's id is not believed: a revocation that was found by it may be shown with another.
         fitting = (view for view in views if view and str(view["id"]).startswith(id_beginning))
         return Page(list(fitting), next_place)
 
@@ -95,7 +95,7 @@ class DeviceRevocationReader:
         return Page([view for view in views if view], None)
 
     def _view(self, stored: StoredDeviceRevocation) -> View | None:
-        """Return the view; none where the signed log says that it was lifted."""
+        """Return the view; None if the signed log says that the revocation was lifted."""
         state = device_revocation_state(stored, self._chain.signer)
         if state.problem:
             _log.warning(

@@ -21,7 +21,7 @@ TARGET_FIELDS: Final = ("device", "serial", "issuer")
 
 @frozen
 class RevocationTarget:
-    """Who is revoked: a device by its id, or a certificate by its serial and maybe issuer."""
+    """Whom to revoke: a device by its id, or a certificate by its serial and perhaps its issuer."""
 
     device: str | None = None
     serial: str | None = None
@@ -33,12 +33,12 @@ class RevocationTarget:
         return device_subject(self.device, self.serial, self.issuer)
 
     def view(self) -> dict[str, object]:
-        """Return what an answer calls it by."""
+        """Return how an answer names it."""
         return {"device": self.device, "serial": self.serial, "issuer": self.issuer}
 
     @classmethod
     def of_subject(cls, subject: str) -> "RevocationTarget":
-        """Return whom a subject is about; nobody, where it is about something else."""
+        """Return whom a subject is about; nobody if it is about something else."""
         kind, _, name = subject.partition("/")
         if kind == "device":
             return cls(device=name)
@@ -57,7 +57,7 @@ class RevocationRequest:
 
 
 def read_target(query: QueryReader) -> RevocationTarget | None:
-    """Return whom a list is asked about; none: everybody. What is wrong is noted in the query."""
+    """Return whom a list is asked about, None for everybody; errors are noted in the query."""
     target = RevocationTarget(
         device=query.text("device", parse_device_id),
         serial=query.text("serial", parse_serial),
@@ -77,8 +77,8 @@ def parse_revocation_request(
 ) -> RevocationRequest:
     """Return the request, or raise `InvalidRequestError` with every wrong field.
 
-    With the `form` of the installation's identities, a device that no certificate of that form
-    can name is wrong: revoking it would revoke nobody.
+    With the `form` of the installation's identities, a device that no certificate of that form can
+    name is an error: revoking it would revoke nobody.
     """
     fields = FieldReader(body)
 
@@ -113,8 +113,8 @@ def parse_revocation_requests(
 ) -> list[RevocationRequest]:
     """Return the requests of a list, in its order; raise `InvalidRequestError`.
 
-    Each item of `revocations` is what `parse_revocation_request` reads; the error names the wrong
-    fields of all.
+    Each item of `revocations` is read as by `parse_revocation_request`; the error names the wrong
+    fields of all items.
     """
     fields = FieldReader(body)
     items = fields.objects("revocations", at_most=MAX_REVOCATIONS)

@@ -1,4 +1,4 @@
-"""The routes of device revocations: made, listed, shown, lifted."""
+"""The routes of device revocations: to make, list, show and lift them."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ class DeviceRevocationRoutes:
         )
 
     async def revoke(self, call: Call) -> web.Response:
-        """Revoke a device or a certificate; 200 where it is revoked already."""
+        """Revoke a device or a certificate; 200 if it is revoked already."""
         with call.query().finishing_with_body():
             request = parse_revocation_request(await call.body(), self.form)
         revoked = await self.revocations.revoke(request, actor=call.operator)

@@ -1,6 +1,6 @@
-"""What of a stored device revocation is believed, and how it is shown. Pure.
+"""What is believed of a stored device revocation, and how it is shown. Pure.
 
-In force is what the newest signed statement of the device or certificate says, never a column.
+The newest signed statement about a device or certificate says what is in force; no column does.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ class StoredDeviceRevocation:
 
     id: UUID
     subject: str
-    made_at: datetime | None  # its place in the order of lists; none where no row lists it
+    made_at: datetime | None  # its place in the order of lists; None if no row lists it
     evidence: Evidence
 
 
 @frozen
 class DeviceRevocationState:
-    """The revocation in force, or why nobody can say; neither of them where it was lifted."""
+    """The revocation in force, or why nobody can tell; neither if it was lifted."""
 
     belief: Belief
     revocation: DeviceRevocation | None = None
@@ -45,12 +45,12 @@ class DeviceRevocationState:
 def device_revocation_state(
     stored: StoredDeviceRevocation, verifier: Verifier
 ) -> DeviceRevocationState:
-    """Return what of a stored device revocation is believed."""
+    """Return what is believed of a stored device revocation."""
     return state_of(believe(stored.evidence, verifier))
 
 
 def state_of(belief: Belief) -> DeviceRevocationState:
-    """Return what a belief about a device or certificate comes to."""
+    """Return the state that follows from what is believed of a device or certificate."""
     match belief.statement:
         case DeviceRevocation() as revocation:
             return DeviceRevocationState(belief, revocation)
@@ -66,7 +66,7 @@ def liftable(
 ) -> DeviceRevocation:
     """Return the revocation that may now be lifted; raise `NotFoundError` or `NotBelievedError`.
 
-    Only what is believed is lifted: an id in a column could lead to another device.
+    Only a revocation that is believed is lifted: an id in a column could lead to another device.
     """
     if state.problem:
         raise NotBelievedError(
@@ -79,7 +79,7 @@ def liftable(
 
 
 def row_problem(stored: StoredDeviceRevocation, revocation: DeviceRevocation) -> str | None:
-    """Return what a row says of a revocation in force that is not signed; nobody believes it."""
+    """Return how the row differs from a revocation in force; nobody believes the row."""
     if stored.made_at is None:
         return NOT_LISTED
     if stored.id != revocation.revocation_id:
@@ -90,7 +90,7 @@ def row_problem(stored: StoredDeviceRevocation, revocation: DeviceRevocation) ->
 def revocation_view(
     revocation: DeviceRevocation, form: IdentityForm | None, problem: str | None = None
 ) -> View:
-    """Return the view of a revocation in force; with `form`, of identities of this form."""
+    """Return the view of a revocation in force; `form` tells whether a certificate can name it."""
     return {
         "id": str(revocation.revocation_id),
         "device": revocation.device,
@@ -106,7 +106,7 @@ def revocation_view(
 
 
 def unbelieved_view(stored: StoredDeviceRevocation, problem: str) -> View:
-    """Return the view of a row that is not believed: whom it names, and what is wrong."""
+    """Return the view of a row that is not believed: whom it names, and why."""
     return {
         "id": str(stored.id),
         **RevocationTarget.of_subject(stored.subject).view(),

@@ -12,9 +12,9 @@ from control_plane.proof.proofs import Proofs
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import DeviceRevocation
 
-# What has not such a time has no place in the order.
+# A row without such a time has no place in the order.
 _IS_LISTED: Final = "(r.lifted_at IS NULL AND r.revoked_at BETWEEN '2000-01-01Z' AND '9000-01-01Z')"
-# A row may have another id than the signed revocation.
+# A row's id may differ from that of the signed revocation.
 _HAS_ID: Final = (
     "(starts_with(r.id::text, $2)"
     " OR position(convert_to($2, 'UTF8') IN CASE WHEN octet_length(s.payload) <="
@@ -50,7 +50,7 @@ def revocation_rows(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Part:
-    """Return the read of what was not lifted in the order of its making, behind `after`."""
+    """Return the read of what was not lifted, in the order of its making, after `after`."""
     condition = " AND (r.revoked_at, r.id) > ($4, $5)" if after else ""
     return Part(
         _COLUMNS,
@@ -61,12 +61,12 @@ def revocation_rows(
 
 
 def listed_subjects(subject_beginning: str) -> Part:
-    """Return the read of the subjects that begin so and are listed by their rows."""
+    """Return the read of the listed rows' subjects that begin so."""
     return Part(("subject",), _LISTED_SUBJECTS, (subject_beginning,))
 
 
 async def revocations_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredDeviceRevocation]:
-    """Return the revocations of such a read, with what proves them."""
+    """Return the revocations that were read, with what proves them."""
     statements = {row["subject"]: envelope_of_form(row, "statement_") for row in rows}
     evidences = await proofs.evidences(statements)
     return [
@@ -81,7 +81,7 @@ async def revocations_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredDevi
 
 
 def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> RowChange:
-    """Return the change that makes each the revocation of its subject that is listed."""
+    """Return the change that has each listed as the revocation of its subject."""
     return RowChange(
         "INSERT INTO public.device_revocations (subject, id, revoked_at)"
         " SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])"
@@ -96,7 +96,7 @@ def put_device_revocations(revocations: Sequence[DeviceRevocation]) -> RowChange
 
 
 def set_lifted(revocation_id: UUID, at: datetime) -> RowChange:
-    """Return the change that lists the revocation no longer."""
+    """Return the change after which the revocation is not listed any more."""
     return RowChange(
         "UPDATE public.device_revocations SET lifted_at = $2 WHERE id = $1", (revocation_id, at)
     )
