@@ -1,7 +1,7 @@
 """Where the acts of one process wait for one another: first come, first served.
 
-The act lock in the database has a connection of the pool for everybody who waits for it. Here
-nobody who waits has one.
+Whoever waits for the act lock in the database holds a connection of the pool. Whoever waits here
+holds none.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from attrs import define, field
 
 from control_plane.errors import ActsWaitingError
 
-MAX_WAITING_ACTS: Final = 256  # some seconds of acts where the database is 5 ms away
-MAX_WAITING_SECONDS: Final = 10.0  # as long as a statement may wait for the act lock
+MAX_WAITING_ACTS: Final = 256  # a few seconds of acts if the database is 5 ms away
+MAX_WAITING_SECONDS: Final = 10.0  # as long as an SQL statement may wait for the act lock
 
 
 @define(eq=False)
@@ -26,7 +26,7 @@ class ActQueue:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Yield when it is this act's turn; raise `ActsWaitingError` if that is too late."""
+        """Yield when it is this act's turn; raise `ActsWaitingError` if that takes too long."""
         if self._waiting >= MAX_WAITING_ACTS:
             raise ActsWaitingError
         self._waiting += 1

@@ -1,11 +1,11 @@
-"""An act: statements written and the audit entry that says so, in one transaction.
+"""An act: statements, and the audit entries that say so, stored in one transaction.
 
-Acts follow one another: each holds the act lock from its first read to its commit, so what it
-read still holds when it writes, and the audit chain has no forks. Those of one process wait for
-one another before they take a connection (`act_queue`).
+Acts follow one another: each holds the act lock from its first read to its commit. So what it read
+still holds when it writes, and the audit chain has no forks. Acts of one process wait for one
+another before they take a connection (`act_queue`).
 
-Each round trip to the database is time in which no other act is made. So an act takes four: the
-transaction and the lock, all that is asked at its beginning, all changes together, the commit.
+No other act goes on during a round trip to the database. So an act takes four: the transaction with
+the lock, all that is asked at its beginning, all changes together, the commit.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -30,10 +30,10 @@ from shared.statement import AuditEntry, Statement, StoredStatement, next_genera
 
 @frozen
 class EndedAct:
-    """What an act has left in the database: the log with its entries, the generations it signed."""
+    """What an act has left in the database: the log with its entries, and what it signed."""
 
     log: SignedLog
-    generations: Mapping[str, int]  # by subject
+    generations: Mapping[str, int]  # of its statements, by subject
 
 
 class Act:
@@ -65,7 +65,7 @@ class Act:
         return believe(await self.proofs.evidence(subject), self._chain.signer)
 
     def generation_after(self, belief: Belief) -> int:
-        """Return the generation of the statement that follows what is believed of its subject.
+        """Return the generation of the next statement about a belief's subject.
 
         Raises `ClockError` if that is more than a year ahead of the clock.
         """
@@ -82,7 +82,7 @@ class Act:
     ) -> Belief:
         """Sign a statement, and record that it was made; return what is believed from then on.
 
-        There is one about each subject at most: PostgreSQL refuses to store two.
+        An act makes one statement about a subject: PostgreSQL refuses to store two.
         """
         self._statements.append((statement, self._chain.signer.sign(statement)))
         entry = self.record(
@@ -122,7 +122,7 @@ class Act:
         return entry
 
     def change(self, change: RowChange) -> None:
-        """Have other rows say what is signed, too."""
+        """Make a change of other rows, together with what is signed."""
         self._changes.append(change)
 
     async def end(self) -> EndedAct:
@@ -153,11 +153,11 @@ class Acts:
     async def begin(
         self, *parts: Part, about: Collection[str] = (), entries_about: Collection[str] = ()
     ) -> AsyncIterator[Act]:
-        """Yield an act; it is committed unless something is raised.
+        """Yield an act; it is stored and committed unless something is raised.
 
-        What it knows at its beginning is asked as in `AuditChain.reading`. Raises
-        `AuditDamagedError` where no entry can follow, `AuditUnreadError` while a start still reads
-        the log, `ActsWaitingError` where too many wait, and what `Database` raises.
+        What it reads at its beginning is asked for as in `AuditChain.reading`. Raises
+        `AuditDamagedError` if no entry can follow the log, `AuditUnreadError` while a start still
+        reads it, `ActsWaitingError` if too many wait, and what `Database` raises.
         """
         lock = lock_row()
         asked = Asked((lock, *parts), about, entries_about)

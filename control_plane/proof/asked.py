@@ -1,4 +1,4 @@
-"""What a read or an act wants to know at its beginning, all of it in one round trip."""
+"""What a read or an act asks the database at its beginning, in one round trip."""
 
 from collections.abc import Collection, Mapping
 
@@ -16,7 +16,7 @@ from shared.statement import StoredStatement
 
 @frozen
 class Answered:
-    """What was found, all of one state of the database."""
+    """What was found, in one state of the database."""
 
     rows: Mapping[Part, list[Row]]
     _statements: dict[str, StoredStatement | None]
@@ -26,7 +26,7 @@ class Answered:
     def proofs(
         self, connection: DatabaseConnection, log: SignedLog, highest_generation: int
     ) -> Proofs:
-        """Return what proves, by the log of that state."""
+        """Return the proofs, by the log of that state."""
         proofs = Proofs(connection, log, highest_generation, self.rows, self._statements)
         proofs.note_entries(self._places, self._entries)
         return proofs
@@ -34,7 +34,7 @@ class Answered:
 
 @frozen
 class Asked:
-    """Parts, and subjects: `about` with their statements, `entries_about` without."""
+    """Parts, and subjects: `about` asks for statements and entries, `entries_about` for entries."""
 
     parts: Collection[Part] = ()
     about: Collection[str] = ()
@@ -46,7 +46,7 @@ class Asked:
         return (*self.about, *self.entries_about)
 
     async def fetch(self, connection: DatabaseConnection, log: SignedLog, *more: Part) -> Answered:
-        """Return what is asked; entries are looked for where the log says that they are."""
+        """Return what is asked; entries are read from the places that the log names."""
         places = newest_acts(log, self.subjects)
         entries, statements = entries_at(places), statements_of(self.about)
         needed = [each for each, wanted in ((entries, places), (statements, self.about)) if wanted]

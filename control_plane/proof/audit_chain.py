@@ -1,12 +1,14 @@
 """The signed log that this process stands on: read once at the start, then followed.
 
-- The start takes the signed checkpoint from the database and walks what came after it; without a
-  checkpoint, the whole log.
-- Every read and every act first walks what others appended since, in the state that it sees.
-- A log that does not agree with its signatures, with the checkpoint, or with what this process has
-  seen is refused: after a start nothing is read; a running process reads on with what it knows, and
-  acts are refused. It is taken again as soon as it agrees, or as soon as it has a signed entry that
-  this process has not seen, and that accepts the restore of a backup.
+- At the start, the signed checkpoint is read from the database, and then all entries after it;
+  without a checkpoint, the whole log.
+- Every read and every act first reads the entries that others appended since, in the state of the
+  database that it sees.
+- A log is refused if it does not agree with its signatures, with the checkpoint, or with what this
+  process has seen. A process that has just started then reads nothing. One that was running goes
+  on reading with the log that it knows. Both refuse acts.
+- A refused log is taken again as soon as it agrees, or has a signed entry, new to this process,
+  that accepts the restore of a backup.
 """
 
 import asyncio
@@ -42,19 +44,19 @@ from shared.generation_bound import highest_generation_at
 from shared.statement import StatementRefusedError
 from shared.structured_log import get_logger
 
-PATIENCE_SECONDS: Final = 5.0  # a call waits so long for a start that is still reading
-RETRY_SECONDS: Final = 1.0  # a log that is refused is not walked again by every call
-CHECKPOINT_ENTRIES: Final = 2000  # a start walks about so many; some 50 ms
-SUBJECTS_PER_ENTRY: Final = 10  # with many subjects it waits longer: it has all of them in it
+PATIENCE_SECONDS: Final = 5.0  # that a call waits while a start is still reading
+RETRY_SECONDS: Final = 1.0  # not every call reads a refused log again
+CHECKPOINT_ENTRIES: Final = 2000  # about so many are read by a start; some 50 ms
+SUBJECTS_PER_ENTRY: Final = 10  # with many subjects it comes later, because it holds all of them
 
 _log = get_logger("control_plane.audit_chain")
 
 
 @frozen
 class SeenChain:
-    """What a process knows of the chain from before: where it ended, and which restores it accepts.
+    """What is known of the chain from before a start: where it ended, and the accepted restores.
 
-    The hash is empty where a version before kept the place alone.
+    The hash is empty if an older version kept the place alone.
     """
 
     end: Place = BEGINNING
@@ -63,7 +65,7 @@ class SeenChain:
 
 @define(eq=False)
 class AuditChain:
-    """The newest log that is believed, and what is wrong with the one that the database has."""
+    """The newest log that is believed, and what is wrong with the database's own."""
 
     database: Database
     signer: Signer
@@ -82,14 +84,14 @@ class AuditChain:
     async def reading(
         self, *parts: Part, about: Collection[str] = (), entries_about: Collection[str] = ()
     ) -> AsyncIterator[Proofs]:
-        """Yield what one state of the database proves, by the log as it is in it.
+        """Yield what one state of the database proves, by the log of that state.
 
-        It has the rows of the parts; the statements of the subjects that it is `about`, and their
-        newest entries; and those of `entries_about`. All of that is one round trip, unless others
-        have appended much since. Raises `AuditDamagedError` where no log is believed,
+        That is: the rows of the parts, the statements and newest entries of the subjects in
+        `about`, and the newest entries of those in `entries_about`. It takes one round trip, unless
+        others have appended much since. Raises `AuditDamagedError` if no log is believed,
         `AuditUnreadError` while a start still reads it, and what `Database` raises.
         """
-        known = await self.loaded()  # before the read: what is in it is not older
+        known = await self.loaded()  # taken before the read, so that what is read is not older
         asked = Asked(parts, about, entries_about)
         async with self.database.connection() as connection:
             proofs = await self._read(connection, known, asked, follows=self._may_follow)
@@ -103,9 +105,9 @@ class AuditChain:
             yield await self._read_at(connection, log, asked)
 
     async def within(self, connection: DatabaseConnection, asked: Asked) -> Proofs:
-        """Return what is asked as an act's transaction sees it, which holds the act lock.
+        """Return what is asked, as it is in the transaction of an act, which holds the act lock.
 
-        Raises `AuditDamagedError` where no entry can follow.
+        Raises `AuditDamagedError` if no entry can follow.
         """
         known = await self.loaded()
         proofs = await self._read(connection, known, asked, follows=True)
@@ -116,13 +118,13 @@ class AuditChain:
 
     @property
     def _may_follow(self) -> bool:
-        """Whether the database's log is looked at: one that was refused is not at every call."""
+        """Whether the database's log is read: one that was refused waits for `RETRY_SECONDS`."""
         return self.problem is None or time.monotonic() > self._refused_at + RETRY_SECONDS
 
     async def _read(
         self, connection: DatabaseConnection, known: SignedLog, asked: Asked, *, follows: bool
     ) -> Proofs | None:
-        """Return what is asked, by the log that follows the known one; None where it does not."""
+        """Return what is asked, by a log that follows the known one; None if it does not follow."""
         since = entries_since(known.end)
         answer = await asked.fetch(connection, known, since)
         rows = entry_rows_of(answer.rows[since])
@@ -145,7 +147,7 @@ class AuditChain:
         return answer.proofs(connection, log, self.highest_generation())
 
     async def _follow(self, connection: DatabaseConnection, known: SignedLog) -> SignedLog:
-        """Return the log as the connection shows it, or raise `AuditDamagedError`."""
+        """Return the log as this connection sees it, or raise `AuditDamagedError`."""
         try:
             reading = await read_log(connection, self.signer, known)
         except AuditDamagedError as error:
@@ -154,7 +156,7 @@ class AuditChain:
         return self._followed(known, reading)
 
     def _followed(self, known: SignedLog, reading: Reading) -> SignedLog:
-        """Return the log of a reading, which is gone on with."""
+        """Return the log of a reading, having taken it over."""
         if reading.log.end != known.end:
             made = reading.newest.made.items()
             self.take(reading.log, {subject: each.generation for subject, each in made})
@@ -163,14 +165,14 @@ class AuditChain:
         return reading.log
 
     def take(self, log: SignedLog, generations: Mapping[str, int]) -> None:
-        """Go on with a log that was followed here; the generations are those new in it."""
+        """Go on with a log that follows the known one; the generations are those that it adds."""
         self._remember(generations.items())
         if self.log is None or log.end.sequence > self.log.end.sequence:
             self.log = log
             self._agree()
 
     async def loaded(self) -> SignedLog:
-        """Return the log that is known; if there is none, read it, and wait for that a while."""
+        """Return the known log; if there is none, read it, waiting `PATIENCE_SECONDS` at most."""
         if self.log is not None:
             return self.log
         if self._failure is not None and time.monotonic() < self._failure[0] + RETRY_SECONDS:
@@ -183,7 +185,7 @@ class AuditChain:
         return loading.result()
 
     async def load(self, *, whole: bool = False) -> SignedLog:
-        """Read the log from the checkpoint on, or the whole of it; raise what is in the way."""
+        """Read the log from the checkpoint on, or the whole of it; raise why it cannot be read."""
         try:
             reading = await self._read_anew(whole=whole)
         except ControlPlaneError as error:
@@ -249,7 +251,7 @@ class AuditChain:
         _log.info("audit checkpoint written", count=log.end.sequence)
 
     def highest_generation(self) -> int:
-        """Return the highest generation that is made or taken at this time."""
+        """Return the highest generation that is signed or believed at this time."""
         return highest_generation_at(unix_milliseconds(self.clock()))
 
     def _remember(self, generations: Iterable[tuple[str, int]]) -> None:

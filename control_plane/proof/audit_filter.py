@@ -1,7 +1,7 @@
 """Which entries of the audit log are asked for. Pure.
 
-Rows are found by columns, which are not signed; so an entry is held against the filter itself,
-and an entry whose columns were changed is found by no filter. `audit verify` reads all.
+Rows are found by columns, which are not signed. So each entry that was found is compared with the
+filter itself. An entry whose columns were changed may not be found; `audit verify` reads all.
 """
 
 from datetime import datetime
@@ -18,13 +18,13 @@ MAX_FILTER_CHARACTERS: Final = 4096  # a subject, which may be a certificate's i
 
 @frozen
 class AuditFilter:
-    """What an entry must be; what is None may be anything."""
+    """What an entry must have; None allows anything."""
 
     actor: str | None = None
     action: str | None = None  # or how it begins: `connection.`
     about: str | None = None  # or how it begins: `connection/3f2a`
     since: datetime | None = None
-    until: datetime | None = None  # this moment is not in it
+    until: datetime | None = None  # this moment itself is outside
 
     def fits(self, entry: AuditEntry) -> bool:
         """Tell whether a verified entry is one that was asked for."""

@@ -1,14 +1,14 @@
-"""What may be believed about a subject, out of what the database holds about it. Pure.
+"""What may be believed about a subject, given what the database holds about it. Pure.
 
 In this order:
-1. The signed log (`signed_log`) says which act was the newest that made a statement about the
-   subject. The database has its entry as it was signed, by a key that is believed.
+1. The signed log (`signed_log`) says which act was the last to make a statement about the subject.
+   The database has that act's entry as it was signed, by a key that is believed.
 2. The stored statement is signed by the statement key and is about this very subject.
-3. Both name the same generation: an older statement put back, a row inserted or a row deleted
-   disagrees with the signed log of what was done.
-4. That generation is not more than a year ahead of the clock (`shared.generation_bound`).
+3. Both name the same generation. A statement that was put back, inserted or deleted does not agree
+   with the signed log.
+4. That generation is at most a year ahead of the clock (`shared.generation_bound`).
 
-Columns beside a payload are asked for nothing here: the chain alone says which entry is the newest.
+The columns beside a payload play no part: the chain alone says which entry is the newest.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ TOO_FAR_AHEAD: Final = "its statement is of a time more than a year ahead of thi
 
 @frozen
 class LoggedEntry:
-    """An act of the signed log; its entry, if the database has it as it was signed."""
+    """An act of the signed log, and its entry if the database has that as it was signed."""
 
     generation: int | None  # of the statement that the act made, if it made one
     entry: StoredStatement | None
@@ -45,29 +45,29 @@ class Evidence:
     subject: str
     stored: StoredStatement | None
     made: LoggedEntry | None  # the newest act that made a statement about it
-    highest_generation: int = MAX_GENERATION  # above it, nothing is taken
+    highest_generation: int = MAX_GENERATION  # nothing above it is believed
 
 
 @frozen
 class Belief:
-    """The newest statement, if it is believed; or why it is not."""
+    """The newest statement, or why it is not believed."""
 
     subject: str
     statement: Statement | None = None
     entry: AuditEntry | None = None  # of the act that made the statement
     problem: str | None = None
-    highest_generation: int = 0  # a new statement's is above this
+    highest_generation: int = 0  # the next statement's is higher
 
 
 class HighestGenerations:
     """The highest generation of each subject that this process, or one before it, has seen.
 
-    It is believed about nothing: a database that was restored on purpose is older than that. It
-    serves to say so, and to go on above it.
+    Nothing is believed because of it: a database that was restored on purpose is older. It serves
+    to notice that, and to give the next statements higher generations.
     """
 
     def __init__(self, before: Mapping[str, int] | None = None) -> None:
-        """Begin with what processes before have seen."""
+        """Begin with what earlier processes have seen."""
         self._highest = dict(before or {})  # one entry for each connection, operator and device
         self._changed = set[str]()  # since `take_changes`
 
@@ -80,12 +80,12 @@ class HighestGenerations:
         return self._highest.copy()
 
     def take_changes(self) -> dict[str, int]:
-        """Return what is higher than ever before, since it was asked for the last time."""
+        """Return what has become higher since the last call."""
         changed, self._changed = self._changed, set()
         return {each: self.ever(each) for each in changed}
 
     def remember(self, subject: str, generation: int) -> None:
-        """Take note of a generation of the signed log."""
+        """Note a generation of the signed log."""
         if generation > self.ever(subject):
             self._highest[subject] = generation
             self._changed.add(subject)

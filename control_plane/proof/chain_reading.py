@@ -1,4 +1,4 @@
-"""Reading the chain out of a snapshot of the database: from its end down to what is known of it."""
+"""Reading the chain from a snapshot of the database: from its end down to the known part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -13,13 +13,13 @@ from control_plane.proof.signed_log import BEGINNING, LoggedAct, NewestActs, Pla
 from control_plane.proof.signer import Verifier
 from control_plane.proof.walk_back import FIRST, EntryRow, WalkBack
 
-EMPTY: Final = "empty"  # said in place of the hash of a log without entries
-THREAD_ROWS: Final = 100  # more than that are proven in a thread: a row costs some 10 us
+EMPTY: Final = "empty"  # stands for the hash of a log without entries
+THREAD_ROWS: Final = 100  # longer reads are proven in a thread: a row costs some 10 us
 
 
 @frozen
 class Reading:
-    """A log that was read, what is new in it, and whether the place that was seen is in it."""
+    """A log that was read, what is new in it, and whether it has the place that was seen before."""
 
     log: SignedLog
     newest: NewestActs
@@ -35,7 +35,7 @@ async def read_log(
 ) -> Reading:
     """Return the log that goes on from the known one, or raise `AuditDamagedError`.
 
-    With `seen`, it is looked for, too; a place without a hash is there if the log is so long.
+    With `seen`, that place is looked for, too; one without a hash is there if the log is so long.
     """
     known_at, seen_at = known.end.sequence, seen.sequence
     down_to = min(known_at, seen_at) if seen_at else known_at
@@ -54,10 +54,10 @@ async def read_log(
 
 
 def read_rows(rows: Sequence[EntryRow], verifier: Verifier, known: SignedLog) -> Reading | None:
-    """Return the log that goes on from the known one with these rows, from the end downwards.
+    """Return the log that goes on from the known one with these rows, which come last entry first.
 
-    None where they do not lead down to the known one: then `read_log` tells what is wrong, or reads
-    all that came between.
+    None if they do not lead down to the known one. Then `read_log` says what is wrong, or reads all
+    that lies between.
     """
     try:
         acts = WalkBack(verifier, known.end).take(rows)
@@ -81,7 +81,7 @@ async def present_end(connection: DatabaseConnection, verifier: Verifier) -> Pla
 
 
 def vanished(seen: Place, present: Place) -> AuditDamagedError:
-    """Return the error of a log that has not what was seen of it."""
+    """Return the error of a log that lacks an entry that was seen."""
     return AuditDamagedError(
         f"audit entries have vanished: entry {seen.sequence} was seen here, and the database has it"
         " no more, or has another in its place. If a backup was restored on purpose, accept that on"
@@ -93,7 +93,7 @@ async def acts_back(
     connection: DatabaseConnection, verifier: Verifier, *, trusted: Place, down_to: int
 ) -> AsyncIterator[LoggedAct]:
     """Yield every act from the end of the chain down to a place; raise `AuditDamagedError`."""
-    # The end first, alone: nothing is read below one that is not believed, or that is known.
+    # The end alone first: if it is not believed, or is known, nothing below it is read.
     walk, below, at_most = WalkBack(verifier, trusted), None, 1
     while rows := await fetch_entries_back(
         connection, below=below, down_to=down_to, at_most=at_most

@@ -1,6 +1,6 @@
 """The SQL of the chain as a whole: rows in, rows out, nothing believed.
 
-Lengths are bounded before a row is read; what has not the form of an entry is said to have none.
+Lengths are bounded before a row is read. A row that does not have the form of an entry has `None`.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,8 +19,8 @@ from control_plane.proof.signed_log import Place
 from control_plane.proof.walk_back import EntryRow
 
 BATCH_ENTRIES: Final = 2000  # read at once; some 10 ms to prove
-BATCH_BYTES: Final = 8 * 1024 * 1024  # of payloads at once, but for the one that goes beyond it
-FOLLOWED_ENTRIES: Final = 32  # read beside something else: 8 MiB at most, some ms to prove
+BATCH_BYTES: Final = 8 * 1024 * 1024  # of payloads at once, and the one that exceeds it
+FOLLOWED_ENTRIES: Final = 32  # read along with something else: 8 MiB at most, some ms to prove
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
 _ENVELOPE: Final = envelope_columns()
 _BACK: Final = f"""
@@ -58,7 +58,7 @@ async def fetch_entries_back(
 
 
 def entries_since(place: Place) -> Part:
-    """Return the read of the entries from the end down to a place, or of the newest of them."""
+    """Return the read of the entries from the end down to a place, of the newest of many."""
     return Part(
         ("sequence", *envelope_names()),
         f"SELECT sequence, {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
@@ -78,12 +78,12 @@ def entries_at(places: Collection[Place]) -> Part:
 
 
 def entry_rows_of(rows: Iterable[Row]) -> list[EntryRow]:
-    """Return the rows of such a read; what has not the form of an entry is said to have none."""
+    """Return the rows of such a read; `stored` is None if a row has not the form of an entry."""
     return [EntryRow(int(row["sequence"]), envelope_of_form(row)) for row in rows]
 
 
 async def fetch_checkpoint(connection: DatabaseConnection) -> StoredCheckpoint | None:
-    """Return the checkpoint, without heads where they are longer than any are."""
+    """Return the checkpoint; None if there is none, or if it is longer than any can be."""
     heads = bounded_column("heads", "heads", MAX_HEADS_BYTES)
     select = f"SELECT {_ENVELOPE}, {heads} FROM public.audit_checkpoint"  # noqa: S608 - constants
     (rows,) = await fetch_parts(connection, [Part((*envelope_names(), "heads"), select)])
@@ -94,7 +94,7 @@ async def fetch_checkpoint(connection: DatabaseConnection) -> StoredCheckpoint |
 
 
 async def put_checkpoint(connection: DatabaseConnection, checkpoint: StoredCheckpoint) -> None:
-    """Write the checkpoint in place of the one before."""
+    """Write the checkpoint in place of the old one."""
     stored = checkpoint.stored
     await connection.execute(
         "INSERT INTO public.audit_checkpoint (type, key_id, payload, signature, heads)"

@@ -1,8 +1,8 @@
 """The checkpoint of the audit log: what it says up to one entry, signed. Pure.
 
-A start reads it and walks what came after. It is only as good as its signature, and as the entry
-that it names being in the chain; what is not believed of it is walked anew. Whoever puts an older
-one back makes a start slower.
+A start reads it, and then the entries after it. It counts only if its signature holds, and if the
+entry that it names is in the chain; otherwise the start reads the whole log. An older one that
+somebody puts back only makes a start slower.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from control_plane.proof.signer import Signer, Verifier
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import AuditCheckpoint, StatementRefusedError, StoredStatement
 
-# Some 300 bytes a connection and 150 a device: half a million subjects. With more, none is written,
-# and a start walks the whole log.
+# Some 300 bytes a connection and 150 a device: half a million subjects. With more, no checkpoint is
+# written, and a start reads the whole log.
 MAX_HEADS_BYTES: Final = 128 * 1024 * 1024
 
 
@@ -31,7 +31,7 @@ class StoredCheckpoint:
 
 
 def checkpoint_of(log: SignedLog, at: datetime, signer: Signer) -> StoredCheckpoint | None:
-    """Return the checkpoint of a log; none of an empty one, or of one that is too large."""
+    """Return the checkpoint of a log; None for an empty log, or for one that is too large."""
     heads = _heads_of(log)
     if not log.end.sequence or len(heads) > MAX_HEADS_BYTES:
         return None

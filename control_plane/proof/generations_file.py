@@ -1,8 +1,8 @@
-"""What a control plane has seen, kept over its restarts.
+"""What a control plane has seen, kept across its restarts.
 
 SQLite in `CONTROL_PLANE_STATE_DIR`: the highest generation of each subject, where the audit log
-ended, and which of its entries accepted the restore of a backup. It holds no secret; it is how a
-process that starts can tell that the end of the log was cut off. Blocking: callers use a thread.
+ended, and which of its entries accepted the restore of a backup. It holds no secret. With it, a
+process that starts can tell that the end of the log was cut off. It blocks: callers use a thread.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ from shared.own_database import is_in_use, open_own_database
 from shared.statement import MAX_GENERATION
 
 FILE_NAME: Final = "generations.sqlite3"
-LOG_ALONE: Final = "audit"  # the subject by which versions before this kept the log's length
+LOG_ALONE: Final = "audit"  # the subject under which older versions kept the log's length
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS generations (
@@ -43,7 +43,7 @@ class GenerationsFile:
     """An open file; one process holds it."""
 
     _database: sqlite3.Connection
-    _writing: Lock = field(factory=Lock)  # the last write may meet one that is under way
+    _writing: Lock = field(factory=Lock)  # at the end, the last write may come during another one
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -56,7 +56,7 @@ class GenerationsFile:
         self._database.close()
 
     def read(self, highest: int = MAX_GENERATION) -> dict[str, int]:
-        """Return the generation of each subject, up to the highest that is taken now.
+        """Return the generation of each subject; those above `highest` are left out.
 
         Raises `GenerationsFileError`.
         """
@@ -84,7 +84,7 @@ class GenerationsFile:
             )
 
     def put(self, generations: Mapping[str, int], chain: SeenChain) -> None:
-        """Write these, and where the log ends now, or raise `GenerationsFileError`."""
+        """Write these generations, and where the log ends now, or raise `GenerationsFileError`."""
         with self._writing, _explained(), self._database:  # commits, or rolls back
             self._database.execute("BEGIN")
             self._database.executemany(

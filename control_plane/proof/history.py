@@ -1,11 +1,11 @@
-"""Whether the database went back: it holds older statements than a control plane has seen.
+"""Whether the database went back: whether a control plane has seen newer statements than it holds.
 
-That is what a restored backup looks like. Facades remember what they have seen, and refuse the
-older statements; so what is shown here as approved is not served. Signing each again, which takes
-a generation above all before, brings both sides together. A removed operator may be back, too.
+That is what a restored backup looks like. Facades remember what they have seen and refuse the older
+statements, so they do not serve what is shown here as approved. Signing each again mends that: the
+new statement's generation is above all that were seen. A removed operator may be back, too.
 
-What is remembered is believed about nothing, and nothing is refused here because of it. It is held
-against the signed log.
+Nothing is believed or refused here because of what is remembered. It is only compared with the
+signed log.
 """
 
 from typing import Final
@@ -43,9 +43,9 @@ class History:
     _compared: SignedLog | None = field(default=None, init=False)
 
     def look(self) -> None:
-        """Hold a log that was read anew against what is remembered.
+        """Compare a log that was read anew with what is remembered.
 
-        A log that goes on from one that was compared loses nothing.
+        A log that goes on from one that was compared has lost nothing.
         """
         log, before = self._chain.log, self._compared
         if log is None or (before is not None and log.goes_on_from(before)):
@@ -58,14 +58,14 @@ class History:
         self._older = found
 
     def is_older(self, subject: str) -> bool:
-        """Tell whether a newer statement of the subject was seen than the database has now."""
+        """Tell whether a newer statement about the subject was seen than the database has now."""
         log = self._chain.log
         return subject in self._older and (
             log is None or log.generation(subject) <= self._older[subject]
         )
 
     def trouble(self) -> Trouble | None:
-        """Return what went back and is not signed again yet: how much, and what to do."""
+        """Return how much went back and was not signed again yet, and what to do."""
         subjects = [subject for subject in self._older if self.is_older(subject)]
         counts = ((sum(each.startswith(of) for each in subjects), say) for of, say in _WAYS_ON)
         said = "; ".join(f"{count} {words}" for count, words in counts if count)
@@ -78,6 +78,6 @@ class History:
 def _is_older(log: SignedLog, subject: str, seen: int) -> bool:
     generation = log.generation(subject)
     if not generation:
-        # A connection or an operator that is gone is gone for everybody.
+        # A connection or an operator that is gone is gone for facades, too.
         return subject.startswith(_DEVICES)
     return generation < seen

@@ -1,7 +1,7 @@
-"""Statements of a statement key that is not configured: nobody believes them until it is.
+"""Statements that were signed with a key that is not configured: they are not believed until it is.
 
-That is what a control plane sees which was given another statement key and not the public half of
-the one before: operators are refused and connections are shown with a problem, one after the other.
+A control plane sees them if it was given a new statement key without the public half of the old
+one. Operators are then refused, and connections are shown with a problem.
 """
 
 import time
@@ -16,8 +16,10 @@ from control_plane.proof.signer import PUBLIC_KEYS
 from control_plane.proof.statement_store import count_other_keys
 from control_plane.troubles import ControlPlanePart, Trouble
 
-LOOK_SECONDS: Final = 30.0  # at most so often, and only if an act came: it reads every statement
-MAX_NAMED_KEYS: Final = 3  # an installation has one or two; a database's writer may make up more
+LOOK_SECONDS: Final = 30.0  # between two counts, and only after an act: it reads every statement
+MAX_NAMED_KEYS: Final = (
+    3  # an installation has one or two; whoever writes in the database may invent more
+)
 
 
 @define(eq=False)
@@ -30,7 +32,7 @@ class MissingKeys:
     _next_look: float = field(default=0.0, init=False)
 
     async def look(self) -> None:
-        """Count anew if the log has gone on. Raises what `Database` raises."""
+        """Count again if the log has gone on. Raises what `Database` raises."""
         log = self._chain.log
         if log is None or log.end == self._looked_at or time.monotonic() < self._next_look:
             return
@@ -41,7 +43,7 @@ class MissingKeys:
         self._looked_at, self._next_look = log.end, time.monotonic() + LOOK_SECONDS
 
     def trouble(self) -> Trouble | None:
-        """Return how many statements are of which missing key, and what to do."""
+        """Return how many statements each missing key has signed, and what to do."""
         if not self._counts:
             return None
         said = "; ".join(_count(key, count) for key, count in self._counts.items())

@@ -1,4 +1,4 @@
-"""What proves something about subjects: rows of the database, found by the signed log alone."""
+"""What proves something about subjects: rows of the database that the signed log leads to."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -16,25 +16,25 @@ from shared.statement import StoredStatement
 
 @define(eq=False)
 class Proofs:
-    """One state of the database, and the signed log of just that state.
+    """One state of the database, and the signed log of that state.
 
-    An entry of the log never changes, so those that are missing may be fetched at any time: its
-    hash tells whether it is the one.
+    An entry of the log never changes, so missing ones may be fetched later: the hash tells whether
+    an entry is the right one.
     """
 
     connection: DatabaseConnection
     log: SignedLog
-    highest_generation: int  # that is taken at this time
+    highest_generation: int  # that is believed at this time
     _rows: Mapping[Part, list[Row]] = field(factory=dict)  # what was read together with the log
     _statements: dict[str, StoredStatement | None] = field(factory=dict)
     _entries: dict[Place, StoredStatement | None] = field(factory=dict)
 
     def rows(self, part: Part) -> list[Row]:
-        """Return what a part found that was read together with the log."""
+        """Return the rows of a part that was read together with the log."""
         return self._rows[part]
 
     def note_entries(self, places: Iterable[Place], rows: Iterable[EntryRow]) -> None:
-        """Take in the entries that were found where these places were looked for."""
+        """Note the entries that were found at these places; one with another hash is missing."""
         found = {row.sequence: row.stored for row in rows}
         for place in places:
             stored = found.get(place.sequence)
@@ -46,7 +46,7 @@ class Proofs:
         return (await self.evidences_of([subject]))[subject]
 
     async def evidences_of(self, subjects: Collection[str]) -> dict[str, Evidence]:
-        """Return the evidence about subjects; what was not read yet is fetched."""
+        """Return the evidence about subjects; what is missing is fetched."""
         missing = [each for each in subjects if each not in self._statements]
         if missing:
             places = self._unknown(missing, with_revisions=False)
@@ -57,7 +57,7 @@ class Proofs:
         return await self.evidences({each: self._statements[each] for each in subjects})
 
     async def evidences(self, stored: Mapping[str, StoredStatement | None]) -> dict[str, Evidence]:
-        """Return the evidence about subjects whose statements were fetched."""
+        """Return the evidence about subjects whose statements are given."""
         made = {subject: self.log.made(subject) for subject in stored}
         await self.fetch_entries(stored, with_revisions=False)
         return {
@@ -78,7 +78,7 @@ class Proofs:
     async def fetch_entries(
         self, subjects: Collection[str], *, with_revisions: bool = True
     ) -> None:
-        """Fetch the newest acts about subjects, as far as they are missing: one round trip."""
+        """Fetch the missing entries of the newest acts about subjects, in one round trip."""
         if places := self._unknown(subjects, with_revisions=with_revisions):
             (rows,) = await fetch_parts(self.connection, [entries_at(places)])
             self.note_entries(places, entry_rows_of(rows))
@@ -91,7 +91,7 @@ class Proofs:
 def newest_acts(
     log: SignedLog, subjects: Iterable[str], *, with_revisions: bool = True
 ) -> list[Place]:
-    """Return where the newest acts about subjects are in the log."""
+    """Return the places in the log of the newest acts about subjects."""
     places = list[Place]()
     for subject in subjects:
         if (made := log.made(subject)) is not None:

@@ -1,4 +1,4 @@
-"""The sealing key's public half: secrets are sealed for the facade here, and never opened."""
+"""The public half of the sealing key: it seals secrets for the facade, and can open none."""
 
 from uuid import UUID
 

@@ -1,11 +1,11 @@
-"""What the chain of signed audit entries says: its end, the newest act about each subject. Pure.
+"""What the chain of signed audit entries says: its end, and the newest acts by subject. Pure.
 
-An entry bears the hash of the one before it, and the control plane signs each. So the signature of
-the last one, and the hashes, prove all of them: their bytes, their order, and that none is missing.
-What a database's columns say of an entry proves nothing, and nothing here is found by them.
+Each entry is signed and bears the hash of the one before it. So the last entry's signature and the
+hashes prove all of them: their bytes, their order, and that none is missing. The columns beside an
+entry prove nothing, and nothing here is found by them.
 
-A `SignedLog` never changes: whoever reads a snapshot of the database holds the log of just that
-snapshot, while other calls go on with newer ones.
+A `SignedLog` never changes. Whoever reads a snapshot of the database has the log of that snapshot,
+while other calls go on with newer ones.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Made:
 
 @frozen
 class LoggedAct:
-    """Of a proven entry, what decides which act about a subject is the newest."""
+    """What of a proven entry decides which act about a subject is the newest."""
 
     place: Place
     previous: str
@@ -61,14 +61,14 @@ class LoggedAct:
 
 @define
 class NewestActs:
-    """Collects the newest act of each kind about each subject, from acts that come newest first."""
+    """Collects the newest act of each kind about each subject; acts are added newest first."""
 
     made: dict[str, Made] = field(factory=dict)
     upon_revisions: dict[str, Place] = field(factory=dict)
     restores: set[str] = field(factory=set)
 
     def add(self, act: LoggedAct) -> None:
-        """Take in the act before those that were added."""
+        """Add an act that is older than all that were added."""
         if act.about_generation is not None:
             self.made.setdefault(act.about, Made(act.about_generation, act.place))
         if act.action in _UPON_REVISIONS:
@@ -85,7 +85,7 @@ class SignedLog:
     restores: frozenset[str] = frozenset()  # hashes of the entries that accepted a restore
     _made: Layers[Made] = field(factory=Layers[Made])
     _upon_revisions: Layers[Place] = field(factory=Layers[Place])
-    root: object = field(factory=object, eq=False)  # of all that were made by following one
+    root: object = field(factory=object, eq=False)  # shared by all logs that follow the same one
 
     def made(self, subject: str) -> Made | None:
         """Return the newest act that made a statement about the subject."""
@@ -97,7 +97,7 @@ class SignedLog:
         return made.generation if made else 0
 
     def upon_revisions(self, subject: str) -> Place | None:
-        """Return the newest act upon a connection's revisions."""
+        """Return the place of the newest act upon a connection's revisions."""
         return self._upon_revisions.get(subject)
 
     def connections(self) -> Iterator[str]:
@@ -110,15 +110,15 @@ class SignedLog:
         return len(self._made)
 
     def all_made(self) -> Iterator[tuple[str, Made]]:
-        """Yield the newest act that made a statement, by subject."""
+        """Yield each subject, and the newest act that made a statement about it."""
         return self._made.items()
 
     def all_upon_revisions(self) -> Iterator[tuple[str, Place]]:
-        """Yield the newest act upon revisions, by subject."""
+        """Yield each connection's subject, and the newest act upon its revisions."""
         return self._upon_revisions.items()
 
     def followed_by(self, end: Place, newest: NewestActs) -> "SignedLog":
-        """Return the log that ends here, with these acts after its own."""
+        """Return the log that ends at `end`, with these acts after its own."""
         return SignedLog(
             end,
             self.restores | newest.restores,
@@ -132,12 +132,12 @@ class SignedLog:
         return place.sequence > self.end.sequence
 
     def goes_on_from(self, other: "SignedLog") -> bool:
-        """Tell whether this is that log, or was made out of it by following."""
+        """Tell whether this and the other log both follow the same one that was read."""
         return self.root is other.root
 
 
 def logged_act(entry: AuditEntry, hash_of_it: str) -> LoggedAct:
-    """Return what counts of a verified entry."""
+    """Return what decides, of a verified entry."""
     return LoggedAct(
         Place(entry.generation, hash_of_it),
         entry.previous,
@@ -153,7 +153,7 @@ def require_entry(sequence: int, stored: StoredStatement, verifier: Verifier) ->
 
 
 def entry_of(statement: Statement, sequence: int) -> AuditEntry:
-    """Return a verified statement as the entry of this place, or raise `StatementRefusedError`."""
+    """Return a verified statement that is the entry of this place; else `StatementRefusedError`."""
     if not isinstance(statement, AuditEntry):
         raise StatementRefusedError("of another type than is wanted here")
     if statement.generation != sequence:

@@ -34,7 +34,7 @@ _Kind = TypeVar("_Kind", bound=Statement)
 
 
 def not_configured(key_id: str) -> str:
-    """Return which key is missing, and where its public half belongs.
+    """Return the words for a missing key: which one, and which setting takes its public half.
 
     An id comes from the database: it is named only if it has the form of one.
     """
@@ -44,7 +44,7 @@ def not_configured(key_id: str) -> str:
 
 
 class Verifier:
-    """Believes what these keys signed."""
+    """Verifies what these keys signed."""
 
     def __init__(self, public_keys: dict[str, Ed25519PublicKey]) -> None:
         """Hold the keys by their ids."""
@@ -52,7 +52,7 @@ class Verifier:
 
     @classmethod
     def of_all(cls, *verifiers: "Verifier") -> "Verifier":
-        """Return what believes all that one of these believes."""
+        """Return a verifier with the keys of all of these."""
         return cls({name: key for each in verifiers for name, key in each.public_keys.items()})
 
     @classmethod
@@ -85,7 +85,7 @@ class Verifier:
 
 
 class Signer(Verifier):
-    """Signs with the statement key; believes what it signed, and what the keys before it did."""
+    """Signs with the statement key; verifies what that key and its predecessors signed."""
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class Signer(Verifier):
         self._level = level
 
     def believing(self, public_keys: Mapping[str, Ed25519PublicKey]) -> "Signer":
-        """Return the signer that believes what these keys signed, too."""
+        """Return a signer that also verifies what these keys signed."""
         return Signer(self._private_key, public_keys, self._level)
 
     def writing(self, level: int) -> "Signer":
-        """Return the signer that writes what readers of this level understand, and no more."""
+        """Return a signer that writes only what readers of this level understand."""
         return Signer(self._private_key, self.public_keys, level)
 
     @classmethod

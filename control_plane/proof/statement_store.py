@@ -17,7 +17,9 @@ from control_plane.proof.envelope_columns import (
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import AuditEntry, Statement, StoredStatement
 
-NO_ENVELOPE: Final = StoredStatement("", "", b"", b"")  # of a row that has not the form of one
+NO_ENVELOPE: Final = StoredStatement(
+    "", "", b"", b""
+)  # of a row that does not have the form of one
 _ENVELOPE: Final = envelope_columns()
 _FOUND_BY: Final = ", ".join(
     (
@@ -31,7 +33,7 @@ AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
 
 
 def statements_of(subjects: Collection[str]) -> Part:
-    """Return the read of the newest statement of each subject."""
+    """Return the read of these subjects' newest statements."""
     return Part(
         ("subject", *envelope_names()),
         f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
@@ -58,9 +60,9 @@ def statement_rows(rows: Iterable[Row]) -> dict[str, StoredStatement | None]:
 async def fetch_subjects_that_say(
     connection: DatabaseConnection, wanted: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Return those of the subjects and texts where the subject's row has the text in its payload.
+    """Return those pairs of a subject and a text whose row's payload contains the text.
 
-    The row may be anybody's: nothing is verified.
+    Nothing is verified: anybody may have written the row.
     """
     rows = await connection.fetch(
         "SELECT wanted.subject, wanted.text"
@@ -76,7 +78,7 @@ async def fetch_subjects_that_say(
 async def count_other_keys(
     connection: DatabaseConnection, known: Collection[str], *, at_most: int
 ) -> dict[str, int]:
-    """Return how many statements say that they are of a key beside the known ones, by its id."""
+    """Return how many statements name a key that is not known, by the key's id."""
     rows = await connection.fetch(
         "SELECT key_id, count(*) AS statements FROM public.statements"
         " WHERE CASE WHEN octet_length(key_id) = 16"  # a column may hold anything, of any length
@@ -113,7 +115,7 @@ def lock_row() -> Part:
 async def fetch_entry_that_says(
     connection: DatabaseConnection, subject: str, action: str, text: str
 ) -> StoredStatement | None:
-    """Return the newest entry of an action about a subject whose payload has the text."""
+    """Return the newest entry of an action about a subject whose payload contains the text."""
     return envelope_of_form(
         await connection.fetchrow(
             f"SELECT {_ENVELOPE} FROM public.audit_entries"  # noqa: S608 - constants
@@ -154,14 +156,14 @@ def _envelopes(stored: Iterable[StoredStatement]) -> tuple[list[object], ...]:
 
 @frozen
 class ListedEntry:
-    """A row of the audit log: its envelope, and what it is found by."""
+    """A row of the audit log: its envelope, and the columns by which it is found."""
 
     sequence: int
     stored: StoredStatement
     found_by: tuple[object, ...]  # actor, action, about, time: nobody signs them
 
     def is_found_as(self, entry: AuditEntry) -> bool:
-        """Tell whether it is found by what the signed entry says."""
+        """Tell whether those columns agree with the signed entry."""
         return self.found_by == (entry.actor, entry.action, entry.about, entry.at)
 
 
@@ -172,7 +174,7 @@ async def fetch_entries(
     after: int,
     limit: int,
 ) -> list[ListedEntry]:
-    """Return what is wanted of the entries, by their place in the chain, from the one after."""
+    """Return the wanted entries after a place, in the order of the chain."""
     rows = await connection.fetch(
         f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
         " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"

@@ -1,9 +1,9 @@
 """The chain of audit entries, walked from its end to its beginning. Pure.
 
 In this direction only proven bytes are parsed: the last entry is signed, and each one bears the
-hash of the one before it. So one signature is verified however long the chain is. An older entry
-may be of a statement key that is believed no longer: its bytes are what they were when a later key
-signed after them, and what it says is believed only if its own signature is (`belief`).
+hash of the one before it. So one signature is verified, however long the chain is. An older entry
+may be signed with a key that is not believed any more. Its bytes are proven all the same, but what
+it says is believed only if its own signature is (`belief`).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ FIRST: Final = 1  # the place of the first entry
 
 @frozen
 class EntryRow:
-    """A row of the log; `stored` is None where the row has not the form of an entry."""
+    """A row of the log; `stored` is None if it does not have the form of an entry."""
 
     sequence: int
     stored: StoredStatement | None
@@ -32,7 +32,7 @@ class EntryRow:
 
 @define
 class WalkBack:
-    """Proves entry after entry. What is `trusted` was proven before."""
+    """Proves entry after entry. The place that is `trusted` was proven before."""
 
     _verifier: Verifier
     _trusted: Place
@@ -89,7 +89,7 @@ def _require_form(row: EntryRow) -> StoredStatement:
 
 
 def _parsed(place: Place, stored: StoredStatement) -> LoggedAct:
-    """Return what counts of proven bytes; about 4 us, a tenth of what a whole reading takes."""
+    """Return what decides, of proven bytes; some 4 us, a tenth of reading the whole entry."""
     message = "it belongs in another place of the log"
     if stored.type != AuditEntry.TYPE:
         raise StatementRefusedError(message)
