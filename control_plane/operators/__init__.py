@@ -1,1 +1,1 @@
-"""Who may call: operators, their tokens and roles, and what strangers may cost."""
+"""Who may call: operators, their tokens and roles; and how much strangers may cost."""

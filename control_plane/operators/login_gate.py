@@ -1,14 +1,14 @@
-"""Lets operators in, and bounds what the refused logins of strangers cost.
+"""Lets operators in, and bounds how much the refused logins of strangers cost.
 
-- A refused login takes a token of its address's bucket, and one of everybody's together.
-- When the address's bucket is empty, strangers from there get 429. When everybody's is empty,
-  strangers are refused without a closer look. Either way a stranger costs one row of a query that
-  asks about many (`NamedTokens`).
-- A token that let somebody in lately is looked at at once. Others wait for one of a few places: who
-  sends a hundred of them together does not take the loop from those who work.
-- A valid token is let in whatever its address did: its row names it, and then it is looked at. One
-  that expired is named, too: what was said of it is remembered for some seconds.
-- Behind a TLS proxy everybody has one address, so nothing is shared out by address.
+- A refused login takes a token from its address's bucket, and one from the bucket of everybody.
+- If the address's bucket is empty, strangers from there get 429. If everybody's is empty, strangers
+  are refused without a closer look. Either way a stranger costs one row of a query that asks about
+  many (`NamedTokens`).
+- A token that let somebody in lately is verified at once. Others wait for one of a few places, so
+  that whoever sends a hundred of them together does not take the loop from those who work.
+- A valid token is let in whatever its address did: its row names it, so it is verified. A row also
+  names a token that expired; its refusal is remembered for some seconds.
+- Behind a TLS proxy everybody has one address, so there are no buckets by address.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ REFUSED_LOGINS: Final = 100  # at once from one address: some scripts whose toke
 REFUSED_LOGINS_PER_SECOND: Final = 1.0
 REFUSED_LOGINS_IN_ALL: Final = 500  # at once; each costs two short queries
 REFUSED_LOGINS_PER_SECOND_IN_ALL: Final = 20.0
-# A token that expired or was replaced is named by a row, and none that lets anybody in.
+# Of tokens that a row names and that let nobody in, because they expired or were replaced.
 REMEMBERED_REFUSALS: Final = 1024  # some 800 bytes each
-REMEMBERED_SECONDS: Final = 10.0  # what one of them costs is 3 ms
-LOOKS_AT_ONCE: Final = 4  # at tokens that let nobody in lately; each takes 3 ms of a processor
+REMEMBERED_SECONDS: Final = 10.0  # verifying one of them again costs 3 ms
+LOOKS_AT_ONCE: Final = 4  # of tokens that let nobody in lately; each takes 3 ms of a processor
 # Tokens that let somebody in, by their hashes: more than an installation has in use.
 REMEMBERED_LOGINS: Final = 1024  # some 400 bytes each
-REMEMBERED_LOGIN_SECONDS: Final = 3600.0  # a script that comes less often waits like anybody
+REMEMBERED_LOGIN_SECONDS: Final = 3600.0  # a script that calls less often waits like anybody
 _EVERYBODY: Final = "everybody"
 
 
 @frozen
 class LoginGate:
-    """Who calls, at a bounded cost."""
+    """Tells who calls, at a bounded cost."""
 
     _authenticator: Authenticator
     _named: NamedTokens
@@ -117,11 +117,11 @@ class LoginGate:
             return await self._looked_at(token)
 
     async def _look_once(self, token: OperatorToken) -> AuthenticatedOperator:
-        """Return the operator of a token that a row names; remember for a while that it is none."""
+        """Return the operator of a token that a row names; a refusal is remembered for a while."""
         if token.sha256 in self._let_in:
             return await self._looked_at(token)
         async with self._places:
-            self._raise_remembered(token)  # somebody was here with the same token meanwhile
+            self._raise_remembered(token)  # somebody came with the same token meanwhile
             try:
                 return await self._looked_at(token)
             except NotAuthenticatedError as error:

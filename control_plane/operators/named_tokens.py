@@ -1,8 +1,8 @@
-"""Which tokens an operator's row names: a cheap question about many tokens at once.
+"""Which tokens are named by their operators' rows: a cheap question about many tokens at once.
 
-A login reads and verifies several rows. Once an address, or everybody together, had many logins
-refused, this question comes first: it is asked with one query at a time, whatever the number of
-those who wait. What it says is believed about nothing; it decides alone who is looked at.
+A login reads and verifies several rows. Once many logins from an address, or from everywhere, were
+refused, this question comes first. There is one query at a time, however many logins wait. Nothing
+is believed because of the answer: it only decides whose token is verified.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from control_plane.operators.operator_token import OperatorToken
 from control_plane.proof.statement_store import fetch_subjects_that_say
 from shared.statement import operator_subject
 
-MAX_TOKENS_AT_ONCE: Final = 1000  # some ms for Postgres; the others wait for the next query
+MAX_TOKENS_AT_ONCE: Final = 1000  # some ms for Postgres; further tokens wait for the next query
 
 _Said = tuple[str, str]  # a subject, and the hash that its row has to have
 

@@ -1,7 +1,7 @@
 """An operator's API token: `rfo_<name>.<43 characters of base64url>`, 256 random bits.
 
 It bears the operator's name, so that a login looks up one signed statement by its subject and
-never searches columns. Only the SHA-256 of the whole token is stored; of so many random bits it
+never searches columns. Only the SHA-256 of the whole token is stored. With so many random bits it
 needs no salt and no stretching.
 """
 
@@ -16,7 +16,7 @@ from attrs import field, frozen
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 
-TOKEN_PREFIX: Final = "rfo_"  # noqa: S105  # what scanners of leaked secrets can look for
+TOKEN_PREFIX: Final = "rfo_"  # noqa: S105  # scanners for leaked secrets can look for it
 TOKEN_RANDOM_BYTES: Final = 32
 MAX_NAME_CHARACTERS: Final = 64
 MAX_TOKEN_CHARACTERS: Final = len(TOKEN_PREFIX) + MAX_NAME_CHARACTERS + 1 + 43
@@ -37,7 +37,7 @@ class InvalidOperatorTokenError(ValueError):
 
 @frozen
 class OperatorName:
-    """`alice` or `alice@example.com`; never with a `:`, which marks actors of a shell."""
+    """`alice` or `alice@example.com`; without a `:`, which marks an actor at a shell."""
 
     value: str
 

@@ -1,7 +1,7 @@
 """Operators: who may call. Each is a signed statement that holds the hash of a token.
 
-A row that somebody writes into Postgres logs nobody in, and neither does an older row put back:
-`belief` holds the statement against the signed audit log.
+A row that somebody writes into Postgres lets nobody in, and neither does an older row that is put
+back: `belief` compares the statement with the signed audit log.
 """
 
 import difflib
@@ -52,7 +52,7 @@ class AuthenticatedOperator:
 
 @frozen
 class ListedOperator:
-    """An operator's row in a list; `problem` where it is not believed."""
+    """An operator in a list; `problem` says why the row is not believed."""
 
     name: str
     role: str | None = None
@@ -78,7 +78,7 @@ class Authenticator:
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token):
             return _logged_in(operator, self._chain.clock())
-        # Asked about names of nobody, too: how long it takes tells nothing about who there is.
+        # Also for names that nobody has: the time it takes must not tell which operators exist.
         replaced = await self._replacing_entry(belief.subject, token)
         if isinstance(operator, Operator) and replaced:
             raise _replaced(operator, replaced)
@@ -90,9 +90,9 @@ class Authenticator:
         raise unknown_token(token, reason)
 
     def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
-        """Return the key that is missing for the statement that has this very token's hash.
+        """Return the id of the missing key that signed the statement with this very token's hash.
 
-        Nobody believes the statement; it tells its token's holder what to ask for, nobody else.
+        The statement is not believed. Only whoever holds its token is told which key is missing.
         """
         if stored is None or token.sha256.encode() not in stored.payload:
             return None
@@ -100,7 +100,7 @@ class Authenticator:
         return stored.key_id if is_missing and KEY_ID.fullmatch(stored.key_id) else None
 
     async def _replacing_entry(self, subject: str, token: OperatorToken) -> AuditEntry | None:
-        """Return the signed entry of the act that replaced this very token, if one did."""
+        """Return the signed entry of the act that replaced this very token, if there is one."""
         async with self._chain.database.connection() as connection:
             stored = await fetch_entry_that_says(connection, subject, ROTATE, token.sha256)
         try:
@@ -113,7 +113,7 @@ class Authenticator:
 
 
 def unknown_token(token: OperatorToken, reason: str) -> NotAuthenticatedError:
-    """Return the refusal of a token that nobody has; the reason is for the log."""
+    """Return the refusal of an unknown token; the reason is for the log alone."""
     return NotAuthenticatedError(
         "no operator has this token: it is of an operator that was removed, or of another"
         " control plane; `control-plane operators list` shows who there is",
@@ -171,7 +171,7 @@ class Operators:
     async def add(
         self, name: OperatorName, role: Role, *, lifetime: timedelta | None, actor: str
     ) -> OperatorToken:
-        """Make an operator and return the token, which is kept nowhere."""
+        """Make an operator and return the token, which is stored nowhere."""
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
@@ -182,7 +182,7 @@ class Operators:
     async def rotate(
         self, name: OperatorName, *, lifetime: timedelta | None, actor: str
     ) -> OperatorToken:
-        """Return a new token; the one before is worth nothing from now on."""
+        """Return a new token; the old one is worth nothing from now on."""
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
@@ -190,7 +190,7 @@ class Operators:
             return _issue(act, belief, name, role, lifetime, actor)
 
     async def remove(self, name: OperatorName, *, actor: str) -> None:
-        """Let the operator call no longer; works also on one that is not believed."""
+        """Remove the operator, even one that is not believed."""
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
@@ -205,7 +205,7 @@ class Operators:
             act.sign(removal, actor=actor, action="operator.remove", details={})
 
     async def _present(self, act: Act, belief: Belief, name: OperatorName) -> Operator:
-        """Return the operator; raise `NotFoundError`, which says whose name is nearly this."""
+        """Return the operator; raise `NotFoundError`, which suggests a similar name."""
         if isinstance(belief.statement, Operator):
             return belief.statement
         message = f"there is no operator {name}"
@@ -222,7 +222,7 @@ class Operators:
         raise NotFoundError(f"{message}; {hint}")
 
     async def list(self) -> list[ListedOperator]:
-        """Return the operators, and the rows that pretend to be some."""
+        """Return the operators, and the rows that only claim to be of some."""
         everybody = statements_within(OPERATORS)
         async with self._chain.reading(everybody) as proofs:
             return await _listed_operators(proofs.rows(everybody), proofs, self._chain.signer)
@@ -231,7 +231,7 @@ class Operators:
 async def _listed_operators(
     rows: Sequence[Row], proofs: Proofs, verifier: Verifier
 ) -> list[ListedOperator]:
-    """Return who the database or the signed log names: a row that was deleted shows, too."""
+    """Return whom the database or the signed log names; so a row that was deleted shows, too."""
     logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith(OPERATORS))
     stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
     stored |= statement_rows(rows)
@@ -249,7 +249,7 @@ def _issue(
     lifetime: timedelta | None,
     actor: str,
 ) -> OperatorToken:
-    """Make a token. The act's entry names the one that it replaces, for whoever still has it."""
+    """Make a token. The entry has the hash of the one that it replaces, whose users are told so."""
     token = OperatorToken.mint(name)
     before = belief.statement if isinstance(belief.statement, Operator) else None
     operator = Operator(

@@ -1,4 +1,4 @@
-"""What an operator's role may do: four roles, each with all that the one below it has."""
+"""What an operator's role may do: there are four, and each may do what the one below it may."""
 
 from enum import StrEnum
 from typing import Final
@@ -19,11 +19,11 @@ _RANK: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 def reaches(role: Role, needed: Role) -> bool:
-    """Tell whether a role has all that the needed one has."""
+    """Tell whether a role may do what the needed one may."""
     return _RANK[role] >= _RANK[needed]
 
 
 def require(role: Role, needed: Role) -> None:
-    """Raise `NotPermittedError` unless the role reaches."""
+    """Raise `NotPermittedError` unless the role may do what the needed one may."""
     if not reaches(role, needed):
         raise NotPermittedError(f"this needs the role {needed}, and the token's is {role}")

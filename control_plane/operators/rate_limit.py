@@ -1,4 +1,4 @@
-"""Token buckets, of a name, of an address, of everybody: how often what costs others is done."""
+"""Token buckets, for a name, an address or everybody: they bound what costs others something."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from shared.site import site_of
 
 CHECK_BURST: Final = 30  # a rollout's worth of connections at once
 CHECKS_PER_SECOND: Final = (
-    0.5  # then one in two seconds: too slow to guess passwords or map networks
+    0.5  # then one every two seconds: too slow to guess passwords or map networks
 )
-MAX_NAMES: Final = 4096  # of those that are not full; one that is forgotten is full again
+MAX_NAMES: Final = 4096  # whose buckets are not full; one that is forgotten counts as full
 _EVERYBODY: Final = "everybody"
 
 
@@ -26,7 +26,7 @@ class _Bucket:
 
 @define(eq=False)
 class RateLimit:
-    """Takes one token for each call, or refuses. `what` completes the sentence "too many ..."."""
+    """Takes a token for each call, or refuses the call. `what` completes "too many ..."."""
 
     _monotonic: Callable[[], float]
     _burst: int = field(default=CHECK_BURST, kw_only=True)
@@ -91,7 +91,7 @@ class StrangersRate:
         *,
         behind_proxy: bool,
     ) -> Self:
-        """Return full buckets; each is how many at once, and then how many a second."""
+        """Return full buckets; each pair is how many at once, and then how many a second."""
         limits = [
             RateLimit(monotonic, burst=burst, per_second=per_second)
             for burst, per_second in (of_site, in_all)
@@ -99,6 +99,6 @@ class StrangersRate:
         return cls(None if behind_proxy else limits[0], limits[1])
 
     def may_take(self, peer: str | None) -> bool:
-        """Take a token of an address and one of all; tell whether there were both."""
+        """Take a token of the address and one of everybody; tell whether there were both."""
         is_within_share = self._by_site is None or self._by_site.may_take(site_of(peer or ""))
         return is_within_share and self._in_all.may_take(_EVERYBODY)

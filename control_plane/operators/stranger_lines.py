@@ -1,8 +1,8 @@
-"""The log lines of strangers: each as it is for a while, then one line for many.
+"""The log lines of strangers: for a while each request has its own, then many share one.
 
-A stranger is whoever was not let in as an operator: also the probe that asks `/readyz`. A bucket
-for each address, and one for all, says how many requests have lines of their own. The others are
-counted, and once a minute a line for each address says how many they were.
+A stranger is whoever was not let in as an operator, including the probe that asks `/readyz`. A
+bucket for each address, and one for all, decide how many requests have lines of their own. The
+others are counted, and once a minute a line for each address says how many there were.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from shared.bounded_map import BoundedMap
 from shared.site import site_of
 from shared.structured_log import get_logger
 
-REQUESTS_TOLD: Final = 200  # at once, of one address; a request has two lines at most
-REQUESTS_TOLD_PER_SECOND: Final = 1.0  # a probe of every second
+REQUESTS_TOLD: Final = 200  # at once, from one address; a request has two lines at most
+REQUESTS_TOLD_PER_SECOND: Final = 1.0  # a probe each second
 REQUESTS_TOLD_IN_ALL: Final = 1000
 REQUESTS_TOLD_PER_SECOND_IN_ALL: Final = 10.0  # 20 MB an hour
 TELL_SECONDS: Final = 60.0
 MAX_COUNTED_SITES: Final = 4096  # 200 bytes each
-MAX_TOLD_SITES: Final = 10  # those with most; one line more is for all others
+MAX_TOLD_SITES: Final = 10  # those with most requests; one more line is for all others
 
 _log = get_logger("control_plane.stranger_lines")
 
 
 @define(eq=False)
 class StrangerLines:
-    """Which requests have lines of their own; how many had none."""
+    """Which requests have lines of their own, and how many had none."""
 
     _rate: StrangersRate
     _counts: BoundedMap[str, int] = field(init=False)
@@ -57,13 +57,13 @@ class StrangerLines:
         return False
 
     async def run(self) -> None:
-        """Tell of those without a line, until cancelled."""
+        """Log the counts of requests without lines, until cancelled."""
         while True:
             await asyncio.sleep(TELL_SECONDS)
             self.tell()
 
     def tell(self) -> None:
-        """Write a line for each address with most, and one for all others together."""
+        """Write a line for each address with most requests, and one for all others together."""
         counts = {site: self._counts.get(site) or 0 for site in self._counts}
         most = sorted(counts, key=counts.__getitem__, reverse=True)[:MAX_TOLD_SITES]
         rest = self._total - sum(counts[site] for site in most)

@@ -1,1 +1,1 @@
-"""What callers send, read field by field: every wrong one is named, no value is quoted."""
+"""What callers send, read field by field: every wrong field is named, and no value is quoted."""

@@ -1,4 +1,4 @@
-"""Reading a JSON object field by field: every wrong field is named, no value is ever quoted."""
+"""Reading a JSON object field by field: every wrong field is named, and no value is ever quoted."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -43,7 +43,7 @@ def _require_once(body: bytes) -> None:
 
 
 class FieldReader:
-    """Takes fields out of an object and collects what is wrong with them."""
+    """Takes fields from an object and collects what is wrong with them."""
 
     def __init__(self, body: Mapping[str, object]) -> None:
         """Hold the object."""
@@ -57,7 +57,7 @@ class FieldReader:
         return self._body.get(name) is not None
 
     def given(self, name: str) -> bool:
-        """Tell whether the field is there, be it null; the field counts as known."""
+        """Tell whether the field is there, even as null; the field counts as known."""
         self._asked.add(name)
         return name in self._body
 
@@ -66,14 +66,14 @@ class FieldReader:
         self.errors.append(FieldError(pointer, detail))
 
     def is_wrong(self, name: str) -> bool:
-        """Tell whether something was noted about a field, or about an item of it."""
+        """Tell whether anything was noted about a field, or about an item in it."""
         at = f"/{name}"
         return any(each.pointer == at or each.pointer.startswith(f"{at}/") for each in self.errors)
 
     def text(
         self, name: str, parse: Callable[[str], _Value], *, required: bool = False
     ) -> _Value | None:
-        """Return the parsed text of a field; none where it is absent, null or wrong."""
+        """Return the parsed text of a field; None if it is absent, null or wrong."""
         if not self.has(name):
             if required:
                 self.wrong(f"/{name}", "this field is required")
@@ -87,7 +87,7 @@ class FieldReader:
         *,
         required: bool = False,
     ) -> _Value | None:
-        """Return the parsed object of a field; none where it is absent, null or wrong."""
+        """Return the parsed object of a field; None if it is absent, null or wrong."""
         if not self.has(name):
             if required:
                 self.wrong(f"/{name}", "this field is required")
@@ -98,7 +98,7 @@ class FieldReader:
             return None
         try:
             return parse(value)
-        except ValueError as error:  # its sentences name what is inside the object
+        except ValueError as error:  # its message names the fields inside the object
             self.wrong(f"/{name}", str(error))
             return None
 
@@ -119,7 +119,7 @@ class FieldReader:
         return tuple(dict.fromkeys(value for value in parsed if value is not None))
 
     def objects(self, name: str, *, at_most: int) -> list[Mapping[str, object]]:
-        """Return the objects of a list, which has one at least; none where the list is wrong."""
+        """Return the objects of a list, at least one; none if the list is wrong."""
         items = self._body[name] if self.has(name) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             self.wrong(f"/{name}", "expected a list of JSON objects")
@@ -130,7 +130,7 @@ class FieldReader:
         return items
 
     def flag(self, name: str) -> bool:
-        """Return a truth value; false where it is absent, null or wrong."""
+        """Return true or false; false if the field is absent, null or wrong."""
         value = self._body[name] if self.has(name) else False
         if type(value) is not bool:
             self.wrong(f"/{name}", "expected true or false")
@@ -138,7 +138,7 @@ class FieldReader:
         return value
 
     def finish(self) -> None:
-        """Raise `InvalidRequestError` if anything was wrong; fields nobody asked for are."""
+        """Raise `InvalidRequestError` if anything was wrong, as fields are that nobody read."""
         unknown = sorted(self._body.keys() - self._asked)
         for name in unknown[:MAX_NAMED_UNKNOWN_FIELDS]:
             self.wrong(pointer(name), "there is no such field")

@@ -1,4 +1,4 @@
-"""What a list is answered with: views, a page at a time."""
+"""How a list is answered: with views, a page at a time."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -8,7 +8,9 @@ from attrs import frozen
 from control_plane.reading.query_reader import Place
 
 View = dict[str, object]  # the JSON object of one thing, as the API shows it
-WITHOUT_ROW: Final = datetime(9999, 1, 1, tzinfo=UTC)  # their place in lists: behind all rows
+WITHOUT_ROW: Final = datetime(
+    9999, 1, 1, tzinfo=UTC
+)  # the place of what has no row: after all rows
 
 
 @frozen

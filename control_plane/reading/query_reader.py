@@ -1,4 +1,4 @@
-"""Reading a query parameter by parameter: every wrong one is named, no value is ever quoted."""
+"""Reading a query parameter by parameter: every wrong one is named, and no value is ever quoted."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ _Value = TypeVar("_Value")
 
 
 class QueryReader:
-    """Takes parameters out of a query and collects what is wrong with them."""
+    """Takes parameters from a query and collects what is wrong with them."""
 
     def __init__(self, query: Mapping[str, Sequence[str]]) -> None:
         """Hold the query: every value of each parameter."""
@@ -42,7 +42,7 @@ class QueryReader:
         return name in self._query
 
     def text(self, name: str, parse: Callable[[str], _Value]) -> _Value | None:
-        """Return the parsed value of a parameter; none where it is absent or wrong."""
+        """Return the parsed value of a parameter; None if it is absent or wrong."""
         if not self.given(name):
             return None
         values = self._query[name]
@@ -70,7 +70,7 @@ class QueryReader:
         return self.text("cursor", parse_place)
 
     def finish(self) -> None:
-        """Raise `InvalidRequestError` if anything was wrong; parameters nobody asked for are."""
+        """Raise `InvalidRequestError` if anything was wrong, as parameters are that nobody read."""
         unknown = sorted(set(self._query) - self._asked)
         for name in unknown[:MAX_NAMED_UNKNOWN_PARAMETERS]:
             self.wrong(name[:MAX_SHOWN_NAME_CHARACTERS], "there is no such parameter")
@@ -79,7 +79,7 @@ class QueryReader:
 
     @contextmanager
     def finishing_with_body(self) -> Iterator[None]:
-        """Finish behind a block that reads the body: what is wrong with both is raised at once."""
+        """Finish after a block that reads the body: the errors of both are raised together."""
         try:
             yield
         except InvalidRequestError as wrong_body:
@@ -115,7 +115,7 @@ def parse_number(text: str, least: int, most: int, expected: str) -> int:
 
 @reads_bytes_of(Party.OPERATOR)
 def parse_place(text: str) -> Place:
-    """Return the place that `format_place` made a text of."""
+    """Return the place that a `next_cursor` of `format_place` means."""
     try:
         moment, item = (
             base64.b64decode(text[:MAX_CURSOR_CHARACTERS], altchars=b"-_", validate=True)

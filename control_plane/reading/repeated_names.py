@@ -1,7 +1,7 @@
 """Names that come twice in one object of a JSON text. Pure.
 
-Of a name that comes twice, readers take the first value or the last, as they like (RFC 8259 section
-4): what somebody reviewed on the way here would not be what is done.
+Some readers take the first value of a name that comes twice, others the last (RFC 8259 section 4).
+So what somebody reviewed on its way here might not be what is done.
 """
 
 import json
