@@ -7,7 +7,7 @@ Clock = Callable[[], datetime]
 
 
 def now() -> datetime:
-    """Return the time, without what a statement would cut off."""
+    """Return the time in whole milliseconds: a statement has no more."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 

@@ -27,12 +27,12 @@ from shared.safe_message import SafeMessage
 
 
 class ControlPlaneError(SafeMessage, Exception):
-    """Something was asked that cannot be done; the message is fit for whoever asked."""
+    """Something cannot be done; the message is meant for whoever asked."""
 
 
 @frozen
 class FieldError:
-    """One wrong field: a JSON pointer (RFC 6901) into the body, or the query's parameter."""
+    """One wrong field: a JSON pointer (RFC 6901) into the body, or a parameter of the query."""
 
     pointer: str
     detail: str
@@ -44,11 +44,11 @@ class UnreadableBodyError(ControlPlaneError):
 
 
 class UnsupportedMediaTypeError(ControlPlaneError):
-    """The body is sent as something that is not read; the message says as what it is."""
+    """The body has a media type that is not read; the message names those that are."""
 
 
 class InvalidRequestError(ControlPlaneError):
-    """Fields are wrong: every one of them is named, none is quoted."""
+    """Fields are wrong: every one is named, and none is quoted."""
 
     def __init__(self, errors: tuple[FieldError, ...], message: str = "fields are wrong") -> None:
         """Hold the errors."""
@@ -57,7 +57,7 @@ class InvalidRequestError(ControlPlaneError):
 
 
 class CheckFailedError(InvalidRequestError):
-    """The registry was asked to log in and refused, or may not be asked in this way."""
+    """The registry refused the login, or may not be asked in this way."""
 
     def __init__(self, error: FieldError, check: dict[str, object]) -> None:
         """Hold the error and the check's view."""
@@ -66,10 +66,10 @@ class CheckFailedError(InvalidRequestError):
 
 
 class NotAuthenticatedError(ControlPlaneError):
-    """Nobody is let in. The message tells the caller why, the reason tells the log.
+    """The caller is not let in. The message tells the caller why, and the reason tells the log.
 
-    A message speaks of an operator only to whoever holds a token that is, or was, that operator's:
-    whoever made a token up learns from it nothing about which operators there are.
+    A message speaks of an operator only to whoever holds a token that is, or was, that operator's.
+    Whoever invents a token does not learn which operators there are.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class NotAuthenticatedError(ControlPlaneError):
 
 
 class NotPermittedError(ControlPlaneError):
-    """The operator's role does not reach."""
+    """The operator's role may not do this."""
 
 
 class NotFoundError(ControlPlaneError):
-    """There is nothing of that id or name."""
+    """There is nothing with that id or name."""
 
 
 class ConflictError(ControlPlaneError):
-    """What is there does not allow this now; `conflict` names it, as an answer shows it."""
+    """Something that is there does not allow this now; `conflict` names it, as answers do."""
 
     def __init__(self, message: str, conflict: Mapping[str, object] | None = None) -> None:
         """Hold what is in the way."""
@@ -121,10 +121,10 @@ class StatementLevelError(ConflictError):
 
 
 class TooManyRequestsError(ControlPlaneError):
-    """A bound on how often has been reached."""
+    """Something was done more often than allowed."""
 
     def __init__(self, retry_after_seconds: int, what: str = "checks") -> None:
-        """Hold when to come again, and what there was too much of."""
+        """Hold after how many seconds to try again, and what there was too much of."""
         super().__init__(f"too many {what}; come again later")
         self.retry_after_seconds = retry_after_seconds
 
@@ -142,7 +142,7 @@ class AuditDamagedError(UnavailableError):
 
 
 class AuditUnreadError(TryLaterError):
-    """The audit log is still being read, as after a start; the message says to come again."""
+    """The audit log is still being read, after a start; the message says to try again later."""
 
     def __init__(self) -> None:
         """Take no details: there are none."""
@@ -171,7 +171,7 @@ class ActsWaitingError(TryLaterError):
 
 
 class VerifyingEndedError(UnavailableError):
-    """A process that verified signatures has ended: the machine has no memory for it, maybe."""
+    """A process that verified signatures was ended, perhaps because memory ran out."""
 
     def __init__(self) -> None:
         """Say what happened."""
@@ -179,7 +179,7 @@ class VerifyingEndedError(UnavailableError):
 
 
 class NotificationQueueFullError(TryLaterError):
-    """PostgreSQL took nothing because its notification queue is full; the act did not happen."""
+    """PostgreSQL's notification queue is full, so it did not commit; the act did not happen."""
 
     def __init__(self) -> None:
         """Say what to do."""

@@ -1,10 +1,10 @@
-"""Work on many items in slices, between which the event loop does what else there is to do."""
+"""Work on many items in slices, so that the event loop can do other work in between."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-SLICE_ITEMS: Final = 8  # some ms: a connection has three signatures to verify, 0.1 ms each
+SLICE_ITEMS: Final = 8  # some ms: a connection has two or three signatures to verify, 0.1 ms each
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

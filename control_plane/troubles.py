@@ -1,7 +1,7 @@
-"""What is wrong with a running control plane: part by part, in words, with the next step.
+"""What is wrong with a running control plane: part by part, in words that say what to do.
 
-`/readyz` says it, `control_plane_problem{part}` counts it, and the log has a line when it begins,
-when it changes, and when it is over. `/readyz` is open to anybody, so the words name no connection.
+`/readyz` says it, `control_plane_problem{part}` shows it, and the log has a line when it begins,
+changes or is over. Anybody may ask `/readyz`, so the words name no connection.
 """
 
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ class ControlPlanePart(StrEnum):
     """What a control plane stands on: the label of `control_plane_problem`."""
 
     SERVER_CERTIFICATE = "server_certificate"
-    PRIVATE_KEYS = "private_keys"  # that others may read
+    PRIVATE_KEYS = "private_keys"  # whether others may read them
     FILES = "files"
     STATE_FOLDER = "state_folder"
     HISTORY = "history"
     AUDIT_LOG = "audit_log"
     STATEMENT_KEYS = "statement_keys"
-    BACKGROUND = "background"  # work beside the calls, which failed and is tried again
+    BACKGROUND = "background"  # work that is done beside answering; it failed and is tried again
     NOTIFICATIONS = "notifications"
 
 
@@ -35,7 +35,7 @@ class Trouble:
     part: ControlPlanePart
     words: str
     stops: bool  # whether nobody can be served because of it
-    kind: str  # it is told again when this changes; the numbers in the words may change before
+    kind: str  # it is logged again when this changes, but not when numbers in the words do
 
 
 @define(eq=False)
@@ -45,7 +45,7 @@ class ToldTroubles:
     _told: dict[ControlPlanePart, Trouble] = field(factory=dict, init=False)
 
     def tell(self, troubles: Iterable[Trouble]) -> None:
-        """Tell what is different from the last time; of each part there is one trouble at most."""
+        """Log what differs from the last time; each part has one trouble at most."""
         current = {each.part: each for each in troubles}
         for part in self._told.keys() - current.keys():
             _log.info("problem is over", part=part)

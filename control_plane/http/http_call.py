@@ -1,4 +1,4 @@
-"""One call of the API: what of a request a handler may use, parsed and bounded."""
+"""One call of the API: the parts of a request that a handler may use, parsed and bounded."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,24 +23,24 @@ from control_plane.reading.query_reader import QueryReader
 
 MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit in 256 KiB
 MAX_REVOCATIONS_BODY_BYTES: Final = 4 * 1024 * 1024  # of device revocations: 400 bytes for each
-READ_ON_THE_LOOP_BYTES: Final = 16 * 1024  # nothing of that length takes more than 8 ms
-BODY_TIMEOUT_SECONDS: Final = 30.0  # for one small body; a slower sender holds memory
+READ_ON_THE_LOOP_BYTES: Final = 16 * 1024  # no body of that length takes more than 8 ms
+BODY_TIMEOUT_SECONDS: Final = 30.0  # for a small body; a slower sender would hold memory
 
 
 @frozen
 class Call:
-    """A request of a known operator whose role reaches."""
+    """A request of a known operator whose role suffices."""
 
     request: web.Request
     operator: AuthenticatedOperator
 
     @property
     def connection_id(self) -> UUID:
-        """The connection's id in the path; `NotFoundError` for what is no id."""
+        """The connection's id in the path; `NotFoundError` if it is not an id."""
         return self.path_id("connection")
 
     def path_id(self, noun: str) -> UUID:
-        """Return the id in the path, of a `noun`; raise `NotFoundError` for what is no id."""
+        """Return the id of a `noun` in the path; raise `NotFoundError` if it is not an id."""
         text = self.request.match_info["id"]
         try:
             path_id = UUID(text)
@@ -53,7 +53,7 @@ class Call:
     async def long_body(self, max_bytes: int) -> Mapping[str, object]:
         """Return the JSON object of a body that may be longer than others.
 
-        Waiting for all of it takes the time that others have, too.
+        It has to arrive in the same time as any other body.
         """
         content = await _content(self.request.clone(client_max_size=max_bytes))
         if self.request.content_type != JSON:
@@ -73,7 +73,7 @@ class Call:
         return await _read(content)
 
     def query(self) -> QueryReader:
-        """Return the query, to be read; `finish` refuses what nobody asked for."""
+        """Return the query, to be read; `finish` refuses parameters that nobody read."""
         query = self.request.query
         return QueryReader({name: query.getall(name) for name in query})
 

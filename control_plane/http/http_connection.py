@@ -1,4 +1,4 @@
-"""One connection: aiohttp's HTTP/1.1 that says what it waits for, and refuses without quoting."""
+"""One connection: aiohttp's HTTP/1.1, which says what it waits for, and refuses without quoting."""
 
 import asyncio
 from http import HTTPStatus
@@ -17,10 +17,10 @@ _log = get_logger("control_plane.http_connection")
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's handler, which says what it waits for, and quotes nothing of what it refuses.
+    """aiohttp's handler, except that it says what it waits for, and quotes nothing that it refuses.
 
-    Of what its parser refuses, the original logs the offending header with its value and echoes it
-    in the answer: a mistyped `Authorization : Bearer ...` would be in the log.
+    If the parser refuses a header, the original logs it with its value and echoes it in the answer:
+    a mistyped `Authorization : Bearer ...` would be in the log.
     """
 
     __slots__ = ("_all", "_lines", "_own")
@@ -33,13 +33,13 @@ class HttpConnection(web.RequestHandler):
         lines: StrangerLines,
         **settings: Any,
     ) -> None:
-        """Take its own place among all, and whom to ask whether a refusal has a line in the log."""
+        """Hold its place among all, and what decides whether a refusal has a line in the log."""
         super().__init__(manager, **settings)
         self._own, self._all, self._lines = own, every, lines
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; the handshake is over."""
+        """Begin, after the handshake."""
         self._own.begin(cast(asyncio.Transport, transport), self._is_answering, self._loop.time())
         super().connection_made(transport)
 
@@ -52,7 +52,7 @@ class HttpConnection(web.RequestHandler):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Parse; a head that has begun is to be whole in time."""
+        """Parse; a head that has begun has to be complete in time."""
         before = self._request_count
         super().data_received(data)
         if self._request_count > before:
@@ -61,11 +61,11 @@ class HttpConnection(web.RequestHandler):
             self._own.head_awaited_since = self._loop.time()
 
     def note_operator(self) -> None:
-        """Note that an operator was let in: it gives way to no stranger."""
+        """Note that an operator was let in, so that the connection gives way to no stranger."""
         self._own.is_operators = True
 
     async def pause(self, seconds: float) -> None:
-        """Return after the seconds, or once the connection has ended; meanwhile it gives way."""
+        """Return after the seconds, or once the connection has ended; until then it gives way."""
         await self._own.pause(seconds)
 
     def _is_answering(self) -> bool:

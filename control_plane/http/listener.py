@@ -1,6 +1,6 @@
-"""The listening socket: accepts, has TLS shake hands, and cuts who is too slow.
+"""The listening socket: it accepts connections, does TLS handshakes, and cuts the slow ones.
 
-A handshake takes the newest TLS context, so that a reload is one assignment.
+A handshake uses the newest TLS context, so that a reload is one assignment.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from shared.site import site_of
 
 HANDSHAKE_SECONDS: Final = 20.0
 BACKLOG: Final = 128
-LOOK_SECONDS: Final = 1.0  # at who is too slow; some 0.1 ms for all
+LOOK_SECONDS: Final = 1.0  # for connections that are too slow; some 0.1 ms for all
 
 
 @define(eq=False)
 class Listener:
-    """The listening socket, and who answers on it: over TLS, or not where `tls` is none."""
+    """The listening socket, and what answers on it; without `tls`, in plain HTTP."""
 
     _answering: Callable[[OpenConnection], HttpConnection]
     _socket: socket.socket
@@ -33,7 +33,7 @@ class Listener:
     _accepting: AcceptLoop = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nobody."""
+        """Begin without connections."""
         self._accepting = AcceptLoop(self._socket, self._take)
 
     def start(self) -> None:
@@ -43,7 +43,7 @@ class Listener:
         self._look_soon()
 
     async def present(self, tls: ssl.SSLContext) -> None:
-        """Show this certificate in handshakes that begin from now on; what is open goes on."""
+        """Show this certificate in handshakes that begin from now on; open connections go on."""
         self._tls = tls
 
     def stop(self) -> None:
@@ -73,10 +73,10 @@ class Listener:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             )
         except OSError:
-            return  # no TLS, or none in time: `ssl.SSLError` and `TimeoutError` are among them
+            return  # no TLS, or not in time: `ssl.SSLError` and `TimeoutError` are among them
 
     def _has_begun(self, accepted: socket.socket, own: OpenConnection) -> None:
-        """Give the place free if the handshake failed or was given up."""
+        """Free the place if the handshake failed or was given up."""
         own.handshake = None
         if own.transport is None:
             self._connections.release(own)

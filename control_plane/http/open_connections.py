@@ -1,10 +1,11 @@
-"""Every connection that was accepted: how many there may be, whose gives way, which is too slow.
+"""Every accepted connection: how many there may be, which gives way, and which is too slow.
 
-- Of one address there is a share, and in all a bound. Beyond either, the oldest connection on which
-  nothing is being answered gives way: of that address, or of the address that has most. One whose
-  answer waits for a stranger's pause gives way like it, those on which an operator was let in last.
-- A request's head is to be whole in time, and an answer is to be read.
-- Behind a TLS proxy everybody has one address: there is no share.
+- Each address has a share, and all together have a bound. Beyond either, the oldest connection on
+  which nothing is being answered gives way: one of that address, or of the address that has most.
+  One whose answer waits for a stranger's pause may give way, too. Those on which an operator was
+  let in give way last.
+- A request's head has to be complete in time, and an answer has to be read.
+- Behind a TLS proxy everybody has one address, so there is no share.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from attrs import define, field
 
 MAX_CONNECTIONS: Final = 512  # some ten operators, their scripts, and probes; 40 KiB each with TLS
 MAX_CONNECTIONS_OF_SITE: Final = 128
-DESCRIPTORS_PER_CONNECTION: Final = 4  # where a process may have few, the others need some
-HEAD_SECONDS: Final = 15.0  # from a connection's begin, or a later request's first byte
-UNREAD_SECONDS: Final = 60.0  # in which somebody reads at least the bytes of below
+DESCRIPTORS_PER_CONNECTION: Final = 4  # if the process may have few, others need some, too
+HEAD_SECONDS: Final = 15.0  # from a connection's beginning, or a later request's first byte
+UNREAD_SECONDS: Final = 60.0  # in which the peer reads at least the bytes below
 MIN_READ_BYTES: Final = 4096
 
 
@@ -27,7 +28,7 @@ def _nothing() -> bool:
 
 @define(eq=False)
 class OpenConnection:
-    """One accepted connection; a handshake is one, too."""
+    """One accepted connection, or a handshake."""
 
     site: str
     head_awaited_since: float | None  # None: between requests, or while one is answered
@@ -42,7 +43,7 @@ class OpenConnection:
     def begin(
         self, transport: asyncio.Transport, is_answering: Callable[[], bool], now: float
     ) -> None:
-        """Await the first head; the handshake is over."""
+        """Wait for the first head, after the handshake."""
         self.transport, self.is_answering, self.head_awaited_since = transport, is_answering, now
 
     def end(self) -> None:
@@ -52,7 +53,7 @@ class OpenConnection:
             self._pause.set_result(None)
 
     async def pause(self, seconds: float) -> None:
-        """Return after the seconds, or when it has ended; until then it gives way to others."""
+        """Return after the seconds, or once it has ended; until then it gives way to others."""
         if self.transport is None:
             return
         self._pause = asyncio.get_running_loop().create_future()
@@ -63,11 +64,11 @@ class OpenConnection:
 
     @property
     def gives_way(self) -> bool:
-        """Whether it is in nobody's way to cut it: nothing is being answered, or after a pause."""
+        """Whether it may be cut: nothing is being answered on it, or only after a pause."""
         return self._pause is not None or not self.is_answering()
 
     def is_too_slow(self, now: float, head_seconds: float, unread_seconds: float) -> bool:
-        """Tell whether a head does not come, or an answer is not read."""
+        """Tell whether a head does not arrive in time, or an answer is not read."""
         if self.transport is None:
             return False  # a handshake has a deadline of its own
         if self.head_awaited_since is not None and now - self.head_awaited_since > head_seconds:
@@ -83,7 +84,7 @@ class OpenConnection:
         return unread > 0 and now - self._unread_since > unread_seconds
 
     def cut(self) -> None:
-        """End it now; what was not sent is dropped."""
+        """End it now; what was not sent yet is dropped."""
         if self.transport is not None:
             self.transport.abort()
         elif self.handshake is not None:
@@ -103,7 +104,7 @@ class OpenConnections:
 
     @classmethod
     def of_descriptors(cls, descriptors: int, *, behind_proxy: bool) -> "OpenConnections":
-        """Return none yet, bounded by what the process may open."""
+        """Return an empty one, bounded by how many descriptors the process may open."""
         possible = max(1, min(MAX_CONNECTIONS, descriptors // DESCRIPTORS_PER_CONNECTION))
         share = max(1, possible * MAX_CONNECTIONS_OF_SITE // MAX_CONNECTIONS)
         return cls(possible, None if behind_proxy else share)
@@ -135,7 +136,7 @@ class OpenConnections:
                 del self._by_site[connection.site]
 
     def too_slow(self, now: float) -> list[OpenConnection]:
-        """Return those whose time is over."""
+        """Return the connections whose time is over."""
         bounds = self._head_seconds, self._unread_seconds
         return [each for each in self if each.is_too_slow(now, *bounds)]
 

@@ -1,4 +1,4 @@
-"""The description of the API, as it lies beside this file."""
+"""The description of the API: the file `openapi.json` of this package."""
 
 from importlib.resources import files
 from typing import Any

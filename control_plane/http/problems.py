@@ -42,7 +42,10 @@ _STATUSES: Final[tuple[tuple[type[ControlPlaneError], HTTPStatus], ...]] = (
     (ConflictError, HTTPStatus.CONFLICT),
     (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (ControlPlaneError, HTTPStatus.INTERNAL_SERVER_ERROR),  # none of those that calls raise
+    (
+        ControlPlaneError,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    ),  # of commands and of the start: no call raises one
 )
 
 _DETAILS: Final = {
@@ -112,7 +115,7 @@ def problem_of(error: ControlPlaneError) -> HttpProblem:
 
 
 def problem_of_http(error: web.HTTPException) -> HttpProblem:
-    """Return the problem of what aiohttp itself refuses; its own texts are not used."""
+    """Return the problem of a request that aiohttp itself refuses, in our own words."""
     status = HTTPStatus(error.status)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     detail = _DETAILS.get(status) or status.description or status.phrase

@@ -1,4 +1,4 @@
-"""The control plane's own TLS pair, made of what its two files hold; and until when it is good."""
+"""The control plane's own TLS pair: made of its two files, and until when it is valid."""
 
 import os
 import ssl
@@ -20,7 +20,7 @@ from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers,
 CERTIFICATE: Final = f"{PREFIX}_TLS_CERT_FILE"
 KEY: Final = f"{PREFIX}_TLS_KEY_FILE"
 _OF_SERVERS: Final = ("RSA", "EC", "Ed25519", "Ed448")  # kinds of keys that TLS servers have
-# A certificate that a machine renews is renewed before that: at a third of 90 days.
+# Machines renew earlier: when a third of 90 days is left.
 ENDS_SOON: Final = timedelta(days=7)
 _RENEW: Final = (
     f"put a renewed one there, and its key into {KEY}; it is taken over without a restart"
@@ -28,7 +28,7 @@ _RENEW: Final = (
 
 
 class TlsFilesError(ControlPlaneError):
-    """The two files make no TLS server. `setting` names the wrong one, and nothing is quoted."""
+    """The two files make no TLS server. `setting` names the wrong one; nothing of it is quoted."""
 
     def __init__(self, setting: str, message: str) -> None:
         """Hold both."""
@@ -38,7 +38,7 @@ class TlsFilesError(ControlPlaneError):
 
 @frozen
 class ServerTls:
-    """What clients are shown."""
+    """The certificate that clients are shown, with its key."""
 
     context: ssl.SSLContext = field(repr=False)
     _chain: tuple[x509.Certificate, ...] = field(repr=False)
@@ -71,7 +71,7 @@ class ServerTls:
         return cls(context, tuple(chain))
 
     def troubles(self, now: datetime) -> Iterator[Trouble]:
-        """Yield why clients refuse the certificate, or soon will: one trouble at most."""
+        """Yield why clients refuse the certificate, or will soon: one trouble at most."""
         if now >= self.expires_at:
             words = f"the certificate expired at {self.expires_at}, and clients refuse it: {_RENEW}"
             yield _trouble(words, "expired", stops=True)
@@ -107,13 +107,13 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
         holds = what_it_holds(pem)
         belongs = "the server's certificate in PEM, with its chain behind it"
         message = f"it holds {holds}; what belongs there: {belongs}"
-        if "a certificate" in holds:  # which cannot be read
+        if "a certificate" in holds:  # one that cannot be read
             message = str(error)
         raise TlsFilesError(CERTIFICATE, message) from None
 
 
 def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
-    """Return a context of contents: `ssl` reads files, so it is given one that is in memory."""
+    """Return a context; `ssl` reads files alone, so it is given one in memory."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     file = os.memfd_create("server-tls")
@@ -129,7 +129,7 @@ def _context(chain: list[bytes], key: bytes) -> ssl.SSLContext:
 
 
 def _refused(key: bytes, error: OSError | InvalidPemError) -> TlsFilesError:
-    """Return why OpenSSL takes no such pair. Its reason is a constant, as EE_KEY_TOO_SMALL."""
+    """Return why OpenSSL refuses the pair. Its reason is a constant such as EE_KEY_TOO_SMALL."""
     reason = getattr(error, "reason", None) or ""
     if reason.startswith(("EE_", "CA_")):
         return TlsFilesError(CERTIFICATE, f"OpenSSL does not take the certificate: {reason}")

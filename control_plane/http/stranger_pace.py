@@ -1,9 +1,9 @@
 """How fast strangers are answered: at once for a while, then each after a pause.
 
-A stranger is whoever was not let in as an operator: also the probe that asks `/readyz`. A bucket
-for each address, and one for all, says how many are answered at once. Any other answer waits, so
-that its connection asks no faster. Meanwhile the connection gives way to others, as one on which
-nothing is answered does.
+A stranger is whoever was not let in as an operator, including the probe that asks `/readyz`. A
+bucket for each address, and one for all, decide how many are answered at once. Every other answer
+waits, so that its connection cannot ask faster. Until then the connection gives way to others, as
+one does on which nothing is being answered.
 """
 
 import time
@@ -17,18 +17,18 @@ from control_plane.http.http_connection import HttpConnection
 from control_plane.operators.rate_limit import StrangersRate
 from shared.jitter import jittered
 
-ANSWERS_AT_ONCE: Final = 200  # of one address; each takes some 0.3 ms
+ANSWERS_AT_ONCE: Final = 200  # to one address; each takes some 0.3 ms
 ANSWERS_AT_ONCE_PER_SECOND: Final = 20.0  # probes and load balancers ask once a second, or less
 ANSWERS_AT_ONCE_IN_ALL: Final = 1000
 ANSWERS_AT_ONCE_PER_SECOND_IN_ALL: Final = 100.0  # 3 percent of a processor
-# Before any other, jittered down to half: those who came together do not go on together. The
-# shortest patience of usual probes is 1 s.
+# Before every other answer, jittered down to half, so that those who came together do not go on
+# together. Usual probes wait for 1 s at least.
 PAUSE_SECONDS: Final = 0.8
 
 
 @frozen
 class StrangerPace:
-    """Which answers wait."""
+    """Decides which answers wait."""
 
     _rate: StrangersRate
     _pause_seconds: float = field(default=PAUSE_SECONDS, kw_only=True)

@@ -1,8 +1,8 @@
-"""The TLS pair is taken over when its files change, and a broken one is not.
+"""Reloads the TLS pair when its files change, unless the new one is broken.
 
-Every few seconds, and at once on SIGHUP. Connections that are open go on; handshakes that begin
-from then on are shown the new certificate. Half of a new pair, or a file that is no certificate,
-leaves the old pair in use: a warning, a metric and `/readyz` say so.
+It looks every few seconds, and at once on SIGHUP. Open connections go on; handshakes that begin
+from then on show the new certificate. If half of the new pair is missing, or a file holds no
+certificate, the old pair stays in use, and a warning, a metric and `/readyz` say so.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.watched_files import FoundFiles, WatchedFiles
 
-RELOAD_SECONDS: Final = 2.0  # looking is two stats
+RELOAD_SECONDS: Final = 2.0  # a look is two stats
 MAX_FILE_BYTES: Final = 1024 * 1024  # a chain of some hundred certificates
 
 Present = Callable[[ssl.SSLContext], Awaitable[None]]  # to clients; raises `OSError`
@@ -31,7 +31,7 @@ _log = get_logger("control_plane.tls_reload")
 
 @define(eq=False)
 class ReloadedTls:
-    """The pair that is in use, and the files that it came from."""
+    """The pair in use, and the files that it came from."""
 
     _files: WatchedFiles
     _used: Mapping[str, bytes] = field(repr=False)
@@ -41,7 +41,7 @@ class ReloadedTls:
 
     @classmethod
     def load(cls, certificate: Path | None, key: Path | None) -> Self | None:
-        """Return the configured pair, none where TLS is off. Blocks; raises `TlsFilesError`."""
+        """Return the configured pair; None if TLS is off. Blocks; raises `TlsFilesError`."""
         if certificate is None or key is None:
             return None
         paths = {CERTIFICATE: certificate, KEY: key}
@@ -56,7 +56,7 @@ class ReloadedTls:
         return cls(files, found.contents, ServerTls.of(found.contents))
 
     async def look(self, present: Present) -> None:
-        """Take over what has changed, once `present` shows it to clients."""
+        """Take over a changed pair, once `present` shows it to clients."""
         found = await asyncio.to_thread(self._files.read_if_changed)
         if found is not None:
             self._next = await asyncio.to_thread(self._newer_pair, found)
@@ -65,14 +65,14 @@ class ReloadedTls:
         pair, contents = self._next
         try:
             await present(pair.context)
-        except OSError as error:  # no descriptor for one more socket: again the next time
+        except OSError as error:  # no descriptor for one more socket: tried again the next time
             _log.warning("certificate not reloaded", variable=CERTIFICATE, exc_info=error)
             return
         self.current, self._used, self._next = pair, contents, None
         _log.info("certificate reloaded", variable=CERTIFICATE, expires_at=str(pair.expires_at))
 
     def _newer_pair(self, found: FoundFiles) -> tuple[ServerTls, Mapping[str, bytes]] | None:
-        """Return another pair with its contents; none where it is not usable, or the same."""
+        """Return a new pair with its contents; None if it is unusable or the same."""
         self.refused = found.unreadable
         if self.refused or found.contents == self._used:
             return None
@@ -83,7 +83,7 @@ class ReloadedTls:
             return None
 
     def troubles(self, now: datetime) -> Iterator[Trouble]:
-        """Yield what is wrong with the files, and with the certificate that is in use."""
+        """Yield what is wrong with the files, and with the certificate in use."""
         if self.refused:
             said = "; ".join(f"{setting}: {words}" for setting, words in self.refused.items())
             words = f"{said}; the pair before it is in use"

@@ -1,6 +1,6 @@
 """`openapi.json`, made of the operations of every room: `make docs` writes it, a test compares.
 
-The file is served as it lies there, so that a review of a change shows what of the API changes.
+The file is served as it is, so that whoever reviews a change sees what changes in the API.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The HTTP application: request ids, who calls, problems, log lines; then the routes."""
+"""The HTTP application: request ids, logins, problems and log lines around the routes."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ NO_ROUTE: Final = "none"
 _IS_TOLD: Final = web.RequestKey("is_told", bool)  # whether the request has lines in the log
 _IS_OPERATORS: Final = web.RequestKey("is_operators", bool)  # whether somebody was let in
 _HEADERS: Final = {
-    "Server": "control-plane",  # not which versions of which libraries
+    "Server": "control-plane",  # it does not tell the versions of libraries
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -144,6 +144,6 @@ async def _answer(
 
 
 def _route(request: web.Request) -> str:
-    """Return the route's pattern; a path that nobody serves is not named."""
+    """Return the route's pattern; a path that is not served is not named."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else NO_ROUTE

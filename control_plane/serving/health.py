@@ -1,5 +1,6 @@
-"""Whether this process can do its work: the database reached, migrated, and of the same key; and
-what is wrong with it that does not keep it from working yet.
+"""Whether this process can work: the database is reached, migrated and of the same key.
+
+Also what is wrong with it that does not keep it from working yet.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from shared.supervised import Supervisor
 
 @define(eq=False)
 class Health:
-    """How this process stands."""
+    """Tells whether this process can work, and what is wrong with it."""
 
     _chain: AuditChain
     _tls: ReloadedTls | None
@@ -32,7 +33,7 @@ class Health:
     async def why_not_ready(self) -> str | None:
         """Return what is missing, in words, or nothing.
 
-        Anybody may ask; those who ask while it is being looked share one look.
+        Anybody may ask. Those who ask during one look share its result.
         """
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
@@ -56,7 +57,7 @@ class Health:
         return "; ".join([f"not ready: {reason}" if reason else "ready", *beside])
 
     def troubles(self) -> list[Trouble]:
-        """Return what is wrong now; of each part one at most."""
+        """Return what is wrong now; each part has one trouble at most."""
         of_tls = [] if self._tls is None else self._tls.troubles(self._chain.clock())
         found = [
             *of_tls,
@@ -69,7 +70,7 @@ class Health:
         return found
 
     def refused_files(self) -> frozenset[str]:
-        """Return the settings whose file is not used as it is now."""
+        """Return the settings whose file cannot be used as it is now."""
         return frozenset() if self._tls is None else frozenset(self._tls.refused)
 
 
@@ -81,6 +82,6 @@ async def why_not_ready(chain: AuditChain) -> str | None:
         if present != newest_revision():
             return "the database is at another schema revision than this program"
         async with chain.reading():
-            return chain.problem  # without which acts could follow; reads may go on
+            return chain.problem  # it stops acts alone; reads may go on
     except UnavailableError as error:
         return str(error)

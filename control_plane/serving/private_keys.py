@@ -1,7 +1,8 @@
-"""Who may read the files of private keys: nobody but this process should.
+"""Whether others may read the files of private keys; only this process should.
 
-A warning, `control_plane_problem{part="private_keys"}` and a note in `/readyz`; nothing stops, for
-in a container such a file is often readable by all and reached by nobody.
+If they may, there is a warning, `control_plane_problem{part="private_keys"}` and a note in
+`/readyz`. Nothing stops: in a container such a file is often readable by all users, and reached by
+none.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ class PrivateKeys:
 
     @classmethod
     def of(cls, configured: ServeSettings) -> Self:
-        """Return those that are configured, looked at once. Blocks."""
+        """Return the configured files, having looked at them. Blocks."""
         paths = {f"{PREFIX}_STATEMENT_PRIVATE_KEY_FILE": configured.statement_private_key_file}
         if configured.tls_key_file is not None:
             paths[KEY] = configured.tls_key_file
@@ -38,7 +39,7 @@ class PrivateKeys:
         return keys
 
     def look(self) -> None:
-        """Look at the files again. Blocks; what is gone is another part's problem."""
+        """Look at the files again. Blocks. A missing file is another part's problem."""
         self._exposed = sorted(name for name, path in self._paths.items() if _is_exposed(path))
 
     def troubles(self) -> Iterator[Trouble]:

@@ -1,4 +1,4 @@
-"""The API's routes: each with the role that it needs and the use case that it calls."""
+"""The API's routes: each with its operation, and the use case that it calls."""
 
 from typing import Final
 
@@ -98,7 +98,7 @@ class Api:
 def _read_sequence(query: QueryReader) -> int:
     """Return the place after which a page of the log begins: `after`, or its `cursor`.
 
-    Generated clients send `after=0`, which was its default once, beside a cursor.
+    Beside a cursor, generated clients send `after=0`: that was its default once.
     """
     places = [query.text(name, parse_sequence) for name in ("after", "cursor")]
     if places[0] and query.given("cursor"):

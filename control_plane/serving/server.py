@@ -30,9 +30,9 @@ async def serving(
     *,
     drain_seconds: float,
 ) -> AsyncIterator[Listener]:
-    """Serve within the block; after it, let running requests end for at most `drain_seconds`.
+    """Serve within the block; after it, give running requests at most `drain_seconds` to end.
 
-    Raises `OSError` where the address cannot be had.
+    Raises `OSError` if it cannot listen on the address.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""What a running control plane does beside answering: it keeps what it has seen, and compares."""
+"""What a running control plane does beside answering: it saves and compares what it has seen."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from control_plane.proof.history import History
 from control_plane.proof.missing_keys import MissingKeys
 from control_plane.troubles import ControlPlanePart, Trouble
 
-KEEP_SECONDS: Final = 2.0  # what was seen in the moments before a kill may be forgotten
+KEEP_SECONDS: Final = 2.0  # what was seen just before a kill may be forgotten
 STATE_DIR: Final = f"{PREFIX}_STATE_DIR"
 
 
 @define(eq=False)
 class Upkeep:
-    """Looks after the signed log; keeps what it has seen of it on disk, if there is a folder."""
+    """Follows the signed log; saves what it has seen of it, if there is a state folder."""
 
     _chain: AuditChain
     history: History
@@ -31,7 +31,7 @@ class Upkeep:
     _kept: SeenChain | None = field(default=None, init=False)
 
     async def run(self) -> None:
-        """Keep and compare until cancelled."""
+        """Save and compare until cancelled."""
         while True:
             await self.keep()
             await self.compare()
@@ -54,7 +54,7 @@ class Upkeep:
         self._problem, self._unkept, self._kept = None, {}, chain
 
     async def compare(self) -> None:
-        """Have the log read and followed; where the database is away, another time."""
+        """Have the log read and followed; if the database is away, the next time."""
         try:
             await self._chain.look_after()
             self.history.look()
@@ -63,7 +63,7 @@ class Upkeep:
             return  # `/readyz` says so
 
     def troubles(self) -> Iterator[Trouble]:
-        """Yield why the log is refused, what went back, and why nothing is kept."""
+        """Yield why the log is refused, what went back, and why nothing is saved."""
         if self._chain.problem is not None:
             yield Trouble(
                 ControlPlanePart.AUDIT_LOG, self._chain.problem, stops=True, kind="refused"
