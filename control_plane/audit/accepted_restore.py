@@ -1,4 +1,4 @@
-"""Accepting that a backup was restored: a signed entry that says so, for every control plane."""
+"""Accepting that a backup was restored: a signed entry says so to every control plane."""
 
 from control_plane.errors import ConflictError
 from control_plane.proof.acts import Acts
@@ -10,10 +10,10 @@ from control_plane.proof.signed_log import ACCEPT_RESTORE, Place
 async def accept_restore(chain: AuditChain, head: str, *, actor: str) -> Place:
     """Append the entry to the log that ends with this hash; return the entry's place.
 
-    A control plane that has seen entries which this log has not goes on with it once it finds an
-    entry of this kind that it has not seen. The checkpoint is written anew: one that came from
-    elsewhere would stand against the log. Raises `ConflictError` if the log ends otherwise, and
-    `AuditDamagedError` if it is not whole: then it cannot be accepted.
+    A control plane that has seen entries which this log lacks goes on with it once it finds an
+    entry of this kind that is new to it. The checkpoint is written again, because one that came
+    from elsewhere would contradict the log. Raises `ConflictError` if the log ends in another way,
+    and `AuditDamagedError` if it is not whole: then it cannot be accepted.
     """
     _require_head(head, (await chain.load(whole=True)).end)
     async with Acts(chain).begin() as act:

@@ -1,4 +1,4 @@
-"""Holding every column of every table against the signed log, for `audit verify`."""
+"""Comparing every column of every table with the signed log, for `audit verify`."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -20,7 +20,7 @@ from shared.canonical_json import InvalidDocumentError
 from shared.connection import ConnectionDocument, fingerprint
 from shared.statement import AuditEntry, Statement, StatementRefusedError, connection_subject
 
-FETCHED_ROWS: Final = 1000  # in a round trip; some of these are held at once
+FETCHED_ROWS: Final = 1000  # in a round trip; a few such batches are in memory at once
 ENTRY_COLUMNS: Final = ("at", "actor", "action", "about", "about_generation")
 _ENTRIES: Final = f"""
 SELECT sequence, {envelope_columns()}, at, actor, action, about, about_generation
@@ -45,7 +45,7 @@ _DEVICES: Final = "SELECT subject, id::text, revoked_at, lifted_at FROM public.d
 async def batches_of(
     connection: DatabaseConnection, query: str
 ) -> AsyncIterator[list[asyncpg.Record]]:
-    """Yield every row of a query, thousands at a time."""
+    """Yield all rows of a query, in batches of thousands."""
     cursor = await connection.cursor(query)
     while rows := await cursor.fetch(FETCHED_ROWS):
         yield rows
@@ -59,12 +59,12 @@ async def all_rows(connection: DatabaseConnection, query: str) -> AsyncIterator[
 
 
 def entry_rows(connection: DatabaseConnection) -> AsyncIterator[list[asyncpg.Record]]:
-    """Yield the audit log from its beginning, with every column."""
+    """Yield the rows of the audit log from its beginning, with every column."""
     return batches_of(connection, _ENTRIES)
 
 
 def entry_faults(row: Row, entry: AuditEntry) -> Iterator[str]:
-    """Yield which columns beside an entry are not what is signed."""
+    """Yield which columns beside an entry differ from what is signed."""
     signed = {name: getattr(entry, name) for name in ENTRY_COLUMNS}
     return differences(f"entry {entry.generation}", row, signed)
 
@@ -72,7 +72,7 @@ def entry_faults(row: Row, entry: AuditEntry) -> Iterator[str]:
 async def statements(
     connection: DatabaseConnection, verifying: Verifying
 ) -> AsyncIterator[tuple[str, Statement | None, str | None]]:
-    """Yield each statement by its row's subject, None if it is not believed, and what is wrong."""
+    """Yield each row's subject, its statement (None if it is not believed), and what is wrong."""
     async for each in verifying.rows(batches_of(connection, _STATEMENTS)):
         subject, statement = each.row["subject"], each.verified.statement
         if statement is None or statement.subject != subject:
@@ -84,7 +84,7 @@ async def statements(
 
 async def row_faults(connection: DatabaseConnection, expected: ExpectedRows) -> AsyncIterator[str]:
     """Yield what is wrong with the rows of connections, revisions and device revocations."""
-    places = dict[str, tuple[str, str]]()  # by the documents
+    places = dict[str, tuple[str, str]]()  # as the documents say
     async for fault in _revision_faults(connection, expected, places):
         yield fault
     connections = {
@@ -108,7 +108,7 @@ async def row_faults(connection: DatabaseConnection, expected: ExpectedRows) -> 
 async def _revision_faults(
     connection: DatabaseConnection, expected: ExpectedRows, places: dict[str, tuple[str, str]]
 ) -> AsyncIterator[str]:
-    """Yield what is wrong with the revisions; note which place each connection's document has."""
+    """Yield what is wrong with the revisions; note the place in each connection's document."""
     seen = set[tuple[str, int]]()
     async for row in all_rows(connection, _REVISIONS):
         subject, number = connection_subject(row["connection_id"]), row["revision"]
@@ -130,7 +130,7 @@ def _document(row: Row) -> ConnectionDocument | None:
     try:
         return ConnectionDocument.from_bytes(row["document"])
     except InvalidDocumentError:
-        return None  # of a later version of this program, or changed: then its fingerprint is
+        return None  # of a later version of this program; or changed, as its fingerprint is then
 
 
 def _has_its_secret(row: Row, document: ConnectionDocument | None) -> bool:
@@ -145,7 +145,7 @@ def _has_its_secret(row: Row, document: ConnectionDocument | None) -> bool:
 async def checkpoint_place(
     connection: DatabaseConnection, verifier: Verifier
 ) -> tuple[Place | None, str | None]:
-    """Return which entry the checkpoint names, or what is wrong with it; neither if none is."""
+    """Return which entry the checkpoint names, or what is wrong with it; neither without one."""
     if not await connection.fetchval("SELECT true FROM public.audit_checkpoint"):
         return None, None
     checkpoint = await fetch_checkpoint(connection)

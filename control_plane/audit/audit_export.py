@@ -1,4 +1,4 @@
-"""An export of the audit log, verified without the database, or with the present log beside it."""
+"""An export of the audit log, verified without the database, or against the present log."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final, Protocol
@@ -21,7 +21,7 @@ class Readable(Protocol):
 
 
 def verify_export(file: Readable, verifier: Verifier) -> ChainReport:
-    """Walk an export: its signatures, and that each entry follows the one before it."""
+    """Verify an export: its signatures, and that each entry follows the one before it."""
     report = ChainReport()
     for line in _lines(file, report, verifier):
         report.add(line)
@@ -31,7 +31,7 @@ def verify_export(file: Readable, verifier: Verifier) -> ChainReport:
 async def verify_export_against(
     file: Readable, verifier: Verifier, present: AsyncIterator[AuditLine]
 ) -> ChainReport:
-    """Walk an export beside the log as it is now, which must begin with all of it."""
+    """Verify an export against the present log, which must begin with all of it."""
     report, now_there = ChainReport(), await anext(present, None)
     for exported in _lines(file, report, verifier):
         report.add(exported)
@@ -45,7 +45,7 @@ async def verify_export_against(
 
 
 def _lines(file: Readable, report: ChainReport, verifier: Verifier) -> Iterator[AuditLine]:
-    """Yield the entries; what is none is noted in the report."""
+    """Yield the entries; a line that is none is noted in the report."""
     for number, content in enumerate(_contents(file), start=1):
         try:
             sequence, stored = parse_exported(content)

@@ -1,7 +1,7 @@
-"""What the rows of the database must be, by the signed log: every column of them. Pure.
+"""What every column of the database must hold, according to the signed log. Pure.
 
-No decision rests on these columns, but lists are found by them. So `audit verify` says where a
-column is not what the signed acts make of it. Three have nothing signed behind them: when a
+No decision rests on these columns, but lists find rows by them. So `audit verify` says where a
+column differs from what the signed acts made of it. For three of them nothing is signed: when a
 statement was stored, a description that was never edited, and the row that acts lock.
 """
 
@@ -19,7 +19,7 @@ _MAKING_REVISIONS: Final = frozenset({Action.CONNECT, Action.DRAFT, Action.ROTAT
 
 
 class Columns(Protocol):
-    """A row."""
+    """A row, whose columns have names."""
 
     def __getitem__(self, name: str, /) -> object:
         """Return a column."""
@@ -27,7 +27,7 @@ class Columns(Protocol):
 
 @frozen
 class ConnectionColumns:
-    """What acts make of a connection's row."""
+    """What the acts have made of a connection's row."""
 
     created_at: datetime
     revoked_at: datetime | None = None
@@ -37,7 +37,7 @@ class ConnectionColumns:
 
 @frozen
 class RevisionColumns:
-    """What acts make of a revision's row."""
+    """What the acts have made of a revision's row."""
 
     fingerprint: str | None
     made_by: str
@@ -47,7 +47,7 @@ class RevisionColumns:
 
 @frozen
 class DeviceColumns:
-    """What acts make of the row of a device's revocation."""
+    """What the acts have made of the row of a device revocation."""
 
     id: str
     revoked_at: datetime
@@ -56,12 +56,12 @@ class DeviceColumns:
 
 @define
 class ExpectedRows:
-    """The rows by the entries so far, from the first one."""
+    """The rows that the entries so far have made, from the first entry on."""
 
     connections: dict[str, ConnectionColumns] = field(factory=dict)  # by subject
     revisions: dict[tuple[str, int], RevisionColumns] = field(factory=dict)
     devices: dict[str, DeviceColumns] = field(factory=dict)
-    descriptions: dict[str, str] = field(factory=dict)  # of connections, since they were edited
+    descriptions: dict[str, str] = field(factory=dict)  # of connections, once they were edited
     _have_statements: set[str] = field(factory=set)
 
     def add(self, entry: AuditEntry) -> None:
@@ -106,7 +106,7 @@ class ExpectedRows:
 def differences(
     place: str, actual: Columns | None, expected: Mapping[str, object] | None
 ) -> Iterator[str]:
-    """Yield what is wrong with a row; a row that is missing, or that nobody made, is one fault."""
+    """Yield what is wrong with a row; one that is missing, or that no act made, is one fault."""
     if expected is None:
         yield f"{place}: nothing signed says that this row was made"
     elif actual is None:
@@ -118,5 +118,5 @@ def differences(
 
 
 def columns_of(expected: AttrsInstance | None) -> dict[str, object] | None:
-    """Return expected columns by their names."""
+    """Return the expected columns by their names."""
     return None if expected is None else asdict(expected, recurse=False)

@@ -1,4 +1,4 @@
-"""Reading the audit log: a page of it, and a walk along the whole chain. Nothing is repaired."""
+"""Reading the audit log: a page of it, or the whole chain. Nothing is repaired."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -33,7 +33,7 @@ MAX_REPORTED_FAULTS: Final = 100  # a log of another key is one fault, not a mil
 
 @frozen
 class AuditLine:
-    """An entry as it is shown: verified, or with the reason why it is not."""
+    """An entry as it is shown: verified, or with the reason why it is not believed."""
 
     sequence: int
     stored: StoredStatement
@@ -42,7 +42,7 @@ class AuditLine:
     is_of_missing_key: bool = False
 
     def view(self) -> dict[str, object]:
-        """Return the JSON form; of an unverified entry only its place and what is wrong."""
+        """Return the JSON form; an unverified entry has only its place and what is wrong."""
         if self.entry is None:
             return {"sequence": self.sequence, "problem": self.problem}
         return {
@@ -74,18 +74,18 @@ class AuditLine:
 
 @define
 class ChainReport:
-    """What a walk along the whole chain found."""
+    """What was found along the whole chain."""
 
     entries: int = 0
     faults: list[str] = field(factory=list)
     believed: int = 0  # of the entries
-    _missing_keys: dict[str, int] = field(factory=dict)  # unbelieved entries by what is said of it
-    end: Place = BEGINNING  # of what was walked
+    _missing_keys: dict[str, int] = field(factory=dict)  # entries that are not believed, by why
+    end: Place = BEGINNING  # of what was read
     _previous: str = ""
     _generations: dict[str, int] = field(factory=dict)
 
     def add(self, line: AuditLine) -> None:
-        """Look at the next entry."""
+        """Take in the next entry."""
         self.entries += 1
         if line.is_of_missing_key:
             said = not_configured(line.stored.key_id)
@@ -108,7 +108,7 @@ class ChainReport:
 
     @property
     def all_faults(self) -> list[str]:
-        """What is wrong: each missing key once, however many entries it signed, then the rest."""
+        """What is wrong: each missing key once, however many entries it signed; then the rest."""
         missing = (f"{count} entries are {said}" for said, count in self._missing_keys.items())
         return [*missing, *self.faults]
 
@@ -117,7 +117,7 @@ class ChainReport:
         self.faults.append(f"{place}: {what}")
 
     def compare(self, generations: dict[str, int | None]) -> None:
-        """Look at the present statements: generation by subject, None for an unbelieved one."""
+        """Compare the present statements: generations by subject, None if one is not believed."""
         for subject in sorted(generations.keys() | self._generations.keys()):
             present, audited = generations.get(subject), self._generations.get(subject)
             if present != audited or present is None:
@@ -136,12 +136,12 @@ def _disagreement(generations: dict[str, int | None], subject: str, audited: int
 
 
 def read_line(sequence: int, stored: StoredStatement, verifier: Verifier) -> AuditLine:
-    """Return the entry of a place, verified if it can be."""
+    """Return the entry at a place, verified if it can be."""
     return line_of(sequence, stored, verify_one(verifier, stored))
 
 
 def line_of(sequence: int, stored: StoredStatement, verified: Verified) -> AuditLine:
-    """Return the entry of a place, of an envelope that was looked at."""
+    """Return the entry at a place, whose envelope was verified or refused."""
     try:
         if verified.statement is None:
             raise StatementRefusedError(verified.problem)
@@ -153,7 +153,7 @@ def line_of(sequence: int, stored: StoredStatement, verified: Verified) -> Audit
 
 
 def _shown(row: ListedEntry, verifier: Verifier) -> AuditLine:
-    """Return the entry of a row; what is wrong with its columns is said beside it."""
+    """Return the entry of a row, with what is wrong with its columns."""
     line = read_line(row.sequence, row.stored, verifier)
     if line.entry is None or row.is_found_as(line.entry):
         return line
@@ -168,7 +168,7 @@ async def read_page(
     after: int,
     limit: int,
 ) -> tuple[list[AuditLine], int | None]:
-    """Return what is wanted of the entries after a place, and the place to go on from, if any."""
+    """Return the wanted entries after a place, and the place to go on from, if any."""
     async with database.connection() as connection:
         entries = await fetch_entries(connection, wanted, after=after, limit=limit + 1)
     lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
@@ -179,7 +179,7 @@ async def read_page(
 async def walk(
     connection: DatabaseConnection, verifier: Verifier, wanted: AuditFilter = EVERY_ENTRY
 ) -> AsyncIterator[AuditLine]:
-    """Yield what is wanted of the entries, from the first."""
+    """Yield the wanted entries, from the first on."""
     after = 0
     while entries := await fetch_entries(connection, wanted, after=after, limit=AUDIT_PAGE_ENTRIES):
         for row in entries:
@@ -190,7 +190,7 @@ async def walk(
 
 
 async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
-    """Walk the chain, and hold every row and column of the database against it, in one snapshot."""
+    """Verify the chain, and compare every row and column of the database with it, in a snapshot."""
     report, expected = ChainReport(), ExpectedRows()
     async with Verifying.open(verifier) as verifying, database.snapshot() as connection:
         checkpoint, fault = await checkpoint_place(connection, verifier)
@@ -202,7 +202,9 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
             fault = f"checkpoint: entry {checkpoint.sequence} is not the one that it names"
         report.faults.extend([fault] if fault else [])
         if report.entries and not report.believed:
-            return report  # with another key nothing can be compared: that is all there is to say
+            return (
+                report  # with another key nothing can be compared, so there is nothing more to say
+            )
         generations: dict[str, int | None] = {}
         async for subject, statement, wrong in statements(connection, verifying):
             generations[subject] = statement.generation if statement else None
@@ -213,7 +215,7 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
 
 
 def _add_entry(each: VerifiedEnvelope, report: ChainReport, expected: ExpectedRows) -> None:
-    """Look at the next row of the log, and take in what it says."""
+    """Take in the next row of the log, and what it says of other rows."""
     sequence = each.row["sequence"]
     if each.stored is None:
         report.fault(f"entry {sequence}", "it has not the form of an entry")

@@ -1,6 +1,6 @@
-"""Verifying many signatures: a few in this process, many in processes beside it, one a core.
+"""Verifying many signatures: a few in this process, many in further processes, one for each core.
 
-A signature takes 0.1 ms of a processor, in which Python's interpreter stands still; so threads
+A signature takes 0.1 ms of a processor. Python's interpreter stands still meanwhile, so threads
 would not help.
 """
 
@@ -24,9 +24,9 @@ from control_plane.proof.envelope_columns import envelope_of_form
 from control_plane.proof.signer import Verifier
 from shared.statement import Statement, StatementRefusedError, StoredStatement, UnknownKeyError
 
-ALONE_ENVELOPES: Final = 5000  # half a second: about what it takes to start processes
-MAX_PROCESSES: Final = 8  # more would wait for this one, which reads the rows
-BATCHES_EACH: Final = 2  # that wait for a process: it always has the next one
+ALONE_ENVELOPES: Final = 5000  # half a second, about what it takes to start processes
+MAX_PROCESSES: Final = 8  # with more, they would wait for this process, which reads the rows
+BATCHES_EACH: Final = 2  # that wait for a process, so that it always has a next one
 
 _Keys = Sequence[tuple[str, bytes]]  # ids, and keys as they are
 _Envelopes = Sequence[StoredStatement | None]
@@ -62,7 +62,7 @@ def verify_one(verifier: Verifier, stored: StoredStatement | None) -> Verified:
 
 @define(eq=False)
 class Verifying:
-    """Verifies row after row, in their order."""
+    """Verifies row after row, in order."""
 
     _verifier: Verifier
     _processes: int
@@ -75,7 +75,7 @@ class Verifying:
     async def open(
         cls, verifier: Verifier, *, alone: int = ALONE_ENVELOPES
     ) -> AsyncIterator["Verifying"]:
-        """Yield one that starts processes once it has verified so many envelopes `alone`."""
+        """Yield one that verifies the first `alone` envelopes itself, and then starts processes."""
         verifying = cls(verifier, min(len(os.sched_getaffinity(0)), MAX_PROCESSES), alone)
         try:
             yield verifying

@@ -1,4 +1,4 @@
-"""The way to Postgres: pools that may start before the database does, and what failing means."""
+"""The way to Postgres: pools that may start before the database does, and how failures are told."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,15 +21,15 @@ from shared.structured_log import get_logger
 READS: Final = "reads"
 ACTS: Final = "acts"
 MAX_CONNECTIONS: Final = 8  # of reads
-MAX_ACT_CONNECTIONS: Final = 2  # acts follow one another; beside them a checkpoint is written
-CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says it
-QUEUE_SECONDS: Final = 3.0  # for a free connection, beside the time that a new one may take
-COMMAND_TIMEOUT_SECONDS: Final = 10.0  # every statement here is short; waiting is for the act lock
+MAX_ACT_CONNECTIONS: Final = 2  # one for acts, in turn, and one to write a checkpoint
+CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each server, unless the URL says how long
+QUEUE_SECONDS: Final = 3.0  # to wait for a free connection, beyond the time that a new one may take
+COMMAND_TIMEOUT_SECONDS: Final = 10.0  # statements are short; only the act lock makes one wait
 
 DatabaseConnection = PoolConnectionProxy
 
-# What says that the database is away, stopping, full, a standby, or refuses our login; the
-# program is right and the next call may succeed.
+# The database is away, stopping, full or a standby, or it refuses our login. The program is right,
+# and the next call may succeed.
 _UNAVAILABLE: Final = (
     OSError,  # TimeoutError is one, and DatabaseAwayError
     asyncpg.InterfaceError,
@@ -40,9 +40,9 @@ _UNAVAILABLE: Final = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InvalidCachedStatementError,  # the schema has just changed; it is prepared anew
+    asyncpg.InvalidCachedStatementError,  # the schema changed just now; it is prepared again
 )
-# What a query of ours meets whose columns somebody made into others.
+# What our queries raise if a column has another type.
 _OTHER_TYPES: Final = (
     asyncpg.UndefinedFunctionError,
     asyncpg.DatatypeMismatchError,
@@ -52,13 +52,13 @@ _log = get_logger("control_plane.database")
 
 
 class Database:
-    """Two bounded pools of connections, so that no read waits for an act; opening connects not."""
+    """Two bounded pools, so that no read waits for an act. Opening them makes no connection."""
 
     def __init__(self, reads: asyncpg.Pool, acts: asyncpg.Pool, acquire_seconds: float) -> None:
         """Hold the pools, and how long a connection may take."""
         self._reads, self._acts = reads, acts
         self._acquire_seconds = acquire_seconds
-        self._problem: str | None = None  # what the log said last
+        self._problem: str | None = None  # what the log was told last
         # Told of which pool, and after how many seconds there was a connection, or none in time.
         self.on_wait: Callable[[str, float], None] = lambda _pool, _seconds: None
 
@@ -68,7 +68,7 @@ class Database:
         """Yield the database that a URL asks for."""
 
         async def connect_anew(*_: object, **__: object) -> Connection:
-            """Stand in for asyncpg's own way, which would read the environment and the home."""
+            """Connect in place of asyncpg, which would read the environment and the home folder."""
             return await connect(
                 parameters,
                 seconds=CONNECT_TIMEOUT_SECONDS,
@@ -92,7 +92,7 @@ class Database:
     async def connection(self, *, tells: bool = True) -> AsyncIterator[DatabaseConnection]:
         """Yield a connection for reading; raise `DatabaseUnavailableError`, `SchemaOutdatedError`.
 
-        The log is told when that changes, but for what asks nothing of our own schema.
+        The log says when that changes; not for queries that ask nothing of our own schema.
         """
         note = self._note if tells else _not_told
         async with self._of_pool(self._reads, note) as connection:
@@ -137,7 +137,7 @@ class Database:
         return {READS: self._reads, ACTS: self._acts}
 
     def _note(self, problem: str | None) -> None:
-        """Log why the database is away, once, and that it is back: answers do not tell."""
+        """Log once why the database is away, and once that it is back: answers do not say."""
         if problem is not None and problem != self._problem:
             _log.warning("database not available", reason=problem)
         elif problem is None and self._problem is not None:
@@ -162,7 +162,7 @@ class Database:
             try:
                 await connection.execute("COMMIT")
             except asyncpg.ProgramLimitExceededError:
-                # Of what a commit does, notifying alone has a limit of the program's.
+                # A commit reaches no other limit of the program than that of notifications.
                 raise NotificationQueueFullError from None
 
     @asynccontextmanager
@@ -176,15 +176,15 @@ class Database:
 
 
 def patience_seconds(parameters: ConnectionParameters) -> float:
-    """Return how long a connection may take: every server may be silent but the last one."""
+    """Return how long connecting may take: all servers but the last may be silent."""
     each = parameters.connect_seconds or CONNECT_TIMEOUT_SECONDS
     return each * len(list(attempts(parameters))) + QUEUE_SECONDS
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:
-    """Return a connection to its pool as it is: nothing here changes a session's state.
+    """Put a connection back into its pool as it is: nothing here changes a session's state.
 
-    A transaction that is still open was rolled back by then. asyncpg's own way is a round trip.
+    An open transaction was rolled back by then. asyncpg's own reset would be a round trip.
     """
 
 

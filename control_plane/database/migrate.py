@@ -1,4 +1,4 @@
-"""Bringing the database to the current schema, with its group roles and their least grants.
+"""Bringing the database to the current schema, with its group roles and their minimal grants.
 
 Everything after the roles happens in one transaction under one advisory lock, so a second
 migration at the same time waits, finds nothing to do, and states the grants once more.
@@ -24,9 +24,15 @@ from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.link import Connection
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-FACADE_CONNECTIONS: Final = 5  # of one login: it uses one, `facade check` another; dead ones count
-CONTROL_PLANE_CONNECTIONS: Final = 20  # its pool has 10; commands and dead ones beside it
-MIGRATION_LOCK: Final = 0x7265_6769_7374_7279  # "registry" in ASCII: no other application's lock
+FACADE_CONNECTIONS: Final = (
+    5  # for one login: a facade uses one, `facade check` another; dead ones count
+)
+CONTROL_PLANE_CONNECTIONS: Final = (
+    20  # its pools have 10; the others are for commands, and for dead ones
+)
+MIGRATION_LOCK: Final = (
+    0x7265_6769_7374_7279  # "registry" in ASCII, so that no other application has this lock
+)
 LOCK_SECONDS: Final = 120.0  # for another migration; each so far takes less than a second
 _LOCK_NOT_AVAILABLE: Final = asyncpg.LockNotAvailableError.sqlstate
 _INSUFFICIENT_PRIVILEGE: Final = asyncpg.InsufficientPrivilegeError.sqlstate
@@ -43,7 +49,7 @@ _CHANGING_THE_SCHEMA: Final = (
 
 
 class HeldUpError(ControlPlaneError):
-    """Somebody holds what a migration waits for; the message says who that may be."""
+    """Somebody holds a lock that the migration waits for; the message says who that may be."""
 
     def __init__(self) -> None:
         """Say what to look at."""
@@ -58,11 +64,11 @@ class MissingRightError(ControlPlaneError):
 
 
 async def migrate(owner: ConnectionParameters, *, lock_seconds: float = LOCK_SECONDS) -> list[str]:
-    """Migrate as the schema's owner; return what takes the rights away that the facade keeps.
+    """Migrate as the schema's owner; return SQL that takes away rights that the facade still has.
 
-    Raises `DatabaseUnavailableError` if there is no connection to be had, `MissingRightError` if
-    the login may not do what a migration needs, `HeldUpError` if it waited `lock_seconds` for
-    somebody, and otherwise what the drivers raise.
+    Raises `DatabaseUnavailableError` if it cannot connect, `MissingRightError` if the login may not
+    do what a migration needs, `HeldUpError` if it waited `lock_seconds` for somebody's lock, and
+    otherwise what the drivers raise.
     """
     with _needing(_MAKING_ROLES):
         await _make_roles(owner)
@@ -80,9 +86,9 @@ async def migrate(owner: ConnectionParameters, *, lock_seconds: float = LOCK_SEC
 
 
 async def unlimited_logins(owner: ConnectionParameters) -> dict[str, int]:
-    """Return the logins of both processes that may take every connection, and what is enough.
+    """Return the logins of both processes without a connection limit, and how many are enough.
 
-    Their names are quoted as SQL wants it.
+    Their names are quoted for SQL.
 
     Raises `DatabaseUnavailableError`.
     """
@@ -99,7 +105,7 @@ async def unlimited_logins(owner: ConnectionParameters) -> dict[str, int]:
 
 @contextmanager
 def _needing(right: str) -> Iterator[None]:
-    """Say which right is missing if the server says that one is; its own text quotes names."""
+    """Say which right is missing if the server says so; its own text quotes names."""
     try:
         yield
     except asyncpg.InsufficientPrivilegeError:
@@ -134,7 +140,7 @@ def _migrate(connection: AlchemyConnection, lock_seconds: float) -> list[str]:
 
 
 def alembic_config() -> Config:
-    """Return what alembic is told: where the revisions are."""
+    """Return alembic's settings: where the revisions are."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("version_locations", str(FOLDER / "revisions").replace("%", "%%"))

@@ -1,6 +1,6 @@
-"""Several SELECTs in one statement, and several changes: one round trip each, whatever is in it.
+"""Several SELECTs in one statement, or several changes in one: a single round trip.
 
-All of a statement sees the database at one moment, so what was read together belongs together.
+A statement sees the database at one moment, so what was read together belongs together.
 """
 
 import re
@@ -23,9 +23,9 @@ class Row(Protocol):
 
 @frozen(eq=False)
 class Part:
-    """A SELECT of a read; its own first argument is `$1`, and no literal in it has a `$`."""
+    """One SELECT of a read; its own first argument is `$1`, and no literal in it has a `$`."""
 
-    columns: tuple[str, ...]  # by which its rows are read, in the order of the SELECT
+    columns: tuple[str, ...]  # the names of its columns, in the order of the SELECT
     select: str
     arguments: tuple[object, ...] = ()
 
@@ -34,8 +34,8 @@ class Part:
 class RowChange:
     """An INSERT or UPDATE of an act; its own first argument is `$1`.
 
-    Changes of one act are made at once: none sees what another does, and none may change the row
-    of another.
+    The changes of an act are made by one statement: none sees what another does, and no two may
+    change the same row.
     """
 
     statement: str
@@ -71,7 +71,7 @@ async def make_changes(connection: DatabaseConnection, changes: Sequence[RowChan
 def _numbered(
     statements: Iterable[tuple[str, tuple[object, ...]]],
 ) -> tuple[list[str], list[object]]:
-    """Return the statements, whose parameters are numbered on, and all arguments."""
+    """Return the statements, their parameters numbered consecutively, and all arguments."""
     numbered, arguments = list[str](), list[object]()
     for statement, own in statements:
         before = len(arguments)
