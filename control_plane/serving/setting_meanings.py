@@ -1,4 +1,4 @@
-"""What each setting of the control-plane is for: the words that `control-plane settings` prints."""
+"""What each setting of the control plane is for: the words that `control-plane settings` prints."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,13 +10,13 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "migration_database_url": Meaning(
         "Postgres for `migrate`, as the owner of the schema", default="CONTROL_PLANE_DATABASE_URL"
     ),
-    "sealing_public_key_file": Meaning("the public sealing key, for which secrets are sealed"),
+    "sealing_public_key_file": Meaning("the public sealing key, to which secrets are sealed"),
     "statement_private_key_file": Meaning(
         "the private statement key, which signs approvals, operators and the audit log"
     ),
     "statement_public_key_file": Meaning(
-        "public statement keys of before, whose signatures go on holding; `audit` needs the public"
-        " halves of all, here or as the private key",
+        "earlier public statement keys, whose signatures go on being valid; `audit` needs the"
+        " public halves of all keys, here or as the private key",
         default="the private key's own public half; without both, required by audit",
     ),
     "listen": Meaning("where the admin API is served"),
@@ -27,12 +27,14 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "tls_key_file": Meaning(
         "the private key of that certificate; reloaded with it", default="none: plain HTTP"
     ),
-    "behind_tls_proxy": Meaning("plain HTTP on any address, because a proxy before it speaks TLS"),
+    "behind_tls_proxy": Meaning(
+        "whether plain HTTP may be served on any address, because a proxy in front speaks TLS"
+    ),
     "statement_level": Meaning(
         "the newest statements that may be written: raise it once every facade and every control"
         " plane runs a version that reads this level (docs/operating.md)"
     ),
-    "require_second_approver": Meaning("nobody approves a draft of their own"),
+    "require_second_approver": Meaning("whether nobody may approve a draft of their own"),
     "check_networks": Meaning(
         "networks that checks may reach beside public addresses", default="none"
     ),
@@ -42,7 +44,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "device_identity": Meaning(
         "which name in a certificate says who the device is, as facades are told: devices that no"
         " certificate can name are not revoked by mistake",
-        default="none: what is revoked is taken as it is",
+        default="none: a revoked device's id is taken as it is",
     ),
     "device_uri_pattern": Meaning(
         "the form of the URI SAN if the identity is spiffe, as facades are told",
@@ -53,17 +55,17 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the outbound proxy for checks and Google's token endpoint", default="none"
     ),
     "no_proxy": Meaning(
-        "hosts, suffixes and networks that are reached directly beside the outbound proxy",
+        "hosts, suffixes and networks that are reached directly, and not through the proxy",
         default="none",
     ),
     "state_dir": Meaning(
-        "what was seen of the signed log, over restarts: a log that was cut off, or that went back"
-        " with a restored database, is refused",
+        "a folder that keeps over restarts what was seen of the signed log: a log that was cut off,"
+        " or that went back with a restored database, is refused",
         default="none",
     ),
-    "log_level": Meaning("the least level that is logged"),
+    "log_level": Meaning("the lowest level that is logged"),
     "allow_core_dumps": Meaning(
-        "a crash may write a core, with passwords and keys in it, and a debugger may attach"
+        "whether a crash may write a core, with passwords and keys in it, and a debugger attach"
     ),
     "drain_timeout": Meaning("how long running requests may take after SIGTERM"),
     "url": Meaning("the admin API, for commands in a shell"),

@@ -26,17 +26,19 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "device_identity": Meaning("which name in a certificate says who the device is"),
     "device_uri_pattern": Meaning("the form of the URI SAN if the identity is spiffe"),
-    "state_dir": Meaning("what is believed, over restarts; a folder for each process, made 0700"),
+    "state_dir": Meaning(
+        "a folder that keeps over restarts what is believed; each process has its own, made 0700"
+    ),
     "cache_dir": Meaning(
         "the blob store; one folder for all processes of a machine, made 0700",
         default="none; required unless FACADE_CACHE_MAX_BYTES is 0",
     ),
     "cache_max_bytes": Meaning(
-        "how much of the disk the store may use; 0 keeps nothing, and less than 256 MiB hold hardly"
-        " an image, which a warning says"
+        "how much of the disk the store may use; 0 keeps nothing; less than 256 MiB, which hardly"
+        " hold an image, are warned about"
     ),
     "listen": Meaning("where devices connect"),
-    "reuse_port": Meaning("several processes may listen on the device address"),
+    "reuse_port": Meaning("whether several processes may listen on the device address"),
     "operations_listen": Meaning("where /healthz, /readyz and /metrics are, over plain HTTP"),
     "tls_minimum": Meaning("the oldest version of TLS that devices may speak"),
     "max_connections": Meaning(
@@ -47,10 +49,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "snapshot_max_age": Meaning("for how long approvals are served while Postgres cannot be read"),
     "poll_interval": Meaning("how often Postgres is read when no notification comes"),
     "unverified_ranges": Meaning(
-        "a far range of a blob that still arrives is passed on before the proof, marked"
+        "whether a far range of a blob that still arrives is passed on, marked, before the proof"
     ),
     "device_requests_per_second": Meaning(
-        "requests that one device is answered in a second, a minute's worth at once after a rest;"
+        "requests that one device is answered in a second; after a rest, a minute's worth at once;"
         " 0: no limit"
     ),
     "device_misses_per_minute": Meaning(
@@ -84,22 +86,22 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the outbound proxy for registries, redirects and token endpoints", default="none"
     ),
     "proxy_resolves": Meaning(
-        "the outbound proxy resolves names, so that this process judges no address"
+        "whether the outbound proxy resolves names; then this process judges no address"
     ),
     "no_proxy": Meaning(
-        "hosts, suffixes and networks that are reached directly beside the outbound proxy",
+        "hosts, suffixes and networks that are reached directly, and not through the proxy",
         default="none",
     ),
     "allow_loopback": Meaning(
-        "registries on this machine's loopback may be asked; for development and tests"
+        "whether registries on this machine's loopback may be asked; for development and tests"
     ),
     "aws_endpoint_url": Meaning(
         "a private endpoint of STS and ECR's API, for all connections", default="AWS's own"
     ),
     "google_token_url": Meaning("Google's token endpoint"),
-    "log_level": Meaning("the least level that is logged"),
+    "log_level": Meaning("the lowest level that is logged"),
     "allow_core_dumps": Meaning(
-        "a crash may write a core, with passwords and keys in it, and a debugger may attach"
+        "whether a crash may write a core, with passwords and keys in it, and a debugger attach"
     ),
     "drain_timeout": Meaning("how long running answers may take after SIGTERM"),
 }
