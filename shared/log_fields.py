@@ -118,11 +118,13 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "code": text,
     "reason": text,  # our own words, never a registry's answer or a foreign exception
     "outcome": text,
+    "source": text,  # of a pull's bytes; of a library's line, the place in its code
     "problems": texts,
     "bytes": number,
     "size": number,
     "offset": number,
     "count": number,
+    "sampled": number,
     "limit": number,
     "duration_ms": number,
     "age_s": number,

@@ -21,6 +21,7 @@ from shared.structured_log import Logger, RenderedFields, get_logger, rendered_f
 
 FIRST_REFUSAL: Final = 400  # of the statuses
 LEFT: Final = "the device left, or its connection was cut"
+CHEAP: Final = (PullSource.MEMORY, PullSource.STORE)  # hits that cost upstream nothing
 ABORTED: Final = "the answer was aborted"  # of the reason, which has numbers in it, this is counted
 REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
@@ -56,9 +57,15 @@ class RequestRecord:
 
 @define(eq=False)
 class RequestLog:
-    """Tells of every request once: make it after the log was configured."""
+    """Tells of every request once: make it after the log was configured.
+
+    `sample_hits`: of so many cheap hits one has a line, which says so. What is refused, aborted or
+    cost upstream something has one in any case.
+    """
 
     _metrics: FacadeMetrics
+    _sample_hits: int = 1
+    _hits: int = field(default=0, init=False)
     _log: Logger = field(factory=_log.bind, init=False)
     _refusals: RepeatedRefusals = field(init=False)
 
@@ -74,9 +81,11 @@ class RequestLog:
         device = exchange.device.id if exchange.device else None
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
+        is_whole = status is not None and status < FIRST_REFUSAL
+        source = exchange.source if is_whole or status is None else PullSource.NONE
         self._metrics.answered(status, pull.kind if pull else None, seconds)
         if pull is not None:
-            self._metrics.pulls.ended(pull.kind, status, exchange.source)
+            self._metrics.pulls.ended(pull.kind, status, source)
         if exchange.refused_by is not None:
             self._metrics.pulls.refused(exchange.refused_by)
         refused = exchange.refused
@@ -87,12 +96,19 @@ class RequestLog:
         kind = _kind(exchange, status, whose) if whose is not None else None
         if kind is not None and not self._refusals.is_told(kind):
             return
+        is_sampled = self._sample_hits > 1 and is_whole and source in CHEAP
+        if is_sampled and not self._is_next():
+            return
+        fleet = exchange.device.fleet if exchange.device else None
         fields: dict[str, object] = {
             "bytes": exchange.body_bytes,
             "duration_ms": seconds * 1000,
             "reason": exchange.reason,
-            "rendered": _between(device, exchange.peer, connection) + _what(exchange),
+            "rendered": _between(device, fleet, exchange.peer, connection)
+            + _what(exchange, source),
         }
+        if is_sampled:
+            fields["sampled"] = self._sample_hits
         request_id = exchange.request_id
         if refused is not None:
             fields.update(refused.presented.claims)
@@ -102,6 +118,11 @@ class RequestLog:
             self._log.info(
                 "answered", request_id=request_id, status=status, outcome="answered", **fields
             )
+
+    def _is_next(self) -> bool:
+        """Count a cheap hit; tell whether it is the one that stands for the next ones."""
+        self._hits += 1
+        return self._hits % self._sample_hits == 1
 
     def _tell_together(self, kind: RefusalKind, count: int) -> None:
         told = {"device": kind.device, "reason": kind.reason, "count": count}
@@ -119,16 +140,22 @@ def _kind(exchange: RequestRecord, status: int | None, device: str) -> RefusalKi
 
 
 @lru_cache(REMEMBERED_PAIRS)
-def _between(device: str | None, peer: str | None, connection: UUID | None) -> RenderedFields:
+def _between(
+    device: str | None, fleet: str | None, peer: str | None, connection: UUID | None
+) -> RenderedFields:
     """Return who asked, from where, and through which connection."""
-    return rendered_fields(device=device, peer=peer, connection=connection)
+    return rendered_fields(device=device, fleet=fleet, peer=peer, connection=connection)
 
 
-def _what(exchange: RequestRecord) -> RenderedFields:
-    """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
+def _what(exchange: RequestRecord, source: PullSource) -> RenderedFields:
+    """Return what was asked for, and where it came from.
+
+    What is refused is mostly not asked again: it is not kept.
+    """
     if exchange.named is None:
-        return _asked(exchange.method, exchange.pull)
+        return _asked(exchange.method, exchange.pull, source)
     return rendered_fields(
+        source=source,
         method=exchange.method,
         host=exchange.named.host,
         repository=exchange.named.repository,
@@ -139,9 +166,10 @@ def _what(exchange: RequestRecord) -> RenderedFields:
 
 
 @lru_cache(REMEMBERED_PULLS)
-def _asked(method: str, pull: Pull | None) -> RenderedFields:
+def _asked(method: str, pull: Pull | None, source: PullSource) -> RenderedFields:
     """Return which pull was asked for, if it was one."""
     return rendered_fields(
+        source=source,
         method=method,
         host=pull.host if pull else None,
         repository=pull.repository if pull else None,

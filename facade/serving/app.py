@@ -129,7 +129,10 @@ async def serve(
             open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
         readiness.servable.stores_some = content.stores_some
-        gate, exchanges = Gate(snapshot, readiness.staleness), RequestLog(metrics)
+        gate, exchanges = (
+            Gate(snapshot, readiness.staleness),
+            RequestLog(metrics, settings.log_sample_hits),
+        )
         turns = PullSlots(settings.max_connections_per_device)
         remembered = RememberedRequests()
         requests = DeviceRequests(settings.device_requests_per_second)

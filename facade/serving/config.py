@@ -116,6 +116,7 @@ class FacadeSettings(UpstreamSettings):
     upstream_bandwidth: ByteSize = 0  # bytes a second of this process; 0: as much as there is
     upstream_timeout: PositiveDuration = Timeouts().stall_seconds
     log_level: LogLevel = "info"
+    log_sample_hits: PositiveCount = 1
     allow_core_dumps: bool = False
     drain_timeout: Duration = 30.0
 

@@ -100,6 +100,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "google_token_url": Meaning("Google's token endpoint"),
     "log_level": Meaning("the lowest level that is logged"),
+    "log_sample_hits": Meaning(
+        "of so many pulls that were answered from memory or from the store, one has a line in the"
+        " log; 1: each has"
+    ),
     "allow_core_dumps": Meaning(
         "whether a crash may write a core, with passwords and keys in it, and a debugger attach"
     ),

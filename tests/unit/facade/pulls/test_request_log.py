@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 from facade.values.device_identity import DeviceIdentity
 from facade.metrics.metrics import FacadeMetrics
+from facade.metrics.pull_metrics import PullSource
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.answers.distribution_errors import DeviceRefusal
 from facade.pulls.request_log import RequestRecord, RequestLog, RefusedDevice
@@ -42,12 +43,22 @@ known = RequestRecord(
     "GET",
     "192.0.2.5",
     request_id="known",
-    device=DeviceIdentity("press-7", None, "abc", NOW),
+    device=DeviceIdentity("press-7", "line-a", "abc", NOW),
     pull=pull,
     connection=approved(ConnectionDocument(HOST, Anonymous(), "alice", NOW)),
+    source=PullSource.STORE,
     body_bytes=5,
 )
 exchanges.tell(known, 200)
+sampled = RequestLog(metrics, 3)
+for number in range(5):
+    hit = RequestRecord("GET", request_id=f"hit-{number}", pull=pull, source=PullSource.MEMORY)
+    sampled.tell(hit, 200)
+for status, source in ((200, "UPSTREAM"), (200, "ARRIVING"), (404, "STORE"), (None, "STORE")):
+    asked = RequestRecord(
+        "GET", request_id=f"{source}-{status}", pull=pull, source=PullSource[source]
+    )
+    sampled.tell(asked, status)
 exchanges.tell(RequestRecord("HEAD", request_id="again", pull=pull), 200)
 exchanges.tell(RequestRecord("GET", request_id="unknown", reason="why"), 404)
 exchanges.tell(RequestRecord("GET", request_id="left", pull=pull), None)
@@ -109,10 +120,12 @@ def test_a_line_says_who_asked_what_and_what_became_of_it(told: list[dict[str, A
         "event": "answered",
         "request_id": "known",
         "device": "press-7",
+        "fleet": "line-a",
         "peer": "192.0.2.5",
         "connection": "00000000-0000-0000-0000-000000000001",
         "status": 200,
         "outcome": "answered",
+        "source": "store",
         "bytes": 5,
         "reason": "",
         "method": "GET",
@@ -158,9 +171,10 @@ def test_an_answer_that_was_not_whole_is_called_aborted(told: list[dict[str, Any
 def test_each_is_counted_by_its_status_and_kind(told: list[dict[str, Any]]) -> None:
     """Once; a device's or a host's name is no label."""
     assert {each["metric"] for each in told if "metric" in each} == {
-        "facade_answers_total{kind='manifests',status='200'} 2.0",
+        "facade_answers_total{kind='manifests',status='200'} 9.0",
+        "facade_answers_total{kind='manifests',status='404'} 1.0",
         "facade_answers_total{kind='none',status='404'} 2.0",
-        "facade_answers_total{kind='manifests',status='aborted'} 1.0",
+        "facade_answers_total{kind='manifests',status='aborted'} 2.0",
         "facade_answers_total{kind='none',status='aborted'} 1001.0",
         "facade_answers_total{kind='none',status='403'} 1001.0",
         "facade_devices_refused_total{reason='unidentified'} 1001.0",
@@ -192,6 +206,26 @@ def test_nobody_fills_the_log_by_leaving_in_the_middle_of_answers(
     ids = {each.get("request_id") for each in told}
     assert "left-999" in ids
     assert "left-1000" not in ids
+
+
+def test_of_cheap_hits_one_of_so_many_has_a_line_and_says_so(told: list[dict[str, Any]]) -> None:
+    """The first of them, and then the next that stands for as many; all of them are counted."""
+    hits = [each for each in told if str(each.get("request_id")).startswith("hit-")]
+    assert [(each["request_id"], each["sampled"]) for each in hits] == [("hit-0", 3), ("hit-3", 3)]
+    assert "sampled" not in line_of(told, "known")
+
+
+def test_what_is_no_cheap_hit_has_its_line_whatever_is_sampled(told: list[dict[str, Any]]) -> None:
+    """A miss, a joined download, a refusal and an abort."""
+    for request_id, source in {
+        "UPSTREAM-200": "upstream",
+        "ARRIVING-200": "arriving",
+        "STORE-404": "none",
+        "STORE-None": "store",
+    }.items():
+        line = line_of(told, request_id)
+        assert line["source"] == source
+        assert "sampled" not in line
 
 
 def test_every_request_has_an_id_of_its_own() -> None:
