@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
 TEST_CLIENTS := skopeo podman containerd
 # What packs the product, and what runs what was packed.
-DEPLOY_PROGRAMS := podman runc
+DEPLOY_PROGRAMS := podman runc prometheus prometheus-alertmanager
 
 export ONCE UPSTREAM SIZES
 # What Python and pytest compiled is kept, whatever the environment says: tests are collected in half the time.
