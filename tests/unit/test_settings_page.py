@@ -1,9 +1,6 @@
 """Every setting stands in the document, with the default that it really has."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import orjson
 import pytest
@@ -18,8 +15,9 @@ from facade.serving.config import FacadeSettings
 from shared.environment import form_of_option
 from shared.setting_types import PositiveDuration
 from shared.settings_table import Meaning, SettingRow, setting_rows
+from tests.support.control_plane import warm_control_plane
+from tests.support.facade_process import warm_facade
 
-PROGRAMS = Path(sys.executable).parent
 BOTH = pytest.mark.parametrize(
     "program, rows", [("facade", facade_settings()), ("control-plane", control_plane_settings())]
 )
@@ -35,9 +33,10 @@ class Settings:
 
 def run(program: str, *arguments: str) -> str:
     """Return what a program prints in an environment without a setting."""
-    command = [str(PROGRAMS / program), *arguments]
-    ended = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
-    return ended.stdout
+    warm = {"facade": warm_facade, "control-plane": warm_control_plane}[program]()
+    ended = warm.run(arguments, environment={})
+    assert ended.status == 0, ended.words
+    return ended.output
 
 
 def test_the_document_is_what_the_programs_know() -> None:

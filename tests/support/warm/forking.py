@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -71,7 +70,8 @@ def _become(program: ModuleType, warm: int, asked: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
-    sys.argv[:] = [str(Path(program.__file__ or "")), *asked["arguments"]]
+    sys.argv[:] = asked["command"]
+    sys.modules["__main__"].__package__ = None  # of a script, whose name click then takes
     program.main()
 
 

@@ -59,7 +59,7 @@ class WarmProgram:
         Forks have the surroundings for what an interpreter and its libraries read as they start.
         """
         ours, its = socket.socketpair()
-        name = module.partition(".")[0]
+        name = module.partition(".")[0].replace("_", "-")
         with its:
             child = Child.start(
                 [
@@ -107,7 +107,7 @@ class WarmProgram:
     ) -> "Fork":
         streams = {"input": str(given), "output": str(output), "words": str(words)}
         means = {"environment": dict(environment), "folder": str(cwd)}
-        pid = self.ask({"arguments": list(arguments), **streams, **means})
+        pid = self.ask({"command": [self._name, *arguments], **streams, **means})
         return Fork(pid, self, os.pidfd_open(pid))
 
     def ask(self, question: Mapping[str, object]) -> Any:
