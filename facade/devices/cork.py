@@ -1,6 +1,6 @@
 """Sends full packets as long as there is more to send, and what is left as soon as there is not.
 
-A packet for each TLS record was measured to cost a quarter of the CPU of a warm blob.
+A packet for each TLS record took a quarter of the CPU of a warm blob (docs/decisions/devices.md).
 """
 
 import asyncio

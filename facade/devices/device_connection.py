@@ -3,8 +3,8 @@
 - A handshake that `tls` does not accept is cut before its first request is read.
 - The device is identified once; every request of the connection is asked by that device.
 - Where its certificate expires or is revoked, it is cut at once, in the middle of an answer too.
-- Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 was seen to do
-  both: `Authorization : Bearer X` leaked a whole token.
+- Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 does both:
+  `Authorization : Bearer X` leaked a whole token (docs/decisions/devices.md).
 - While the facade drains, a device without a pull under way comes too late.
 - Headers that do not come in time, idle connections, and after an answer old ones, are closed.
 - A request that stands alone is shown to `AnswerAtOnce` first; what that answers is not parsed.

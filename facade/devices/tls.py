@@ -2,8 +2,9 @@
 
 OpenSSL verifies chain, times and that a present extended key usage allows a client. What it lets
 pass (an absent key usage) is refused on the finished connection, before its first request is read.
-The device then sees a reset. A verify callback of pyOpenSSL that says no names no error: OpenSSL
-was seen to send the alert `internal_error`, in TLS 1.2 and 1.3, which blames the facade.
+The device then sees a reset. A verify callback of pyOpenSSL that refuses can name no error: OpenSSL
+then sends the alert `internal_error`, in TLS 1.2 and 1.3, which blames the facade
+(docs/decisions/devices.md).
 
 This is cryptography's own OpenSSL, through pyOpenSSL: it encrypts AES-GCM twice as fast as the one
 that a distribution's Python is linked with, and is pinned and replaced with the other wheels.
