@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from attrs import define, field
@@ -99,7 +100,7 @@ class Installation:
         alice, bob = self.plane.client("alice"), self.plane.client("bob")
         view = await bob.approve(await self._connect(name))
         body = name.encode() * 20_000
-        path = self._path(name, self.upstream.blob(body))
+        path = self._serve(name, body)
         device = self._device(name)
         await answers(device, path, HTTPStatus.OK)
         assert (await device.get(path)).body == body
@@ -116,7 +117,7 @@ class Installation:
         await answers(device, path, HTTPStatus.OK)
 
         gone = await bob.approve(await self._connect(f"gone-{name}"))
-        gone_path = self._path(f"gone-{name}", self.upstream.blob(b"gone " + body))
+        gone_path = self._serve(f"gone-{name}", b"gone " + body)
         await answers(device, gone_path, HTTPStatus.OK)
         await bob.revoke(gone["id"], reason="moved")
         await answers(device, gone_path, HTTPStatus.NOT_FOUND)
@@ -143,8 +144,10 @@ class Installation:
             plain_http=True,
         )
 
-    def _path(self, prefix: str, digest: str) -> str:
-        return f"/v2/{self.upstream.host.path_form}/{prefix}/app/blobs/{digest}"
+    def _serve(self, prefix: str, body: bytes) -> str:
+        repository = f"{prefix}/app"
+        digest = self.upstream.blob(body, repository=repository)
+        return f"/v2/{self.upstream.host.path_form}/{repository}/blobs/{digest}"
 
     def _device(self, name: str) -> Device:
         return self.facade.device(self.facade.files.device_ca.issue_device(device=name))
@@ -159,8 +162,10 @@ async def answers(device: Device, path: str, status: HTTPStatus) -> None:
     """Return once a device is answered so."""
 
     async def is_so() -> bool:
-        answer = await device.get(path); print(answer.status, answer.body[:300], flush=True)
-        return answer.status == status
+        try:
+            return (await device.get(path)).status == status
+        except aiohttp.ClientError:  # what was changed meanwhile cuts an answer that runs
+            return False
 
     await eventually(is_so)
 
