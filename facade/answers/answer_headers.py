@@ -1,8 +1,7 @@
 """What an answer bears beside its bytes: header fields, the id, an error's body."""
 
 import random
-from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
@@ -14,7 +13,6 @@ from shared.oci import Digest
 SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits up with
 # A digest's bytes never change; `private`, for who may read them is decided anew each time.
 CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
-REMEMBERED_HEADS: Final = 1024  # of the manifests that a fleet asks for again; some 600 bytes each
 
 
 def answer_headers(digest: Digest, media_type: str | None, request_id: str) -> dict[str, str]:
@@ -53,31 +51,30 @@ def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
     return response
 
 
-def manifest_head(digest: Digest, media_type: str, length: int, request_id: str) -> bytes:
-    """Return the head that aiohttp writes for a manifest, up to its empty line."""
-    return _head(digest, media_type, length).bytes_now(request_id)
-
-
 @frozen
-class _Head:
-    """A head but for what is another in each answer."""
+class ManifestHead:
+    """The head that aiohttp writes for a manifest, but for what is another in each answer."""
 
-    to_request_id: bytes
-    to_date: bytes
+    media_type: str
+    length: int
+    _to_request_id: bytes
+    _to_date: bytes
+
+    @classmethod
+    def of(cls, digest: Digest, media_type: str, length: int) -> Self:
+        """Return the head of the answer with these bytes."""
+        fields = answer_headers(digest, media_type, request_id="")
+        lines = [f"{name}: {value}" for name, value in fields.items()]  # X-Request-Id is the last
+        to_request_id = "\r\n".join(["HTTP/1.1 200 OK", *lines])
+        to_date = f"\r\nContent-Length: {length}\r\nDate: "
+        return cls(media_type, length, to_request_id.encode(), to_date.encode())
 
     def bytes_now(self, request_id: str) -> bytes:
+        """Return the head of an answer that is given now, up to its empty line."""
         date = rfc822_formatted_time()
         return b"%b%b%b%b\r\n\r\n" % (
-            self.to_request_id,
+            self._to_request_id,
             request_id.encode(),
-            self.to_date,
+            self._to_date,
             date.encode(),
         )
-
-
-@lru_cache(REMEMBERED_HEADS)
-def _head(digest: Digest, media_type: str, length: int) -> _Head:
-    fields = answer_headers(digest, media_type, request_id="")
-    lines = [f"{name}: {value}" for name, value in fields.items()]  # X-Request-Id is the last
-    to_request_id = "\r\n".join(["HTTP/1.1 200 OK", *lines])
-    return _Head(to_request_id.encode(), f"\r\nContent-Length: {length}\r\nDate: ".encode())

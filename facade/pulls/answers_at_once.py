@@ -9,7 +9,6 @@ from http import HTTPStatus
 
 from attrs import frozen
 
-from facade.answers.answer_headers import manifest_head
 from facade.answers.distribution_errors import PullRefusedError
 from facade.content.manifest import VerifiedManifest
 from facade.content.source import AuthorizedPull, Content
@@ -18,6 +17,7 @@ from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.gate import Gate
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog, RequestRecord
@@ -38,15 +38,15 @@ class AnswersAtOnce:
 
     def __call__(self, connection: DeviceConnection, head: bytes) -> bytes | None:
         """Return the whole answer to a request's head; None: it is to be answered as any other."""
-        request = self._requests.get(head)
-        if request is None:
+        known = self._requests.get(head)
+        if known is None:
             return None
-        exchange = RequestRecord(request.method, connection.peer, pull=request.pull)
+        exchange = RequestRecord(known.method, connection.peer, known=known)
         try:
-            manifest = self._manifest(exchange, request.pull, connection)
+            manifest = self._manifest(exchange, known.pull, connection)
         except PullRefusedError:  # by the same gate once more, in words
             return None
-        return None if manifest is None else self._answer(exchange, request.pull, manifest)
+        return None if manifest is None else self._answer(exchange, known, manifest)
 
     def _manifest(
         self, exchange: RequestRecord, pull: Pull, connection: DeviceConnection
@@ -60,13 +60,15 @@ class AnswersAtOnce:
             return None
         return manifest
 
-    def _answer(self, exchange: RequestRecord, pull: Pull, manifest: VerifiedManifest) -> bytes:
+    def _answer(
+        self, exchange: RequestRecord, known: KnownPull, manifest: VerifiedManifest
+    ) -> bytes:
         content = manifest.content
-        head = manifest_head(pull.digest, manifest.media_type, len(content), exchange.request_id)
+        head = known.manifest_head(manifest.media_type, len(content), exchange.request_id)
         if exchange.method == "HEAD":
             content = b""
         exchange.body_bytes, exchange.source = len(content), PullSource.MEMORY
-        self._metrics.pulls.sent(pull.kind, len(content))
+        self._metrics.pulls.sent(known.pull.kind, len(content))
         self._metrics.answered_at_once.inc()
         self._exchanges.tell(exchange, HTTPStatus.OK.value)  # the log shows plain numbers
         return head + content

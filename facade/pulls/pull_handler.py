@@ -21,6 +21,7 @@ from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.failure_answers import PULL_FAILURES, answer_to, refused_by, why_not_asked
 from facade.pulls.gate import Gate
 from facade.pulls.held_manifests import HeldManifests
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import read_names
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.relay import WRITE_BYTES, relay
@@ -98,7 +99,7 @@ class PullHandler:
             if request.writer.output_size:
                 raise PullAbortedError(str(failure)) from failure
             exchange.reason, exchange.refused_by = str(failure), refused_by(failure)
-            answer = answer_to(failure, exchange.pull.kind if exchange.pull else None)
+            answer = answer_to(failure, exchange.known.pull.kind if exchange.known else None)
             return error_response(answer, exchange.request_id)
 
     async def _answer(
@@ -108,8 +109,8 @@ class PullHandler:
         exchange.peer = connection.peer
         exchange.device = connection.device.identity  # the log says who is refused, too
         asked = asked_for(request.method, request.raw_path)
-        if isinstance(asked, Pull):
-            exchange.pull = asked
+        if isinstance(asked, KnownPull):
+            exchange.known = asked
         elif isinstance(asked, Refusal):
             exchange.named = read_names(request.raw_path)
         device = self._identify(connection, exchange)
@@ -122,7 +123,7 @@ class PullHandler:
         if isinstance(asked, ApiVersionCheck):
             return _api_version(exchange.request_id)
         async with self._turns.turn(device.id):
-            return await self._pull(request, exchange, asked, device)
+            return await self._pull(request, exchange, asked.pull, device)
 
     def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
         """Return who asks; whoever gets nothing at all is named and counted with the request."""
@@ -183,9 +184,9 @@ class PullHandler:
                 return response
             self._counting(exchange, pull.kind)(len(content))
         connection = _connection_of(request)
-        if connection.lone_head is not None:
+        if connection.lone_head is not None and exchange.known is not None:
             self._remembered.remember(
-                connection.lone_head, request, pull, connection.device.counts_as
+                connection.lone_head, request, exchange.known, connection.device.counts_as
             )
         return web.Response(headers=headers, body=content)
 
@@ -242,12 +243,13 @@ async def _one_piece(content: bytes) -> AsyncIterator[Piece]:
 
 
 @lru_cache(REMEMBERED_REQUESTS)
-def asked_for(method: str, raw_target: str) -> ApiVersionCheck | Pull | Refusal:
+def asked_for(method: str, raw_target: str) -> ApiVersionCheck | KnownPull | Refusal:
     """Return what is asked, a repository by its full upstream name (`library/` on Docker Hub)."""
     asked = parse_request(method, raw_target)
     if not isinstance(asked, Pull):
         return asked
-    return attrs.evolve(asked, repository=upstream_repository(asked.host, asked.repository))
+    name = upstream_repository(asked.host, asked.repository)
+    return KnownPull(method, attrs.evolve(asked, repository=name))
 
 
 def _matches(if_none_match: str | None, pull: Pull) -> bool:

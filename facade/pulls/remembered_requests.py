@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 from attrs import define, field, frozen
 
-from facade.values.pull_path import Pull
+from facade.pulls.known_pull import KnownPull
 
 MAX_REQUESTS: Final = 1024  # a fleet asks the same again and again; a head and a pull, 3 KiB each
 MAX_OF_ONE_DEVICE: Final = 256  # which every other device's requests are answered from, too
@@ -39,16 +39,8 @@ _PLAIN_TARGET: Final = re.compile(r"/[^?]*(\?ns=[A-Za-z0-9.:-]*)?", re.ASCII)
 
 
 @frozen
-class ManifestRequest:
-    """A request for a manifest, without conditions and without a body."""
-
-    method: str  # GET or HEAD
-    pull: Pull
-
-
-@frozen
 class _Remembered:
-    request: ManifestRequest
+    asked: KnownPull  # a manifest, without conditions and without a body
     device: str  # that brought it
 
 
@@ -61,19 +53,21 @@ class RememberedRequests:
     _by_head: OrderedDict[bytes, _Remembered] = field(factory=OrderedDict, init=False)
     _by_device: dict[str, dict[bytes, None]] = field(factory=dict, init=False)  # the oldest first
 
-    def get(self, head: bytes) -> ManifestRequest | None:
+    def get(self, head: bytes) -> KnownPull | None:
         """Return what a head asks for, if it is remembered."""
         remembered = self._by_head.get(head)
         if remembered is None:
             return None
         self._by_head.move_to_end(head)
-        return remembered.request
+        return remembered.asked
 
-    def remember(self, head: bytes, request: web.BaseRequest, pull: Pull, device: str) -> None:
+    def remember(
+        self, head: bytes, request: web.BaseRequest, asked: KnownPull, device: str
+    ) -> None:
         """Remember what was parsed of a head that stood alone, if the same answers it again."""
         if head in self._by_head or not _is_plain(request):
             return
-        self._by_head[head] = _Remembered(ManifestRequest(request.method, pull), device)
+        self._by_head[head] = _Remembered(asked, device)
         of_device = self._by_device.setdefault(device, {})
         of_device[head] = None
         if len(of_device) > self._max_of_one_device:

@@ -13,9 +13,9 @@ from facade.answers.repeated_refusals import RefusalKind, RepeatedRefusals
 from facade.devices.presented_device import PresentedDevice
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource, RefusedBy
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
-from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
 
@@ -23,8 +23,8 @@ FIRST_REFUSAL: Final = 400  # of the statuses
 LEFT: Final = "the device left, or its connection was cut"
 CHEAP: Final = (PullSource.MEMORY, PullSource.STORE)  # hits that cost upstream nothing
 ABORTED: Final = "the answer was aborted"  # of the reason, which has numbers in it, this is counted
-REMEMBERED_PULLS: Final = 1024  # what a fleet asks for again and again, some 500 bytes each
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
+_SOURCES: Final = {source: rendered_fields(source=source) for source in PullSource}
 _log = get_logger("facade.pull")
 
 
@@ -45,7 +45,7 @@ class RequestRecord:
     request_id: str = field(factory=new_request_id)
     started: float = field(factory=time.perf_counter)
     device: DeviceIdentity | None = None
-    pull: Pull | None = None
+    known: KnownPull | None = None
     named: Named | None = None  # what a request names that is no pull
     connection: ApprovedConnection | None = None
     refused: RefusedDevice | None = None
@@ -77,7 +77,7 @@ class RequestLog:
 
     def tell(self, exchange: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; without a status its answer was aborted."""
-        pull = exchange.pull
+        pull = exchange.known.pull if exchange.known else None
         device = exchange.device.id if exchange.device else None
         connection = exchange.connection.id if exchange.connection else None
         seconds = time.perf_counter() - exchange.started
@@ -105,7 +105,8 @@ class RequestLog:
             "duration_ms": seconds * 1000,
             "reason": exchange.reason,
             "rendered": _between(device, fleet, exchange.peer, connection)
-            + _what(exchange, source),
+            + _SOURCES[source]
+            + _what(exchange),
         }
         if is_sampled:
             fields["sampled"] = self._sample_hits
@@ -147,32 +148,18 @@ def _between(
     return rendered_fields(device=device, fleet=fleet, peer=peer, connection=connection)
 
 
-def _what(exchange: RequestRecord, source: PullSource) -> RenderedFields:
-    """Return what was asked for, and where it came from.
-
-    What is refused is mostly not asked again: it is not kept.
-    """
-    if exchange.named is None:
-        return _asked(exchange.method, exchange.pull, source)
+def _what(exchange: RequestRecord) -> RenderedFields:
+    """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
+    method, named = exchange.method, exchange.named
+    if exchange.known is not None:
+        return exchange.known.log_fields
+    if named is None:
+        return rendered_fields(method=method, host=None, repository=None, kind=None, digest=None)
     return rendered_fields(
-        source=source,
-        method=exchange.method,
-        host=exchange.named.host,
-        repository=exchange.named.repository,
-        kind=exchange.named.kind,
-        digest=exchange.named.digest,
-        reference=exchange.named.reference,
-    )
-
-
-@lru_cache(REMEMBERED_PULLS)
-def _asked(method: str, pull: Pull | None, source: PullSource) -> RenderedFields:
-    """Return which pull was asked for, if it was one."""
-    return rendered_fields(
-        source=source,
         method=method,
-        host=pull.host if pull else None,
-        repository=pull.repository if pull else None,
-        kind=pull.kind if pull else None,
-        digest=pull.digest if pull else None,
+        host=named.host,
+        repository=named.repository,
+        kind=named.kind,
+        digest=named.digest,
+        reference=named.reference,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from facade.answers.answer_headers import CACHE_CONTROL, answer_headers, manifest_head
+from facade.answers.answer_headers import CACHE_CONTROL, ManifestHead, answer_headers
 from shared.oci import MANIFEST_MEDIA_TYPES, Digest
 
 REQUEST_ID = "0123456789abcdef"
@@ -33,7 +33,7 @@ async def test_a_head_is_what_aiohttp_writes(tmp_path: Path, method: str) -> Non
             written = await reader.readuntil(b"\r\n\r\n")
             if method == "GET":
                 await reader.readexactly(len(content))
-            ours = manifest_head(digest, media_type, len(content), REQUEST_ID)
+            ours = ManifestHead.of(digest, media_type, len(content)).bytes_now(REQUEST_ID)
             assert _timeless(ours) == _timeless(written)
 
 
@@ -56,7 +56,8 @@ async def connected(
 
 def test_each_head_bears_the_id_that_it_is_given() -> None:
     """What is remembered of a head is the rest of it."""
-    heads = [manifest_head(DIGESTS[0], "a/b", 1, f"id-{number}") for number in range(3)]
+    one = ManifestHead.of(DIGESTS[0], "a/b", 1)
+    heads = [one.bytes_now(f"id-{number}") for number in range(3)]
     assert [re.findall(rb"X-Request-Id: (\S+)", head) for head in heads] == [
         [b"id-0"],
         [b"id-1"],
@@ -68,7 +69,9 @@ def test_digest_type_and_length_make_another_head() -> None:
     """Each is in it, and a remembered head is no other's."""
     one = (DIGESTS[0], "a/b", 1)
     others = [(DIGESTS[1], "a/b", 1), (DIGESTS[0], "a/c", 1), (DIGESTS[0], "a/b", 2)]
-    heads = {_timeless(manifest_head(*each, REQUEST_ID)) for each in (one, *others, one)}
+    heads = {
+        _timeless(ManifestHead.of(*each).bytes_now(REQUEST_ID)) for each in (one, *others, one)
+    }
     assert len(heads) == 4
 
 

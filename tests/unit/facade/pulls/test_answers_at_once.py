@@ -17,6 +17,7 @@ from facade.devices.device_connection import DeviceConnection
 from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.answers_at_once import AnswersAtOnce
 from facade.pulls.device_requests import BURST_SECONDS, DeviceRequests
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_slots import PullSlots
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
@@ -88,7 +89,7 @@ async def scene() -> Scene:
         assert request is not None
         pull = parse_request(request.method, request.raw_path)
         assert isinstance(pull, Pull)
-        requests.remember(head, request, pull, "press-1")
+        requests.remember(head, request, KnownPull(request.method, pull), "press-1")
     answers = AnswersAtOnce(
         requests,
         door.gate,

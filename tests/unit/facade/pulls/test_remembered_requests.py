@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.devices.device_connection import MAX_LONE_HEAD_BYTES, is_lone_head
-from facade.pulls.remembered_requests import ManifestRequest, RememberedRequests
+from facade.pulls.known_pull import KnownPull
+from facade.pulls.remembered_requests import RememberedRequests
 from facade.values.pull_path import Pull, parse_request
 from shared.oci import Digest
 from tests.support.parsed_requests import parsed_request
@@ -103,7 +104,7 @@ def offered(
     asked = parse_request(request.method, request.raw_path) if request is not None else None
     if request is None or not isinstance(asked, Pull):
         return None
-    remembered.remember(head, request, asked, device)
+    remembered.remember(head, request, KnownPull(request.method, asked), device)
     return asked
 
 
@@ -120,7 +121,7 @@ def test_what_is_remembered_of_any_bytes_is_what_the_parser_made_of_them(
     again = parsed_request(head, loop)
     assert again is not None
     assert pull is not None
-    assert kept == ManifestRequest(again.method, pull)
+    assert kept == KnownPull(again.method, pull)
     assert kept.pull == parse_request(again.method, again.raw_path)
     assert (again.version, again.keep_alive, again.body_exists) == ((1, 1), True, False)
     known = {*WITHOUT_EFFECT, "Connection"}
@@ -167,7 +168,7 @@ def test_what_every_client_sends_is_remembered_by_exactly_its_bytes(
     remembered = RememberedRequests()
     pull = offered(remembered, head, loop)
     assert pull is not None
-    assert remembered.get(head) == ManifestRequest(method, pull)
+    assert remembered.get(head) == KnownPull(method, pull)
     at %= len(head)
     for other in (head[:at] + head[at + 1 :], head[:at] + b"x" + head[at:], head + b"\r\n"):
         assert remembered.get(other) is None or other == head

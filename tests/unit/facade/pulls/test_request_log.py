@@ -23,6 +23,7 @@ from facade.metrics.pull_metrics import PullSource
 from facade.devices.presented_device import Authority, PresentedDevice
 from facade.answers.distribution_errors import DeviceRefusal
 from facade.pulls.request_log import RequestRecord, RequestLog, RefusedDevice
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import read_names
 from facade.answers.repeated_refusals import TOLD_AT_ONCE
 from facade.values.pull_path import parse_request
@@ -39,12 +40,13 @@ async def tell(asked, status):
     exchanges.tell(asked, status)
 
 pull = parse_request("GET", "/v2/registry.example/team/app/manifests/sha256:" + "0" * 64)
+known_pull = lambda method: KnownPull(method, pull)
 known = RequestRecord(
     "GET",
     "192.0.2.5",
     request_id="known",
     device=DeviceIdentity("press-7", "line-a", "abc", NOW),
-    pull=pull,
+    known=known_pull("GET"),
     connection=approved(ConnectionDocument(HOST, Anonymous(), "alice", NOW)),
     source=PullSource.STORE,
     body_bytes=5,
@@ -52,16 +54,21 @@ known = RequestRecord(
 exchanges.tell(known, 200)
 sampled = RequestLog(metrics, 3)
 for number in range(5):
-    hit = RequestRecord("GET", request_id=f"hit-{number}", pull=pull, source=PullSource.MEMORY)
+    hit = RequestRecord(
+        "GET", request_id=f"hit-{number}", known=known_pull("GET"), source=PullSource.MEMORY
+    )
     sampled.tell(hit, 200)
 for status, source in ((200, "UPSTREAM"), (200, "ARRIVING"), (404, "STORE"), (None, "STORE")):
     asked = RequestRecord(
-        "GET", request_id=f"{source}-{status}", pull=pull, source=PullSource[source]
+        "GET",
+        request_id=f"{source}-{status}",
+        known=known_pull("GET"),
+        source=PullSource[source],
     )
     sampled.tell(asked, status)
-exchanges.tell(RequestRecord("HEAD", request_id="again", pull=pull), 200)
+exchanges.tell(RequestRecord("HEAD", request_id="again", known=known_pull("HEAD")), 200)
 exchanges.tell(RequestRecord("GET", request_id="unknown", reason="why"), 404)
-exchanges.tell(RequestRecord("GET", request_id="left", pull=pull), None)
+exchanges.tell(RequestRecord("GET", request_id="left", known=known_pull("GET")), None)
 for number in range(TOLD_AT_ONCE + 1):
     reason = f"aborted after {number} bytes"
     left = RequestRecord("GET", request_id=f"left-{number}", device=known.device, reason=reason)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from facade.pulls.known_pull import KnownPull
 from facade.pulls.pull_handler import asked_for
-from facade.values.pull_path import Pull
 from shared.repository_pattern import RepositoryPattern
 
 DIGEST = "sha256:" + "a" * 64
@@ -20,7 +20,8 @@ DIGEST = "sha256:" + "a" * 64
 )
 def test_a_pattern_is_held_against_the_name_at_the_registry(asked: str, name: str) -> None:
     """Docker's official images have a namespace, which some clients write out and some do not."""
-    pull = asked_for("GET", f"/v2/{asked}/manifests/{DIGEST}")
-    assert isinstance(pull, Pull)
+    known = asked_for("GET", f"/v2/{asked}/manifests/{DIGEST}")
+    assert isinstance(known, KnownPull)
+    pull = known.pull
     assert pull.repository.value == name
     assert RepositoryPattern.parse(name).matches(pull.repository)

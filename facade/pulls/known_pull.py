@@ -1,0 +1,39 @@
+"""A pull as it is asked again and again, with what is made of it once: log fields, answer's head.
+
+A fleet asks for the same few thousand things all the time. What a request asks for is found by its
+head (`RememberedRequests`) or by its request line (`PullHandler`), and is one of these either way.
+"""
+
+from attrs import define, field
+
+from facade.answers.answer_headers import ManifestHead
+from facade.values.pull_path import Pull
+from shared.structured_log import RenderedFields, rendered_fields
+
+
+@define
+class KnownPull:
+    """A pull, and the method that it is asked by: some 1.5 KiB with what is made of it."""
+
+    method: str  # GET or HEAD
+    pull: Pull
+    log_fields: RenderedFields = field(init=False, eq=False, repr=False)
+    _head: ManifestHead | None = field(default=None, init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Render what its lines in the log say of it."""
+        pull = self.pull
+        self.log_fields = rendered_fields(
+            method=self.method,
+            host=pull.host,
+            repository=pull.repository,
+            kind=pull.kind,
+            digest=pull.digest,
+        )
+
+    def manifest_head(self, media_type: str, length: int, request_id: str) -> bytes:
+        """Return the head of the answer with its manifest, up to the empty line."""
+        head = self._head
+        if head is None or (head.media_type, head.length) != (media_type, length):
+            head = self._head = ManifestHead.of(self.pull.digest, media_type, length)
+        return head.bytes_now(request_id)
