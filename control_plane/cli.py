@@ -25,7 +25,7 @@ _COMMANDS: Final = (
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is asked for: `keys` needs no database driver and no server."""
+    """Imports a command when it is called: `keys` needs no database driver and no server."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the commands in the order of a first start."""
@@ -63,5 +63,5 @@ def main() -> None:
     forbid_core_dumps()
     ignore_hangups_of_serve()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not every letter
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks some letters
     cli.main(prog_name="control-plane")

@@ -1,4 +1,4 @@
-"""The admin API from a shell: one call, its answer or its problem in words."""
+"""The admin API from a shell: a call, and its answer or its problem in words."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -23,16 +23,16 @@ from shared.environment import ConfigurationError
 from shared.pem import InvalidPemError, load_certificates
 from shared.upstream.tls import client_tls, client_tls_of
 
-TIMEOUT_SECONDS: Final = 60.0  # a check may take thirty
+TIMEOUT_SECONDS: Final = 60.0  # a check may take 30 s
 MAX_CA_FILE_BYTES: Final = (
     4 * 1024 * 1024
-)  # a bundle of some hundred CAs, with what is written between
+)  # a bundle of some hundred CAs, with the text between them
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
-PAGE_ITEMS: Final = "200"  # what the API gives at once, at most
+PAGE_ITEMS: Final = "200"  # the API's longest page
 
 Json = dict[str, Any]
 
-# What a shell says a field with, where that is not the field's own name.
+# The option for a field, if it is not the field's own name.
 _OPTIONS: Final = {
     "host": "HOST",
     "repository_prefix": "--prefix",
@@ -69,7 +69,7 @@ class ApiUnreachableError(ControlPlaneError):
 
 @frozen
 class ItemsPage:
-    """A page of a list; one that is the whole list has no other before or behind it."""
+    """A page of a list; `is_whole` says that the list has no other page."""
 
     items: list[Json]
     is_whole: bool
@@ -148,7 +148,7 @@ class ApiClient:
     async def pages(
         self, *path: str, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[ItemsPage]:
-        """Yield a list page by page, as it comes; raise as `call` does."""
+        """Yield a list page by page, as the pages arrive; raise as `call` does."""
         asked, is_first = {"limit": PAGE_ITEMS, **(query or {})}, True
         while True:
             page = await self.call("GET", *path, query=asked)
@@ -198,7 +198,7 @@ def _conflict_words(conflict: Json) -> str:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Return whom the API's client believes: the system's authorities, or the file's alone."""
+    """Return whom the API's client trusts: the system's authorities, or only those of the file."""
     if ca_file is None:
         return client_tls()
     try:

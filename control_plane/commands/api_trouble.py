@@ -1,6 +1,6 @@
-"""Why the admin API gave a shell no answer: the address, the cause, and what mends it. Pure.
+"""Why the admin API did not answer a shell: the address, the cause, and what mends it. Pure.
 
-No text of a foreign exception is shown, and nothing of a certificate or an answer.
+It shows no text of a library's exception, and nothing of a certificate or an answer.
 """
 
 import ssl
@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-# OpenSSL's verification results (x509_vfy.h) that a CA file, and nothing else, mends.
+# OpenSSL's verification results (x509_vfy.h) that only a CA file mends.
 _UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_HOST: Final = frozenset({62, 64})  # hostname, address
@@ -19,12 +19,12 @@ _NO_TLS: Final = frozenset(
 
 
 def why_no_answer(error: Exception, url: str, ca_file: Path | None) -> str:
-    """Return why there is no answer of the API at a URL, and how that is mended."""
+    """Return why the API at a URL did not answer, and what mends that."""
     return f"no answer from the control plane at {url}: {_cause(error, url, ca_file)}"
 
 
 def not_the_api(status: int, url: str) -> str:
-    """Return what is wrong with an answer that something else gave."""
+    """Return what is wrong with an answer that is not of the API."""
     return f"what answers at {url} ({status}) is not the control plane: is CONTROL_PLANE_URL right?"
 
 

@@ -1,7 +1,7 @@
-"""`control-plane audit`: the log, straight from the database and held against the key.
+"""`control-plane audit`: the log, read from the database and verified with the statement key.
 
-Not through the API: an auditor should not have to trust the process that is audited. Only `list`
-asks the API, if no database is configured: for an operator who looks something up.
+It does not ask the API: an auditor should not have to trust the process that is audited. Only
+`list` asks the API, if no database is configured, for an operator who looks something up.
 """
 
 import sys
@@ -54,7 +54,7 @@ from control_plane.serving.config import (
 from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
 
-PRINTED_ENTRIES: Final = 500  # at once, of those that come from the database
+PRINTED_ENTRIES: Final = 500  # at once, of entries from the database
 _NARROW: Final = (
     Column("SEQ"),
     Column("AT"),
@@ -203,7 +203,7 @@ async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncItera
 
 
 async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
-    """Yield the entries a few at a time, from the database if it is configured, or the API."""
+    """Yield the entries a few at a time, from the database if one is configured, else the API."""
     if settings(AuditListSettings).database_url is not None:
         async with _log() as (database, verifier), database.connection() as connection:
             page = list[Json]()
@@ -240,7 +240,7 @@ def _cells(entry: Json) -> list[object]:
 
 
 def _tell(report: ChainReport, agreement: str) -> None:
-    """Say what a walk found; exit with 1 if anything is wrong."""
+    """Say what was found; exit with 1 if anything is wrong."""
     faults = report.all_faults
     for fault in faults[:MAX_REPORTED_FAULTS]:
         say(fault)

@@ -1,8 +1,8 @@
 """Columns as `kubectl get` prints them: an upper-case header and one line a row. Pure.
 
-Nothing is ever folded. Where the lines are bounded by a terminal's width, columns that may be
-cut are, from the last to the first; an id never is. Widths are those of a terminal's cells, where
-a Chinese letter takes two and a combining accent none.
+No line is ever folded. If lines have to fit a terminal, the columns that may be cut are cut, from
+the last to the first; an id never is. Widths are counted in a terminal's cells: a Chinese letter
+takes two, and a combining accent none.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ CUT: Final = "…"
 
 @frozen
 class Column:
-    """A column's header, and to how many cells it may be cut; None: it never is."""
+    """A column's header, and to how many cells it may be cut; None: it is never cut."""
 
     header: str
     least: int | None = None
@@ -27,20 +27,20 @@ class Column:
 def lines(
     columns: Sequence[Column], rows: Iterable[Iterable[object]], width: int | None
 ) -> Iterator[str]:
-    """Yield the header and the rows; a width of None bounds nothing."""
+    """Yield the header and the rows; with a width of None nothing is cut."""
     return Table(columns, width).lines(rows)
 
 
 @define
 class Table:
-    """Rows that come a few at a time: a column is as wide as what has come, and never narrower."""
+    """Rows that arrive a few at a time: a column grows with its widest cell, and never shrinks."""
 
     columns: Sequence[Column]
     width: int | None
     _widths: list[int] = field(factory=list, init=False)
 
     def lines(self, rows: Iterable[Iterable[object]]) -> Iterator[str]:
-        """Yield the next rows; before the first of them the header."""
+        """Yield the next rows, with the header before the first of all."""
         cells = [] if self._widths else [[column.header for column in self.columns]]
         cells += ([_cell(value) for value in row] for row in rows)
         before = [self._widths] if self._widths else []
@@ -56,7 +56,7 @@ class Table:
 
 
 def one_line(text: str) -> str:
-    """Return a text with what could steer a terminal, or lie to its reader, as an escape."""
+    """Return a text in which what could steer a terminal, or deceive its reader, is escaped."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )

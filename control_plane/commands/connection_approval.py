@@ -1,4 +1,4 @@
-"""`control-plane connections approve`: a draft serves, or what serves is approved once more."""
+"""`control-plane connections approve`: of a draft, or of what serves, once more."""
 
 import sys
 from datetime import timedelta
@@ -30,7 +30,7 @@ _ENDS: Final = {
 def _require_fingerprint(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> str | None:
-    """Refuse a call that names none where nobody can be asked."""
+    """Refuse a call without a fingerprint if there is no terminal to ask at."""
     if value is None and not sys.stdin.isatty():
         raise click.MissingParameter("Without a terminal nobody is asked", ctx, param)
     return value
@@ -69,7 +69,7 @@ async def approve(name: str, fingerprint: str | None, *, as_json: bool, **end: A
 
 
 def _asked(view: Json, *, says_end: bool) -> str:
-    """Return the fingerprint of what a person has just seen and approves; exit with 1 if not."""
+    """Show what waits; return its fingerprint if the person approves it, else exit with 1."""
     for line in draft_lines(view):
         say(line)
     say("")
@@ -95,7 +95,7 @@ async def _end(
     no_expiry: bool,
     keep_expiry: bool,
 ) -> Json:
-    """Return what an approval's body says of its end; nothing, where nothing was said."""
+    """Return what an approval's body says of its end; nothing if no option does."""
     if keep_expiry:
         present = await api.call("GET", "connections", connection_id)
         return {"expires_at": present["expires_at"]}

@@ -1,4 +1,4 @@
-"""Connections one a line: as they are listed, and as candidates for a name that fits several."""
+"""Connections, one a line: in a list, or as candidates for a name that fits several."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
@@ -9,7 +9,7 @@ from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
 _REGISTRY: Final = Column("REGISTRY", least=16)
-_AS: Final = Column("AS", least=4)  # the longest hosts that people have (ECR) leave no more
+_AS: Final = Column("AS", least=4)  # the longest usual hosts (ECR's) leave no more room
 _PROBLEM: Final = Column("PROBLEM", least=12)
 _NARROW: Final = (Column("ID"), _REGISTRY, Column("STATUS"), _AS)
 _WIDE: Final = (
@@ -27,7 +27,7 @@ _WIDE: Final = (
 async def print_connections(pages: AsyncIterator[ItemsPage], printer: ListPrinter) -> None:
     """Print connections, each page as it comes.
 
-    Ids are short where the first page has all of them: which are alike is known then.
+    Ids are shortened if the first page has all of them: only then is it known which are alike.
     """
     wide = printer.wide
     async for page in pages:
@@ -37,7 +37,7 @@ async def print_connections(pages: AsyncIterator[ItemsPage], printer: ListPrinte
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
-    """Yield a line for each connection that a name may mean; ids are whole."""
+    """Yield a line for each connection that a name may mean, with its whole id."""
     columns = _with_problem(_NARROW, views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
@@ -48,7 +48,7 @@ def place_of(view: Json) -> str:
 
 
 def identity_of(view: Json) -> str | None:
-    """Return as whom the registry is asked."""
+    """Return as whom the connection logs in at the registry."""
     if view["google"]:
         return str(view["google"]["client_email"])
     if view["ecr"]:
@@ -57,12 +57,12 @@ def identity_of(view: Json) -> str | None:
 
 
 def is_served(view: Json) -> bool:
-    """Tell whether it is served, as far as it was approved; a control plane before says nothing."""
+    """Tell whether it is served, as far as it was approved; older control planes do not say."""
     return view["status"] != "approved" or bool(view.get("serves", True))
 
 
 def _status(view: Json) -> str:
-    """Return the status; what was approved and does not serve is not called approved."""
+    """Return the status; what was approved but is not served is not called approved."""
     return str(view["status"]) if is_served(view) else "not served"
 
 

@@ -1,4 +1,4 @@
-"""As whom a new connection asks its registry: said, asked for, never taken for nobody unsaid."""
+"""As whom a new connection logs in: an option or a person says it; nobody is anonymous unsaid."""
 
 import sys
 from typing import Any, Final
@@ -25,7 +25,7 @@ _SUGGESTED: Final = {
 
 
 def suggested_provider(host: RegistryHost) -> Provider:
-    """Return the provider that a host's name speaks for."""
+    """Return the provider that a host's name suggests."""
     try:
         EcrHost.parse(host)
     except InvalidEcrHostError:
@@ -40,9 +40,9 @@ def suggested_provider(host: RegistryHost) -> Provider:
 
 
 def require_login(options: dict[str, Any], rest: Json) -> None:
-    """Have it said as whom the registry is asked: by an option, or by whoever is at the terminal.
+    """Find out as whom to log in: from an option, or from whoever is at the terminal.
 
-    Raises `click.UsageError`, with what else is wrong with the `rest` of the request.
+    Raises `click.UsageError`, which also has what is wrong with the `rest` of the request.
     """
     host = _host(options["host"])
     suggested = suggested_provider(host) if host else Provider.STATIC

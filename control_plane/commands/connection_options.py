@@ -1,7 +1,7 @@
 """The options that say what a connection is, and the bodies that come of them.
 
-A secret comes from a prompt, standard input or a file, never from an argument: arguments are seen
-by every process of the machine, and stay in a shell's history.
+A secret comes from a prompt, standard input or a file, never from an argument: every process of the
+machine sees arguments, and a shell's history keeps them.
 """
 
 import os
@@ -22,7 +22,7 @@ from shared.connection import Provider
 from shared.sealed_secret import MAX_SECRET_BYTES
 
 MAX_KEY_FILE_BYTES: Final = 64 * 1024  # a key file is about 2.4 KiB
-MAX_CA_FILE_BYTES: Final = 1024 * 1024  # some twenty certificates, and what is written between
+MAX_CA_FILE_BYTES: Final = 1024 * 1024  # some twenty certificates, and the text between them
 STDIN: Final = "-"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -34,8 +34,8 @@ check_first = click.option(
 )
 connection_name = click.argument("name", metavar="CONNECTION")
 
-# The lists of a connection: option, field, metavar, what it says, the option that empties it, and
-# what an empty one means.
+# The lists of a connection: option, field, metavar, help, the option that empties the list, and
+# what an empty list means.
 _LISTS: Final = (
     ("--repository", "repositories", "PATTERN", "May be served", "--all-repositories", "all"),
     ("--fleet", "fleets", "NAME", "May pull", "--all-fleets", "all"),
@@ -46,7 +46,7 @@ _LISTS: Final = (
 )  # fmt: skip
 
 
-# What an option is called whose value has another name here.
+# Options whose values have other names here.
 _OPTIONS: Final = {
     "token_stdin": "--token-stdin",
     "ask_token": "--ask-token",
@@ -157,9 +157,9 @@ credential_options: Final[_Decorator[Any]] = _all_of(_CREDENTIAL)
 
 
 def request_body(options: dict[str, Any], *, must_say_login: bool = False) -> Json:
-    """Return the body of a new connection or a check out of its options.
+    """Return the body of a new connection or a check, made of its options.
 
-    With `must_say_login`, nobody is logged in as anonymous who did not say so.
+    With `must_say_login`, anonymous access has to be asked for.
     """
     require_no_contradiction(
         (
@@ -179,7 +179,7 @@ def request_body(options: dict[str, Any], *, must_say_login: bool = False) -> Js
 
 
 def _plain_fields(options: dict[str, Any]) -> Json:
-    """Return the fields of a request whose values are options as they were typed."""
+    """Return the fields whose values are options as they were typed."""
     names = ("host", "repository_prefix", "plain_http", "description")
     lists = (field for _, field, *_ in _LISTS)
     return {name: options[name] for name in names if options.get(name)} | {
@@ -188,7 +188,7 @@ def _plain_fields(options: dict[str, Any]) -> Json:
 
 
 def edit_body(options: dict[str, Any]) -> Json:
-    """Return the body of an edit: what was not given is not in it."""
+    """Return the body of an edit, without what was not given."""
     require_no_contradiction(
         (
             *_secret_contradictions(options),
@@ -217,7 +217,7 @@ def credential_body(options: dict[str, Any], provider: str | None) -> Json:
 
 
 def _secret_contradictions(options: dict[str, Any]) -> Iterator[str | None]:
-    """Yield what is wrong about how the secret is given, and about giving none."""
+    """Yield what is wrong with the way in which the secret is given, or with giving none."""
     ways = [name for name in ("token_stdin", "ask_token", "key_file") if options.get(name)]
     if len(ways) > 1:
         yield f"give one of {', '.join(_OPTIONS[name] for name in ways)}"
@@ -226,7 +226,7 @@ def _secret_contradictions(options: dict[str, Any]) -> Iterator[str | None]:
 
 
 def _both(options: dict[str, Any], one: str, other: str) -> str | None:
-    """Return what is wrong where options are given that contradict one another."""
+    """Return what is wrong if options contradict one another."""
     if options.get(one) in _NOT_GIVEN or options.get(other) in _NOT_GIVEN:
         return None
     return f"give {_OPTIONS[one]} or {_OPTIONS[other]}, not both"
@@ -246,7 +246,7 @@ def _external_id(options: dict[str, Any]) -> Json:
 
 
 def _secret(options: dict[str, Any], *, provider: str | None, asks: bool) -> Json:
-    """Return the field of the secret, read from where the options say."""
+    """Return the field of the secret, read from the source that the options name."""
     key_file: IO[bytes] | None = options.pop("key_file")
     from_stdin = options.pop("token_stdin")
     if key_file is None and provider == Provider.GOOGLE_SERVICE_ACCOUNT:
@@ -291,7 +291,7 @@ def _key(file: IO[bytes]) -> Json:
 
 
 def _read_certificate(body: Json) -> Json:
-    """Put the certificates of the file into the body; comments do not count towards its bound."""
+    """Put the certificates of the file into the body; comments do not count against its bound."""
     file = body.get("ca_certificate")
     if file is None:
         return body

@@ -1,4 +1,4 @@
-"""What a command on a connection prints: the API's JSON, or what is now and what comes next."""
+"""What a command on a connection prints: the API's JSON, or its state and the next steps."""
 
 import click
 
@@ -21,7 +21,7 @@ def show_connection(view: Json, *, as_json: bool) -> None:
 
 
 def show_state(view: Json, *, as_json: bool) -> None:
-    """Print what an act has made of a connection."""
+    """Print the state of a connection after an act."""
     if as_json:
         print_json(view)
         return
@@ -30,7 +30,7 @@ def show_state(view: Json, *, as_json: bool) -> None:
 
 
 def show_made(view: Json, *, as_json: bool) -> None:
-    """Print what an act has made, and say what was not tried and what a facade will refuse."""
+    """Print the state after an act, what was not checked, and what a facade will refuse."""
     show_state(view, as_json=as_json)
     made = view["draft"] or view
     check = made["check"]

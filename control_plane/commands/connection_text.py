@@ -1,6 +1,6 @@
 """A connection as an approver reads it: fields in groups, and what a draft changes. Pure.
 
-Lines are for a terminal of any width: nothing is cut, one value a line, no JSON and no PEM.
+Lines fit no particular width: nothing is cut, each value has a line, and there is no JSON or PEM.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ Groups = Mapping[str, Mapping[str, Values]]
 
 
 def connection_lines(view: Json) -> Iterator[str]:
-    """Yield everything that is known of a connection; a draft beside it with what it changes."""
+    """Yield everything that is known of a connection; of a draft beside it, what it changes."""
     yield state_line(view)
     yield ""
     yield from _group_lines({"Connection": _connection(view), **_groups(view)})
@@ -36,7 +36,7 @@ def connection_lines(view: Json) -> Iterator[str]:
 
 
 def draft_lines(view: Json) -> Iterator[str]:
-    """Yield what waits for an approver, held against what serves: `-` goes, `+` comes."""
+    """Yield what waits for an approver, compared with what serves: `-` goes, `+` is new."""
     draft, serving = view["draft"], _groups(view)
     if draft is None:
         yield from connection_lines(view)
@@ -54,7 +54,7 @@ def state_line(view: Json) -> str:
 
 
 def next_steps(view: Json) -> Iterator[str]:
-    """Yield what may be done next, with the commands that do it."""
+    """Yield what can be done next, with the commands for it."""
     name = place_of(view)
     command = f"control-plane connections {{}} {name}"
     if view["status"] == "revoked":
@@ -115,7 +115,7 @@ def _connection(view: Json) -> dict[str, Values]:
 
 
 def _groups(view: Json) -> dict[str, dict[str, Values]]:
-    """Return what is approved of a view or a draft, in groups; empty without a document."""
+    """Return what is approved in a view or a draft, in groups; empty without a document."""
     if view["provider"] is None:
         return {}
     return {
@@ -157,7 +157,7 @@ def _login(view: Json) -> dict[str, Values]:
 
 
 def _certificates(pem: str | None) -> Values:
-    """Return a line for each certificate, so that an approver can compare it; never the PEM."""
+    """Return a line for each certificate that an approver can compare; never the PEM."""
     if pem is None:
         return ["the system's authorities alone"]
     try:
@@ -188,7 +188,7 @@ def _group_lines(groups: Groups, before: Groups | None = None) -> Iterator[str]:
 
 
 def difference(before: Values, after: Values) -> Iterator[tuple[str, str]]:
-    """Yield the values of both in their order, each with whether it is kept, goes or comes."""
+    """Yield the values of both in order, each with whether it stays, goes or is new."""
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     for tag, a_from, a_to, b_from, b_to in matcher.get_opcodes():
         if tag == "equal":

@@ -75,14 +75,14 @@ async def list_connections(
 
 @define
 class Chosen:
-    """Leaves out of pages what is not wanted; counts the revoked ones that are left out."""
+    """Leaves unwanted connections out of pages, and counts the revoked ones among them."""
 
     _status: str | None
     _with_revoked: bool
     left_out: int = 0
 
     async def of(self, pages: AsyncIterator[ItemsPage]) -> AsyncIterator[ItemsPage]:
-        """Yield each page with what is wanted of it."""
+        """Yield the wanted connections of each page."""
         async for page in pages:
             yield evolve(page, items=[view for view in page.items if self._is_wanted(view)])
 
@@ -148,7 +148,7 @@ async def grant(name: str, policy: str | None, *, as_json: bool) -> None:
 
 
 def _show_grant(answer: Json) -> None:
-    """Print what is granted to whom, and each policy below it as it is pasted."""
+    """Print what is granted to whom, and below it each policy, ready to paste."""
     policies = {name: value for name, value in answer.items() if name.endswith("_policy")}
     rest = answer.keys() - policies.keys() - {"notes"}
     print_fields({name: answer[name] for name in answer if name in rest})

@@ -1,4 +1,4 @@
-"""Devices and certificates of a file, one a line, in batches that one call revokes.
+"""Devices and certificates in a file, one a line, in batches for one call each.
 
 spiffe://…/device/press-7   a device, verbatim as in its certificate
 serial:0A:BC                the certificates of this serial number, of any issuer
@@ -19,11 +19,11 @@ from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # half a million devices
 MAX_NAMED_WRONG_LINES: Final = 20  # a file of another kind is wrong in every line
-_ROOM_BYTES: Final = 1024  # of a body, for what is around its items
+_ROOM_BYTES: Final = 1024  # of a body, around its items
 
 
 def read_devices(file: IO[bytes], reason: str) -> list[Json]:
-    """Return what each line asks for; exit with 2 and the numbers of lines that are wrong."""
+    """Return what each line asks for; exit with 2 and the numbers of the wrong lines."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise click.UsageError(f"the file is larger than {MAX_FILE_BYTES} bytes")
@@ -43,7 +43,7 @@ def read_devices(file: IO[bytes], reason: str) -> list[Json]:
 
 
 def _parsed(line: bytes) -> Json:
-    """Return the body's fields of a line, or raise `ValueError`, which quotes nothing."""
+    """Return a line's fields of a body; raise `ValueError`, which quotes nothing."""
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
@@ -56,7 +56,7 @@ def _parsed(line: bytes) -> Json:
 
 
 def batches(asked: Sequence[Json]) -> Iterator[list[Json]]:
-    """Yield what one call takes at once, by number and bytes."""
+    """Yield as many as one call takes, by number and by bytes."""
     batch, size = list[Json](), 0
     for item in asked:
         item_bytes = len(orjson.dumps(item)) + 1

@@ -1,4 +1,4 @@
-"""`control-plane devices`: revoking devices and lifting that, from a shell, through the API."""
+"""`control-plane devices`: revoking devices and lifting revocations, through the API."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
@@ -87,7 +87,7 @@ async def revoke(
 
 
 async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
-    """Revoke all that are asked for, a batch with each call; print an answer for each."""
+    """Revoke all that are asked for, a batch with each call; print an answer for each device."""
     async with ApiClient.open(settings(ClientSettings)) as api:
 
         async def answers() -> AsyncIterator[list[Json]]:

@@ -1,4 +1,4 @@
-"""How long something is good for, as people say it."""
+"""How long something is valid, as people write it."""
 
 import re
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-MAX_LIFETIME_DAYS: Final = 3650  # what is good for ever has no expiry at all
+MAX_LIFETIME_DAYS: Final = 3650  # something valid for ever has no expiry at all
 
 _LIFETIME: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}

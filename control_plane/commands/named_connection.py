@@ -1,7 +1,7 @@
 """Which connection a person means: by its id, an unambiguous beginning of it, or its host.
 
 3f2a1b4c-...   the id
-3f2a           its beginning, where no other connection's begins so
+3f2a           its beginning, if no other connection's id begins so
 ghcr.io/team   the place: the connection of this host and prefix that is not revoked
 ghcr.io        the one of the whole host; else the only one of the host
 """
@@ -26,7 +26,7 @@ _REVOKED: Final = "revoked"
 
 @frozen
 class TypedPlace:
-    """`HOST` or `HOST/PREFIX`, as a person typed it."""
+    """`HOST` or `HOST/PREFIX`, as somebody typed it."""
 
     host: str
     prefix: str | None = None
@@ -57,8 +57,8 @@ class TypedPlace:
 async def named_connection(api: ApiClient, text: str, *, reading: bool = False) -> str:
     """Return the id of the connection that is meant.
 
-    `reading` takes one that is revoked where the place has no other. Raises `NotFoundError`, and
-    `click.UsageError` where several are meant or the text is no name.
+    With `reading`, a revoked one is meant if the place has no other. Raises `NotFoundError`, and
+    `click.UsageError` if several may be meant or the text is no name.
     """
     if is_id(text):
         return text.lower()
@@ -93,7 +93,7 @@ def is_id(text: str) -> bool:
 
 
 def id_beginning(text: str) -> str | None:
-    """Return the beginning of an id, none where the text is none."""
+    """Return the beginning of an id; None if the text is none."""
     try:
         return parse_id_beginning(text)
     except ValueError:
@@ -101,7 +101,7 @@ def id_beginning(text: str) -> str | None:
 
 
 def _place(text: str) -> TypedPlace | None:
-    """Return the place, none where the text may only be an id's beginning; exit with 2 else."""
+    """Return the place; None if the text can only be an id's beginning; else exit with 2."""
     try:
         return TypedPlace.parse(text)
     except (UnusableHostError, InvalidRepositoryNameError) as error:

@@ -21,7 +21,7 @@ PATH: Final = "device-revocations"
 async def named_revocation(api: ApiClient, text: str) -> str:
     """Return the id of the revocation that is meant.
 
-    Raises `NotFoundError`, and `click.UsageError` where several are meant or the text is no name.
+    Raises `NotFoundError`, and `click.UsageError` if several may be meant or the text is no name.
     """
     if is_id(text):
         return text.lower()

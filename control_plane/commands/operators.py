@@ -51,11 +51,11 @@ class NameType(click.ParamType[OperatorName]):
             self.fail(str(error), param, ctx)
 
 
-DEFAULT_LIFETIME: Final = timedelta(days=365)  # a token that nobody remembers ends by itself
+DEFAULT_LIFETIME: Final = timedelta(days=365)  # a token that everybody forgot expires by itself
 
 
 def _expires(function: Function) -> Function:
-    """Add the two options of a token's end; `_lifetime` reads them."""
+    """Add the two options for a token's end; `_lifetime` reads them."""
     ends = click.option(
         "--expires",
         type=LifetimeType(),
@@ -66,7 +66,7 @@ def _expires(function: Function) -> Function:
 
 
 def _lifetime(expires: timedelta | None, *, no_expiry: bool) -> timedelta | None:
-    """Return for how long a token is good; None is for ever, which has to be said."""
+    """Return how long a token is valid; None is for ever, which has to be asked for."""
     both = expires is not None and no_expiry
     require_no_contradiction(["--expires and --no-expiry: give one of them" if both else None])
     return None if no_expiry else expires or DEFAULT_LIFETIME

@@ -1,7 +1,7 @@
 """How results are printed: lists, single things and JSON, for people and for programs.
 
-To a terminal a list's lines are cut to its width; elsewhere, and with `--wide`, nothing is cut.
-`COLUMNS` counts as a terminal's width, as it does for other programs.
+At a terminal a list's lines are cut to its width; elsewhere, and with `--wide`, nothing is cut. If
+`COLUMNS` is set, it is the terminal's width, as it is for other programs.
 """
 
 import shutil
@@ -27,7 +27,7 @@ def print_json(value: object) -> None:
 
 
 async def print_json_items(pages: AsyncIterator[Sequence[object]]) -> None:
-    """Print a list's JSON on one line, each page as it comes; cut short it has no end."""
+    """Print a list's JSON on one line, each page as it arrives; if that fails, it has no end."""
     before = b"["
     async for page in pages:
         for item in page:
@@ -39,7 +39,7 @@ async def print_json_items(pages: AsyncIterator[Sequence[object]]) -> None:
 def print_list(
     columns: Sequence[Column], rows: Sequence[Iterable[object]], *, nothing: str, wide: bool
 ) -> None:
-    """Print one line a row; say `nothing` where there is none."""
+    """Print one line a row; say `nothing` if there is no row."""
     printer = ListPrinter(wide=wide)
     printer.print(columns, rows)
     printer.finish(nothing)
@@ -47,7 +47,7 @@ def print_list(
 
 @define
 class ListPrinter:
-    """Prints a list a few rows at a time; other columns begin with a header of their own."""
+    """Prints a list a few rows at a time; if the columns change, they get a new header."""
 
     wide: bool
     _table: Table | None = field(default=None, init=False)
@@ -62,13 +62,13 @@ class ListPrinter:
             click.echo(line)
 
     def finish(self, nothing: str) -> None:
-        """Say `nothing` where there was no row."""
+        """Say `nothing` if there was no row."""
         if self._table is None:
             say(nothing)
 
 
 def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print an object of the API: its JSON, or what it says."""
+    """Print an object of the API, as JSON or in words."""
     if as_json:
         print_json(view)
     else:
@@ -76,7 +76,7 @@ def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def print_fields(view: Mapping[str, Any]) -> None:
-    """Print each field that says something with its name, a value of several lines below it."""
+    """Print each field that has a value with its name; a value of several lines comes below."""
     shown = {name: value for name, value in view.items() if value not in (None, [], "", {})}
     width = max((len(name) for name in shown), default=0) + len(":")
     for name, value in shown.items():
@@ -85,12 +85,12 @@ def print_fields(view: Mapping[str, Any]) -> None:
 
 
 def terminal_width() -> int | None:
-    """Return how many cells a line of standard output has; None where that is no terminal."""
+    """Return how many cells a line of standard output has; None if that is no terminal."""
     return shutil.get_terminal_size((0, 0)).columns or None
 
 
 def _texts(value: object) -> list[str]:
-    """Return the lines of a value, one at least; none of them steers a terminal."""
+    """Return the lines of a value, at least one, without anything that steers a terminal."""
     match value:
         case str():
             return [one_line(line) for line in value.splitlines()] or [""]

@@ -1,4 +1,4 @@
-"""Device revocations one a line: as they are listed, and as candidates for a name."""
+"""Device revocations, one a line: in a list, or as candidates for a name."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from control_plane.commands.columns import Column, lines
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
-SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon there
+SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon in this place
 
 _ISSUER: Final = Column("ISSUER", least=12)
 _NARROW: Final = (Column("ID"), Column("DEVICE", least=24), Column("REVOKED BY"))
@@ -21,7 +21,7 @@ async def print_revocations(
 ) -> None:
     """Print revocations, each page as it comes.
 
-    Ids are short where the first page has all that are in force.
+    Ids are shortened if the first page has all that are in force.
     """
     printer = ListPrinter(wide=wide)
     async for page in pages:
@@ -34,7 +34,7 @@ async def print_revocations(
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
-    """Yield a line for each revocation that a name may mean; ids are whole."""
+    """Yield a line for each revocation that a name may mean, with its whole id."""
     columns = _with_problem((*_NARROW, _ISSUER), views)
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 

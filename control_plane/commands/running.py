@@ -66,7 +66,7 @@ def signer_of(configured: ServeSettings | OperatorsSettings) -> Signer:
 
 
 def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:
-    """Return the signer of a private key that believes the public keys of a file, too.
+    """Return the signer of a private key, which also verifies with the public keys of a file.
 
     Raises `ConfigurationError`.
     """
@@ -79,13 +79,13 @@ def load_signer(private_key_file: Path, public_key_file: Path | None) -> Signer:
 
 
 def warn_of_exposure(field: str, database: ConnectionParameters) -> None:
-    """Say that a setting's database may be somebody else's, who is then sent the password."""
+    """Warn if a setting's database may be an impostor's, who would be sent the password."""
     if (exposure := exposure_of(database)) is not None:
         say(f"warning: {PREFIX}_{field.upper()}: {exposure}")
 
 
 def say(words: str) -> None:
-    """Print words for people, on standard error; nothing in them steers a terminal."""
+    """Print words for people, on standard error, without anything that steers a terminal."""
     for line in words.split("\n"):
         click.echo(one_line(line), err=True)
 
@@ -97,7 +97,7 @@ def fail(words: str) -> NoReturn:
 
 
 def shell_actor() -> str:
-    """Return how the audit log names whoever runs a command with the statement key in hand."""
+    """Return how the audit log names whoever runs a command that has the statement key."""
     user = os.getuid()
     try:
         return f"shell:{pwd.getpwuid(user).pw_name}"

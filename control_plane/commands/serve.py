@@ -71,7 +71,7 @@ _log = get_logger(__name__)
 
 @frozen
 class Memory:
-    """What processes before have seen, and the file that keeps it."""
+    """What earlier processes have seen, and the file that keeps it."""
 
     file: GenerationsFile | None
     highest: HighestGenerations

@@ -1,13 +1,13 @@
-"""Ids as a list shows them: as short as they may be without being mistaken. Pure."""
+"""Ids as a list shows them: as short as possible without being mistaken for another. Pure."""
 
 from collections.abc import Collection
 from typing import Final
 
-LEAST_ID_CHARACTERS: Final = 8  # as git abbreviates: room for more to come before it is ambiguous
+LEAST_ID_CHARACTERS: Final = 8  # as git does it: a new id hardly makes one ambiguous
 
 
 def short_ids(ids: Collection[str], least: int = LEAST_ID_CHARACTERS) -> dict[str, str]:
-    """Return the shortest beginning of each id, of at least so many characters, that is its own."""
+    """Return each id's shortest unique beginning, of at least so many characters."""
     ordered = sorted(ids)
     neighbours = zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False)
     return {

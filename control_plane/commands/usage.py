@@ -1,4 +1,4 @@
-"""Commands that name everything that is wrong with a call at once, as the settings do."""
+"""Commands that name everything that is wrong with a call at once, as settings do."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,14 +6,14 @@ import click
 
 
 class Command(click.Command):
-    """A command whose wrong options and arguments are all named, not only the first."""
+    """A command that names all wrong options and arguments, not only the first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the arguments in; raise `click.UsageError` with every wrong one."""
+        """Parse the arguments; raise `click.UsageError` with every wrong one."""
         given = [*args]
         try:
             return super().parse_args(ctx, args)
-        except click.BadParameter:  # of an option that is missing, too
+        except click.BadParameter:  # missing options as well
             problems = [*self._problems(ctx, given)]
         raise click.UsageError("\n".join(problems), ctx)
 
@@ -36,6 +36,6 @@ class Group(click.Group):
 
 
 def require_no_contradiction(problems: Iterable[str | None]) -> None:
-    """Raise `click.UsageError` with every problem that there is."""
+    """Raise `click.UsageError` with every problem, if there is any."""
     if found := [problem for problem in problems if problem]:
         raise click.UsageError("\n".join(found))
