@@ -25,6 +25,7 @@ from control_plane.http.schema import (
     UUID,
     Schema,
     array_of,
+    described,
     nullable,
     object_of,
     page_of,
@@ -42,18 +43,15 @@ _NAMED: Final[dict[str, Schema]] = {
 }
 _SHOWN: Final[dict[str, Schema]] = {
     "id": UUID,
-    "device": nullable(TEXT | {"description": "Verbatim as in the certificate."}),
-    "serial": nullable(TEXT | {"description": "Lower-case hexadecimal without leading zeros."}),
-    "issuer": nullable(TEXT | {"description": "RFC 4514; null: of every issuer."}),
+    "device": nullable(described(TEXT, "Verbatim as in the certificate.")),
+    "serial": nullable(described(TEXT, "Lower-case hexadecimal without leading zeros.")),
+    "issuer": nullable(described(TEXT, "RFC 4514; null: of every issuer.")),
     "reason": nullable(TEXT),
     "revoked_by": nullable(TEXT),
     "revoked_at": nullable(TIME),
     "generation": nullable(INTEGER | {"minimum": 1}),
     "problem": nullable(
-        TEXT
-        | {
-            "description": "What is not believed of the database's rows; revoking again mends it.",
-        }
+        described(TEXT, "What is not believed of the database's rows; revoking again mends it.")
     ),
 }
 
@@ -73,33 +71,31 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "DeviceRevocationRequest": object_of(
         {
             "device": nullable(
-                TEXT
-                | {
-                    "maxLength": MAX_DEVICE_ID_CHARACTERS,
-                    "description": "What its certificate says, verbatim: the URI SAN, the DNS SAN,"
+                described(
+                    TEXT,
+                    "What its certificate says, verbatim: the URI SAN, the DNS SAN,"
                     " or the subject's CN.",
-                }
+                    maxLength=MAX_DEVICE_ID_CHARACTERS,
+                )
             ),
             "serial": nullable(
-                TEXT
-                | {
-                    "description": "A certificate's serial number in hexadecimal; case, colons and"
-                    " leading zeros do not matter."
-                }
+                described(
+                    TEXT,
+                    "A certificate's serial number in hexadecimal; case, colons and"
+                    " leading zeros do not matter.",
+                )
             ),
             "issuer": nullable(
-                TEXT
-                | {
-                    "description": "With a serial, the issuer in RFC 4514; without it, of every"
-                    " issuer."
-                }
+                described(
+                    TEXT, "With a serial, the issuer in RFC 4514; without it, of every issuer."
+                )
             ),
             "reason": nullable(
-                TEXT
-                | {
-                    "maxLength": MAX_REASON_CHARACTERS,
-                    "description": "For people; in the signed statement and the audit log.",
-                }
+                described(
+                    TEXT,
+                    "For people; in the signed statement and the audit log.",
+                    maxLength=MAX_REASON_CHARACTERS,
+                )
             ),
         },
         "A device or a serial, one of them.",
@@ -118,8 +114,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "DeviceRevocationAnswer": object_of(
         {
-            "is_new": BOOLEAN
-            | {"description": "False: it was revoked already, and stays as it was."},
+            "is_new": described(BOOLEAN, "False: it was revoked already, and stays as it was."),
             "revocation": ref("DeviceRevocation"),
         }
     ),

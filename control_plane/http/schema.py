@@ -23,6 +23,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def described(schema: Schema, description: str, **more: object) -> Schema:
+    """Return the schema with more of its keywords, and what people are told about it."""
+    return {**schema, **more, "description": description}
+
+
 def nullable(schema: Schema, description: str | None = None) -> Schema:
     """Return the schema of what may be null as well."""
     return {"anyOf": [schema, {"type": "null"}], **_described(description)}

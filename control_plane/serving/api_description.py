@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from control_plane.connections import operations as of_connections
+from control_plane.connections.schemas import SCHEMAS as CONNECTION_SCHEMAS
 from control_plane.device_revocations import operations as of_devices
 from control_plane.http.operation import Operation, headers, problem_responses
 from control_plane.serving import operations as of_process
@@ -45,6 +46,6 @@ def api_description() -> dict[str, Any]:
             "securitySchemes": {"operatorToken": _TOKEN},
             "headers": headers(),
             "responses": problem_responses(),
-            "schemas": of_connections.SCHEMAS | of_devices.SCHEMAS | of_process.SCHEMAS,
+            "schemas": CONNECTION_SCHEMAS | of_devices.SCHEMAS | of_process.SCHEMAS,
         },
     }

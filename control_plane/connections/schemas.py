@@ -1,0 +1,324 @@
+"""The schemas of what crosses the API about connections: bodies, views, grants. Pure."""
+
+from typing import Final
+
+from control_plane.connections.fields import (
+    MAX_CA_CERTIFICATE_CHARACTERS,
+    MAX_DESCRIPTION_CHARACTERS,
+    MAX_USERNAME_CHARACTERS,
+)
+from control_plane.connections.request import (
+    MAX_FLEETS,
+    MAX_NETWORKS,
+    MAX_REALMS,
+    MAX_REPOSITORIES,
+)
+from control_plane.connections.state import Status
+from control_plane.http.schema import (
+    BOOLEAN,
+    INTEGER,
+    TEXT,
+    TEXTS,
+    TIME,
+    URL,
+    UUID,
+    Schema,
+    array_of,
+    described,
+    nullable,
+    object_of,
+    one_of,
+    page_of,
+    ref,
+)
+from control_plane.reading.texts import MAX_REASON_CHARACTERS
+from shared.connection import Provider
+from shared.keys import KEY_ID_HEX_DIGITS
+from shared.upstream.check import CheckOutcome
+
+_FINGERPRINT: Final = TEXT | {"pattern": "^sha256:[0-9a-f]{64}$"}
+_OF_GRANT: Final = described(
+    _FINGERPRINT, "Of the revision that this is for: the draft, or without one what serves."
+)
+_NOTES: Final = (
+    "What of it a facade refuses, always or by default, although it is approved; in words."
+)
+
+# What is shown of a document, in a connection and in a draft beside what serves.
+_DOCUMENT: Final[dict[str, Schema]] = {
+    "provider": nullable(one_of(Provider)),
+    "username": nullable(TEXT),
+    "secret_version": nullable(described(INTEGER, "Counts up with every new secret.", minimum=1)),
+    "sealing_key_id": nullable(
+        TEXT | {"pattern": f"^[0-9a-f]{{{KEY_ID_HEX_DIGITS}}}$"},
+        "The id of the sealing key that the secret is sealed to: facades need that key's private"
+        " half. None without a secret.",
+    ),
+    "anonymous": BOOLEAN,
+    "repositories": array_of(TEXT, "Patterns on the upstream repository name; empty: all."),
+    "fleets": array_of(TEXT, "Empty: all."),
+    "auth_realms": array_of(URL),
+    "plain_http": BOOLEAN,
+    "allowed_networks": TEXTS,
+    "ca_certificate": nullable(TEXT),
+    "google": nullable(ref("GoogleServiceAccount")),
+    "ecr": nullable(ref("EcrRole")),
+}
+
+_NAMED: Final[dict[str, Schema]] = {
+    "id": UUID,
+    "host": TEXT,
+    "repository_prefix": TEXT,
+    "status": one_of(Status),
+}
+
+# What is asked for: the credential, and then the rest.
+_SECRETS: Final[dict[str, Schema]] = {
+    "username": nullable(TEXT | {"maxLength": MAX_USERNAME_CHARACTERS}),
+    "token": nullable(TEXT | {"writeOnly": True, "format": "password"}),
+    "service_account_key": nullable(
+        {
+            "type": "object",
+            "writeOnly": True,
+            "description": "A service account's JSON key, as Google hands it out; only"
+            " type=service_account.",
+        }
+    ),
+}
+
+
+def _wishes(external_id: str) -> dict[str, Schema]:
+    """Return the fields of a request or an edit; the text says when there is no external id."""
+    return {
+        "provider": one_of(Provider),
+        **_SECRETS,
+        "role_arn": nullable(described(TEXT, "A role in the account of the registry's host.")),
+        "external_id": nullable(described(TEXT, external_id, minLength=2, maxLength=1224)),
+        "pull_through_cache": nullable(
+            described(
+                BOOLEAN,
+                "aws_ecr: whether the role may make repositories and import images"
+                " by the account's pull through cache rules.",
+                default=False,
+            )
+        ),
+        "repositories": nullable(array_of(TEXT, maxItems=MAX_REPOSITORIES)),
+        "fleets": nullable(array_of(TEXT, maxItems=MAX_FLEETS)),
+        "plain_http": nullable(BOOLEAN | {"default": False}),
+        "allowed_networks": nullable(array_of(TEXT, maxItems=MAX_NETWORKS)),
+        "ca_certificate": nullable(
+            TEXT | {"maxLength": MAX_CA_CERTIFICATE_CHARACTERS},
+            "Certificates in PEM that are believed beside the system's authorities: a CA of any"
+            " height (a root, or an intermediate alone), or the registry's own certificate. What"
+            " stands between the blocks is left out.",
+        ),
+        "auth_realms": nullable(array_of(URL, maxItems=MAX_REALMS)),
+        "description": nullable(TEXT | {"maxLength": MAX_DESCRIPTION_CHARACTERS}),
+    }
+
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "GoogleServiceAccount": object_of(
+        {"client_email": TEXT, "project_id": TEXT}, "Whom Google knows the connection as."
+    ),
+    "EcrRole": object_of(
+        {
+            "role_arn": TEXT,
+            "region": TEXT,
+            "external_id": nullable(TEXT),
+            "pull_through_cache": described(
+                BOOLEAN,
+                "There only where it is so: the role may make repositories and"
+                " import images by the account's pull through cache rules.",
+                const=True,
+            ),
+        },
+        "The role that the facade assumes.",
+        optional={"pull_through_cache"},
+    ),
+    "Connection": object_of(
+        {
+            "id": UUID,
+            "host": TEXT,
+            "repository_prefix": TEXT,
+            "status": one_of(
+                Status,
+                "Of the serving revision, or of the draft while there is only that. pending:"
+                " nobody has approved it; approved: an approver has, and `serves` says whether"
+                " devices are served now; revoked: for ever, or its only draft was discarded.",
+            ),
+            "serves": described(
+                BOOLEAN,
+                "Whether devices are served, as far as the control plane can tell:"
+                " it is approved, the approval has not expired, and facades have seen nothing"
+                " newer. If not, `problem` says why.",
+            ),
+            "connected_by": nullable(TEXT),
+            "connected_at": nullable(TIME),
+            "approved_by": nullable(TEXT),
+            "approved_at": nullable(TIME),
+            "expires_at": nullable(TIME),
+            "revoked_by": nullable(TEXT),
+            "revoked_at": nullable(TIME),
+            "generation": nullable(INTEGER),
+            "fingerprint": nullable(
+                _FINGERPRINT,
+                "Of what serves, or of the draft while there is only that: what an approval names."
+                " A draft beside what serves has its own in `draft`.",
+            ),
+            "description": TEXT,
+            **_DOCUMENT,
+            "draft": nullable(
+                ref("Draft"),
+                "The revision that waits beside the one that serves. None if nothing waits, and"
+                " while there is only a draft: then the fields of the connection speak of it, and"
+                " `status` is pending.",
+            ),
+            "check": ref("RecordedCheck"),
+            "problem": nullable(
+                described(
+                    TEXT,
+                    "What the database holds of this connection and is not believed,"
+                    " or that the approval has expired.",
+                )
+            ),
+            "notes": array_of(TEXT, _NOTES),
+        },
+        "What an approver sees of a connection. Status and fields speak of the serving revision,"
+        " or of the draft while there is only that. Never a secret.",
+        optional={"notes"},
+    ),
+    "Draft": object_of(
+        {
+            "host": TEXT,
+            "repository_prefix": TEXT,
+            **_DOCUMENT,
+            "fingerprint": described(_FINGERPRINT, "What an approval of this draft names."),
+            "by": TEXT,
+            "at": TIME,
+            "check": ref("RecordedCheck"),
+            "notes": array_of(TEXT, _NOTES),
+        },
+        "A revision that waits beside the one that serves.",
+        optional={"notes"},
+    ),
+    "RecordedCheck": object_of(
+        {
+            "outcome": one_of((CheckOutcome.PASSED, CheckOutcome.SKIPPED)),
+            "problem": nullable(TEXT),
+        }
+    ),
+    "ConnectionRequest": object_of(
+        {
+            "host": described(
+                TEXT, "As people have it: a pasted https:// URL is reduced to its host."
+            ),
+            "repository_prefix": nullable(TEXT | {"default": ""}),
+            **_wishes("Absent: one is generated. null: none."),
+        },
+        "static: username and token, or neither for an anonymous connection."
+        " google_service_account (<region>-docker.pkg.dev, gcr.io, *.gcr.io): service_account_key."
+        " aws_ecr: role_arn, external_id and pull_through_cache; account and region come from the"
+        " host.",
+        required=("host", "provider"),
+    ),
+    "Check": object_of(
+        {
+            "outcome": one_of(CheckOutcome),
+            "auth_scheme": nullable(one_of(("bearer", "basic", "none"))),
+            "realm": nullable(TEXT),
+            "token_expires_in_seconds": nullable({"type": "number"}),
+            "problem": nullable(
+                described(
+                    TEXT,
+                    "A fixed code such as credential_refused, realm_not_allowed, not_reachable.",
+                )
+            ),
+            "detail": nullable(described(TEXT, "The problem in words.")),
+        }
+    ),
+    "Approval": object_of(
+        {
+            "fingerprint": described(
+                _FINGERPRINT,
+                "Of the draft; where no draft waits, of what serves: its approval is renewed.",
+            ),
+            "expires_at": nullable(
+                TIME,
+                "When the approval ends; null: never. Needed where the present approval has an"
+                " end.",
+            ),
+        },
+        optional={"expires_at"},
+    ),
+    "Revocation": object_of(
+        {"reason": nullable(TEXT | {"maxLength": MAX_REASON_CHARACTERS})}, required=()
+    ),
+    "ConflictingConnection": object_of(
+        _NAMED,
+        "The connection that is in the way: that has the place, or that is not as the call needs"
+        " it.",
+        required=tuple(_NAMED),
+    ),
+    "ConnectionPage": page_of("Connection"),
+    "ConnectionEdit": object_of(
+        _wishes("null: none."),
+        "A merge patch (RFC 7396) upon the draft, or upon what serves where none waits: null takes"
+        " a field back to its default. What decides who is shown the secret (username, provider,"
+        " auth_realms, plain_http, allowed_networks, ca_certificate) needs the secret again. Host"
+        " and prefix cannot change. description is outside the revisions and holds at once.",
+        required=(),
+    ),
+    "CredentialChange": object_of(
+        {
+            **_SECRETS,
+            "approve": described(
+                BOOLEAN,
+                "Let it serve at once, under the approval that is there; needs the"
+                " role approver, an approval that holds and no other draft, and nothing but the"
+                " secret may change.",
+                default=False,
+            ),
+        },
+        "A new secret: token (with a new username, if it has one), or service_account_key.",
+        required=(),
+    ),
+    "IamPolicy": object_of({"Version": TEXT, "Statement": array_of({"type": "object"})}),
+    "EcrGrant": object_of(
+        {
+            "provider": TEXT | {"const": Provider.AWS_ECR.value},
+            "fingerprint": _OF_GRANT,
+            "role_arn": TEXT,
+            "external_id": nullable(TEXT),
+            "pull_through_cache": described(
+                BOOLEAN,
+                "There only where the permissions policy lets the role fill pull through caches.",
+                const=True,
+            ),
+            "principal_arn": TEXT,
+            "principal_is_placeholder": BOOLEAN,
+            "trust_policy": ref("IamPolicy"),
+            "permissions_policy": ref("IamPolicy"),
+            "notes": TEXTS,
+        },
+        optional={"pull_through_cache"},
+    ),
+    "GoogleGrant": object_of(
+        {
+            "provider": TEXT | {"const": Provider.GOOGLE_SERVICE_ACCOUNT.value},
+            "fingerprint": _OF_GRANT,
+            "member": TEXT,
+            "roles": TEXTS,
+            "resources": array_of(
+                TEXT,
+                "Where the scope names them: the repositories to bind the roles on; empty: the"
+                " project.",
+            ),
+            "notes": TEXTS,
+        }
+    ),
+    "Grant": {
+        "oneOf": [ref("EcrGrant"), ref("GoogleGrant")],
+        "description": "What a customer grants in their cloud.",
+    },
+}
