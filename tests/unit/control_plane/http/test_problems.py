@@ -25,6 +25,7 @@ def every_error() -> list[ControlPlaneError]:
         errors.NotFoundError("nothing"),
         errors.ConflictError("conflict"),
         errors.NotBelievedError("not believed"),
+        errors.StatementLevelError(2),
         errors.TooManyRequestsError(3),
         errors.UnavailableError("away"),
         errors.TryLaterError("away for a while"),
