@@ -90,6 +90,26 @@ async def test_invented_repositories_refuse_nobody_else(world: World) -> None:
             assert await world.ask(APP) == b"content"
 
 
+async def test_a_password_that_cannot_be_proven_is_shown_no_more_until_it_has_worked(
+    world: World,
+) -> None:
+    """Where `/v2/` is open: each further try may be one more wrong login of the account."""
+    world.registry.paths["/v2/"] = Answers(200, body=b"{}")
+    for _ in range(2):
+        with pytest.raises(CredentialRefusedError):
+            await world.ask("invented/0")
+    shown = world.shown
+    for repository in (APP, "invented/1"):
+        with pytest.raises(CredentialRefusedError):
+            await world.ask(repository)
+    assert world.shown == shown
+    world.clock.advance(REFUSAL_SECONDS)
+    assert await world.ask(APP) == b"content"
+    with pytest.raises(CredentialRefusedError):
+        await world.ask("invented/2")
+    assert await world.ask("team/other") == b"content"
+
+
 async def test_a_wrong_password_is_shown_once_all_the_same(world: World) -> None:
     """Whatever repository is asked for, or the account is locked."""
     world.registry.login = None
