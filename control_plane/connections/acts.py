@@ -27,7 +27,7 @@ from control_plane.connections.revisions import (
 )
 from control_plane.connections.serving_places import (
     approvals_beside,
-    approvals_of_host,
+    approvals_of_place,
     require_free_place,
 )
 from control_plane.connections.state import place_of, state_of
@@ -77,7 +77,7 @@ class Connections:
             )
         revision = Revision(FIRST_REVISION, document, check, sealed)
         host, prefix = place_of(document)
-        holder, rivals = connection_at(host, prefix), approvals_of_host(document.host)
+        holder, rivals = connection_at(host, prefix), approvals_of_place(document)
         subject = connection_subject(connection_id)
         async with self._acts.begin(holder, rivals, about=[subject]) as act:
             for row in act.proofs.rows(holder):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from control_plane.connections.state import place_of
 from control_plane.database.one_trip import Part, Row
 from control_plane.errors import ConflictError
 from control_plane.proof.belief import believe
@@ -17,28 +18,37 @@ from control_plane.proof.signer import Verifier
 from control_plane.proof.statement_store import statement_rows
 from shared.approved_connection import approved_connection
 from shared.connection import ConnectionDocument
-from shared.registry_host import RegistryHost
 from shared.statement import ConnectionApproval, StatementRefusedError, connection_subject
 
 # An approval holds its document as a JSON text in JSON. All approvals are searched when somebody
-# connects or approves.
-_OF_HOST: Final = f"""
-SELECT subject, {envelope_columns()} FROM public.statements
+# connects or approves. Only those of this very place are verified: a host may have thousands.
+_PREFIX: Final = '\\"repository_prefix\\":'
+_OF_PLACE: Final = f"""
+WITH place AS ({{place}})
+SELECT subject, {envelope_columns()} FROM public.statements, place
 WHERE starts_with(subject, 'connection/')
-  AND position(convert_to('\\"host\\":\\"' || {{host}} || '\\"', 'UTF8') IN payload) > 0
+  AND position(convert_to('\\"host\\":\\"' || place.host || '\\"', 'UTF8') IN payload) > 0
+  AND CASE place.prefix
+    WHEN '' THEN position(convert_to('{_PREFIX}', 'UTF8') IN payload) = 0
+    ELSE position(convert_to('{_PREFIX}\\"' || place.prefix || '\\"', 'UTF8') IN payload) > 0
+  END
 """  # noqa: S608 - constants
 _COLUMNS: Final = ("subject", *envelope_names())
 
 
-def approvals_of_host(host: RegistryHost) -> Part:
-    """Return the read of the approvals that name a host; a host needs no escape in JSON."""
-    return Part(_COLUMNS, _OF_HOST.format(host="$1::text"), (str(host),))
+def approvals_of_place(document: ConnectionDocument) -> Part:
+    """Return the read of what may be approved for a document's place.
+
+    Neither a host's name nor a prefix needs an escape in JSON.
+    """
+    place = "SELECT $1::text AS host, $2::text AS prefix"
+    return Part(_COLUMNS, _OF_PLACE.format(place=place), place_of(document))
 
 
 def approvals_beside(connection_id: UUID) -> Part:
-    """Return the read of the approvals that name the host of a connection's row."""
-    host = "(SELECT host FROM public.connections WHERE id = $1)"
-    return Part(_COLUMNS, _OF_HOST.format(host=host), (connection_id,))
+    """Return the read of what may be approved for the place that a connection's row has."""
+    place = "SELECT host, repository_prefix AS prefix FROM public.connections WHERE id = $1"
+    return Part(_COLUMNS, _OF_PLACE.format(place=place), (connection_id,))
 
 
 async def require_free_place(
@@ -50,7 +60,7 @@ async def require_free_place(
 ) -> None:
     """Raise `ConflictError` if another connection is approved for the document's place.
 
-    The rows are those of the document's host.
+    The rows are those of the document's place.
     """
     others = statement_rows(rows)
     others.pop(connection_subject(connection_id), None)

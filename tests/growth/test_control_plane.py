@@ -43,20 +43,27 @@ async def scene(postgres: Postgres, template: str) -> AsyncIterator[Scene]:
 
 
 async def test_round_trips_of_acts_and_lists(scene: Scene, growth: Growth) -> None:
-    """The same with ten thousand connections as with ten."""
+    """The same with ten thousand connections as with ten; all are of the host that is connected."""
     token = await scene.operator()
     for number in (1, 2):  # what is prepared once
         await scene.everything(token, number)
     made, names = 2, ("login", "connect", "approve", "edit", "show", "list", "revoke")
+    verifying = ("connect", "approve", "approve a change")
     for size in growth.sizes(CONNECTIONS):
-        await scene.connect([f"registry-of-{number}.example" for number in range(made, size)])
+        host = f"registry-{size + 2}.example"
+        await scene.connect([f"{host}/team-{number}" for number in range(made, size)])
         made = size
         await scene.everything(token, size + 2)
         for name in names:
             cost = scene.costs[name]
             growth.point(f"G7 {name}, round trips", size=size, cost=cost, unit="round trips")
+        for name in verifying:
+            cost = scene.signatures[name]
+            growth.point(f"G7 {name}, signatures", size=size, cost=cost, unit="signatures")
     for name in names:
         growth.holds(f"G7 {name}, round trips", exponent=0.0, at_most=4)
+    for name in verifying:
+        growth.holds(f"G7 {name}, signatures", exponent=0.0)
 
 
 async def test_round_trips_of_revocations(scene: Scene, growth: Growth) -> None:

@@ -38,6 +38,7 @@ from control_plane.proof.belief import Evidence
 from control_plane.proof.history import History
 from control_plane.proof.signer import Signer
 from shared.connection import Anonymous
+from shared.oci import RepositoryName
 from shared.postgres.database_url import read_database_url
 from shared.registry_host import RegistryHost
 from shared.statement import Statement, StoredStatement, connection_subject
@@ -101,15 +102,18 @@ class Scene:
         for start in range(0, len(asked), MAX_REVOCATIONS):
             await use.revoke_several(asked[start : start + MAX_REVOCATIONS], actor=BOB)
 
-    async def connect(self, hosts: Sequence[str]) -> None:
-        """Make approved connections, many with one act; each has the entries that it always has."""
-        for start in range(0, len(hosts), MADE_AT_ONCE):
-            await self._connect(hosts[start : start + MADE_AT_ONCE])
+    async def connect(self, places: Sequence[str]) -> None:
+        """Make approved connections, many with one act; each has the entries that it always has.
 
-    async def _connect(self, hosts: Sequence[str]) -> None:
+        A place is a host, or one and a prefix behind a slash.
+        """
+        for start in range(0, len(places), MADE_AT_ONCE):
+            await self._connect(places[start : start + MADE_AT_ONCE])
+
+    async def _connect(self, places: Sequence[str]) -> None:
         acts = Acts(self.chain)
         async with acts.begin() as act:
-            drafted = [await self._draft(act, host) for host in hosts]
+            drafted = [await self._draft(act, place) for place in places]
             for each, _ in drafted:
                 act.change(insert_connection(each))
         async with acts.begin() as act:
@@ -124,8 +128,13 @@ class Scene:
                     action=Action.APPROVE,
                 )
 
-    async def _draft(self, act: Act, host: str) -> tuple[StoredConnection, Revision]:
-        request = ConnectionRequest(RegistryHost.parse(host), Anonymous())
+    async def _draft(self, act: Act, place: str) -> tuple[StoredConnection, Revision]:
+        host, _, prefix = place.partition("/")
+        request = ConnectionRequest(
+            RegistryHost.parse(host),
+            Anonymous(),
+            repository_prefix=RepositoryName.parse(prefix) if prefix else None,
+        )
         document = request.document(connected_by=ALICE.name, connected_at=act.at)
         revision, connection_id = Revision(1, document, CHECK), uuid4()
         subject = connection_subject(connection_id)
@@ -133,7 +142,7 @@ class Scene:
         stored = StoredConnection(
             id=connection_id,
             host=host,
-            repository_prefix="",
+            repository_prefix=prefix,
             description="",
             made_at=act.at,
             is_marked_revoked=False,
