@@ -107,9 +107,11 @@ COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-v
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write again what is made of the code: docs/settings.md, docs/metrics.md, openapi.json, the chart's schema, dashboards
+docs: $(INSTALLED) ## Write again what is made of the code: docs/settings.md, docs/metrics.md, docs/logs.md, openapi.json, the chart's schema, dashboards
 	@$(BIN)/python -m deploy.dev.settings_page > docs/settings.md
 	@$(BIN)/python -m deploy.dev.metrics_page > docs/metrics.md
+	@$(BIN)/python -m deploy.dev.log_schema > docs/log-line.schema.json
+	@$(BIN)/python -m deploy.dev.log_schema --page > docs/logs.md
 	@$(BIN)/python -m deploy.dev.api_page > control_plane/openapi.json.new
 	@mv control_plane/openapi.json.new control_plane/openapi.json
 	@$(BIN)/python -m deploy.helm.values_schema

@@ -10,6 +10,7 @@ from control_plane.metrics import ControlPlaneMetrics
 from deploy.dev.metrics_page import control_plane_metrics
 from shared.postgres.database_url import read_database_url
 from tests.support.control_plane import ControlPlane, approved_connection
+from tests.support.log_schema import require_documented
 
 ENDS = datetime(2997, 5, 8, tzinfo=UTC)  # of this test's approval alone
 DRAFTS, OLDEST = "control_plane_drafts", "control_plane_oldest_draft_timestamp_seconds"
@@ -67,6 +68,16 @@ def test_before_the_first_look_nothing_waits_and_nothing_ends() -> None:
     assert (shown[DRAFTS], shown[SOON]) == (0, 0)
     assert math.isnan(shown[OLDEST])
     assert shown[NEXT] == math.inf
+
+
+async def test_each_line_of_the_control_plane_is_as_documented(
+    plane: ControlPlane, host: str
+) -> None:
+    """Whatever other tests had it do before: acts, denials, problems."""
+    await plane.client("alice").connect(host, username="robot", token="x")
+    await plane.client(None).call("GET", "/v1/connections")
+    events = require_documented(plane.log_lines)
+    assert {"serving", "answered", "act done"} <= events
 
 
 async def test_a_process_shows_its_log_its_pools_and_itself(plane: ControlPlane, host: str) -> None:

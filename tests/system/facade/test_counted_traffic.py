@@ -21,6 +21,7 @@ from tests.support.device_stream import device_stream
 from tests.support.eventually import eventually
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
+from tests.support.log_schema import require_documented
 from tests.support.simulators.behaviour import Answers, BreaksAt, Holds, OtherBytes, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
@@ -229,6 +230,15 @@ async def test_no_series_is_of_a_device_a_digest_or_a_repository(traffic: Traffi
     for name in (digest, digest.removeprefix("sha256:"), "team/app", "press-"):
         assert name not in text
     assert f'host="{traffic.upstream.host}"' in text
+
+
+async def test_each_line_of_that_traffic_is_as_documented(traffic: Traffic) -> None:
+    """Whatever happened before in this module: hits, misses, refusals, aborts, resumes."""
+    digest = traffic.upstream.blob(LARGE[1:], get=BreaksAt(3 * PIECE_BYTES))
+    for path in (traffic.path(digest), traffic.path(digest), "/v2/nowhere.example/a/tags/list"):
+        await traffic.device.get(path)
+    events = require_documented(traffic.facade.log_lines())
+    assert {"answered", "upstream broke, resuming", "statement accepted"} <= events
 
 
 def gauge(facade: Facade, name: str) -> float:
