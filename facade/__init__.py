@@ -2,4 +2,4 @@
 
 from facade.environment import load_openssl
 
-load_openssl()  # before anything else of the facade loads it
+load_openssl()  # before any other module of the facade loads it

@@ -1,4 +1,4 @@
-"""What OpenSSL is loaded with: it reads its settings at that moment, and from the environment."""
+"""OpenSSL's settings, which it reads from the environment when it is loaded."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ _VARIABLE: Final = "OPENSSL_CONF"
 def load_openssl() -> None:
     """Load cryptography's OpenSSL with our settings; Python's own is loaded at another moment.
 
-    pyOpenSSL cannot turn TLS 1.3's tickets off. Settings of the operator's are left alone, a FIPS
-    provider's for example: then tickets are handed out, and still resume nothing.
+    pyOpenSSL cannot turn off TLS 1.3's tickets. If the operator has settings of their own (a FIPS
+    provider's, say), they stay: tickets are then handed out, but still resume nothing.
     """
     if _VARIABLE in os.environ:
         return

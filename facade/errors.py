@@ -1,7 +1,7 @@
 """The tree of the errors that this process raises itself. Each branch says who ends it.
 
-The leaves stand beside what raises them. What a registry does, or does not, is the other tree, and
-both processes use it: `shared.upstream.errors.UpstreamError`.
+The leaves stand beside the code that raises them. What a registry does wrong is another tree, which
+both processes use: `shared.upstream.errors.UpstreamError`.
 """
 
 from typing import ClassVar
@@ -18,11 +18,11 @@ class PullError(FacadeError):
 
 
 class StoreFailedError(FacadeError):
-    """The store does not keep or give some bytes. Whoever wanted them goes on without it."""
+    """The store cannot keep or give some bytes. The caller goes on without it."""
 
 
 class MalformedError(FacadeError):
-    """Bytes from outside are not of the form that is read. Whoever had them read says of what."""
+    """Bytes from outside have the wrong form. The caller decides what becomes of their sender."""
 
 
 class StartError(FacadeError):
@@ -38,4 +38,4 @@ class UnusableSettingError(StartError):
 
 
 class CommandError(FacadeError):
-    """What a command beside `serve` was asked for failed: it says why, and ends with 1."""
+    """A command other than `serve` failed. It says why, and exits with 1."""

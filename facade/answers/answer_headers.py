@@ -1,4 +1,4 @@
-"""What an answer bears beside its bytes: header fields, the id, an error's body."""
+"""What an answer has beside its content: header fields, an id, and an error's body."""
 
 import random
 from typing import Final, Self
@@ -10,13 +10,13 @@ from attrs import frozen
 from facade.answers.distribution_errors import JSON_MEDIA_TYPE, ErrorAnswer
 from shared.oci import Digest
 
-SERVER_NAME: Final = "registry-facade"  # no versions: nothing to look exploits up with
-# A digest's bytes never change; `private`, for who may read them is decided anew each time.
+SERVER_NAME: Final = "registry-facade"  # no version: nobody can look up exploits by it
+# A digest's bytes never change. `private`, because who may read them is decided for each request.
 CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
 
 
 def answer_headers(digest: Digest, media_type: str | None, request_id: str) -> dict[str, str]:
-    """Return the fields of an answer, as far as they do not depend on its length."""
+    """Return the header fields that do not depend on the answer's length."""
     headers = {
         "Docker-Content-Digest": str(digest),
         "ETag": f'"{digest}"',
@@ -30,7 +30,7 @@ def answer_headers(digest: Digest, media_type: str | None, request_id: str) -> d
 
 
 def new_request_id() -> str:
-    """Return the id that an answer bears and the log names: found by it, and no secret."""
+    """Return an id for an answer and its log line, to find one by the other. It is no secret."""
     return f"{random.getrandbits(64):016x}"
 
 
@@ -53,7 +53,7 @@ def error_response(answer: ErrorAnswer, request_id: str) -> web.Response:
 
 @frozen
 class ManifestHead:
-    """The head that aiohttp writes for a manifest, but for what is another in each answer."""
+    """The head that aiohttp writes for a manifest, without its request id and its date."""
 
     media_type: str
     length: int

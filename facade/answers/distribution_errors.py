@@ -52,8 +52,8 @@ class PullRefusedError(PullError):
 class DeviceRefusal(StrEnum):
     """Why a device gets nothing at all: the label of `facade_devices_refused_total`."""
 
-    UNIDENTIFIED = "unidentified"  # its certificate has not the one name that devices have here
-    CERTIFICATE = "certificate"  # accepted at the handshake, and not now: it ended, or a CRL did
+    UNIDENTIFIED = "unidentified"  # its certificate lacks the one name that devices have here
+    CERTIFICATE = "certificate"  # accepted at the handshake but not now: it expired, or a CRL did
     REVOKED = "revoked"  # by an operator
 
 
@@ -198,20 +198,20 @@ def _too_many(message: str, retry_after_seconds: float | None) -> ErrorAnswer:
 
 
 def wrong_answer_lately(retry_after_seconds: float) -> ErrorAnswer:
-    """Return the answer where the registry sent wrong bytes, and is not asked for them now."""
-    headers = _retry_after(math.ceil(retry_after_seconds))  # sooner would be too early
+    """Return the answer if the registry sent wrong bytes and is not asked for them now."""
+    headers = _retry_after(math.ceil(retry_after_seconds))  # earlier is refused again
     return ErrorAnswer(WRONG_ANSWER.status, WRONG_ANSWER.code, WRONG_ANSWER.message, headers)
 
 
 def unavailable(message: str, retry_after_seconds: float | None = None) -> ErrorAnswer:
-    """Return the answer where the registry, or this facade, cannot serve now."""
+    """Return the answer if the registry, or this facade, cannot serve now."""
     return ErrorAnswer(
         HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", message, _retry_after(retry_after_seconds)
     )
 
 
 def too_slow() -> ErrorAnswer:
-    """Return the answer where the registry does not answer in time."""
+    """Return the answer if the registry does not answer in time."""
     return ErrorAnswer(
         HTTPStatus.GATEWAY_TIMEOUT,
         "UNAVAILABLE",

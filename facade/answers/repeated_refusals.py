@@ -1,9 +1,9 @@
-"""What a device repeats, and has a line: the first have their own, then one a second has.
+"""Log lines of what a device repeats: the first ones have their own line, then one a second has.
 
 The rest are told together, in one line a minute with their number.
 
-A device can have itself refused as often as it asks, leave in the middle of as many answers, and
-send nonsense on as many connections. A line for each would fill a disk.
+A device can be refused as often as it asks, leave in the middle of any number of answers, and send
+nonsense on any number of connections. A line for each would fill a disk.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from attrs import define, evolve, field, frozen
 from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
-TOLD_AT_ONCE: Final = 1000  # of one device, status and reason, after a rest; a whole rollout's
+TOLD_AT_ONCE: Final = 1000  # of one device, status and reason, after a rest: a whole rollout
 TOLD_PER_SECOND: Final = 1.0
-TOGETHER_SECONDS: Final = 60.0  # between two lines that tell of the rest
+TOGETHER_SECONDS: Final = 60.0  # between two lines that tell the rest
 MAX_KINDS: Final = 8192  # some 700 bytes each
 MAX_KINDS_OF_ONE_DEVICE: Final = 64  # there are some thirty reasons
-OF_ONE_DEVICE_AT_ONCE: Final = 4000  # whatever the reasons: some have a registry's numbers in them
+OF_ONE_DEVICE_AT_ONCE: Final = 4000  # of any reasons, because some contain a registry's numbers
 OF_ONE_DEVICE_PER_SECOND: Final = 4.0
 MANY_REASONS: Final = "many reasons"
 MAX_DEVICES: Final = 65_536  # some 400 bytes each
@@ -29,7 +29,7 @@ MAX_DEVICES: Final = 65_536  # some 400 bytes each
 
 @frozen
 class RefusalKind:
-    """What is put together."""
+    """What is told together."""
 
     device: str
     status: int | None  # None: no whole answer
@@ -65,7 +65,7 @@ class RepeatedRefusals:
                 return True
             kind = evolve(kind, reason=MANY_REASONS)
             counted = self._counted_of(kind)
-        if not counted.together:  # the timer holds the count, whatever the map forgets
+        if not counted.together:  # the timer holds the count, even if the map forgets it
             loop = asyncio.get_running_loop()
             loop.call_later(self._together_seconds, self._tell_together, kind, counted)
         counted.together += 1

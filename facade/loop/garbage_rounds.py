@@ -1,7 +1,8 @@
-"""Looks for reference cycles every few seconds, for the collector itself comes too seldom.
+"""Looks for reference cycles every few seconds, because the collector itself comes too seldom.
 
-`facade serve` has it wait for 50,000 new objects, because looking costs a warm pull. A facade that
-makes few objects but large ones (bodies that were wrong, in cycles of a library) would keep them.
+`facade serve` lets it wait for 50,000 new objects, because each look costs warm pulls time. Without
+these rounds, a facade that makes few but large objects (wrong bodies, in a library's cycles) would
+keep them.
 """
 
 import asyncio
@@ -12,19 +13,19 @@ from typing import Final, Self
 from attrs import define, field
 
 ROUND_SECONDS: Final = 5.0
-FULL_ROUNDS: Final = 12  # one of so many looks at everything, the others at what is young
-YOUNG: Final = 1  # the generation
+FULL_ROUNDS: Final = 12  # every twelfth round looks at everything, the others at young objects
+YOUNG: Final = 1  # a generation of the collector
 EVERYTHING: Final = 2
-# At least so many times as long as a round takes there is none: half a percent of a core at most.
+# The pause is at least 200 times as long as the last round took: half a percent of a core at most.
 PAUSE_FACTOR: Final = 200
 
 
 @define(eq=False)
 class GarbageRounds:
-    """Rounds of one process, on the running loop, from entering to leaving."""
+    """The rounds of one process, on the running loop, from `__enter__` to `__exit__`."""
 
     _seconds: float = ROUND_SECONDS
-    rounds: int = field(default=0, init=False)  # that were made
+    rounds: int = field(default=0, init=False)  # that were made so far
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:

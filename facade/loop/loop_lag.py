@@ -1,7 +1,7 @@
-"""How late the event loop is: what every device waits for, whatever it asks, while we do something.
+"""How late the event loop is. While it does one thing, every device waits, whatever it asks.
 
-A timer that should fire every 10 ms is asked how late it was. What blocked the loop for less than
-that may go unseen; what blocked it longer is seen to within 10 ms.
+A timer is due every 10 ms, and its lateness is measured. A shorter block of the loop may go unseen;
+a longer one is measured to within 10 ms.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class LoopLag:
             self._timer.cancel()
 
     def take_worst_seconds(self) -> float:
-        """Return the worst lateness since the last call, a tick that is late now included."""
+        """Return the worst lateness since the last call, including a tick that is overdue now."""
         self._note()
         worst, self._worst_seconds = self._worst_seconds, 0.0
         return worst

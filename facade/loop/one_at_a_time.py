@@ -1,7 +1,7 @@
 """Work in a thread, one piece after the other, in the order in which it was asked for.
 
-Python runs in one thread at a time, so that several threads would do no more, and the loop would
-have to wait for its turn behind each of them.
+Python code runs in one thread at a time. Several threads would get no more done, and the loop would
+have to wait behind each of them.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class OneAtATime:
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     def taken(self) -> AbstractAsyncContextManager[None]:
-        """Take a turn: nothing is called meanwhile."""
+        """Take a turn: no function is called in the meantime."""
         return self._turn
 
     async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:

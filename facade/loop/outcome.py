@@ -1,4 +1,4 @@
-"""How work ended that several wait for: with its result, or with a failure for each of them."""
+"""How work ended that several callers wait for: with a result, or with a failure for each."""
 
 import sqlite3
 from collections.abc import Awaitable
@@ -10,7 +10,7 @@ from shared.failures import without_frames
 from shared.structured_log import get_logger
 
 _OWN_ERRORS: Final = ("facade.", "shared.")  # packages whose errors say what happened
-# of a disk, or of a network
+# disks and networks fail
 _FORESEEN: Final = (OSError, sqlite3.Error)
 
 _Result = TypeVar("_Result")
@@ -23,22 +23,22 @@ def _kept(failure: Exception) -> Exception:
 
 @frozen
 class Failed:
-    """A failure, which holds no frames."""
+    """A failure that holds no frames."""
 
     _failure: Exception = field(converter=_kept)
 
     def own(self) -> Exception:
-        """Return an instance to raise, for one who waits."""
+        """Return an instance to raise: a new one for each caller."""
         return without_frames(self._failure)
 
     @property
     def name(self) -> str:
-        """Its class, for the log."""
+        """The name of its class, for the log."""
         return type(self._failure).__name__
 
 
 async def outcome_of(work: Awaitable[_Result]) -> _Result | Failed:
-    """Return what the work returns, or how it failed: a task that raises would hold its frames."""
+    """Return what the work returns, or how it failed. A task that raised would hold its frames."""
     try:
         return await work
     except Exception as error:  # noqa: BLE001 - told to everybody who waits

@@ -1,7 +1,7 @@
-"""One piece of work, done in a task of its own, for all who wait for it.
+"""One piece of work, done in a task of its own, for every caller that waits for it.
 
-Whoever leaves, the one who began it included, leaves alone: the work goes on for the others. If it
-fails, each who waits gets an instance of the failure of its own.
+A caller may be cancelled, the one that began the work included: the work goes on for the others. If
+it fails, each caller gets its own instance of the failure.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class SharedWork(Generic[_Result]):
         return self._task.result() if self._task.done() and not self._task.cancelled() else None
 
     def when_over(self, tell: Callable[[_Result | Failed], None]) -> None:
-        """Have somebody told how the work ends, unless it is cancelled."""
+        """Call `tell` with the outcome, unless the work is cancelled."""
 
         def told(task: asyncio.Task[_Result | Failed]) -> None:
             if not task.cancelled():
@@ -68,5 +68,5 @@ class SharedWork(Generic[_Result]):
 
 
 async def _outcome_of(work: Callable[[], Awaitable[_Result]]) -> _Result | Failed:
-    """Call it only now: work that is cancelled before it begins was never awaited."""
+    """Make the coroutine only now: if the task is cancelled first, none is left unawaited."""
     return await outcome_of(work())

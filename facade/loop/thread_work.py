@@ -1,13 +1,13 @@
-"""Work in threads: the store's in threads of its own, what decides about access in others.
+"""Work in threads. The store has threads of its own, and so has what access depends on.
 
-A disk that hangs keeps every thread that waits for it. So the threads of the store are the store's
-alone, and whether a device is revoked is never found out behind them: reading statements, the state
-folder and changed files have their own. So has reading who may read what. All else
-(`asyncio.to_thread`) has the loop's.
+A disk that hangs blocks every thread that waits for it. So the store's threads do nothing else, and
+a revocation never waits behind them: reading statements, the state folder and changed files has
+threads of its own, and so has reading who may read what. Everything else uses the loop's threads
+(`asyncio.to_thread`).
 
-A thread cannot be cancelled. Who awaits one and is cancelled goes on, and closes the file that the
-thread still writes: its descriptor's number may be another file's by then. So `finish_in_thread`
-waits for the thread's end, whoever is cancelled.
+A thread cannot be cancelled. If a task that awaits one is cancelled, it goes on and may close the
+file that the thread still writes to; the descriptor's number may belong to another file by then. So
+`finish_in_thread` waits for the thread's end even if it is cancelled.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from typing import Any, Final, TypeVar
 
 from shared.structured_log import get_logger
 
-# Downloads that write and blobs that are kept, at once; more of them wait for a thread. One core
-# writes with two or three, and a disk is asked at most so much at once.
+# So many downloads write, and blobs are kept, at once; more of them wait for a thread. Two or three
+# threads keep one core busy, and a disk gets at most so many requests at once.
 STORE_THREADS: Final = 16
-# One verifies rows, one saves the state, one reads changed files and one makes TLS of them; each of
-# these waits for its own last one, so that one that hangs keeps none of the others.
+# One verifies rows, one saves the state, one reads changed files and one makes TLS contexts. Each
+# of these four runs once at a time, so if one hangs, the others still have a thread.
 ACCESS_THREADS: Final = 4
-INDEX_THREADS: Final = 1  # SQLite lets one read at a time on a connection
+INDEX_THREADS: Final = 1  # SQLite does one read at a time on a connection
 
 _Result = TypeVar("_Result")
 _log = get_logger("facade.thread_work")
-# Of the process, as the loop's own are; a thread begins when it is first needed.
+# Of the whole process, as the loop's own are. A thread starts when it is first needed.
 _store: Final = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
 _access: Final = ThreadPoolExecutor(ACCESS_THREADS, thread_name_prefix="access")
 _index: Final = ThreadPoolExecutor(INDEX_THREADS, thread_name_prefix="index")
@@ -52,12 +52,12 @@ async def in_index_thread(function: Callable[..., _Result], *arguments: Any) -> 
 
 
 async def finish_in_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Do as `in_store_thread` does; even cancelled, return not before the function's end."""
+    """Do as `in_store_thread` does, but return only after the function's end, even if cancelled."""
     return await finish(in_store_thread(function, *arguments))
 
 
 async def finish(work_begun: Coroutine[Any, Any, _Result]) -> _Result:
-    """Await something; even cancelled, return not before its end."""
+    """Await something; return only after its end, even if cancelled."""
     work = asyncio.ensure_future(work_begun)
     try:
         return await asyncio.shield(work)
@@ -76,7 +76,7 @@ async def open_in_thread(
 ) -> _Result:
     """Open something in a thread of the store, and return it.
 
-    Who is cancelled does not wait for a disk that hangs: what was opened is closed when it comes.
+    A caller that is cancelled does not wait for a disk that hangs: once opened, it is closed.
     """
     work = asyncio.ensure_future(in_store_thread(open_, *arguments))
 
@@ -94,15 +94,15 @@ async def open_in_thread(
 
 
 def close_in_thread(close: Callable[[_Result], object], opened: _Result) -> None:
-    """Close something in a thread of the store, and let nobody wait for it.
+    """Close something in a thread of the store; the caller does not wait.
 
-    The last one to close a deleted file has the disk delete it.
+    Closing a deleted file for the last time makes the disk delete it, which takes time.
     """
     _store.submit(close, opened)
 
 
 async def until_done(work: asyncio.Future[Any]) -> None:
-    """Wait for the end of something, whoever cancels the wait meanwhile."""
+    """Wait for the end of something, even if the wait is cancelled."""
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([work])

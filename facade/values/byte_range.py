@@ -1,7 +1,7 @@
 """One byte range of a blob, asked and answered (RFC 9110 section 14). Pure.
 
-Several ranges, another unit and what is malformed are ignored, as the RFC allows: the answer is
-then the whole blob.
+Several ranges, other units and malformed headers are ignored, as the RFC allows: the answer is then
+the whole blob.
 """
 
 import re
@@ -36,7 +36,7 @@ class ByteRange:
     @classmethod
     @reads_bytes_of(Party.DEVICE)
     def parse(cls, header: str) -> "ByteRange | None":
-        """Return the range of a `Range` header; None where it is to be ignored."""
+        """Return the range of a `Range` header; None if the header is ignored."""
         match = _RANGE.fullmatch(header)
         if match is None or not (match[1] or match[2]):
             return None
@@ -61,7 +61,7 @@ class ByteRange:
 
 @frozen
 class Span:
-    """So many bytes of a blob, from the first on."""
+    """`count` bytes of a blob, from the byte `first` on."""
 
     first: int
     count: int

@@ -1,8 +1,8 @@
 """A presented certificate becomes a `DeviceIdentity`, or identifies nobody.
 
-The chain was verified by TLS; this reads who it is. Exactly one kind of name is looked at, the
-configured one, and nothing else in a certificate identifies anybody: no fallback, ever.
-OpenSSL lets two URI SANs and a missing extended key usage pass; this does not.
+TLS has verified the chain; this reads whose it is. Only the configured kind of name is looked at.
+Nothing else in a certificate identifies anybody, and there is no fallback. OpenSSL accepts two URI
+SANs and a missing extended key usage; this does not.
 """
 
 import re
@@ -20,7 +20,7 @@ from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
 from shared.outside_bytes import Party, reads_bytes_of
 
-# What reading a certificate raises that OpenSSL lets pass; only the first is a ValueError.
+# What reading a certificate may raise although OpenSSL accepted it. Only the first is a ValueError.
 _MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
@@ -49,7 +49,7 @@ class IdentityRule:
     def identify(
         self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate] = ()
     ) -> DeviceIdentity:
-        """Return the identity; raise `UnidentifiedDeviceError` where there is none.
+        """Return the identity; raise `UnidentifiedDeviceError` if there is none.
 
         `authorities`: the CAs of its verified chain.
         """

@@ -15,7 +15,7 @@ class WrongBytesError(PullError):
 
 
 class MistoldLengthError(WrongBytesError):
-    """Another answer than the one with the bytes told a length that they do not have.
+    """The bytes do not have the length that another answer announced.
 
-    The bytes may be right all the same.
+    They may be right all the same.
     """

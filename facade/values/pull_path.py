@@ -1,8 +1,8 @@
 """The raw request path and method become one validated value, or a refusal.
 
-Decided on the request alone, before anything is looked up, so that a refusal tells nobody what
-is connected. aiohttp's `match_info` is percent-decoded (`blobs/x%2fblobs%2fy` would give the
-digest `x/blobs/y`), therefore only the raw target is read, and `%` is never valid in it.
+Only the request decides, before anything is looked up, so a refusal does not reveal what is
+connected. aiohttp's `match_info` is percent-decoded (`blobs/x%2fblobs%2fy` would give the digest
+`x/blobs/y`), so only the raw target is read, and `%` is never valid in it.
 """
 
 import re
@@ -24,13 +24,13 @@ from shared.registry_host import InvalidRegistryHostError, RegistryHost
 
 API_ROOT: Final = "/v2/"
 READ_METHODS: Final = frozenset({"GET", "HEAD"})
-# root, host and port, repository, route and a sha512 digest, each at its own bound
+# root, host and port, repository, route and a sha512 digest, each at its longest
 MAX_PATH_CHARACTERS: Final = 4 + 259 + 1 + 255 + 11 + 135
 
-# RFC 9112 section 3.2.2: a server accepts the absolute form; its authority changes nothing.
+# RFC 9112 section 3.2.2: a server accepts the absolute form. Its authority changes nothing.
 _ABSOLUTE_FORM: Final = re.compile(r"https?://[^/?#]*", re.ASCII | re.IGNORECASE)
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._:/-]*", re.ASCII)
-# `registry.local:5000`, also escaped, and the port that is left out.
+# `registry.local:5000`, also escaped, and port 443, which is to be left out.
 _PORT_OF_ANOTHER_FORM: Final = re.compile(
     r"[A-Za-z0-9.-]+(?:(?::|%3a)[0-9]{1,5}|_0*443)", re.ASCII | re.IGNORECASE
 )
@@ -39,12 +39,12 @@ _SHORTEST_PULL: Final = 3  # host, kind and reference: the route of a pull that 
 
 
 class Refusal(Enum):
-    """Why a request is answered without looking anything up."""
+    """Why a request is refused without looking anything up."""
 
     METHOD = "method"
     ROUTE = "route"
     NAME = "name"
-    PORT = "port"  # a name too, with the registry's port as people write it
+    PORT = "port"  # of a name too: people write the registry's port with a colon
     DIGEST = "digest"
     TAG = "tag"
 

@@ -1,8 +1,7 @@
 """A CA whose certificate names a SPIFFE trust domain issues devices of that domain alone.
 
-SPIFFE's X.509-SVID (section 4.1) lets a CA certificate have a URI SAN `spiffe://domain`. Of one
-that has none, nothing is known: it may name whom it likes, within its name constraints, which
-OpenSSL holds it to.
+SPIFFE's X.509-SVID (section 4.1) lets a CA certificate have a URI SAN `spiffe://domain`. A CA
+without one may name devices of any domain, within its name constraints, which OpenSSL enforces.
 """
 
 from collections.abc import Iterable
@@ -41,7 +40,7 @@ def names_none(authority: x509.Certificate) -> bool:
     try:
         return not trust_domains(authority)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return True  # it issues nobody: each of its devices is refused as malformed
+        return True  # each of its devices is refused as malformed, so it issues none
 
 
 def _domain(uri: str) -> str:
