@@ -1,8 +1,9 @@
-"""Answers for which nothing has to be waited: small manifests that are in memory.
+"""Answers that need no waiting: small manifests that are in memory.
 
-The way around tasks, parser and response objects, which cost more than all decisions together. The
-decisions are those of every pull, asked anew: the same gate, turns and right to read. Whatever is
-not at hand, and whatever is refused, is left to `PullHandler`, which decides again and says so.
+This is the way around tasks, parser and response objects, which cost more than all decisions
+together. The decisions are the same as for every pull, and are made for each request: the gate, the
+turns, the right to read. What is not in memory, and what is refused, is left to `PullHandler`,
+which decides again and gives the answer.
 """
 
 from http import HTTPStatus
@@ -37,14 +38,14 @@ class AnswersAtOnce:
     _device_requests: DeviceRequests
 
     def __call__(self, connection: DeviceConnection, head: bytes) -> bytes | None:
-        """Return the whole answer to a request's head; None: it is to be answered as any other."""
+        """Return the whole answer to a request's head; None if `PullHandler` has to answer it."""
         known = self._requests.get(head)
         if known is None:
             return None
         exchange = RequestRecord(known.method, connection.peer, known=known)
         try:
             manifest = self._manifest(exchange, known.pull, connection)
-        except PullRefusedError:  # by the same gate once more, in words
+        except PullRefusedError:  # `PullHandler` asks the same gate again, and tells the device
             return None
         return None if manifest is None else self._answer(exchange, known, manifest)
 

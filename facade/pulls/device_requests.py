@@ -1,7 +1,7 @@
-"""How many requests a second one device is answered: a burst after a rest, then a steady pace.
+"""How many requests of one device are answered: a burst after a rest, then so many a second.
 
-What is more is answered 429 after a pause, in which nothing else of that connection is answered.
-So a device that asks as fast as it can costs one cheap answer a second for each connection.
+Further requests are answered 429 after a pause, in which the connection gets no other answer. So a
+device that asks as fast as it can costs one cheap answer a second for each of its connections.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from shared.pace import Pace
 
 # A site that comes back after a power cut asks for everything at once: 500 containers are some
 # 10,000 requests, and each range of a chunked pull is one more.
-BURST_SECONDS: Final = 60.0  # of the pace
-PAUSE_SECONDS: Final = 1.0  # before a refusal: as long as whoever reads it is to wait, at the least
+BURST_SECONDS: Final = 60.0  # of requests at the pace, all at once
+PAUSE_SECONDS: Final = 1.0  # before a refusal: the least that `Retry-After` can say
 MAX_DEVICES: Final = 65_536  # remembered, some 700 bytes each; the longest silent one is forgotten
 
 

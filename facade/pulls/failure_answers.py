@@ -93,7 +93,7 @@ PULL_FAILURES: Final = (PullError, UpstreamError)
 
 
 def why_not_asked(failure: BaseException) -> str | None:
-    """Return why the registry was not asked, None where it was."""
+    """Return why the registry was not asked; None if it was."""
     return _NOT_ASKED.get(type(failure))
 
 
@@ -119,7 +119,7 @@ def refused_by(failure: BaseException) -> RefusedBy | None:  # noqa: PLR0911 - a
 def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
     failure: BaseException | None, kind: Kind | None
 ) -> ErrorAnswer:
-    """Return the device's answer. Upstream's trouble never becomes a 404, its 404 and 410 do.
+    """Return the device's answer. Only upstream's own 404 and 410 become a 404, no other trouble.
 
     `kind`: what was pulled; None where a request was no pull.
     """
@@ -168,5 +168,5 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
             return unavailable("the registry asks to be asked again", failure.retry_after)
         case UpstreamError():  # not resolved, not connected, TLS
             return unavailable("the registry cannot be reached")
-        case _:  # a download of this machine that ended without a word about the registry
+        case _:  # a download of this machine ended, which says nothing of the registry
             return unavailable("the download was interrupted")

@@ -1,6 +1,6 @@
-"""Who asks, and may they: decided here alone, anew for every request, cache hits too.
+"""Who asks, and may they? Only this decides, for each request, also if its answer is cached.
 
-Nothing waits here, so that an answer from memory is decided on as any other is.
+Nothing here waits, so that answers from memory are decided on in the same way.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ _DENIED_BY: Final = {
 
 @frozen
 class Gate:
-    """Asks the certificate, the revocations and the approvals, as they stand now."""
+    """Decides by the certificate, the revocations and the approvals as they are now."""
 
     _snapshot: Snapshot
-    _staleness: Callable[[], str | None]  # why the snapshot may not be stood on, if so
+    _staleness: Callable[[], str | None]  # why the snapshot may not be relied on; None: it may
 
     def identify_device(self, connection: DeviceConnection) -> DeviceIdentity:
-        """Return who asks; raise `PullRefusedError` where nobody may with this certificate.
+        """Return who asks; raise `PullRefusedError` if nobody may with this certificate.
 
-        Of those `DeviceRefusedError` where the device itself is refused.
+        It is a `DeviceRefusedError` if the device itself is refused.
         """
         presented = connection.device
         device = presented.identity

@@ -1,7 +1,7 @@
-"""What is held in memory for devices that read large manifests, where no store has them.
+"""Large manifests that are held in memory while a device reads them, because no store has them.
 
-A manifest that is stored is sent from the disk, piece by piece. One that is not has to stay in
-memory until its device has read it, and a device may take its time. Pure.
+A stored manifest is sent from the disk, piece by piece. Any other has to stay in memory until its
+device has read it, and a device may take its time. Pure.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from attrs import define, field
 from facade.errors import PullError
 from shared.oci import MAX_MANIFEST_BYTES
 
-# Four of the longest; nearly all are a thousand times shorter, and are not counted.
+# Four of the longest. Nearly all manifests are a thousand times shorter, and are not counted.
 MAX_HELD_BYTES: Final = 4 * MAX_MANIFEST_BYTES
 
 
@@ -26,11 +26,11 @@ class HeldManifests:
     """The bytes that are held for each device."""
 
     _max_bytes: int = MAX_HELD_BYTES  # of one device
-    _held: dict[str, int] = field(factory=dict, init=False)  # of those for which there are any
+    _held: dict[str, int] = field(factory=dict, init=False)  # of devices for which there are any
 
     @contextmanager
     def hold(self, device: str, count: int) -> Iterator[None]:
-        """Count bytes that are held for a device within the block; raise `TooMuchHeldError`."""
+        """Count bytes as held for a device while the block runs; raise `TooMuchHeldError`."""
         held = self._held.get(device, 0) + count
         if held > self._max_bytes:
             raise TooMuchHeldError(f"{self._max_bytes} bytes of manifests wait for the device")

@@ -1,6 +1,6 @@
-"""A pull as it is asked again and again, with what is made of it once: log fields, answer's head.
+"""A pull that is asked again and again, with what is made of it once: log fields, answer's head.
 
-A fleet asks for the same few thousand things all the time. What a request asks for is found by its
+A fleet asks for the same few thousand things all the time. A request's pull is found by its whole
 head (`RememberedRequests`) or by its request line (`PullHandler`), and is one of these either way.
 """
 
@@ -13,7 +13,7 @@ from shared.structured_log import RenderedFields, rendered_fields
 
 @define
 class KnownPull:
-    """A pull, and the method that it is asked by: some 1.5 KiB with what is made of it."""
+    """A pull and its method: some 1.5 KiB with what is made of them."""
 
     method: str  # GET or HEAD
     pull: Pull

@@ -1,9 +1,9 @@
-"""What a request names that is no pull, as far as it can be read: for the log line of its refusal.
+"""What a request that is no pull names, as far as it can be read: for the log line of its refusal.
 
-An operator has to see which device asks for which tag. Each part is read by its own grammar, so
-what stands in the log is bounded, printable and a name that could exist. What the grammar cannot
-read is left out: an escape, a session's id, a query (which may hold a token) and the authority of
-an absolute target (which may hold a password).
+An operator has to see which device asks for which tag. Each part is read by its own grammar, so the
+log shows only names that could exist, bounded and printable. What the grammar cannot read is left
+out: escapes, a session's id, a query (which may hold a token) and the authority of an absolute
+target (which may hold a password).
 """
 
 import re
@@ -26,13 +26,13 @@ from shared.upstream.hosts import upstream_repository
 
 # `sha512:` and 128 hex digits: the longest reference that a client has a reason to send.
 MAX_REFERENCE_CHARACTERS: Final = 135
-# OCI image specification 1.1, "Digests": of any algorithm, since a refused one is to be seen too.
+# OCI image specification 1.1, "Digests": of any algorithm, because refused ones are shown too.
 _ANY_DIGEST: Final = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+", re.ASCII)
 
 
 @frozen
 class Named:
-    """The parts of a refused request; None what is not there or cannot be read."""
+    """The parts of a refused request. A part is None if it is missing or cannot be read."""
 
     host: RegistryHost | None = None
     repository: RepositoryName | None = None  # its full upstream name
@@ -52,7 +52,7 @@ class Named:
 def read_names(raw_target: str) -> Named:
     """Return what a target names; never raises.
 
-    The target is as long as a request line may be, and is gone through once for each grammar.
+    A target may be as long as a request line. Each grammar passes over it once.
     """
     path = path_of(raw_target)
     parts = path.removeprefix(API_ROOT).split("/") if path.startswith(API_ROOT) else []

@@ -1,4 +1,4 @@
-"""The way of one pull, from the raw request to the last byte; reads down the page."""
+"""The way of one pull, from the raw request to the last byte, in the order of this file."""
 
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable
@@ -38,9 +38,10 @@ from shared.oci import OCTET_STREAM, Kind
 from shared.upstream.hosts import upstream_repository
 
 API_VERSION_HEADERS: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
-# A fleet asks the same again and again; of at most 4 KiB of target each, and a pull of 1 KiB.
+# A fleet asks for the same again and again. Each takes up to 4 KiB for its target, 1 KiB for its
+# pull.
 REMEMBERED_REQUESTS: Final = 1024
-HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)  # the parser lets 0.9 and 2.0 pass too
+HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)  # the parser accepts 0.9 and 2.0, too
 
 _REFUSALS: Final = {
     Refusal.METHOD: errors.UNSUPPORTED_METHOD,
@@ -68,7 +69,7 @@ class PullHandler:
     _held: HeldManifests = field(factory=HeldManifests, init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; whatever it is, one line in the log tells of it."""
+        """Answer a request. One log line tells of it, whatever becomes of it."""
         exchange = RequestRecord(request.method)
         status: int | None = None  # no whole answer
         try:
@@ -107,7 +108,7 @@ class PullHandler:
     ) -> web.StreamResponse:
         connection = _connection_of(request)
         exchange.peer = connection.peer
-        exchange.device = connection.device.identity  # the log says who is refused, too
+        exchange.device = connection.device.identity  # for the log, also if it is refused
         asked = asked_for(request.method, request.raw_path)
         if isinstance(asked, KnownPull):
             exchange.known = asked
@@ -126,7 +127,7 @@ class PullHandler:
             return await self._pull(request, exchange, asked.pull, device)
 
     def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
-        """Return who asks; whoever gets nothing at all is named and counted with the request."""
+        """Return who asks. A device that is refused is noted for the log and the metrics."""
         try:
             return self._gate.identify_device(connection)
         except DeviceRefusedError as refused:
@@ -224,7 +225,7 @@ class PullHandler:
         return response
 
     def _counting(self, exchange: RequestRecord, kind: Kind) -> Callable[[int], None]:
-        """Return what is told of bytes that are given to be sent: also of an answer for hours."""
+        """Return a counter of bytes given to be sent, which counts while an answer takes hours."""
         sent = self._metrics.pulls.sent
 
         def count(given: int) -> None:
@@ -261,7 +262,7 @@ def _matches(if_none_match: str | None, pull: Pull) -> bool:
 
 
 def _asked_range(request: web.BaseRequest, pull: Pull) -> ByteRange | None:
-    """Return the one range that is asked for, if the condition on it holds (RFC 9110 13.1.5)."""
+    """Return the range that is asked for, unless its condition fails (RFC 9110 section 13.1.5)."""
     if request.headers.get("If-Range", f'"{pull.digest}"') != f'"{pull.digest}"':
         return None
     header = request.headers.get("Range")
@@ -275,8 +276,9 @@ async def _part(
 
     Raises `UnsatisfiableRangeError`.
 
-    A range of a blob whose length nobody knows is ignored (RFC 9110 section 14.2), for nobody can
-    say whether there is such a range; the answer has no Content-Length then, and ends by itself.
+    If nobody knows a blob's length, nobody can say whether it has such a range. The range is
+    ignored then (RFC 9110 section 14.2), and the answer is chunked instead of having a
+    Content-Length.
     """
     if blob.length is None:
         response.enable_chunked_encoding()

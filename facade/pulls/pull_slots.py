@@ -1,7 +1,7 @@
-"""How many pulls of one device are answered at once; what is more waits its turn, for some time.
+"""How many pulls of one device are answered at once. Further ones wait for a turn, for some time.
 
-A device's own pulls wait, in their order, and nobody else's. One that was given its turn looks
-anew at what is approved: it may have waited for longer than a revocation takes.
+Only the device's own pulls wait, in their order. A pull that was given its turn looks again at what
+is approved, because it may have waited for longer than a revocation takes to have its effect.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class TooManyPullsError(PullError):
 
 @define(eq=False)
 class PullSlots:
-    """The turns of all devices; for one event loop."""
+    """The turns of all devices. For one event loop."""
 
     _limit: int
     _wait_seconds: float = WAIT_SECONDS
@@ -47,7 +47,7 @@ class PullSlots:
             self._pass_on(device)
 
     async def _wait(self, device: str) -> None:
-        """Wait in the queue; whoever ends hands its turn over."""
+        """Wait in the queue. A pull that ends hands over its turn."""
         given = asyncio.get_running_loop().create_future()
         queue = self._waiting.setdefault(device, deque())
         queue.append(given)
@@ -63,7 +63,7 @@ class PullSlots:
 
     def _leave(self, device: str, given: asyncio.Future[None]) -> None:
         if given.done() and not given.cancelled():
-            self._pass_on(device)  # it was given in this very moment
+            self._pass_on(device)  # it was given a turn at the very moment it gave up
             return
         queue = self._waiting.get(device)
         if queue is not None and given in queue:

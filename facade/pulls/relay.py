@@ -1,12 +1,12 @@
-"""Streams verified pieces to a device, at the pace it can take, or aborts so that it shows.
+"""Streams verified pieces to a device at its own pace. A broken answer never looks complete.
 
-A device that reads nothing is cut: `write()` waits for ever on a reader that stopped. Progress is
+A device that stops reading is cut, because `write()` would wait for it for ever. Progress is
 counted in bytes that the device acknowledged. Bytes that left our buffer would say little: the
-kernel takes megabytes at once, and then nothing while a slow device reads a third of them. A window
-of one byte is progress too, too little.
+kernel takes megabytes at once, and then nothing until a slow device has read a third of them. Very
+little progress in a window counts as none.
 
-A device that stopped costs what the kernel did not take of one write. Of a piece that was written
-nothing else is kept while it waits, and more is encrypted only when all before it is in the kernel.
+A stopped device costs the memory of what the kernel did not take of one write: nothing else of a
+written piece is kept, and more is encrypted only when everything before it is in the kernel.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
 PROGRESS_WINDOW_SECONDS: Final = 60.0
-MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; slower is no pull but a held connection
+MIN_PROGRESS_BYTES: Final = 4 * 1024  # within the window; who is slower only holds a connection
 WRITE_BYTES: Final = 128 * 1024  # encrypted at once; with the kernel's buffer it feeds 1 Gbit/s
 
 _U64: Final = struct.Struct("=Q")
@@ -47,7 +47,7 @@ async def relay(
 ) -> None:
     """Send the pieces as the body of the response; `on_given` is told of bytes given to be sent.
 
-    Errors before the first piece are raised as they are, for nothing was sent. After it, the
+    Errors before the first piece are raised as they are, because nothing was sent. After it, the
     connection is reset and `PullAbortedError` raised. A device that takes too little within a
     window is cut.
     """
@@ -63,11 +63,11 @@ async def relay(
                 piece = memoryview(piece)[:WRITE_BYTES]
             if given and not is_framed:
                 _write(request, piece)
-            else:  # the headers with the first one; aiohttp frames each of a chunked answer
+            else:  # the first one, with the headers; aiohttp frames a chunked answer's
                 await writer.write(piece, drain=False)
             given += len(piece)
             on_given(len(piece))
-            piece = rest  # nothing of what was written is kept while the device takes it
+            piece = rest  # the written part is not kept while the device reads it
             await writer.drain()
             if piece is None and (piece := at_hand()) is None:
                 piece = await anext(pieces, None)
@@ -76,14 +76,14 @@ async def relay(
         abort(request.transport)
         raise PullAbortedError(f"aborted after {given} bytes: {error}") from error
     except BaseException:
-        abort(request.transport)  # cancelled: a close would let the send buffer drain first
+        abort(request.transport)  # cancelled, say: a close would let the send buffer drain first
         raise
     finally:
         watch.stop()
 
 
 def _write(request: web.BaseRequest, piece: Piece) -> None:
-    """Write past aiohttp's writer, which has sent the headers and would only count."""
+    """Write past aiohttp's writer, which has sent the headers and would add nothing but a count."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError
@@ -96,7 +96,7 @@ def _nothing_at_hand() -> None:
 
 @define(eq=False)
 class _ProgressWatch:
-    """Cuts the connection at the end of a window in which the device took too little."""
+    """Cuts the connection if the device took too little within a window."""
 
     _request: web.BaseRequest
     _window_seconds: float

@@ -1,14 +1,14 @@
 """What manifests' requests ask for, remembered by the exact bytes of their heads.
 
-There is one HTTP parser, aiohttp's. What it made of a head that stood alone on its connection, it
-would make of the same bytes again: nothing else decides what they ask for, neither the device
-nor the time. A request is only remembered where no header field could have changed its answer; one
-with any other field is parsed each time, and so is one whose target is more than a path. So no
-field or part of a target that is there for a secret is ever kept.
+There is one HTTP parser, aiohttp's. If it parses a head that stands alone on its connection, it
+would make the same of the same bytes again: neither the device nor the time matters. A request is
+remembered only if no header field could have changed its answer. Requests with any other field are
+parsed each time, and so are those whose target is more than a path. So fields and parts of targets
+that may hold a secret are never kept.
 
-A device varies its heads as it likes, and each is another one: it pushes out its own first. A
-`BoundedMap` with owners does that, too, but every warm pull asks here, and its `get` was measured
-to take 1.3 µs, this one 0.1 µs, and the whole answer 18 µs.
+A device can vary its heads as it likes, and each is remembered by itself. What is too much pushes
+out the device's own first. A `BoundedMap` with owners does that, too, but every warm pull asks
+here: its `get` was measured to take 1.3 µs, this one 0.1 µs, and the whole answer 18 µs.
 """
 
 import re
@@ -20,10 +20,10 @@ from attrs import define, field, frozen
 
 from facade.pulls.known_pull import KnownPull
 
-MAX_REQUESTS: Final = 1024  # a fleet asks the same again and again; a head and a pull, 3 KiB each
-MAX_OF_ONE_DEVICE: Final = 256  # which every other device's requests are answered from, too
+MAX_REQUESTS: Final = 1024  # a fleet asks for the same all the time; 3 KiB each
+MAX_OF_ONE_DEVICE: Final = 256  # other devices' requests are answered from them, too
 
-# Of which every client sends some with each request, and which no answer of ours depends on.
+# Clients send some of these with each request, and none of our answers depends on them.
 _WITHOUT_EFFECT: Final = frozenset(
     {
         "accept",
@@ -34,19 +34,19 @@ _WITHOUT_EFFECT: Final = frozenset(
         "user-agent",
     }
 )
-# A path that is a pull's, and what containerd puts behind it. No authority, which has passwords.
+# A pull's path, and the query that containerd adds. No authority: it may hold a password.
 _PLAIN_TARGET: Final = re.compile(r"/[^?]*(\?ns=[A-Za-z0-9.:-]*)?", re.ASCII)
 
 
 @frozen
 class _Remembered:
     asked: KnownPull  # a manifest, without conditions and without a body
-    device: str  # that brought it
+    device: str  # the one that sent it first
 
 
 @define(eq=False)
 class RememberedRequests:
-    """The most recently used ones; of one device that brings many, the last ones."""
+    """The most recently used ones; of a device that sends many, its last ones."""
 
     _max_requests: int = MAX_REQUESTS
     _max_of_one_device: int = MAX_OF_ONE_DEVICE
@@ -64,7 +64,7 @@ class RememberedRequests:
     def remember(
         self, head: bytes, request: web.BaseRequest, asked: KnownPull, device: str
     ) -> None:
-        """Remember what was parsed of a head that stood alone, if the same answers it again."""
+        """Remember what a head that stood alone asks for, if nothing else in it matters."""
         if head in self._by_head or not _is_plain(request):
             return
         self._by_head[head] = _Remembered(asked, device)
@@ -84,7 +84,7 @@ class RememberedRequests:
 
 
 def _is_plain(request: web.BaseRequest) -> bool:
-    """Tell whether all that was asked is in the request line."""
+    """Tell whether the request line says everything."""
     return (
         request.version == HttpVersion11
         and request.keep_alive

@@ -1,4 +1,4 @@
-"""One request, and what is told of it when it ends: a line in the log, and the metrics."""
+"""One request, and what the log and the metrics are told when it ends."""
 
 import time
 from functools import lru_cache
@@ -22,7 +22,7 @@ from shared.structured_log import Logger, RenderedFields, get_logger, rendered_f
 FIRST_REFUSAL: Final = 400  # of the statuses
 LEFT: Final = "the device left, or its connection was cut"
 CHEAP: Final = (PullSource.MEMORY, PullSource.STORE)  # hits that cost upstream nothing
-ABORTED: Final = "the answer was aborted"  # of the reason, which has numbers in it, this is counted
+ABORTED: Final = "the answer was aborted"  # counted in place of the reason, which has numbers in it
 REMEMBERED_PAIRS: Final = 8192  # devices with the connections that they use, some 400 bytes each
 _SOURCES: Final = {source: rendered_fields(source=source) for source in PullSource}
 _log = get_logger("facade.pull")
@@ -30,7 +30,7 @@ _log = get_logger("facade.pull")
 
 @frozen
 class RefusedDevice:
-    """A device that gets nothing at all: what it can be found by."""
+    """A device that is refused whatever it asks, with what it can be found by."""
 
     presented: PresentedDevice
     code: DeviceRefusal
@@ -46,13 +46,13 @@ class RequestRecord:
     started: float = field(factory=time.perf_counter)
     device: DeviceIdentity | None = None
     known: KnownPull | None = None
-    named: Named | None = None  # what a request names that is no pull
+    named: Named | None = None  # of a request that is no pull: what it names
     connection: ApprovedConnection | None = None
     refused: RefusedDevice | None = None
-    refused_by: RefusedBy | None = None  # a rule of the facade's own, if one refused it
+    refused_by: RefusedBy | None = None  # the facade's own rule that refused it, if one did
     source: PullSource = PullSource.NONE  # of what a pull is answered with
     reason: str = ""
-    body_bytes: int = 0  # of content, that were given to be sent
+    body_bytes: int = 0  # of content that were given to be sent
 
 
 @define(eq=False)
@@ -70,13 +70,13 @@ class RequestLog:
     _refusals: RepeatedRefusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Put together what is repeated; a rate needs the zero before the first."""
+        """Put repeated lines together. Counters start at zero: a rate needs that value."""
         for code in DeviceRefusal:
             self._metrics.devices.refused.labels(code.value)
         self._refusals = RepeatedRefusals(self._tell_together)
 
     def tell(self, exchange: RequestRecord, status: int | None) -> None:
-        """Tell of a request that has ended; without a status its answer was aborted."""
+        """Tell of a request that has ended; `status` None: its answer was aborted."""
         pull = exchange.known.pull if exchange.known else None
         device = exchange.device.id if exchange.device else None
         connection = exchange.connection.id if exchange.connection else None
@@ -134,7 +134,7 @@ class RequestLog:
 
 
 def _kind(exchange: RequestRecord, status: int | None, device: str) -> RefusalKind | None:
-    """Return what a line of a request is counted as, unless it has a line in any case."""
+    """Return what a refused or aborted request is counted as; None of any other."""
     if status is None:
         return RefusalKind(device, None, LEFT if exchange.reason == LEFT else ABORTED)
     return RefusalKind(device, status, exchange.reason) if status >= FIRST_REFUSAL else None
