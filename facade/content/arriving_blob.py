@@ -1,9 +1,9 @@
 """A blob on its way into the store, as a pull is answered with it.
 
-Its bytes follow the growing file. Where the store gives up (a full disk), the answer goes on with
-upstream's, hashing everything: what was sent, and what is still to come. Where the file cannot be
-read, what was sent cannot be hashed: the answer is aborted, unless nothing was sent yet. A range
-far behind what has come is passed on from upstream.
+Its bytes follow the growing file. If the store gives up (because the disk is full, say), the answer
+goes on with upstream's bytes, and everything is hashed: what was sent, and what is still to come.
+If the file cannot be read, what was sent cannot be hashed. Then the answer is aborted, unless
+nothing was sent yet. A range far beyond what has come is passed on from upstream.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _log = get_logger("facade.arriving_blob")
 
 @frozen
 class ArrivingBlob:
-    """A blob that arrives for everybody who asks for it meanwhile."""
+    """A blob that arrives for everybody who asks for it in the meantime."""
 
     _asked: PullInProgress
     _arrival: Arrival
@@ -48,7 +48,7 @@ class ArrivingBlob:
         return BlobPart(ArrivingPieces(self._arrival, None, self._going_on))
 
     async def part(self, span: Span) -> BlobPart:
-        """Return the bytes of a span as they come, or unverified where they are far."""
+        """Return the bytes of a span as they come, or unverified if they are far ahead."""
         if self._far_ranges.takes(self._asked.pull.digest, span, self._arrival.reached):
             relay = self._far_ranges.relay(self._asked, span)
             far = await self._stack.enter_async_context(relay)
@@ -58,7 +58,7 @@ class ArrivingBlob:
         return BlobPart(ArrivingPieces(self._arrival, span, self._going_on))
 
     def _going_on(self, failure: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
-        """Return what the store will not have, or not give, of a span."""
+        """Return the part of a span that the store will not have, or cannot give."""
         is_readable = isinstance(failure, StoreGaveUpError)
         left = min(offset, self._arrival.reached) if is_readable else 0
         _log.warning(
@@ -70,9 +70,9 @@ class ArrivingBlob:
         return self._from_upstream(left, offset, end)
 
     async def _from_upstream(self, left: int, offset: int, end: int | None) -> AsyncIterator[Piece]:
-        """Yield a span's bytes from upstream, its last piece only where the whole blob is right.
+        """Yield a span's bytes from upstream, its last piece only if the whole blob is right.
 
-        `left`: so many bytes of the beginning are hashed as the file has them.
+        `left`: so many bytes of the beginning are hashed from the file.
         """
         pull = self._asked.pull
         verifier = PieceVerifier(pull.digest, self.length)

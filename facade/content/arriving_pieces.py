@@ -13,22 +13,22 @@ from facade.store.page_cache_read import READ_BYTES
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES, Piece
 
-Failure = StoreGaveUpError | OSError  # the latter only before the first piece
-# Gives what is left of a span, from an offset to its end, where the store fails.
+Failure = StoreGaveUpError | OSError  # `OSError` only before the first piece
+# Gives the rest of a span, from an offset to its end, if the store fails.
 GoOn = Callable[[Failure, int, int | None], AsyncIterator[Piece]]
 
 
 @define(eq=False)
 class ArrivingPieces:
-    """Follows the growing file, and goes on without it where the store gives up."""
+    """Follows the growing file, and goes on without it if the store gives up."""
 
     _arrival: Arrival
-    _span: Span | None  # None: all of a blob, however long it turns out to be
+    _span: Span | None  # None: the whole blob, however long it turns out to be
     _go_on: GoOn
     _first: int = field(init=False)
-    _end: int | None = field(init=False)  # None: the blob's own, as long as nobody knows it
+    _end: int | None = field(init=False)  # None: the blob's end, as long as nobody knows it
     _offset: int = field(init=False)
-    _limit: int = field(init=False)  # up to here they may be sent, as far as was asked
+    _limit: int = field(init=False)  # bytes before it may be sent, as the last question said
     _rest: AsyncIterator[Piece] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -38,31 +38,31 @@ class ArrivingPieces:
         self._offset = self._limit = self._first
 
     def __aiter__(self) -> Self:
-        """Return what is asked for one piece after the other."""
+        """Return the iterator: itself."""
         return self
 
     def next_nowait(self) -> Piece | None:
-        """Return the next piece where it is at hand."""
+        """Return the next piece if it can be had without waiting."""
         count = min(self._limit - self._offset, READ_BYTES)
         if count <= 0 or self._rest is not None:
             return None
         try:
             piece = self._arrival.read_nowait(self._offset, count)
-        except OSError:  # the read that waits is told again
+        except OSError:  # the read that waits meets it again
             return None
         if piece is not None:
             self._offset += len(piece)
         return piece
 
     async def __anext__(self) -> Piece:
-        """Return the next piece; raise `ArrivalEndedError` where no more will come."""
+        """Return the next piece; raise `ArrivalEndedError` if no more will come."""
         if self._rest is None:
             try:
                 return await self._arrived()
             except StoreGaveUpError as given_up:
                 self._rest = self._go_on(given_up, self._offset, self._end)
             except OSError as error:
-                if self._offset > self._first:  # what was sent can be hashed no more
+                if self._offset > self._first:  # what was sent cannot be hashed any more
                     raise ArrivalEndedError("the store's file cannot be read") from error
                 self._rest = self._go_on(error, self._offset, self._end)
         return await anext(self._rest)
@@ -74,7 +74,7 @@ class ArrivingPieces:
             return piece
         if self._end is not None and self._offset >= self._end:
             raise StopAsyncIteration
-        # To a multiple, as what is at hand: so those who read beside each other share the pieces.
+        # To a multiple, as `next_nowait` does, so that readers share their pieces.
         count = min(self._limit - self._offset, READ_BYTES - self._offset % READ_BYTES)
         piece = await self._arrival.read(self._offset, count)
         self._offset += len(piece)
@@ -85,7 +85,7 @@ class ArrivingPieces:
         offset, end = self._offset, self._end
         if end is None:
             limit = await self._arrival.readable_beyond(offset)
-            self._end = self._arrival.length  # known with the proof
+            self._end = self._arrival.length  # known once it is proven
             return limit
         return await self._sendable_of_span(offset, end)
 

@@ -1,7 +1,7 @@
 """A right to read that was proven long ago is proven again while it is used.
 
-The reader is served meanwhile. Upstream's denial ends the right, its absence does not. Memory is
-constant: a proof that finds no place now is left to the next use.
+The reader is served in the meantime. If upstream denies the right, it ends; if upstream is away, it
+does not. Memory is bounded: if there is no place for a proof now, the next use tries again.
 """
 
 import asyncio
@@ -45,28 +45,28 @@ from shared.upstream.errors import (
     UpstreamError,
 )
 
-PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # who lost a right upstream reads on no longer than this
-MAX_PROOFS_AT_ONCE: Final = 4  # of one process; a registry should not notice them
-MAX_DELAY_SECONDS: Final = 1.0  # jittered: facades share nothing, and their fleets ask together
+PROOF_HOLDS_SECONDS: Final = 24 * 3600.0  # a right that was lost upstream holds no longer
+MAX_PROOFS_AT_ONCE: Final = 4  # of one process, so few that a registry does not notice them
+MAX_DELAY_SECONDS: Final = 1.0  # jittered: several facades' fleets ask at the same moment
 PAUSE_SECONDS: Final = 60.0  # jittered; until a proof that failed is tried again
 MAX_PAUSES: Final = 4096  # remembered, some 600 bytes each; the longest unused is forgotten
-# A refusal of our login is remembered for half a minute, whatever it was about: a HEAD alone,
-# perhaps. Tries with GET that find nothing else, minutes apart, are an answer too.
+# A refusal of our login is remembered for half a minute, whatever it was about, perhaps only a
+# HEAD. But if so many tries with GET, minutes apart, find a refusal each, that is an answer, too.
 REFUSALS_THAT_END: Final = 3
-_DENIALS: Final = (401, 403)  # of the login; beside them, for whoever asks:
+_DENIALS: Final = (401, 403)  # statuses that deny the login; and what is denied whoever asks:
 _NOT_THERE: Final = (GoneError, NotInRegistryError, PolicyDeniedError)
 
-# The registry as a whole is away, or wants to be left alone. Silence and 5xx are not among them:
-# one right that is answered so would keep all others of the connection from ending.
+# The registry as a whole is away, or wants to be left alone. Silence and 5xx do not count as that:
+# one right that is answered in this way would keep all others of the connection from ending.
 _AWAY: Final = (CircuitOpenError, ConnectError, RateLimitedError, ResolveError, TlsError)
-# Of these, what is about one path all the same.
+# These are kinds of the above, but concern one path only.
 _OF_ONE_PATH: Final = (ClosedUnansweredError, DigestFailingError)
 _log = get_logger("facade.background_proofs")
 
 
 @frozen
 class _Pause:
-    """Until when nothing is tried, and how many tries before found a remembered refusal."""
+    """Until when nothing is tried, and how many tries so far met a refusal."""
 
     until: float = float("-inf")  # monotonic
     refusals: int = 0
@@ -94,16 +94,16 @@ class BackgroundProofs:
         return len(self._running)
 
     def is_due(self, membership: Membership) -> bool:
-        """Tell whether a membership was proven so long ago that its use is to be noted."""
+        """Tell whether a membership was proven so long ago that it has to be proven again."""
         return time.time() - membership.proven_at >= PROOF_HOLDS_SECONDS
 
     def note_use(self, asked: AuthorizedPull, right: Right) -> None:
-        """Prove a right again, if nobody is at it and there is a place."""
+        """Prove a right again, unless it is being proven or there is no place for it now."""
         if right in self._running or len(self._running) >= MAX_PROOFS_AT_ONCE:
             return
         if self._is_paused(right) or self._is_paused(right.key.access_key):
             return
-        with spending(NOBODY):  # what is stored costs its reader nothing
+        with spending(NOBODY):  # a reader pays nothing for what is stored
             self._running[right] = asyncio.create_task(self._run(asked, right))
 
     async def close(self) -> None:
@@ -119,12 +119,12 @@ class BackgroundProofs:
         except CredentialRefusedError as refusal:
             if refusal.step is Step.REQUEST:
                 await self._note_refusal(right, refusal)
-            else:  # about what we lack ourselves: an AWS identity
+            else:  # it is this facade that lacks something, an AWS identity, say
                 self._pause(right, refusal)
         except UpstreamError as error:
             self._pause(right, error)
         except ConnectionRevokedError:
-            pass  # its memberships are ended as a whole
+            pass  # all of its memberships are ended at once
         except Exception as error:  # noqa: BLE001 - nobody waits for it, and the next use must not try at once
             report(error)
             self._pause(right, error)
@@ -132,7 +132,7 @@ class BackgroundProofs:
             del self._running[right]
 
     def _is_new(self, right: Right) -> bool:
-        """Tell whether the last try, if any, was not in doubt over a refusal."""
+        """Tell whether no earlier try met a refusal that left the right in doubt."""
         return not self._paused(right).refusals
 
     async def _note_refusal(self, right: Right, refusal: CredentialRefusedError) -> None:
@@ -174,10 +174,10 @@ class BackgroundProofs:
 
 
 async def may_still_read(upstream: Upstream, pull: Pull, *, with_head: bool) -> bool:
-    """Tell whether the registry still gives a digest; raise `UpstreamError` where it does not say.
+    """Tell whether the registry still gives a digest; raise `UpstreamError` if it does not say.
 
-    A manifest's HEAD is asked first: Docker Hub counts GETs. A refused one decides nothing, for
-    some registries have none; what GET is answered does.
+    A manifest is asked for by HEAD first, because Docker Hub counts GETs. Some registries refuse
+    every HEAD, so only the answer to a GET can deny the right.
     """
     if with_head and pull.kind is Kind.MANIFEST:
         with suppress(CredentialRefusedError, *_NOT_THERE, UnexpectedAnswerError):

@@ -1,10 +1,10 @@
 """Ends the rights to read of what serves no more: a revocation, a new secret, other realms.
 
-Rights hang on access keys, and an access key that no connection serves with ends them: at the time
-of the change, and at the start for what changed before. A new scope or description keeps the key.
-Nothing is ended before the database was read whole, and while its rows are signed with a key that
-this facade lacks: until then nobody knows what serves. Such a right gives nobody anything, because
-no connection serves with it.
+Rights belong to access keys. When no connection serves with an access key any more, its rights end:
+at the change, or at the next start if the facade did not run. A new scope or description keeps the
+key. No right is ended before the database was read whole, or while its rows are signed with a key
+that this facade lacks, because nobody knows yet what serves. Meanwhile such a right gives nobody
+anything: no connection serves with it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from facade.store.index import Index
 from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 
-LOOK_SECONDS: Final = 24 * 3600.0  # also without a change: what an ended connection's pulls wrote
+LOOK_SECONDS: Final = 24 * 3600.0  # without a change: pulls may have written some
 POLL_SECONDS: Final = 0.5  # until the database was read
 
 _log = get_logger("facade.ended_rights")
@@ -26,7 +26,7 @@ _log = get_logger("facade.ended_rights")
 
 @frozen
 class EndedRights:
-    """Keeps the index to the access keys that serve."""
+    """Removes the rights of access keys that serve no more from the index."""
 
     _index: Index
     _serving: Callable[[], frozenset[str]]  # access keys

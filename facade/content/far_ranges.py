@@ -1,8 +1,9 @@
-"""Far ranges of cold blobs: upstream's own span, passed on before anybody could verify it.
+"""Far ranges of cold blobs: upstream's own range, passed on before anybody could verify it.
 
-A device that resumes at the end of a model of many GiB need not wait for its beginning. What it
-gets is marked as unverified, and it verifies the whole on its own, as always. At most two at once
-for each digest: the blob arrives from its beginning meanwhile, and the others wait for that.
+A device that resumes near the end of a model of many GiB does not have to wait for the beginning.
+What it gets is marked as unverified; as always, it verifies the whole itself. There are at most two
+for each digest at once. Meanwhile the blob arrives from its beginning, and other devices wait for
+that.
 """
 
 from collections import Counter
@@ -18,8 +19,8 @@ from shared.oci import Digest
 from shared.upstream.answer import ContentRange
 from shared.upstream.errors import UnexpectedAnswerError
 
-NEAR_BYTES: Final = 16 * 1024 * 1024  # behind what has come: it is there within a second or two
-MAX_RELAYS: Final = 2  # per digest; each costs upstream bytes that arrive anyhow
+NEAR_BYTES: Final = 16 * 1024 * 1024  # ahead; what is nearer comes in a second or two
+MAX_RELAYS: Final = 2  # per digest; upstream sends these bytes twice
 
 
 @define(eq=False)
@@ -40,8 +41,8 @@ class FarRanges:
     ) -> AsyncIterator[AsyncIterator[bytes] | None]:
         """Give upstream's bytes of a span; None if it would give others, fewer, or no range.
 
-        They break with `UpstreamError` rather than end early. Raises `UpstreamError` too if
-        upstream does not begin to answer, and `TooCostlyError`.
+        If upstream breaks off, they raise `UpstreamError` instead of ending early. Raises
+        `UpstreamError`, too, if upstream does not begin to answer, and `TooCostlyError`.
         """
         pull, paid = asked.pull, await asked.pay_download()
         self._relayed[pull.digest] += 1
@@ -69,7 +70,7 @@ async def _spanned(
     try:
         answer = await stack.enter_async_context(fetched)
     except UnexpectedAnswerError:
-        return None  # the blob arrives from its beginning all the same
+        return None  # the device gets it anyhow, as the blob arrives from its beginning
     whole = ContentRange(span.first, span.end - 1, span.length)
     is_exact = answer.content_range in (whole, evolve(whole, total=None))
     return answer.chunks() if is_exact else None

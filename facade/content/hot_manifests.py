@@ -1,10 +1,10 @@
 """Manifests that are asked again and again, kept in memory: verified bytes by their digest.
 
-Bytes alone. Whether a device may have them is asked before, every time, of whoever knows it.
+It holds bytes only. Whether a device may have them is decided before, each time, by `RightToRead`.
 
-Not a `BoundedMap`: a device cannot fill it with what no registry gave, nothing in it ends, and a
-warm pull asks it. A `BoundedMap` takes 1.3 µs for that, this 0.1 µs, and the whole answer 18 µs
-(docs/decisions/pulls.md).
+This is no `BoundedMap`, because every warm pull asks it: a `BoundedMap` takes 1.3 µs for that, this
+0.1 µs, and the whole answer 18 µs (docs/decisions/pulls.md). A device cannot fill it with anything
+that no registry gave, and no entry has an end.
 """
 
 from collections import OrderedDict
@@ -33,7 +33,7 @@ class HotManifests:
         return content
 
     def keep(self, digest: Digest, content: bytes) -> None:
-        """Keep verified bytes, and let go of those that were not used for longest."""
+        """Keep verified bytes, in place of the least recently used ones."""
         if digest in self._contents or len(content) > self._max_bytes:
             return
         self._contents[digest] = content

@@ -1,10 +1,10 @@
-"""The fields of a JSON object, read without making anything of what lies below them. Pure.
+"""The top-level fields of a JSON object, read without making objects of what is below them. Pure.
 
-A registry chooses what a manifest of 4 MiB is made of. To make an object for each of a million
-empty arrays takes most of a second, in which nobody else is served. So the strings and containers
-are passed over, and counted; a document beyond the bounds is refused.
+A registry chooses what a manifest of 4 MiB consists of. Making an object for each of a million
+empty arrays would take most of a second, in which nobody else is served. So strings and containers
+are skipped and counted, and a document beyond the bounds is refused.
 
-What lies below the top level is not checked beyond its strings and brackets.
+Below the top level, only strings and brackets are checked.
 """
 
 import re
@@ -18,7 +18,8 @@ from shared.outside_bytes import Party, reads_bytes_of
 
 # A manifest has some eight fields.
 MAX_FIELDS: Final = 1024
-# Names and values, of everything; some 15 a layer or platform, so that 17,000 of these may be.
+# Names and values, at all levels. A layer or a platform has some 15, so there may be 17,000 of
+# these.
 MAX_STRINGS: Final = 256 * 1024
 MAX_CONTAINERS: Final = 64 * 1024  # three for a platform
 MAX_DEPTH: Final = 64  # an index has five
@@ -26,8 +27,9 @@ MAX_READ_VALUE_BYTES: Final = 1024  # of a field, a media type above all
 
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _SCALAR: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
-# What may stand between the strings and brackets of a container, a bracket or a string without an
-# escape, and a part of any string. Each takes 10 ms at most, because no other thread goes on then.
+# What may stand between a container's strings and brackets; a bracket, or a string without an
+# escape; a part of any string. Each match takes 10 ms at most, because no other thread runs
+# meanwhile.
 _BETWEEN: Final = re.compile(rb"[ \t\r\n,:0-9eE.+\-truefalsn]{0,1048576}")
 _SIMPLE: Final = re.compile(rb'[{}\[\]]|"[^"\\]{0,4096}"')
 _OF_STRING: Final = re.compile(rb'(?:[^"\\]{1,4096}|\\.){0,256}', re.DOTALL)
@@ -35,12 +37,12 @@ _CLOSING: Final = {b"{": b"}", b"[": b"]"}
 
 
 class UnreadableJsonError(MalformedError):
-    """It is no JSON object, or beyond the bounds of one."""
+    """It is no JSON object, or exceeds a bound."""
 
 
 @frozen
 class JsonField:
-    """One field: its name, and its value's bytes; None if they are too many to be of interest."""
+    """One field: its name and its value's bytes, None for a value too long to be of interest."""
 
     name: str
     value: bytes | None
@@ -48,7 +50,7 @@ class JsonField:
 
 @reads_bytes_of(Party.REGISTRY)
 def fields_of(document: bytes) -> list[JsonField]:
-    """Return all fields of an object, in their order, those of the same name too.
+    """Return all fields of an object in their order, including several of the same name.
 
     Raises `UnreadableJsonError`.
     """
@@ -107,7 +109,7 @@ class _Reader:
                 self._at = scalar.end()
 
     def _container(self) -> None:
-        """Pass over a container and all that is in it."""
+        """Skip a container and all that is in it."""
         closing: list[bytes] = []
         while True:
             between = _BETWEEN.match(self._document, self._at)
@@ -134,7 +136,7 @@ class _Reader:
             raise UnreadableJsonError("more objects and lists than a manifest has")
 
     def _string(self) -> None:
-        """Pass over a string."""
+        """Skip a string."""
         self._count_string()
         self._take(b'"')
         while self._pass_over(_OF_STRING):
@@ -149,12 +151,12 @@ class _Reader:
             raise UnreadableJsonError("more names and texts than a manifest has")
 
     def _next(self) -> bytes:
-        """Go behind white space; return the next byte, none at the end."""
+        """Skip white space; return the next byte, or nothing at the end."""
         self._pass_over(_SPACE)
         return self._document[self._at : self._at + 1]
 
     def _pass_over(self, what: re.Pattern[bytes]) -> bool:
-        """Go behind what may be empty; tell whether it was not."""
+        """Skip what may be empty; tell whether it was not."""
         before, found = self._at, what.match(self._document, self._at)
         self._at = found.end() if found is not None else before
         return self._at > before

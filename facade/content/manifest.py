@@ -1,4 +1,4 @@
-"""A manifest: small enough to be whole and verified before its first header is sent."""
+"""A manifest: so small that all of it is verified before the first header is sent."""
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from io import BytesIO
@@ -15,8 +15,8 @@ from shared.oci import MAX_MANIFEST_BYTES, Digest, Kind, RepositoryName
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.answer import UpstreamAnswer
 
-# What is so short is read whole, on the loop: it is JSON from beginning to end. Of what is longer
-# the top level is read, in a thread, because a registry could have it cost most of a second.
+# A manifest of up to so many bytes is parsed whole, on the loop. Of a longer one only the top level
+# is parsed, in a thread, because a registry could make that cost most of a second.
 WHOLLY_READ_BYTES: Final = 64 * 1024
 
 
@@ -43,7 +43,7 @@ async def fetch_manifest(
 
 @frozen
 class LongBody:
-    """Where a body that turns out to be long waits for its place in memory, and keeps it."""
+    """A place in memory for a body that turns out to be long: it waits for one, and keeps it."""
 
     _places: AbstractAsyncContextManager[object]
     _stack: AsyncExitStack
@@ -59,7 +59,7 @@ async def read_content(answer: UpstreamAnswer, long: LongBody | None = None) -> 
     Raises `WrongBytesError` if it is too long, `UpstreamError` if it breaks.
     """
     _require_short(answer.content_length or 0)
-    content = BytesIO()  # gives its bytes without a copy of them
+    content = BytesIO()  # gives its bytes without copying them
     async for chunk in answer.chunks():
         content.write(chunk)
         _require_short(content.tell())
@@ -72,7 +72,7 @@ async def read_content(answer: UpstreamAnswer, long: LongBody | None = None) -> 
 async def verified(
     upstream: Upstream, answer: UpstreamAnswer, content: bytes, digest: Digest
 ) -> VerifiedManifest:
-    """Return what `verify_answer` does; nobody else has to wait for it."""
+    """Return what `verify_answer` returns, without blocking the loop for long."""
     if len(content) <= WHOLLY_READ_BYTES:
         return verify_answer(answer, content, digest)
     return await upstream.large_manifests.run(verify_answer, answer, content, digest)

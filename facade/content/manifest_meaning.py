@@ -1,8 +1,8 @@
 """What a manifest is: the one media type that its header and its own fields agree on. Pure.
 
-Readers differ: some go by the Content-Type, some by `mediaType`, some by the fields, and of a field
-that is there twice some take the first and some the last. What two of them would take for two
-things is refused (CVE-2021-41190).
+Readers differ. Some go by the Content-Type, some by `mediaType`, some by the fields; if a field
+stands there twice, some take the first and some the last. A manifest that two readers could take
+for different things is refused (CVE-2021-41190).
 """
 
 import re
@@ -24,15 +24,15 @@ _INDEX_FIELDS: Final = frozenset({"manifests"})
 _IMAGE_FIELDS: Final = frozenset({"layers", "config", "fslayers", "blobs"})
 _DECIDING_FIELDS: Final = _INDEX_FIELDS | _IMAGE_FIELDS | {_MEDIA_TYPE_FIELD}
 
-# What somebody calls a manifest, served here or not: schema 1, say, or another vendor's.
+# Any type that somebody calls a manifest, served here or not: schema 1, or another vendor's.
 _NAMED_MANIFEST: Final = re.compile(r"application/vnd\..*\b(?:manifest|index)\b.*", re.ASCII)
 
 
 def header_media_type(content_types: Iterable[str]) -> str | None:
     """Return the manifest type that Content-Type names; None if it names none.
 
-    Beside it other types may stand, which are no manifest's. Raises `WrongBytesError` if it names
-    several.
+    It may name types of other things besides. Raises `WrongBytesError` if it names several manifest
+    types.
     """
     named = {each for each in content_types if _NAMED_MANIFEST.fullmatch(each)}
     if len(named) > 1:
@@ -43,8 +43,8 @@ def header_media_type(content_types: Iterable[str]) -> str | None:
 def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
     """Return the media type of a manifest with these fields.
 
-    `header` is the manifest type that the Content-Type names. If it is None the manifest's own
-    `mediaType` counts; if there are both, they agree. `null` and "" are as no `mediaType` at all.
+    `header` is the manifest type that the Content-Type names. If it is None, the manifest's own
+    `mediaType` counts. If there are both, they must agree. `null` and "" count as no `mediaType`.
     Raises `WrongBytesError`.
     """
     names = Counter(each.name.casefold() for each in fields)
@@ -52,7 +52,7 @@ def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
         raise WrongBytesError("the manifest has a field twice")
     own = next((each for each in fields if each.name.casefold() == _MEDIA_TYPE_FIELD), None)
     named = _value(own) if own is not None else None
-    # another spelling is not read by everybody
+    # not every reader reads another spelling
     media_type = header or (named if own is not None and own.name == "mediaType" else None)
     if not isinstance(media_type, str) or media_type not in MANIFEST_MEDIA_TYPES:
         raise WrongBytesError(
@@ -65,7 +65,7 @@ def media_type_of(header: str | None, fields: Collection[JsonField]) -> str:
 
 
 def _value(media_type: JsonField) -> object:
-    """Return a field's value; None for what names nothing (`null`, ""), as no field at all."""
+    """Return a field's value; None if it is missing or names nothing (`null`, "")."""
     if media_type.value is None:
         raise WrongBytesError("mediaType is no media type")
     try:
@@ -76,7 +76,7 @@ def _value(media_type: JsonField) -> object:
 
 
 def _require_one_kind(fields: AbstractSet[str], media_type: str) -> None:
-    """Refuse what one reader would take for an index and another for an image."""
+    """Refuse a manifest that one reader would take for an index and another for an image."""
     # CVE-2021-41190: with both, the Content-Type alone would decide what is pulled
     if fields & _INDEX_FIELDS and fields & _IMAGE_FIELDS:
         raise WrongBytesError("the manifest is an index and an image at once")

@@ -1,7 +1,7 @@
 """How much of a blob is read for a device at a time: little until it has shown that it keeps up.
 
-What was read and encrypted waits in memory for a device that stopped; what is read in small pieces
-costs time for one that does not. Pure.
+What was read and encrypted for a device that stopped waits in memory. Small pieces cost more time
+for a device that keeps up. Pure.
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from typing import Final
 from attrs import define, field
 
 SMALL_BYTES: Final = 32 * 1024
-LARGE_BYTES: Final = 128 * 1024  # a tenth less CPU than with 64 KiB; larger ones cost memory
-# 768 KiB, and more than the kernels of both sides keep for a device that never reads: ours takes
-# half a MiB ahead of what is on its way.
+LARGE_BYTES: Final = 128 * 1024  # takes a tenth less CPU than 64 KiB; larger ones take memory
+# 768 KiB: more than both kernels hold for a device that never reads. Ours takes half a MiB ahead of
+# what is on its way.
 QUICK_PIECES: Final = 24
 SLOW_SECONDS: Final = 1.0  # for one piece; less than 32 to 128 KiB a second
 

@@ -1,8 +1,8 @@
-"""Who may read a digest: whoever has a membership of this repository.
+"""Who may read a digest: a connection with a membership of the digest in this repository.
 
-Without one, a stored digest does not exist for the asker: its registry is asked as for a digest
-that nobody has (`flight.py`). The answer to that is a claim, which is enough if the connection
-has brought the digest through another repository; another connection has to bring the bytes.
+Without one, a stored digest does not exist for the asker, and the registry is asked as if nobody
+had it (`flight.py`). If the registry begins to give it, that proves the right of a connection that
+has brought the digest through another repository. Any other connection has to bring the bytes.
 """
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from facade.store.layout import FlightKey, Right
 
 
 def flight_key(asked: AuthorizedPull) -> FlightKey:
-    """Return what a membership would let the asker read, but for the repository."""
+    """Return what the asker wants to read, without the repository."""
     return FlightKey(asked.connection.access_key, asked.pull.kind, asked.pull.digest)
 
 
@@ -33,7 +33,7 @@ class RightToRead:
     _proofs: BackgroundProofs
 
     async def membership(self, asked: AuthorizedPull) -> Membership | None:
-        """Return the asker's right, where it was proven; one that is old is proven again soon."""
+        """Return the asker's right if it was proven; an old one is proven again soon."""
         key, repository = flight_key(asked), asked.pull.repository
         membership = self._store.may_read_nowait(key, repository)
         if membership is None:
@@ -41,7 +41,7 @@ class RightToRead:
         return self._used(asked, membership)
 
     def membership_nowait(self, asked: AuthorizedPull) -> Membership | None:
-        """Return the asker's right, where it is in memory."""
+        """Return the asker's right if it is in memory."""
         membership = self._store.may_read_nowait(flight_key(asked), asked.pull.repository)
         return self._used(asked, membership)
 

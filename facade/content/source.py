@@ -19,11 +19,11 @@ from shared.upstream.client import Method
 
 @runtime_checkable
 class PiecesNowait(Protocol):
-    """Pieces of which most can be had without waiting: an `await` for each costs a herd dearly."""
+    """Pieces of which most can be had without waiting. An `await` for each costs a herd dearly."""
 
     def next_nowait(self) -> Piece | None:
-        """Return the next piece, as `anext` would; None where it has to be waited for, or asked
-        whether there is one: then `anext` tells.
+        """Return the next piece, as `anext` would; None if only `anext` can tell what comes next:
+        it may have to wait, and there may be none.
         """
 
 
@@ -31,8 +31,8 @@ class PiecesNowait(Protocol):
 class BlobPart:
     """What a span of a blob is answered with."""
 
-    pieces: AsyncIterator[Piece]  # `PiecesNowait` besides, where they are read from a file
-    is_verified: bool = True  # else passed on as upstream says: marked, and kept by nobody
+    pieces: AsyncIterator[Piece]  # `PiecesNowait`, too, if they are read from a file
+    is_verified: bool = True  # if not, passed on as upstream gives it: marked, and not to be cached
 
 
 class Blob(Protocol):
@@ -43,15 +43,15 @@ class Blob(Protocol):
         """Bytes of the whole blob; None as long as nobody knows."""
 
     async def whole(self) -> BlobPart:
-        """Return all bytes, however many; the last of them come only if all was right."""
+        """Return all bytes, however many. The last ones come only if all were right."""
 
     async def part(self, span: Span) -> BlobPart:
-        """Return the bytes of a span, where the length is known; the last as for the whole."""
+        """Return the bytes of a span, if the length is known. The last ones come as in `whole`."""
 
 
 @frozen
 class AuthorizedPull:
-    """An authorised pull, and by which connection."""
+    """An authorised pull, and the connection that it goes through."""
 
     pull: Pull
     connection: ApprovedConnection
@@ -59,7 +59,7 @@ class AuthorizedPull:
 
 @define(eq=False)
 class Origin:
-    """Where what a pull is answered with comes from, as far as that is known: for the metrics."""
+    """Where a pull's answer comes from, as far as that is known: for the metrics."""
 
     source: PullSource = PullSource.NONE
 
@@ -89,7 +89,7 @@ class _OwnDownload:
 
 @frozen
 class PullInProgress(AuthorizedPull):
-    """One that may ask upstream: through which, at whose cost."""
+    """A pull that may ask upstream: through which client, and at whose cost."""
 
     _upstream: Upstream
     payer: Payer
@@ -101,9 +101,9 @@ class PullInProgress(AuthorizedPull):
         return self._upstream.asked_by(self.payer.device)
 
     async def pay_miss(self, method: Method = "GET") -> None:
-        """Pay for a question to upstream, unless what is known is answer enough.
+        """Pay for a question to upstream, unless its answer is known already.
 
-        Raises that answer, as `Upstream.require_worth_asking`, and `TooCostlyError`.
+        Raises that answer, as `Upstream.require_worth_asking` does, and `TooCostlyError`.
         """
         self._require_worth_asking(method)
         await self.payer.pay_miss()
@@ -128,7 +128,7 @@ class Content(Protocol):
     """
 
     async def require_right(self, asked: PullInProgress) -> None:
-        """Return where the asker may read the digest and it exists."""
+        """Return if the digest exists and the asker may read it."""
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
         """Return a verified manifest."""
@@ -138,14 +138,14 @@ class Content(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
         """Give the checked pieces of the manifest that was just returned; None if it is not kept.
 
-        They break with `ArrivalEndedError` rather than end wrong.
+        If they turn out to be wrong, they raise `ArrivalEndedError` instead of ending.
         """
 
     def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return a verified manifest that the asker may read, if nothing has to be waited for."""
 
     def stores_some(self) -> bool:
-        """Tell whether anything can be read for which upstream is not asked."""
+        """Tell whether anything can be read without asking upstream."""
 
     async def blob_length(self, asked: PullInProgress) -> int:
         """Return a blob's length in bytes."""

@@ -1,9 +1,9 @@
 """Content from the blob store, fetched once for everybody who may read it.
 
-It only composes: the right to read is asked for before a byte (`right_to_read`), manifests are
-kept whole (`stored_manifests`), blobs are stored, or arrive, and what the store cannot keep is
-streamed. Who has no right yet has it proven by the first answer to a download of its own
-(`flight`), which is as far as it goes if the blob is stored.
+It composes the parts. The right to read is asked for before a byte is given (`right_to_read`).
+Manifests are kept whole (`stored_manifests`). Blobs are stored, or arrive; what the store cannot
+keep is streamed. If a connection has no right yet, it begins a download of its own, whose first
+answer proves the right (`flight`). If the blob is stored, the download ends there.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ from facade.store.blob_store import BlobStore, NoRoomError
 from facade.values.piece import Piece
 from shared.structured_log import get_logger
 
-MAX_LOOKS: Final = 8  # at what other processes begin and end meanwhile; then it is streamed
+MAX_LOOKS: Final = 8  # other processes may begin and end arrivals meanwhile; then it is streamed
 
 _log = get_logger("facade.stored_content")
 
@@ -58,7 +58,7 @@ class StoredContent:
         return cls(store, flights, right, manifests, streamed, far_ranges)
 
     async def close(self) -> None:
-        """End what upstream is being asked on behalf of everybody; flights land by themselves."""
+        """End the questions to upstream that are everybody's. Flights end by themselves."""
         await self._manifests.close()
         await self._right.close()
 
@@ -78,7 +78,7 @@ class StoredContent:
     def stored_manifest(
         self, asked: AuthorizedPull
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece] | None]:
-        """Give its pieces from the disk: nothing of it is in memory while a device reads."""
+        """Give its pieces from the disk, so that it is not in memory while a device reads it."""
         return self._manifests.pieces(asked)
 
     def manifest_nowait(self, asked: AuthorizedPull) -> VerifiedManifest | None:
@@ -86,7 +86,7 @@ class StoredContent:
         return self._manifests.at_hand(asked)
 
     def stores_some(self) -> bool:
-        """Tell what the index said some seconds ago."""
+        """Tell what the index said a few seconds ago."""
         return self._store.gives_some
 
     async def blob_length(self, asked: PullInProgress) -> int:
@@ -99,7 +99,7 @@ class StoredContent:
                 return blob.length
         if (length := self._flights.proven_length(right_of(asked))) is not None:
             asked.origin.joins()
-            return length  # it is being kept just now
+            return length  # it is just being kept
         return await self._streamed.blob_length(asked)
 
     @asynccontextmanager
@@ -116,18 +116,18 @@ class StoredContent:
                     stack.callback(blob.close)
                     asked.origin.source = PullSource.STORE
                     return WarmBlob(self._store, blob, lambda: self._anew(asked, stack))
-            with suppress(NothingArrivesError):  # it ended just now, or is stored: look again
+            with suppress(NothingArrivesError):  # it has just ended, or is stored: look again
                 return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
     async def _anew(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
-        """Bring a blob again that was stored, and rotten."""
+        """Bring a blob again whose stored bytes were rotten."""
         with suppress(NothingArrivesError):
             return await self._arriving(asked, stack)
         return await stack.enter_async_context(self._streamed.blob(asked))
 
     async def _arriving(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
-        """Join its arrival, or have it passed on where the store cannot take it."""
+        """Join its arrival, or pass it on if the store cannot take it."""
         right = right_of(asked)
         asked.origin.joins()  # unless this pull pays for it
         try:

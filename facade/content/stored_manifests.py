@@ -1,9 +1,10 @@
 """Manifests of the store: exact bytes and media type, fetched once, verified and kept whole.
 
-Devices of this process that ask for a cold one wait for one fetch; other processes of the machine
-wait for the lock on its arriving file, and then look into the store. All that is one repository's:
-another one of the connection fetches the manifest as if nobody had, beside a fetch that may hang.
-Who has no right to it is not to see by the questions, or by the time, that it is stored or fetched.
+Devices of this process that ask for a cold one wait for one fetch. Other processes of the machine
+wait for the lock on its arriving file, and then look into the store. All this happens for each
+repository by itself: another repository of the connection fetches the manifest as if nobody had,
+even beside a fetch that hangs. So nobody without a right can see, by questions or by time, that it
+is stored or being fetched.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from facade.values.piece import Piece
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
-TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched here, and not kept
+TURN_SECONDS: Final = 30.0  # for another process's fetch; then it is fetched and not kept
 
 _log = get_logger("facade.stored_manifests")
 
@@ -66,7 +67,7 @@ class StoredManifests:
         return await self._fetching.share(right, lambda: self._fetched(paid))
 
     def at_hand(self, asked: AuthorizedPull) -> VerifiedManifest | None:
-        """Return the manifest, where it is in memory and the asker has a right to it."""
+        """Return the manifest if it is in memory and the asker has a right to it."""
         content = self._hot.get(asked.pull.digest)
         membership = self._right.membership_nowait(asked) if content is not None else None
         if membership is None or content is None:
@@ -78,7 +79,7 @@ class StoredManifests:
     async def pieces(self, asked: AuthorizedPull) -> AsyncIterator[AsyncIterator[Piece] | None]:
         """Give the pieces of a stored manifest, each held against its checksum; None if it is gone.
 
-        `manifest` has asked for the right, and held all of them against their checksums.
+        `manifest` has asked for the right, and has verified all of them before.
         """
         blob = await self._store.open_blob(asked.pull.digest)
         if blob is None:
@@ -94,7 +95,7 @@ class StoredManifests:
         await self._fetching.close()
 
     async def _stored(self, asked: PullInProgress) -> VerifiedManifest | None:
-        """Return the manifest, where it is stored and the asker has a right to it."""
+        """Return the manifest if it is stored and the asker has a right to it."""
         if (at_hand := self.at_hand(asked)) is not None:
             asked.origin.source = PullSource.MEMORY
             return at_hand
@@ -107,14 +108,14 @@ class StoredManifests:
         return VerifiedManifest(content, membership.media_type)
 
     async def _read(self, digest: Digest) -> bytes | None:
-        """Return stored bytes; None where there are none, or they are rotten."""
+        """Return stored bytes; None if there are none, or they are rotten."""
         blob = await self._store.open_blob(digest)
         if blob is None:
             return None
         try:
             content = bytearray()
             async for piece in StoredPieces(self._store, blob, 0, blob.length):
-                if content:  # a long one is not read in one go: others have their turn
+                if content:  # a long one is not read in one go, so that others have their turn
                     await asyncio.sleep(0)
                 content += piece
             return bytes(content)
@@ -124,7 +125,7 @@ class StoredManifests:
             blob.close()
 
     async def _fetched(self, asked: PullInProgress) -> VerifiedManifest:
-        """Fetch on behalf of everybody who waits, whichever of them leaves."""
+        """Fetch for everybody who waits; it goes on if some of them leave."""
         async with self._upstreams.lease(asked.connection) as upstream:
             asked = attrs.evolve(asked, upstream=upstream)
             ingest = await self._turn(asked)
@@ -133,7 +134,7 @@ class StoredManifests:
                     return stored  # another process has brought it meanwhile
                 manifest = await self._streamed.manifest(asked)
                 if ingest is not None:
-                    kept, ingest = ingest, None  # it is kept or discarded, whoever is cancelled
+                    kept, ingest = ingest, None  # kept or discarded, even if cancelled
                     await finish(self._keep(kept, asked, manifest))
             finally:
                 if ingest is not None:
@@ -150,7 +151,7 @@ class StoredManifests:
                     if ingest is not None and not ingest.size:
                         return ingest
                     if ingest is not None:
-                        # What a crash left: small, and never resumed.
+                        # A crash left it. It is small, and never resumed.
                         await finish_in_thread(ingest.discard)
                     else:
                         await asyncio.sleep(POLL_SECONDS)
@@ -176,8 +177,8 @@ class StoredManifests:
     def _write(self, ingest: OwnedIngest, right: Right, manifest: VerifiedManifest) -> None:
         """Write the manifest and the right to it. Blocks.
 
-        The right first: another process that waits for the lock looks for it as soon as that is
-        free, and would fetch the manifest once more.
+        The right first: a process that waits for the lock looks for the right as soon as it has the
+        lock, and would otherwise fetch the manifest once more.
         """
         ingest.append([manifest.content])
         self._store.index.prove(right.key, right.repository, manifest.media_type)

@@ -1,8 +1,8 @@
 """Content straight from upstream, every time: what a facade without a store serves, and what the
 store cannot keep.
 
-A span is cut out of the whole, which is read and verified to its end; a far one is passed on from
-upstream's own range.
+A span is cut out of the whole blob, which is read and verified to its end. A far span is passed on
+from upstream's own range.
 """
 
 from collections.abc import AsyncIterator
@@ -33,11 +33,11 @@ class StreamedBlob:
         return self._download.length
 
     async def whole(self) -> BlobPart:
-        """Return all bytes, held back as `Download` says."""
+        """Return all bytes. The last ones are held back, as `Download` says."""
         return BlobPart(self._pieces())
 
     async def part(self, span: Span) -> BlobPart:
-        """Return the bytes of a span, held back as `Download` says, or unverified if far."""
+        """Return the bytes of a span, the last ones held back, or unverified if it is far ahead."""
         if self._far_ranges.takes(self._asked.pull.digest, span, reached=0):
             await self._download.close()
             relay = self._far_ranges.relay(self._asked, span)

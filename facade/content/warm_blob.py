@@ -17,12 +17,12 @@ from facade.values.piece import PIECE_BYTES, Piece
 
 
 class RottenContentError(ArrivalEndedError):
-    """The stored blob is not what was stored, or cannot be read; it is out of service now."""
+    """The stored blob is rotten, or cannot be read. It is in quarantine now."""
 
 
 @define(eq=False)
 class StoredPieces:
-    """The checked pieces of a span of an open blob. Whoever asks has one of them, nobody else."""
+    """The checked pieces of a span of an open blob. For one reader."""
 
     _store: BlobStore
     _blob: StoredBlob
@@ -31,11 +31,11 @@ class StoredPieces:
     _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)
 
     def __aiter__(self) -> Self:
-        """Return what is asked for one piece after the other."""
+        """Return the iterator: itself."""
         return self
 
     def next_nowait(self) -> Piece | None:
-        """Return the next piece where it is at hand. Of a rotten one `__anext__` tells."""
+        """Return the next piece if it needs no waiting. If it is rotten, `__anext__` says so."""
         if self._offset >= self._end:
             return None
         try:
@@ -55,7 +55,7 @@ class StoredPieces:
         return piece
 
     async def check_beginning(self) -> None:
-        """Raise now what the first `PIECE_BYTES` would raise. Most are read again."""
+        """Raise now what reading the first `PIECE_BYTES` would raise. They are read again later."""
         offset = self._offset
         end = min(self._end, offset + PIECE_BYTES)
         while offset < end:
@@ -82,7 +82,7 @@ class StoredPieces:
 
 @frozen
 class WarmBlob:
-    """A stored blob; where its beginning turns out to be rotten, it is brought anew."""
+    """A stored blob. If its beginning turns out to be rotten, it is brought again."""
 
     _store: BlobStore
     _blob: StoredBlob
@@ -98,7 +98,7 @@ class WarmBlob:
         return await self.part(Span.whole(self.length))
 
     async def part(self, span: Span) -> BlobPart:
-        """Return checked pieces; the beginning is read here, while there is another way."""
+        """Return checked pieces. The beginning is checked while the blob can still be brought."""
         pieces = StoredPieces(self._store, self._blob, span.first, span.end)
         try:
             await pieces.check_beginning()
