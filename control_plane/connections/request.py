@@ -74,25 +74,23 @@ def read_connection_request(
     description = fields.text("description", parse_description)
     if fields.given("description") and description is None:
         description = ""
-    request = None
-    if host is not None and given is not None:
-        request = ConnectionRequest(
-            host=host,
-            credential=given.credential,
-            repository_prefix=prefix,
-            repositories=repositories,
-            fleets=fleets,
-            plain_http=plain_http,
-            allowed_networks=networks,
-            ca_certificate=ca_certificate,
-            auth_realms=realms,
-            description=description,
-            secret=given.secret,
-        )
-        look_at(request)
+    if host is None or given is None:
+        raise fields.refusal()
+    request = ConnectionRequest(
+        host=host,
+        credential=given.credential,
+        repository_prefix=prefix,
+        repositories=repositories,
+        fleets=fleets,
+        plain_http=plain_http,
+        allowed_networks=networks,
+        ca_certificate=ca_certificate,
+        auth_realms=realms,
+        description=description,
+        secret=given.secret,
+    )
+    look_at(request)
     fields.finish()
-    if request is None:
-        raise AssertionError("what is missing is an error")
     return request
 
 

@@ -89,9 +89,9 @@ class ConnectionRoutes:
             fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
             expires_at = fields.text("expires_at", self._parse_future)
             end = ApprovalEnd(expires_at, is_said=fields.given("expires_at"))
+            if fingerprint is None:
+                raise fields.refusal()
             fields.finish()
-        if fingerprint is None:
-            raise AssertionError("a missing fingerprint is an error")
         view = await self.connections.approve(
             call.connection_id, fingerprint, end=end, actor=call.operator
         )

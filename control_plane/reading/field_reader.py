@@ -137,13 +137,17 @@ class FieldReader:
             return False
         return value
 
-    def finish(self) -> None:
-        """Raise `InvalidRequestError` if anything was wrong, as fields are that nobody read."""
+    def refusal(self) -> InvalidRequestError:
+        """Return the error that names all that is wrong, and the fields that nobody read."""
         unknown = sorted(self._body.keys() - self._asked)
         for name in unknown[:MAX_NAMED_UNKNOWN_FIELDS]:
             self.wrong(pointer(name), "there is no such field")
-        if self.errors:
-            raise InvalidRequestError(tuple(self.errors))
+        return InvalidRequestError(tuple(self.errors))
+
+    def finish(self) -> None:
+        """Raise `InvalidRequestError` if anything was wrong, as fields are that nobody read."""
+        if (refusal := self.refusal()).errors:
+            raise refusal
 
     def _parsed(self, pointer: str, value: object, parse: Callable[[str], _Value]) -> _Value | None:
         if not isinstance(value, str):
