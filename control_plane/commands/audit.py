@@ -93,11 +93,11 @@ def audit() -> None:
 @click.argument("file", type=click.File("rb"), required=False)
 @command
 async def verify(file: IO[bytes] | None) -> None:
-    """Walk the chain and its signatures, and hold the present statements against it.
+    """Verify the chain and its signatures, and compare the database with it.
 
-    Of a FILE that `audit export` wrote (- for standard input), this needs the statement key alone.
-    With CONTROL_PLANE_DATABASE_URL set, the present log must begin with all that is in the FILE:
-    so entries that were cut off or replaced since show.
+    For a FILE that `audit export` wrote (- for standard input), this needs the statement key alone.
+    If CONTROL_PLANE_DATABASE_URL is set, the present log must begin with everything in the FILE,
+    so that entries show which were cut off or replaced since.
     """
     if file is None:
         async with _log() as (database, verifier):
@@ -137,10 +137,11 @@ async def export() -> None:
 @click.option("--head", required=True, help="The hash of the entry that the log ends with now.")
 @command
 async def accept(head: str) -> None:
-    """Accept a restored backup, whose log ends with HEAD: `/readyz` and `audit verify` say it.
+    """Accept a restored backup; HEAD is the hash of its last entry.
 
-    A control plane that saw entries which the backup has not refuses its log until then. This
-    needs the database and the private statement key, and is an entry of the log itself.
+    `/readyz` and `audit verify` say that hash. Until then, a control plane that saw entries which
+    the backup lacks refuses its log. This needs the database and the private statement key, and is
+    itself recorded in the log.
     """
     configured = settings(OperatorsSettings)
     signer = signer_of(configured)
@@ -172,7 +173,7 @@ async def list_entries(
     wide: bool,
     as_json: bool,
 ) -> None:
-    """List who did what when; all of it, or what fits every option."""
+    """List who did what and when: all entries, or those that match every option."""
     pages = _pages(AuditFilter(actor, action, about, since, until))
     if last is not None:
         pages = _newest(pages, last)

@@ -50,10 +50,10 @@ def _require_fingerprint(
 @as_json
 @command
 async def approve(name: str, fingerprint: str | None, *, as_json: bool, **end: Any) -> None:
-    """Let the draft that was seen serve, or without a draft approve what serves once more.
+    """Approve the draft that was seen; without a draft, approve what serves once more.
 
-    That renews an approval, or changes when it ends. If the present approval ends at some time,
-    say when the new one does.
+    The latter renews an approval, or changes when it ends. If the present approval has an end, say
+    when the new one ends.
     """
     given = [option for name, option in _ENDS.items() if end[name]]
     if len(given) > 1:

@@ -54,10 +54,10 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
 async def check(*, as_json: bool, **options: Any) -> None:
     """Ask a registry to log in, and store nothing.
 
-    It takes the options of `add`, so that the same line is tried first. Those on scope, as
-    --repository, --fleet and --prefix, are looked at for mistakes; no login depends on them.
+    It takes the options of `add`, so that the same line can be tried first. Those on scope, such as
+    --repository, --fleet and --prefix, are checked for mistakes; the login does not depend on them.
 
-    Exits with 1 if it refuses, with 3 if that cannot be told from the control plane.
+    Exits with 1 if the registry refuses, and with 3 if the control plane cannot tell.
     """
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
@@ -81,10 +81,10 @@ async def check(*, as_json: bool, **options: Any) -> None:
 @as_json
 @command
 async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None:
-    """Make or change the draft; what serves goes on serving until somebody approved it.
+    """Make or change the draft; what serves goes on serving until somebody approves it.
 
-    What decides who is shown the secret needs the secret again: --ask-token, --token-stdin or
-    --service-account-key-file.
+    A change of what decides who is shown the secret needs the secret again: --ask-token,
+    --token-stdin or --service-account-key-file.
     """
     body = edit_body(options)
     if not body:
@@ -103,7 +103,7 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
 @as_json
 @command
 async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **options: Any) -> None:
-    """Give a new secret; the one before serves until somebody approved the new one."""
+    """Give a new secret; the old one serves until somebody approves the new one."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         present = await api.call("GET", "connections", connection_id)
@@ -124,7 +124,7 @@ async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **opti
 @as_json
 @command
 async def discard(name: str, *, as_json: bool) -> None:
-    """Discard the draft; a connection that is nothing else ends with it."""
+    """Discard the draft; a connection that was never approved ends with it."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         await api.call("DELETE", "connections", connection_id, "draft")

@@ -54,7 +54,7 @@ async def list_connections(
 ) -> None:
     """List the connections that are not revoked, or those of a status.
 
-    With --json every one of them, as the API has it, unless --status is given.
+    With --json, list all of them, as the API has them, unless --status is given.
     """
     if status and with_revoked:
         raise click.UsageError("give --status or --all, not both")

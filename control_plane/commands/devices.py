@@ -48,10 +48,10 @@ async def revoke(
     *,
     as_json: bool,
 ) -> None:
-    """Serve a DEVICE no longer, by the id in its certificate, or one certificate by its serial.
+    """Stop serving a DEVICE, by the id in its certificate, or one certificate, by its serial.
 
     New requests are refused and running streams cut within a second. What is revoked already
-    stays as it was. Of a file 10,000 are revoked at once, all of them or none.
+    stays as it was. From a file, 10,000 at a time are revoked: all of them or none.
     """
     require_no_contradiction(
         (
@@ -146,7 +146,7 @@ async def lift(revocation: str, *, as_json: bool) -> None:
     """Serve a device again: lift the REVOCATION.
 
     It is named by its id, an unambiguous beginning of that, the device, or serial:HEX. If several
-    of a serial number are in force, they are listed, and the id of one is given.
+    of a serial number are in force, they are listed; name one of them by its id.
     """
     async with ApiClient.open(settings(ClientSettings)) as api:
         revocation_id = await named_revocation(api, revocation)

@@ -40,8 +40,8 @@ _ALWAYS = (
 async def migrate() -> None:
     """Bring the database to the current schema, and state the group roles' grants.
 
-    Safe twice, and from two places at once. The login owns the database. It needs CREATEROLE,
-    unless an administrator has made registry_control_plane and registry_facade.
+    It is safe to run it twice, and from two places at once. The login has to own the database, and
+    needs CREATEROLE unless an administrator has made registry_control_plane and registry_facade.
     """
     configured = settings(MigrateSettings)
     owner_url = configured.owner_url

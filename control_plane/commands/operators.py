@@ -107,7 +107,7 @@ async def rotate(name: OperatorName, expires: timedelta | None, *, no_expiry: bo
 @click.argument("name", type=NameType())
 @command
 async def remove(name: OperatorName) -> None:
-    """Let an operator call no longer."""
+    """Remove an operator: from now on nobody is let in with their token."""
     async with _operators() as store:
         await store.remove(name, actor=shell_actor())
     say(f"{name} may call no longer; what {name} approved goes on serving")
