@@ -263,6 +263,10 @@ async def test_a_place_that_a_signed_approval_has_is_not_given_away_by_a_column(
         tampered.sql(f"UPDATE connections SET {hidden} WHERE id = '{first['id']}'")
         problem = await alice.connect("registry.example:5000", repository_prefix="team", expect=409)
         assert problem["conflict"]["id"] == first["id"]
+        shown = {
+            name: problem["conflict"][name] for name in ("host", "repository_prefix", "status")
+        }
+        assert list(shown.values()) == ["registry.example:5000", "team", "approved"]
         tampered.sql(
             "UPDATE connections SET revoked_at = NULL, host = 'registry.example:5000',"
             f" repository_prefix = 'team' WHERE id = '{first['id']}'"
