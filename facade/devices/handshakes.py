@@ -32,7 +32,7 @@ from shared.bounded_map import BoundedMap
 # and than a device takes to sign while it does other things.
 STALL_SECONDS: Final = 3.0
 OWED_SECONDS: Final = 60.0  # after its last stall an address owes nothing any more
-MAX_OWING_SITES: Final = 4096  # some 200 bytes each; who owes for longest is forgotten first
+MAX_OWING_SITES: Final = 4096  # some 350 bytes each; who owes for longest is forgotten first
 
 
 @define(eq=False)
