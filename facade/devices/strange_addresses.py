@@ -21,7 +21,7 @@ from shared.pace import Pace
 # Twice what may be under way at once: of a fleet that comes for the first time some are in by then
 STRANGE_AT_ONCE: Final = 1024  # handshakes: some 2 s of a core
 STRANGE_PER_SECOND: Final = 20.0  # then; some 3 percent of a core
-MAX_STRANGE_ADDRESSES: Final = 4096  # some 700 bytes each; one that is forgotten begins anew
+MAX_STRANGE_ADDRESSES: Final = 4096  # some 450 bytes each; one that is forgotten begins anew
 MAX_KNOWN_ADDRESSES: Final = 65_536  # some 400 bytes each
 KNOWN_SECONDS: Final = 24 * 3600.0  # since a device was let in last
 
