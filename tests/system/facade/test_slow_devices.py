@@ -1,12 +1,14 @@
 """Devices that do not read: they cost little, and cost the others nothing."""
 
 import asyncio
+import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
 import orjson
 import pytest
+import uvloop
 from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
@@ -51,19 +53,29 @@ def facade_settings(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Mapp
     return {"FACADE_CACHE_DIR": str(cache), "FACADE_CACHE_MAX_BYTES": "1GiB"}
 
 
-@pytest.fixture
-async def blob(
-    facade: Facade, writer: StatementWriter, htpasswd_registry: Registry, repository: str
-) -> BigBlob:
-    """Push it and connect its registry."""
-    host = htpasswd_registry.host
+@pytest.fixture(scope="module")
+def pushed(htpasswd_registry: Registry) -> BigBlob:
+    """Push it, once for the facades of both kinds."""
+    repository = f"tests/{uuid.uuid4().hex}"
     login = {"Authorization": aiohttp.encode_basic_auth(ROBOT, ROBOT_PASSWORD)}
     to = Destination(htpasswd_registry.url, repository, login)
-    artifact = await push_big_artifact(to, SIZE)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        artifact = runner.run(push_big_artifact(to, SIZE))
     digest = orjson.loads(artifact.manifest.body)["layers"][0]["digest"]
-    approval = writer.approval(host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True)
+    host = htpasswd_registry.host.replace(":", "_")
+    return BigBlob(f"/v2/{host}/{repository}/blobs/{digest}", digest)
+
+
+@pytest.fixture
+async def blob(
+    facade: Facade, writer: StatementWriter, htpasswd_registry: Registry, pushed: BigBlob
+) -> BigBlob:
+    """Connect its registry."""
+    approval = writer.approval(
+        htpasswd_registry.host, username=ROBOT, token=ROBOT_PASSWORD, plain_http=True
+    )
     await write_and_wait(facade, writer, approval)
-    return BigBlob(f"/v2/{host.replace(':', '_')}/{repository}/blobs/{digest}", digest)
+    return pushed
 
 
 async def settled_memory(facade: Facade) -> int:
