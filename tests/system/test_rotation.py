@@ -8,26 +8,17 @@ import pytest
 from attrs import define, field, frozen
 from typing_extensions import override
 
-from control_plane.database.migrate import migrate
 from deploy.dev.postgres import Postgres
-from shared.postgres.database_url import read_database_url
-from tests.support.control_plane import (
-    LOGIN_PASSWORD,
-    LOGIN_ROLE,
-    ControlPlane,
-    Json,
-    make_keys,
-    make_login_role,
-)
-from tests.support.database import Database
+from tests.support.both_processes import start_control_plane, start_facade_of
+from tests.support.control_plane import ControlPlane, Json
 from tests.support.eventually import eventually
-from tests.support.facade_process import Facade, FacadeFiles
+from tests.support.facade_database import DatabaseTemplate
+from tests.support.facade_process import Facade
 from tests.support.facade_states import pull_path
 from tests.support.simulators.login import BasicLogin, BearerLogin, basic_header
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.simulators.wire import RecordedRequest
 
-FACADE_ROLE, FACADE_PASSWORD = "rotation_facade", "the facade's own password"
 OLD, NEW = "canary-the-old-token", "canary-the-new-token"
 OLD_HEADER, NEW_HEADER = basic_header("robot", OLD), basic_header("robot", NEW)
 
@@ -94,29 +85,14 @@ def shown(upstream: RegistrySimulator, after: int = 0) -> list[str | None]:
 
 
 @pytest.fixture
-async def product(postgres: Postgres, database: Database, tmp_path: Path) -> AsyncIterator[Product]:
+async def product(
+    postgres: Postgres, database_template: DatabaseTemplate, tmp_path: Path
+) -> AsyncIterator[Product]:
     """The product, with an empty database of its own."""
-    keys = make_keys(tmp_path / "keys")
-    await migrate(read_database_url(database.superuser_url))
-    make_login_role(postgres)
-    password = FACADE_PASSWORD.replace("'", "''")
-    postgres.sql(
-        f"DO $$ BEGIN CREATE ROLE {FACADE_ROLE} LOGIN PASSWORD '{password}'"
-        " IN ROLE registry_facade; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-    )
-    plane = await ControlPlane.start(
-        tmp_path,
-        owner_url=database.superuser_url,
-        url=database.url(LOGIN_ROLE, LOGIN_PASSWORD),
-        keys=keys,
-    )
-    files = FacadeFiles.write(
-        tmp_path / "facade",
-        statement_public_pem=keys.statement_public.read_bytes(),
-        sealing_private_pem=keys.sealing_private.read_bytes(),
-    )
-    url = database.url(FACADE_ROLE, FACADE_PASSWORD)
-    facade = Facade.start(files, url, {"FACADE_POLL_INTERVAL": "1h"})
+    database = database_template.copy()
+    plane = await start_control_plane(postgres, database, tmp_path)
+    settings = {"FACADE_POLL_INTERVAL": "1h"}
+    facade = start_facade_of(plane, database, tmp_path / "facade", settings)
     yield Product(plane, facade)
     facade.child.kill()
     plane.stop()
