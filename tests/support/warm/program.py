@@ -6,8 +6,10 @@ its warm program, and that one with us. Who tests how a program starts, what mem
 /proc says of its command line and environment starts it cold.
 """
 
+import atexit
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -60,17 +62,20 @@ class WarmProgram:
         """
         ours, its = socket.socketpair()
         name = module.partition(".")[0].replace("_", "-")
+        folder = Path(tempfile.mkdtemp(prefix=f"warm-{name}-"))
+        atexit.register(shutil.rmtree, folder)
         with its:
             child = Child.start(
                 [
                     *(sys.executable, "-m", "tests.support.warm.forking", str(its.fileno())),
                     *(module, *imported),
                 ],
-                log=Path(tempfile.mkdtemp(prefix=f"warm-{name}-"), "log"),
+                log=folder / "log",
                 environment=surroundings,
                 cwd=REPOSITORY,
                 handed_on=[its.fileno()],
             )
+        atexit.register(child.kill)  # and with it whatever it forked
         return cls(name, child, ours)
 
     def fork(
