@@ -107,6 +107,17 @@ class ControlPlaneMetrics:
         )
         self.oldest_draft.set(math.nan)
         self.next_end.set(math.inf)
+        self.exported_entries = Gauge(
+            "control_plane_audit_exported_entries",
+            "Up to which entry the audit log was exported last; 0 if it never was",
+            registry=self.registry,
+        )
+        self.last_export = Gauge(
+            "control_plane_audit_export_timestamp_seconds",
+            "When the audit log was exported last; 0 if it never was, NaN until that is known",
+            registry=self.registry,
+        )
+        self.last_export.set(math.nan)
         self.database_waits = Histogram(
             "control_plane_database_wait_seconds",
             "Until there was a connection to the database, or none in time",

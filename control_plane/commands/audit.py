@@ -15,6 +15,7 @@ import click
 
 from control_plane.audit.accepted_restore import accept_restore
 from control_plane.audit.audit_export import verify_export, verify_export_against
+from control_plane.audit.last_export import note_export
 from control_plane.audit.log_reading import (
     MAX_REPORTED_FAULTS,
     OTHER_COLUMNS,
@@ -39,6 +40,7 @@ from control_plane.commands.running import (
 )
 from control_plane.commands.usage import Group
 from control_plane.database.database import Database
+from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.audit_filter import AuditFilter
 from control_plane.proof.belief import HighestGenerations
@@ -122,15 +124,30 @@ async def verify(file: IO[bytes] | None) -> None:
 @audit.command()
 @command
 async def export() -> None:
-    """Print every entry's envelope as a JSON line."""
-    unbelieved = 0
-    async with _log() as (database, verifier), database.connection() as connection:
-        async for line in walk(connection, verifier):
-            sys.stdout.buffer.write(line.export())
-            unbelieved += line.entry is None
-    sys.stdout.buffer.flush()
-    if unbelieved:
-        fail(f"{unbelieved} entries are not believed; see `control-plane audit verify`")
+    """Print every entry's envelope as a JSON line.
+
+    The database notes when, and up to where: control planes show it in their metrics.
+    """
+    unbelieved, sequence = 0, 0
+    async with _log() as (database, verifier):
+        async with database.connection() as connection:
+            async for line in walk(connection, verifier):
+                sys.stdout.buffer.write(line.export())
+                unbelieved += line.entry is None
+                sequence = line.sequence
+        sys.stdout.buffer.flush()
+        if unbelieved:
+            fail(f"{unbelieved} entries are not believed; see `control-plane audit verify`")
+        if sequence:
+            await _note_export(database, sequence)
+
+
+async def _note_export(database: Database, sequence: int) -> None:
+    """Note the export; a login that may not write exports all the same."""
+    try:
+        await note_export(database, sequence)
+    except (DatabaseUnavailableError, SchemaOutdatedError) as error:
+        say(f"The export is whole, but no control plane will show it in its metrics: {error}")
 
 
 @audit.command("accept-restore")

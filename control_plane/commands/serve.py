@@ -9,6 +9,7 @@ import click
 import uvloop
 from attrs import frozen
 
+from control_plane.audit.last_export import LastExport
 from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, signer_of
 from control_plane.commands.usage import Command
@@ -213,6 +214,7 @@ async def _serve(
                 REMEMBERING: remembering.run,
                 "notifications": notifications.run,
                 "survey": survey.run,
+                "last export": LastExport(database, metrics).run,
                 "private keys": private_keys.run,
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(

@@ -19,6 +19,7 @@ _TABLES: Final = (
     "device_revocations",
     "audit_entries",
     "audit_checkpoint",
+    "audit_exports",
     "alembic_version",
 )
 _CONTROL_PLANE: Final = "registry_control_plane"

@@ -2,8 +2,10 @@
 
 import math
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
+from control_plane.audit.last_export import LastExport
 from control_plane.connections.survey import ConnectionSurvey
 from control_plane.database.database import Database
 from control_plane.metrics import ControlPlaneMetrics
@@ -14,6 +16,8 @@ from tests.support.log_schema import require_documented
 
 ENDS = datetime(2997, 5, 8, tzinfo=UTC)  # of this test's approval alone
 DRAFTS, OLDEST = "control_plane_drafts", "control_plane_oldest_draft_timestamp_seconds"
+EXPORTED = "control_plane_audit_exported_entries"
+EXPORTED_AT = "control_plane_audit_export_timestamp_seconds"
 SOON, NEXT = (
     "control_plane_approvals_ending_soon",
     "control_plane_approval_expiry_timestamp_seconds",
@@ -68,6 +72,20 @@ def test_before_the_first_look_nothing_waits_and_nothing_ends() -> None:
     assert (shown[DRAFTS], shown[SOON]) == (0, 0)
     assert math.isnan(shown[OLDEST])
     assert shown[NEXT] == math.inf
+
+
+async def test_an_export_is_noted_with_its_time_and_its_end(plane: ControlPlane, host: str) -> None:
+    """Once it is whole; entries that come later are not in it."""
+    await plane.client("alice").connect(host, username="robot", token="x")
+    began = time.time()
+    exported = plane.run("audit", "export").splitlines()
+    metrics = ControlPlaneMetrics()
+    async with Database.open(read_database_url(plane.database_url)) as database:
+        assert math.isnan(values(metrics.exposition().decode())[EXPORTED_AT])
+        await LastExport(database, metrics).look()
+    shown = values(metrics.exposition().decode())
+    assert shown[EXPORTED] == len(exported)
+    assert began - 1 <= shown[EXPORTED_AT] <= time.time() + 1
 
 
 async def test_each_line_of_the_control_plane_is_as_documented(
