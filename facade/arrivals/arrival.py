@@ -1,6 +1,6 @@
-"""A blob while it arrives, as those see it who read along: how far they may go, and the bytes.
+"""A blob while it arrives, as its readers see it: how far they may read, and the bytes.
 
-The last piece is held back until digest and length agree, in whichever process that is found out.
+The last piece is held back until digest and length agree, whichever process finds that out.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from facade.store.shared_pieces import BlobReaders
 from facade.values.piece import PIECE_BYTES, Piece
 from shared.oci import RepositoryName
 
-POLL_SECONDS: Final = 0.02  # another process's progress is looked at, not told
+POLL_SECONDS: Final = 0.02  # another process does not tell of its progress, so it is looked at
 
 
 class ArrivalEndedError(PullError):
-    """The blob will not arrive this way; its cause is what happened, where that is known."""
+    """The blob will not arrive in this way. Its `__cause__` is what happened, if that is known."""
 
     def __str__(self) -> str:
         """Say what happened."""
@@ -33,11 +33,11 @@ class ArrivalEndedError(PullError):
 
 
 class OwnerDiedError(ArrivalEndedError):
-    """The process that brought the blob is gone: somebody has to take over."""
+    """The process that brought the blob is gone. Somebody has to take over."""
 
 
 class StoreGaveUpError(ArrivalEndedError):
-    """The store takes no more of it: what came can be read, the rest only upstream has."""
+    """The store takes no more of it. What came can be read; only upstream has the rest."""
 
 
 class Arrival(Protocol):
@@ -45,42 +45,42 @@ class Arrival(Protocol):
 
     @property
     def length(self) -> int | None:
-        """Bytes of the whole blob; None until the proof, if the registry does not tell."""
+        """Bytes of the whole blob; None until it is proven, if the registry does not tell."""
 
     @property
     def reached(self) -> int:
-        """Bytes that have come, in whole checked pieces."""
+        """Bytes that have come, counted in whole pieces with checksums."""
 
     @property
     def repository(self) -> RepositoryName:
-        """Through which upstream gives it."""
+        """The repository through which upstream gives it."""
 
     @property
     def inode(self) -> Inode:
-        """The file that grows: a new attempt has another one."""
+        """The growing file. A new attempt has another one."""
 
     def want(self, end: int | None) -> None:
         """Note that a reader wants the bytes before `end`; None: all there are."""
 
     async def readable_beyond(self, offset: int) -> int:
-        """Wait until bytes behind `offset` may be sent; return up to where.
+        """Wait until bytes after `offset` may be sent; return the end of what may be.
 
-        Raises `ArrivalEndedError` where they will not come, or were wrong, and `OSError`.
+        Raises `ArrivalEndedError` if they will not come, or were wrong, and `OSError`.
         """
 
     def read_nowait(self, offset: int, count: int) -> Piece | None:
-        """Return at most so many bytes that may be sent; None where they have to be waited for.
+        """Return at most `count` bytes that may be sent; None if the read would have to wait.
 
-        Raises `OSError`, also where they are not what came.
+        Raises `OSError`, also if the bytes are not what came.
         """
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return so many bytes that may be sent; raise `OSError` as `read_nowait` does."""
+        """Return `count` bytes that may be sent; raise `OSError` as `read_nowait` does."""
 
 
 @define(eq=False)
 class Progress:
-    """How far a download of this process has come; those who wait are told."""
+    """How far a download of this process has come. Its readers are told."""
 
     file: ArrivingFile
     repository: RepositoryName
@@ -88,11 +88,12 @@ class Progress:
     proven: bool = False
     failure: BaseException | None = None
     reached: int = field(init=False)
-    wanted: float = field(default=0, init=False)  # bytes of the beginning; infinite: all of them
+    # Bytes of the beginning that readers want; infinite: all of them.
+    wanted: float = field(default=0, init=False)
     _moved: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with what a dead owner left."""
+        """Begin with what a dead process left."""
         self.reached = self.file.checked
 
     @property
@@ -115,7 +116,7 @@ class Progress:
         self._tell()
 
     def prove(self) -> None:
-        """Let readers through to the end, which is known by now."""
+        """Let readers go to the end, which is known now."""
         self.file.end()
         self.proven = True
         self._tell()
@@ -140,7 +141,7 @@ class Progress:
     def read_nowait(self, offset: int, count: int) -> Piece | None:
         """Return bytes of the growing file, to a multiple of `READ_BYTES` at most.
 
-        So those who read beside each other ask for the same pieces, wherever they began.
+        So readers ask for the same pieces, wherever they began, and share them.
         """
         shared = self.readers.piece_at(offset, count)
         if shared is not None:
@@ -190,12 +191,12 @@ class FollowedArrival:
         return self._ingest.file.inode
 
     def want(self, end: int | None) -> None:
-        """Nothing is noted: the other process goes on for its own readers."""
+        """Note nothing: the other process goes on for its own readers."""
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""
         while True:
-            # In this order: what was proven first cannot have been discarded since.
+            # In this order: if it was proven before, it cannot have been discarded since.
             file = self._ingest.file
             if is_proven := await self._is_proven():
                 file.end()
@@ -203,7 +204,8 @@ class FollowedArrival:
             if is_proven or limit > offset:
                 return limit
             if file.is_unlinked:
-                # For a full disk or for wrong bytes: whoever goes on with upstream's hashes all.
+                # The disk was full, or the bytes were wrong. Who goes on with upstream's bytes
+                # hashes all of them.
                 raise StoreGaveUpError
             if not file.has_owner and not await self._is_proven():
                 raise OwnerDiedError
@@ -229,6 +231,6 @@ class FollowedArrival:
 
 
 def _limit(reached: int, length: int | None, *, is_proven: bool) -> int:
-    """Return up to where bytes may be sent: all but the last piece, as far as that is known."""
+    """Return the end of what may be sent: without the last piece until the blob is proven."""
     end = reached if length is None else length
     return end if is_proven else min(reached, end - PIECE_BYTES)

@@ -1,7 +1,7 @@
-"""Looks whether an arrival comes fast enough to keep its room, and whether it is asked for that.
+"""Watches whether an arrival comes fast enough to keep its room, and whether it has to make way.
 
-What comes slowly claims no more than what has come, and says that it is slow. It goes on arriving,
-unless somebody finds no room: then it is asked to make way.
+A slow arrival claims no more room than for what has come, and is marked as slow. It goes on
+arriving, unless somebody finds no room: then it is asked to make way.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from facade.store.ingest_file import OwnedIngest
 from shared.oci import Digest
 from shared.structured_log import get_logger
 
-LOOK_SECONDS: Final = 5.0  # whoever found no room streams meanwhile
+LOOK_SECONDS: Final = 5.0  # whoever found no room streams in the meantime
 SLOW_WINDOW_SECONDS: Final = 60.0
 SLOW_BYTES: Final = 4 * 1024 * 1024  # within a window: half a Mbit/s
 
@@ -25,7 +25,7 @@ _log = get_logger("facade.claim_watch")
 
 @frozen
 class WatchTimes:
-    """When it is looked, and what is slow."""
+    """How often an arrival is looked at, and what is slow."""
 
     look_seconds: float = LOOK_SECONDS
     window_seconds: float = SLOW_WINDOW_SECONDS
@@ -44,14 +44,14 @@ class ClaimWatch:
     _began_at: float = field(factory=time.monotonic, init=False)
 
     async def is_asked_to_make_way(self) -> bool:
-        """Return True when the arrival has to give its room back; False if it cannot be watched."""
+        """Return True once the arrival has to give up its room; False if it cannot be watched."""
         self._size = self._ingest.size
         while True:
             await asyncio.sleep(self._times.look_seconds)
             try:
                 if await self._look():
                     return True
-            except OSError as error:  # a failing disk is told by whoever writes
+            except OSError as error:  # whoever writes finds out that the disk fails
                 self._tell(error)
             except Exception as error:  # noqa: BLE001 - nothing that is watched ends for it
                 self._tell(error)

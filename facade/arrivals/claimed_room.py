@@ -1,7 +1,7 @@
-"""The room of one arriving blob within the quota: claimed as its bytes come, not as they are told.
+"""The room of one arriving blob within the quota. It is claimed as bytes come, not as announced.
 
-A length is a registry's claim, and a device that asks for a blob may leave at once. So a claim is
-at most as far ahead as what has come, and others' blobs go only for bytes that are there.
+A length is only what a registry says, and a device that asks for a blob may leave at once. So no
+more is claimed in advance than has come, and other blobs are evicted only for bytes that are there.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from facade.store.blob_store import Asker, BlobStore, NoRoomError
 from facade.store.ingest_file import OwnedIngest
 from shared.oci import RepositoryName
 
-# Claimed before a byte has come, if so much is free: a small blob takes one claim.
+# Claimed before a byte has come, if so much is free, so that a small blob takes one claim.
 FIRST_ROOM_BYTES: Final = 1024 * 1024
-# Claimed for twice what is there, and at most for so much more: a claim costs some milliseconds.
+# Twice of what is there is claimed, but at most so much more. Each claim takes some milliseconds.
 MAX_ROOM_AHEAD_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class ClaimedRoom:
     _claiming: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def begin(self, length: int | None, left: int, repository: RepositoryName) -> None:
-        """Announce the arrival, with room for its first bytes behind those that are left.
+        """Announce the arrival, with room for its first bytes after those that are there already.
 
         Raises `NoRoomError` if the whole cannot fit, and `OSError`.
         """
@@ -47,7 +47,7 @@ class ClaimedRoom:
                 length, repository, room=self._claimed, access_key=self._access_key
             )
 
-        # What its last owner had claimed besides ended with it.
+        # What its last owner had claimed in advance ended with that owner.
         await finish_in_thread(self._ingest.claim, left)
         whole = 0 if length is None else length - left
         first = min(whole, FIRST_ROOM_BYTES)
@@ -55,7 +55,7 @@ class ClaimedRoom:
 
     @asynccontextmanager
     async def made_for(self, size: int) -> AsyncIterator[None]:
-        """Have the quota count `size` bytes while they are written, and from then on.
+        """Make the quota count `size` bytes while they are written, and from then on.
 
         Raises `StoreGaveUpError` if there is no room for so many bytes, and `OSError`.
         """

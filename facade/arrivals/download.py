@@ -1,10 +1,10 @@
 """A blob's bytes from upstream: resumed after a break, verified before the end.
 
-What `verified_pieces` yields may be sent on; if it ends without an error, everything it yielded
-was right. Memory is constant: what is held is one piece and what one read gave.
+What `verified_pieces` yields may be sent on. If it ends without an error, everything it yielded was
+right. Memory is constant: one piece, and what one read gave.
 
-The digest decides. A length that the answer itself does not name is a claim of the registry's; if
-it names none at all, the blob is at its end when the digest says so.
+The digest decides. If the answer does not name the blob's length, what the registry says of it
+elsewhere is only a claim. If it names none anywhere, the blob ends where the digest says so.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ from shared.upstream.errors import (
 )
 
 MAX_RESUMES_WITHOUT_PROGRESS: Final = 5
-# Of one answer, to count as progress: with a byte of each a download would never come to an end.
+# An answer makes progress with so many bytes. With one byte of each, a download would never end.
 MIN_PROGRESS_BYTES: Final = 4 * 1024
 FIRST_RESUME_DELAY_SECONDS: Final = 0.1
 MAX_RESUME_DELAY_SECONDS: Final = 5.0
 # A registry may give less of a range than was asked for. If it gives less than this, it is asked
-# for the next part only after the pause of a break: it could give one byte each time.
+# for the next part only after a pause, as after a break: it could give one byte each time.
 MIN_PART_BYTES: Final = 64 * 1024
-# Then the blob goes on without a length: a registry that hangs at one question may answer others.
+# Then the blob goes on without a length. A registry may hang at one question and answer others.
 TOLD_LENGTH_SECONDS: Final = 10.0
 
 _BREAKS: Final = (
@@ -63,12 +63,12 @@ Settle = Callable[[], Awaitable[None]]
 
 
 async def _settled() -> None:
-    """Return at once: the verifier takes each chunk before the next one is asked for."""
+    """Return at once, because the verifier takes each chunk before the next one is asked for."""
 
 
 @frozen
 class _Body:
-    """One answer's bytes, from the byte reached on."""
+    """The bytes of one answer, from the byte reached on."""
 
     chunks: AsyncIterator[bytes]
     part: ContentRange | None = None  # of a 206
@@ -81,7 +81,7 @@ async def _body_of(*chunks: bytes) -> AsyncIterator[bytes]:
 
 @define(eq=False)
 class Download:
-    """One attempt to bring a blob's bytes, over as many upstream answers as it takes."""
+    """One attempt to bring a blob's bytes, with as many upstream answers as it takes."""
 
     length: int | None  # None: the registry does not tell
     verifier: PieceVerifier
@@ -90,19 +90,19 @@ class Download:
     _stack: AsyncExitStack
     _body: _Body
     _first_resume_delay: float = FIRST_RESUME_DELAY_SECONDS
-    _is_told: bool = False  # the length, by another answer than the one with the bytes
-    is_claim: bool = False  # the last answer's headers may be those of the blob
-    _reached: int = 0  # what the verifier took, or was handed and takes in time
+    _is_told: bool = False  # whether another answer than the one with the bytes told the length
+    is_claim: bool = False  # whether the last answer's headers may be a blob's
+    _reached: int = 0  # what the verifier has taken, or was given and will take
     _failures: int = field(default=0, init=False)  # in a row, without progress
     _answered_at: int = field(default=0, init=False)  # where the present answer begins
     _ended_at: int | None = field(default=None, init=False)  # where a body of unknown length ended
-    _knows_ranges: bool = field(default=True, init=False)  # else it is asked for the whole again
-    settle: Settle = _settled  # awaited where the verifier has to have taken everything
+    _knows_ranges: bool = field(default=True, init=False)  # if not, it is asked for the whole again
+    settle: Settle = _settled  # awaited before the verifier must have taken everything
 
     async def verified_pieces(self) -> AsyncIterator[bytes]:
         """Yield what may be sent on, the held-back end last.
 
-        Raises `WrongBytesError`, or an `UpstreamError` where resuming was given up.
+        Raises `WrongBytesError`, or an `UpstreamError` if resuming was given up.
         """
         async for chunk in self._resumed_chunks():
             for piece in self.verifier.take(chunk):
@@ -110,9 +110,9 @@ class Download:
         yield self._finish()
 
     async def unverified_chunks(self) -> AsyncIterator[bytes]:
-        """Yield everything as it comes: only where this ends without an error was it right.
+        """Yield everything as it comes. It was right only if this ends without an error.
 
-        Whoever takes a chunk has the verifier take it, some time before `settle` returns.
+        The caller passes each chunk to the verifier, at the latest before `settle` returns.
         """
         async for chunk in self._resumed_chunks():
             yield chunk
@@ -142,40 +142,40 @@ class Download:
                 if not _is_break(error):
                     raise
                 if await self._has_all():
-                    break  # only the framing's end is missing
+                    break  # only the end of the framing is missing
                 if not await self._may_resume(error):
                     raise
                 await self._try_to_resume()
 
     async def _is_at_the_end(self) -> bool:
-        """Tell whether the blob ends where a body has ended, as far as that can be told."""
+        """Tell whether the blob ends where a body has ended, as far as anybody can tell."""
         if await self._has_all():
             return True
-        # Where two bodies end there is no more.
+        # Two bodies ended here: there is no more.
         has_ended_here = self.length is None and self._ended_at == self._reached
         self._ended_at = self._reached
         return has_ended_here
 
     async def _has_all(self) -> bool:
         if self.length is not None and self._reached == self.length:
-            return True  # the digest is looked at when everything was taken
+            return True  # the digest decides once everything was taken
         await self.settle()
         if not self.verifier.has_all():
             return False
-        if self.length is not None:  # it was believed, and passed on
+        if self.length is not None:  # it was believed, and readers were told
             self._upstream.lengths.prove(self.verifier.digest, self._reached)
             raise self._wrong_length("another length than the registry told")
         return True
 
     def _wrong_length(self, message: str) -> WrongBytesError:
-        """Return the error for a length that was announced and is not that of the bytes."""
+        """Return the error for an announced length that the bytes do not have."""
         if not self._is_told:
             return WrongBytesError(message)
         self._upstream.lengths.distrust(self.verifier.digest, self._reached)
         return MistoldLengthError(message)
 
     async def _ask_for_the_next_part(self) -> None:
-        """Go on behind a 206 that had less than was asked for (RFC 9110 section 14.4)."""
+        """Go on after a 206 with less than was asked for (RFC 9110 section 14.4)."""
         part = self._body.part
         if part is None or self._reached != part.last + 1 or part.length < MIN_PART_BYTES:
             raise BrokenBodyError("the body ended early")
@@ -192,8 +192,8 @@ class Download:
     async def resume_behind(self, left: int) -> None:
         """Ask for what follows the beginning that is there already.
 
-        The verifier has to take that beginning before anything more. Raises `UpstreamError`
-        if upstream does not begin to answer.
+        The verifier has to take that beginning first. Raises `UpstreamError` if upstream does not
+        begin to answer.
         """
         self._reached = left
         while True:
@@ -206,9 +206,9 @@ class Download:
                 return
 
     def ask_when_read(self, left: int) -> None:
-        """Have upstream be asked for what follows a beginning when the download is read, not now.
+        """Ask for what follows a beginning only when the download is read, not now.
 
-        The verifier has to take that beginning before.
+        The verifier has to take that beginning first.
         """
         self._reached, self._body = left, _Body(self._asked())
 
@@ -218,11 +218,11 @@ class Download:
             yield chunk
 
     async def close(self) -> None:
-        """Let upstream's answer go; whoever reads on asks again."""
+        """Let go of upstream's answer. Reading on asks again."""
         await self._stack.aclose()
 
     async def _may_resume(self, error: UpstreamError) -> bool:
-        """Tell whether it is to be tried again, after the pause that comes before."""
+        """Tell, after the pause before a retry, whether to try again."""
         self._failures += 1
         if self._failures > MAX_RESUMES_WITHOUT_PROGRESS:
             return False
@@ -240,9 +240,9 @@ class Download:
         return True
 
     async def _resume(self) -> None:
-        """Ask for the bytes from the one reached on: the registry, so that the link is a new one.
+        """Ask the registry for the bytes from the one reached on, so that a link is a new one.
 
-        A range with its end, if that is known: some registries refuse open ones.
+        The range names its end if that is known, because some registries refuse open ranges.
         """
         await self._stack.aclose()
         self._answered_at = self._reached
@@ -273,9 +273,10 @@ class Download:
             self._body = _Body(self._after_same_beginning(answer.chunks(), self._reached))
 
     def _is_at_the_end_by(self, refused: RangeRefusedError) -> bool:
-        """Tell whether the registry says that there is nothing more; else it is asked for all.
+        """Tell whether the registry says that there is nothing more. If not, it is asked for all.
 
-        A refusal that names more bytes than were left out contradicts itself, and names none.
+        A refusal that names more bytes than the range left out contradicts itself, and
+        counts as naming none.
         """
         total = refused.total
         if total is not None and total <= self._reached:
@@ -295,7 +296,7 @@ class Download:
     async def _after_same_beginning(
         self, chunks: AsyncIterator[bytes], reached: int
     ) -> AsyncIterator[bytes]:
-        """Compare the beginning of a whole answer with what was taken, and yield what follows."""
+        """Compare the beginning of a whole answer with what was taken; yield what follows it."""
         again = self.verifier.digest.hasher()
         left = reached
         async for chunk in chunks:
@@ -311,7 +312,7 @@ class Download:
 
 
 def _is_break(error: UpstreamError) -> bool:
-    """Tell whether it is worth another try from the byte reached; all else is an answer."""
+    """Tell whether a failure is a break, worth another try. Any other is an answer."""
     return isinstance(error, _BREAKS) or _says_nothing(error)
 
 
@@ -361,18 +362,18 @@ async def open_download(
 async def _length_behind(
     beginning: Beginning, upstream: Upstream, repository: RepositoryName, digest: Digest
 ) -> int | None:
-    """Return the length of a blob whose answer begins so and names none; None if nobody knows it.
+    """Return the length of a blob whose answer names none; None if nobody knows it.
 
-    Who is told a wrong length has to be cut off, though the bytes are right. So only an answer to a
-    range is believed, which comes the way that the bytes come; if it was wrong once, never again.
-    A HEAD is not: often a proxy answers it, or a database that says something else.
+    A device that was told a wrong length has to be cut off, although the bytes are right. So only
+    the answer to a range is believed, because it comes from where the bytes come from; and if it
+    was wrong once, never again. A HEAD is not believed: often a proxy or a database answers it.
     """
     if beginning.is_all:
         return beginning.size
     if upstream.lengths.was_mistold(digest):
         return None
     told = None
-    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes all the same
+    with suppress(UpstreamError, WrongBytesError, TimeoutError):  # the blob comes nevertheless
         async with asyncio.timeout(TOLD_LENGTH_SECONDS):
             told = await length_by_range(upstream, repository, digest)
     return told if told is not None and told >= beginning.size else None
@@ -382,10 +383,10 @@ async def _length_behind(
 async def continue_download(
     upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
 ) -> AsyncIterator[Download]:
-    """Ask upstream for what follows a beginning of `left` bytes, even where that is nothing.
+    """Ask upstream for what follows a beginning of `left` bytes, even if nothing does.
 
-    The verifier has to take the beginning before the download is read on. Raises `UpstreamError`
-    if upstream does not begin to answer, or denies the blob.
+    The verifier has to take the beginning before the download is read. Raises `UpstreamError` if
+    upstream does not begin to answer, or denies the blob.
     """
     async with AsyncExitStack() as stack:
         nothing = _Body(BrokenBody(BrokenBodyError("")))
@@ -403,10 +404,10 @@ async def continue_download(
 async def download_behind(
     upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
 ) -> AsyncIterator[Download]:
-    """Give a download of what follows a beginning of `left` bytes; it asks when it is first read.
+    """Give a download of what follows a beginning of `left` bytes. It asks when it is first read.
 
-    The verifier has to take the beginning before: no answer stands open while that is hashed. What
-    upstream says then is a break, or an answer, as in the middle of any download.
+    The verifier has to take the beginning first, so that no answer stands open while it is hashed.
+    A failure then is a break or an answer, as in the middle of any download.
     """
     async with AsyncExitStack() as stack:
         nothing = _Body(_body_of())
@@ -420,9 +421,9 @@ async def require_given_blob(
 ) -> None:
     """Return if a GET is answered with a blob's first byte, or raise `UpstreamError`.
 
-    Raises also for what any web server answers: a login page says nothing.
+    Raises it also for an answer that any web server may give, as a login page.
     """
-    with suppress(RangeRefusedError):  # it has the blob, but no first byte of it alone
+    with suppress(RangeRefusedError):  # it has the blob, but does not give the first byte alone
         async with upstream.fetch(Kind.BLOB, repository, digest, last_byte=0) as answer:
             if answer.content_range is None:
                 answer.require_claim()
@@ -437,7 +438,7 @@ async def require_there(upstream: Upstream, repository: RepositoryName, digest: 
 async def blob_length(upstream: Upstream, repository: RepositoryName, digest: Digest) -> int:
     """Return the length in bytes that upstream tells, or raise `UpstreamError`.
 
-    Raises `WrongBytesError` if it turned out that it has other bytes.
+    Raises `WrongBytesError` if its bytes turn out to be others.
     """
     told = await told_length(upstream, repository, digest)
     if told is None:

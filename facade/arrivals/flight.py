@@ -1,14 +1,14 @@
-"""One download of a blob into the store, on behalf of whoever asks for it meanwhile.
+"""One download of a blob into the store, for everybody who asks for it in the meantime.
 
-A flight belongs to an access key, a kind, a digest and a repository, and to no device: the one that
-started it may leave. It asks the registry as if nobody had the blob. Once that has answered with
-what may be the blob, the flight ends if the connection has brought it already, or brings it,
-through another repository: its readers read that. What the registry answers to one repository, and
-when, is not told to another.
+A flight belongs to an access key, a kind, a digest and a repository, but to no device: the one that
+started it may leave. It asks the registry as if nobody had the blob. When the registry answers with
+what may be the blob, the flight ends if the connection has already brought it through another
+repository, or is bringing it: its readers read that. One repository never learns what the registry
+answered to another, or when.
 
-When the last reader has left it goes on for a grace period if it was worth something: to two
-devices, or to one that had waited for much of it. It goes no further than they had asked for; for
-one device, no further than as much again as had come. What has come stays in either case.
+When the last reader has left, it goes on for a grace period if two devices wanted it, or if one had
+waited for much of it. It goes no further than they had asked for; for a single device, no further
+than twice what had come. What has come stays in either case.
 """
 
 import asyncio
@@ -59,20 +59,21 @@ from shared.structured_log import get_logger
 from shared.supervised import tell_of_failure
 from shared.upstream.errors import UnexpectedAnswerError, UpstreamError
 
-# Of what a dead owner left: hashed while upstream's answer stands open, which takes 60 ms. Of more,
-# upstream is asked once for the first byte, and for the rest when all is hashed (0.9 s a GiB).
+# Up to so much that a dead owner left is hashed while upstream's answer stands open (60 ms). If
+# there is more, upstream is asked for the first byte, and for the rest once all is hashed (0.9 s a
+# GiB).
 HASHED_WHILE_OPEN_BYTES: Final = 64 * 1024 * 1024
-REHASHED_AT_ONCE: Final = 16  # times `REHASH_BYTES`: a revocation waits for no more than that
+REHASHED_AT_ONCE: Final = 16  # times `REHASH_BYTES`: as long as a revocation may wait
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted besides where the disk is full: not for each write
+RELIEF_BYTES: Final = 64 * 1024 * 1024  # evicted in addition, so that not each write has to
 
 
 class NothingArrivesError(PullError):
-    """A download has just ended, did not begin in time, or is not needed: look again."""
+    """A download has just ended, did not begin in time, or is not needed. Look again."""
 
 
 class ArrivesElsewhereError(NothingArrivesError):
-    """The registry would give it, and it arrives already, through another repository."""
+    """The registry would give it, and it is arriving already, through another repository."""
 
     def __init__(self, right: Right) -> None:
         """Say through which."""
@@ -87,7 +88,7 @@ _NOTHING_TO_KEEP: Final = (
     NothingArrivesError,
     StoreGaveUpError,
 )
-# What ends a flight and is told to its readers as it is.
+# Errors that end a flight, and that its readers get as they are.
 _ENDS: Final = (UpstreamError, PullError, NoRoomError)
 _log = get_logger("facade.flight")
 
@@ -175,11 +176,11 @@ class Flight:
 
     @property
     def may_be_joined(self) -> bool:
-        """Whether another repository may read along: it comes, as far as the registry goes."""
+        """Whether another repository may read along: the registry has said yes, and it goes on."""
         return self.has_begun and not self.is_landing
 
     def may_be(self, length: int | None) -> bool:
-        """Tell whether what has begun may be so long, as far as that is known."""
+        """Tell whether the blob may have this length, as far as lengths are known."""
         return None in (self.length, length) or self.length == length
 
     async def land(self) -> None:
@@ -214,7 +215,7 @@ class Flight:
         self._end_grace()
 
     def _end_grace(self) -> None:
-        """Stop if nobody reads it, and what they asked for has come; not if that was all of it."""
+        """Stop if nobody reads it and what was asked for has come, unless that is all of it."""
         progress = self._begun
         reached, length = (progress.reached, progress.length) if progress else (0, None)
         if self._goes_on_to <= reached and reached != length:
@@ -248,7 +249,7 @@ class Flight:
         finally:
             if self._makes_way and isinstance(failure, FlightLandedError):
                 failure = StoreGaveUpError()
-            self.is_landing = True  # who comes now waits for the end, and begins anew
+            self.is_landing = True  # whoever comes now waits for the end, and begins another
             try:
                 await self._let_go(failure)
             finally:
@@ -272,10 +273,10 @@ class Flight:
             yield download, left
 
     async def _note_answer(self, download: Download) -> None:
-        """Begin, unless what the registry answered is all that had to be known.
+        """Begin, unless the registry's answer alone proves the right to what is there already.
 
         Raises `NothingArrivesError` if the blob is stored, and `ArrivesElsewhereError`. An answer
-        that may be a web page proves nothing: its bytes will tell, as they do of any blob.
+        that may be a web page proves nothing. Then the bytes decide, as for any blob.
         """
         self.length = download.length
         if download.is_claim:
@@ -292,7 +293,7 @@ class Flight:
             raise ArrivesElsewhereError(beside)
 
     async def _stored_length(self) -> int | None:
-        """Return the length of what another repository has brought; None if it is to be brought."""
+        """Return the length of what another repository has brought; None if it must be brought."""
         if not await in_index_thread(self._may_be_stored):
             return None
         blob = await self._store.open_blob(self.key.digest)
@@ -307,7 +308,7 @@ class Flight:
         return index.is_member(self.key) and not index.membership(self.key, self.repository)
 
     async def _begin(self, length: int | None, left: int) -> Progress:
-        """Make room and let readers in: now upstream has said that they may read."""
+        """Make room and let readers in, because upstream has said that they may read."""
         await self._room.begin(length, left, self.repository)
         file = self._ingest.reader(length)
         progress = Progress(file, self.repository, self._store.new_readers())
@@ -329,10 +330,10 @@ class Flight:
     async def _receive(self, download: Download, progress: Progress) -> None:
         """Write what comes and let readers follow, until digest and length agree.
 
-        What a dead owner left is hashed first, while readers read it already.
+        What a dead owner left is hashed first. Readers may read it meanwhile.
         """
         await self._rehash(download.verifier)
-        verifier = download.verifier  # and not the download, which is to hold the writer
+        verifier = download.verifier  # not the download, because that will hold the writer
         writer = IngestWriter(
             lambda chunks: self._append(chunks, verifier),
             lambda: self._advance(progress),
@@ -346,7 +347,7 @@ class Flight:
         finally:
             watching.cancel()
             await writer.stop()
-            await until_done(watching)  # it looks at the file
+            await until_done(watching)  # it uses the file
 
     async def _make_way_when_asked(self) -> None:
         watch = ClaimWatch(self.key.digest, self._ingest, self._room, self._watch_times)
@@ -367,7 +368,7 @@ class Flight:
                 await finish_in_thread(self._write, chunks, size, verifier)
 
     def _write(self, chunks: list[bytes], from_size: int, verifier: PieceVerifier) -> None:
-        """Write chunks behind so many bytes, and hash them when all are written. Blocks."""
+        """Write chunks after so many bytes, and hash them once all are written. Blocks."""
         self._ingest.append(chunks, from_size=from_size)
         for chunk in chunks:
             verifier.take_verbatim(chunk)
@@ -380,7 +381,7 @@ class Flight:
         return True
 
     async def _prove(self, progress: Progress) -> None:
-        """Let readers through to the end: digest and length agree."""
+        """Let readers go to the end, because digest and length agree."""
         await finish_in_thread(self._ingest.prove)
         progress.prove()
         await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
@@ -390,7 +391,7 @@ class Flight:
         self._kept = True
 
     def _end(self, failure: Exception) -> None:
-        """Tell readers if there will be no more."""
+        """Tell readers that no more will come."""
         self._stop_grace_timer()
         progress = self._begun
         if progress is not None:
@@ -403,14 +404,14 @@ class Flight:
         self._ended(self)
 
     async def _let_go(self, failure: Exception) -> None:
-        """Let go of the file, if it is not stored by now."""
+        """Let go of the file, unless it is stored."""
         if self._kept:
             return
         at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
         keep_partial = at_store or not isinstance(failure, _NOTHING_TO_KEEP)
         try:
             await finish_in_thread(self._ingest.release if keep_partial else self._ingest.discard)
-        except OSError as error:  # readers have to be told that it ended, whatever the disk does
+        except OSError as error:  # readers have to be told of the end even if the disk fails
             _log.error("attempt not removed", digest=self.key.digest, reason=type(error).__name__)
 
     def _close(self, progress: Progress | None) -> None:

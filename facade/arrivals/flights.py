@@ -1,8 +1,8 @@
-"""Every blob that arrives at this machine: one download for each, whoever asks, in any process.
+"""Every blob that arrives at this machine: one download of each, for all devices and processes.
 
-Each repository asks the registry itself, and nobody waits for what another one is answered. If it
-may have the blob, and the same digest arrives through another repository of the connection by
-then, it reads along with that.
+Each repository asks the registry itself, and never waits for the answer to another. If the registry
+would give it the blob, and the digest is arriving through another repository of the connection by
+then, it reads along with that one.
 """
 
 import asyncio
@@ -40,18 +40,18 @@ from facade.values.piece import Piece
 from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 
-BEGIN_SECONDS: Final = 90.0  # another process's upstream has so long to begin to answer
+BEGIN_SECONDS: Final = 90.0  # for another process's upstream to begin to answer
 
-Pay = Callable[[], Awaitable[PaidDownload]]  # raises what is answered instead of a download
+Pay = Callable[[], Awaitable[PaidDownload]]  # raises what the device is told instead
 
 
 @define(eq=False)
 class _RejoiningArrival:
-    """An arrival that goes on when the process that brought it dies: somebody takes over.
+    """An arrival that goes on if the process that brings it dies: another one takes over.
 
-    Whoever does goes on with the same file. A new file would be another attempt, and what was
-    read of the old one was perhaps what was wrong with it. Another repository's file is for those
-    of that repository to go on with.
+    It goes on with the same file. A new file would be another attempt, and what was read of the old
+    one may have been wrong. A file of another repository is for readers of that repository to take
+    over.
     """
 
     _own: RepositoryName
@@ -80,12 +80,12 @@ class _RejoiningArrival:
         return self._arrival.inode
 
     def want(self, end: int | None) -> None:
-        """Note how far it is wanted, for whoever takes over, too."""
+        """Note how far it is wanted, also for whoever takes over."""
         self._wanted.append(end)
         self._arrival.want(end)
 
     async def readable_beyond(self, offset: int) -> int:
-        """Wait as `Arrival` says, over the death of an owner."""
+        """Wait as `Arrival` says, also beyond the death of its owner."""
         while True:
             try:
                 return await self._arrival.readable_beyond(offset)
@@ -123,7 +123,7 @@ class Flights:
     _watch_times: WatchTimes = field(factory=WatchTimes)
     _grace: Grace = field(factory=Grace)
     _hashed_while_open: int = HASHED_WHILE_OPEN_BYTES
-    followers: int = field(default=0, init=False)  # that read along now
+    followers: int = field(default=0, init=False)  # readers that did not begin the download
     _budget: GatherBudget = field(factory=GatherBudget, init=False)
     _flights: dict[Right, Flight] = field(factory=dict, init=False)
     # Set when it has. No `SingleFlight`: a flight must have a reader. If the one who begins it
@@ -138,11 +138,11 @@ class Flights:
         pay: Pay,
         device: str = "",
     ) -> AsyncIterator[Arrival]:
-        """Read along with the download of a blob; start it, and pay for it, where there is none.
+        """Read along with the download of a blob; if there is none, pay for it and start it.
 
-        `device`: for whom. Taking over from a dead process is free: it is not refused in the middle
-        of an answer. Raises what keeps it from beginning, `NothingArrivesError` where that is not
-        known or where it is stored by now, and what paying raises.
+        `device`: for whom. Taking over from a dead process is free, so that it is never refused in
+        the middle of an answer. Raises what keeps the download from beginning, what paying raises,
+        and `NothingArrivesError` if the reason is unknown or the blob is stored by now.
         """
         async with AsyncExitStack() as stack:  # a dead owner's file stays open: it may be read
 
@@ -165,7 +165,7 @@ class Flights:
     async def _enter(
         self, flight: Flight | None, right: Right, device: str, stack: AsyncExitStack
     ) -> Arrival:
-        """Join a flight of this process; follow the other process's where there is none."""
+        """Join a flight of this process; without one, follow the other process's."""
         if flight is not None:
             return await stack.enter_async_context(flight.joined(device))
         followed = await self._followed(right)
@@ -173,7 +173,7 @@ class Flights:
         return followed
 
     async def _read_along(self, right: Right, device: str, stack: AsyncExitStack) -> Arrival:
-        """Join what arrives through another repository: only what has begun, and its bytes."""
+        """Join what arrives through another repository, if it has begun and still arrives."""
         flight = self._flights.get(right)
         if flight is not None:
             arrives = flight.may_be_joined
@@ -186,7 +186,7 @@ class Flights:
     async def _flight(
         self, connection: ApprovedConnection, right: Right, pay: Pay
     ) -> Flight | None:
-        """Return this process's flight, a new one perhaps; None where another process has it."""
+        """Return this process's flight, perhaps a new one; None if another process has it."""
         while True:
             flight = self._flights.get(right)
             if flight is not None and not flight.is_landing:
@@ -196,13 +196,13 @@ class Flights:
             elif (beginning := self._beginning.get(right)) is not None:
                 await beginning.wait()
             elif await in_store_thread(_arrives, self._store.layout.flight(right)):
-                if not self._is_begun(right):  # it is brought here by now
+                if not self._is_begun(right):  # by now this process brings it
                     return None
             else:
                 paid = await pay()
                 if not self._is_begun(right):
                     return await self._begin(connection, right, paid)
-                paid.give_back()  # somebody has begun it while this one waited to pay
+                paid.give_back()  # another pull has begun it while this one waited to pay
 
     def _is_begun(self, right: Right) -> bool:
         return right in self._flights or right in self._beginning
@@ -213,7 +213,7 @@ class Flights:
         right: Right,
         paid: PaidDownload,
     ) -> Flight | None:
-        """Return a new flight; None, and nothing is paid, where another process has it."""
+        """Return a new flight; None, with nothing paid, if another process has it."""
         owned, begun = None, asyncio.Event()
         self._beginning[right] = begun
         try:
@@ -276,7 +276,7 @@ class Flights:
     def proven_length(self, right: Right) -> int | None:
         """Return the length of a blob that has just been proven through a repository.
 
-        None of any other: what is stored by now, too.
+        None of any other blob, also of one that is stored by now.
         """
         flight = self._flights.get(right)
         return None if flight is None else flight.proven_length
@@ -300,7 +300,7 @@ class Flights:
 
 
 def _arrives(folder: Path) -> bool:
-    """Tell whether another process brings it by now: to read along costs nothing. Blocks."""
+    """Tell whether another process brings it. Then reading along costs nothing. Blocks."""
     return Announcement.read(folder) is not None and is_owned(folder)
 
 
@@ -310,7 +310,7 @@ def _release(owned: OwnedIngest | None) -> None:
 
 
 def _open_followed(folder: Path) -> FollowedIngest | None:
-    """Open what another process brings; None before its length is known. Blocks.
+    """Open what another process brings; None until that is announced. Blocks.
 
     Raises `NothingArrivesError` if its owner is done, or died before it began.
     """

@@ -2,15 +2,15 @@
 
 A fleet asks for the same within minutes, and a device that was killed comes back. So a download
 goes on for a while if two devices asked for it, or if one had waited for much of it. It goes no
-further than somebody had asked for, and for one device alone no further than as much again as had
-come: else whoever asks for one byte, or leaves early, would have gigabytes fetched.
+further than somebody had asked for, and for a single device no further than twice what had come.
+Otherwise a device that asks for one byte, or leaves early, would make the facade fetch gigabytes.
 """
 
 from typing import Final
 
 from attrs import frozen
 
-GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes: the next device comes soon
+GRACE_SECONDS: Final = 60.0  # a fleet rolls out within minutes, so the next device comes soon
 GRACE_DEVICES: Final = 2
 GRACE_BYTES: Final = 64 * 1024 * 1024  # had come for one device alone
 GRACE_FACTOR: Final = 2  # of what had come for one device alone
@@ -18,13 +18,13 @@ GRACE_FACTOR: Final = 2  # of what had come for one device alone
 
 @frozen
 class Grace:
-    """When, and how far."""
+    """For how long a download goes on, and how far."""
 
     seconds: float = GRACE_SECONDS
     least_bytes: int = GRACE_BYTES
 
     def end(self, devices: int, reached: int, wanted: float) -> float:
-        """Return up to which byte a download goes on; one that is there already: not at all.
+        """Return the byte up to which a download goes on. It ends at once if that has come already.
 
         `devices`: how many different ones asked for it. `wanted`: the byte up to which they did.
         """

@@ -1,8 +1,8 @@
-"""Has what arrives hashed and written, in a thread, while more of it comes.
+"""Hashes and writes what arrives, in a thread, while more of it comes.
 
 A hop to a thread for every chunk took 7 CPU seconds a GiB (docs/decisions/pulls.md). So chunks are
-gathered, but no longer than a device would notice. Memory: twice the share of the `GatherBudget`,
-then whoever brings them waits.
+gathered, but for no longer than a device would notice. It holds twice its share of the
+`GatherBudget` at most; then `put` waits.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from shared.structured_log import get_logger
 
 __all__ = ["GATHERED_BYTES", "GATHERED_SECONDS", "IngestWriter"]
 
-GATHERED_SECONDS: Final = 0.05  # a slow registry's bytes are passed on as they come
+GATHERED_SECONDS: Final = 0.05  # so that a slow registry's bytes are passed on as they come
 
 _log = get_logger("facade.ingest_writer")
 
@@ -27,7 +27,7 @@ _log = get_logger("facade.ingest_writer")
 class IngestWriter:
     """Writes chunks in their order."""
 
-    _write: Callable[[list[bytes]], Awaitable[None]]  # to its end, whoever is cancelled
+    _write: Callable[[list[bytes]], Awaitable[None]]  # goes to its end even if it is cancelled
     _written: Callable[[], None]  # told after each write, on the loop
     _hold_seconds: float = GATHERED_SECONDS
     _budget: GatherBudget = field(factory=GatherBudget)
@@ -41,7 +41,7 @@ class IngestWriter:
         self._budget.join()
 
     async def put(self, chunk: bytes) -> None:
-        """Take the next chunk; raise what failed at writing an earlier one."""
+        """Take the next chunk; raise what writing an earlier one raised."""
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
         if self._gathered_bytes >= self._budget.share:
@@ -50,7 +50,7 @@ class IngestWriter:
         self._set_timer()
 
     async def settle(self) -> None:
-        """Return when everything is written; raise what failed at it."""
+        """Return when everything is written; raise what writing raised."""
         while self._gathered or self._writing is not None:
             await self._until_written()
             self._start()
@@ -72,7 +72,7 @@ class IngestWriter:
             outcome = await asyncio.shield(writing)
             if isinstance(outcome, Failed):
                 raise outcome.own()
-            if self._writing is writing:  # else the timer has begun the next one meanwhile
+            if self._writing is writing:  # if not, the timer has begun the next one
                 self._writing = None
 
     def _in_time(self) -> None:
@@ -80,10 +80,10 @@ class IngestWriter:
         if self._writing is None or _succeeded(self._writing):
             self._start()
         elif not self._writing.done():
-            self._set_timer()  # a slow disk; a failed one is told to whoever brings the next chunk
+            self._set_timer()  # the disk is slow; if it failed, the next `put` raises that
 
     def _start(self) -> None:
-        """Write what is gathered; nothing is being written."""
+        """Begin to write what is gathered. Nothing else is being written."""
         self._cancel_timer()
         if not self._gathered:
             return

@@ -1,7 +1,7 @@
-"""How long a blob is whose answer does not say so: a short one is proven, else the registry asked.
+"""How long a blob is if its answer does not say so: a short one is proven, else the registry asked.
 
-What the registry says is a claim. One that the digest rules out is not believed: only the digest of
-nothing is 0 bytes long, and nothing else is; and what its bytes have shown before holds.
+What the registry says is a claim, and is not believed if the digest rules it out: only the digest
+of nothing names 0 bytes. What the blob's own bytes have shown before counts for more.
 """
 
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ from shared.upstream.errors import (
 
 @frozen
 class Beginning:
-    """What came first of a body: more than a piece of it, or all that there is."""
+    """The beginning of a body: more than a piece of it, or all of it."""
 
     _chunks: list[bytes] = field(repr=False)
     _rest: AsyncIterator[bytes] = field(repr=False)
@@ -40,7 +40,7 @@ class Beginning:
     async def read(cls, body: AsyncIterator[bytes], digest: Digest) -> Self:
         """Read until there is more than `PIECE_BYTES`, or no more.
 
-        A body that breaks breaks again for whoever reads `chunks`.
+        If the body breaks, reading `chunks` raises the same error.
         """
         chunks, size, hasher = list[bytes](), 0, digest.hasher()
         try:
