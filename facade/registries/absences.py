@@ -1,8 +1,8 @@
 """What a registry said it does not have, remembered for half a minute. Pure, with the clock given.
 
 A fleet that was told a wrong digest asks for it a thousand times. Only the registry's own 404 is
-remembered: what it refuses, limits or fails at may be there. One memory for each upstream, so for
-each access key: another secret may see more.
+remembered: what it refuses, limits or fails at may be there. Each upstream, and so each access key,
+has a memory of its own, because another secret may see more.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import NotInRegistryError
 
-ABSENCE_SECONDS: Final = 30.0  # a push that comes after the first pull is seen within half a minute
+ABSENCE_SECONDS: Final = 30.0  # content pushed after a failed pull is found at most this much later
 MAX_ABSENCES: Final = 8192  # of one connection, some 700 bytes each; the oldest is forgotten
 
 
 class RememberedAbsenceError(NotInRegistryError):
-    """The registry said a short while ago that it does not have it, and was not asked again."""
+    """The registry said a short while ago that it does not have this, and was not asked again."""
 
     def __init__(self) -> None:
         """Say so."""
@@ -29,7 +29,7 @@ class RememberedAbsenceError(NotInRegistryError):
 
 @frozen
 class Absence:
-    """A digest in a repository. `head_only`: GET was not asked, and might give it all the same."""
+    """A digest in a repository. `head_only`: only HEAD was asked, and GET might give it."""
 
     kind: Kind
     repository: RepositoryName
@@ -66,7 +66,7 @@ class Absences:
 
     def require_not(self, absence: Absence) -> None:
         """Raise `RememberedAbsenceError` if the registry answered 404 for this a short time ago."""
-        wider = evolve(absence, head_only=False)  # what GET does not give, HEAD does not have
+        wider = evolve(absence, head_only=False)  # without a GET, no HEAD either
         if absence in self._absent or wider in self._absent:
             raise RememberedAbsenceError
 
@@ -77,5 +77,5 @@ class Absences:
 
     @property
     def remembers_some(self) -> bool:
-        """Whether one is not over yet."""
+        """Whether an absence is still remembered."""
         return len(self._absent) > 0

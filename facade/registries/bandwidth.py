@@ -1,7 +1,7 @@
-"""How many bytes a second this process takes from registries, all its downloads together.
+"""How many bytes a second all downloads of this process together take from registries.
 
-Each download waits for a slice of what it has just read before it goes on to the next, so each has
-one slice in the line at a time, and they take turns; what is not read yet is held back by TCP.
+A download pays for each slice that it has read before it reads the next one. So each has one slice
+in the queue at a time, and they take turns. TCP holds back what is not read yet.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing_extensions import override
 from shared.pace import Pace
 from shared.upstream.answer import UpstreamAnswer
 
-BURST_SECONDS: Final = 0.1  # of the rate, so that a link is not idle while the loop is busy
+BURST_SECONDS: Final = 0.1  # of the rate, so that the link is not idle while the loop is busy
 SLICE_BYTES: Final = (
     64 * 1024
-)  # of a turn; one read gives a quarter of a MiB to one, less to another
+)  # of a turn, because one read gives more or less, up to a quarter of a MiB
 
 
 @frozen
@@ -29,7 +29,7 @@ class Bandwidth:
 
     @classmethod
     def of(cls, bytes_per_second: int) -> "Bandwidth | None":
-        """Return the limit; None for 0, which is none."""
+        """Return the limit; None for 0, which means no limit."""
         if not bytes_per_second:
             return None
         burst = bytes_per_second * BURST_SECONDS

@@ -1,8 +1,9 @@
 """Who asks a registry bare, without a login, because what was remembered of its login failed.
 
-One asks for each scope, and with its own request: the others wait for what the registry says to it.
-So a token endpoint that has moved costs one request more, however many devices pull at once. No
-`SingleFlight`: what is waited for is a step of a pull that goes on with its own answer.
+For each scope, one pull asks with its own request, and the others wait for what the registry says
+to it. So a token endpoint that has moved costs one more request, however many devices pull at once.
+This is no `SingleFlight`, because the others wait for a step of a pull that goes on with its own
+answer.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from attrs import define, field
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.errors import UpstreamError
 
-# A registry that is well has said by then how to log in. The one request may be slow for reasons of
-# its own (a proxy that fetches the blob first): then the others ask, too.
+# By then a healthy registry has said how to log in. The one request may be slow for other reasons
+# (a proxy fetches the blob first, say): then the others ask, too.
 MAX_WAIT_SECONDS: Final = 5.0
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -38,12 +39,12 @@ class BareQuestion:
         return self._owner is asyncio.current_task()
 
     def end_with_its_task(self, end: Callable[[object], None]) -> None:
-        """Have it end, at the latest, when its task does."""
+        """Make it end when its task does, at the latest."""
         self._left = end
         self._owner.add_done_callback(end)
 
     def end(self) -> None:
-        """Let those go on who wait for it."""
+        """Let the others go on."""
         self.is_over.set()
         if self._left is not None:
             self._owner.remove_done_callback(self._left)
@@ -73,7 +74,7 @@ class BareQuestions(Generic[_Key]):
         tried: BearerChallenge | BasicChallenge | None = None,
         failure: UpstreamError | None = None,
     ) -> None:
-        """Have the running task ask, unless somebody does already."""
+        """Make the running task the one that asks, unless another one does."""
         owner = asyncio.current_task()
         if owner is None or key in self._open:
             return
@@ -86,7 +87,7 @@ class BareQuestions(Generic[_Key]):
         return question if question is not None and question.is_mine else None
 
     def end(self, key: _Key) -> None:
-        """Note that the running task, if it is the one that asks, has its answer or gave up."""
+        """If the running task is the one that asks, note that it has its answer, or gave up."""
         if (question := self.mine(key)) is not None:
             self._end(key, question)
 

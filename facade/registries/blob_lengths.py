@@ -1,7 +1,7 @@
 """What was found out about the lengths of blobs whose answers do not say how long they are.
 
-What a registry tells elsewhere of such a length is a claim. Once its bytes have shown what is true
-of it, that counts. One memory for each upstream.
+What a registry says of such a length elsewhere is only a claim. What the bytes have shown counts
+for more. Each upstream has a memory of its own.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ MAX_LENGTHS: Final = 4096  # of one connection, some 600 bytes each; the least u
 
 @frozen
 class _Found:
-    """A length was proven; or one that was told was wrong, and so many bytes were seen."""
+    """A length was proven; or a wrong one was told, and so many bytes were seen."""
 
     seen: int
     is_proven: bool = False
@@ -33,7 +33,7 @@ class BlobLengths:
         self._found.set(digest, _Found(length, is_proven=True))
 
     def distrust(self, digest: Digest, seen: int) -> None:
-        """Note that a length was told that is wrong, and that so many bytes came at least."""
+        """Note that a wrong length was told, and that at least so many bytes came."""
         before = self._found.get(digest)
         if before is None or not before.is_proven:
             self._found.set(digest, _Found(max(seen, before.seen if before else 0)))
@@ -57,7 +57,7 @@ class BlobLengths:
 
     @property
     def doubts_some(self) -> bool:
-        """Whether a wrong length was told of a blob whose right one is not known."""
+        """Whether there is a blob whose told length was wrong and whose real one is unknown."""
         return any(self.was_mistold(digest) for digest in self._found)
 
     @property

@@ -1,4 +1,4 @@
-"""One circuit: what failed enough is left alone for a while, then one tries. Pure, with the clock.
+"""One circuit: what fails too often is left alone for a while, then one request tries. Pure.
 
 ```
             failed enough                     the wait is over, one begins
@@ -9,8 +9,8 @@
     +-------------- it worked: from OPEN and from TRYING
 ```
 
-A trial that takes longer than `TRIAL_SECONDS` goes on, and another one may begin beside it: who
-asks for what is never answered does not keep the others from trying.
+A trial that takes longer than `TRIAL_SECONDS` goes on, but another one may begin beside it. So a
+request that is never answered does not keep the others from trying.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,16 @@ from attrs import define, field
 from shared.jitter import jittered
 
 FIRST_WAIT_SECONDS: Final = 1.0
-MAX_WAIT_SECONDS: Final = 30.0  # what is back is used again within half a minute
+MAX_WAIT_SECONDS: Final = 30.0  # a registry that is back is used again within half a minute
 TRIAL_SECONDS: Final = 5.0  # most registries have answered by then
 
 
 class State(Enum):
     """Whether it may be asked."""
 
-    CLOSED = auto()  # by everybody
-    OPEN = auto()  # by nobody, until the wait is over
-    TRYING = auto()  # by the one that tries
+    CLOSED = auto()  # everybody may ask
+    OPEN = auto()  # nobody may ask until the wait is over
+    TRYING = auto()  # one request tries
 
 
 class Event(Enum):
@@ -40,7 +40,7 @@ class Event(Enum):
     FAILED_ENOUGH = auto()
     BEGAN = auto()  # a trial
     TRIAL_FAILED = auto()
-    TRIAL_SAID_NOTHING = auto()  # who tried left, or the answer was about something else
+    TRIAL_SAID_NOTHING = auto()  # its device left, or the answer was about something else
     WORKED = auto()
 
 
@@ -76,11 +76,11 @@ class Circuit:
         return max(0.0, self._until - self._clock()) if self.is_open else 0.0
 
     def open(self) -> None:
-        """Leave it alone for a while; one that is open already goes on as it is."""
+        """Leave it alone for a while. A circuit that is open already does not change."""
         self._move(Event.FAILED_ENOUGH)
 
     def begin(self) -> int | None:
-        """Begin a request, when nothing is left to wait; return the trial's number if it is one."""
+        """Begin a request once the wait is over; return its number if it is a trial."""
         if not self.is_open:
             return None
         self._move(Event.BEGAN)
@@ -88,12 +88,12 @@ class Circuit:
         return self._trial
 
     def failed(self, trial: int) -> None:
-        """Note that a trial failed. One that took so long that another began counts no more."""
+        """Note that a trial failed. It does not count if it took so long that another began."""
         if trial == self._trial:
             self._move(Event.TRIAL_FAILED)
 
     def said_nothing(self, trial: int) -> None:
-        """Note that a trial ended, and nobody knows more than before."""
+        """Note that a trial ended without showing anything."""
         if trial == self._trial:
             self._move(Event.TRIAL_SAID_NOTHING)
 
@@ -102,7 +102,7 @@ class Circuit:
         self._move(Event.WORKED)
 
     def _move(self, event: Event) -> None:
-        """Go to the next state, if there is one for the event: all that ever changes the state."""
+        """Go to the next state, if the event leads to one. Only this changes the state."""
         state = _MOVES.get((self.state, event))
         if state is None:
             return

@@ -1,8 +1,8 @@
 """A registry that is away or unwell is not asked by every device: the breaker of one connection.
 
-Pure, with the clock given. `counted_failures` is the list of what counts, `circuit` the state
-machine, with its drawing. Of a body counts one thing: framing without an end, which comes behind
-headers that promise something. There are these circuits, and each stops as few as it can:
+Pure, with the clock given. `counted_failures` lists what counts; `circuit` is the state machine,
+with a drawing. Of a body, only endless framing counts, because it follows headers that promise
+something. Each of these circuits stops as few requests as it can:
 
 | what failed | stops | closed by |
 |---|---|---|
@@ -35,8 +35,8 @@ from shared.upstream.errors import UpstreamError
 __all__ = ["FAILURES_TO_OPEN", "CircuitBreaker", "CircuitOpenError", "Question"]
 
 FAILURES_TO_OPEN: Final = 5  # connections in a row
-# Of a body, to be something that the registry gave. Framing without an end brings fewer before it
-# is broken off: chunks of 4 bytes, the longest that are, 256 KiB.
+# So many bytes of a body count as something given. Endless framing brings fewer before it is broken
+# off: in chunks of 4 bytes, the longest of that kind, 256 KiB.
 GIVEN_BYTES: Final = 512 * 1024
 
 _STANDING: Final = {State.CLOSED: 0, State.TRYING: 1, State.OPEN: 2}
@@ -46,14 +46,14 @@ _UNWELL: Final = "the registry failed at several {kind} of several devices"
 
 @define(eq=False)
 class Attempt:
-    """One request that was let through. `body_follows`: what it was given, its body tells."""
+    """One request that was let through. `body_follows`: only its body shows what it was given."""
 
     admitted: Admitted
     body_follows: bool = False
     _given: int = field(default=0, init=False)
 
     def is_given(self, count: int) -> bool:
-        """Count bytes of the body; tell whether they are enough to be something given."""
+        """Count bytes of the body; tell whether they are enough to count as something given."""
         self._given += count
         return self._given >= GIVEN_BYTES
 
@@ -75,12 +75,12 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether something is asked by nobody, or by one that tries."""
+        """Whether there is something that nobody asks for, or only a trial."""
         return self._reach.is_open or any(each.everybody.is_open for each in self._paths.values())
 
     @property
     def standing(self) -> int:
-        """The worst of what concerns everybody: 0 it is asked, 1 one tries, 2 nobody asks."""
+        """The worst state for everybody: 0 all ask, 1 one request tries, 2 nobody asks."""
         return max(
             _STANDING[each.state]
             for each in (self._reach, *(paths.everybody for paths in self._paths.values()))
@@ -88,7 +88,7 @@ class CircuitBreaker:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing failed lately: everything is asked by everybody."""
+        """Whether nothing failed lately, so that everybody may ask for everything."""
         return not (
             self._reach.is_open
             or self._unreached
@@ -98,8 +98,8 @@ class CircuitBreaker:
     def require_willing(self, question: Question) -> None:
         """Raise `CircuitOpenError` if the question would not be asked now.
 
-        Asked once before each pull that begins a request: the device of a pull that is let through
-        may have been waiting for its trial, and this is it.
+        It is asked once for each pull that begins a request, because that may be the trial for
+        which the pull's device has waited.
         """
         self._require_reachable()
         paths = self._paths[question.kind]
@@ -124,7 +124,7 @@ class CircuitBreaker:
         except Exception as error:
             self._note_probe(trial, error)
             raise
-        except BaseException:  # cancelled: nobody knows more than before
+        except BaseException:  # cancelled: it showed nothing
             if trial is not None:
                 self._reach.said_nothing(trial)
             raise
@@ -134,8 +134,8 @@ class CircuitBreaker:
     def attempt(self, question: Question) -> Iterator[Attempt]:
         """Guard one request, up to its answer's headers.
 
-        Raises `CircuitOpenError` if it may not start. How it ends is noted; if its body follows,
-        that it was given something only by `came`, `failed` or `left`.
+        Raises `CircuitOpenError` if it may not start. It notes how the request ends. If a body
+        follows, only `came`, `failed` and `left` note that something was given.
         """
         if self._reach.is_open:  # again, since the probe
             raise CircuitOpenError(max(self._reach.left, FIRST_WAIT_SECONDS))
@@ -145,18 +145,18 @@ class CircuitBreaker:
         except Exception as error:
             self._note(attempt, error)
             raise
-        except BaseException:  # the device left: nobody knows more than before
+        except BaseException:  # the device left: it showed nothing
             self._paths[question.kind].said_nothing(attempt.admitted)
             raise
         self._note(attempt, None)
 
     def came(self, attempt: Attempt, count: int) -> None:
-        """Note so many bytes of an attempt's body."""
+        """Note that so many bytes of an attempt's body came."""
         if attempt.body_follows and attempt.is_given(count):
             self.left(attempt)
 
     def left(self, attempt: Attempt) -> None:
-        """Note that an attempt's body is not read on, and did not fail."""
+        """Note that an attempt's body is not read any more, and did not fail."""
         if attempt.body_follows:
             attempt.body_follows = False
             self._note_body(attempt, None)

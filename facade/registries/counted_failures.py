@@ -1,7 +1,7 @@
-"""Which failures say that a registry is away, or unwell: the one list, for the circuit breaker.
+"""Which failures say that a registry is away or unwell: the one list, for the circuit breaker.
 
-4xx, wrong bytes and broken bodies are not in it: those are answers. Of what goes wrong in a body,
-`WastefulAnswerError` alone counts.
+4xx, wrong bytes and broken bodies do not count, because they are answers. Of what can go wrong in a
+body, only `WastefulAnswerError` counts.
 """
 
 from enum import Enum, auto
@@ -23,13 +23,14 @@ from shared.upstream.errors import (
 class Failure(Enum):
     """What a failure says of the registry."""
 
-    UNREACHED = auto()  # no connection to the registry itself: whatever was asked for
-    # Silence, 5xx, framing without an end, also of its store or token endpoint: a path, perhaps.
+    UNREACHED = auto()  # there was no connection to the registry itself, whatever was asked for
+    # Silence, 5xx or endless framing, also of its store or token endpoint. Perhaps of one path
+    # only.
     UNWELL = auto()
 
 
 _NO_CONNECTION: Final = (ConnectError, ResolveError, TlsError)
-# Of a path as much as of the registry: it was there, or somebody else was asked.
+# They may concern one path: the registry was there, or somebody else was asked.
 _UNWELL: Final = (ClosedUnansweredError, ServerError, UpstreamTimeoutError, WastefulAnswerError)
 COUNTED: Final = (*_NO_CONNECTION, *_UNWELL)
 _SILENT: Final = (*_NO_CONNECTION, UpstreamTimeoutError)
@@ -57,14 +58,14 @@ def is_answer(error: BaseException | None) -> bool:
             return True
         case UpstreamError(at_registry=True):
             return not isinstance(error, _SILENT)
-        case _:  # by its store or token endpoint, or from memory
+        case _:  # answered by its store or token endpoint, or from memory
             return False
 
 
 def is_answer_to_probe(error: BaseException | None) -> bool:
     """Tell whether a `GET /v2/` was answered in HTTP, however.
 
-    No token endpoint is asked for it: what is not about the registry is about what it answered.
+    No token endpoint is asked for it, so any other failure is about what the registry answered.
     """
     if isinstance(error, UpstreamError) and not error.at_registry:
         return True

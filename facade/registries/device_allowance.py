@@ -1,7 +1,8 @@
 """What each device may cost upstream: misses per minute, downloads at once, and what those spend.
 
-Pure. What is stored, what arrives already and what is remembered as missing costs nothing, and is
-not counted. A device that asked for nothing for a while is forgotten: it has everything again.
+Pure. What is stored, is arriving already, or is remembered as missing costs nothing and is not
+counted. A device that asked for nothing for a while is forgotten, and has its whole allowance
+again.
 """
 
 import math
@@ -19,12 +20,12 @@ from facade.registries.upstream_spending import (
 from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
-MAX_WAIT_SECONDS: Final = 5.0  # shorter than clients wait for headers; beyond it they are told
+MAX_WAIT_SECONDS: Final = 5.0  # clients wait longer for headers; a longer wait is refused
 MAX_DEVICES: Final = 65_536  # remembered, some 500 bytes each; the longest silent one is forgotten
-# What a device spent at a registry is remembered so long after it last asked: an hour's bytes are
-# earned again by then, and what it owes beyond that is forgiven.
+# What a device spent at a registry is remembered for so long after it last asked. An hour's bytes
+# are earned again by then; if it owes more, that is forgiven.
 SPENDING_SECONDS: Final = 2 * 3600.0
-DOWNLOAD_RETRY_SECONDS: Final = 5.0  # one ends when it ends; less would be asking in a loop
+DOWNLOAD_RETRY_SECONDS: Final = 5.0  # nobody knows when one ends; not in a tight loop
 
 
 @frozen
@@ -87,7 +88,7 @@ class DeviceAllowances:
     _clock: Callable[[], float]
     _max_devices: int = MAX_DEVICES
     _spending_limits: SpendingLimits = field(factory=SpendingLimits, kw_only=True)
-    _misses: BoundedMap[str, Pace] = field(init=False)  # until everything is there again
+    _misses: BoundedMap[str, Pace] = field(init=False)  # until the whole allowance is there again
     _downloads: dict[str, int] = field(factory=dict, init=False)  # of those that have any
     _spending: BoundedMap[tuple[str, str], UpstreamSpending] = field(init=False)
 
@@ -112,7 +113,7 @@ class DeviceAllowances:
     def take_miss(self, device: str, access_key: str = "") -> float:
         """Count a question to upstream; return in how many seconds it may be asked.
 
-        Raises `TooCostlyError`, and counts nothing, where that is longer than anybody waits.
+        Raises `TooCostlyError`, and counts nothing, if that is longer than `MAX_WAIT_SECONDS`.
         """
         return max(self._until_earned(device, access_key), self._take_miss(device))
 
@@ -146,7 +147,8 @@ class DeviceAllowances:
     def begin_download(self, device: str, *, is_refused: bool = True) -> bool:
         """Count a download that the device starts; False, and not counted, at the limit.
 
-        `is_refused` False: it is counted all the same, because an answer needs it to go on.
+        `is_refused` False: it is counted even beyond the limit, because an answer needs it to go
+        on.
         """
         running = self._downloads.get(device, 0)
         if is_refused and self.limits.downloads and running >= self.limits.downloads:
@@ -155,7 +157,7 @@ class DeviceAllowances:
         return True
 
     def end_download(self, device: str) -> None:
-        """Count a begun download no longer."""
+        """Note that a download has ended."""
         self._downloads[device] -= 1
         if not self._downloads[device]:
             del self._downloads[device]

@@ -1,19 +1,20 @@
-"""Silence and 5xx of one registry, for one kind of content: whose they are, and who may ask.
+"""Silence and 5xx of one registry, for one kind of content: what they concern, and who may ask.
 
-One path that fails is that path's own matter: a damaged manifest, say, which a device may ask for
-as often as it likes. So failures stop as few as they can:
+A failing path may concern nothing else: it is a damaged manifest, say, which a device may ask for
+as often as it likes. So failures stop as few requests as they can:
 
 1. *The digest* in its repository, after `FAILURES_OF_A_DIGEST` in a row.
 2. *The device*, after failures for `DIGESTS_OF_A_DEVICE` digests without a success between them: a
    site with one device does not hammer a registry that is unwell.
 3. *Everybody*, if `DIGESTS_TO_OPEN` digests failed even when any one device is left out: then it
-   is the registry that is unwell. Manifests and blobs are apart, because a registry whose blob
-   storage is dead still gives manifests.
+   is the registry that is unwell. Manifests and blobs count separately, because a registry whose
+   blob storage is dead still gives manifests.
 
 Each stop is a circuit of its own (see `circuit.py`). Everybody's closes when the registry gives
-something to a GET: `GET /v2/` and HEAD are answered while its blob storage is dead. One device at a
-time tries, with a digest that did not fail, and only a device whose own requests did not fail, nor
-tried in vain. All others try each by its device's circuit, together once in `SUSPECT_SECONDS`.
+something to a GET, because `GET /v2/` and HEAD are answered even while its blob storage is dead.
+One device at a time tries, with a digest that did not fail. It must be a device whose own requests
+did not fail, and that has not tried in vain. Every other device tries by its own circuit; all of
+them together try once in `SUSPECT_SECONDS`.
 """
 
 from collections.abc import Callable, Hashable
@@ -27,15 +28,15 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import UpstreamError
 
-FAILURES_OF_A_DIGEST: Final = 3  # one may be a bad node's
+FAILURES_OF_A_DIGEST: Final = 3  # a single one may be a bad node's
 DIGESTS_OF_A_DEVICE: Final = 3
-DIGESTS_TO_OPEN: Final = 3  # beside those of any one device
+DIGESTS_TO_OPEN: Final = 3  # without those of any one device
 SUSPECT_SECONDS: Final = 1.0
 REMEMBERED_SECONDS: Final = 120.0  # a silent registry fails once a minute
 MAX_DIGESTS: Final = 4096  # of one connection and kind, some 700 bytes each
 MAX_DIGESTS_OF_ONE_DEVICE: Final = 256  # it pushes out its own
 MAX_DEVICES: Final = 4096  # of one connection and kind, some 700 bytes each
-MAX_EVIDENCE: Final = 512  # digests that are looked through with each failure
+MAX_EVIDENCE: Final = 512  # digests that each failure looks through
 MAX_EVIDENCE_OF_ONE_DEVICE: Final = 64  # it pushes out its own
 
 
@@ -61,7 +62,7 @@ class DigestFailingError(CircuitOpenError):
 
 
 class DeviceFailingError(CircuitOpenError):
-    """The registry failed at several digests that this device asked for: it is to wait."""
+    """The registry failed at several digests that this device asked for. The device has to wait."""
 
     def __init__(self, retry_after: float) -> None:
         """Say in how many seconds it may ask again."""
@@ -70,7 +71,7 @@ class DeviceFailingError(CircuitOpenError):
 
 @frozen
 class Question:
-    """What a registry is asked, and on whose behalf; an empty device is nobody in particular."""
+    """What a registry is asked, and for which device; empty: nobody in particular."""
 
     kind: Kind
     repository: RepositoryName
@@ -80,13 +81,13 @@ class Question:
 
     @property
     def path(self) -> Hashable:
-        """What fails by itself. HEAD is apart: some registries cannot answer it."""
+        """What may fail by itself. HEAD is apart, because some registries cannot answer it."""
         return self.repository, self.digest, self.method
 
 
 @frozen
 class Admitted:
-    """A request that was let through, and the trials that it is."""
+    """A request that was let through, and of which circuits it is the trial."""
 
     question: Question
     of_digest: int | None
@@ -131,7 +132,7 @@ class FailingPaths:
         return self.everybody.is_open or any(len(each) for each in remembered)
 
     def require_willing(self, question: Question) -> None:
-        """Raise `CircuitOpenError` if the question would not be asked now; asking is no trial."""
+        """Raise `CircuitOpenError` if the question would not be asked now. This begins no trial."""
         path = self._paths.get(question.path)
         if path is not None and path.circuit.left:
             raise DigestFailingError(path.circuit.left)
@@ -139,9 +140,10 @@ class FailingPaths:
             raise CircuitOpenError(left)
 
     def require_device(self, question: Question) -> None:
-        """Raise `DeviceFailingError` if the device has to wait; one that had to begins its trial.
+        """Raise `DeviceFailingError` if the device has to wait; after its wait, begin its trial.
 
-        Asked once for each pull, of the device that begins a request, not of those who share it.
+        It is asked once for each pull, for the device that begins a request, not for those who
+        share it.
         """
         device = self._devices.get(question.device)
         if device is None:
@@ -187,14 +189,14 @@ class FailingPaths:
         self.everybody.worked()
 
     def said_nothing(self, admitted: Admitted) -> None:
-        """Note that a request ended that was neither given anything nor failed."""
+        """Note that a request ended that neither gave anything nor failed."""
         question = admitted.question
         path = self._paths.get(question.path)
         if admitted.of_digest is not None and path is not None:
             path.circuit.said_nothing(admitted.of_digest)
         if admitted.of_everybody is not None:
             self.everybody.said_nothing(admitted.of_everybody)
-        if self.everybody.is_open:  # who tries in vain does not keep others from trying
+        if self.everybody.is_open:  # a device that tries in vain does not keep others from trying
             _have_wait(self._device(question.device))
 
     def _left_of_everybody(self, question: Question) -> float:
@@ -203,13 +205,13 @@ class FailingPaths:
         return self.everybody.left
 
     def _is_suspect(self, question: Question) -> bool:
-        """Tell whether what it is answered says little of the registry as a whole."""
+        """Tell whether answers to this device say little of the registry as a whole."""
         if question.method == "HEAD":
             return True
         return question.digest in self._failing or question.device in self._devices
 
     def _is_of_everybody(self) -> bool:
-        """Tell whether enough digests failed, whichever one device is left out."""
+        """Tell whether enough digests failed even if any one device is left out."""
         devices_of = [devices for digest in self._failing if (devices := self._failing.get(digest))]
         return all(
             sum(1 for devices in devices_of if devices - {left_out}) >= DIGESTS_TO_OPEN

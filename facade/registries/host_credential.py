@@ -1,14 +1,14 @@
 """One connection's credential for its whole host: shown as Basic, or to token endpoints.
 
-A password that is refused is not tried again by every device, or the account is locked:
+If every device tried a refused password again, the account would be locked. So:
 
-- Before the first device shows it as Basic, it is shown to the registry once. If that is a proof,
-  later refusals are about what was asked for.
-- A token endpoint that refused it is shown it again only when that refusal is over, for whichever
-  scope the endpoint is asked.
-- An endpoint that refuses it may be one that a bad node named, that the registry left, or that of
-  a repository that a device made up. Two of which nobody knows better are about the credential, and
-  no other is shown it.
+- Before a device's request shows it as Basic, it is shown to the registry once. If the registry
+  accepts it, later refusals are about what was asked for.
+- A token endpoint that refused it is shown it again only when that refusal is over, whatever scope
+  it is asked for.
+- An endpoint that refuses it may be one that a bad node named, one that the registry has left, or
+  one of a repository that a device made up. If two endpoints refuse it, and nobody knows better of
+  either, the credential is taken for wrong, and no other endpoint is shown it.
 """
 
 import time
@@ -70,8 +70,8 @@ class HostCredential:
     ) -> None:
         """Note that a token endpoint refused it.
 
-        `is_right`: another endpoint is known to take it, `is_wrong`: it is wrong for all that is
-        known. If neither, two endpoints that refuse it make it wrong.
+        `is_right`: another endpoint is known to accept it. `is_wrong`: as far as is known, it is
+        wrong. If neither, it counts as wrong once two endpoints refuse it.
         """
         if not is_right:
             self._refusing_realms.remember(realm, error)
@@ -79,9 +79,9 @@ class HostCredential:
             self._renewed.refuse(error)
 
     def refused_as_basic(self, refusal: CredentialRefusedError) -> None:
-        """Note that the registry refused it; one that never worked is shown to it no more.
+        """Note that the registry refused it. If it never worked, it is not shown again.
 
-        One that passed its proof is right: refused is what a device asked for, which may be a
+        If it passed its proof, it is right. Then what a device asked for is refused, which may be a
         repository that it made up.
         """
         if not (self._renewed.is_proven or self._passed_proof):
@@ -90,8 +90,8 @@ class HostCredential:
     async def may_replace(self, refused: Secret, scope: Scope) -> bool:
         """Tell whether there is, or may be minted, another value than one refused for a scope.
 
-        For a scope that no value ever worked for, which a device may have made up, one is minted
-        beside the refused one: once a minute, and others may once a minute all the same.
+        If no value ever worked for the scope, a device may have made it up. Then the refused value
+        stays until another is minted, once a minute. This does not count against other scopes.
         """
         credential = await self._renewed.get()
         if credential is None or credential.authorization() != refused:
@@ -113,7 +113,7 @@ class HostCredential:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is being minted, and nobody refused it lately."""
+        """Whether no value is being minted, and nobody refused one lately."""
         return (
             self._renewed.is_at_rest
             and self._proof.is_at_rest

@@ -1,8 +1,8 @@
-"""Requests that a registry has not answered yet: whoever asks the same waits for how it goes.
+"""Requests that a registry has not answered yet. Others that ask the same wait for the outcome.
 
-A thousand devices that ask at once for what is not there are one request: the failure of the one
-that asks is everybody's. Where there is an answer, the others ask for theirs: a body is one pull's.
-So this is no `SingleFlight`, which shares results, too.
+If a thousand devices ask at once for what is not there, that is one request: all of them share its
+failure. If it succeeds, each of the others makes its own request, because a body belongs to one
+pull. So this is no `SingleFlight`, which shares results, too.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ class OpenQuestions(Generic[_Question]):
     async def ask(self, question: _Question) -> AsyncIterator[None]:
         """Guard a request up to its answer's headers.
 
-        Where the same is being asked, wait, and raise the `UpstreamError` that the other one got.
-        One that left without an answer is no failure: the next one asks. Nor is one that was not
-        let through: another device perhaps is.
+        If the same is being asked, wait, and raise the `UpstreamError` that the other request got.
+        If the other one left without an answer, or was not let through, that is no failure: the
+        next one asks, and may be let through.
         """
         while (other := self._open.get(question)) is not None:
             await asyncio.wait([other])
@@ -39,7 +39,7 @@ class OpenQuestions(Generic[_Question]):
                 if failure := other.result():
                     raise without_frames(failure)
                 break
-        if question in self._open:  # it was answered, and somebody asks again
+        if question in self._open:  # the other one was answered, and somebody asks again
             yield
             return
         outcome = self._open[question] = asyncio.get_running_loop().create_future()
@@ -52,5 +52,5 @@ class OpenQuestions(Generic[_Question]):
             outcome.set_result(without_frames(error))
             raise
         finally:
-            outcome.cancel()  # where there is no result
+            outcome.cancel()  # if there is no result
             del self._open[question]

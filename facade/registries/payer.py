@@ -1,7 +1,7 @@
-"""Charges a device for what it costs upstream: it waits a little, or is told to come again later.
+"""Charges a device for what it costs upstream. It waits a little, or is told to come again later.
 
 await asked.payer.pay_miss()                     # before a question to upstream
-paid = await asked.payer.pay_download()          # before a download; a miss, too
+paid = await asked.payer.pay_download()          # before a download; pays a miss, too
 ...
 paid.end()                                       # when it has ended, or paid.give_back()
 """
@@ -33,7 +33,7 @@ class PaidDownload(Protocol):
         """The download has ended, however."""
 
     def give_back(self) -> None:
-        """It did not begin: somebody else had begun it meanwhile."""
+        """It did not begin, because somebody else had begun it meanwhile."""
 
 
 class Payer(Spender, Protocol):
@@ -50,7 +50,7 @@ class Payer(Spender, Protocol):
         """Pay for a download; raise `TooCostlyError`."""
 
     def go_on_by_download(self) -> PaidDownload:
-        """Count a download that cannot be refused: an answer is in its middle."""
+        """Count a download that cannot be refused, because an answer has begun."""
 
 
 @frozen
@@ -68,7 +68,7 @@ class FreeDownload:
 
 @frozen
 class FreePayer(SpendsNothing):
-    """Pays nothing, and is refused nothing: it goes on for those who have paid already."""
+    """Pays nothing, and is never refused: for work that somebody has paid for already."""
 
     device: str = ""
 
@@ -131,24 +131,24 @@ class Payers:
         await self._begin(device)
         try:
             await self.pay_miss(device, access_key)
-        except BaseException:  # whatever it is, cancellation included, the download does not begin
+        except BaseException:  # whatever it is, also a cancellation, the download does not begin
             self.end_download(device)
             raise
         return _CountedDownload(self, device)
 
     def go_on_by_download(self, device: str) -> PaidDownload:
-        """Count a download without which an answer of the device could not go on."""
+        """Count a download that an answer of the device needs to go on."""
         self._allowances.begin_download(device, is_refused=False)
         return _CountedDownload(self, device)
 
     def end_download(self, device: str) -> None:
-        """Let the device, or one of its waiting pulls, begin another."""
+        """Let the device begin another; one of its pulls may be waiting."""
         self._allowances.end_download(device)
         ended, self._ended = self._ended, asyncio.Event()
         ended.set()
 
     def give_back_miss(self, device: str) -> None:
-        """Undo a miss that upstream was not asked for after all."""
+        """Undo a miss for which upstream was not asked."""
         self._allowances.give_back_miss(device)
 
     async def _begin(self, device: str) -> None:
@@ -162,7 +162,7 @@ class Payers:
 
 @define(eq=False)
 class DevicePayer:
-    """One device, at one registry. What it causes there is spent from its account (`Spender`)."""
+    """One device at one registry. What it causes there is spent from its account (`Spender`)."""
 
     _payers: Payers
     device: str

@@ -1,6 +1,6 @@
 """Refusals and other failures, each remembered for a short, jittered time by its key; bounded.
 
-What is passed on keeps its time: a refusal that another place remembers, too, is never prolonged.
+A refusal that is passed on keeps its end, so remembering it in two places never prolongs it.
 """
 
 import time
@@ -28,10 +28,10 @@ from shared.upstream.errors import (
     UpstreamError,
 )
 
-REFUSAL_SECONDS: Final = 30.0  # jittered down to half; below any lockout's usual counting window
-# Jittered, too: an endpoint that answers, but not with a token, is restarting or wrongly set up.
+REFUSAL_SECONDS: Final = 30.0  # jittered down to half; shorter than lockouts usually count
+# Jittered, too. An endpoint that answers, but not with a token, is restarting or wrongly set up.
 NONSENSE_SECONDS: Final = 10.0
-# Jittered, too: an endpoint that is away. Less than the 5 s after which devices come again.
+# Jittered, too. The endpoint is away. Shorter than the 5 s after which devices come again.
 TROUBLE_SECONDS: Final = 2.0
 MAX_REFUSALS: Final = 4096  # of one connection; the oldest is forgotten
 
@@ -52,7 +52,7 @@ class RememberedRefusal:
 
 
 class StillRefusedError(FacadeError):
-    """What is asked for depends on something that is refused for a while yet."""
+    """What is asked for depends on something that is still refused."""
 
     def __init__(self, remembered: RememberedRefusal) -> None:
         """Hold that refusal, with its end."""
@@ -62,17 +62,17 @@ class StillRefusedError(FacadeError):
 
 @define(eq=False)
 class LastRefusal:
-    """What one thing was refused last, for as long as that holds."""
+    """The last refusal of one thing, as long as it holds."""
 
     _clock: Callable[[], float] = time.monotonic
     _remembered: RememberedRefusal | None = field(default=None, init=False)
 
     def remember(self, refusal: Refusal) -> None:
-        """Remember a refusal for as long as it asks to be, or for as long as its kind is."""
+        """Remember a refusal for as long as it names, or else as long as its kind."""
         self.keep(RememberedRefusal(refusal, self._clock() + _seconds_of(refusal)))
 
     def keep(self, remembered: RememberedRefusal) -> None:
-        """Remember what is remembered elsewhere, no longer than there."""
+        """Remember what is remembered elsewhere, but no longer than there."""
         self._remembered = remembered
 
     @property
@@ -99,9 +99,9 @@ class Refusals(Generic[_Key]):
         self._remembered = BoundedMap(MAX_REFUSALS, clock=self._clock)
 
     def remember(self, key: _Key, refusal: Refusal, seconds: float | None = None) -> None:
-        """Remember a refusal for as long as it asks to be, or for as long as its kind is.
+        """Remember a refusal for as long as it names, or else as long as its kind.
 
-        `seconds`: for so long instead, jittered.
+        `seconds`: instead of that, jittered.
         """
         lasting = _seconds_of(refusal) if seconds is None else jittered(seconds)
         self.keep(key, RememberedRefusal(refusal, self._clock() + lasting))
@@ -111,7 +111,7 @@ class Refusals(Generic[_Key]):
         self._remembered.set_until(key, remembered, remembered.until)
 
     def forget(self, key: _Key) -> None:
-        """Forget a refusal: it was found otherwise."""
+        """Forget a refusal that does not hold any more."""
         self._remembered.pop(key)
 
     def of(self, key: _Key) -> RememberedRefusal | None:

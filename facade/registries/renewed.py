@@ -1,14 +1,14 @@
 """A short-lived value that is renewed on demand: one cache slot, for a token or a credential.
 
-- Kept until shortly before it expires, on a monotonic clock; renewed ahead in the background
-  while it is in use.
-- One renewal is in flight; a waiter's cancellation is nobody else's failure.
-- A refusal is remembered for a short time: a wrong password that every device tries again locks
-  the account. So is a failure that names its `Retry-After`, and, shorter, an answer that is none:
-  no circuit breaker counts it. Of others the next asker tries again; while there is a value in
-  hand, after a pause.
-- A renewal that fails because of what it depends on (a token, because the credential is refused)
-  is remembered no longer than that.
+- It is kept until shortly before it expires, on a monotonic clock. While it is in use, it is
+  renewed ahead of time in the background.
+- One renewal is in flight at a time. If one who waits is cancelled, the others go on.
+- A refusal is remembered for a short time, because a wrong password that every device tries again
+  locks the account. So is a failure that names its `Retry-After`, and, for less time, nonsense in
+  place of an answer, which no circuit breaker counts. After other failures the next asker tries
+  again; while there is a value in hand, after a pause.
+- If a renewal fails because of what it depends on (a token, because the credential is refused),
+  that is remembered for no longer than the other failure.
 """
 
 import time
@@ -37,10 +37,10 @@ from shared.upstream.errors import (
 )
 
 EXPIRY_MARGIN_SECONDS: Final = 30.0  # a token must outlast the request that it is sent with
-EXPIRY_MARGIN_SHARE: Final = 0.2  # of a lifetime so short that 30 s would leave nothing
-RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; then an asker starts the next renewal
-AHEAD_PAUSE_SECONDS: Final = 10.0  # jittered; between failed renewals that nobody waits for
-FORCED_INTERVAL_SECONDS: Final = 60.0  # invented repositories are answered 401 too
+EXPIRY_MARGIN_SHARE: Final = 0.2  # of the lifetime, if it is so short that 30 s would leave nothing
+RENEW_AHEAD_SHARE: Final = 0.75  # of the usable time; from then on an asker starts the next renewal
+AHEAD_PAUSE_SECONDS: Final = 10.0  # jittered; after a failed renewal that nobody waited for
+FORCED_INTERVAL_SECONDS: Final = 60.0  # because invented repositories are answered 401, too
 
 _Value = TypeVar("_Value")
 TellOfRenewal = Callable[[BaseException | None], None]  # how each failed; None: it did not
@@ -48,7 +48,7 @@ TellOfRenewal = Callable[[BaseException | None], None]  # how each failed; None:
 
 @frozen
 class Lasting(Generic[_Value]):
-    """A value and for how many seconds from now it holds; None: without an end."""
+    """A value, and for how many seconds from now it holds; None: for ever."""
 
     value: _Value
     lifetime_seconds: float | None
@@ -91,10 +91,10 @@ class Renewed(Generic[_Value]):
         return await self._start_renewal().result()
 
     def drop(self, refused: _Value) -> bool:
-        """Forget a value that had been given out and was refused.
+        """Forget a value that was given out and was refused.
 
-        False where no renewal may be forced: none of this slot was ever accepted (it is then
-        what was asked for that is refused), or one was forced within the last minute.
+        Returns False if no renewal may be forced: no value of this slot was ever accepted (then
+        what was asked for is refused), or a renewal was forced within the last minute.
         """
         if self._held is None or self._held.value != refused:
             return True  # renewed meanwhile
@@ -105,11 +105,12 @@ class Renewed(Generic[_Value]):
         return True
 
     async def renew_beside(self, refused: _Value) -> bool:
-        """Renew a value that was refused to somebody, of whom nobody knows whether it is right.
+        """Renew a value that was refused, although it may be right.
 
-        It stays in hand until there is another one: a device may have made up what it is refused
-        for, and takes it from nobody, though it cannot be renewed. Nor does this use up what `drop`
-        may force. Returns whether there is another one; false also where `drop` returns so.
+        It stays in hand until there is another one. A device may have made up what it was refused
+        for, and must not take the value from the others, even if it cannot be renewed. This does
+        not use up what `drop` may force. Returns whether there is another one, and False if `drop`
+        would.
         """
         if self._held is None or self._held.value != refused:
             return True
@@ -127,7 +128,7 @@ class Renewed(Generic[_Value]):
 
     @property
     def refusal(self) -> RememberedRefusal | None:
-        """The refusal that still holds; `get` raises it where there is no value in hand."""
+        """The refusal that still holds. `get` raises it if there is no value in hand."""
         return self._refused.still
 
     @property
@@ -146,9 +147,9 @@ class Renewed(Generic[_Value]):
         )
 
     def close(self) -> None:
-        """End a renewal that is under way: what it asks for is of no use any more, and ask no more.
+        """End a renewal that is under way, because nobody needs it any more, and begin none again.
 
-        How to renew is let go of: it holds whom it asks, and they hold this.
+        The function that renews is let go of, because it holds objects that hold this one.
         """
         self._renew = _closed
         if self._renewing is not None:

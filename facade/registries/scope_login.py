@@ -1,10 +1,10 @@
 """What one connection remembers of how to log in for one scope.
 
-- A token endpoint is trusted once it has given a token, and until using it fails. Only a trusted
-  one is asked before the registry is.
-- Endpoints that the registry named are remembered as slots, with the token that they gave and with
-  their own refusals, trusted or not: being named again is no reason to be shown a password again.
-- In doubt, the registry is asked bare by one request at a time.
+- A token endpoint is trusted from its first token until using it fails. Only a trusted endpoint is
+  asked before the registry is.
+- Endpoints that the registry named are remembered as slots, trusted or not, with their token and
+  their own refusals. Being named again is no reason to be shown a password again.
+- In doubt, one request at a time asks the registry bare.
 """
 
 import time
@@ -19,9 +19,9 @@ from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Renewed
 from shared.secret import Secret
 from shared.upstream.challenge import BearerChallenge
 
-# A load balancer's nodes name one, while a registry moves two; a hostile one another each time.
+# All nodes of a registry name one; two while it moves. A hostile one names another each time.
 MAX_ENDPOINTS: Final = 4
-LOGIN_BYTES: Final = 2048  # of one scope's login without its challenges and tokens
+LOGIN_BYTES: Final = 2048  # of one scope's login, without its challenges and tokens
 
 
 @define(eq=False)
@@ -34,7 +34,7 @@ class TokenSlot:
 
     @property
     def size(self) -> int:
-        """Bytes of what a registry and its endpoint made up: the challenge and the token."""
+        """Bytes that the registry and its endpoint chose: the challenge and the token."""
         named = (self.challenge.realm, self.challenge.service, self.challenge.scope)
         return sum(len(each) for each in named if each) + self.token_bytes
 
@@ -47,7 +47,7 @@ class ScopeLogin:
     slots: OrderedDict[BearerChallenge, TokenSlot] = field(factory=OrderedDict, init=False)
     trusted: TokenSlot | None = field(default=None, init=False)
     in_doubt: bool = field(default=False, init=False)
-    failures_in_a_row: int = field(default=0, init=False)  # since what is trusted worked last
+    failures_in_a_row: int = field(default=0, init=False)  # since the trusted one worked last
     _moved_at: float = field(default=float("-inf"), init=False)
 
     @property
@@ -76,7 +76,7 @@ class ScopeLogin:
         return True
 
     def trust(self, slot: TokenSlot) -> None:
-        """Note that what an endpoint gave is of use."""
+        """Note that an endpoint gave something of use."""
         self.trusted, self.in_doubt = slot, False
 
     def doubt(self) -> None:
@@ -92,9 +92,9 @@ class ScopeLogin:
     def may_replace(self, slot: TokenSlot, refused: Secret) -> bool:
         """Tell whether an endpoint may be asked for another token than a refused one.
 
-        The endpoint that gave it, once a minute if it had worked. Another one, which the registry
-        names in its stead, once a minute as well: a hostile one names a new one with every refusal.
-        A token that is at hand costs nothing.
+        The endpoint that gave it may be asked once a minute, if it had worked. Another one that the
+        registry names instead may be asked once a minute as well: a hostile registry names a new
+        one with every refusal. A token that is at hand costs nothing.
         """
         if self.trusted is None or self.trusted is slot:
             return slot.token.drop(refused)
@@ -113,18 +113,18 @@ class ScopeLogin:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes: its own, and what was made up elsewhere."""
+        """Bytes that it takes: its own, and what registry and endpoints chose."""
         return LOGIN_BYTES + sum(slot.size for slot in self.slots.values())
 
     @property
     def refusals(self) -> tuple[RememberedRefusal, ...]:
-        """What the endpoints refuse still."""
+        """The refusals of the endpoints that still hold."""
         refusals = (slot.token.refusal for slot in self.slots.values())
         return tuple(each for each in refusals if each is not None)
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is being minted, nor refused, nor may not be asked for."""
+        """Whether no token is being minted, none is refused, and any may be asked for."""
         has_moved = self._clock() - self._moved_at < FORCED_INTERVAL_SECONDS
         return not has_moved and all(slot.token.is_at_rest for slot in self.slots.values())
 

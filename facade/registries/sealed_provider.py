@@ -1,7 +1,7 @@
 """A connection's provider of credentials, whose secret is opened when the registry is first asked.
 
-Not before: what is stored is served although the secret does not open. A secret that did not open
-is tried again by the next request, for the key may have come meanwhile.
+Not before that, so that what is stored is served even if the secret does not open. The next request
+tries again to open it, because the key may have come in the meantime.
 """
 
 from attrs import define, field, frozen
@@ -17,11 +17,11 @@ from shared.upstream.errors import UpstreamError
 
 
 class SecretUnusableError(UpstreamError):
-    """The registry is not asked: the connection's secret is not what the connection needs."""
+    """The registry is not asked, because the secret is not what the connection needs."""
 
 
 class SecretNotOpenedError(SecretUnusableError):
-    """The registry is not asked: the connection's secret does not open with this facade's keys."""
+    """The registry is not asked, because the secret does not open with this facade's keys."""
 
 
 @frozen

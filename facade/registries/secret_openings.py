@@ -1,4 +1,4 @@
-"""How opening each connection's sealed secret went last: for whoever tells operators of it."""
+"""Whether each connection's sealed secret opened when it was last tried: for operators."""
 
 from collections import OrderedDict
 from typing import Final
@@ -8,22 +8,22 @@ from attrs import define, field
 from shared.approved_connection import ApprovedConnection
 from shared.statement import connection_subject
 
-# Of each kind, some 200 bytes each; the oldest is forgotten, and counts as never tried.
+# Of each kind, some 200 bytes each. The oldest is forgotten, and counts as never tried.
 MAX_REMEMBERED: Final = 100_000
 
 
 @define(eq=False)
 class SecretOpenings:
-    """Connections by subject, each with the access key that was opened for, or was not.
+    """Connections by subject, each with the access key for which its secret opened, or did not.
 
-    One whose key is not here is in neither: whoever has the keys knows that without trying.
+    A connection whose sealing key is missing here is in neither: that is known without trying.
     """
 
     opened: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
     failed: OrderedDict[str, str] = field(factory=OrderedDict, init=False)
 
     def forget(self, connection: ApprovedConnection) -> None:
-        """Note that nothing of a connection is open, and that nothing is known against it."""
+        """Forget a connection: its secret is not open, and nothing is known against it."""
         subject = connection_subject(connection.id)
         for openings in (self.opened, self.failed):
             if openings.get(subject) == connection.access_key:

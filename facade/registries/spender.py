@@ -1,13 +1,13 @@
 """Who pays for what a registry is asked just now: each request, each token, each byte.
 
-One pull may take many requests: a login, a token, redirects, a resume. They are made far below
-whoever knows the device, partly in tasks of their own. asyncio hands a context on to each task that
-is started in it, so what a pull starts is paid by its device, also after that has left:
+One pull may take many requests: a login, a token, redirects, a resume. They are made far below the
+code that knows the device, partly in tasks of their own. asyncio hands a context on to each task
+that is started in it. So a device pays for all that its pull starts, even after it has left:
 
-    with spending(payer.at(access_key)):
-        ...  # everything that is asked of a registry from here is this device's
+    with spending(payer):
+        ...  # this device pays for everything that is asked of a registry from here on
 
-What nobody pays for is free: proofs in the background, say.
+What nobody pays for is free: proofs in the background, for example.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Spender(Protocol):
         """Count a request: to a registry, to where it points, or to a token endpoint."""
 
     def spend_token(self) -> None:
-        """Count a token that is asked for; the request for it is counted besides."""
+        """Count a token that is asked for. The request for it is counted separately."""
 
     def spend_bytes(self, count: int) -> None:
         """Count bytes of a body."""
@@ -48,7 +48,7 @@ _spender: Final[ContextVar[Spender]] = ContextVar("spender", default=NOBODY)
 
 @contextmanager
 def spending(spender: Spender) -> Iterator[None]:
-    """Have what is asked of registries within the block be paid so."""
+    """Let `spender` pay for what is asked of registries within the block."""
     token = _spender.set(spender)
     try:
         yield

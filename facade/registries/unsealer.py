@@ -1,7 +1,7 @@
 """Opens a connection's sealed secret, at first use and never before.
 
-The only place in the system where a stored secret is plain. Several private keys serve while one
-is being rotated; the document names the one that opens.
+This is the only place in the system where a stored secret is plain. Several private keys serve
+while one is being rotated. The connection's document names the one that opens its secret.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from shared.secret import Secret
 
 
 class NoSealingKeyError(SealedSecretError):
-    """The key that the secret is sealed to is not among the facade's; it may come."""
+    """The facade does not have the key that the secret is sealed to. It may come later."""
 
 
 @frozen

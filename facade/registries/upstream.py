@@ -1,8 +1,8 @@
 """One connection's registry, as a pull sees it: its client, and what keeps it from being asked.
 
-It is not asked while its circuit breaker is open or the connection's secret does not open, for what
-it lately said it does not have, and for what it lately sent wrong. All that belongs to the access
-key, as the upstream itself does.
+It is not asked while its circuit breaker is open or the connection's secret does not open. Nor is
+it asked for what it lately said it does not have, or lately sent wrong. All that belongs to the
+access key, as the upstream itself does.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ _Fetch = Callable[[], AbstractAsyncContextManager[UpstreamAnswer]]
 class Upstream:
     """Fetches as `RegistryClient` does.
 
-    Raises `CircuitOpenError` besides, and what `require_secret` raises.
+    In addition, it raises `CircuitOpenError` and what `require_secret` raises.
     """
 
     _client: RegistryClient
@@ -81,7 +81,7 @@ class Upstream:
     device: str = field(default="", kw_only=True)  # on whose behalf; empty: nobody in particular
 
     def asked_by(self, device: str) -> Self:
-        """Return the same upstream, as one device asks it: what fails is told apart by device."""
+        """Return this upstream as one device asks it, because failures are counted by device."""
         return evolve(self, device=device)
 
     @asynccontextmanager
@@ -98,10 +98,10 @@ class Upstream:
     ) -> AsyncIterator[UpstreamAnswer]:
         """Give the registry's answer.
 
-        What breaks after its headers is not the breaker's matter, but for framing without an end.
-        If the store that it points to refuses the link, the registry is asked for one other link;
-        `is_resumed`: not here, because a download that resumes asks again by itself.
-        Who asks for the same as another who has no answer yet waits for that, and shares a failure.
+        What breaks after the headers does not concern the breaker, except for endless framing. If a
+        store refuses the link that the registry gave, the registry is asked for one other link. A
+        download that resumes (`is_resumed`) asks again by itself. If the same is being asked
+        already, this waits for the outcome, and shares a failure.
         """
         absence = Absence.of(kind, repository, digest, method)
         question = Question(kind, repository, digest, method, self.device)
@@ -118,7 +118,7 @@ class Upstream:
                 first_byte=first_byte,
                 last_byte=last_byte,
             )
-            if first_byte:  # a resumed download, or a span of a device's own
+            if first_byte:  # a resumed download, or a device's own range
                 answer, attempt = await self._answered(fetch, question, stack, links=links)
             else:
                 async with self._questions.ask((absence, method, last_byte)):
@@ -132,7 +132,7 @@ class Upstream:
     def require_worth_asking(
         self, kind: Kind, repository: RepositoryName, digest: Digest, method: Method = "GET"
     ) -> None:
-        """Raise what would be answered without asking, where it would be.
+        """Raise the answer that would be given without asking the registry, if there is one.
 
         `NotInRegistryError`, `SecretUnusableError`, `WrongBytesLatelyError` or `CircuitOpenError`.
         """
@@ -144,18 +144,18 @@ class Upstream:
     def verifying(
         self, kind: Kind, repository: RepositoryName, digest: Digest
     ) -> AbstractContextManager[None]:
-        """Guard bringing the bytes of a digest to their end: whether they are right is noted.
+        """Guard the download of a digest to its end, and note whether its bytes are right.
 
-        Raises `WrongBytesLatelyError` where they lately were not.
+        Raises `WrongBytesLatelyError` if they were wrong lately.
         """
         return self._wrong_bytes.attempt(kind, repository, digest)
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is remembered that keeps the registry, or a device, from harm.
+        """Whether nothing is remembered that protects the registry or a device.
 
-        What is remembered for a time is over, and of nothing that operators were told of the whole
-        registry is the end still to be told.
+        Everything that is remembered for a time is over, and operators have been told the end of
+        every trouble of the whole registry.
         """
         return (
             not self._absences.remembers_some
@@ -202,7 +202,7 @@ class Upstream:
 
     @contextmanager
     def _noting_body(self, attempt: Attempt) -> Iterator[None]:
-        """Tell the breaker how a body ends: also one that nobody reads, or that breaks, came."""
+        """Tell the breaker how a body ends. It counts as given even if it breaks or is not read."""
         try:
             yield
         except WastefulAnswerError as error:
@@ -223,7 +223,7 @@ class Upstream:
     def _note_failure(
         self, error: UpstreamError, absence: Absence, refused: Sequence[type[UpstreamError]]
     ) -> None:
-        """Note it; nothing is missing because a store does not know one link to it."""
+        """Note a failure. A store that does not know a link says nothing of the content."""
         if isinstance(error, NotInRegistryError) and (
             not error.at_store or refused == [NotInRegistryError] * LINKS
         ):
@@ -235,7 +235,7 @@ class Upstream:
 async def _by_some_link(
     fetch: _Fetch, stack: AsyncExitStack, links: int, refused: list[type[UpstreamError]]
 ) -> UpstreamAnswer:
-    """Return the answer by the first link that is not refused; note which errors there were."""
+    """Return the answer to the first link that is not refused; note the errors."""
     while True:
         try:
             return await stack.enter_async_context(fetch())
@@ -246,9 +246,9 @@ async def _by_some_link(
 
 
 def refuses_link(error: UpstreamError) -> bool:
-    """Tell whether a store refuses the link that the registry gave: another one may do.
+    """Tell whether a store refuses the link that the registry gave. Another link may work.
 
-    The link has expired, or this node of the store does not have the content yet.
+    The link may have expired, or this node of the store may not have the content yet.
     """
     if isinstance(error, UnexpectedStatusError):
         return error.at_store and error.status in CLIENT_ERRORS

@@ -38,7 +38,7 @@ from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTranspor
 
 @frozen
 class UpstreamConnector:
-    """What every upstream of this process is made with."""
+    """What this process makes its upstreams with."""
 
     _providers: Providers
     _metrics: FacadeMetrics
@@ -55,7 +55,7 @@ class UpstreamConnector:
     async def connect(self, connection: ApprovedConnection) -> Upstream:
         """Return the upstream; nothing is asked of the registry, and no secret is opened yet.
 
-        Raises `UpstreamError` where the connection's CA cannot be read.
+        Raises `UpstreamError` if the connection's CA cannot be read.
         """
         troubles = RegistryTroubles(
             connection.id,
@@ -88,9 +88,9 @@ class UpstreamConnector:
         )
 
     async def client(self, connection: ApprovedConnection) -> RegistryClient:
-        """Return the client alone, for who asks once.
+        """Return only the client, for a command that asks once.
 
-        Raises `SealedSecretError` where the secret does not open, and as `connect` does.
+        Raises `SealedSecretError` if the secret does not open, and what `connect` raises.
         """
         provider = self._providers.provider_of(connection)
         client, _ = await self._client(connection, lambda: provider, lambda _scope, _failure: None)
@@ -166,5 +166,5 @@ class UpstreamConnector:
 
 
 def known_challenge(provider: Provider) -> LoginChallenge | None:
-    """Return what the provider's registries take without asking: their tokens as Basic."""
+    """Return the challenge that the provider's registries would send: their tokens go as Basic."""
     return None if provider is Provider.STATIC else BasicChallenge(realm="")

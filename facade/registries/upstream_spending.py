@@ -1,11 +1,11 @@
 """What one device has spent at one registry: requests, tokens, bytes. Pure.
 
-It is counted when it is spent, for nobody knows before how many requests a pull will take: a login,
-a token, redirects, a resume. So a device may come to owe something. Nothing that runs is ended for
-that; the next question to the registry waits, or is refused, until it is earned.
+It is counted when it is spent, because nobody knows in advance how many requests a pull will take:
+a login, a token, redirects, a resume. So a device may come to owe something. That ends nothing that
+runs, but the next question to the registry waits, or is refused, until it is earned.
 
-Each registry is counted by itself: one that breaks every answer, to be asked again and again, uses
-up nothing that the device may ask of others.
+Each registry counts separately. If one breaks every answer, and is asked again and again, that uses
+up nothing of what the device may ask of others.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from shared.pace import Pace
 
 SECONDS_OF_A_MINUTE: Final = 60.0
 SECONDS_OF_AN_HOUR: Final = 3600.0
-COUNTED_BYTES: Final = 1024 * 1024  # counted together; each chunk by itself costs time
+COUNTED_BYTES: Final = 1024 * 1024  # counted together, because counting each chunk costs time
 
 
 @frozen
@@ -39,7 +39,7 @@ class Owed:
 
 @define(eq=False)
 class UpstreamSpending:
-    """A device's account at one registry. A minute's worth may be spent at once, or an hour's."""
+    """A device's account at one registry. It may spend a minute's or an hour's worth at once."""
 
     _requests: Pace | None
     _tokens: Pace | None
@@ -72,7 +72,7 @@ class UpstreamSpending:
             self._count_bytes()
 
     def owed(self) -> Owed:
-        """Return what has to be waited for longest until something may be spent again."""
+        """Return what takes the longest until the device may spend it again."""
         self._count_bytes()
         paces = {"requests": self._requests, "tokens": self._tokens, "bytes": self._bytes}
         return max(

@@ -1,12 +1,12 @@
 """One upstream for each approved connection, made at first use, closed when it serves no more.
 
-An upstream belongs to an access key: a new scope goes on with it, a new secret, realm, network or
-CA gets another. Pulls hold a lease: a rotation lets them finish, a revocation ends them.
+An upstream belongs to an access key. A new scope keeps it; a new secret, realm, network or CA gets
+another one. Pulls hold a lease. A rotation lets them finish, a revocation ends them.
 
-One that nobody is lent is closed when nobody used it for an hour, or when there are too many, the
-least recently used first. With it go its tokens and what it knows of how to log in, which the next
-pull finds out anew. What it remembers so as not to ask its registry keeps it open: see
-`Upstream.is_at_rest`.
+An upstream that is not lent is closed if nobody used it for an hour, or if there are too many; the
+least recently used first. Its tokens, and what it knows of how to log in, are lost, and the next
+pull finds them out again. As long as it remembers why its registry is not to be asked, it stays
+open: see `Upstream.is_at_rest`.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from shared.jitter import jittered
 from shared.supervised import tell_of_failure
 
 IDLE_SECONDS: Final = 3600.0  # as long as a provider's credential lasts: an hourly pull finds it
-# Also one that remembers failures: nobody asked its registry, and a new facade would not know them.
+# Also if it remembers failures: nobody asked for so long, and a new facade would not know them.
 FORGOTTEN_SECONDS: Final = 6 * 3600.0
-MAX_OPEN: Final = 4096  # 30 KiB each. What is lent, and what remembers failures, may be more
+MAX_OPEN: Final = 4096  # 30 KiB each; those that are lent or remember failures may be more
 LOOKED_AT_SECONDS: Final = 60.0  # jittered
-CANDIDATES: Final = 16  # that are looked at when there are too many, before one more is made
+CANDIDATES: Final = 16  # looked at if there are too many, before one more is made
 
 MakeUpstream = Callable[[ApprovedConnection], Awaitable[Upstream]]
 
@@ -55,7 +55,7 @@ class _Entry:
     revoked: bool = False
 
     def may_be_closed(self, now: float) -> bool:
-        """Tell whether nothing is lost with it but what is found out anew."""
+        """Tell whether closing it loses only what can be found out again."""
         if self.pulls:
             return False
         made = self.making.outcome_nowait
@@ -64,7 +64,7 @@ class _Entry:
 
     @property
     def has_failed(self) -> bool:
-        """Whether there is no upstream, and will be none."""
+        """Whether making the upstream failed."""
         return self.making.is_over and not isinstance(self.making.outcome_nowait, Upstream)
 
 
@@ -99,10 +99,10 @@ class Upstreams:
             entry.pulls.discard(pull)
             self._note_use(entry)
             self._close_if_unused(entry)
-            del entry, pull  # a task that ends with what is raised here holds this frame
+            del entry, pull  # a task that ends with an error from here holds this frame
 
     def retire(self, connection_id: UUID, *, serving: ApprovedConnection | None) -> None:
-        """Let go of an upstream whose connection serves no more, or with another access key."""
+        """Let go of an upstream if its connection serves no more, or with another access key."""
         self._told[connection_id] = serving.access_key if serving else None
         entry = self._entries.get(connection_id)
         if entry is not None and (serving is None or serving.access_key != entry.access_key):
@@ -139,7 +139,7 @@ class Upstreams:
         await asyncio.gather(*self._closing, return_exceptions=True)  # which are told of
 
     def _entry_of(self, connection: ApprovedConnection) -> _Entry:
-        """Return what is lent; for who still stands on an older revision, one of its own."""
+        """Return the entry to lend; a pull that goes by an older revision gets that one's."""
         serving = self._told.get(connection.id, connection.access_key)
         if serving is None:
             raise ConnectionRevokedError
@@ -172,7 +172,7 @@ class Upstreams:
             self._entries.move_to_end(entry.connection_id)
 
     def _make_room(self) -> None:
-        """Close the least recently used of those that may be, so that one more may be opened."""
+        """Close the least recently used ones that may be closed, so that one more can be opened."""
         now = self._clock()
         for _ in range(CANDIDATES):
             if len(self._entries) < self._max_open:
@@ -185,7 +185,7 @@ class Upstreams:
                 self._entries.move_to_end(connection_id)
 
     def _superseded_entry(self, connection: ApprovedConnection) -> _Entry:
-        """Return an entry of a revision that was replaced a moment ago: its pulls finish."""
+        """Return an entry of a revision that was replaced a moment ago. Its pulls may finish."""
         retired = self._retired.setdefault(connection.id, set())
         for entry in retired:
             if entry.access_key == connection.access_key and not entry.has_failed:

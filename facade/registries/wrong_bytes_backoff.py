@@ -1,9 +1,9 @@
 """A digest whose bytes came wrong is not downloaded again at once. Pure, with the clock given.
 
-A registry or a proxy that corrupts a blob would otherwise send it whole to every device that tries
-again. After about a second it gets another chance, then after twice as long, up to a minute. One
-memory for each upstream, so for each access key: another connection's bytes may be right. So may
-another repository's, and whoever asks there is not to see that this one has been asked.
+A registry or proxy that corrupts a blob would otherwise send all of it to every device that tries
+again. It gets another chance after about a second, then after twice as long, up to a minute. Each
+upstream, and so each access key, has a memory of its own, because another connection's bytes may be
+right. So may another repository's; and who asks there must not see that this one was asked.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.upstream.errors import UpstreamError, WastefulAnswerError
 
 FIRST_WAIT_SECONDS: Final = 1.5  # jittered down to half: about a second
-MAX_WAIT_SECONDS: Final = 60.0  # what was mended is found within a minute
+MAX_WAIT_SECONDS: Final = 60.0  # a mended blob is found within a minute
 MAX_DOUBLINGS: Final = 6  # 1.5 s * 2**6 is beyond the longest wait
 MAX_BACKOFFS: Final = 4096  # of one connection, some 600 bytes each; the oldest is forgotten
 
@@ -54,12 +54,12 @@ class WrongBytesBackoff:
 
     @contextmanager
     def attempt(self, kind: Kind, repository: RepositoryName, digest: Digest) -> Iterator[None]:
-        """Guard bringing the bytes of a digest, to their end.
+        """Guard the download of a digest to its end.
 
-        Raises `WrongBytesLatelyError` where it may not begin. A `WrongBytesError` on its way out is
-        noted, and so is a `WastefulAnswerError`, because the next answer would be another one; a
-        clean end forgets. Whatever else ends it says nothing about the bytes, and neither does a
-        length that another answer told.
+        Raises `WrongBytesLatelyError` if it may not begin. If the block raises `WrongBytesError`,
+        that is noted, and so is `WastefulAnswerError`, because the next answer would be wasteful,
+        too. If it ends well, what was noted is forgotten. No other error says anything about the
+        bytes, and neither does a length that another answer told.
         """
         self.require_over(kind, repository, digest)
         try:
@@ -72,7 +72,7 @@ class WrongBytesBackoff:
         self._backoffs.pop((kind, repository, digest))
 
     def require_over(self, kind: Kind, repository: RepositoryName, digest: Digest) -> None:
-        """Raise `WrongBytesLatelyError` where the digest came wrong a short while ago."""
+        """Raise `WrongBytesLatelyError` if the digest came wrong a short while ago."""
         backoff = self._backoffs.get((kind, repository, digest))
         if backoff is not None and (left := backoff.until - self._clock()) > 0:
             raise WrongBytesLatelyError(left)
