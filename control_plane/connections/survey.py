@@ -1,7 +1,7 @@
 """How many drafts wait, and when approvals end: for dashboards and alerts.
 
-It is what the columns of the database say, and nothing is decided upon it: proving each of ten
-thousand connections for a number would take seconds.
+The numbers come from columns, which are not signed, and nothing is decided by them: to prove each
+of ten thousand connections for a number would take seconds.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ FROM public.connections c
 JOIN public.connection_revisions d ON d.connection_id = c.id AND d.revision = c.draft_revision
 WHERE c.revoked_at IS NULL
 """
-# Of the signed payload, which is canonical JSON. The document in it is a text, whose quotes are
-# escaped, so that nothing in it looks like this.
+# In the signed payload, which is canonical JSON. The document in it is a text whose quotes are
+# escaped, so nothing in it looks like this.
 _ENDS: Final = f"""
 SELECT substring(
     encode(s.payload, 'escape')
@@ -43,7 +43,7 @@ WHERE c.revoked_at IS NULL AND starts_with(s.type, 'connection-approval/')
 
 @define(eq=False)
 class ConnectionSurvey:
-    """Looks at all connections, now and then."""
+    """Counts over all connections, every `LOOK_SECONDS`."""
 
     _database: Database
     _metrics: ControlPlaneMetrics
@@ -56,7 +56,7 @@ class ConnectionSurvey:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Show what there is; where the database is away, another time."""
+        """Show what there is; if the database is away, the next time."""
         try:
             async with self._database.connection(tells=False) as connection:
                 drafts = await connection.fetchrow(_DRAFTS)
