@@ -1,7 +1,7 @@
-"""May this device pull this repository, and through which connection? Pure, and asked every time.
+"""May this device pull this repository, and through which connection? Pure; asked for each pull.
 
-Of several connections of one host, the one with the longest prefix serves, and it alone: a
-refusal by its scope does not fall back to a shorter prefix.
+Of several connections of one host, only the one with the longest prefix serves. If its scope
+refuses a pull, no connection with a shorter prefix is tried.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from shared.oci import RepositoryName
 
 
 class DenialReason(StrEnum):
-    """Why a pull is not allowed: for the log; the device sees one and the same answer."""
+    """Why a pull is not allowed: for the log. The device always sees the same answer."""
 
     NOT_CONNECTED = "host or repository is not connected and approved"
     EXPIRED = "the connection's approval has expired"
@@ -58,7 +58,7 @@ def authorize_pull(
 def serving_connection(
     repository: RepositoryName, connections_of_host: Iterable[ApprovedConnection], now: datetime
 ) -> Allowed | Denied:
-    """Decide through which connection a repository is served; whose devices may, is not asked."""
+    """Decide through which connection a repository is served, whichever device asks."""
     connection = next(
         (each for each in connections_of_host if _covers(each, repository)),
         None,

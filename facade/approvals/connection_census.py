@@ -1,7 +1,7 @@
-"""How many approved connections there are now: counted by the key that opens their secrets.
+"""How many approved connections there are now, by the key that opens their secrets.
 
-Pure. An approval ends without anybody noticing, so what is kept is when each of them ends. Adding,
-removing and counting cost next to nothing, however many there are.
+Pure. Nobody is told when an approval ends, so the end of each is kept. Adding, removing and
+counting cost next to nothing, however many there are.
 """
 
 from bisect import bisect_right, insort
@@ -23,7 +23,7 @@ class SealedTo:
 
 @define
 class ConnectionCensus:
-    """Approved connections, those whose approval has ended included."""
+    """Approved connections, including those whose approval has ended."""
 
     # When each ends, in Unix seconds, sorted; None: connections that need no secret.
     _ends: dict[SealedTo | None, list[float]] = field(factory=dict, init=False)
@@ -33,7 +33,7 @@ class ConnectionCensus:
         insort(self._ends.setdefault(sealed_to(connection), []), _end(connection))
 
     def remove(self, connection: ApprovedConnection) -> None:
-        """Count a connection no more that was added."""
+        """Remove a connection that was added."""
         key = sealed_to(connection)
         ends = self._ends[key]
         del ends[bisect_right(ends, _end(connection)) - 1]
@@ -46,12 +46,12 @@ class ConnectionCensus:
         return {key: len(ends) - bisect_right(ends, moment) for key, ends in self._ends.items()}
 
     def ended(self, now: datetime) -> int:
-        """Return how many have ended by themselves, and were neither renewed nor revoked."""
+        """Return how many have ended, and were neither renewed nor revoked."""
         moment = now.timestamp()
         return sum(bisect_right(ends, moment) for ends in self._ends.values())
 
     def next_end(self, now: datetime) -> datetime | None:
-        """Return when the first of those that have not ended will; None: none ever does."""
+        """Return when the next one will end; None if none ever does."""
         moment = now.timestamp()
         first = min(
             (
@@ -64,7 +64,7 @@ class ConnectionCensus:
         return None if first == inf else datetime.fromtimestamp(first, UTC)
 
     def ending(self, now: datetime, until: datetime) -> int:
-        """Return how many have not ended, and will have until then."""
+        """Return how many have not ended now, but will have by then."""
         return self.ended(until) - self.ended(now)
 
 

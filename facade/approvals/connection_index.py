@@ -1,6 +1,6 @@
-"""The approved connections by their place: the host and the repository prefix that they serve.
+"""The approved connections by place: the host and the repository prefix that they serve.
 
-Pure. Adding, removing and looking up cost what one place costs, however many connections there
+Pure. Adding, removing and looking up take the time of one place, however many connections there
 are, of one host or of many.
 """
 
@@ -13,12 +13,12 @@ from shared.approved_connection import ApprovedConnection
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 
-_WHOLE_HOST = ""  # the prefix of a connection that has none
+_WHOLE_HOST = ""  # of a connection without a prefix
 
 
 @define
 class ConnectionIndex:
-    """Places, each with its connections; used from one event loop alone."""
+    """Places, each with its connections. For one event loop."""
 
     _by_host: dict[RegistryHost, dict[str, tuple[ApprovedConnection, ...]]] = field(
         factory=dict, init=False
@@ -43,13 +43,13 @@ class ConnectionIndex:
         return covering + places.get(_WHOLE_HOST, ())
 
     def add(self, connection: ApprovedConnection) -> None:
-        """Take in a connection."""
+        """Add a connection."""
         places = self._by_host.setdefault(connection.document.host, {})
         prefix = _prefix(connection)
         places[prefix] = longest_prefix_first((*places.get(prefix, ()), connection))
 
     def remove(self, connection: ApprovedConnection) -> None:
-        """Let go of a connection that was added."""
+        """Remove a connection that was added."""
         host, prefix = connection.document.host, _prefix(connection)
         places = self._by_host[host]
         others = tuple(each for each in places.pop(prefix) if each is not connection)

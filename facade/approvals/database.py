@@ -1,7 +1,7 @@
-"""A connection to Postgres: one host of several, found again after a failover, and never trusted to
-be alive because it is open.
+"""A connection to Postgres: to one of several hosts, found again after a failover.
 
-`FACADE_DATABASE_URL` may name several hosts, and `target_session_attrs` which of them will do.
+That it is open does not mean that it is alive. `FACADE_DATABASE_URL` may name several hosts, and
+`target_session_attrs` which of them will do.
 """
 
 from typing import Final
@@ -11,9 +11,9 @@ import asyncpg
 from shared.postgres.connect import connect
 from shared.postgres.connection_parameters import ConnectionParameters
 
-CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each host, unless the URL says it
-QUERY_TIMEOUT_SECONDS: Final = 10.0  # a stopped Postgres answers nothing; then connect anew
-HEARTBEAT_SECONDS: Final = 5.0  # how long an idle connection is believed to be alive
+CONNECT_TIMEOUT_SECONDS: Final = 5.0  # for each host, unless the URL says otherwise
+QUERY_TIMEOUT_SECONDS: Final = 10.0  # a stopped Postgres does not answer
+HEARTBEAT_SECONDS: Final = 5.0  # for so long an idle connection is believed to be alive
 HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 
 # ValueError is asyncpg's for rows of another kind. InternalClientError: what answers is no

@@ -1,7 +1,7 @@
-"""Whether the facade's login may do more in the database than a facade needs: read one view.
+"""Whether the facade's login may do more in the database than a facade needs: to read one view.
 
-What a facade believes is signed, so a login that writes gives nobody an approval. But whoever
-steals it can delete what is approved, and read all that the control plane has.
+What a facade believes is signed, so a login that may write cannot approve anything. But whoever
+steals such a login can delete what is approved, and read everything that the control plane stores.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ import asyncpg
 
 from shared.structured_log import get_logger
 
-# Looked up by name, so that it costs the same whatever else is in the database.
+# Looked up by name, so that it takes the same time whatever else is in the database.
 _TABLES: Final = (
     "statements",
     "facade_statements",
@@ -23,7 +23,7 @@ _TABLES: Final = (
     "alembic_version",
 )
 _CONTROL_PLANE: Final = "registry_control_plane"
-# In the order of the query's columns. A superuser may all of it, and is told the first alone.
+# In the order of the query's columns. A superuser has all of them; only the first is told.
 _WORDS: Final = (
     "is a superuser",
     "may write the control plane's tables",
@@ -50,9 +50,8 @@ _log = get_logger("facade.login_rights")
 async def excess_rights(connection: asyncpg.Connection) -> str | None:
     """Return in words what the login may do that no facade needs; None: nothing that is known.
 
-    Raises one of `facade.approvals.database.DATABASE_FAILURES` where the connection is lost. A
-    server that does not answer the question, because it is none that has these functions, is not
-    spoken ill of.
+    Raises one of `facade.approvals.database.DATABASE_FAILURES` if the connection is lost. If a
+    server cannot answer the question, because it lacks these functions, nothing is said of it.
     """
     try:
         row = await connection.fetchrow(_QUERY, list(_TABLES), _CONTROL_PLANE)

@@ -1,7 +1,8 @@
-"""The subjects that notifications have named, and that were not read yet. Pure.
+"""The subjects that notifications have named and that were not read yet. Pure.
 
-Whoever may log in to the database may notify, as often and of what it likes. So they are bounded in
-bytes: what is too much is forgotten, and one comparison of everything stands in its place.
+Whoever may log in to the database may notify, as often and of whatever they like. So subjects are
+bounded in bytes: if there are too many, they are forgotten, and everything is compared once
+instead.
 """
 
 from typing import Final
@@ -11,11 +12,11 @@ from attrs import define, field
 from facade.approvals.statement_rows import MAX_SUBJECT_BYTES
 from shared.outside_bytes import Party, reads_bytes_of
 
-EVERYTHING: Final = ""  # what is notified of a TRUNCATE
+EVERYTHING: Final = ""  # what a TRUNCATE notifies
 DEVICES: Final = ("device/", "certificate/")
-MAX_PENDING_SUBJECTS: Final = 1000  # above that, one whole comparison is cheaper
+MAX_PENDING_SUBJECTS: Final = 1000  # beyond it, one whole comparison is cheaper
 MAX_NOTED_BYTES: Final = 4 * 1024 * 1024  # some 20,000 subjects of connections
-NOTED_COST_BYTES: Final = 150  # of a name in a set of CPython, beside its characters
+NOTED_COST_BYTES: Final = 150  # of a name in a CPython set, without its characters
 
 
 @define
@@ -28,12 +29,12 @@ class NotedSubjects:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether everything is to be compared."""
+        """Whether everything has to be compared."""
         return self._is_everything or len(self._names) > MAX_PENDING_SUBJECTS
 
     @reads_bytes_of(Party.DATABASE)
     def note(self, name: object) -> None:
-        """Take what a notification says."""
+        """Note the subject that a notification names."""
         if (
             not isinstance(name, str)
             or name == EVERYTHING
@@ -57,7 +58,7 @@ class NotedSubjects:
     def take(self) -> list[str] | None:
         """Return what to read now, and forget it; None if not even the devices are few enough.
 
-        Of what is too much it is devices alone: a revocation does not wait for the rest.
+        If everything is too much, it is the devices only, so that a revocation does not wait.
         """
         names = self._names
         if self.is_too_much:

@@ -1,9 +1,9 @@
 """The approved connections as the database has them now, for a command that runs once.
 
-Rows are verified as by a facade that serves. What that one remembers in its state folder is not
-looked at: the folder is its own, and its file is locked as long as it runs. So a command that is
-shown an old but consistent database speaks of the old approvals; it can show a secret to no other
-registry than an approver saw beside it, for the seal binds that.
+Rows are verified as in a facade that serves. The state folder of that facade is not looked at: it
+is the facade's own, and its file is locked while the facade runs. So if the database is old but
+consistent, a command goes by the old approvals. Even then it can show a secret only to the registry
+that an approver saw with it, because the seal binds that.
 """
 
 import asyncio
@@ -32,18 +32,18 @@ from shared.postgres.connection_parameters import ConnectionParameters
 from shared.safe_message import SafeMessage
 
 MAX_CONNECTIONS: Final = 1_000_000  # a command reads all of them, some 100 bytes each at first
-MAX_TOLD_REFUSALS: Final = 100  # a command tells of so many rows
+MAX_TOLD_REFUSALS: Final = 100  # a command tells of no more rows than that
 _CONNECTION: Final = "connection/"
 _SUBJECT_CHARACTERS: Final = 47  # with a UUID behind it
 
 
 class DatabaseUnreadableError(SafeMessage, CommandError):
-    """The database does not give the statements; the message says no more than an error's name."""
+    """The database does not give the statements. The message has only an error's name."""
 
 
 @frozen
 class Approvals:
-    """What verified rows say, and the rows that are not believed."""
+    """What the verified rows say, and the rows that are not believed."""
 
     snapshot: Snapshot
     refused: tuple[RefusedRow, ...]

@@ -1,4 +1,4 @@
-"""How many lines the log has of rows that are not believed: a database may hold a million. Pure."""
+"""How many log lines tell of rows that are not believed: there may be a million rows. Pure."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ _MINUTE_SECONDS: Final = 60.0
 
 @define
 class RefusalLines:
-    """Lines of one minute after the other."""
+    """The lines of each minute."""
 
     _clock: Callable[[], float]  # seconds, monotonic
     _began: float = field(default=float("-inf"), init=False)
@@ -19,7 +19,7 @@ class RefusalLines:
     _untold: int = field(default=0, init=False)
 
     def may_tell(self) -> bool:
-        """Tell whether there may be one more; if not, it is counted."""
+        """Tell whether one more line may be written; if not, count it."""
         now = self._clock()
         if now - self._began >= _MINUTE_SECONDS:
             self._began, self._told = now, 0

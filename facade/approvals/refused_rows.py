@@ -1,7 +1,8 @@
 """The rows of the database that are not believed now, and why. Pure.
 
-Of a subject that was believed once, the row that was read last is known. Of other subjects, which
-whoever writes in the database can invent, so many are known; the rest is counted.
+For each subject that was ever believed, the row that was read last is known. Other subjects can be
+invented by anybody who may write in the database: only `MAX_STRANGERS` of those are known, and the
+rest is counted.
 """
 
 from collections import Counter
@@ -33,9 +34,9 @@ class WhyRefused(StrEnum):
     UNKNOWN_TYPE = "unknown_type"  # a type or version that this facade does not know
     MALFORMED = "malformed"  # signed, and parts of it are missing or do not agree
     OTHER_SUBJECT = "other_subject"  # somebody copied it from another row
-    OLDER = "older"  # a newer statement was seen before
-    AHEAD = "ahead"  # of a time that this clock will say in more than a year
-    CONTRADICTION = "contradiction"  # another statement of the same generation was seen before
+    OLDER = "older"  # a newer statement was seen earlier
+    AHEAD = "ahead"  # of a time more than a year ahead of this clock
+    CONTRADICTION = "contradiction"  # another statement of the same generation was seen earlier
 
     @classmethod
     def of(cls, error: StatementRefusedError) -> "WhyRefused":
@@ -55,7 +56,7 @@ class WhyRefused(StrEnum):
 class _Refused:
     why: WhyRefused
     would_serve: bool
-    identity: bytes  # of the row's content; empty if it was not told of
+    identity: bytes  # of the row's content; empty if it was not told
     is_stranger: bool  # its subject was never believed
 
 
@@ -69,7 +70,7 @@ class RefusedRows:
     would_serve: int = field(default=0, init=False)  # rows that might have served something
     _strangers: int = field(default=0, init=False)
     _strangers_bytes: int = field(default=0, init=False)
-    # What there is beside them, as the last whole comparison found, and as this one has so far.
+    # How many more there are: as the last whole comparison found, and as this one has found so far.
     beyond: Counter[WhyRefused] = field(factory=Counter, init=False)
     _beyond_yet: Counter[WhyRefused] = field(factory=Counter, init=False)
 
@@ -84,7 +85,7 @@ class RefusedRows:
         return any(each[WhyRefused.UNKNOWN_KEY] > 0 for each in counts)
 
     def begin_comparison(self) -> None:
-        """Count anew what is beyond the bound: every row is about to be read."""
+        """Count again from zero what is beyond the bound, because every row is about to be read."""
         self._beyond_yet = Counter()
 
     def end_comparison(self, nameless: int) -> None:
@@ -107,7 +108,7 @@ class RefusedRows:
     ) -> bool:
         """Note a row of the database; tell whether this very one was not noted before.
 
-        A stranger for whom there is no room is counted, and is no news.
+        A stranger for which there is no room is counted, and is no news.
         """
         known = self._by_subject.get(subject)
         if known is not None and known.identity == identity:
@@ -121,7 +122,7 @@ class RefusedRows:
         return True
 
     def note(self, subject: str, stored: StoredStatement, why: WhyRefused) -> None:
-        """Note a row of the state folder, which will be news if the database has it too."""
+        """Note a row of the state folder. If the database has it, too, that will be news."""
         self._put(subject, _Refused(why, _would_serve(subject, stored), b"", is_stranger=False))
 
     def forget(self, subject: str) -> None:
@@ -150,5 +151,5 @@ class RefusedRows:
 
 
 def _would_serve(subject: str, stored: StoredStatement) -> bool:
-    """Tell whether the row stands where an approval might, and does not claim to be its end."""
+    """Tell whether the row stands where an approval may stand, and does not claim to end one."""
     return subject.startswith(CONNECTION) and stored.type != ConnectionRevocation.TYPE

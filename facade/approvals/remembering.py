@@ -1,8 +1,8 @@
 """The state file beside the running feed: written in a thread, and caught up after a failure.
 
-What could not be written (a disk that is full or hangs, a file system that turned read-only) is
-served from memory all the same, is said by `problem`, and is written with whatever is written next,
-so that no restart stands on a statement that was already replaced.
+If something cannot be written (because the disk is full or hangs, or the file system has become
+read-only), it is served from memory nevertheless. `problem` says so, and it is written with the
+next change, so that no restart goes by a statement that was already replaced.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from facade.loop.thread_work import in_access_thread
 from shared.structured_log import get_logger
 
 SAVE_SECONDS: Final = 5.0  # a disk that hangs must not keep a revocation from being heard
-# A clock that is corrected steps back by less; more says nothing about how long ago something was.
+# A corrected clock steps back by less. If it is more, nobody knows how long ago something was.
 MAX_CLOCK_STEP_BACK_SECONDS: Final = 300.0
 HANGS: Final = "the state folder does not answer"
 _log = get_logger("facade.remembering")
@@ -38,16 +38,16 @@ class Remembering:
     problem: str | None = field(default=None, init=False)
 
     async def batches(self) -> AsyncIterator[list[StateRow]]:
-        """Yield every remembered statement; raise `StateFileError` where the file is damaged.
+        """Yield every remembered statement; raise `StateFileError` if the file is damaged.
 
-        In batches, for a collection of garbage among all of them at once would stop the loop.
+        In batches, because collecting garbage among all of them at once would block the loop.
         """
         rows = self._state_file.rows()
         while batch := await in_access_thread(lambda: list(islice(rows, BATCH_ROWS))):
             yield batch
 
     async def age_seconds(self) -> float | None:
-        """Return how long ago the database was last read whole; None where nobody can say."""
+        """Return how long ago the database was last read whole; None if nobody can say."""
         read_at = await in_access_thread(self._state_file.last_read_milliseconds)
         if read_at is None:
             return None
@@ -68,7 +68,7 @@ class Remembering:
         if not to_save and read_at is None:
             return
         if self._saving is not None and _problem_of(self._saving) == HANGS:
-            return  # it is said already; what is unsaved waits
+            return  # that was said already; what is unsaved waits
         self._saving = asyncio.create_task(
             in_access_thread(self._state_file.save, to_save, read_at)
         )

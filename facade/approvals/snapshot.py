@@ -1,9 +1,9 @@
 """What the verified statements say now: the approved connections and the revoked devices.
 
-Pure. Rows come from Postgres or from the state folder and are not believed: a subject is served
-by exactly its newest verified statement. A row that does not verify, is older than what was
-seen, or is gone without a statement withdraws its subject (for a device: it counts as revoked)
-and touches no other. What was verified once stays remembered, so nothing older comes back.
+Pure. Rows come from Postgres or from the state folder, and neither is trusted: only the newest
+verified statement of a subject serves. If a row does not verify, is older than what was seen, or is
+gone without a statement, its subject is withdrawn (a device counts as revoked), and no other. What
+was verified once stays remembered, so nothing older comes back.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ FACADE_STATEMENTS: Final = (
 
 @frozen
 class StatementRow:
-    """A row of the facade's view. `subject` is a projection: what it claims is checked."""
+    """A row of the facade's view. `subject` is only a claim, which is checked."""
 
     subject: str
     stored: StoredStatement
@@ -55,7 +55,7 @@ class RememberedStatement:
     stored: StoredStatement
     generation: int
     withdrawn: bool = False
-    verified: bool = True  # false where the state folder's bytes do not verify (any more)
+    verified: bool = True  # false if the state folder's bytes do not verify (any more)
 
 
 class RowOutcome(Enum):
@@ -69,19 +69,19 @@ class RowOutcome(Enum):
 
 @frozen
 class Change:
-    """What happened to a subject, and why; the caller keeps it and logs it."""
+    """What happened to a subject, and why. The caller stores and logs it."""
 
     subject: str
     outcome: RowOutcome
     reason: str = ""
     statement_type: str = ""
     generation: int | None = None
-    is_strangers: bool = False  # nothing of the subject was ever believed: nothing rests on it
+    is_strangers: bool = False  # nothing of the subject was ever believed, so nothing depends on it
 
 
 @frozen
 class VerifiedRow:
-    """A row whose signature, type and parts were verified; costs about 0.2 ms to make."""
+    """A row whose signature, type and parts were verified. Making one takes about 0.2 ms."""
 
     row: StatementRow
     statement: Statement
@@ -97,7 +97,7 @@ class RefusedRow:
     reason: str
     why: WhyRefused
     identity: bytes = b"not read"  # of the row's content
-    revokes: bool = False  # it is a signed revocation all the same, and nobody gains by it
+    revokes: bool = False  # a signed revocation nevertheless: nobody gains by it
 
 
 @reads_bytes_of(Party.DATABASE, Party.FILE)
@@ -135,7 +135,7 @@ def verify_row(
 
 @define
 class Snapshot:
-    """The state of one facade process; used from one event loop alone."""
+    """The state of one facade process. For one event loop."""
 
     _remembered: dict[str, RememberedStatement] = field(factory=dict, init=False)
     _by_subject: dict[str, ApprovedConnection] = field(factory=dict, init=False)
@@ -177,11 +177,11 @@ class Snapshot:
 
     @property
     def vanished_connections(self) -> int:
-        """How many approved connections are in the database no more, without a statement."""
+        """How many approved connections have left the database without a statement."""
         return len(self._vanished)
 
     def differs(self, subject: str, signature: bytes | None) -> bool:
-        """Tell whether a row with this signature is another one than the one that is served."""
+        """Tell whether a row with this signature differs from the one that is served."""
         known = self._remembered.get(subject)
         return known is None or known.withdrawn or known.stored.signature != signature
 
@@ -192,12 +192,12 @@ class Snapshot:
     def subjects(self) -> list[str]:
         """Return every subject that is remembered, or whose row is refused.
 
-        Tombstones and what is withdrawn included.
+        This includes tombstones and what is withdrawn.
         """
         return [*self._remembered, *(self.refused_rows.subjects() - self._remembered.keys())]
 
     def absent(self, subjects: Iterable[str], present: Container[str]) -> list[str]:
-        """Return those that are not among those present, and are thought to have a row."""
+        """Return the subjects that should have a row, but are not among those present."""
         return [subject for subject in subjects if subject not in present and self._stands(subject)]
 
     def remembered(self, subject: str) -> RememberedStatement | None:
@@ -235,7 +235,7 @@ class Snapshot:
     def restore(
         self, candidate: VerifiedRow | RefusedRow, generation: int, *, withdrawn: bool
     ) -> None:
-        """Take in what the state folder remembers, a refused row's generation included."""
+        """Take in what the state folder remembers, including the generation of a refused row."""
         subject = candidate.row.subject
         verified = isinstance(candidate, VerifiedRow)
         self._remembered[subject] = RememberedStatement(
@@ -250,7 +250,7 @@ class Snapshot:
             self._unsought.add(subject)
 
     def vanish(self, subject: str) -> Change:
-        """Withdraw a subject whose row is gone: only a statement ends or changes anything."""
+        """Withdraw a subject whose row is gone. Only a statement can end or change it for good."""
         known = self._remembered.get(subject)
         self.refused_rows.forget(subject)
         self._unsought.discard(subject)

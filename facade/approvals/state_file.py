@@ -1,4 +1,4 @@
-"""The snapshot on disk: still sealed and signed, with the highest generation of every subject.
+"""The snapshot on disk, still sealed and signed, with the highest generation of every subject.
 
 One change writes one row: see `own_database`. Blocking: callers use a thread.
 """
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS last_read (
 ) STRICT;
 """
 
-# The file's own types and lengths are not looked at when it is read: of a damaged one they are any.
+# SQLite does not check types and lengths when it reads. In a damaged file they may be anything.
 _OTHER_FORM: Final = f"""
 SELECT 1 FROM statements WHERE
     typeof(subject) <> 'text' OR typeof(type) <> 'text' OR typeof(key_id) <> 'text'
@@ -86,7 +86,7 @@ class StateFile:
         return int(found[0]) if found else None
 
     def rows(self) -> Iterator[StateRow]:
-        """Return every remembered statement; raise `StateFileError` where the file is damaged."""
+        """Return every remembered statement; raise `StateFileError` if the file is damaged."""
         query = (
             "SELECT subject, type, key_id, payload, signature, generation, withdrawn"
             " FROM statements"

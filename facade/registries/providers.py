@@ -1,4 +1,4 @@
-"""Which provider mints a connection's credentials; the only place that asks for opened secrets."""
+"""Which provider mints a connection's credentials. Only this asks for opened secrets."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from shared.upstream.tls_contexts import TlsContexts
 
 
 class WrongSecretError(SealedSecretError):
-    """The secret opens, and is not what the connection needs: whoever entered it was mistaken."""
+    """The secret opens, but is not what the connection needs: a wrong one was entered."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def open_providers(
     google_token_url: HttpUrl,
     proxy: OutboundProxy | None,
 ) -> AsyncIterator["Providers"]:
-    """Make what connections' providers are made with; the block's end closes its sessions."""
+    """Give what connections' providers are made with. Its sessions are closed after the block."""
     async with (
         AwsSession.open(aws_endpoint_url, proxy=proxy) as aws,
         GoogleTokenEndpoint.open(google_token_url, proxy=proxy, tls=tls) as google,
@@ -58,7 +58,7 @@ class StaticProvider:
 
 @frozen
 class Providers:
-    """Makes a connection's provider, opening its secret where it has one."""
+    """Makes a connection's provider, and opens its secret if it has one."""
 
     _opener: Unsealer
     _aws: AwsSession

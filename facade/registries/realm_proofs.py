@@ -1,16 +1,18 @@
 """Whether a token endpoint's 401 is about the credential, or about the repository alone.
 
-Some answer 401 for a repository that does not exist, and a device can make up as many as it likes.
-Artifactory has an endpoint for each repository, also for those that are made up. So after a 401:
+Some endpoints answer 401 for a repository that does not exist, and a device can make up as many as
+it likes. Artifactory has an endpoint for each repository, also for those that are made up. So after
+a 401:
 
-1. The endpoint is asked once more, for no repository, as `docker login` does. If it takes the
-   credential, the 401 was the repository's alone.
-2. If it does not, the endpoint is asked that `GET /v2/` names, which no device chooses. If that
-   takes the credential, the 401 was the endpoint's alone. If it does not, the credential is wrong.
+1. The endpoint is asked once more, for no repository, as `docker login` does. If it accepts the
+   credential, the 401 concerned only the repository.
+2. If it does not, the endpoint that `GET /v2/` names is asked, which no device can choose. If it
+   accepts the credential, the 401 concerned only the other endpoint. If not, the credential is
+   wrong.
 
-What could not be found out is held against nobody but the repository that was asked for. A wrong
-credential is shown once or twice more for that, and then no oftener: after a 401 to a proof, the
-next try at that endpoint is the proof again, before a repository is asked for.
+If nothing could be found out, only the repository that was asked for is refused. For these proofs a
+wrong credential is shown once or twice more, and no more often: after a 401 to a proof, the next
+try at that endpoint is the proof again, before any repository is asked for.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,7 +29,7 @@ from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import CredentialRefusedError, Step, UpstreamError
 
 UNAUTHORIZED: Final = 401
-PROOF_SECONDS: Final = 5.0  # so many inventions of one device cost one proof
+PROOF_SECONDS: Final = 5.0  # however many repositories a device makes up, they cost one proof
 MAX_REALMS: Final = 64  # of one connection; a registry has one, Artifactory one for each repository
 
 # Shows the credential for no repository in particular; raises `UpstreamError`.
@@ -70,7 +72,7 @@ class RealmProofs:
         """Raise `CredentialRefusedError` if the credential was wrong, and still is.
 
         Raises `StillRefusedError` if that was found out just now. Returns whether it was proven to
-        be right. An endpoint in trouble says nothing here: the exchange itself tells.
+        be right. If the endpoint is in trouble, this says nothing: the exchange will.
         """
         was_wrong_here = challenge.endpoint in self._found_wrong
         asked = self._wrong_at or (challenge if was_wrong_here else None)
@@ -118,7 +120,7 @@ class RealmProofs:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether no endpoint found it wrong since it was last right there."""
+        """Whether no endpoint found it wrong since it last accepted it."""
         return self._prove is None or not len(self._found_wrong)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which connections' credential their registry refuses: for whoever tells operators of it."""
+"""Which connections' credentials their registries refuse: for operators."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,7 @@ class RefusedCredentials:
     )
 
     def note(self, connection: ApprovedConnection, *, refused: bool) -> None:
-        """Note that a registry refuses a credential, or refuses it no more."""
+        """Note that a registry refuses a credential, or accepts it again."""
         subject = connection_subject(connection.id)
         if refused:
             self._by_subject.set(subject, connection.access_key)

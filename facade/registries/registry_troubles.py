@@ -1,7 +1,7 @@
-"""Tells of what goes wrong with one connection's registry: when it begins, and when it is over.
+"""Logs what goes wrong with one connection's registry: when it begins, and when it is over.
 
-In the log, with the connection and its host; not for every pull that meets it. What comes and goes
-is told twice a minute at most.
+Each line names the connection and its host. Not every pull that meets a trouble has a line; one
+that comes and goes has two lines a minute at most.
 """
 
 import time
@@ -36,7 +36,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.scope import Scope
 
-TELL_AGAIN_SECONDS: Final = 30.0  # between two lines of one trouble's beginning
+TELL_AGAIN_SECONDS: Final = 30.0  # between two lines that tell one trouble's beginning
 MAX_CURRENT: Final = 256  # troubles of one connection, each repository's own; the oldest is dropped
 
 _AWAY: Final = (ConnectError, ResolveError, ServerError, TlsError, UpstreamTimeoutError)
@@ -53,12 +53,12 @@ _log = get_logger("facade.registry")
 class RegistryTrouble(Enum):
     """What goes wrong."""
 
-    ADDRESS = auto()  # it, or where it leads, may not be reached: nobody is asked
+    ADDRESS = auto()  # its own, or where it leads, may not be reached: nobody is asked
     AWAY = auto()  # the registry does not answer, or with 5xx
     CIRCUIT = auto()  # it is not asked, because it failed several times in a row
     CREDENTIAL = auto()  # it refuses ours
     LIMITED = auto()  # it answers 429
-    RENEWAL = auto()  # of a credential or a token, also where no pull waits for it
+    RENEWAL = auto()  # of a credential or a token, also if no pull waits for it
     SECRET = auto()  # the sealed one does not open here, or is not what is needed
     UNUSABLE = auto()  # it answers what we may not follow, or cannot understand
 
@@ -83,7 +83,7 @@ class RegistryTroubles:
 
     @property
     def has_some(self) -> bool:
-        """Whether something goes wrong with the whole registry, whose end is to be told of."""
+        """Whether something goes wrong with the whole registry, whose end has to be told."""
         return any(repository is None for _, repository in self._current)
 
     def failed(self, error: UpstreamError, repository: RepositoryName) -> None:
@@ -103,7 +103,7 @@ class RegistryTroubles:
             case _ if isinstance(error, _UNUSABLE):
                 self.begin(RegistryTrouble.UNUSABLE, error.message, repository)
             case _:
-                pass  # about this one answer, or nobody was asked
+                pass  # it concerns this answer only, or nobody was asked
 
     def answered(self, repository: RepositoryName) -> None:
         """Note that the registry gave what it was asked for."""
@@ -116,7 +116,7 @@ class RegistryTroubles:
             self.end(RegistryTrouble.ADDRESS, repository)
 
     def renewed(self, scope: Scope | None, failure: BaseException | None) -> None:
-        """Note how a credential (`scope` None) or a token was renewed, also where nobody waits."""
+        """Note how renewing a credential (`scope` None) or a token went, also if nobody waits."""
         repository = None if scope is None else scope.repository
         if failure is None:
             self.end(RegistryTrouble.RENEWAL, repository)
@@ -126,7 +126,7 @@ class RegistryTroubles:
     def begin(
         self, trouble: RegistryTrouble, reason: str, repository: RepositoryName | None = None
     ) -> None:
-        """Tell of a trouble, unless it was told already, or another of the kind just now."""
+        """Tell of a trouble, unless it was told already, or another of its kind just now."""
         key, now = (trouble, repository), self._clock()
         told = self._current.get(key)
         if told is None:
@@ -198,5 +198,5 @@ def _tell_over(trouble: RegistryTrouble, **fields: object) -> None:
 
 
 def _reason_of(failure: BaseException) -> str:
-    """Return our own words; of what is not ours the kind alone."""
+    """Return our own words; of other errors only the class."""
     return failure.message if isinstance(failure, UpstreamError) else type(failure).__name__

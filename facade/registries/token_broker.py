@@ -1,15 +1,14 @@
 """Authorizations of one connection, minted on demand: what its client asks in every request.
 
-Two levels are cached: the provider's credential for the whole host, and behind a Bearer challenge
-one token for each scope, from the realm and service that this very scope was challenged with:
-Artifactory has a token endpoint for each of its repositories, and one's is not asked for another.
-Both live within the connection's access key: what a rotation or a revocation ends, ends with the
-broker itself.
+Two levels are cached: the provider's credential for the whole host, and, if the registry sends a
+Bearer challenge, one token for each scope. A token comes from the realm and service that its own
+scope was challenged with, because Artifactory has a token endpoint for each repository. Both belong
+to the connection's access key: what a rotation or a revocation ends, ends with the broker itself.
 
-What is remembered of how to log in is doubted when using it fails: it is forgotten, the registry is
-asked bare once, and what it says now holds. If that fails too, the scope fails for as long as the
-failure is remembered, and then the registry is asked again. A registry that names its login with
-every refusal needs no bare question: the refusal was its answer.
+If using a remembered login fails, the login is in doubt. It is forgotten, the registry is asked
+bare once, and what it says now holds. If that fails, too, the scope fails for as long as the
+failure is remembered; then the registry is asked again. A registry that names its login with every
+refusal needs no bare question, because the refusal was its answer.
 """
 
 import time
@@ -39,11 +38,11 @@ from shared.upstream.scope import Scope
 # The least used goes.
 MAX_LOGIN_BYTES: Final = 4096 * LOGIN_BYTES
 UNAUTHORIZED: Final = 401
-# One may be a bad node's answer. Two without a success between them are the registry's.
+# One failure may be a bad node's. Two without a success between them are the registry's.
 FAILURES_THAT_HOLD: Final = 2
 
 LoginChallenge = BearerChallenge | BasicChallenge
-# What was minted for (None: the whole host), and how it failed, if it did.
+# For what was minted (None: the whole host), and how that failed, if it did.
 TellOfMinting = Callable[[Scope | None, BaseException | None], None]
 Exchange = Callable[[BearerChallenge, Scope, BasicCredential | None], Awaitable[Lasting[Secret]]]
 
@@ -55,9 +54,9 @@ _log = get_logger("facade.token_broker")
 class TokenBroker:
     """The `Authorizer` of one connection.
 
-    `known_challenge` is what its registry takes whatever it says: Google's name a Bearer challenge,
-    and take the provider's credential for their whole host all the same. `prove` shows a Basic
-    credential to the registry once, before the first request of every device shows it: a hundred
+    `known_challenge` is the login that its registry accepts, whatever it asks for: Google's
+    registries send a Bearer challenge, but accept the provider's credential for the whole host.
+    `prove` shows a Basic credential to the registry once, before requests of devices do: a hundred
     at once with a wrong password would lock the account.
     """
 
@@ -91,9 +90,9 @@ class TokenBroker:
         )
 
     async def present(self, scope: Scope) -> Secret | None:
-        """Return the value for the scope's login; None where the registry has to be asked bare.
+        """Return the value for the scope's login; None if the registry has to be asked bare.
 
-        Raises the failure of a login that holds still.
+        Raises the failure of a login if it still holds.
         """
         failed: tuple[LoginChallenge, UpstreamError] | tuple[()] = ()
         while True:
@@ -118,7 +117,7 @@ class TokenBroker:
     ) -> Secret | None:
         """Return a value to try once more with, or None.
 
-        A value that had worked and is refused now is minted anew, at most once a minute.
+        If a value had worked and is refused now, another one is minted, at most once a minute.
         """
         try:
             challenge = self._named(challenges, scope)
@@ -138,7 +137,7 @@ class TokenBroker:
         return offered
 
     def worked(self, scope: Scope) -> None:
-        """Note that the registry accepted what was presented: such a value may be minted anew."""
+        """Note that the registry accepted what was presented. Such a value may be minted again."""
         self._credential.worked(scope)
         if (login := self._logins.get(scope)) is not None:
             login.worked()
@@ -146,7 +145,7 @@ class TokenBroker:
     def ended(
         self, scope: Scope, *, is_open: bool, unreadable: ChallengeError | None = None
     ) -> None:
-        """Let others go on; where the registry asked for no login, it has none any more."""
+        """Let others go on. If the registry asked for no login, it does not need one any more."""
         if unreadable is not None:
             self._note_failure(scope, unreadable)
         elif is_open and self._questions.mine(scope) is not None:
@@ -155,7 +154,7 @@ class TokenBroker:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing is being minted, nor refused, nor may not be asked for."""
+        """Whether nothing is being minted or refused, and anything may be asked for."""
         return (
             not self._refusals.holds_some
             and not self._failures.holds_some
@@ -172,7 +171,7 @@ class TokenBroker:
             self._login(scope).close()
 
     def _remembered(self, scope: Scope) -> LoginChallenge | None:
-        """Return what is asked, or shown, before the registry has said anything."""
+        """Return what is asked or shown before the registry has said anything."""
         if self._known_challenge is not None:
             return self._known_challenge
         login = self._logins.get(scope)
@@ -181,18 +180,19 @@ class TokenBroker:
         return _BASIC if self._takes_basic else None
 
     def _named(self, challenges: tuple[Challenge, ...], scope: Scope) -> LoginChallenge | None:
-        """Return what the registry asks for; where it does not say, what it said before."""
+        """Return what the registry asks for; if it does not say, what it said before."""
         if self._known_challenge is not None:
             return self._known_challenge
         if challenges:
             self._last = _without_scope(answerable(challenges))
             return self._last
-        # docker/hub-feedback#2530: such a 401 says nothing, so what is in doubt is no worse
+        # docker/hub-feedback#2530: such a 401 says nothing, so a login in doubt is as good as
+        # before
         login = self._logins.get(scope)
         return self._remembered(scope) or (login.named if login else None) or self._last
 
     async def _value(self, challenge: LoginChallenge, scope: Scope) -> Secret:
-        """Return what is at hand for a challenge, or is minted for it."""
+        """Return the value for a challenge: at hand, or minted now."""
         match challenge:
             case BasicChallenge():
                 return await self._credential.basic()
@@ -204,7 +204,7 @@ class TokenBroker:
     async def _offered(
         self, challenge: LoginChallenge, scope: Scope, refused: Secret | None
     ) -> Secret | None:
-        """Return another value than the refused one, if one may be had; trust where it is from."""
+        """Return another value than the refused one, if there may be one; trust its endpoint."""
         if refused is not None and not await self._may_replace(challenge, scope, refused):
             return None
         offered = await self._value(challenge, scope)
@@ -212,13 +212,13 @@ class TokenBroker:
         return None if offered == refused else offered
 
     async def _may_replace(self, challenge: LoginChallenge, scope: Scope, refused: Secret) -> bool:
-        """Tell whether a refusal may be answered with a new value; the refused one is dropped."""
+        """Tell whether a refusal may be answered with a new value. Drop the refused one."""
         if isinstance(challenge, BasicChallenge):
             return await self._credential.may_replace(refused, scope)
         return self._login(scope).may_replace(self._slot(challenge, scope), refused)
 
     def _trust(self, challenge: LoginChallenge, scope: Scope) -> None:
-        """Use what the registry named without asking it from now on."""
+        """From now on use what the registry named, without asking the registry first."""
         if isinstance(challenge, BearerChallenge):
             self._login(scope).trust(self._slot(challenge, scope))
         elif self._known_challenge is None:
@@ -230,7 +230,7 @@ class TokenBroker:
         self._failures.forget(scope)
 
     def _doubt(self, challenge: LoginChallenge, scope: Scope, error: UpstreamError) -> None:
-        """Forget what failed, unless it was replaced meanwhile; nobody uses it unasked any more."""
+        """Forget what failed, unless it was replaced meanwhile, and ask the registry first."""
         if self._known_challenge is not None or self._remembered(scope) != challenge:
             return
         _log.info("remembered login failed, the registry is asked", reason=type(error).__name__)
@@ -251,9 +251,9 @@ class TokenBroker:
     def _note_failure(
         self, scope: Scope, error: UpstreamError, seconds: float | None = None
     ) -> None:
-        """Have the scope fail for a while, no longer than what the failure came from.
+        """Make the scope fail for a while, but for no longer than the failure's own cause.
 
-        While a token is at hand, one failure alone may be that of a bad node.
+        While a token is at hand, a single failure may be a bad node's.
         """
         if self._known_challenge is not None:
             return  # the credential's own memory is enough
@@ -272,11 +272,11 @@ class TokenBroker:
     def _remember_refusal(
         self, challenge: LoginChallenge, scope: Scope, *, was_named: bool
     ) -> None:
-        """Have no device try the same again for a while.
+        """Let no device try the same again for a while.
 
-        A password that never worked is refused for every repository. One that did work may be
-        refused for this one alone: Harbor answers 401 for what does not exist. If the registry
-        named no login, the one that is remembered is in doubt.
+        If a password never worked, it is refused for every repository. If it did, it may be refused
+        for this repository only: Harbor answers 401 for what does not exist. If the registry named
+        no login, the remembered one is in doubt.
         """
         refusal = CredentialRefusedError("the registry refuses the connection's credential")
         self._refusals.remember(scope, refusal)
@@ -305,7 +305,7 @@ class TokenBroker:
                 slot.token_bytes = len(token.value.reveal())
                 self._was_taken = True
                 measure()
-                if login.note_token(slot):  # also where all that waited for it have left
+                if login.note_token(slot):  # also if all who waited for it have left
                     self._settle(scope, takes_basic=False)
                 return token
 
@@ -336,13 +336,14 @@ class TokenBroker:
     async def _note_refused_exchange(
         self, challenge: BearerChallenge, credential: BasicCredential, error: CredentialRefusedError
     ) -> None:
-        """Find out whom a token endpoint's 401 is to refuse besides the repository."""
+        """Find out what a token endpoint's 401 refuses apart from the repository."""
         verdict = await self._realm_proofs.judge(challenge, credential)
         if verdict in {Verdict.OF_REPOSITORY, Verdict.OF_ENDPOINT}:
             self._was_taken = True
         if verdict in {Verdict.OF_REPOSITORY, Verdict.UNKNOWN}:
             return
-        # What one endpoint took before, another may refuse because a bad node named it.
+        # If one endpoint accepted it before, another may refuse it because a bad node named that
+        # one.
         is_wrong = verdict is Verdict.OF_CREDENTIAL and not self._was_taken
         self._credential.refused_by_realm(
             challenge.endpoint, error, is_right=verdict is Verdict.OF_ENDPOINT, is_wrong=is_wrong
@@ -350,7 +351,7 @@ class TokenBroker:
 
 
 def _without_scope(challenge: LoginChallenge) -> LoginChallenge:
-    """Return what is the same for every repository: we ask for our own scope, never for theirs."""
+    """Return the part that is the same for every repository. We ask for our own scope only."""
     if isinstance(challenge, BasicChallenge):
         return challenge
     return BearerChallenge(realm=challenge.realm, service=challenge.service, scope=None)
