@@ -1,9 +1,9 @@
-"""Keeps the snapshot fresh: LISTEN/NOTIFY names the subject that changed, a poll stands behind it.
+"""Keeps the snapshot fresh: LISTEN/NOTIFY names the subject that changed, and a poll makes sure.
 
-One connection to Postgres, used by one task, so that what is read is applied in the order in
-which it was read. Where LISTEN is refused (a standby), or leads nowhere (a transaction pooler), the
-poll alone does it. The poll compares signatures, and reads only the rows that differ; what is
-notified meanwhile is read in between.
+There is one connection to Postgres, used by one task, so that rows are applied in the order in
+which they were read. If LISTEN is refused (by a standby), or leads nowhere (through a transaction
+pooler), the poll does it alone. The poll compares signatures, and reads only the rows that differ.
+What is notified meanwhile is read in between.
 """
 
 import asyncio
@@ -54,20 +54,21 @@ from shared.stopping import is_set_within
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
-STATEMENTS: Final = "statements"  # the work of following them, for its owner
+STATEMENTS: Final = "statements"  # the name of this work, for whoever supervises it
 CHANNEL: Final = "registry_statements"
 MIN_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 5.0
-LATE_POLLS: Final = 2  # a comparison waits for the one before it, and for as long again
-LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, and is said so
+LATE_POLLS: Final = 2  # after a comparison the next one waits, for as long as that took
+LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, and that is said
 # What differs is read in parts of so many bytes of names and signatures: 65,000 approvals.
 MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
-DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, beside the name's characters
+DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, without the name's characters
 MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
-# Whoever may log in may notify without end, and each notification is parsed on the loop. Beyond so
-# many bytes of them nobody listens for a while: what changes is found by comparing, once a second.
+# Whoever may log in may notify without end, and each notification is parsed on the loop. If there
+# are more bytes of them, nobody listens for a while, and changes are found by comparing once a
+# second.
 NOTIFIED_BYTES_AT_ONCE: Final = 16 * 1024 * 1024  # 80,000 connections
 NOTIFIED_BYTES_PER_SECOND: Final = 1024 * 1024
 DEAF_SECONDS: Final = 30.0
@@ -80,13 +81,13 @@ _Item = TypeVar("_Item")
 
 
 def _now() -> float:
-    """Return seconds that go on while the machine sleeps, and that nobody sets."""
+    """Return seconds of a clock that goes on while the machine sleeps, and that nobody sets."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @define(eq=False)
 class StatementFeed:
-    """Reads the facade's view into the snapshot, and has it remembered."""
+    """Reads the facade's view into the snapshot and into the state file."""
 
     _database: ConnectionParameters
     _public_keys: Mapping[str, Ed25519PublicKey]
@@ -119,14 +120,14 @@ class StatementFeed:
         return self._deaf_until is not None
 
     def age_seconds(self) -> float | None:
-        """Return how long ago the database was last read whole; None where it never was."""
+        """Return how long ago the database was last read whole; None if it never was."""
         return None if self._last_read is None else max(0.0, self._clock() - self._last_read)
 
     def lateness(self) -> str | None:
-        """Return in words that the next comparison is overdue, though nothing has failed; or None.
+        """Return in words that the next comparison is overdue although nothing failed; None if not.
 
-        What is behind it: a thread, a disk or a table that takes its time. A NOTIFY may have been
-        lost meanwhile, and with it a revocation.
+        A thread, a disk or a table takes too long, and a NOTIFY may have been lost meanwhile,
+        perhaps that of a revocation.
         """
         age, interval = self.age_seconds(), self._poll_interval
         if self.problem is not None or age is None or age <= LATE_POLLS * interval + LATE_SECONDS:
@@ -137,11 +138,11 @@ class StatementFeed:
 
     @property
     def state_problem(self) -> str | None:
-        """Why a restart would stand on less than what is served, or None."""
+        """Why a restart would know less than what is served now, or None."""
         return self._remembering.problem
 
     def look_again(self) -> None:
-        """Compare everything soon: what was not believed may be, with other keys."""
+        """Compare everything soon: with other keys, more may be believed."""
         self._noted.note(EVERYTHING)
         self._wake.set()
 
@@ -151,7 +152,8 @@ class StatementFeed:
         async for batch in self._remembering.batches():
             verified = await self._verify([each.row for each in batch])
             for remembered, candidate in zip(batch, verified, strict=True):
-                # A generation far ahead, of a version before, would keep every newer one out.
+                # An older version may have kept a generation far ahead, which would keep out every
+                # newer one.
                 generation = remembered.generation if remembered.generation <= highest else 0
                 self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
                 if isinstance(candidate, RefusedRow):
@@ -167,7 +169,7 @@ class StatementFeed:
         self.problem = "the database was not read yet"
 
     async def run(self) -> None:
-        """Follow the database until cancelled; every failure is logged and tried again."""
+        """Follow the database until cancelled. Every failure is logged, and then it tries again."""
         delay = MIN_RETRY_SECONDS
         while True:
             if await self._follow():
@@ -176,7 +178,7 @@ class StatementFeed:
             delay = min(delay * 2, MAX_RETRY_SECONDS)
 
     async def _follow(self) -> bool:
-        """Follow one connection to its end; tell whether the database was read through it."""
+        """Follow one connection to its end. Tell whether the database was read through it."""
         connection: asyncpg.Connection | None = None
         was_read = False
         try:
@@ -203,7 +205,7 @@ class StatementFeed:
         return was_read
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
-        """Listen, or no more where there were too many notifications."""
+        """Listen; or stop listening, if there were too many notifications."""
         if self._deaf_until is not None and self._clock() >= self._deaf_until:
             self._deaf_until = None
         if self.is_flooded and self.is_notified:
@@ -231,20 +233,21 @@ class StatementFeed:
         while not connection.is_closed() and (left := next_poll - time.monotonic()) > 0:
             if self.is_flooded:
                 await self._listen(connection)
-                rest = self._rest_until - self._clock()  # half of the time, here as well
+                rest = self._rest_until - self._clock()  # half of the time at most, here, too
                 await asyncio.sleep(min(self._poll_interval, max(DEAF_POLL_SECONDS, rest)))
                 return
             if not await is_set_within(self._wake, min(left, HEARTBEAT_SECONDS)):
-                await require_alive(connection)  # nothing was said, or there is no link any more
+                await require_alive(connection)  # nothing was notified, or the connection is gone
             if not await self._read_pending(connection):
-                # Whoever may notify may ask for comparisons without end: half of the time, then.
+                # Whoever may notify may cause comparisons without end, so they take half of the
+                # time at most.
                 await asyncio.sleep(max(0.0, self._rest_until - self._clock()))
                 return
 
     async def _read_pending(self, connection: asyncpg.Connection) -> bool:
         """Read what was notified; tell whether that was possible without a whole comparison.
 
-        Of what is too much for that, devices are read: a revocation does not wait for the rest.
+        If there is too much, the devices are read, so that a revocation does not wait for the rest.
         """
         is_too_much, subjects = self._noted.is_too_much, self._noted.take()
         if subjects is None:
@@ -266,7 +269,7 @@ class StatementFeed:
             for batch in _batched(part.differing, BATCH_ROWS):
                 await self._read(connection, [subject for subject, _ in batch])
                 still_differing += sum(self._snapshot.differs(*row) for row in batch)
-                if self._last_read is None:  # the first load: what it makes will stay
+                if self._last_read is None:  # the first load: its objects will stay
                     gc.freeze()
                 await self._read_pending(connection)
             if part.is_whole:
@@ -290,11 +293,11 @@ class StatementFeed:
                 compared.take(page)
                 if not compared.is_whole:
                     break
-                await asyncio.sleep(0)  # a page that was there at once lets others go first
+                await asyncio.sleep(0)  # a page that came without waiting lets others go first
         return compared
 
     async def _read_absent(self, connection: asyncpg.Connection, present: set[str]) -> None:
-        """Read once more what no page had: it is gone, or was written meanwhile."""
+        """Read again what was on no page: it is gone, or was written meanwhile."""
         for some in _batched(self._snapshot.subjects(), SUBJECTS_AT_ONCE):
             for batch in _batched(self._snapshot.absent(some, present), BATCH_ROWS):
                 await self._read(connection, batch)
@@ -311,7 +314,7 @@ class StatementFeed:
         try:
             changes.extend(self._snapshot.apply(candidate) for candidate in candidates)
             changes.extend(self._snapshot.vanish(subject) for subject in found.absent)
-        finally:  # what was taken in takes effect, whatever became of the rest
+        finally:  # what was applied takes effect, even if the rest failed
             await self._keep(changes)
 
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
@@ -321,10 +324,10 @@ class StatementFeed:
         )
 
     async def _keep(self, changes: list[Change]) -> None:
-        """Have what changed take effect, write it to the state file, and log it: in this order.
+        """Let changes take effect, write them to the state file, and log them, in this order.
 
-        What the log says is on disk, whenever the process is killed; unless the state folder has a
-        problem, which is said.
+        So whatever the log says is on disk, whenever the process is killed, unless the state folder
+        has a problem, which is said.
         """
         changed = [change for change in changes if change.outcome is not RowOutcome.UNCHANGED]
         for change in changed:
@@ -336,7 +339,7 @@ class StatementFeed:
                 _log_change(change)
 
     def _have_effect(self, change: Change) -> None:
-        """Tell of a change; if its effect fails, the others have theirs."""
+        """Let a change take effect. If that fails, the others still have theirs."""
         try:
             self._on_change(change)
         except Exception as error:  # noqa: BLE001 - one connection that does not close must not keep the next revocation from cutting
@@ -354,7 +357,7 @@ class _Compared:
     """What a scan of the signatures has found so far, bounded in bytes."""
 
     _snapshot: Snapshot
-    _skip: int  # so many rows that differ were read already, and differ still
+    _skip: int  # so many rows that differ were read already, and still differ
     present: set[str] = field(factory=set, init=False)  # of what is known
     differing: list[tuple[str, bytes | None]] = field(factory=list, init=False)
     rows: int = field(default=0, init=False)

@@ -1,7 +1,7 @@
-"""The rows behind the facade's view, read so that neither a row nor their number is too much.
+"""The rows of the facade's view, read so that neither a row nor their number can be too much.
 
-Whoever writes in Postgres fills every column. So a row that is longer than any statement is, or
-lacks a part, is not read but refused, and rows are read in batches of so many bytes.
+Whoever may write in Postgres may put anything into a column. So a row is refused unread if it is
+longer than any statement, or lacks a part; and rows are read in batches of bounded bytes.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -19,11 +19,11 @@ from shared.statement import StoredStatement
 MAX_SUBJECT_BYTES: Final = 4096  # the table's own bound: a notification can name no more
 MAX_NAME_BYTES: Final = 64  # of a type, of a key id: ours have at most 24, and 16
 MAX_SIGNATURE_BYTES: Final = 64  # Ed25519 (RFC 8032)
-MAX_PAYLOAD_BYTES: Final = MAX_DOCUMENT_BYTES  # what is longer, no reader takes
-BATCH_BYTES: Final = 4 * 1024 * 1024  # of payloads at once, and one more; decoded in some ms
+MAX_PAYLOAD_BYTES: Final = MAX_DOCUMENT_BYTES  # no reader accepts a longer one
+BATCH_BYTES: Final = 4 * 1024 * 1024  # of payloads at once, and one more; decoded in ms
 BATCH_ROWS: Final = 200  # one batch verifies in about 40 ms of a thread
 PAGE_ROWS: Final = 2000  # of subjects and signatures; decoded and compared in about 5 ms
-PAGE_OF_LONG_ROWS: Final = 125  # half a MiB if each subject is as long as it may be
+PAGE_OF_LONG_ROWS: Final = 125  # half a MiB if each subject has its greatest length
 LONG_SUBJECT_CHARACTERS: Final = 256  # on average; ours have 47, a device's id some 60
 
 _FITS: Final = (
@@ -31,8 +31,8 @@ _FITS: Final = (
     f" AND octet_length(signature) <= {MAX_SIGNATURE_BYTES}"
     f" AND octet_length(payload) <= {MAX_PAYLOAD_BYTES}"
 )
-# The lengths alone are looked at, which Postgres knows without reading a long value. Of those that
-# fit so many are given as there is room for, and the first in any case.
+# Only lengths are looked at, which Postgres knows without reading a long value. Of the rows that
+# fit, it gives as many as there is room for, and the first one in any case.
 _ROWS: Final = (
     "SELECT subject, fits, due, CASE WHEN due THEN type END,"  # noqa: S608 - made of constants
     " CASE WHEN due THEN key_id END,"
@@ -42,8 +42,8 @@ _ROWS: Final = (
     f"SELECT *, octet_length(payload) AS size, {_FITS} AS fits FROM facade_statements"
     " WHERE subject = ANY($1) LIMIT $2) AS measured) AS summed"
 )
-# By hand, and not asyncpg's cursor: its statements have names, which meet on a pooler's sessions.
-# Pages by `subject >` would each scan the table: a security barrier has no order.
+# Not asyncpg's cursor, because its statements have names, which collide in a pooler's sessions.
+# Pages by `subject >` would scan the table each time, because a security barrier has no order.
 _DECLARE: Final = (
     "DECLARE signatures NO SCROLL CURSOR FOR SELECT"  # noqa: S608 - made of constants
     f" CASE WHEN octet_length(subject) <= {MAX_SUBJECT_BYTES} THEN subject END,"
@@ -54,15 +54,15 @@ _NOTHING: Final = StoredStatement("", "", b"", b"")  # of a row that was not rea
 
 
 class UnreadableRowsError(MalformedError, ValueError):
-    """What answers gives other rows than were asked for: one of `DATABASE_FAILURES`."""
+    """The server gives other rows than were asked for: one of `DATABASE_FAILURES`."""
 
 
 @frozen
 class SignaturePage:
     """Some rows, as far as a comparison needs them."""
 
-    signatures: tuple[tuple[str, bytes | None], ...]  # None: there is none that could be one
-    nameless: int  # rows whose subject is none
+    signatures: tuple[tuple[str, bytes | None], ...]  # None: it has no possible signature
+    nameless: int  # rows without a possible subject
 
 
 @frozen
@@ -77,8 +77,8 @@ class FoundRows:
 async def signature_pages(connection: asyncpg.Connection) -> AsyncGenerator[SignaturePage, None]:
     """Yield every row there is now, a page at a time, in any order.
 
-    One scan of the table in one short transaction, during which nothing is notified. The caller
-    closes the iterator.
+    This is one scan of the table in one short transaction, in which no notification arrives. The
+    caller closes the iterator.
     """
     async with connection.transaction(readonly=True):
         await connection.execute(_DECLARE)

@@ -1,4 +1,4 @@
-"""What is counted of devices' connections, and of the files that their trust stands on."""
+"""What is counted of devices' connections, and of the files that trust depends on."""
 
 from enum import StrEnum
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# Promised is a second; where the database was away it is as long as that.
+# A second is promised; if the database was away, it takes as long as that.
 _REVOCATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
 
 
 class WhichCertificate(StrEnum):
-    """Whose end is shown."""
+    """The certificates whose end is shown."""
 
     SERVER = "server"  # of FACADE_TLS_CERT_FILE
     DEVICE_CA = "device_ca"  # of FACADE_DEVICE_CA_FILE, the first that ends

@@ -1,5 +1,5 @@
-"""What the facade counts. Labels are from small fixed sets: no device, digest or path; of hosts
-those of a bounded number.
+"""What the facade counts. Labels are from small fixed sets: no device, digest or path, and only a
+bounded number of hosts.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ from shared.oci import Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # From a manifest on a warm token to a model of tens of GiB over a slow link.
-# Promised is a second; a poll without NOTIFY takes 15, a database that was away takes as long.
+# A second is promised. A poll without NOTIFY takes 15 s; if the database was away, as long as that.
 _LAG_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0)
-_HEAD_LINES: Final = 2  # HELP and TYPE, which stand once
+_HEAD_LINES: Final = 2  # HELP and TYPE, written once
 _DURATION_BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0)
 
 
@@ -77,7 +77,7 @@ class FacadeMetrics:
     @classmethod
     def create(cls) -> "FacadeMetrics":
         """Return metrics that start at zero."""
-        # A line more for each counter, which nobody asks for; the library names no types.
+        # It adds a line to each counter, which nobody needs. The library has no types.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -223,7 +223,7 @@ class FacadeMetrics:
         return b"".join(self._parts())
 
     async def exposition_in_turns(self) -> bytes:
-        """Return the same; others have their turn in between, however much there is."""
+        """Return the same, but let other work have its turn in between."""
         parts = []
         for part in self._parts():
             parts.append(part)

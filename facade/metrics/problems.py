@@ -1,4 +1,4 @@
-"""What is wrong with a facade: part by part, in words, and with how much of its work that stops."""
+"""What is wrong with a facade: part by part, in words, and how much of its work that stops."""
 
 from collections.abc import Iterable
 from enum import Enum, StrEnum
@@ -11,20 +11,20 @@ _log = get_logger("facade.health")
 
 
 class FacadePart(StrEnum):
-    """What a facade stands on: the label of `facade_problem`."""
+    """What a facade depends on: the label of `facade_problem`."""
 
     DATABASE = "database"
-    DATABASE_LOGIN = "database_login"  # which may do more than a facade needs
-    COMPARISON = "comparison"  # with the database, which is late
+    DATABASE_LOGIN = "database_login"  # it may do more than a facade needs
+    COMPARISON = "comparison"  # the comparison with the database is late
     STATE_FOLDER = "state_folder"
     STATEMENTS = "statements"
     SEALING_KEY = "sealing_key"
-    PRIVATE_KEYS = "private_keys"  # that others may read
+    PRIVATE_KEYS = "private_keys"  # others may read them
     SERVER_CERTIFICATE = "server_certificate"
     DEVICE_TRUST = "device_trust"
     DEVICES = "devices"
     FILES = "files"
-    BACKGROUND = "background"  # work beside the pulls, which failed and is tried again
+    BACKGROUND = "background"  # work in the background that failed and is tried again
 
 
 class Stops(Enum):
@@ -42,7 +42,7 @@ class Problem:
     part: FacadePart
     stops: Stops
     words: str
-    kind: str = ""  # what of the words is told again when it changes; the numbers in them are not
+    kind: str = ""  # the words without numbers: if this changes, the problem is told again
 
 
 @frozen
@@ -71,7 +71,7 @@ class ToldProblems:
     _told: dict[FacadePart, Problem] = field(factory=dict, init=False)
 
     def tell(self, problems: Iterable[Problem]) -> None:
-        """Tell what is different from the last time; of each part there is one problem at most."""
+        """Tell what has changed since the last time. Each part has one problem at most."""
         current = {each.part: each for each in problems}
         for part in self._told.keys() - current.keys():
             _log.info("problem is over", part=part)

@@ -18,7 +18,7 @@ _SERVER_ERRORS: Final = 500
 
 
 class PullSource(StrEnum):
-    """Where what a pull was answered with came from."""
+    """Where the content of a pull's answer came from."""
 
     MEMORY = "memory"
     STORE = "store"
@@ -49,7 +49,7 @@ class RefusedBy(StrEnum):
     """Which rule of the facade's own refused a request, whatever the registry would say."""
 
     NOT_CONNECTED = "not_connected"  # no approved connection covers it
-    EXPIRED = "expired"  # the connection's approval has
+    EXPIRED = "expired"  # the connection's approval has ended
     SCOPE = "scope"  # of the connection: its repositories, or its fleets
     UNIDENTIFIED = "unidentified"  # as in `facade_devices_refused_total`, with the next two
     CERTIFICATE = "certificate"
@@ -59,12 +59,12 @@ class RefusedBy(StrEnum):
     ALLOWANCE = "allowance"  # the device costs registries more than it may
     STALE = "stale"  # the facade does not know what is approved
     DRAINING = "draining"
-    REQUEST = "request"  # nothing that is served: method, path, tag, version of HTTP, range
+    REQUEST = "request"  # what is asked is never served: method, path, tag, version of HTTP, range
 
 
 @frozen
 class PullMetrics:
-    """Counters of one process, in plain integers: they are counted for each small answer."""
+    """The counters of one process. They are plain integers, because each small answer counts."""
 
     _device_bytes: Tally
     _pulls: Tally
@@ -102,7 +102,7 @@ class PullMetrics:
         self._device_bytes.counts[kind,] += count
 
     def ended(self, kind: Kind, status: int | None, source: PullSource) -> None:
-        """Count a pull that has ended; without a status it was aborted, or its device left."""
+        """Count a pull that has ended; `status` None: it was aborted, or its device left."""
         outcome = PullOutcome.of_status(status)
         if outcome is PullOutcome.REFUSED or outcome is PullOutcome.FAILED:
             source = PullSource.NONE

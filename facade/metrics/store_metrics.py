@@ -12,26 +12,26 @@ FOUND_BY_SCRUB: Final = "scrub"
 
 
 class StoreState(StrEnum):
-    """What takes room of the quota."""
+    """What takes room in the quota."""
 
     STORED = "stored"  # complete blobs
     ARRIVING = "arriving"  # with the room that was made for them so far
-    LEFT = "left"  # by whoever brought it: gone on with, or given up for room
+    LEFT = "left"  # by whoever brought it; it is resumed, or removed when room is needed
     QUARANTINED = "quarantined"
-    INDEX = "index"  # beyond what a quota is rounded to
+    INDEX = "index"  # beyond what the quota is rounded to
 
 
 class WhyEvicted(StrEnum):
-    """For what stored blobs went."""
+    """Why stored blobs were evicted."""
 
     ROOM = "room"  # an arrival waited for it
     AHEAD = "ahead"  # for what comes next, or because the quota was lowered
-    DISK = "disk"  # it was fuller than the quota knows
+    DISK = "disk"  # the disk was fuller than the quota knows
 
 
 @frozen
 class StoreMetrics:
-    """What is counted of one process's store; its bytes are the machine's."""
+    """What one process counts of its store. The bytes are those of the whole machine."""
 
     rotten: Counter
     scrubbed_bytes: Counter

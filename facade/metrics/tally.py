@@ -1,7 +1,7 @@
-"""Counters that are counted as plain integers, and made into samples when they are scraped.
+"""Counters kept as plain integers, which become samples only when they are scraped.
 
-A counter of the client library takes a lock for each increment, and a lookup for its labels: too
-much for what is counted with each chunk of each answer. For one event loop.
+The client library's counters take a lock for each increment and a lookup for labels. That is too
+much for what counts with each chunk of each answer. For one event loop.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ class Tally(Collector):
         labels: tuple[str, ...],
         known: Iterable[tuple[str, ...]],
     ) -> "Tally":
-        """Return a counter that starts at zero: a rate needs the zero before the first."""
+        """Return a counter that starts at zero, because a rate needs that first value."""
         tally = cls(name, meaning, labels, dict.fromkeys(known, 0))
         registry.register(tally)
         return tally

@@ -65,7 +65,7 @@ async def serve(
 ) -> None:
     """Serve until told to stop, then let running pulls finish within the drain timeout.
 
-    Files that have changed are read again, at once where `reload` is set.
+    Files that have changed are read again; at once if `reload` is set.
 
     Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
     before the first device is let in.
@@ -118,10 +118,11 @@ async def serve(
         )
         operations = operations_app(readiness, metrics, snapshot, stack.enter_context(LoopLag()))
         await stack.enter_async_context(_operations(operations, settings.operations_listen))
-        await feed.restore()  # takes as long as there is much to verify: alive, and not ready
+        await feed.restore()  # takes long if there is much: meanwhile alive, not ready
         approvals = KnownApprovals(
             snapshot.access_keys,
-            # With a wrong statement key nothing is approved, and every right would end for good.
+            # With a wrong statement key nothing would be approved, and every right would end for
+            # good.
             lambda: feed.problem is None and not snapshot.refused_rows.lacks_key,
             connections_changed,
         )
@@ -157,7 +158,7 @@ async def serve(
             ),
             max_age_seconds=settings.max_connection_age,
         )
-        # Also while running pulls are waited for: a revocation is no less one then.
+        # Also while it waits for running pulls, because a revocation must take effect even then.
         await stack.enter_async_context(_following(feed, supervisor))
         reloading = Reloading(reload, feed.look_again, supervisor, manager)
         await stack.enter_async_context(
@@ -183,7 +184,7 @@ async def _feed(
     def on_change(change: Change) -> None:
         if change.outcome is not RowOutcome.ACCEPTED:
             metrics.statements_refused.inc()
-        elif feed.was_read and change.generation is not None:  # a start reads what is long done
+        elif feed.was_read and change.generation is not None:  # the first read finds old ones
             lag = time.time() - change.generation / _GENERATIONS_PER_SECOND
             metrics.statement_lag.observe(max(0.0, lag))
         if change.is_strangers:
@@ -224,7 +225,7 @@ async def _following(feed: StatementFeed, supervisor: Supervisor) -> AsyncIterat
 async def _told(
     manager: ServiceManager, readiness: Readiness, supervisor: Supervisor
 ) -> AsyncIterator[None]:
-    """Have the service manager know that devices are let in, and from then on how it stands."""
+    """Tell the service manager that devices are let in, and from then on what is wrong."""
 
     async def status() -> str:
         problem = readiness.problem()
@@ -262,7 +263,7 @@ def _cut_revoked(change: Change, snapshot: Snapshot, live: LiveConnections) -> N
     def is_revoked(device: PresentedDevice) -> bool:
         return device.identity is not None and snapshot.is_revoked(device.identity, device.issuer)
 
-    # A statement's generation is the time of the API's act (or just above the one before it).
+    # A statement's generation is the time of the API's act (or one more than the last one).
     said = change.generation if change.outcome is RowOutcome.ACCEPTED else None
     since = None if said is None else said / _GENERATIONS_PER_SECOND
     live.cut_revoked(change.subject, is_revoked, since=since)

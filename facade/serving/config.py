@@ -43,19 +43,20 @@ from shared.upstream.proxy import OutboundProxy, ProxyUrl
 from shared.upstream.transport import Timeouts
 
 PREFIX: Final = "FACADE"
-# A pull without a token takes four: bare, the token, with the token, and where the registry points.
+# A pull without a token takes four: bare, for the token, with the token, to where the registry
+# points.
 REQUESTS_OF_A_MISS: Final = 4
-# A token is for all of a repository. A device pulls several blobs of each.
+# A token is good for a whole repository, of which a device pulls several blobs.
 TOKENS_OF_A_MISS: Final = 0.5
-# A link of 500 Mbit/s, all the time: what a device asks for all those beside it is its cost, too.
+# 500 Mbit/s all the time, because the first device to ask pays for what others read along.
 DEVICE_BYTES_PER_HOUR: Final = 256 * 2**30
 
 
 @frozen(kw_only=True)
 class UpstreamSettings:
-    """What reading approvals, opening secrets and asking registries take.
+    """The settings for reading approvals, opening secrets and asking registries.
 
-    All that `facade check`, `tags` and `resolve` need, which run beside a facade that serves.
+    They are all that `facade check`, `tags` and `resolve` need, beside a facade that serves.
     """
 
     database_url: DatabaseUrl
@@ -70,7 +71,7 @@ class UpstreamSettings:
 
     @property
     def outbound_proxy(self) -> OutboundProxy | None:
-        """The proxy that upstreams are reached through, but for its exceptions."""
+        """The proxy through which upstreams are reached, with its exceptions."""
         proxy = self.https_proxy
         return proxy and evolve(proxy, resolves_names=self.proxy_resolves, no_proxy=self.no_proxy)
 
@@ -103,12 +104,12 @@ class FacadeSettings(UpstreamSettings):
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
     unverified_ranges: bool = True
-    # With a burst of a minute's worth: see `device_requests`. A warm site needs some hundred.
+    # With a burst of a minute's worth (`device_requests`). A warm site needs about a hundred.
     device_requests_per_second: Count = 500
     # An image of 100 layers is 200 misses (HEAD and GET of each); two at once are still not slowed.
     device_misses_per_minute: Count = 600
     device_downloads: Count = 64  # containerd begins 3 at once, podman 6; some are told to do more
-    # None: in proportion to the misses, and no limit if those have none.
+    # None: in proportion to the misses; without a limit of those, no limit.
     device_upstream_requests_per_minute: Count | None = None
     device_tokens_per_minute: Count | None = None
     device_upstream_bytes_per_hour: ByteSize = DEVICE_BYTES_PER_HOUR

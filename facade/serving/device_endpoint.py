@@ -1,4 +1,4 @@
-"""The device address from its opening to its end: listening, reloading its files, draining."""
+"""The device address, from its opening to its end: listening, reloading files, draining."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,8 +22,8 @@ from shared.stopping import end_tasks
 from shared.structured_log import get_logger
 from shared.supervised import Supervisor
 
-FILES: Final = "files"  # the work of reading them again, for its owner
-LOOK_SECONDS: Final = 0.1  # between two looks whether pulls have ended; a restart waits for it
+FILES: Final = "files"  # the name of this work, for whoever supervises it
+LOOK_SECONDS: Final = 0.1  # between two looks whether pulls have ended; a restart waits
 _log = get_logger("facade")
 
 
@@ -32,9 +32,9 @@ class Reloading:
     """How files are read again while devices are served."""
 
     at_once: asyncio.Event
-    look_again: Callable[[], None]  # has all statements compared, with other keys
+    look_again: Callable[[], None]  # compares all statements again, with other keys
     supervisor: Supervisor
-    manager: ServiceManager  # who may have sent SIGHUP, and waits for an answer
+    manager: ServiceManager  # for whoever sent SIGHUP and waits for an answer
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def serve_devices(
     metrics: DeviceMetrics,
     reloading: Reloading,
 ) -> AsyncIterator[None]:
-    """Let devices in; on the way out serve those to the end that have a pull under way."""
+    """Let devices in. At the end, serve those with a pull under way until it is done."""
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
@@ -83,10 +83,10 @@ async def serve_devices(
 
 
 async def _drain(listener: DeviceListener, devices: DeviceServer, settings: FacadeSettings) -> None:
-    """Serve devices that have a pull under way to its end, and nobody else; cut what takes longer.
+    """Serve only devices with a pull under way, until it ends. Cut what takes too long.
 
-    The rest of a pull may come on further connections, so the listener stays until then, unless
-    another process serves them.
+    The rest of a pull may come on further connections, so the listener stays open until then,
+    unless another process serves them.
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + settings.drain_timeout
@@ -99,12 +99,12 @@ async def _drain(listener: DeviceListener, devices: DeviceServer, settings: Faca
         await asyncio.sleep(LOOK_SECONDS)
     listener.stop()
     devices.pre_shutdown()
-    # Not zero, which to aiohttp is no limit.
+    # Not zero, which means no limit to aiohttp.
     await devices.shutdown(max(LOOK_SECONDS, ends_at - loop.time()))
 
 
 def _show_trust(devices: DeviceServer, metrics: DeviceMetrics) -> None:
-    """Show when CRLs and CAs end: days before they do is the time to look at it."""
+    """Show when CRLs and CAs end, so that it is seen days before."""
     now = datetime.now(UTC)
     metrics.ca_expires_in.clear()
     ends = devices.live.trust.ends()

@@ -1,4 +1,4 @@
-"""What is wrong at the door: the facade's certificate, the trust in devices, changed files."""
+"""What is wrong with the facade's certificate, the trust in devices, and changed files."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def _untrusted(trust: DeviceTrust, now: datetime) -> Iterator[Finding]:
 
 
 def _unbound(trust: DeviceTrust) -> Iterator[Finding]:
-    """Yield that one CA could issue devices of another's trust domain."""
+    """Yield a problem if one CA could issue devices of another's trust domain."""
     if (count := len(trust.unbound_anchors)) > 1:
         words = (
             f"each of {count} CAs in FACADE_DEVICE_CA_FILE may issue devices of any trust domain,"

@@ -1,4 +1,4 @@
-"""The operations address: alive, ready and counted. Plain HTTP, never the device address."""
+"""The operations address: `/healthz`, `/readyz`, `/metrics`. Plain HTTP, never for devices."""
 
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
@@ -32,9 +32,9 @@ _FROM_DATABASE: Final = (FacadePart.STATEMENTS, FacadePart.SEALING_KEY)
 
 @define(eq=False)
 class Readiness:
-    """Whether the facade can do its work, and on what it stands.
+    """Whether the facade can do its work, and what that depends on.
 
-    It is ready if it can serve anything at all; what is wrong with the rest it says.
+    It is ready if it can serve anything at all, and says what is wrong with the rest.
     """
 
     _feed: StatementFeed
@@ -47,7 +47,7 @@ class Readiness:
     _told: ToldProblems = field(factory=ToldProblems, init=False)
 
     def staleness(self) -> str | None:
-        """Return why the snapshot may not be stood on, or None."""
+        """Return why the snapshot may not be relied on, or None."""
         age = self._feed.age_seconds()
         if age is None:
             return self._feed.problem or "the database was not read yet"
@@ -56,12 +56,12 @@ class Readiness:
         return None
 
     def age_seconds(self) -> float:
-        """Return the snapshot's age, or -1 where the database was never read."""
+        """Return the snapshot's age, or -1 if the database was never read."""
         age = self._feed.age_seconds()
         return _NEVER_READ if age is None else age
 
     def problem(self) -> str | None:
-        """Return why the facade is not ready, and what else is wrong; None where it is ready."""
+        """Return why the facade is not ready, and what else is wrong; None if it is ready."""
         if self.draining:
             return "shutting down"
         problems = list(self.problems())
@@ -75,7 +75,7 @@ class Readiness:
         )
 
     def standing(self) -> str:
-        """Return what the facade stands on, and what is wrong, in words."""
+        """Return in words what the facade depends on, and what is wrong."""
         age = self._feed.age_seconds() or 0.0
         words = f"following the database, compared {int(age)} s ago"
         if self._feed.problem is not None:
@@ -109,9 +109,9 @@ class Readiness:
             yield beside
 
     def tell(self) -> None:
-        """Log what is wrong with the parts that do not log it themselves, where that has changed.
+        """Log what is wrong with parts that do not log it themselves, if that has changed.
 
-        While the database is read for the first time, nobody knows yet what it has.
+        While the database is read for the first time, nobody knows yet what it contains.
         """
         untold = (
             _TOLD_BY_THEMSELVES if self._feed.was_tried else _TOLD_BY_THEMSELVES + _FROM_DATABASE
@@ -136,7 +136,7 @@ def operations_app(
     scrapes: SingleFlight[None, bytes] = SingleFlight()
 
     async def exposition(_: web.Request) -> web.Response:
-        # However many ask at once, it is made once.
+        # If several ask at once, it is made once.
         body = await scrapes.share(None, scrape)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

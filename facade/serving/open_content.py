@@ -1,4 +1,4 @@
-"""Opens the store of one facade process, with what it does beside the pulls."""
+"""Opens the store of one facade process, with its work in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,9 +26,9 @@ from shared.supervised import Endless, Supervisor
 
 @frozen
 class KnownApprovals:
-    """What the store asks about approvals."""
+    """What the store has to know of approvals."""
 
-    access_keys: Callable[[], frozenset[str]]  # of what serves now
+    access_keys: Callable[[], frozenset[str]]  # of the connections that serve now
     are_known: Callable[[], bool]  # whether the database was read whole, and can be verified
     changed: asyncio.Event  # set with each change of a connection
 
@@ -41,7 +41,7 @@ async def open_content(
     metrics: StoreMetrics,
     supervisor: Supervisor,
 ) -> AsyncIterator[Content]:
-    """Give the store's content, or where nothing may be kept, upstream's alone.
+    """Give the store's content; if nothing may be kept, only upstream's.
 
     Raises `CacheFolderError`.
     """
@@ -82,7 +82,7 @@ def _open(folder: Path, max_bytes: int, metrics: StoreMetrics) -> BlobStore:
 
 @asynccontextmanager
 async def _beside(work: Mapping[str, Endless], supervisor: Supervisor) -> AsyncIterator[None]:
-    """Run what goes on for ever beside the block."""
+    """Run endless work while the block runs."""
     tasks = [supervisor.keep(name, each) for name, each in work.items()]
     try:
         yield

@@ -1,8 +1,8 @@
 """Whether what is approved can be served, and what keeps the rest from it: keys above all.
 
-Nothing is opened here. That a secret does not open is known beforehand where its key is not there,
-and otherwise once a pull has wanted it. A secret that was opened before its key was taken out goes
-on serving until a restart: it counts as one that cannot be used, but what it serves is not stopped.
+Nothing is opened here. If a secret's key is missing, it is known in advance that it does not open;
+otherwise once a pull has needed it. If a secret was opened before its key was taken out, it goes on
+serving until a restart. It counts as unusable, but what it serves is not stopped.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from facade.registries.secret_openings import SecretOpenings
 from shared.approved_connection import ApprovedConnection
 from shared.sealed_secret import SUITE_NAME
 
-ENDS_SOON: Final = timedelta(days=7)  # as of a certificate: time enough to approve again
+ENDS_SOON: Final = timedelta(days=7)  # as for a certificate: enough time to approve again
 _VANISHED: Final = "vanished"
 MAX_NAMED_KEYS: Final = 3  # in words; more of them are counted
 
@@ -44,7 +44,7 @@ class Census:
 
     serving: int  # their approval has not ended
     ended: int  # by themselves
-    unusable: int  # of those that serve: their secret cannot be used, or not after a restart
+    unusable: int  # of those that serve: the secret cannot be used, or not after a restart
     still_open: int  # of the unusable: opened before their key was taken out, and serving
     missing_keys: tuple[str, ...]  # ids of keys that secrets are sealed to, and that are not here
     next_end: datetime | None  # of the approvals that serve, when the first ends by itself
@@ -53,7 +53,7 @@ class Census:
 
 @define(eq=False)
 class Servable:
-    """What is approved, held against the keys that this facade has."""
+    """What is approved, compared with the keys that this facade has."""
 
     _snapshot: Snapshot
     _sealing_keys: Mapping[str, X25519PrivateKey]
@@ -145,7 +145,7 @@ class Servable:
         return sum(1 for key in self._current(self._openings.failed, now) if self._has(key))
 
     def _current(self, openings: Mapping[str, str], now: datetime) -> Iterator[SealedTo]:
-        """Yield what secrets are sealed to, of the openings that are about what serves now."""
+        """Yield the keys that secrets are sealed to, of openings for connections that serve now."""
         for connection in self._serving(openings.items(), now):
             if (key := sealed_to(connection)) is not None:
                 yield key
@@ -167,7 +167,7 @@ def _why_refused(reasons: Counter[WhyRefused]) -> str:
 
 
 def _why_unusable(census: Census) -> str:
-    """Say which keys are missing; where none is, the seals themselves are wrong."""
+    """Say which keys are missing; if none is, the seals themselves are wrong."""
     if not census.missing_keys:
         return "they do not open, or are not what was approved; enter them again, and approve that"
     named, more = census.missing_keys[:MAX_NAMED_KEYS], len(census.missing_keys) - MAX_NAMED_KEYS

@@ -1,6 +1,6 @@
-"""Files of keys and certificates that settings name, looked into before anything starts.
+"""Files of keys and certificates that settings name, read before anything starts.
 
-So a wrong one is named together with everything else that is wrong, and nothing of it is printed.
+So a wrong file is named together with everything else that is wrong, and nothing of it is printed.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The files that the facade starts with and goes on reading: TLS, trust in devices, its keys."""
+"""The files that the facade reads at its start and again later: TLS, trust, keys."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from shared.watched_files import WatchedFiles
 
 SEALING_KEY: Final = "FACADE_SEALING_PRIVATE_KEY_FILE"
 STATEMENT_KEY: Final = "FACADE_STATEMENT_PUBLIC_KEY_FILE"
-MAX_NAMED_ISSUERS: Final = 3  # in a line of the log; more of them are counted
+MAX_NAMED_ISSUERS: Final = 3  # in one log line; further ones are counted
 PRIVATE_KEYS: Final = (KEY, SEALING_KEY)
 
 _Key = TypeVar("_Key")
@@ -34,7 +34,7 @@ _log = get_logger("facade.startup_files")
 
 @define(eq=False)
 class StartupFiles:
-    """What was read from them last."""
+    """What was last read from them."""
 
     _paths: Mapping[str, Path]
     _contents: Mapping[str, bytes] = field(repr=False)
@@ -73,9 +73,9 @@ class StartupFiles:
         metrics: DeviceMetrics,
         look_again: Callable[[], None],
     ) -> list[ReloadedFiles]:
-        """Return what is to be read again, and where it goes then.
+        """Return what has to be read again, and who takes it then.
 
-        With other statement keys the statements are to be looked at again.
+        `look_again` is called if there are other statement keys.
         """
 
         async def take_tls(contents: Mapping[str, bytes]) -> Mapping[str, str]:
@@ -101,7 +101,7 @@ class StartupFiles:
         ]
 
     def tell_of_unused_lists(self) -> None:
-        """Log where there are CRLs that nothing can be held against."""
+        """Log if there are CRLs of CAs that are not trusted: nothing is checked by them."""
         if issuers := self.tls.trust.unused_lists:
             reason = f"their CAs are not in FACADE_DEVICE_CA_FILE: {_named(issuers)}"
             count = len(issuers)
