@@ -61,8 +61,9 @@ class ServerTls:
         except TlsFilesError:
             raise
         except Exception as error:  # noqa: BLE001 - what the library raises depends on which byte is wrong
-            reason = f"it cannot be used ({type(error).__name__})"
-            raise TlsFilesError(CERTIFICATE, reason) from None
+            raise TlsFilesError(
+                CERTIFICATE, f"it cannot be used ({type(error).__name__})"
+            ) from None
 
     @classmethod
     def _made(cls, contents: Mapping[str, bytes]) -> Self:

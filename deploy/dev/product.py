@@ -29,8 +29,9 @@ def run_control_plane(*arguments: str, environment: Mapping[str, str], given: st
         timeout=COMMAND_SECONDS,
     )
     if answer.returncode != 0:
-        words = f"control-plane {' '.join(arguments)}: exit {answer.returncode}\n{answer.stderr}"
-        raise CommandFailedError(words)
+        raise CommandFailedError(
+            f"control-plane {' '.join(arguments)}: exit {answer.returncode}\n{answer.stderr}"
+        )
     return answer.stdout
 
 

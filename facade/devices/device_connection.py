@@ -290,8 +290,7 @@ class DeviceConnection(RequestHandler):
         """Answer what the parser refuses, or what the handler failed at, without quoting it."""
         if isinstance(exc, PullAbortedError) or request.writer.output_size > 0:
             abort(self.transport)
-            text = "the answer was aborted"
-            raise ConnectionError(text)
+            raise ConnectionError("the answer was aborted")
         answer = BAD_REQUEST if status == BAD_REQUEST.status else INTERNAL
         if answer is INTERNAL:
             _log.error("request failed", device=self.device.id, exc_info=exc)

@@ -117,8 +117,9 @@ class PullHandler:
         device = self._identify(connection, exchange)
         await self._device_requests.require_pace(connection, device.id)
         if request.version not in HTTP_VERSIONS:
-            reason = "neither HTTP/1.1 nor HTTP/1.0"
-            raise PullRefusedError(errors.HTTP_VERSION, reason, RefusedBy.REQUEST)
+            raise PullRefusedError(
+                errors.HTTP_VERSION, "neither HTTP/1.1 nor HTTP/1.0", RefusedBy.REQUEST
+            )
         if isinstance(asked, Refusal):
             raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
@@ -209,8 +210,7 @@ class PullHandler:
     ) -> web.StreamResponse:
         pull = asked.pull
         if request.version < HttpVersion11:
-            reason = "a blob over HTTP/1.0"
-            raise PullRefusedError(errors.HTTP_VERSION, reason, RefusedBy.REQUEST)
+            raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0", RefusedBy.REQUEST)
         async with self._content.blob(asked) as blob:
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, exchange.request_id)
