@@ -320,8 +320,7 @@ class ControlPlane:
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while not await asyncio.to_thread(is_ready, f"127.0.0.1:{self.port}"):
             if not self.child.running or asyncio.get_running_loop().time() > deadline:
-                message = f"the control plane is not ready:\n{self.child.log_tail}"
-                raise AssertionError(message)
+                raise AssertionError(f"the control plane is not ready:\n{self.child.log_tail}")
             await asyncio.sleep(POLL_SECONDS)
 
     async def restart(self) -> None:
@@ -342,8 +341,9 @@ class ControlPlane:
         """Return the standard output of a `control-plane` command as a deployer, or an operator."""
         ran = run_command(self.shell_settings(operator), *arguments, given=given)
         if ran.status != 0:
-            words = f"control-plane {' '.join(arguments)}: exit {ran.status}\n{ran.words}"
-            raise CommandFailedError(words)
+            raise CommandFailedError(
+                f"control-plane {' '.join(arguments)}: exit {ran.status}\n{ran.words}"
+            )
         return ran.output
 
     def shell_settings(self, operator: str | None = None) -> dict[str, str]:
@@ -418,8 +418,9 @@ def run_control_plane(*arguments: str, environment: Mapping[str, str]) -> str:
     """Return the standard output of such a process; `CommandFailedError` if it fails."""
     ended = run_process(environment, *arguments)
     if ended.status != 0:
-        words = f"control-plane {' '.join(arguments)}: exit {ended.status}\n{ended.words}"
-        raise CommandFailedError(words)
+        raise CommandFailedError(
+            f"control-plane {' '.join(arguments)}: exit {ended.status}\n{ended.words}"
+        )
     return ended.output
 
 
@@ -434,6 +435,5 @@ def run_process(environment: Mapping[str, str], *arguments: str, given: str = ""
 
 def _expected(answer: Answer, status: int) -> Json:
     if answer.status != status:
-        message = f"expected {status}, got {answer.status}: {answer.body!r}"
-        raise AssertionError(message)
+        raise AssertionError(f"expected {status}, got {answer.status}: {answer.body!r}")
     return dict(answer.json)

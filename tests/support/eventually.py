@@ -25,6 +25,5 @@ async def eventually(
         if holds:
             return
         if is_last:
-            message = f"not within {seconds} s"
-            raise AssertionError(message)
+            raise AssertionError(f"not within {seconds} s")
         await asyncio.sleep(POLL_SECONDS)

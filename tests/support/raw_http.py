@@ -64,8 +64,7 @@ class RawConnection:
                 expects_body = to != "HEAD" and int(status) not in {204, 304}
                 body = await self._reader.readexactly(lengths[0]) if expects_body else b""
             except (asyncio.IncompleteReadError, ssl.SSLError) as error:
-                message = "the connection ended within the answer"
-                raise ConnectionError(message) from error
+                raise ConnectionError("the connection ended within the answer") from error
         return RawAnswer(version, int(status), pairs, body)
 
     async def rest(self, *, seconds: float = ANSWER_SECONDS) -> bytes:
@@ -90,8 +89,7 @@ class RawConnection:
             try:
                 return await self._reader.readexactly(length)
             except (asyncio.IncompleteReadError, ssl.SSLError) as error:
-                message = "the connection ended within the body"
-                raise ConnectionError(message) from error
+                raise ConnectionError("the connection ended within the body") from error
 
     async def until_reset(self) -> bytes:
         """Return what comes before a reset; raise `AssertionError` if the end is clean."""
@@ -102,8 +100,7 @@ class RawConnection:
                     received += chunk
             except ConnectionResetError:
                 return bytes(received)
-        message = f"the connection ended cleanly after {len(received)} bytes"
-        raise AssertionError(message)
+        raise AssertionError(f"the connection ended cleanly after {len(received)} bytes")
 
 
 @contextlib.asynccontextmanager

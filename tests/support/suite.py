@@ -39,8 +39,9 @@ class Suite:
             return
         left_out = [item for item in items if item.get_closest_marker(self.marker)]
         if unmade := sorted(set().union(*map(_fixtures_that_nobody_makes, left_out))):
-            message = f"tests of `make {self.name}` take fixtures that nobody makes: {unmade}"
-            raise pytest.UsageError(message)
+            raise pytest.UsageError(
+                f"tests of `make {self.name}` take fixtures that nobody makes: {unmade}"
+            )
         if left_out:
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=left_out)

@@ -63,8 +63,7 @@ def executable_folder(folders: Iterable[Path]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
             return folder
-    message = "programs can be run neither from the temporary folder nor from the checkout"
-    raise OSError(message)
+    raise OSError("programs can be run neither from the temporary folder nor from the checkout")
 
 
 def raise_descriptor_limit() -> None:

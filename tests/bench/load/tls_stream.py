@@ -77,8 +77,7 @@ class TlsStream:
         except SSL.WantReadError:
             return
         except SSL.ZeroReturnError:
-            message = "the server said goodbye in the middle of an answer"
-            raise WrongAnswerError(message) from None
+            raise WrongAnswerError("the server said goodbye in the middle of an answer") from None
 
     def _next_record(self) -> memoryview:
         """Return a record, until the next one is decrypted.
