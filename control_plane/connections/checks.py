@@ -19,6 +19,7 @@ from control_plane.proof.acts import Acts
 from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.registry_host import RegistryHost
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.check import (
     NOT_ALLOWED,
     NOT_RESOLVED,
@@ -31,7 +32,6 @@ from shared.upstream.check import (
 )
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.egress import LOOPBACK
 from shared.upstream.errors import UpstreamError
 from shared.upstream.hosts import nearest_known_host

@@ -29,11 +29,11 @@ from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import Challenge
 from shared.upstream.check import CHECK_TIMEOUTS
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.short_lived import CredentialProvider
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import Step, UpstreamError
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import PinnedResolver

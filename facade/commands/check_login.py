@@ -9,9 +9,9 @@ from facade.registries.token_broker import TokenBroker
 from facade.registries.upstream_connector import known_challenge
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer, answerable, mint
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ChallengeError, CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.transport import UpstreamTransport

@@ -21,7 +21,7 @@ from facade.registries.refusals import Refusals, RememberedRefusal, StillRefused
 from facade.registries.renewed import Lasting, Renewed, TellOfRenewal
 from shared.bounded_map import BoundedMap
 from shared.secret import Secret
-from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
 

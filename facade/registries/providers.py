@@ -13,13 +13,13 @@ from shared.approved_connection import ApprovedConnection
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.sealed_secret import SealedSecretError
 from shared.setting_types import HttpUrl
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import (
     GoogleServiceAccountKey,
     InvalidServiceAccountKeyError,
 )
 from shared.upstream.credentials.short_lived import CredentialProvider, ShortLivedCredential
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.tls_contexts import TlsContexts
 

@@ -24,8 +24,8 @@ from attrs import define, field
 from facade.registries.refusals import StillRefusedError
 from facade.registries.renewed import Lasting, Renewed
 from shared.bounded_map import BoundedMap
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import CredentialRefusedError, Step, UpstreamError
 
 UNAUTHORIZED: Final = 401

@@ -29,8 +29,8 @@ from shared.failures import without_frames
 from shared.secret import Secret
 from shared.structured_log import get_logger
 from shared.upstream.authorization import answerable
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ChallengeError, CredentialRefusedError, Step, UpstreamError
 from shared.upstream.scope import Scope
 

@@ -26,10 +26,10 @@ from shared.connection import Provider
 from shared.secret import Secret
 from shared.upstream import token_exchange
 from shared.upstream.authorization import mint
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
 from shared.upstream.credentials.short_lived import CredentialProvider
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget

@@ -9,8 +9,8 @@ from typing import Protocol, assert_never
 from attrs import frozen
 
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential, bearer_authorization
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, preferred
-from shared.upstream.credentials.static import BasicCredential, bearer_authorization
 from shared.upstream.errors import ChallengeError, CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.token_exchange import exchange

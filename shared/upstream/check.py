@@ -8,9 +8,9 @@ from attrs import evolve, frozen
 from shared.oci import RepositoryName
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer, answerable, mint
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ChallengeError,
     ClosedUnansweredError,

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 from shared.setting_types import MAX_PORT, Form
-from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxy
 
 MAX_ANSWER_BYTES: Final = 16 * 1024  # of a proxy's status line and headers; real ones have 100

@@ -16,8 +16,8 @@ from yarl import URL
 
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     CredentialRefusedError,
     NotNowError,

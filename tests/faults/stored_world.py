@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -47,8 +48,8 @@ from tests.faults.stored_files import partials, used_bytes
 from tests.support.eventually import eventually
 from tests.support.simulators.behaviour import Behaviour
 from tests.support.simulators.registry import RegistrySimulator
-from tests.unit.facade.strategies import NOW
 
+NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROCESSES: Final = 2
 
 

@@ -87,6 +87,31 @@ def test_a_room_that_has_no_floor_is_found(tmp_path: Path) -> None:
     assert "- control_plane.annexe" in verdict.stdout
 
 
+CYCLES = {
+    "shared.pace": "shared.upstream.tags",
+    "shared.upstream.tags": "shared.pace",
+    "shared.upstream.status": "shared.postgres.link",
+    "shared.postgres.link": "shared.upstream.status",
+    "facade.registries.circuit": "facade.registries.aws.ecr",
+    "facade.registries.aws.ecr": "facade.registries.circuit",
+    "control_plane.proof.signer": "control_plane.proof.sealer",
+    "control_plane.proof.sealer": "control_plane.proof.signer",
+}
+
+
+def test_every_import_cycle_is_found(tmp_path: Path) -> None:
+    """Of folders without floors too, and of files within one room."""
+    empty_house(tmp_path)
+    for importer, imported in CYCLES.items():
+        (tmp_path / importer.replace(".", "/")).with_suffix(".py").write_text(
+            f"import {imported}\n"
+        )
+    verdict = lint_imports(tmp_path)
+    assert verdict.returncode == 1
+    for folder in ("shared", "facade.registries", "control_plane.proof"):
+        assert f"No cycles are allowed in {folder}." in verdict.stdout
+
+
 @pytest.mark.parametrize("expression", ["os.environ", "os.getenv('HOME')", "os.environb"])
 def test_only_environment_modules_read_the_environment(tmp_path: Path, expression: str) -> None:
     """Whatever a process is told from outside is read and checked in one place."""

@@ -25,8 +25,8 @@ from shared.ecr_permissions import LOGIN_ACTION, PULL_ACTIONS, PULL_THROUGH_CACH
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.structured_log import get_logger
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.credentials.short_lived import ShortLivedCredential
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import Step
 
 # STS's default, which every role allows, and the most that role chaining does. It ends before

@@ -15,10 +15,10 @@ from attrs import field, frozen
 from google.auth import exceptions
 from google.oauth2 import service_account
 
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
 from shared.upstream.credentials.google_transport import TokenRequest
 from shared.upstream.credentials.short_lived import ShortLivedCredential
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.proxy import OutboundProxy
 from shared.upstream.tls_contexts import TlsContexts
 from shared.upstream.transport import USER_AGENT

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.basic_credential import BasicCredential
 
 
 @frozen

@@ -7,8 +7,8 @@ import pytest
 
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.target import UpstreamTarget
 from shared.upstream.transport import Clock, Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator

@@ -9,8 +9,8 @@ from deploy.dev.device_ca import CertificateAuthority
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.check import CheckOutcome, LoginCheck, check_login
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.target import UpstreamTarget
 from tests.support.simulators.behaviour import (
     Answers,

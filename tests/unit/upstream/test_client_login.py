@@ -7,9 +7,9 @@ import pytest
 from shared.oci import Digest, Kind
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge, Challenge
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,

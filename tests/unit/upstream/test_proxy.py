@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.secret import Secret
-from shared.upstream.credentials.static import BasicCredential
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.proxy import OutboundProxy, answered_status
 
 CANARY = "canary-proxy-password"

@@ -17,10 +17,10 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer, mint
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.client import Method, RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     BrokenBodyError,
     CredentialRefusedError,

@@ -17,9 +17,9 @@ from deploy.dev.device_ca import CertificateAuthority
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.check import CheckOutcome, check_login
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ConnectError,
     EgressRefusedError,

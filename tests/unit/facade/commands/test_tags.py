@@ -11,8 +11,8 @@ from typing_extensions import override
 from facade.commands.tags import list_tags
 from shared.oci import RepositoryName
 from shared.upstream.authorization import OneShotAuthorizer
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import NotInRegistryError, UnexpectedAnswerError
 from shared.upstream.transport import UpstreamTransport
 from tests.support.simulators.behaviour import RedirectsTo

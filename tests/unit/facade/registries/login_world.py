@@ -29,9 +29,9 @@ from shared.oci import Digest, Kind, RepositoryName
 from shared.secret import Secret
 from shared.upstream import token_exchange
 from shared.upstream.authorization import mint
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BearerChallenge
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import UpstreamError
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget

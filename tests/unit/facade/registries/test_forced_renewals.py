@@ -14,9 +14,9 @@ from facade.registries.token_broker import TokenBroker
 from facade.registries.upstream import Upstream
 from shared.oci import Digest, Kind, RepositoryName
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
 from shared.upstream.client import RegistryClient
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ConnectError, CredentialRefusedError
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget

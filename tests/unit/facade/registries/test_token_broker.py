@@ -19,8 +19,8 @@ from facade.registries.scope_login import LOGIN_BYTES
 from facade.registries.token_broker import MAX_LOGIN_BYTES, TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge, Challenge, OtherChallenge
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import (
     ChallengeError,
     CredentialRefusedError,

@@ -10,8 +10,8 @@ from facade.registries.renewed import FORCED_INTERVAL_SECONDS, Lasting, Renewed
 from facade.registries.token_broker import TokenBroker
 from shared.oci import RepositoryName
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.challenge import BasicChallenge, BearerChallenge
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import CredentialRefusedError
 from shared.upstream.scope import Scope
 from tests.support.clock import Clock

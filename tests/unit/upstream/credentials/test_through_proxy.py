@@ -15,9 +15,9 @@ from shared.connection import EcrRole
 from shared.environment import forget_proxies
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
+from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
-from shared.upstream.credentials.static import BasicCredential
 from shared.upstream.errors import ConnectError
 from shared.upstream.no_proxy import NoProxy
 from shared.upstream.proxy import OutboundProxy
