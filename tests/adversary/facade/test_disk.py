@@ -9,6 +9,7 @@ import pytest
 from facade.loop.thread_work import STORE_THREADS
 from shared.outside_bytes import Party
 from tests.adversary.watch import Target, Watch
+from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade, FacadeFiles
 from tests.support.facade_states import connect, pull_path, until_accepted
@@ -71,8 +72,9 @@ async def test_an_fsync_that_hangs(
     ):
         await connection.send(PING)
         assert (await connection.answer()).status == 200
-        with disk.hanging(Call.SYNC, f"{tmp_path}/cache/*"):
-            await asyncio.gather(*(pulling.get(path) for path in paths))
+        with disk.hanging(Call.SYNC, f"{tmp_path}/cache/*") as hanging:
+            pulls = asyncio.gather(*(pulling.get(path) for path in paths))  # some wait for a thread
+            await eventually(lambda: hanging.struck >= STORE_THREADS)
             revocation = own_writer.device_revocation(
                 "spiffe://example.com/fleet/line-a/device/revoked"
             )
@@ -80,3 +82,4 @@ async def test_an_fsync_that_hangs(
             await until_accepted(facade, revocation)
             assert await connection.until_reset() == b""
             await attack.to_its_end()
+        assert {answer.status for answer in await pulls} == {200}
