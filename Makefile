@@ -19,7 +19,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
 TEST_CLIENTS := skopeo podman containerd
 # What packs the product, and what runs what was packed.
-DEPLOY_PROGRAMS := podman runc prometheus prometheus-alertmanager
+DEPLOY_PROGRAMS := mmdebstrap podman runc prometheus prometheus-alertmanager
+# The release that its tests run.
+RELEASE := .dev/release
 
 export ONCE UPSTREAM SIZES
 # What Python and pytest compiled is kept, whatever the environment says: tests are collected in half the time.
@@ -86,22 +88,58 @@ adversary: $(INSTALLED) ## Attacks at full size, with what a victim waits and wh
 growth: $(INSTALLED) ## How cost grows, at full size; SIZES="1000,10000" at others, TESTS="-k G6" runs some
 	@GROWTH=all $(BIN)/python -m pytest tests/growth $(TESTS)
 
-.PHONY: check-deploy
-check-deploy: $(INSTALLED) ## What is delivered, on real parts, as far as 4 minutes go; TESTS="-k images" runs some
-	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
-	@DEPLOY=check $(BIN)/python -m pytest tests/deploy $(TESTS)
-
-.PHONY: test-deploy
-test-deploy: $(INSTALLED) ## The same, whole; it takes longer
-	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
-	@DEPLOY=all $(BIN)/python -m pytest tests/deploy $(TESTS)
-
 .PHONY: wheel
 wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/requirements-runtime.lock has what it needs
 	@trap 'rm -f shared/revision' EXIT; { git describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null || echo unknown; } > shared/revision; \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --wheel-dir $(DIST) .
 	@ls -t $(DIST)/registry_facade-*.whl | head -n 1
+
+# Another base than the default: an image that podman has, with Python 3.11 at BASE_PYTHON.
+BASE ?=
+BASE_PYTHON ?= /usr/bin/python3.11
+
+.PHONY: images
+images: $(INSTALLED) ## dist/: the images control-plane and facade in one archive; BASE=image@sha256:... on another base
+	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
+	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release images --wheel "$$wheel" --out $(DIST) \
+	  --base "$(BASE)" --python $(BASE_PYTHON)
+
+.PHONY: package
+package: $(INSTALLED) ## dist/: wheel, sdist, and Debian packages with units for systemd
+	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release packages --wheel "$$wheel" --out $(DIST)
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build --target sdist --directory $(DIST) >/dev/null
+
+.PHONY: release
+release: $(INSTALLED) ## dist/: all that is delivered, and SHA256SUMS; the same bytes from the same commit
+	@$(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS)
+	@rm -rf $(DIST)
+	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release packages images --wheel "$$wheel" --out $(DIST) \
+	  --base "$(BASE)" --python $(BASE_PYTHON)
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build --target sdist --directory $(DIST) >/dev/null
+	@$(BIN)/python -m deploy.release sums --out $(DIST)
+
+# Side by side: two cores, two halves. The machine is what the packages are installed on.
+MAKE_RELEASE_AND_MACHINE = $(BIN)/python -m deploy.dev.debian install $(DEPLOY_PROGRAMS); \
+  $(BIN)/python -m tests.deploy.debian_machine $(RELEASE)-machine & machine=$$!; \
+  $(MAKE) release DIST=$(RELEASE) || { wait $$machine; exit 1; }; wait $$machine
+# Their tests have no network.
+UNPACK_DEPLOY_PROGRAMS := test -d .dev/debian/docker-registry -a -d .dev/debian/busybox-static \
+  || $(PYTHON) -B -m deploy.dev.debian unpack docker-registry busybox-static
+
+.PHONY: check-deploy
+check-deploy: $(INSTALLED) ## The release, made and run on real parts, as far as 4 minutes go; TESTS="-k images" runs some
+	@$(MAKE_RELEASE_AND_MACHINE)
+	@$(UNPACK_DEPLOY_PROGRAMS)
+	@DEPLOY=check RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/deploy $(TESTS)
+
+.PHONY: test-deploy
+test-deploy: $(INSTALLED) ## The same, whole, and the release made twice
+	@$(MAKE_RELEASE_AND_MACHINE)
+	@$(MAKE) release DIST=$(RELEASE)-again
+	@cmp $(RELEASE)/SHA256SUMS $(RELEASE)-again/SHA256SUMS
+	@$(UNPACK_DEPLOY_PROGRAMS)
+	@DEPLOY=all RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/deploy $(TESTS)
 
 COMPILE_LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links

@@ -24,6 +24,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"
 EMPTY = "application/vnd.oci.empty.v1+json"
 MODEL = "application/octet-stream"
 
@@ -115,9 +116,20 @@ def make_image(
     architecture: str | None = None,
 ) -> Image:
     """An image of one layer with `files` (mode 0755) and symbolic `links`."""
-    architecture = architecture or ARCHITECTURES[platform.machine()]
     tar = _tar(files, links or {})
     layer = Content(LAYER, gzip.compress(tar, mtime=0))
+    return _image_of(tar, layer, command, architecture)
+
+
+def image_of_tar(tar: bytes, *, command: Sequence[str] = ()) -> Image:
+    """An image of one layer that is this tar, as it is."""
+    return _image_of(tar, Content(PLAIN_LAYER, tar), command, None)
+
+
+def _image_of(
+    tar: bytes, layer: Content, command: Sequence[str], architecture: str | None
+) -> Image:
+    architecture = architecture or ARCHITECTURES[platform.machine()]
     configuration = {
         "architecture": architecture,
         "os": "linux",

@@ -21,6 +21,7 @@ SECONDS: Final = 300.0  # of one command: building an image copies some hundred 
 _MAX_DESCRIPTORS: Final = 65_536
 _MAX_PROCESSES: Final = 1024
 
+# With a `static_dir` of its own podman 4.3 waits 20 s for each container that has ended.
 _CONTAINERS: Final = """\
 [containers]
 default_ulimits = ["nofile={descriptors}:{descriptors}", "nproc={processes}:{processes}"]
@@ -29,8 +30,6 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 tmp_dir = "{folder}/tmp"
-static_dir = "{folder}/static"
-volume_path = "{folder}/volumes"
 """
 _STORAGE: Final = """\
 [storage]

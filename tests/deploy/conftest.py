@@ -1,18 +1,23 @@
 """What is delivered, on real parts: `make check-deploy` runs the fast part, `make test-deploy` all.
 
-`make test` runs and collects nothing here.
+Both make the release first, into the folder that RELEASE names; `make test` runs and collects
+nothing here. The tests have a network of their own, loopback alone: containers that are to meet
+what a test starts run with `--network=host`, and reach nothing else.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from deploy.dev import debian
 from deploy.dev.image import make_image
+from deploy.dev.oci_archive import oci_archive
 from deploy.dev.podman import Podman
-from tests.support.oci_archive import oci_archive
+from deploy.release.images import IMAGES, reference_of
+from tests.bench import own_network
+from tests.deploy.release_files import Release
 from tests.support.suite import Suite
 
 DEPLOY = Suite("deploy", marker="long")
@@ -24,8 +29,10 @@ COMMANDS = ("cat", "chown", "id", "ip", "ls", "mkdir", "sh", "sleep", "stat", "w
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker."""
+    """Name the marker, and leave the machine's network before anything else is begun."""
     config.addinivalue_line("markers", LONG)
+    if CHOSEN and (problem := own_network.enter().problem) is not None:
+        raise pytest.UsageError(f"these tests need a network of their own, as root: {problem}")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -56,3 +63,16 @@ def busybox(podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> str:
     archive = oci_archive(image, BUSYBOX, tmp_path_factory.mktemp("busybox"))
     podman.run("load", "--input", archive)
     return BUSYBOX
+
+
+@pytest.fixture(scope="session")
+def release() -> Release:
+    """The files of the release."""
+    return Release(Path(os.environ["RELEASE"]).resolve())
+
+
+@pytest.fixture(scope="session")
+def images(podman: Podman, release: Release) -> Mapping[str, str]:
+    """Both images, loaded from the release's archive, by the name of the process."""
+    podman.run("load", "--input", release.images)
+    return {name: reference_of(name, release.version) for name in IMAGES}

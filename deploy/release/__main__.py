@@ -1,0 +1,112 @@
+"""`python -m deploy.release images packages --wheel FILE --out FOLDER`: what `make` calls."""
+
+import argparse
+import hashlib
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from deploy.dev.debian import DEV
+from deploy.dev.image import ARCHITECTURES
+from deploy.dev.podman import Podman, PodmanError
+from deploy.release.base_image import DebianPackage, make_base
+from deploy.release.bill_of_materials import bill_of_materials
+from deploy.release.debian_packages import make_debian_packages
+from deploy.release.images import IMAGES, build_images, load_base, save_images
+from deploy.release.program_tree import PREFIX, PYTHON, SITE_PACKAGES, make_program_tree
+from deploy.release.tools import Origin, ReleaseError
+
+SUMS = "SHA256SUMS"
+
+
+@frozen
+class Wanted:
+    """What is to be made, and where."""
+
+    wheel: Path
+    out: Path
+    base: str | None  # an image that is there already, or the default
+    python: str  # in it
+
+
+def make_packages(wanted: Wanted, origin: Origin, folder: Path) -> None:
+    """Make the Debian packages, and the list of what is in them."""
+    tree, prefix = _program_tree(wanted.wheel, folder)
+    document = bill_of_materials(
+        "registry-backends", origin.version, prefix / SITE_PACKAGES, [], origin.at
+    )
+    name = f"registry-backends-packages-{origin.version}-{ARCHITECTURES[platform.machine()]}"
+    (wanted.out / f"{name}.cdx.json").write_bytes(document)
+    make_debian_packages(tree, wanted.out, origin)
+
+
+def make_images(wanted: Wanted, origin: Origin, folder: Path) -> None:
+    """Make both images, their archive, and the list of what is in each."""
+    podman = Podman.of_this_checkout()
+    packages: list[DebianPackage] = []
+    base = wanted.base
+    if base is None:
+        layer, packages = make_base(folder / "base", origin.at)
+        base = load_base(podman, layer)
+    product, prefix = _program_tree(wanted.wheel, folder, wanted.python)
+    for name in IMAGES:
+        document = bill_of_materials(
+            name, origin.version, prefix / SITE_PACKAGES, packages, origin.at
+        )
+        (wanted.out / f"{_stem(name, origin)}.cdx.json").write_bytes(document)
+    references = build_images(podman, base, product, folder, origin)
+    save_images(podman, references, wanted.out / f"{_stem('registry-backends', origin)}.tar")
+
+
+def _program_tree(wheel: Path, folder: Path, python: str = PYTHON) -> tuple[Path, Path]:
+    """Return a root with the installed product, and where it lies there; one for every use."""
+    root = folder / python.replace("/", "-").strip("-")
+    if not root.exists():
+        make_program_tree(wheel, root, python)
+    return root, root / PREFIX.relative_to("/")
+
+
+def write_sums(folder: Path) -> None:
+    """Write the digest of every file of the release."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.iterdir())
+        if path.name != SUMS
+    ]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def _stem(name: str, origin: Origin) -> str:
+    return f"{name}-image-{origin.version}-{ARCHITECTURES[platform.machine()]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make what is asked for; 1 where that cannot be, with the reason."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.release")
+    parser.add_argument("what", nargs="+", choices=["images", "packages", "sums"])
+    parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base")
+    parser.add_argument("--python", default=PYTHON)
+    said = parser.parse_args(arguments)
+    said.out.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted = Wanted(said.wheel, said.out, said.base or None, said.python)
+        with tempfile.TemporaryDirectory(dir=DEV) as folder:
+            for what, make in {"packages": make_packages, "images": make_images}.items():
+                if what in said.what:
+                    make(wanted, Origin.of_this_checkout(), Path(folder))
+        if "sums" in said.what:
+            write_sums(said.out)
+    except (ReleaseError, PodmanError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

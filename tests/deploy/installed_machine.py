@@ -1,0 +1,124 @@
+"""A Debian machine with systemd on which the release's packages are installed, and set up.
+
+Everything is done on the machine as its operator would: files are put in their places, commands of
+the product and of systemd are run.
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Self
+
+from attrs import define
+
+from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.podman import Container, Podman, PodmanError
+from deploy.dev.postgres import Postgres
+from deploy.dev.stack import make_role
+from tests.deploy.release_files import Release
+
+IMAGE = "localhost/machine"
+CONFIGURATION = PurePosixPath("/etc/registry-backends")
+DATABASE = "installed"
+CANARY = "installed-canary-password"
+FACADE_PORT, CONTROL_PLANE_PORT = 8443, 8080  # the defaults
+UNITS = ("control-plane", "facade")
+
+
+@define
+class InstalledMachine:
+    """The machine, from its first start on."""
+
+    container: Container
+    server_ca: CertificateAuthority
+    device_ca: CertificateAuthority
+
+    @classmethod
+    def start(
+        cls,
+        podman: Podman,
+        release: Release,
+        server_ca: CertificateAuthority,
+        device_ca: CertificateAuthority,
+    ) -> Self:
+        """Start systemd. The machine's network is that of the tests: loopback, and nothing else."""
+        options = ["--systemd=always", "--network=host", f"--volume={release.folder}:/release:ro"]
+        container = podman.start(IMAGE, "/lib/systemd/systemd", options=options)
+        return cls(container, server_ca, device_ca)
+
+    def run(self, command: str, **variables: str) -> str:
+        """Run a line of shell as root; its standard output."""
+        words = "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items())
+        return self.container.run("/bin/sh", "-ec", f"{words}{command}")
+
+    def tells(self, command: str) -> bool:
+        """Whether a line of shell ends with 0."""
+        return self.container.ask("/bin/sh", "-ec", command).returncode == 0
+
+    def write(self, path: PurePosixPath, content: bytes, mode: str, group: str = "root") -> None:
+        """Put a file in its place, root's, and that group's."""
+        self.container.write(str(path), content)
+        self.run(f"chown root:{group} {path} && chmod {mode} {path}")
+
+    def systemctl(self, command: str, *units: str) -> None:
+        """Have systemd do something, and wait for it; if it fails, show what the units logged."""
+        try:
+            self.run(f"systemctl {command} {' '.join(units)}")
+        except PodmanError as error:
+            wanted = " ".join(f"--unit={unit}" for unit in units)
+            error.add_note(self.run(f"journalctl --no-pager --lines=40 {wanted}"))
+            raise
+
+    def show(self, unit: str, name: str) -> str:
+        """Return what systemd says of a unit."""
+        return self.run(f"systemctl show --property={name} --value {unit}")
+
+    def install(self) -> None:
+        """Install the release's packages, as a machine without a network can."""
+        self.run("dpkg --install /release/*.deb")
+
+    def set_up(self, postgres: Postgres) -> None:
+        """Do what an operator does once: keys, certificates, database, settings."""
+        facade, plane = CONFIGURATION / "facade", CONFIGURATION / "control-plane"
+        self.run("control-plane keys --out /root/keys")
+        for name, place, mode in (
+            ("sealing.private.pem", facade, "0600"),
+            ("statement.public.pem", facade, "0644"),
+            ("statement.private.pem", plane, "0600"),
+            ("sealing.public.pem", plane, "0644"),
+        ):
+            self.run(f"install -m {mode} /root/keys/{name} {place}/{name}")
+        self.run("rm -r /root/keys")
+        self.show_certificate()
+        self.write(facade / "device-ca.pem", self.device_ca.pem, "0644")
+        make_role(postgres, "installed_owner", CANARY, "CREATEROLE")
+        postgres.create_database(DATABASE, "installed_owner")
+        owner = postgres.url("installed_owner", CANARY, DATABASE)
+        self.run("control-plane migrate", CONTROL_PLANE_MIGRATION_DATABASE_URL=owner)
+        for unit, place in (("control-plane", plane), ("facade", facade)):
+            login = f"installed_{unit.replace('-', '_')}"
+            make_role(postgres, login, CANARY, "CONNECTION LIMIT 20")
+            postgres.sql(f"GRANT registry_{unit.replace('-', '_')} TO {login}")
+            url = postgres.url(login, CANARY, DATABASE)
+            self.write(place / "database-url", url.encode(), "0640", f"registry-{unit}")
+        self.settings("facade", {"FACADE_CACHE_MAX_BYTES": "1GiB", "FACADE_ALLOW_LOOPBACK": "true"})
+
+    def settings(self, unit: str, settings: Mapping[str, str]) -> None:
+        """Write a unit's default file anew."""
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        self.write(CONFIGURATION / f"{unit}.env", lines.encode(), "0644")
+
+    def show_certificate(self) -> None:
+        """Have a new certificate for devices to be shown."""
+        issued, facade = self.server_ca.issue_server(), CONFIGURATION / "facade"
+        self.write(facade / "tls.pem", issued.chain_pem, "0640", "registry-facade")
+        self.write(facade / "tls.key", issued.key_pem, "0640", "registry-facade")
+
+    def add_operator(self) -> str:
+        """Return the token of an operator who may do all."""
+        place = CONFIGURATION / "control-plane"
+        return self.run(
+            "control-plane operators add alice --role admin",
+            CONTROL_PLANE_DATABASE_URL_FILE=f"{place}/database-url",
+            CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE=f"{place}/statement.private.pem",
+        ).strip()
