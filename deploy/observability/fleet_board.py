@@ -200,9 +200,14 @@ CERTIFICATES: Final = Row(
             "Servers' certificates end in",
             "s",
             (
-                Line(f"min(facade_server_certificate_expires_in_seconds{{{_HERE}}})", "facade"),
                 Line(
-                    f"min(control_plane_server_certificate_expires_in_seconds{{{_HERE}}})",
+                    f'min(facade_certificate_expiry_timestamp_seconds{{which="server",{_HERE}}})'
+                    " - time()",
+                    "facade",
+                ),
+                Line(
+                    f"min(control_plane_server_certificate_expiry_timestamp_seconds{{{_HERE}}})"
+                    " - time()",
                     "control plane",
                 ),
             ),
@@ -220,7 +225,13 @@ CERTIFICATES: Final = Row(
         Graph(
             "CRLs end in",
             "s",
-            (Line(f"min by (issuer) (facade_crl_expires_in_seconds{{{_HERE}}})", "{{issuer}}"),),
+            (
+                Line(
+                    f"min by (issuer) (facade_crl_next_update_timestamp_seconds{{{_HERE}}} > 0)"
+                    " - time()",
+                    "{{issuer}}",
+                ),
+            ),
         ),
     ),
 )
@@ -266,6 +277,73 @@ CONTROL_PLANE: Final = Row(
             "Open connections",
             "short",
             (Line(f"control_plane_open_connections{{{_HERE}}}", "{{instance}}"),),
+        ),
+        Graph(
+            "Drafts, and approvals that end within seven days",
+            "short",
+            (
+                Line(f"max(control_plane_drafts{{{_HERE}}})", "drafts that wait"),
+                Line(f"max(control_plane_approvals_ending_soon{{{_HERE}}})", "approvals that end"),
+            ),
+        ),
+        Graph(
+            "Oldest draft has waited",
+            "s",
+            (
+                Line(
+                    f"time() - min(control_plane_oldest_draft_timestamp_seconds{{{_HERE}}})",
+                    "the oldest",
+                ),
+            ),
+        ),
+        Graph(
+            "Entries of the audit log",
+            "short",
+            (
+                Line(f"max(control_plane_audit_entries{{{_HERE}}})", "in the log"),
+                Line("max(control_plane_audit_exported_entries)", "in the last export"),
+            ),
+            "An export shows if it writes for node_exporter: `audit export --textfile`.",
+        ),
+        Graph(
+            "Connections to the database",
+            "short",
+            (
+                Line(
+                    f"sum by (pool, state) (control_plane_database_connections{{{_HERE}}})",
+                    "{{pool}} {{state}}",
+                ),
+                Line(
+                    f"sum by (pool) (control_plane_database_connections_limit{{{_HERE}}})",
+                    "{{pool}}, at most",
+                ),
+            ),
+        ),
+        Graph(
+            "Wait for a connection to the database, 99 of 100",
+            "s",
+            (
+                Line(
+                    "histogram_quantile(0.99, "
+                    + _rate("control_plane_database_wait_seconds_bucket", "pool, le")
+                    + ")",
+                    "{{pool}}",
+                ),
+            ),
+        ),
+        Graph(
+            "CPU and memory",
+            "short",
+            (
+                Line(
+                    f'rate(process_cpu_seconds_total{{job="control-plane",{_HERE}}}{_RATE})',
+                    "cores of {{instance}}",
+                ),
+                Line(
+                    f'process_resident_memory_bytes{{job="control-plane",{_HERE}}} / 1e9',
+                    "GB of {{instance}}",
+                ),
+            ),
         ),
         Graph(
             "PostgreSQL's notification queue",

@@ -12,6 +12,8 @@ import uvloop
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from control_plane.clock import now
+from control_plane.commands.audit_textfile import write_exported
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.metrics import ControlPlaneMetrics
 from deploy.dev.device_ca import CertificateFiles
@@ -198,6 +200,7 @@ async def test_every_expression_is_answered_by_what_was_scraped_under_load(
     facade: Facade,
     prometheus: Prometheus,
     server_certificate: CertificateFiles,
+    folder: Path,
 ) -> None:
     """Of rules and dashboards; none names a metric, or a label's value, that nobody shows."""
     async with connected(plane, facade) as upstream:
@@ -205,7 +208,12 @@ async def test_every_expression_is_answered_by_what_was_scraped_under_load(
     of_facade = facade.operations("/metrics")[1]
     of_plane = (await plane.client("eve").call("GET", "/metrics")).body.decode()
     assert CANARY_TOKEN not in of_facade + of_plane
-    shown = exposed(of_facade, of_plane, shown_with_tls(server_certificate))
+    shown = exposed(
+        of_facade,
+        of_plane,
+        shown_with_tls(server_certificate),
+        shown_of_an_export(folder / "audit.prom"),
+    )
     of_rules = [rule["expr"] for rule in rules()]
     expressions = [*of_rules, *of_dashboards()]
     assert unknown(expressions, shown) == []
@@ -222,6 +230,12 @@ def shown_with_tls(files: CertificateFiles) -> str:
     assert tls
     metrics.watch_certificate(tls)
     return metrics.exposition().decode()
+
+
+def shown_of_an_export(path: Path) -> str:
+    """Return what `audit export` writes for node_exporter, which is not here."""
+    write_exported(path, 1, now())
+    return path.read_text()
 
 
 async def test_the_numbers_of_a_dashboard_are_those_of_the_traffic(

@@ -13,7 +13,7 @@ from deploy.dev.debian import REPOSITORY, program
 from tests.support.rules import (
     OBSERVABILITY,
     RULES,
-    RULES_TEST,
+    RULES_TESTS,
     Json,
     alerts,
     named_in,
@@ -36,7 +36,7 @@ def promtool(*arguments: str) -> str:
 
 def cases() -> list[Json]:
     """Return what each case of the rules' own tests expects of one alert."""
-    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
+    tests = [test for path in RULES_TESTS for test in yaml.safe_load(path.read_text())["tests"]]
     return [case for test in tests for case in test["alert_rule_test"]]
 
 
@@ -47,7 +47,8 @@ def test_prometheus_takes_the_rules() -> None:
 
 def test_the_rules_do_as_their_cases_say() -> None:
     """Labels and words of what fires, and nothing where nothing should."""
-    assert "SUCCESS" in promtool("test", "rules", RULES_TEST.name)
+    said = promtool("test", "rules", *(path.name for path in RULES_TESTS))
+    assert said.count("SUCCESS") == len(RULES_TESTS)
 
 
 def test_prometheus_takes_the_configuration_of_the_page(tmp_path: Path) -> None:
@@ -64,10 +65,10 @@ def test_prometheus_takes_the_configuration_of_the_page(tmp_path: Path) -> None:
 
 def test_a_case_that_is_wrong_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A check that finds nothing would prove nothing."""
-    tests = yaml.safe_load(RULES_TEST.read_text())
-    tests["rule_files"] = [str(RULES)]
+    tests = yaml.safe_load(RULES_TESTS[0].read_text())
     fires = next(t for t in tests["tests"] if t["alert_rule_test"][0]["exp_alerts"])
     fires["alert_rule_test"][0]["exp_alerts"] = []
+    tests |= {"rule_files": [str(RULES)], "tests": [fires]}
     wrong = tmp_path_factory.mktemp("rules") / "wrong.yml"
     wrong.write_text(yaml.dump(tests))
     with pytest.raises(AssertionError, match="FAILED"):

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 OBSERVABILITY: Final = REPOSITORY / "deploy" / "observability"
 RULES: Final = OBSERVABILITY / "rules.yml"
-RULES_TEST: Final = OBSERVABILITY / "rules_test.yml"
+RULES_TESTS: Final = [OBSERVABILITY / f"{name}_test.yml" for name in ("rules", "rules_days")]
 # What Grafana puts in place of its own words, where all is chosen.
 _GRAFANA: Final = {
     "$__rate_interval": "1m",
