@@ -301,9 +301,8 @@ CONTROL_PLANE: Final = Row(
             "short",
             (
                 Line(f"max(control_plane_audit_entries{{{_HERE}}})", "in the log"),
-                Line("max(control_plane_audit_exported_entries)", "in the last export"),
+                Line(f"max(control_plane_audit_exported_entries{{{_HERE}}})", "in the last export"),
             ),
-            "An export shows if it writes for node_exporter: `audit export --textfile`.",
         ),
         Graph(
             "Connections to the database",
