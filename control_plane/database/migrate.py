@@ -134,6 +134,7 @@ def _migrate(connection: AlchemyConnection, lock_seconds: float) -> list[str]:
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    run_sql_file(connection, FOLDER / "beside.sql")
     run_sql_file(connection, FOLDER / "grants.sql")
     remaining = connection.exec_driver_sql((FOLDER / "remaining.sql").read_text(encoding="utf-8"))
     return [row[0] for row in remaining]
