@@ -104,7 +104,7 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "adversary/facade/test_database_writer.py::test_a_storm_of_notifications",
     ),
     "facade.approvals.snapshot.verify_row": Tested(
-        "unit/facade/statements/test_refusals_are_bounded.py::test_any_row_is_refused_in_words",
+        "unit/facade/approvals/test_refusals_are_bounded.py::test_any_row_is_refused_in_words",
         "adversary/facade/test_database_writer.py::test_sixty_thousand_subjects_of_3_kilobytes",
     ),
     "shared.canonical_json.from_json": Tested(
