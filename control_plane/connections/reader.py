@@ -24,7 +24,7 @@ from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.history import OLDER, History
 from control_plane.reading.page import WITHOUT_ROW, Page, View
-from control_plane.reading.query_reader import Place
+from control_plane.reading.query_reader import ListPlace
 from control_plane.slices import in_slices
 from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
@@ -58,7 +58,7 @@ class ConnectionReader:
         found = _found(stored)
         return self._view(found, self._believed(found))
 
-    async def list(self, wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Page:
+    async def list(self, wanted: ConnectionFilter, *, after: ListPlace | None, limit: int) -> Page:
         """Return a page of the wanted connections, in the order in which they were made.
 
         Connections that the signed log names and whose rows are gone come last.
@@ -110,7 +110,7 @@ class ConnectionReader:
         return state
 
 
-def _place(stored: StoredConnection) -> Place:
+def _place(stored: StoredConnection) -> ListPlace:
     return stored.made_at or WITHOUT_ROW, stored.id
 
 

@@ -19,7 +19,7 @@ from control_plane.proof.envelope_columns import (
     envelope_of_form,
 )
 from control_plane.proof.proofs import Proofs
-from control_plane.reading.query_reader import Place
+from control_plane.reading.query_reader import ListPlace
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 from shared.statement import connection_subject
 
@@ -97,7 +97,7 @@ async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredC
     return _lost(connection_id, await proofs.evidence(subject), proofs.upon_revisions(subject))
 
 
-def connection_rows(wanted: ConnectionFilter, *, after: Place | None, limit: int) -> Part:
+def connection_rows(wanted: ConnectionFilter, *, after: ListPlace | None, limit: int) -> Part:
     """Return the read of the wanted rows after `after`, in the order in which they were made.
 
     A filter by host finds those whose row, statement or a revision says so.

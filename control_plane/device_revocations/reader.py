@@ -26,7 +26,7 @@ from control_plane.device_revocations.store import (
 from control_plane.errors import NotFoundError
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.reading.page import WITHOUT_ROW, Page, View
-from control_plane.reading.query_reader import Place
+from control_plane.reading.query_reader import ListPlace
 from control_plane.slices import in_slices
 from shared.identity_form import IdentityForm
 from shared.structured_log import get_logger
@@ -64,7 +64,7 @@ class DeviceRevocationReader:
         *,
         id_beginning: str = "",
         subject_beginning: str = "",
-        after: Place | None = None,
+        after: ListPlace | None = None,
         limit: int,
     ) -> Page:
         """Return a page of the revocations in force, in the order in which they were made.
@@ -107,7 +107,7 @@ class DeviceRevocationReader:
         return revocation_view(state.revocation, self._form, row_problem(stored, state.revocation))
 
 
-def _place(stored: StoredDeviceRevocation) -> Place:
+def _place(stored: StoredDeviceRevocation) -> ListPlace:
     if stored.made_at is None:
         return WITHOUT_ROW, place_among_hidden(stored.subject)
     return stored.made_at, stored.id

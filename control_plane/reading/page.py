@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from control_plane.reading.query_reader import Place
+from control_plane.reading.query_reader import ListPlace
 
 View = dict[str, object]  # the JSON object of one thing, as the API shows it
 WITHOUT_ROW: Final = datetime(
@@ -18,4 +18,4 @@ class Page:
     """A page of a list, and where the next one begins."""
 
     items: list[View]
-    next_place: Place | None
+    next_place: ListPlace | None

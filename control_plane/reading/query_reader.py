@@ -18,7 +18,7 @@ MAX_CURSOR_CHARACTERS: Final = 128
 MAX_SHOWN_NAME_CHARACTERS: Final = 64
 MAX_NAMED_UNKNOWN_PARAMETERS: Final = 20  # enough to see a typing error
 
-Place = tuple[datetime, UUID]  # of a list's item: when it was made, and its id
+ListPlace = tuple[datetime, UUID]  # of a list's item: when it was made, and its id
 
 _Value = TypeVar("_Value")
 
@@ -65,7 +65,7 @@ class QueryReader:
         """Return how many items a page has."""
         return self.text("limit", parse_limit) or DEFAULT_LIMIT
 
-    def place(self) -> Place | None:
+    def place(self) -> ListPlace | None:
         """Return the place that a list's `cursor` names."""
         return self.text("cursor", parse_place)
 
@@ -114,7 +114,7 @@ def parse_number(text: str, least: int, most: int, expected: str) -> int:
 
 
 @reads_bytes_of(Party.OPERATOR)
-def parse_place(text: str) -> Place:
+def parse_place(text: str) -> ListPlace:
     """Return the place that a `next_cursor` of `format_place` means."""
     try:
         moment, item = (
@@ -130,7 +130,7 @@ def parse_place(text: str) -> Place:
     return place
 
 
-def format_place(place: Place | None) -> str | None:
+def format_place(place: ListPlace | None) -> str | None:
     """Return the `next_cursor` of a place in a list."""
     if place is None:
         return None

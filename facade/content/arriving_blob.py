@@ -16,7 +16,7 @@ from attrs import frozen
 from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
 from facade.arrivals.download import download_behind
 from facade.arrivals.verified_pieces import PieceVerifier, within
-from facade.content.arriving_pieces import ArrivingPieces, Failure
+from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.far_ranges import FarRanges
 from facade.content.source import BlobPart, PullInProgress
 from facade.values.byte_range import Span
@@ -57,7 +57,7 @@ class ArrivingBlob:
         self._arrival.want(span.end)
         return BlobPart(ArrivingPieces(self._arrival, span, self._going_on))
 
-    def _going_on(self, failure: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
+    def _going_on(self, failure: ReadFailure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Return the part of a span that the store will not have, or cannot give."""
         is_readable = isinstance(failure, StoreGaveUpError)
         left = min(offset, self._arrival.reached) if is_readable else 0

@@ -13,9 +13,9 @@ from facade.store.page_cache_read import READ_BYTES
 from facade.values.byte_range import Span
 from facade.values.piece import PIECE_BYTES, Piece
 
-Failure = StoreGaveUpError | OSError  # `OSError` only before the first piece
+ReadFailure = StoreGaveUpError | OSError  # `OSError` only before the first piece
 # Gives the rest of a span, from an offset to its end, if the store fails.
-GoOn = Callable[[Failure, int, int | None], AsyncIterator[Piece]]
+GoOn = Callable[[ReadFailure, int, int | None], AsyncIterator[Piece]]
 
 
 @define(eq=False)

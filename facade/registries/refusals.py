@@ -35,11 +35,11 @@ NONSENSE_SECONDS: Final = 10.0
 TROUBLE_SECONDS: Final = 2.0
 MAX_REFUSALS: Final = 4096  # of one connection; the oldest is forgotten
 
-Refusal = UpstreamError
+UpstreamRefusal = UpstreamError
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-def _kept(refusal: Refusal) -> Refusal:
+def _kept(refusal: UpstreamRefusal) -> UpstreamRefusal:
     return without_frames(refusal)
 
 
@@ -47,7 +47,7 @@ def _kept(refusal: Refusal) -> Refusal:
 class RememberedRefusal:
     """A refusal, without frames, and until when it holds (monotonic)."""
 
-    refusal: Refusal = field(converter=_kept)
+    refusal: UpstreamRefusal = field(converter=_kept)
     until: float
 
 
@@ -67,7 +67,7 @@ class LastRefusal:
     _clock: Callable[[], float] = time.monotonic
     _remembered: RememberedRefusal | None = field(default=None, init=False)
 
-    def remember(self, refusal: Refusal) -> None:
+    def remember(self, refusal: UpstreamRefusal) -> None:
         """Remember a refusal for as long as it names, or else as long as its kind."""
         self.keep(RememberedRefusal(refusal, self._clock() + _seconds_of(refusal)))
 
@@ -98,7 +98,7 @@ class Refusals(Generic[_Key]):
         """Remember by the same clock."""
         self._remembered = BoundedMap(MAX_REFUSALS, clock=self._clock)
 
-    def remember(self, key: _Key, refusal: Refusal, seconds: float | None = None) -> None:
+    def remember(self, key: _Key, refusal: UpstreamRefusal, seconds: float | None = None) -> None:
         """Remember a refusal for as long as it names, or else as long as its kind.
 
         `seconds`: instead of that, jittered.
@@ -138,7 +138,7 @@ class Refusals(Generic[_Key]):
         return len(self._remembered)
 
 
-def _seconds_of(refusal: Refusal) -> float:
+def _seconds_of(refusal: UpstreamRefusal) -> float:
     match refusal:
         case (
             RateLimitedError(retry_after=float(asked))

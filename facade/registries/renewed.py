@@ -19,7 +19,12 @@ from attrs import define, field, frozen
 
 from facade.loop.outcome import Failed
 from facade.loop.shared_work import SharedWork
-from facade.registries.refusals import LastRefusal, Refusal, RememberedRefusal, StillRefusedError
+from facade.registries.refusals import (
+    LastRefusal,
+    RememberedRefusal,
+    StillRefusedError,
+    UpstreamRefusal,
+)
 from shared.failures import without_frames
 from shared.jitter import jittered
 from shared.upstream.errors import (
@@ -121,7 +126,7 @@ class Renewed(Generic[_Value]):
         self._forced_beside_at = now
         return not isinstance(await self._start_renewal().outcome(), Failed)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: UpstreamRefusal) -> None:
         """Forget the value, and fail with this refusal for a while."""
         self._held = None
         self._refused.remember(refusal)

@@ -20,7 +20,7 @@ from shared.upstream.errors import (
 )
 from shared.upstream.framing import TooMuchFramingError
 from shared.upstream.patience import Patience, SpeedFloor
-from shared.upstream.transport import Clock, next_chunk
+from shared.upstream.transport import MonotonicClock, next_chunk
 
 MAX_HEADER_CHARACTERS: Final = 255  # a media type (RFC 6838) or a digest, and room
 
@@ -80,7 +80,7 @@ class UpstreamAnswer:
     _response: aiohttp.ClientResponse | None = field(repr=False)
     # Of the body, which is read once.
     _patience: Patience = field(factory=SpeedFloor, kw_only=True, repr=False, eq=False)
-    _clock: Clock = field(default=time.monotonic, kw_only=True, repr=False, eq=False)
+    _clock: MonotonicClock = field(default=time.monotonic, kw_only=True, repr=False, eq=False)
     # is told of the body's bytes as they are read, by the task that reads
     _on_bytes: Callable[[int], None] = field(default=lambda _: None, kw_only=True, repr=False)
 

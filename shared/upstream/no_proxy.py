@@ -28,10 +28,10 @@ from attrs import frozen
 
 from shared.canonical_json import Network
 from shared.setting_types import MAX_HOST_NAME_CHARACTERS, MAX_PORT, Form, InvalidSettingError
+from shared.upstream.egress import Address
 
 EVERYTHING: Final = "*"
 
-Address = IPv4Address | IPv6Address
 
 _SEPARATORS: Final = re.compile(r"[\s,]+")
 # Underscores: names of buckets have them, and a redirect may lead to one.

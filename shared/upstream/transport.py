@@ -57,7 +57,7 @@ MAX_REST_BYTES: Final = 16 * 1024  # error bodies have some hundred bytes
 REST_SECONDS: Final = 1.0  # they come with their headers; a new connection costs less than waiting
 CLEAN_CONNECTION_TRIES: Final = 16  # two kept connections may have something left on them
 USER_AGENT: Final = "registry-facade"
-Clock = Callable[[], float]  # seconds, monotonic
+MonotonicClock = Callable[[], float]  # seconds, monotonic
 OnAnswer = Callable[[int | BaseException, float], None]
 
 
@@ -149,7 +149,7 @@ class UpstreamTransport:
         resolver: PinnedResolver,
         timeouts: Timeouts,
         tls: Callable[[], Awaitable[ssl.SSLContext]],
-        clock: Clock = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
         on_answer: OnAnswer = lambda _ended, _seconds: None,
     ) -> None:
@@ -171,7 +171,7 @@ class UpstreamTransport:
         timeouts: Timeouts | None = None,
         proxy: OutboundProxy | None = None,
         lookup: Lookup = system_lookup,
-        clock: Clock = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
         on_request: Callable[[], None] = lambda: None,
         on_answer: OnAnswer = lambda _ended, _seconds: None,
         means: TransportMeans | None = None,
@@ -320,7 +320,7 @@ def close_response(response: aiohttp.ClientResponse) -> None:
 
 
 async def next_chunk(
-    content: aiohttp.StreamReader, patience: Patience, clock: Clock = time.monotonic
+    content: aiohttp.StreamReader, patience: Patience, clock: MonotonicClock = time.monotonic
 ) -> bytes:
     """Return the next bytes of a body; at its end, no bytes.
 
@@ -344,7 +344,7 @@ async def read_bounded(
     response: aiohttp.ClientResponse,
     limit: int,
     patience: Patience,
-    clock: Clock = time.monotonic,
+    clock: MonotonicClock = time.monotonic,
 ) -> bytes | None:
     """Return the whole body, or None if it is longer than `limit` bytes; nothing more is read.
 

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final, assert_never
 
 import aiohappyeyeballs
@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from shared.failures import without_frames
 from shared.upstream.bounded_connection import bound_answers
+from shared.upstream.egress import Address
 from shared.upstream.errors import ConnectError, UpstreamError
 from shared.upstream.proxy import (
     END_OF_HEADERS,
@@ -36,8 +37,6 @@ from shared.upstream.proxy import (
 MAX_PROXY_ADDRESSES: Final = 4  # tried one after the other
 DIRECT_DELAY_SECONDS: Final = 0.25  # before a direct host's next address is tried too (RFC 8305)
 _READ_BYTES: Final = 4096  # at once, of an answer that usually has 100
-
-Address = IPv4Address | IPv6Address
 
 
 @frozen

@@ -13,7 +13,7 @@ from facade.registries.upstream import Upstream
 from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Clock, Timeouts, UpstreamTransport
+from shared.upstream.transport import MonotonicClock, Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
 
 
@@ -28,7 +28,7 @@ class Connect(Protocol):
         breaker: CircuitBreaker | None = None,
         absences: Absences | None = None,
         bandwidth: Bandwidth | None = None,
-        clock: Clock = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
     ) -> Upstream:
         """Return an anonymous connection's upstream."""
 
@@ -45,7 +45,7 @@ async def connect() -> AsyncIterator[Connect]:
         breaker: CircuitBreaker | None = None,
         absences: Absences | None = None,
         bandwidth: Bandwidth | None = None,
-        clock: Clock = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
     ) -> Upstream:
         target = UpstreamTarget(registry.host, plain_http=True, allow_loopback=True)
         transport = await UpstreamTransport.open(target, timeouts=timeouts, clock=clock)

@@ -10,7 +10,7 @@ from shared.upstream.authorization import OneShotAuthorizer
 from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.client import RegistryClient
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Clock, Timeouts, UpstreamTransport
+from shared.upstream.transport import MonotonicClock, Timeouts, UpstreamTransport
 from tests.support.simulators.registry import RegistrySimulator
 
 Connect = Callable[..., Awaitable[RegistryClient]]
@@ -39,7 +39,7 @@ async def connect() -> AsyncIterator[Connect]:
         credential: BasicCredential | None = None,
         *,
         timeouts: Timeouts | None = None,
-        clock: Clock = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
     ) -> RegistryClient:
         if isinstance(target, RegistrySimulator):
             target = target_of(target)

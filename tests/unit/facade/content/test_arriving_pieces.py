@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
-from facade.content.arriving_pieces import ArrivingPieces, Failure
+from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.source import PiecesNowait
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import OwnedIngest
@@ -74,7 +74,7 @@ def blob(tmp_path: Path) -> Iterator[ArrivingBlob]:
     blob.end()
 
 
-def never(_: Failure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
+def never(_: ReadFailure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
     """Fail: the store did not."""
     raise AssertionError
 
@@ -164,7 +164,7 @@ class Elsewhere:
 
     asked: list[tuple[int, int | None]] = field(factory=list)
 
-    async def rest(self, _: Failure, offset: int, end: int | None) -> AsyncIterator[Piece]:
+    async def rest(self, _: ReadFailure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Give the rest of a span."""
         self.asked.append((offset, end))
         yield CONTENT[offset:end]

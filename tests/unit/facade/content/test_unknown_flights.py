@@ -10,7 +10,7 @@ from attrs import define, evolve
 
 from facade.arrivals.arrival import Arrival, ArrivalEndedError
 from facade.arrivals.claimed_room import MAX_ROOM_AHEAD_BYTES
-from facade.content.arriving_pieces import ArrivingPieces, Failure
+from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.registries.payer import FREE
 from facade.store.arriving_file import DATA
 from facade.store.ingest_file import Announcement, OwnedIngest
@@ -47,7 +47,7 @@ class WithoutStoreError(Exception):
     """The store has no more of it, and an answer would go on from upstream."""
 
 
-def elsewhere(_: Failure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
+def elsewhere(_: ReadFailure, _offset: int, _end: int | None) -> AsyncIterator[Piece]:
     """Go on from upstream: not here."""
     raise WithoutStoreError
 

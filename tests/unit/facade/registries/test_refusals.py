@@ -9,8 +9,8 @@ from facade.registries.refusals import (
     NONSENSE_SECONDS,
     REFUSAL_SECONDS,
     TROUBLE_SECONDS,
-    Refusal,
     Refusals,
+    UpstreamRefusal,
 )
 from shared.upstream.errors import (
     ChallengeError,
@@ -84,7 +84,7 @@ def test_the_delay_is_jittered(clock: Clock) -> None:
     ids=["429", "503"],
 )
 def test_a_delay_that_was_asked_for_is_kept(
-    refusals: Refusals[str], clock: Clock, refusal: Refusal
+    refusals: Refusals[str], clock: Clock, refusal: UpstreamRefusal
 ) -> None:
     """Neither shorter nor longer."""
     refusals.remember("one", refusal)
@@ -111,7 +111,7 @@ def test_a_limit_without_a_delay_holds_as_a_refusal_does(
     ids=lambda refusal: type(refusal).__name__,
 )
 def test_nonsense_is_remembered_for_a_shorter_time(
-    refusals: Refusals[str], clock: Clock, refusal: Refusal
+    refusals: Refusals[str], clock: Clock, refusal: UpstreamRefusal
 ) -> None:
     """What restarts answers sensibly soon; no account is locked by it."""
     refusals.remember("one", refusal)
@@ -140,7 +140,7 @@ def test_nonsense_is_remembered_for_a_shorter_time(
     ids=lambda value: type(value).__name__,
 )
 def test_every_failure_is_remembered_for_the_time_of_its_kind(
-    refusals: Refusals[str], clock: Clock, refusal: Refusal, seconds: float
+    refusals: Refusals[str], clock: Clock, refusal: UpstreamRefusal, seconds: float
 ) -> None:
     """From half of it on, until the whole of it."""
     refusals.remember("one", refusal)
