@@ -12,8 +12,6 @@ import uvloop
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from control_plane.clock import now
-from control_plane.commands.audit_textfile import write_exported
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.metrics import ControlPlaneMetrics
 from deploy.dev.device_ca import CertificateFiles
@@ -212,7 +210,6 @@ async def test_every_expression_is_answered_by_what_was_scraped_under_load(
         of_facade,
         of_plane,
         shown_with_tls(server_certificate),
-        shown_of_an_export(folder / "audit.prom"),
     )
     of_rules = [rule["expr"] for rule in rules()]
     expressions = [*of_rules, *of_dashboards()]
@@ -230,12 +227,6 @@ def shown_with_tls(files: CertificateFiles) -> str:
     assert tls
     metrics.watch_certificate(tls)
     return metrics.exposition().decode()
-
-
-def shown_of_an_export(path: Path) -> str:
-    """Return what `audit export` writes for node_exporter, which is not here."""
-    write_exported(path, 1, now())
-    return path.read_text()
 
 
 async def test_the_numbers_of_a_dashboard_are_those_of_the_traffic(
