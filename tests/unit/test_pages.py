@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,21 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]*))?\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"`(?P<path>(?:facade|control_plane|shared|tests|deploy|docs)/[\w./-]+)`")
+
+
+# In the words of a room's own page, its files and folders are named from there.
+_OWN = re.compile(r"`(?P<path>[\w.-]+/(?:[\w.-]+/)*[\w.-]*\.(?:py|sql|md|json)|[a-z_]+\.py)`")
+_ROOMS = {
+    "docs/architecture.md": ("facade", "control_plane"),
+    "docs/facade.md": ("facade",),
+    "docs/control-plane.md": ("control_plane",),
+    "facade/README.md": ("facade",),
+    "control_plane/README.md": ("control_plane",),
+    "shared/README.md": ("shared",),
+    "shared/upstream/README.md": ("shared/upstream",),
+    "shared/postgres/README.md": ("shared/postgres",),
+    "tests/README.md": ("tests",),
+}
 
 
 def pages() -> list[Path]:
@@ -51,3 +67,36 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Here\n[good](#here) [bad](#there) [gone](gone.md)\n")
     assert dead_links(page) == ["](#there)", "](gone.md)"]
+
+
+def files_not_there(page: Path, rooms: Iterable[str]) -> list[str]:
+    """Return the files that a page names and that are neither in its rooms nor in the repository."""
+    named = {found["path"] for found in _OWN.finditer(_CODE.sub("", page.read_text("utf-8")))}
+    known = module_names()
+    return sorted(
+        path
+        for path in named
+        if not (REPOSITORY / path).exists()
+        and not any((REPOSITORY / room / path).exists() for room in rooms)
+        and ("/" in path or path not in known)
+        and "NNNN" not in path  # a number that somebody chooses
+    )
+
+
+def module_names() -> set[str]:
+    """Return the name of every module of the repository, without its folder."""
+    packages = ("control_plane", "deploy", "facade", "shared", "tests")
+    return {path.name for name in packages for path in (REPOSITORY / name).rglob("*.py")}
+
+
+@pytest.mark.parametrize("page, rooms", _ROOMS.items(), ids=_ROOMS)
+def test_a_page_of_rooms_names_only_files_that_are_there(page: str, rooms: Sequence[str]) -> None:
+    """A file that was moved is moved on the page as well."""
+    assert files_not_there(REPOSITORY / page, rooms) == []
+
+
+def test_a_file_that_was_moved_is_found(tmp_path: Path) -> None:
+    """Of one room it is named with its folder; a module may be named alone."""
+    page = tmp_path / "page.md"
+    page.write_text("`pulls/gate.py` `gate.py` `pulls/gone.py` `gone.py` `facade/pulls/gate.py`\n")
+    assert files_not_there(page, ["facade"]) == ["gone.py", "pulls/gone.py"]
