@@ -198,7 +198,6 @@ async def test_every_expression_is_answered_by_what_was_scraped_under_load(
     facade: Facade,
     prometheus: Prometheus,
     server_certificate: CertificateFiles,
-    folder: Path,
 ) -> None:
     """Of rules and dashboards; none names a metric, or a label's value, that nobody shows."""
     async with connected(plane, facade) as upstream:
