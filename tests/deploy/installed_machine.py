@@ -21,7 +21,7 @@ IMAGE = "localhost/machine"
 CONFIGURATION = PurePosixPath("/etc/registry-backends")
 DATABASE = "installed"
 CANARY = "installed-canary-password"
-FACADE_PORT, CONTROL_PLANE_PORT = 8443, 8080  # the defaults
+FACADE_PORT, OPERATIONS_PORT, CONTROL_PLANE_PORT = 8443, 8081, 8080  # the defaults
 UNITS = ("control-plane", "facade")
 
 

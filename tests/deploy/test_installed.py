@@ -16,6 +16,7 @@ from attrs import frozen
 from deploy.dev.device import Reference, pull
 from deploy.dev.device_ca import CertificateAuthority, CertificateFiles
 from deploy.dev.image import Destination, Image, push, push_big_artifact
+from deploy.dev.loopback import ask
 from deploy.dev.operator import Operator
 from deploy.dev.podman import Podman
 from deploy.dev.postgres import Postgres
@@ -26,6 +27,7 @@ from tests.deploy.installed_machine import (
     CONTROL_PLANE_PORT,
     FACADE_PORT,
     IMAGE,
+    OPERATIONS_PORT,
     UNITS,
     InstalledMachine,
 )
@@ -182,6 +184,16 @@ def test_a_service_is_what_its_unit_says(machine: InstalledMachine) -> None:
         assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {"0" * 16}
         assert status["NoNewPrivs"] == "1"
         assert status["Seccomp"] == "2"
+
+
+def test_the_sandbox_hides_no_metric(machine: InstalledMachine) -> None:
+    """Those of the process itself are read from /proc; alerts on restarts stand on them."""
+    url = f"http://127.0.0.1:{OPERATIONS_PORT}/metrics"
+    with ask(url) as answer:
+        metrics = answer.read().decode()
+    assert machine.show("facade", "MainPID") != "0"
+    assert "\nprocess_start_time_seconds " in metrics
+    assert "\nprocess_open_fds " in metrics
 
 
 async def test_no_secret_is_told(machine: InstalledMachine, podman: Podman, site: Site) -> None:
