@@ -93,13 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base")
     parser.add_argument("--python", default=PYTHON)
     said = parser.parse_args(arguments)
-    said.out.mkdir(parents=True, exist_ok=True)
+    for folder in (said.out, DEV):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         wanted = Wanted(said.wheel, said.out, said.base or None, said.python)
-        with tempfile.TemporaryDirectory(dir=DEV) as folder:
+        with tempfile.TemporaryDirectory(dir=DEV) as work:
             for what, make in {"packages": make_packages, "images": make_images}.items():
                 if what in said.what:
-                    make(wanted, Origin.of_this_checkout(), Path(folder))
+                    make(wanted, Origin.of_this_checkout(), Path(work))
         if "sums" in said.what:
             write_sums(said.out)
     except (ReleaseError, PodmanError) as error:
