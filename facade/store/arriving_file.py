@@ -1,7 +1,7 @@
 """A growing file, open for reading: what it gives is what came.
 
-Each piece is held against its checksum, as those of a stored blob are: who reads behind may be
-hours behind, and goes on reading the same file when it lies at its place.
+Each piece is compared with its checksum, as for a stored blob. A reader may be hours behind, and
+goes on reading the same file after it was moved to its place.
 """
 
 import errno
@@ -30,7 +30,7 @@ CHECKSUMS: Final = "checksums"
 
 
 class RottenArrivalError(StoreFailedError, OSError):
-    """The disk gives something else than what came."""
+    """The disk gives other bytes than came."""
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.EIO, what)
@@ -101,7 +101,7 @@ class ArrivingFile:
         return is_file_at(self._data, path)
 
     def read_nowait(self, offset: int, count: int) -> memoryview | None:
-        """Return `count` of the checked bytes; None where they have to be waited for.
+        """Return `count` of the checked bytes; None if that would have to wait.
 
         Raises `RottenArrivalError`, `OSError`.
         """
@@ -116,7 +116,7 @@ class ArrivingFile:
         return _checked(content, checksums)[offset - start :][:count]
 
     async def read(self, offset: int, count: int) -> memoryview:
-        """Return them, whatever it takes."""
+        """Return `count` of the checked bytes, however long it takes."""
         start, size = checked_span(offset, count, self.length)
         content = await read_at(self._data, start, size)
         checksums = await read_at(self._checksums, *checksums_span(start, size))

@@ -1,8 +1,8 @@
 """The store of one machine: complete blobs, the right to read them, and a bound in bytes.
 
-Bytes and the right to read them are separate: a blob is stored once, however many connections
-brought it; a membership says which of them did. Everything here may be done by several processes
-at once. Methods without `async` block for some microseconds, or say that they block longer.
+Bytes and the right to read them are separate. A blob is stored once, however many connections
+brought it; memberships say which ones did. Several processes may do everything here at once.
+Methods without `async` block for some microseconds, unless they say that they block.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class BlobStore:
         factory=WeakValueDictionary, init=False
     )
     _recent: RecentReads = field(factory=RecentReads, init=False)
-    gives_some: bool = field(default=False, init=False)  # to somebody, as of some seconds ago
+    gives_some: bool = field(default=False, init=False)  # to somebody, some seconds ago
 
     @classmethod
     def open(cls, root: Path, max_bytes: int, metrics: StoreMetrics | None = None) -> Self:
@@ -120,10 +120,10 @@ class BlobStore:
         self.index.close()
 
     async def open_blob(self, digest: Digest) -> StoredBlob | None:
-        """Open a complete blob; None where it is not stored, or rotten and now quarantined.
+        """Open a complete blob; None if it is not stored, or was rotten and is now in quarantine.
 
-        Also where it cannot be opened: it is fetched again, and replaced. Nobody waits for a
-        thread if the kernel has the files in its memory.
+        None also if it cannot be opened: then it is fetched again, and replaced. If the kernel has
+        the files in its memory, this does not wait for a thread.
         """
         try:
             try:
@@ -148,7 +148,7 @@ class BlobStore:
         return StoredFile.open(self.layout.blob(digest), self.layout.checksums(digest), opening)
 
     def new_readers(self) -> BlobReaders:
-        """Return the readers of something, nobody yet, who share within the bound of all."""
+        """Return a group of readers, still empty, who share pieces within the common bound."""
         return BlobReaders(self._recent)
 
     async def _note_unopened(self, digest: Digest, error: OSError) -> None:
@@ -158,7 +158,7 @@ class BlobStore:
             _log.warning("stored blob not opened", digest=digest, reason=type(error).__name__)
 
     def note_use(self, digest: Digest) -> None:
-        """Count a use: what is used least is evicted first."""
+        """Count a use. What is used least is evicted first."""
         self._uses.note(digest)
 
     async def holds(self, digest: Digest) -> bool:
@@ -167,7 +167,7 @@ class BlobStore:
             os.close(open_cached(self.layout.blob(digest)))
         except FileNotFoundError:
             return False
-        except OSError:  # the disk has to be asked, or it fails
+        except OSError:  # the disk has to be asked, or has failed
             return await in_store_thread(self.has, digest)
         return True
 
@@ -175,7 +175,7 @@ class BlobStore:
         """Tell whether a complete blob is stored, as far as the disk says. Blocks."""
         try:
             return self.layout.blob(digest).exists()
-        except OSError:  # it cannot be read either, and is fetched again
+        except OSError:  # then it cannot be read either, and is fetched again
             return False
 
     def may_read(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
@@ -187,21 +187,21 @@ class BlobStore:
         return self.index.membership_nowait(key, repository)
 
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
-        """Take a rotten blob that is open out of service, unless another one lies there by now.
+        """Put an open, rotten blob into quarantine, unless another one has taken its place.
 
         Blocks.
         """
         try:
             is_still_there = blob.lies_at(self.layout.blob(blob.digest))
-        except OSError:  # the disk does not tell: it is fetched again
+        except OSError:  # the disk does not say, so it is fetched again
             is_still_there = True
         if is_still_there:
             self.quarantine(blob.digest, reason)
 
     def quarantine(self, digest: Digest, reason: str, found_by: str = FOUND_BY_READ) -> bool:
-        """Take a rotten blob out of service; it is fetched again when it is asked for.
+        """Put a rotten blob into quarantine. It is fetched again when it is asked for.
 
-        False where it cannot be moved. Blocks.
+        False if it cannot be moved. Blocks.
         """
         _log.error("stored blob is rotten, quarantined", digest=digest, reason=reason)
         self.metrics.rotten.labels(found_by).inc()
@@ -210,17 +210,17 @@ class BlobStore:
         except OSError as error:  # a read-only disk: the blob is found rotten again the next time
             _log.error("not quarantined", digest=digest, reason=type(error).__name__)
             return False
-        if not self.has(digest):  # else somebody has just kept it again, with new checksums
-            with suppress(OSError):  # without their blob they are tidied away
+        if not self.has(digest):  # if it has, somebody has just stored it again, with new checksums
+            with suppress(OSError):  # without their blob they will be tidied away
                 self.layout.checksums(digest).unlink(missing_ok=True)
             self.index.removed(digest)
         return True
 
     async def commit(self, ingest: OwnedIngest, key: FlightKey, length: int) -> None:
-        """Keep a proven arrival, durably. Whoever is cancelled, it is done; raises `OSError`.
+        """Store a proven arrival durably, even if this is cancelled. Raises `OSError`.
 
-        Nobody makes room between what arrives and what is stored: it would count twice, and for it
-        others would go.
+        Nobody makes room while an arrival becomes a stored blob. It would count twice then, and
+        other blobs would be evicted for it.
         """
         await finish(self._commit(ingest, key.digest, length))
 
@@ -232,15 +232,15 @@ class BlobStore:
     def _move(self, ingest: OwnedIngest, digest: Digest, length: int) -> None:
         """Move an arrival to its place.
 
-        The index knows it first: what is noted and not there, after a crash, is forgotten, and what
-        is there and not noted would be for ever. Who tidies may have forgotten it too early: it is
-        noted again.
+        It is noted in the index first. After a crash, a blob that is noted but missing is
+        forgotten, but one that is there and not noted would stay for ever. Tidying may have
+        forgotten it too early, so it is noted again afterwards.
         """
         self.index.added(digest, length)
         try:
             ingest.move(self.layout.blob(digest), self.layout.checksums(digest))
         except OSError:
-            if not self.has(digest):  # else it would count until somebody evicts it
+            if not self.has(digest):  # if it were noted, it would count until somebody evicts it
                 self.index.removed(digest)
             raise
         self.index.found(digest, length)
@@ -250,7 +250,7 @@ class BlobStore:
     ) -> None:
         """Claim room for the first bytes of what begins to arrive, as far as it is free.
 
-        Nothing is evicted. Raises `NoRoomError` where `whole` bytes cannot fit, and `OSError`.
+        Nothing is evicted. Raises `NoRoomError` if `whole` bytes can never fit, and `OSError`.
         """
         await self._room.admit(whole, first, claim, asker)
 
@@ -264,7 +264,7 @@ class BlobStore:
         """Evict until so many bytes more fit, and claim them before anybody else can.
 
         `claim` is told, in a thread, how many bytes are granted: some now and some later, `length`
-        in all, and at most `ahead` more. Raises `NoRoomError` where they cannot fit, and `OSError`.
+        in all, and at most `ahead` more. Raises `NoRoomError` if they cannot fit, and `OSError`.
         """
         await self._room.make_room(Wanted(length, length + ahead), claim, asker)
 
@@ -273,8 +273,8 @@ class BlobStore:
     ) -> None:
         """Free so many bytes, because the disk is fuller than the quota knows.
 
-        `ahead`: so many more may go with them. Raises `NoRoomError` where there is nothing to free,
-        and `OSError`.
+        `ahead`: so many more bytes may be evicted with them. Raises `NoRoomError` if there is
+        nothing to free, and `OSError`.
         """
         await self._room.relieve_disk(length, length + ahead, asker)
 
@@ -297,7 +297,7 @@ class BlobStore:
     async def keep_measured(self) -> None:
         """Show how full the store is, every few seconds, until cancelled.
 
-        So whoever scrapes waits for no disk, and one that hangs is not asked again and again.
+        So a scrape never waits for a disk, and a disk that hangs is not asked again and again.
         """
         while True:
             try:
@@ -325,7 +325,7 @@ class BlobStore:
         while True:
             await asyncio.sleep(jittered(TIDIED_EVERY_SECONDS))
             try:
-                for step in self._steps():  # others' work of the store goes on in between
+                for step in self._steps():  # other work of the store goes on in between
                     await in_store_thread(step)
             except OSError as error:
                 _log.warning("store not tidied", reason=type(error).__name__)

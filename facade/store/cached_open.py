@@ -1,8 +1,8 @@
-"""Opening files that the kernel knows already: on the loop without waiting, else in a thread.
+"""Opens files that the kernel knows already: on the loop without waiting, else in a thread.
 
-A disk that hangs keeps whoever looks a name up. openat2(2) with RESOLVE_CACHED looks only into the
-kernel's memory, and fails where the disk has to be asked: so a file that is warm is opened on the
-loop, at the cost of an open, and any other one in a thread.
+If a disk hangs, looking up a name blocks. openat2(2) with RESOLVE_CACHED looks only into the
+kernel's memory, and fails if the disk has to be asked. So a warm file is opened on the loop, which
+takes no longer than an open, and any other file in a thread.
 """
 
 import ctypes
@@ -23,7 +23,8 @@ _RESOLVE_CACHED: Final = 0x20  # since Linux 5.12
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _HOW: Final = struct.pack("QQQ", _FLAGS, 0, _RESOLVE_CACHED)
 _AT_FDCWD: Final = -100  # for a path that begins at the root, as ours do
-# What an older kernel says, or a sandbox that does not know the call. A thread finds out.
+# The answers of an older kernel, or of a sandbox that does not know the call. Then a thread opens
+# it.
 _CANNOT_TELL: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP)
 _system_call: Final = ctypes.CDLL(None, use_errno=True).syscall
 
@@ -37,7 +38,7 @@ class Opening:
 
 
 def open_cached(path: Path) -> int:
-    """Open a file as `open_own` does, if nobody has to wait for that; else `BlockingIOError`."""
+    """Open a file as `open_own` does; raise `BlockingIOError` if that would have to wait."""
     descriptor: int = _system_call(_OPENAT2, _AT_FDCWD, os.fsencode(path), _HOW, len(_HOW))
     if descriptor < 0:
         number = ctypes.get_errno()
@@ -67,14 +68,14 @@ def _read_waiting(descriptor: int) -> bytes:
         return file.read()
 
 
-# Raises `BlockingIOError` where the disk has to be asked.
+# Raises `BlockingIOError` if the disk has to be asked.
 AT_ONCE: Final = Opening(open_cached, _read_cached)
 # Blocks as long as the disk takes.
 WAITING: Final = Opening(_open_waiting, _read_waiting)
 
 
 def read_whole(path: Path, opening: Opening) -> bytes | bytearray:
-    """Return what a small file has; raise what `opening` raises."""
+    """Return the content of a small file; raise what `opening` raises."""
     descriptor = opening.open(path)
     try:
         return opening.read(descriptor)

@@ -1,13 +1,13 @@
-"""Makes room, least recently used first, nothing that is open: a slice at a time.
+"""Makes room a slice at a time: the least recently used blobs go first, and none that is open.
 
-Whoever calls this is the only one on the machine (`room_queue`). So nothing here takes long: at
-most a batch of blobs goes, in one transaction and with one line of the log, and what that frees is
-claimed at once, before others have their turn. A store that is over its quota, because somebody
-lowered it, gives no more than goes; what is too much goes behind everybody's back.
+Only one caller on the machine runs this at a time (`room_queue`), so nothing here takes long. At
+most one batch of blobs is evicted, in one transaction and with one log line, and what that frees is
+claimed at once, before others have their turn. If a store exceeds its quota because somebody
+lowered it, it grants no more than it evicts; the excess is evicted in the background.
 
-What counts toward the quota: complete blobs (of very many, their files too), what arrives with the
-room that was made for it so far, what dead owners left, what rotted, and an index that has grown
-beyond what a quota is rounded to. What a connection may not displace, `shares` says.
+These count toward the quota: complete blobs (if there are very many, their files, too), arrivals
+with the room that was made for them so far, what dead owners left, what rotted, and an index that
+has grown beyond what a quota is rounded to. `shares` says what a connection may not displace.
 """
 
 import os
@@ -35,10 +35,11 @@ from shared.own_files import open_own
 from shared.structured_log import get_logger
 
 EVICTION_BATCH: Final = 256  # blobs in a slice, some 20 ms
-MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; beyond, it is the disk that fails
+MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; if there are more, the disk fails
 FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
-# Once somebody had to wait for an eviction, it goes on until so much is free. What arrives then
-# waits for none. A store that has less than `MIN_SPARE_BYTES` to spare makes room when it is asked.
+# Once somebody had to wait for an eviction, it goes on until so much is free, so that the next
+# arrival does not wait. A store that would spare less than `MIN_SPARE_BYTES` makes room only when
+# asked.
 SPARE_SHARE: Final = 1 / 64
 MIN_SPARE_BYTES: Final = 4 * 1024 * 1024
 MAX_SPARE_BYTES: Final = 256 * 1024 * 1024
@@ -48,7 +49,7 @@ _log = get_logger("facade.store")
 
 
 class NoRoomError(StoreFailedError):
-    """The quota has no room that may be freed for so many bytes: they are not kept."""
+    """So many bytes are not kept, because no room for them may be freed within the quota."""
 
 
 @frozen
@@ -65,17 +66,17 @@ NOBODY_IN_PARTICULAR: Final = Asker()
 class Wanted:
     """Room that somebody still needs."""
 
-    least: int  # bytes that are written next: they are waited for
-    most: int  # with what will come soon: as much of it as can be had
+    least: int  # bytes that are written next; their writer waits for them
+    most: int  # including what will come soon; as much of it as is free
 
     def less(self, granted: int) -> "Wanted":
-        """Return what is left to be wanted."""
+        """Return what is still wanted."""
         return Wanted(max(0, self.least - granted), max(0, self.most - granted))
 
 
 @frozen
 class Slice:
-    """What one slice of making room came to."""
+    """The outcome of one slice of making room."""
 
     granted: int  # bytes that were claimed
     was_short: bool  # not everything that was wanted was free before
@@ -83,17 +84,17 @@ class Slice:
 
 @define
 class _Order:
-    """What goes next, as the index said a moment ago."""
+    """What is evicted next, as the index said a moment ago."""
 
-    spared: str | None = None  # whose asking spares what others use
+    spared: str | None = None  # the connection that asks, for which blobs of others are spared
     candidates: list[StoredSize] = field(factory=list)  # the last one first
     until: float = float("-inf")  # monotonic
-    is_slow: bool = False  # the index took long for it
+    is_slow: bool = False  # whether the index took long for it
 
 
 @define(eq=False)
 class Evictor:
-    """Keeps the store within its quota. Everything blocks, and is done by one at a time."""
+    """Keeps the store within its quota. Everything blocks, and runs once at a time."""
 
     _layout: Layout
     _index: Index
@@ -112,7 +113,7 @@ class Evictor:
     def admit(self, whole: int, first: int, claim: Callable[[int], None], asker: Asker) -> None:
         """Claim room for what begins to arrive. Nothing is evicted yet.
 
-        `claim` is told how much of `first` is free. Raises `NoRoomError` where `whole` bytes cannot
+        `claim` is told how much of `first` is free. Raises `NoRoomError` if `whole` bytes cannot
         fit whatever is evicted, and `OSError`.
         """
         self._uses.write()
@@ -125,10 +126,10 @@ class Evictor:
         claim(max(0, min(first, free)))
 
     def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> Slice:
-        """Claim what is free; if that is less than `wanted.least`, evict a batch before.
+        """Claim what is free; if that is less than `wanted.least`, evict a batch first.
 
-        `claim` is told how many bytes are granted now. Some are, or something was evicted: else it
-        raises `NoRoomError`. Raises `OSError`, too.
+        `claim` is told how many bytes are granted now. If none are, and nothing could be evicted,
+        it raises `NoRoomError`. Raises `OSError`, too.
         """
         claims, stored = self._partials.claims(), self._index.stored_bytes()
         free = self._max_bytes - self._fixed_bytes(claims) - stored
@@ -145,7 +146,7 @@ class Evictor:
         return Slice(granted, was_short)
 
     def relieve(self, length: int, asker: Asker) -> int:
-        """Free so many bytes, because the disk is fuller than the quota knows; a batch at most.
+        """Free so many bytes, but a batch at most, because the disk is fuller than the quota knows.
 
         Return how many were freed; 0: there is nothing to free. Raises `OSError`.
         """
@@ -194,7 +195,7 @@ class Evictor:
     def _told_to_make_way(
         self, length: int, asker: Asker, claims: Sequence[Claim]
     ) -> Iterator[None]:
-        """If there is no room, have arrivals make way that may be asked to."""
+        """If there is no room, ask those arrivals to make way that may be asked."""
         try:
             yield
         except NoRoomError:
@@ -202,7 +203,7 @@ class Evictor:
             raise
 
     def _free_for(self, asker: Asker, missing: Wanted, claims: Sequence[Claim], stored: int) -> int:
-        """Free some of what is missing, ahead too if that may be had; return how many bytes."""
+        """Free some of what is missing, and more ahead if possible; return how many bytes."""
         self._uses.write()
         if missing.most > missing.least:
             spared, evictable = self._evictable(asker, missing.most, claims, stored)
@@ -226,12 +227,12 @@ class Evictor:
     def _evictable(
         self, asker: Asker, length: int, claims: Sequence[Claim], stored: int
     ) -> tuple[InUseByOthers | None, int]:
-        """Return what stays, and the bytes of what may go, if somebody wants so many more."""
+        """Return what is spared, and the bytes that may be evicted, for so many bytes more."""
         spared = self._shares.spared(asker.access_key, length, claims, self._max_bytes)
         return spared, stored - (self._shares.of_others(spared) if spared else 0)
 
     def _evict(self, excess: int, spared: InUseByOthers | None, why: WhyEvicted) -> tuple[int, int]:
-        """Evict until so many bytes are free, a batch has gone, or nothing is left that may go.
+        """Evict until so many bytes are free, a batch is evicted, or nothing more may be.
 
         Return how many blobs went, and the bytes that this freed.
         """
@@ -250,7 +251,7 @@ class Evictor:
                         raise
                     reason = type(error).__name__
                     _log.error("not evicted", digest=candidate.digest, reason=reason)
-                    continue  # others may go in its stead; whoever reads it puts it aside
+                    continue  # others may go instead; whoever reads it puts it aside
                 if is_removed:
                     freed += candidate.size + (FILE_BYTES if left - len(gone) > FREE_FILES else 0)
                     gone.append(candidate.digest)
@@ -262,7 +263,7 @@ class Evictor:
         return len(gone), freed
 
     def _candidates(self, spared: InUseByOthers | None) -> Iterator[StoredSize]:
-        """Yield what may go, in its order, each once."""
+        """Yield what may be evicted, in order, each once."""
         seen = set[Digest]()
         while True:
             order = self._order_now(spared, len(seen))
@@ -278,8 +279,8 @@ class Evictor:
     def _order_now(self, spared: InUseByOthers | None, seen: int) -> _Order:
         """Return the order as it is now.
 
-        What others use is passed over row by row. If that took long a moment ago, the order is as
-        it was then, as far as that is known.
+        What others use is skipped row by row. If that took long a moment ago, the order of then is
+        used, as far as it is known.
         """
         now, key = time.monotonic(), spared.access_key if spared else None
         order = self._order
@@ -297,7 +298,7 @@ class Evictor:
         try:
             descriptor = open_own(path, os.O_RDWR)
         except FileNotFoundError:
-            return True  # what a crash left noted: nobody moves one there now
+            return True  # a crash left it noted; nobody is moving one there now
         try:
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return False
@@ -313,7 +314,7 @@ class Evictor:
         return True
 
     def measure(self) -> None:
-        """Show what takes the quota, state by state. Beside others: nobody waits for it.
+        """Show what takes the quota, by state. It runs beside other work, and nobody waits for it.
 
         Raises `OSError`.
         """
@@ -326,7 +327,7 @@ class Evictor:
         self._metrics.oldest_use.set(self._index.oldest_use())
 
     def _fixed_bytes(self, claims: Sequence[Claim]) -> int:
-        """Return what counts besides complete blobs."""
+        """Return the bytes that count in addition to complete blobs."""
         partials = sum(each.size for each in claims)
         return partials + self._quarantine.stored_bytes() + self._index_bytes()
 

@@ -1,4 +1,4 @@
-"""A file that the disk fails at, or that is not ours: one of many, which others do not wait for."""
+"""One file among many that the disk fails to read, or that is not ours: the others go on."""
 
 import errno
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ _log = get_logger("facade.store")
 
 
 def is_bad_place(error: OSError) -> bool:
-    """Tell whether one file fails and not the store: the disk does, or it is somebody else's."""
+    """Tell whether only this file fails, not the store: a bad sector, or somebody else's file."""
     return error.errno == errno.EIO or isinstance(error, NotOwnError)
 
 
 @contextmanager
 def passing_over_bad_places(action: str) -> Iterator[None]:
-    """Leave the block where the disk fails, and say what was not done; raise any other error."""
+    """Leave the block if one file fails, and log what was not done; raise any other error."""
     try:
         yield
     except OSError as error:

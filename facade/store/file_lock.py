@@ -13,12 +13,12 @@ _FLOCK: Final = "hhqqi4x"
 
 
 def lock_exclusively(descriptor: int) -> bool:
-    """Take the file's lock; False where somebody else holds any."""
+    """Take the file's lock; False if somebody else holds it or a share of it."""
     return _set(descriptor, fcntl.F_WRLCK)
 
 
 def lock_shared(descriptor: int) -> bool:
-    """Take a share of the file's lock; False where somebody holds it exclusively."""
+    """Take a share of the file's lock; False if somebody holds it exclusively."""
     return _set(descriptor, fcntl.F_RDLCK)
 
 

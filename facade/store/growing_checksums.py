@@ -1,7 +1,7 @@
-"""The checksums of an arriving blob, in the hands of its only writer.
+"""The checksums of an arriving blob, as its only writer has them.
 
-They are on the disk before anybody reads the bytes that they are of, in any process; and they
-outlive a dead owner: whoever takes over holds what it left against them.
+They are on the disk before any process reads the bytes that they belong to. They outlive a dead
+owner: whoever takes over compares what it left with them.
 """
 
 import os
@@ -39,9 +39,9 @@ class GrowingChecksums:
         self._hasher.update(chunk)
 
     def write(self) -> None:
-        """Write what is not there yet; may be tried again where the disk is full.
+        """Write what is not there yet. It may be tried again if the disk is full.
 
-        Raises `OSError`, and `RottenArrivalError` where those of a dead owner are others.
+        Raises `OSError`, and `RottenArrivalError` if those of a dead owner differ.
         """
         self._unwritten += self._hasher.pop()
         there = os.pread(self.descriptor, len(self._unwritten), self._written_to)
@@ -52,7 +52,7 @@ class GrowingChecksums:
         self._unwritten.clear()
 
     def finish(self) -> None:
-        """Write all there are: nothing more comes, so the length is known now."""
+        """Write all of them. No more bytes come, so the length is known now."""
         self._hasher.end()
         self.write()
         if self.is_of(None):

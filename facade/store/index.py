@@ -1,15 +1,15 @@
 """Who may read what, and what was used when: SQLite, shared by the processes of one machine.
 
-A membership is the right to read: this access key brought this digest, for this repository, itself
-and verified. Bytes without a membership do not exist for the asker. On the loop memberships are
-read from memory alone (`membership_nowait`); everything else blocks, and happens in a thread. So a
-disk that does not answer keeps those waiting whose right is not in memory, and nobody else.
+A membership is the right to read: this access key itself brought this digest for this repository,
+and it was verified. For an asker without a membership, the bytes do not exist. On the loop,
+memberships are read only from memory (`membership_nowait`). Everything else blocks, and happens in
+a thread. So if a disk does not answer, only those wait whose right is not in memory.
 
-What is in memory holds as long as nobody ends or renews a right: `look` finds out whether somebody
-did, in any process of the machine. It is called all the time, by whoever serves from memory.
+What is in memory holds until a right ends or is renewed. `look` finds out whether that happened in
+any process of the machine. Whoever serves from memory calls it all the time.
 
-A failing index breaks no pull: a right that cannot be read is none, one that cannot be written is
-proven again; only what the quota stands on raises `IndexFailedError`.
+A failing index breaks no pull. A right that cannot be read counts as none, and one that cannot be
+written is proven again. Only what the quota depends on raises `IndexFailedError`.
 """
 
 import sqlite3
@@ -31,21 +31,22 @@ from shared.oci import Digest, InvalidDigestError, RepositoryName
 from shared.structured_log import get_logger
 
 LOOKED_EVERY_SECONDS: Final = 0.1  # for what another process ended
-# So long it may be read: a look may be late, on a machine or a disk that is busy.
+# For so long it may still be read: a look may be late if the machine or the disk is busy.
 NOTICED_WITHIN_SECONDS: Final = 1.0
 MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
-# Of one connection, some 500 bytes each on the disk, where they count beyond 64 MiB in all.
+# Of one connection, some 500 bytes each on the disk. Beyond 64 MiB in all, they count for the
+# quota.
 MAX_RIGHTS: Final = 100_000
-# A blob and its checksums take a block of the disk each, however short they are. Those of so many
-# blobs are what a quota is rounded to; beyond, they count.
+# A blob and its checksums take at least a block of the disk each. The quota is rounded to the
+# blocks of so many blobs; those of more blobs count.
 FREE_FILES: Final = 10_000
 FILE_BYTES: Final = 8 * 1024
-PROOFS_BETWEEN_LOOKS: Final = 1000  # until it is looked again who has too many rights
+PROOFS_BETWEEN_LOOKS: Final = 1000  # until rights are counted again, for connections with too many
 # Rights that are ended in one transaction, some 10 ms; others write in between.
 RIGHTS_AT_ONCE: Final = 1000
 # Pages of 4 KiB that the file gives back in one transaction, some 5 ms; others write in between.
 PAGES_AT_ONCE: Final = 256
-SPARE_PAGES: Final = 1024  # that stay, for what is written next
+SPARE_PAGES: Final = 1024  # that are kept for what is written next
 MAX_UNWRITTEN_ENDS: Final = 4096  # rights that ended while the index could not be written
 
 _log = get_logger("facade.store")
@@ -83,9 +84,9 @@ class StoredSize:
 
 @frozen
 class InUseByOthers:
-    """Blobs that another connection may read, and that were used more than once, lately."""
+    """Blobs that another connection may read, and that were lately used more than once."""
 
-    access_key: str  # of the connection that is not one of the others
+    access_key: str  # of the connection that does not count as another
     since: float  # Unix seconds: used then or later
 
 
@@ -104,7 +105,7 @@ class Index:
     _looked_at: float = field(default=float("-inf"), init=False)
     _forgotten: int = field(default=0, init=False)  # how often this process forgot some of them
     _unwritten_ends: dict[_Right, None] = field(factory=dict, init=False)
-    _has_failed: bool = field(default=False, init=False)  # so that it is told once
+    _has_failed: bool = field(default=False, init=False)  # so that a failure is told once
     _proofs: int = field(default=0, init=False)  # since rights were last counted
 
     @classmethod
@@ -123,7 +124,7 @@ class Index:
         self._file.close()
 
     def membership_nowait(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
-        """Return a right that is in memory: one that is not there may be in the file."""
+        """Return a right that is in memory. If it is not, it may still be in the file."""
         known = self._known.get((key, repository))
         if known is None or self._clock() - self._looked_at >= NOTICED_WITHIN_SECONDS:
             return None
@@ -186,8 +187,8 @@ class Index:
     def forget_surplus(self, max_rights: int = MAX_RIGHTS, proofs: int = 0) -> None:
         """Forget the rights of a connection beyond so many: those that were proven longest ago.
 
-        They are proven again when they are used. `proofs`: nothing is done before there were so
-        many since the last time.
+        They are proven again when they are used. `proofs`: nothing is done until there were so many
+        proofs since the last time.
         """
         if self._proofs < proofs:
             return
@@ -214,12 +215,12 @@ class Index:
             self._forget_known((key, repository))
 
     def end(self, key: FlightKey, repository: RepositoryName) -> None:
-        """End a membership: upstream denied it. It holds even where it cannot be written."""
+        """End a membership that upstream denied. It ends even if that cannot be written."""
         self._unwritten_ends[key, repository] = None
         self._forget_known((key, repository))
         self.write_ends()
         while len(self._unwritten_ends) > MAX_UNWRITTEN_ENDS:
-            # Its last proof is as old as it was: it is asked for again at its next use.
+            # Its last proof stays old, so upstream is asked again at its next use.
             self._unwritten_ends.pop(next(iter(self._unwritten_ends)), None)
 
     def write_ends(self) -> None:
@@ -230,7 +231,7 @@ class Index:
                 self._unwritten_ends.pop(right, None)
 
     def end_all_but(self, serving: Collection[str]) -> int:
-        """End the memberships of access keys that serve no more; return of how many keys."""
+        """End the memberships of access keys that serve no more; return the number of keys."""
         ended = 0
         with self._noted():
             for access_key in self._access_keys() - set(serving):
@@ -242,7 +243,7 @@ class Index:
         return ended
 
     def forget_useless(self, proven_before: float) -> None:
-        """Forget memberships of what is not stored any more, proven before then (Unix seconds)."""
+        """Forget memberships of what is not stored, proven before then (Unix seconds)."""
         with self._noted():
             for access_key in self._access_keys():  # others write in between
                 self._write(
@@ -264,7 +265,7 @@ class Index:
             )
 
     def found(self, digest: Digest, size: int) -> None:
-        """Note a blob that is stored, unless it is noted."""
+        """Note a stored blob, unless it is noted already."""
         with self._noted():
             self._write(
                 "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, 1, 0)",
@@ -272,7 +273,7 @@ class Index:
             )
 
     def found_all(self, blobs: Iterable[StoredSize]) -> None:
-        """Note blobs that are stored, unless they are noted: all at once."""
+        """Note stored blobs, unless they are noted already, all at once."""
         now = time.time()
         rows = [(str(each.digest), each.size, now) for each in blobs]
         if rows:
@@ -312,7 +313,7 @@ class Index:
         return {digest for digest in digests if str(digest) in found}
 
     def noted_behind(self, after: str, beginning: str, limit: int) -> list[Digest]:
-        """Return noted blobs whose digests begin so and are behind another, in their order.
+        """Return noted blobs whose digests have this beginning and come after another, in order.
 
         Raises `IndexFailedError`.
         """
@@ -331,7 +332,7 @@ class Index:
             ]
 
     def count_of(self, beginning: str) -> int:
-        """Return how many noted blobs have digests that begin so. Raises `IndexFailedError`."""
+        """Return how many noted blobs' digests have this beginning. Raises `IndexFailedError`."""
         with self._raised():
             [(count,)] = self._rows(
                 "SELECT count(*) FROM blobs WHERE digest > ? AND digest < ?",
@@ -361,9 +362,9 @@ class Index:
     def oldest_use(self) -> float:
         """Return when the blob was used that was used the longest ago (Unix seconds).
 
-        NaN where there is none. Raises `IndexFailedError`.
+        NaN if there is none. Raises `IndexFailedError`.
         """
-        with self._raised():  # two looks at the beginning of an index, not a walk through all
+        with self._raised():  # two looks at the beginning of an index, not a scan
             used = [
                 self._rows("SELECT min(used_at) FROM blobs WHERE (uses > 1) = ?", again)[0][0]
                 for again in (False, True)
@@ -404,9 +405,9 @@ class Index:
             )
 
     def least_used(self, limit: int, sparing: InUseByOthers | None = None) -> list[StoredSize]:
-        """Return what to evict first: what is on probation, then the rest, least recent first.
+        """Return what to evict first: blobs on probation, then the rest, the least recent first.
 
-        `sparing`: all but these. Raises `IndexFailedError`.
+        `sparing`: without these. Raises `IndexFailedError`.
         """
         spared = f"WHERE NOT ({_IN_USE_BY_OTHERS})" if sparing else ""
         values = (sparing.since, sparing.access_key) if sparing else ()
@@ -420,16 +421,16 @@ class Index:
             )
 
     def shrink(self, spare_pages: int = SPARE_PAGES) -> bool:
-        """Give some pages that hold nothing back to the disk; tell whether there are more of them.
+        """Give some empty pages back to the disk; tell whether there are more of them.
 
-        False for a file that cannot give any back, too.
+        False also if the file cannot give any back.
         """
         with self._noted(), self._writing:
             writer = self._file.writer
             [(free,)] = writer.execute("PRAGMA freelist_count").fetchall()
             count = min(free - spare_pages, PAGES_AT_ONCE)
             if count > 0:
-                # It gives back a page with each step, so all of its rows are fetched.
+                # Each step gives back one page, so all rows have to be fetched.
                 writer.execute(f"PRAGMA incremental_vacuum({count})").fetchall()
                 [(left,)] = writer.execute("PRAGMA freelist_count").fetchall()
                 if left > spare_pages:
@@ -438,7 +439,7 @@ class Index:
         return False
 
     def least_scrubbed(self, before: float, limit: int) -> list[StoredSize]:
-        """Return what was verified before then (Unix seconds), the longest ago first.
+        """Return blobs that were last verified before (Unix seconds), the longest ago first.
 
         Raises `IndexFailedError`.
         """
@@ -453,7 +454,7 @@ class Index:
             )
 
     def _forget_known(self, right: _Right | None = None) -> None:
-        """Forget what is in memory of a right, or of all; also what is being read just now."""
+        """Forget one right in memory, or all; also what is just being read."""
         self._forgotten += 1
         if right is None:
             self._known.clear()
@@ -461,7 +462,7 @@ class Index:
             self._known.pop(right, None)
 
     def _read_membership(self, right: _Right) -> Membership | None:
-        """Read a membership. One that is missing is not remembered: it may be brought just now."""
+        """Read a membership. A missing one is not remembered, because it may come at any moment."""
         forgotten = self._forgotten
         with self._reading:
             row = self._file.reader.execute(
@@ -558,10 +559,10 @@ def _of_right(key: FlightKey, repository: RepositoryName) -> tuple[str, str, str
 def _sizes(rows: list[tuple[Any, ...]]) -> list[StoredSize]:
     try:
         return [StoredSize(Digest.parse(digest), size) for digest, size in rows]
-    except InvalidDigestError as error:  # the next start makes the file anew
+    except InvalidDigestError as error:  # the next start makes a new file
         raise sqlite3.DatabaseError("a digest is damaged") from error
 
 
 def _name(error: sqlite3.Error) -> str:
-    """Return SQLite's name of an error: its text may name what was asked."""
+    """Return SQLite's name of an error, because its text may quote the query."""
     return getattr(error, "sqlite_errorname", type(error).__name__)

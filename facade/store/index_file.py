@@ -1,7 +1,7 @@
-"""The index on disk: opened by every process of the machine, made anew where it is damaged.
+"""The index on disk. Every process of the machine opens it; a damaged one is replaced.
 
-Nothing in it is lost for good: what is stored is found in the folders again, and a right to read
-is proven again. Only the last process may put a damaged file aside: others still write to it.
+Nothing in it is lost for good: what is stored is found again in the folders, and a right to read is
+proven again. A damaged file is put aside only if no other process has it open and may write to it.
 """
 
 import os
@@ -20,13 +20,13 @@ from facade.store.index_schema import SCHEMA, SCHEMA_VERSION, changes_query_of, 
 from shared.own_files import make_own_database, open_own
 from shared.structured_log import get_logger
 
-WRITER_WAIT_SECONDS: Final = 10.0  # another process is writing; its writes are short
+WRITER_WAIT_SECONDS: Final = 10.0  # for another process's write, which is short
 READER_WAIT_SECONDS: Final = 0.25  # only while another process recovers the file
-OPEN_WAIT_SECONDS: Final = 60.0  # another process makes the file anew, or has it shrink
+OPEN_WAIT_SECONDS: Final = 60.0  # for another process that replaces the file, or makes it shrink
 OPEN_POLL_SECONDS: Final = 0.05
-# A file that cannot shrink is written anew once, by whoever starts alone. That took 25 s a GiB.
+# A file that cannot shrink is rewritten once, by a process that starts alone. That took 25 s a GiB.
 MAX_REWRITTEN_BYTES: Final = 1024 * 1024 * 1024
-# What SQLite leaves of its log: the largest transaction would stay on the disk for good.
+# To so much SQLite truncates its log. Without it, the largest transaction would stay on the disk.
 MAX_LOG_BYTES: Final = 4 * 1024 * 1024
 # A flipped bit in a row leaves the pages as sound as they were.
 _OTHER_FORM: Final = """
@@ -41,7 +41,7 @@ _log = get_logger("facade.store")
 
 
 class DamagedIndexError(StoreFailedError):
-    """The file is no index of ours, or its pages do not hang together."""
+    """The file is not our index, or its pages are inconsistent."""
 
 
 class IndexInUseError(StoreFailedError):
@@ -55,7 +55,7 @@ class IndexFile:
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     changes_query: (
-        str  # for the reader: its number is another one once a right ended or was renewed
+        str  # for the reader: changes with a right
     )
     _lock: int
 
@@ -111,10 +111,10 @@ def _opened(path: Path, aside: Path, lock: int, deadline: float) -> sqlite3.Conn
 
 
 def _have_it_shrink(path: Path, writer: sqlite3.Connection, lock: int) -> None:
-    """Have a file of a version before give back what it does not use, from now on.
+    """Make a file of an older version give back pages that it does not use, from now on.
 
-    SQLite writes such a file anew for that, and nobody else can write meanwhile. So it is done at a
-    start, when no other process has the file open, and not of a file that would take a minute.
+    For that, SQLite rewrites the file, and nobody else can write meanwhile. So it is done at a
+    start, when no other process has the file open, and only if it takes less than a minute.
     """
     if _number(writer, "PRAGMA auto_vacuum") == _INCREMENTAL or not lock_exclusively(lock):
         return
@@ -126,7 +126,7 @@ def _have_it_shrink(path: Path, writer: sqlite3.Connection, lock: int) -> None:
         writer.execute("VACUUM")
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         _log.info("index written anew, it shrinks from now on", bytes=size)
-    except sqlite3.Error as error:  # no room for a second one, say: it is as good as it was
+    except sqlite3.Error as error:  # no room for a second one, say: it is as good as before
         _log.warning("index not written anew, it will not shrink", reason=type(error).__name__)
     finally:
         lock_shared(lock)
@@ -145,7 +145,7 @@ def _checked_or_new(path: Path, aside: Path) -> sqlite3.Connection:
 
 
 def _checked(path: Path) -> sqlite3.Connection:
-    """Return a connection to a sound file, made where there is none."""
+    """Return a connection to a sound file. Make one if there is none."""
     make_own_database(path)
     with _damage_told():
         database = _connect(path, WRITER_WAIT_SECONDS)
@@ -165,7 +165,7 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before anything is in it
     database.execute("PRAGMA journal_mode = WAL")
     database.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
-    # A crash of the machine may lose the newest memberships: they are proven again.
+    # A crash of the machine may lose the newest memberships. They are proven again.
     database.execute("PRAGMA synchronous = NORMAL")
     if version != SCHEMA_VERSION:
         database.executescript(SCHEMA)

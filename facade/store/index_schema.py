@@ -1,21 +1,20 @@
 """The tables of the index, and what is counted as they change, so that nobody adds it up.
 
-`totals` has the blobs and their bytes, `holders` each access key that has rights, and how many;
-`changes` has how often a right ended or was renewed, so that whoever remembers rights need not
-forget them whenever anything is written.
+`totals` has the number of blobs and their bytes. `holders` has each access key that has rights, and
+how many. `changes` has how often a right ended or was renewed, so that rights in memory need not be
+forgotten after every write.
 
-Triggers keep them in the transaction of whatever changes a table: in every process that has the
-file open, also one of a version that knows nothing of them, and over a crash. `totals` and
-`holders` are looked at whenever the file is opened, which reads every page of it anyway: a file
-made by a version before has neither, and that version replaces rights in a way that fires no
-trigger for the old one.
+Triggers update them in the transaction that changes a table: in every process that has the file
+open, also one of a version that knows nothing of them, and across a crash. `totals` and `holders`
+are checked whenever the file is opened, which reads every page anyway. A file of an older version
+has neither, and that version replaces rights in a way that fires no trigger for the old one.
 """
 
 import sqlite3
 from contextlib import closing
 from typing import Final
 
-SCHEMA_VERSION: Final = 1  # what a version before can use has its number
+SCHEMA_VERSION: Final = 1  # a file that the version before can use has its number
 
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
@@ -34,8 +33,8 @@ PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
 
-# No statement in a trigger may conflict: a conflict would be resolved as the outer statement says
-# (https://www.sqlite.org/lang_createtrigger.html), and REPLACE would begin a count anew.
+# No statement in a trigger may conflict, because the outer statement would decide how to resolve it
+# (https://www.sqlite.org/lang_createtrigger.html), and REPLACE would restart a count.
 _COUNTED: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS totals (
@@ -68,7 +67,7 @@ DELETE FROM holders;
 INSERT INTO holders SELECT access_key, count(*) FROM memberships GROUP BY access_key;
 COMMIT;
 """
-# A right that comes changes none that anybody remembers.
+# A new right changes none that anybody has in memory.
 _CHANGES: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS changes (
@@ -84,9 +83,9 @@ END;
 COMMIT;
 """
 _CHANGES_OF_RIGHTS: Final = "SELECT rights FROM changes"
-_CHANGES_OF_ANYTHING: Final = "PRAGMA data_version"  # without the table: more often than need be
+_CHANGES_OF_ANYTHING: Final = "PRAGMA data_version"  # without the table: more often than needed
 _HAS_CHANGES: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'right_renewed'"
-# On a disk without room for what is counted, this process adds it up each time.
+# If the disk has no room for the counts, this process adds them up each time.
 _ADDED_UP: Final = """
 PRAGMA temp_store = MEMORY;
 CREATE TEMP VIEW totals AS
@@ -106,7 +105,7 @@ SELECT (SELECT blobs FROM totals) = (SELECT count(*) FROM blobs)
 
 
 def count(database: sqlite3.Connection) -> bool:
-    """Have what there is be counted, unless it is; False if that cannot be written.
+    """Count what there is, unless that was done. False if the counts cannot be written.
 
     Then it is added up whenever it is asked for. Raises `sqlite3.Error` if it cannot be read.
     """
@@ -120,7 +119,7 @@ def count(database: sqlite3.Connection) -> bool:
     except sqlite3.OperationalError:  # a full disk, say
         if database.in_transaction:
             database.execute("ROLLBACK")
-        if is_right:  # whoever remembers rights forgets them more often
+        if is_right:  # rights in memory are forgotten more often
             return True
         database.executescript(_ADDED_UP)
         return False
@@ -128,7 +127,7 @@ def count(database: sqlite3.Connection) -> bool:
 
 
 def changes_query_of(reader: sqlite3.Connection) -> str:
-    """Return what asks a reader for a number that is another one once a right changed."""
+    """Return a query whose number changes when a right changes."""
     return _CHANGES_OF_RIGHTS if _one(reader, _HAS_CHANGES) else _CHANGES_OF_ANYTHING
 
 

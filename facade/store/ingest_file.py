@@ -1,11 +1,13 @@
 """An arriving blob's folder: a growing file that is never rewritten, its owner, its proof.
 
-State lives in the file system, so that every process of the machine sees it: the lock on the
-file's inode names the owner, its size the progress, `checksums` what it holds, `proof` that digest
-and length agreed. Bytes are appended only; a new attempt is a new file, and those who read the old
-one see that it was unlinked. A dead owner's lock is gone: anybody may take over at the size
-reached. The owner of one that comes slowly says so (`slow`); whoever finds no room may ask it to
-make way (`way`).
+State lives in the file system, so that every process of the machine sees it:
+
+- the lock on the file's inode shows that it has an owner, and the file's size its progress;
+- `checksums` shows what the bytes are, and `proof` that digest and length agreed;
+- `slow` is there if it comes slowly, and `way` if somebody who found no room asks it to make way.
+
+Bytes are only appended. A new attempt is a new file, and readers of the old one see that it was
+unlinked. When an owner dies, its lock is gone, and anybody may take over at the size reached.
 """
 
 import os
@@ -42,10 +44,10 @@ class Announcement:
     Earlier versions wrote two words: `5002 team/app` with room for all of it, or `?1024 team/app`.
     """
 
-    length: int | None  # bytes of the whole blob; None: not known before the proof
-    repository: RepositoryName  # through which upstream gives it
+    length: int | None  # bytes of the whole blob; None: unknown until it is proven
+    repository: RepositoryName  # the one through which upstream gives it
     room: int = field()  # bytes that the quota counts for it
-    access_key: str | None = None  # None: no connection's, or not known
+    access_key: str | None = None  # None: of no connection, or unknown
 
     @room.default
     def _room_of_length(self) -> int:
@@ -53,8 +55,8 @@ class Announcement:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return what was announced in a folder; None where nothing was."""
-        with suppress(FileNotFoundError, ValueError):  # or not one of ours: as good as none
+        """Return what was announced in a folder; None if nothing was."""
+        with suppress(FileNotFoundError, ValueError):  # or it is not ours, which counts as none
             match (folder / ANNOUNCEMENT).read_text().split(" "):
                 case [length, repository, room, key]:
                     access_key = None if key == NOBODY else key
@@ -78,7 +80,7 @@ class Announcement:
 
 @define(eq=False)
 class OwnedIngest:
-    """The file, in the hands of its only writer."""
+    """The file, as its only writer has it."""
 
     folder: Path
     descriptor: int
@@ -92,13 +94,13 @@ class OwnedIngest:
         """
         path = folder / DATA
         try:
-            with suppress(FileExistsError):  # `exist_ok` raises where it goes while it is looked at
+            with suppress(FileExistsError):  # `exist_ok` raises if the folder goes away meanwhile
                 folder.mkdir(mode=DIRECTORY_MODE)
             descriptor = _open_to_write(path)
         except FileNotFoundError:
             return None  # its last owner took the folder away in between
         with ExitStack() as stack, suppress(FileNotFoundError):
-            stack.callback(os.close, descriptor)  # and with it the lock, whatever fails
+            stack.callback(os.close, descriptor)  # which lets go of the lock, too, whatever fails
             if not lock_exclusively(descriptor) or not is_file_at(descriptor, path):
                 return None
             is_new = os.fstat(descriptor).st_size == 0
@@ -112,7 +114,7 @@ class OwnedIngest:
             stack.pop_all()
             if is_useful:
                 return ingest
-            ingest.discard()  # nobody knows of what it is the beginning
+            ingest.discard()  # nobody knows whose beginning it is
             return cls.acquire(folder)
         return None
 
@@ -121,7 +123,7 @@ class OwnedIngest:
         announced = self.announced
         if announced is None:
             return False
-        # A proven one, of which the proof or its place is missing, knows its length.
+        # If it was proven, its length is known, even without the proof or its place.
         may_be_proven = announced.length is None and self._checksums.is_of(self.size)
         return self._checksums.is_of(announced.length) or may_be_proven
 
@@ -143,7 +145,7 @@ class OwnedIngest:
         room: int | None = None,
         access_key: str | None = None,
     ) -> None:
-        """Say how long it will be and where it comes from, before the first byte.
+        """Announce how long it will be and where it comes from, before the first byte.
 
         `room`: for how many bytes the quota has made room; None: for all of a known length.
         `access_key`: of the connection that it is brought through.
@@ -153,13 +155,13 @@ class OwnedIngest:
         Announcement(length, repository, claimed, access_key).write(self.folder)
 
     def claim(self, room: int) -> None:
-        """Say that the quota has made room for so many bytes by now."""
+        """Announce that the quota has made room for so many bytes by now."""
         announced = self.announced
         if announced is not None:
             evolve(announced, room=room).write(self.folder)
 
     def mark_slow(self, *, is_slow: bool) -> None:
-        """Say whether it comes slowly: then it may be asked to make way. Raises `OSError`."""
+        """Mark whether it comes slowly. Then it may be asked to make way. Raises `OSError`."""
         if is_slow:
             (self.folder / SLOW).touch(mode=FILE_MODE)
         else:
@@ -167,11 +169,11 @@ class OwnedIngest:
 
     @property
     def is_asked_to_make_way(self) -> bool:
-        """Whether somebody found no room, and this arrival is to give its own back."""
+        """Whether somebody found no room, and this arrival has to give up its own."""
         return (self.folder / WAY).exists()
 
     def reader(self, length: int | None) -> ArrivingFile:
-        """Return it open for reading; as long as that is, the store does not evict it."""
+        """Return it open for reading. While it is open, the store does not evict it."""
         data = os.dup(self.descriptor)
         try:
             return ArrivingFile(length, data, os.dup(self._checksums.descriptor))
@@ -180,7 +182,7 @@ class OwnedIngest:
             raise
 
     def left(self) -> Iterator[bytes]:
-        """Yield what a dead owner left, held against its checksums. Blocks; raises `OSError`."""
+        """Yield what a dead owner left, compared with its checksums. Blocks; raises `OSError`."""
         size = self.size
         while (hashed := self._checksums.hashed) < size:
             chunk = os.pread(self.descriptor, min(REHASH_BYTES, size - hashed), hashed)
@@ -191,9 +193,10 @@ class OwnedIngest:
             yield chunk
 
     def append(self, chunks: Sequence[bytes], *, from_size: int | None = None) -> None:
-        """Write behind what has come; raise `OSError` where the disk is full or fails.
+        """Append to what has come; raise `OSError` if the disk is full or fails.
 
-        To try again after that, say at which size the first try began: what it wrote stays.
+        To try again after that, name the size at which the first try began, because what it wrote
+        stays.
         """
         size = self.size
         start = size if from_size is None else from_size
@@ -204,14 +207,14 @@ class OwnedIngest:
         self._checksums.write()
 
     def prove(self) -> None:
-        """Let readers of every process through to the end: digest and length agree."""
+        """Let readers of every process go to the end, because digest and length agree."""
         self._checksums.finish()
         temporary = self.folder / f"{PROOF}.new"
         temporary.write_text(str(inode_of(self.descriptor).number))
         temporary.rename(self.folder / PROOF)
 
     def sync(self) -> None:
-        """Have the disk write what has come. Blocks until it has."""
+        """Make the disk write what has come. Blocks until it has."""
         self._checksums.finish()
         os.fsync(self.descriptor)
         os.fsync(self._checksums.descriptor)
@@ -219,7 +222,7 @@ class OwnedIngest:
     def move(self, blob: Path, checksums: Path) -> None:
         """Move the proven file to its place, where devices may read it at once."""
         blob.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        # Still nobody else's, but devices may read it as soon as it lies at its place.
+        # Nobody else has it yet, but devices may read it as soon as it is at its place.
         lock_shared(self.descriptor)
         (self.folder / CHECKSUMS).rename(checksums)
         # First, so that the next attempt in this folder never finds them.
@@ -227,9 +230,9 @@ class OwnedIngest:
         (self.folder / DATA).rename(blob)
 
     def discard(self) -> None:
-        """Throw the attempt away: its readers see that the file was unlinked.
+        """Throw the attempt away. Its readers see that the file was unlinked.
 
-        Where that raises `OSError`, the file is let go of all the same.
+        Even if that raises `OSError`, the file is closed.
         """
         try:
             _forget(self.folder)
@@ -238,8 +241,8 @@ class OwnedIngest:
             self.release()
 
     def release(self) -> None:
-        """Let go of the file as it is; of an empty one, nothing is left."""
-        with suppress(OSError):  # gone, or the disk fails: an empty one is the next owner's
+        """Let go of the file as it is. An empty one is deleted."""
+        with suppress(OSError):  # gone, or the disk fails; the next owner takes an empty one
             _unmark(self.folder)
             if self.size == 0 and is_file_at(self.descriptor, self.folder / DATA):
                 _forget(self.folder)
@@ -260,7 +263,7 @@ class FollowedIngest:
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
-        """Open what arrives; None where nothing does, or its length is not known yet."""
+        """Open what arrives; None if nothing does, or nothing is announced yet."""
         announced = Announcement.read(folder)
         if announced is None:
             return None
@@ -319,7 +322,7 @@ def _unlink(folder: Path, *names: str) -> None:
 
 
 def ask_to_make_way(folder: Path) -> None:
-    """Have the owner of an arriving blob give its room back. Raises `OSError`."""
+    """Ask the owner of an arriving blob to give up its room. Raises `OSError`."""
     (folder / WAY).touch(mode=FILE_MODE)
 
 
@@ -336,7 +339,7 @@ def is_owned(folder: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk write which files a folder has. Blocks until it has."""
+    """Make the disk write which files a folder has. Blocks until it has."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

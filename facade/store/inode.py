@@ -1,4 +1,4 @@
-"""Which file an open file is, whatever its name: names of the store change hands."""
+"""Which file an open file is, whatever its name: in the store, names pass to other files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What has come of blobs that are not complete: some arrive, some were left by a dead owner."""
+"""Blobs that are not complete: some are arriving, some were left by a dead owner."""
 
 import os
 import time
@@ -16,10 +16,10 @@ from facade.store.ingest_file import SLOW, WAY, Announcement, OwnedIngest
 from shared.own_files import open_own
 
 RESUMED_WITHIN_SECONDS: Final = 3600.0  # after a restart, say; then blobs are worth more
-# Left by dead owners and by devices that left early; beyond, the oldest go. A restart leaves fewer,
-# and whoever makes room looks at each of them.
+# Left by dead owners and by devices that left early. If there are more, the oldest go. A restart
+# leaves fewer, and whoever makes room looks at each of them.
 MAX_LEFT: Final = 512
-ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest of it in a day
+ABANDONED_SECONDS: Final = 24 * 3600.0  # nobody asked for the rest in a day
 
 
 @frozen
@@ -27,8 +27,8 @@ class Claim:
     """What one partial takes of the quota."""
 
     folder: Path
-    size: int  # bytes: what is there, and while it arrives what room was made for
-    is_owned: bool  # it arrives; else a dead owner left it
+    size: int  # bytes that are there, or, while it arrives, for which room was made
+    is_owned: bool  # whether it arrives; if not, a dead owner left it
     access_key: str | None = None  # of the connection that it is brought through
     is_slow: bool = False
     makes_way: bool = False  # it was asked to
@@ -41,7 +41,7 @@ class Partials:
     folder: Path
 
     def claims(self) -> list[Claim]:
-        """Return what each partial takes; none of those that the disk does not tell of."""
+        """Return what each partial takes, as far as the disk can be read."""
         claims = (_told_claim(folder) for folder in self.folder.iterdir())
         return [each for each in claims if each is not None]
 
@@ -67,7 +67,7 @@ class Partials:
                 _drop(folder)
 
     def drop_abandoned(self) -> None:
-        """Delete what nobody asked for in a long time, and folders that a crash left empty."""
+        """Delete partials that nobody asked for in a long time, and empty folders of a crash."""
         oldest = time.time() - ABANDONED_SECONDS
         for touched_at, folder in self._touched():
             if touched_at < oldest:

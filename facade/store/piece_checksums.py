@@ -1,8 +1,8 @@
 """XXH3 of every 32 KiB of a blob: rot is found before it is served, at 0.02 CPU seconds a GiB.
 
-Not a defence against anybody who can write the store, but against disks; the digest was verified
-when the blob came, and the scrub verifies it again. Their file: the blob's length, and the
-checksums in order; it grows with a blob that arrives.
+They protect against disks, not against anybody who can write to the store. The digest was verified
+when the blob came, and the scrub verifies it again. Their file has the blob's length and the
+checksums in order; it grows while a blob arrives.
 """
 
 from typing import Final, Self
@@ -12,8 +12,8 @@ from attrs import define, field, frozen
 
 CHECKED_BYTES: Final = 32 * 1024  # the least that is read for a device
 CHECKSUM_BYTES: Final = 8
-LENGTH_BYTES: Final = 8  # before the checksums: a file that lost its end is noticed when opened
-UNKNOWN_LENGTH: Final = b"\xff" * LENGTH_BYTES  # until the blob has come whole
+LENGTH_BYTES: Final = 8  # before the checksums: a truncated file is noticed when opened
+UNKNOWN_LENGTH: Final = b"\xff" * LENGTH_BYTES  # until the whole blob has come
 
 
 @define
@@ -69,7 +69,7 @@ class PieceChecksums:
         return cls(checksums)
 
     def hold(self, start: int, content: bytes | bytearray) -> bool:
-        """Tell whether pieces have their checksums; `start`: where the first of them begins."""
+        """Tell whether pieces match their checksums; `start`: where the first of them begins."""
         first, count = checksums_span(start, len(content))
         return have_checksums(content, self._file[first : first + count])
 

@@ -1,7 +1,7 @@
-"""What rotted, for a person to look at: what the disk did shows in where and how bytes differ.
+"""Rotten files, kept for a person: where and how their bytes differ shows what the disk did.
 
-It is bounded, for a failing disk rots one blob after the other; it counts toward the quota, for it
-lies on the same disk; and it goes first when that disk is full.
+It is bounded, because a failing disk ruins one blob after the other. It counts toward the quota,
+because it is on the same disk, and is deleted first if that disk is full.
 """
 
 import time
@@ -15,7 +15,7 @@ from facade.store.failing_sector import passing_over_bad_places
 
 MAX_FILES: Final = 16  # a pattern shows in fewer
 SHARE_OF_QUOTA: Final = 0.1  # what is kept besides the newest
-SHARE_OF_NEWEST: Final = 0.5  # a larger one alone could keep its blob from being fetched again
+SHARE_OF_NEWEST: Final = 0.5  # a larger one could take the room in which its blob is fetched again
 
 
 @frozen
@@ -33,7 +33,7 @@ class Quarantine:
     _quota: int  # bytes of the whole store
 
     def take(self, path: Path, name: str) -> None:
-        """Move a file in, where it is still there, and keep to the bounds. Raises `OSError`."""
+        """Move a file in, if it is still there, and keep to the bounds. Raises `OSError`."""
         with suppress(FileNotFoundError):
             path.rename(self.folder / f"{name}-{time.time_ns()}")
         self.trim()

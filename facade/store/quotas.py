@@ -1,7 +1,7 @@
-"""What each process of a store may keep: told of if they differ, or if it is next to nothing.
+"""The quotas of the processes of one store: a warning if they differ, or if one is far too small.
 
-Each holds a share of the lock of a file that is named by its quota. So the others see it as long as
-the process lives, and no longer.
+Each process holds a share of the lock of a file that is named after its quota. So the others see it
+exactly as long as the process lives.
 """
 
 import os
@@ -17,7 +17,7 @@ from facade.store.layout import Layout
 from shared.own_files import open_own
 from shared.structured_log import get_logger
 
-# Layers of an image are larger than that in sum; what does not fit is fetched for each device.
+# An image's layers are larger than that together. What does not fit is fetched for each device.
 MIN_USEFUL_BYTES: Final = 256 * 1024 * 1024
 MAX_NAMED_QUOTAS: Final = 3  # in a line of the log
 _WHY_SMALL: Final = (
@@ -37,7 +37,7 @@ class QuotaMark:
 
     @classmethod
     def set(cls, layout: Layout, max_bytes: int) -> "QuotaMark":
-        """Show it; warn if it is of little use, or other than that of another process. Blocks."""
+        """Show it. Warn if it is too small, or differs from another process's. Blocks."""
         if max_bytes < MIN_USEFUL_BYTES:
             _log.warning("store is small", variable=_SETTING, limit=max_bytes, reason=_WHY_SMALL)
         own = layout.root / f"{max_bytes}{_SUFFIX}"
@@ -47,7 +47,7 @@ class QuotaMark:
             _log.debug("the quota is not shown", reason=type(error).__name__)
             return cls(None)
         mark = cls(descriptor)
-        with suppress(OSError):  # of a file that went meanwhile, or is not ours
+        with suppress(OSError):  # the file went away meanwhile, or is not ours
             lock_shared(descriptor)
             if others := sorted(_others(layout.root, own)):
                 named = ", ".join(str(each) for each in others[:MAX_NAMED_QUOTAS])

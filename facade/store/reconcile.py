@@ -1,7 +1,7 @@
 """Makes the index agree with the files, whatever a crash or a person did to either of them.
 
-Folder by folder, and of each folder some names at a time: what is held does not grow with the
-store. Only where a folder has not as many blobs as are noted is each noted one looked for.
+It goes folder by folder, some names at a time, so that memory does not grow with the store. Only if
+a folder has fewer or more blobs than are noted is each noted one looked for.
 """
 
 import os
@@ -40,7 +40,7 @@ class Folder:
 
 @frozen
 class _StoredFile:
-    """A blob, or something that belongs to one. `pathlib` would intern the name of each."""
+    """A blob, or a file that belongs to one. Not a `Path`, because that would intern each name."""
 
     folder: str
     name: str
@@ -68,9 +68,9 @@ def folders() -> Iterator[Folder]:
 def reconcile(
     layout: Layout, index: Index, folder: Folder, *, names_at_once: int = NAMES_AT_ONCE
 ) -> None:
-    """Have the index know every blob of a folder and no other. Blocks; raises `OSError`.
+    """Make the index know every blob of a folder and no other. Blocks; raises `OSError`.
 
-    Other processes may go on: what they add or evict meanwhile is theirs to note.
+    Other processes may go on. What they add or evict meanwhile, they note themselves.
     """
     place = str(layout.blobs / folder.algorithm / folder.digits)
     blobs, files = 0, _files(place, folder)
@@ -111,7 +111,7 @@ def _forget_gone(index: Index, place: str, folder: Folder, names_at_once: int) -
 
 
 def _is_gone(place: str, digest: Digest) -> bool:
-    """Tell whether a blob is not there; one that the disk does not tell of may be."""
+    """Tell whether a blob is missing. If the disk does not say, it counts as there."""
     is_there = True
     with passing_over_bad_places("look for a noted blob"):
         is_there = _exists(_StoredFile(place, digest.hex, digest).path)
@@ -153,7 +153,7 @@ def _has_blob(file: _StoredFile) -> bool:
 
 
 def _exists(path: str) -> bool:
-    """Tell whether there is a file; raise `OSError` where the disk does not tell."""
+    """Tell whether there is a file; raise `OSError` if the disk does not say."""
     try:
         os.stat(path)  # noqa: PTH116 - see `_StoredFile`
     except (FileNotFoundError, NotADirectoryError):

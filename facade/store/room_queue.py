@@ -1,10 +1,10 @@
-"""Who asks for room: one at a time on a machine, in turn, and nobody waits in a thread.
+"""The queue of those who ask for room: one at a time on a machine, and nobody waits in a thread.
 
-In one process those who ask stand in a queue, in the order in which they came. Only the first of
-them asks for the lock of the machine, again and again: another process tells nobody when it is
-done. A thread works for the first one alone, and never waits for a lock. An eviction is made of
-slices, and whoever needs a further one stands in the queue again: so a large eviction keeps nobody
-from what is free.
+Within a process, they queue in the order in which they came. Only the first one asks for the
+machine's lock, again and again, because another process does not tell when it is done. A thread
+works only for the first one, and never waits for a lock. An eviction consists of slices, and
+whoever needs another slice queues again, so that a large eviction does not keep others from what is
+free.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class RoomQueue:
     async def as_only_one(self, act: Callable[[], _Result]) -> _Result:
         """Do something in a thread while nobody makes room, in any process.
 
-        Raises what it raises; if it has begun, it is done before a cancellation is raised.
+        Raises what it raises. Once begun, it is finished before a cancellation is raised.
         """
         async with self._turn:
             while True:
@@ -70,10 +70,10 @@ class RoomQueue:
         await self.as_only_one(lambda: self._evictor.admit(whole, first, claim, asker))
 
     async def make_room(self, wanted: Wanted, claim: Callable[[int], None], asker: Asker) -> None:
-        """Evict until `wanted.least` bytes more fit; claim them, and what else of it is free.
+        """Evict until `wanted.least` bytes more fit. Claim them, and the rest if it is free.
 
-        `claim` is told of each grant, before anybody else can have it. Raises `NoRoomError`, when
-        some of it may have been granted, and `OSError`.
+        `claim` is told of each grant before anybody else can take it. Raises `NoRoomError`, perhaps
+        after some grants, and `OSError`.
         """
         while True:
             slice_wanted = wanted
@@ -91,7 +91,7 @@ class RoomQueue:
     async def relieve_disk(self, least: int, most: int, asker: Asker) -> None:
         """Free at least so many bytes, because the disk is fuller than the quota knows.
 
-        Raises `NoRoomError` where there is nothing to free, and `OSError`.
+        Raises `NoRoomError` if there is nothing to free, and `OSError`.
         """
         freed = 0
         while freed < least:
@@ -104,17 +104,17 @@ class RoomQueue:
             raise NoRoomError
 
     async def keep_spare(self) -> None:
-        """Free what comes next needs, once somebody found too little, until cancelled."""
+        """Once somebody found too little room, free some in advance, until cancelled."""
         while True:
             await self._short.wait()
             self._short.clear()
             try:
                 await self._have_spare()
-            except OSError as error:  # whoever needs room next is told
+            except OSError as error:  # whoever needs room next is told of it
                 _log.warning("no room made ahead", reason=type(error).__name__)
 
     async def _have_spare(self) -> None:
-        """Free a slice at a time, half of the time at most; first what the index does not use."""
+        """Free a slice at a time, half of the time at most. First shrink the index."""
         while await finish_in_thread(self._index.shrink):
             pass
         while True:
@@ -124,7 +124,7 @@ class RoomQueue:
             await asyncio.sleep(max(REST_SECONDS, time.monotonic() - began))
 
     def _try(self, act: Callable[[], _Result]) -> _Done[_Result] | None:
-        """Do it; None where another process has its turn. Blocks no longer than the act."""
+        """Do it; None if another process has its turn. Blocks no longer than the act."""
         descriptor = open_own(self._lock, os.O_RDWR | os.O_CREAT)
         try:
             return _Done(act()) if lock_exclusively(descriptor) else None

@@ -1,8 +1,8 @@
-"""Reads every stored blob again, slowly, and holds the whole of it against its digest.
+"""Reads every stored blob again, slowly, and verifies its digest.
 
-A warm read checks the pieces that it touches; what nobody touches rots unseen until somebody needs
-it, perhaps while upstream is away. One process of the machine scrubs, the longest unverified blob
-first; what is left of it when it ends, the next one goes on with.
+A warm read checks the pieces that it touches. What nobody touches rots unseen until somebody needs
+it, perhaps while upstream is away. One process of the machine scrubs, beginning with the blob that
+was verified the longest ago. When it ends, the next process goes on from there.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.structured_log import get_logger
 
 SCRUB_BYTES_PER_SECOND: Final = 8 * 1024 * 1024  # half a percent of a core; 1 TiB in 36 hours
 STEP_BYTES: Final = 1024 * 1024  # a thread's work at a time, some 2 ms
-LEAST_COST_BYTES: Final = 64 * 1024  # of a blob, however small: opening it and noting it
+LEAST_COST_BYTES: Final = 64 * 1024  # of a blob, however small, because it is opened and noted
 SCRUBBED_EVERY_SECONDS: Final = 7 * 24 * 3600.0
 LOOK_SECONDS: Final = 2.0  # for what is due
 BATCH_BLOBS: Final = 16  # noted at once
@@ -45,7 +45,7 @@ class _GoneError(StoreFailedError):
 
 @define(eq=False)
 class Scrubber:
-    """The scrubber of one process; it rests while another one's is at work."""
+    """The scrubber of one process. It rests while another process's is at work."""
 
     _store: BlobStore
     _bytes_per_second: float = SCRUB_BYTES_PER_SECOND
@@ -69,9 +69,9 @@ class Scrubber:
                 self._lock = None
 
     async def scrub_due(self) -> bool:
-        """Verify the blobs that were verified the longest ago; False where none is due.
+        """Verify the blobs that were verified the longest ago; False if none is due.
 
-        Raises `OSError` where neither index nor folder can be read.
+        Raises `OSError` if neither index nor folder can be read.
         """
         before = time.time() - SCRUBBED_EVERY_SECONDS
         due = await in_store_thread(self._store.index.least_scrubbed, before, BATCH_BLOBS)
@@ -81,15 +81,15 @@ class Scrubber:
                 if await self._stays(blob.digest):
                     scrubbed.append(blob.digest)
         finally:
-            # Also where it is cancelled: the next process does not begin from the start.
+            # Also if it is cancelled, so that the next process does not start again.
             await finish_in_thread(self._store.index.scrubbed, scrubbed)
         return bool(due)
 
     async def _stays(self, digest: Digest) -> bool:
-        """Verify one blob; a rotten one is quarantined. False where it is gone.
+        """Verify one blob; put a rotten one into quarantine. False if it is gone.
 
-        A rotten one that cannot be quarantined stays too: else it would be the first that is due
-        for ever, and read again and again.
+        If a rotten blob cannot be moved, it counts as staying. Otherwise it would be due first for
+        ever, and would be read again and again.
         """
         try:
             path = self._store.layout.blob(digest)
@@ -140,7 +140,7 @@ class Scrubber:
         return count
 
     def _quarantine(self, digest: Digest, descriptor: int, reason: str) -> bool:
-        """Quarantine it where it is still there; False where it cannot be moved."""
+        """Put it into quarantine if it is still there; False if it cannot be moved."""
         try:
             is_still_there = is_file_at(descriptor, self._store.layout.blob(digest))
         except FileNotFoundError:
@@ -151,7 +151,7 @@ class Scrubber:
         await asyncio.sleep(count / self._bytes_per_second)
 
     async def _is_the_only_one(self) -> bool:
-        """Take the machine's lock, or have it; it ends with the process."""
+        """Take the machine's lock, or keep it. It ends with the process."""
         if self._lock is None:
             path = self._store.layout.scrub_lock
             self._lock = await open_in_thread(_open_locked, _close, path)
@@ -159,7 +159,7 @@ class Scrubber:
 
 
 def _open_locked(path: Path) -> int | None:
-    """Return the open file, locked; None where another process has it. Blocks."""
+    """Return the open file, locked; None if another process has it. Blocks."""
     lock = open_own(path, os.O_RDWR | os.O_CREAT)
     if lock_exclusively(lock):
         return lock
@@ -173,17 +173,17 @@ def _close(lock: int | None) -> None:
 
 
 def _read_passing(descriptor: int, view: memoryview, offset: int) -> int:
-    """Read from the disk, and leave nothing of it in the page cache: devices read other blobs."""
+    """Read from the disk without leaving it in the page cache, which devices need for others."""
     count = os.preadv(descriptor, [view], offset)
     os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_DONTNEED)
     return count
 
 
 def _read_cached(descriptor: int, view: memoryview, offset: int) -> int:
-    """Read what the page cache has without asking the disk; 0 where that is nothing."""
+    """Read what the page cache has, without asking the disk; 0 if that is nothing."""
     try:
         return os.preadv(descriptor, [view], offset, os.RWF_NOWAIT)
     except BlockingIOError:
         return 0
-    except OSError:  # tmpfs knows no RWF_NOWAIT; a real failure comes again at once
+    except OSError:  # tmpfs has no RWF_NOWAIT; a real failure will be met again at once
         return 0

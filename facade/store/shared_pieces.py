@@ -1,10 +1,10 @@
-"""What was read of a blob a moment ago, for devices that read the same blob beside each other.
+"""Pieces that were read a moment ago, for devices that read the same blob at the same time.
 
-A fleet that pulls a new blob reads every piece of it within a moment: it is copied out of the page
-cache, and held against its checksum, once for all and not once for each device. Memory is bounded
-for all blobs together, oldest out first. A device that is alone with a blob shares nothing, and
-what nobody reads any more is let go. On tmpfs and overlayfs, where the kernel does not tell what is
-cached, it saves the others a thread's work for each piece, too.
+A fleet that pulls a new blob reads each piece of it within a moment. So a piece is copied from the
+page cache and checked once for all of them, not once for each device. Memory is bounded for all
+blobs together; the oldest pieces go first. If only one device reads a blob, nothing is kept, and
+what nobody reads any more is let go. On tmpfs and overlayfs, where the kernel does not say what is
+cached, this also saves the others a thread hop for each piece.
 """
 
 from collections import deque
@@ -26,7 +26,7 @@ class RecentReads:
     _kept: "deque[tuple[BlobReaders, int]]" = field(factory=deque, init=False)
 
     def keep(self, readers: "BlobReaders", offset: int) -> None:
-        """Count a piece that is kept, and let the oldest go that there is no room for."""
+        """Count a piece that is kept, and let go of the oldest ones beyond the bound."""
         self._kept.append((readers, offset))
         if len(self._kept) > self._max_pieces:
             oldest, dropped = self._kept.popleft()
@@ -35,29 +35,29 @@ class RecentReads:
 
 @define(eq=False)
 class BlobReaders:
-    """Those who read the same bytes now, and the pieces that they share."""
+    """The readers of the same bytes, and the pieces that they share."""
 
     _recent: RecentReads = field(factory=RecentReads)
     _count: int = field(default=0, init=False)
     _pieces: dict[int, memoryview] = field(factory=dict, init=False)  # by the offset of each
 
     def join(self) -> None:
-        """Read beside the others from now on."""
+        """Count one more reader."""
         self._count += 1
 
     def leave(self) -> None:
-        """Read no more."""
+        """Count one reader fewer."""
         self._count -= 1
         if not self._count:
             self._pieces.clear()
 
     def piece_at(self, offset: int, limit: int) -> memoryview | None:
-        """Return at most `limit` bytes that another one has read from there."""
+        """Return at most `limit` bytes that another reader has read from there."""
         piece = self._pieces.get(offset)
         return piece if piece is None or len(piece) <= limit else piece[:limit]
 
     def share(self, offset: int, piece: memoryview) -> None:
-        """Keep a piece of at most `READ_BYTES` for the others, where there are any.
+        """Keep a piece of at most `READ_BYTES` for the others, if there are any.
 
         Nobody may change it any more.
         """

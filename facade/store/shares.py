@@ -1,13 +1,13 @@
-"""How much of the store one connection may take from others. It is asked by whoever makes room.
+"""How much of the store one connection may take from others. Whoever makes room asks this.
 
-A connection whose blobs, stored, arriving and left in the middle, are more than its share of the
-store displaces no blob that another connection uses. It goes on displacing its own, and what nobody
-uses. So a device that pulls whatever a registry has, and a registry that announces whatever it
-likes, leave the others what they work with.
+If a connection's blobs (stored, arriving and partial) take more than its share of the store, it
+displaces no blob that another connection uses. It still displaces its own, and those that nobody
+uses. So neither a device that pulls everything a registry has, nor a registry that announces any
+length, takes from others what they work with.
 
-An arrival keeps its room as long as it arrives. If that leaves none to a connection that asks for
-no more than its share, arrivals are asked to make way: those that come slowly, and those of
-connections whose arrivals are more than their share. Their readers go on from upstream.
+An arrival keeps its room as long as it arrives. If that leaves no room for a connection that asks
+for no more than its share, arrivals are asked to make way: slow ones, and those of connections
+whose arrivals exceed their share. Their readers go on from upstream.
 """
 
 import time
@@ -23,11 +23,11 @@ from facade.store.partials import Claim
 from shared.bounded_map import BoundedMap
 from shared.structured_log import get_logger
 
-# Two connections that want everything get a half each. One that is alone gets all of it.
+# Two connections that want everything get half of it each. A single one gets all of it.
 SHARE_OF_STORE: Final = 0.5
 # A fleet starts what it runs at least once a day. What was not asked for since may be displaced.
 IN_USE_SECONDS: Final = 24 * 3600.0
-# What is counted holds for so many times as long as counting took: it is done a twentieth of the
+# A count is used for so many times as long as counting took. So counting takes a twentieth of the
 # time at most. If it is quick, it is done each time.
 COUNTED_SHARE: Final = 20
 COUNTED_QUICKLY_SECONDS: Final = 0.005
@@ -72,7 +72,7 @@ class Shares:
         return _in_use_by_others(access_key)
 
     def note_granted(self, access_key: str | None, length: int) -> None:
-        """Count what a connection was granted: it never counts for less than it has."""
+        """Count what a connection was granted, so that it never counts for less than it has."""
         standing = self._standings.get(access_key) if access_key is not None else None
         if standing is not None:
             standing.held += length
@@ -111,8 +111,8 @@ class Shares:
     ) -> None:
         """Ask so many arrivals to make way that `wanted` bytes get free, if there are such.
 
-        `asker`: the access key of the connection that found no room for so many bytes. Who makes
-        way does so within some seconds.
+        `asker`: the access key of the connection that found no room for so many bytes. An arrival
+        makes way within some seconds.
         """
         share = capacity * SHARE_OF_STORE
         keep_coming = [each for each in claims if not each.is_slow]
@@ -126,13 +126,13 @@ class Shares:
             takes_too_much = is_foreign and arriving_bytes(claims, each.access_key) > share
             if each.is_owned and not each.makes_way and (each.is_slow or takes_too_much):
                 _log.warning("no room, an arrival is asked to make way", bytes=each.size)
-                with suppress(OSError):  # it has just ended
+                with suppress(OSError):  # the arrival has just ended
                     ask_to_make_way(each.folder)
                     wanted -= each.size
 
 
 def holds_for(took: float) -> float:
-    """Return for how many seconds holds what took so many to find out. Pure."""
+    """Return for how many seconds a count is used that took so many. Pure."""
     return took * COUNTED_SHARE if took > COUNTED_QUICKLY_SECONDS else 0.0
 
 

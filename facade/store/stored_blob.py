@@ -1,4 +1,4 @@
-"""A complete blob, open for reading: each piece is held against its checksum when it is touched."""
+"""A complete blob, open for reading. Each piece is compared with its checksum when it is read."""
 
 import os
 from collections.abc import MutableMapping
@@ -18,7 +18,7 @@ from shared.oci import Digest
 
 
 class RottenBlobError(StoreFailedError):
-    """A stored piece is not what was stored: the blob is to be quarantined."""
+    """A stored piece is not what was stored. The blob has to go into quarantine."""
 
 
 @frozen
@@ -31,7 +31,7 @@ class StoredFile:
 
     @classmethod
     def open(cls, path: Path, checksums_path: Path, opening: Opening) -> Self | None:
-        """Open a blob's file; None where it is not stored.
+        """Open a blob's file; None if it is not stored.
 
         Raises `RottenBlobError`, `OSError`, and what `opening` raises.
         """
@@ -41,7 +41,7 @@ class StoredFile:
             return None
         try:
             if not lock_shared(descriptor) or not _is_at(descriptor, path):
-                os.close(descriptor)  # the evictor has it, or had: as good as gone
+                os.close(descriptor)  # the evictor has it or had it, so it is as good as gone
                 return None
             length = os.fstat(descriptor).st_size
             content = read_whole(checksums_path, opening)
@@ -87,12 +87,12 @@ class StoredBlob:
         return _is_at(self._descriptor, path)
 
     def share_checksums(self, known: MutableMapping[Digest, PieceChecksums]) -> None:
-        """Hold the checksums that another reader of the blob holds: of 1 GiB they are 256 KiB."""
+        """Use the same checksums as another reader of the blob: those of 1 GiB take 256 KiB."""
         if known.setdefault(self.digest, self._checksums) == self._checksums:
             self._checksums = known[self.digest]
 
     def read_nowait(self, offset: int, limit: int) -> memoryview | None:
-        """Return what `read` does, where nobody has to wait for it; else None."""
+        """Return what `read` does; None if that would have to wait."""
         shared = self._readers.piece_at(offset, limit)
         if shared is not None:
             return shared
@@ -107,14 +107,14 @@ class StoredBlob:
     async def read(self, offset: int, limit: int) -> memoryview:
         """Return at most `limit` verified bytes from an offset, to a multiple of `READ_BYTES`.
 
-        Raises `RottenBlobError`, or `OSError` where the disk fails.
+        Raises `RottenBlobError`, or `OSError` if the disk fails.
         """
         start, count = self._checked_span(offset, limit)
         content = await read_at(self._descriptor, start, count)
         if len(content) != count:
             raise RottenBlobError("the file is shorter than it was")
         piece = self._checked(start, content)[offset - start :][:limit]
-        if self._readers.piece_at(offset, limit) is None:  # nobody else was faster
+        if self._readers.piece_at(offset, limit) is None:  # no other reader was faster
             self._readers.share(offset, piece)
         return piece
 

@@ -1,4 +1,4 @@
-"""What was used since the index was told last: what is used least is evicted first."""
+"""What was used since the index was last told. What is used least is evicted first."""
 
 from attrs import define, field
 
@@ -8,7 +8,7 @@ from shared.oci import Digest
 
 @define(eq=False)
 class Uses:
-    """Counts uses in memory; the index is told every few seconds, and before somebody evicts."""
+    """Counts uses in memory. The index is told every few seconds, and before an eviction."""
 
     _index: Index
     _counts: dict[Digest, int] = field(factory=dict, init=False)
