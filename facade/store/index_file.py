@@ -54,9 +54,7 @@ class IndexFile:
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
-    changes_query: (
-        str  # for the reader: changes with a right
-    )
+    changes_query: str  # for the reader: its number changes with a right
     _lock: int
 
     @classmethod
