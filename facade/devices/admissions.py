@@ -15,25 +15,25 @@ class Admissions:
     _last_reason: str = ""
 
     def note(self, device: PresentedDevice) -> None:
-        """Note one whose certificate is accepted; it may identify nobody all the same."""
+        """Note a device whose certificate is accepted, even if it identifies nobody."""
         if device.identity is None:
             self.note_refused(device.problem)
         else:
             self._let_in = True
 
     def note_refused(self, reason: str) -> None:
-        """Note one whose certificate is not accepted, and why."""
+        """Note a device whose certificate is not accepted, and why."""
         self._refused += 1
         self._last_reason = reason
 
     def begin_anew(self) -> None:
-        """Forget who came: others will be let in."""
+        """Forget who came, because other devices will be let in."""
         self._let_in, self._refused = False, 0
 
     def problem(self) -> Problem | None:
-        """Return that nobody was let in although somebody came.
+        """Return a problem if devices came and none was let in.
 
-        The facade stays ready: whoever shows it bad certificates must not take it out of service.
+        The facade stays ready: nobody can take it out of service by showing it bad certificates.
         """
         if self._let_in or not self._refused:
             return None

@@ -1,4 +1,4 @@
-"""Whose each CRL is, and which CAs of the bundle CRLs have ended. Pure."""
+"""Whose each CRL is, and which CAs of the bundle are revoked by one. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,8 +14,8 @@ def by_signer(
 ) -> tuple[dict[Authority, RevocationList] | None, tuple[str, ...]]:
     """Return the list of each authority, None without CRLs; and whose the strangers' lists are.
 
-    Raises `InvalidRevocationListError` for a list that bears a CA's name and not its signature, and
-    for two of one authority.
+    Raises `InvalidRevocationListError` for a list with a CA's name but without its signature, and
+    for two lists of one authority.
     """
     if lists is None:
         return None, ()
@@ -31,7 +31,7 @@ def by_signer(
 
 
 def _signer(crl: RevocationList, authorities: Iterable[x509.Certificate]) -> Authority | None:
-    """Return whose list it is, None for a stranger's; raise where it only claims to be a CA's."""
+    """Return whose list it is, None for a stranger's; raise if it only claims to be a CA's."""
     named = [each for each in authorities if each.subject == crl.issuer]
     for each in named:
         if crl.is_signed_by(each):
@@ -46,9 +46,9 @@ def revoked_authorities(
     by_authority: Mapping[Authority, list[x509.Certificate]],
     lists: Mapping[Authority, RevocationList],
 ) -> frozenset[Authority]:
-    """Return the CAs of the bundle that a CA above has revoked, and those that hang on them alone.
+    """Return the CAs of the bundle that a CA above has revoked, and those that depend only on them.
 
-    OpenSSL asks the CRL of the device's own CA, and no other.
+    OpenSSL looks only at the CRL of the device's own CA.
     """
     revoked = {
         Authority.of(each)

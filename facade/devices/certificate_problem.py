@@ -1,4 +1,4 @@
-"""What can be wrong with a certificate that OpenSSL let pass, then or since then."""
+"""What can be wrong with a certificate that OpenSSL accepted, at the handshake or later."""
 
 from enum import StrEnum
 

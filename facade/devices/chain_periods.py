@@ -1,8 +1,8 @@
 """When each certificate of a bundle is valid together with all above it. Pure.
 
 CAs that sign each other have more chains than anybody can walk: thirty have more than 10^30. So no
-chain is walked. Each certificate has the times of those who issued it, within its own; what one of
-them learns goes down to those it issued, until nobody learns anything more.
+chain is walked. Each certificate takes the times of its issuers, cut to its own. When its times
+change, so do those of the certificates that it issued, until nothing changes any more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ def chain_periods(
 ) -> dict[x509.Certificate, list[Period]]:
     """Return when each one is valid up to an anchor, by any of its chains: in order, and apart.
 
-    `issuers` has all certificates of the bundle. An anchor is one without issuers there, or that
-    issued itself. Where no chain ends at an anchor, there is no period. Where the times of every
-    chain exclude each other, there is one that ends before it begins.
+    `issuers` has all certificates of the bundle. An anchor has no issuers there, or has issued
+    itself. If no chain ends at an anchor, there is no period. If the times of every chain exclude
+    each other, there is a period that ends before it begins.
     """
     own = {each: (each.not_valid_before_utc, each.not_valid_after_utc) for each in issuers}
     found: dict[x509.Certificate, list[Period]] = {
@@ -47,7 +47,7 @@ def _common(one: Period, other: Period) -> Period:
 
 
 def _merged(periods: Iterable[Period]) -> list[Period]:
-    """Return the same times as few periods; of those that are empty, the one that ends last."""
+    """Return the same times as few periods; if all are empty, the one that ends last."""
     each_once = set(periods)
     merged: list[Period] = []
     for begin, end in sorted(each for each in each_once if each[0] < each[1]):

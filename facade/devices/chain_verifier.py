@@ -1,8 +1,8 @@
-"""Whether a device that is connected would be let in anew: the handshake's question, asked again.
+"""Whether a connected device would be let in again: the handshake's question, asked once more.
 
-A CA's certificate can be replaced by another of the same name and key that allows less: another
-SPIFFE trust domain, name constraints, no path below it. What `DeviceTrust` knows of an open
-connection does not change then, so the chain that the device presented is verified once more.
+A CA's certificate can be replaced by one of the same name and key that allows less: another SPIFFE
+trust domain, name constraints, no CAs below it. `DeviceTrust` does not see that of an open
+connection, so the chain that the device presented is verified again.
 """
 
 from typing import Final
@@ -54,7 +54,7 @@ class ChainVerifier:
 def _may_issue_clients(authority: x509.Certificate) -> bool:
     """Tell whether the CA's extended key usage, if there is one, allows clients.
 
-    In a handshake OpenSSL asks this, because it knows the purpose there.
+    In a handshake OpenSSL checks this itself, because it knows the purpose there.
     """
     try:
         usage = authority.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value

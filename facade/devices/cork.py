@@ -1,4 +1,4 @@
-"""Sends full packets as long as there is more to send, and what is left as soon as there is not.
+"""Sends full packets as long as there is more to send, and the rest as soon as there is not.
 
 A packet for each TLS record took a quarter of the CPU of a warm blob (docs/decisions/devices.md).
 """
@@ -8,13 +8,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# After so many turns of the loop without a write, a packet that is not full is sent too. A writer
+# After so many turns of the loop without a write, a packet is sent even if it is not full. A writer
 # that goes on after a pause writes in the second turn.
 QUIET_TURNS: Final = 2
 
 
 class Cork:
-    """`TCP_CORK` (tcp(7)) of one connection. `is_done`: nothing waits, and nobody was paused."""
+    """`TCP_CORK` (tcp(7)) of one connection. `is_done`: nothing waits, and no writer is paused."""
 
     __slots__ = ("_connection", "_is_done", "_is_in", "_is_watched", "_loop", "_quiet_turns")
 
@@ -24,30 +24,30 @@ class Cork:
         connection: socket.socket,
         is_done: Callable[[], bool],
     ) -> None:
-        """Keep nothing back yet."""
+        """Hold nothing back yet."""
         self._loop, self._connection, self._is_done = loop, connection, is_done
         self._is_in = self._is_watched = False
-        self._quiet_turns = 0  # since something was written
+        self._quiet_turns = 0  # turns since the last write
 
     def put_in(self) -> None:
-        """Keep back a packet that is not full, until nothing was written for some turns."""
+        """Hold back a packet that is not full, until nothing was written for some turns."""
         if not self._is_in:
             self._is_in = True
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             self.watch()
 
     def note_write(self) -> None:
-        """Count the turns anew."""
+        """Count the turns again from zero."""
         self._quiet_turns = 0
 
     def watch(self) -> None:
-        """Count turns from now on; to be said again when it was not done and is done now."""
+        """Count turns from now on. Call it again whenever `is_done` becomes true."""
         if self._is_in and not self._is_watched:
             self._is_watched = True
             self._loop.call_soon(self._end_turn)
 
     def let_go(self) -> None:
-        """Ask nobody any more: the connection has ended, and the two would hold each other."""
+        """Let go of the connection, which has ended: the two would hold each other."""
         self._is_done = _never
 
     def _end_turn(self) -> None:

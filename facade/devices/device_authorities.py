@@ -1,9 +1,10 @@
 """The certificates of a device CA bundle: which are CAs, who issued whom, where chains may end.
 
-Pure. A chain ends at a trust anchor. A self-signed certificate is one, as ever. So is a certificate
-whose issuer is not in the bundle: whoever gives the facade an intermediate alone trusts that
-intermediate, and not the root above it. Where the issuer is in the bundle too, a chain goes up to
-it, so that what is wrong with the root (its CRL, its end) is wrong with all that is below.
+Pure. A chain ends at a trust anchor. A self-signed certificate is one, as always. So is a
+certificate whose issuer is not in the bundle: an operator who gives the facade only an intermediate
+trusts that intermediate, and not the root above it. If the issuer is in the bundle, too, the chain
+goes up to it, so that whatever is wrong with the root (its CRL, its end) is wrong with everything
+below it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from facade.devices.chain_periods import Period, chain_periods
 from shared.log_fields import bounded_text
 
-# Netscape's certificate type, by which CAs said that they were CAs before RFC 2459.
+# Netscape's certificate type. It marked CAs before RFC 2459.
 _OLD_CERTIFICATE_TYPE: Final = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 _Signer = tuple[x509.Name, bytes]
 _CanonicalName = tuple[frozenset[tuple[str, str | bytes]], ...]
@@ -27,7 +28,7 @@ _CanonicalName = tuple[frozenset[tuple[str, str | bytes]], ...]
 def is_authority(certificate: x509.Certificate) -> bool:
     """Tell whether the certificate may issue others, as OpenSSL tells it (`X509_check_ca`).
 
-    Of one whose extensions we cannot read, OpenSSL decides at each handshake.
+    If we cannot read its extensions, OpenSSL decides at each handshake.
     """
     try:
         extensions = {each.oid: each.value for each in certificate.extensions}
@@ -51,10 +52,10 @@ def named(certificate: x509.Certificate) -> str:
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether a certificate bears another's name as its issuer, and its signature.
+    """Tell whether a certificate has another's name as its issuer, and its signature.
 
-    Where the signature cannot be verified here, the name alone tells, as it does for OpenSSL when
-    it builds a chain; OpenSSL verifies the signature afterwards.
+    If the signature cannot be verified here, only the name decides, as when OpenSSL builds a chain.
+    OpenSSL verifies the signature afterwards.
     """
     if _canonical(certificate.issuer) != _canonical(issuer.subject):
         return False
@@ -90,7 +91,7 @@ class CertificateBundle:
         return cls(each_once, issuers, chain_periods(issuers))
 
     def issuers_of(self, certificate: x509.Certificate) -> list[x509.Certificate]:
-        """Return those that issued one of them; a self-signed one is its own issuer."""
+        """Return the issuers of one of them. A self-signed one is its own issuer."""
         return self._issuers[certificate]
 
     @property
@@ -115,7 +116,8 @@ def _issuers(
 ) -> list[x509.Certificate]:
     """Return those of the candidates that issued it.
 
-    A CA that others have signed has many certificates, of one name and key: they are one candidate.
+    A CA that others have signed has many certificates with one name and key. They are one
+    candidate.
     """
     verdicts: dict[_Signer, bool] = {}
     for each in candidates:
@@ -125,7 +127,7 @@ def _issuers(
 
 
 def _signer(certificate: x509.Certificate) -> _Signer:
-    """Return what decides whether it issued another one: its name to the letter, and its key."""
+    """Return what decides whether it issued another one: its exact name, and its key."""
     try:
         key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, UnsupportedAlgorithm):
@@ -134,7 +136,7 @@ def _signer(certificate: x509.Certificate) -> _Signer:
 
 
 def _canonical(name: x509.Name) -> _CanonicalName:
-    """Return what two names have to share to be the same to OpenSSL: neither case nor spacing."""
+    """Return what makes two names equal to OpenSSL, which ignores case and spacing."""
     return tuple(
         frozenset((each.oid.dotted_string, _folded(each.value)) for each in part)
         for part in name.rdns

@@ -1,13 +1,14 @@
 """One device's connection: aiohttp's HTTP/1.1 protocol, with the facade's own rules around it.
 
 - A handshake that `tls` does not accept is cut before its first request is read.
-- The device is identified once; every request of the connection is asked by that device.
-- Where its certificate expires or is revoked, it is cut at once, in the middle of an answer too.
+- The device is identified once. Every request of the connection is that device's.
+- If its certificate expires or is revoked, it is cut at once, even in the middle of an answer.
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 does both:
   `Authorization : Bearer X` leaked a whole token (docs/decisions/devices.md).
 - While the facade drains, a device without a pull under way comes too late.
-- Headers that do not come in time, idle connections, and after an answer old ones, are closed.
-- A request that stands alone is shown to `AnswerAtOnce` first; what that answers is not parsed.
+- If headers do not come in time, the connection is closed; so are idle connections, and old ones
+  after an answer.
+- A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
 """
 
 import asyncio
@@ -37,20 +38,20 @@ from shared.structured_log import get_logger
 
 # From the handshake, or a later request's first byte, to complete headers; aiohttp has no limit.
 REQUEST_HEADERS_SECONDS: Final = 15.0
-AGE_JITTER: Final = 0.1  # of the age: a fleet that came at once does not leave at once
+AGE_JITTER: Final = 0.1  # of the age, so that a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
-MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest are some 700
+MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest has some 700
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _log = get_logger("facade.device_connection")
 
 
 class PullAbortedError(FacadeError):
-    """The connection was reset in the middle of an answer, which therefore cannot look whole."""
+    """The connection was reset in the middle of an answer, so that it cannot look complete."""
 
 
 def abort(transport: asyncio.Transport | None) -> None:
-    """Reset the connection where there still is one, dropping what waits in its buffers."""
+    """Reset the connection if there still is one, dropping what waits in its buffers."""
     if transport is not None:
         transport.abort()
 
@@ -83,7 +84,7 @@ class DeviceConnection(RequestHandler):
     peer: str | None  # the device's network address; None: not connected yet
     pulled_at: float | None
     request_pace: Pace | None  # that its device shares; None: not asked for yet, or no limit
-    lone_head: bytes | None  # of the request in progress, where nothing else came with it or since
+    lone_head: bytes | None  # of the request in progress, if nothing came with it or since
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class DeviceConnection(RequestHandler):
 
     @property
     def is_too_late(self) -> bool:
-        """Whether the facade drains and the device has no pull under way: it is to go elsewhere."""
+        """Whether the facade drains and the device has no pull under way: it must go elsewhere."""
         return self._pulls.is_draining and not self._pulls.has(self.counts_as)
 
     def begin_pull(self) -> None:
@@ -132,14 +133,14 @@ class DeviceConnection(RequestHandler):
     def end_pull(self) -> None:
         """Note that it was given, if there was one.
 
-        One that the device broke off is under way until the connection is gone, and some time more:
-        a write that fails may end the answer before the loop knows that.
+        A pull that the device broke off counts as under way until the connection is gone, and for
+        some time after: a failing write may end the answer before the loop knows of the end.
         """
         if self.is_pulling and not _is_ending(self._whole_transport):
             self.is_pulling, self.pulled_at = False, self._loop.time()
 
     def finish(self) -> None:
-        """Close the connection, once what was asked on it is answered."""
+        """Close the connection once everything that was asked on it is answered."""
         if self._request_in_progress or self._messages:
             self.close()
         else:
@@ -157,14 +158,14 @@ class DeviceConnection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the finished handshake and identify the device.
 
-        Raises `RefusedConnectionError`, at which the transport cuts the connection.
+        Raises `RefusedConnectionError`; the transport then cuts the connection.
         """
         self._whole_transport = cast(asyncio.Transport, transport)
         if address := transport.get_extra_info("peername"):
             self.peer = str(address[0])
         tls: SSL.Connection = transport.get_extra_info("tls")
         self.device = identify(tls, self._identity_rule)
-        # New files meanwhile, and what OpenSSL does not look at: an anchor's times.
+        # There may be new files, and OpenSSL does not look at an anchor's times.
         if (problem := self.certificate_problem()) is not None:
             raise RefusedConnectionError(ending_of_problem(problem))
         self._live.admissions.note(self.device)
@@ -189,7 +190,7 @@ class DeviceConnection(RequestHandler):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Answer at once, or parse; a request that has begun is to have its head whole in time."""
+        """Answer at once, or parse. A request that has begun must have its whole head in time."""
         head = data if self._is_in_step and is_lone_head(data) else None
         awaited = head if self._awaits_request else None
         if awaited is not None and self._is_answered_at_once(awaited):
@@ -214,7 +215,7 @@ class DeviceConnection(RequestHandler):
         return not self._waiter.done()
 
     def _rest_of_request_comes(self) -> bool:
-        """Tell whether the newest request has a body, or wants another protocol behind it."""
+        """Tell whether the newest request has a body, or asks for another protocol."""
         return self._upgraded or self._messages[-1][1] is not EMPTY_PAYLOAD
 
     def _is_answered_at_once(self, head: bytes) -> bool:
@@ -227,7 +228,7 @@ class DeviceConnection(RequestHandler):
             return False
         self._have_headers()
         self.pulled_at = self._loop.time()
-        # As aiohttp does behind each answer; its timer looks at this when it fires.
+        # As aiohttp does after each answer. Its timer looks at this when it fires.
         self._next_keepalive_close_time = self.pulled_at + self._keepalive_timeout
         transport.write(answer)
         return True
@@ -235,8 +236,8 @@ class DeviceConnection(RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
         """Let the running answer finish within the seconds, then reset the connection.
 
-        aiohttp would close it, which delivers what waits and ends like a whole answer, and would
-        wait for as long again before that.
+        aiohttp would close it instead, which delivers what waits and looks like a complete answer;
+        before that it would wait for as long again.
         """
         if timeout is None:
             await super().shutdown(None)
@@ -264,7 +265,7 @@ class DeviceConnection(RequestHandler):
         abort(self.transport)
 
     def _look_at_clock(self) -> None:
-        """Cut an expired certificate's connection, close an idle one that is old; look again."""
+        """Cut the connection if the certificate has expired; close it if it is old and idle."""
         left = (self.device.not_after - datetime.now(UTC)).total_seconds()
         if left <= 0:
             reason = "the certificate has expired"
@@ -287,7 +288,7 @@ class DeviceConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - the parser's message may quote the request
     ) -> web.StreamResponse:
-        """Answer what the parser refuses, or what the handler failed at, without quoting it."""
+        """Answer a request that the parser refuses or the handler failed at, without quoting it."""
         if isinstance(exc, PullAbortedError) or request.writer.output_size > 0:
             abort(self.transport)
             raise ConnectionError("the answer was aborted")
@@ -300,12 +301,12 @@ class DeviceConnection(RequestHandler):
         return error_response(answer, new_request_id())
 
 
-# Given the bytes of a whole request's head, it returns the whole answer, or None where it has none.
+# Given the bytes of a request's whole head, it returns the whole answer, or None if it has none.
 AnswerAtOnce = Callable[[DeviceConnection, bytes], bytes | None]
 
 
 def is_lone_head(data: bytes) -> bool:
-    """Tell whether the bytes end where a head does, for the first time."""
+    """Tell whether the bytes are one head, and nothing after it."""
     end = len(data) - len(_END_OF_HEAD)
     return len(data) <= MAX_LONE_HEAD_BYTES and data.find(_END_OF_HEAD) == end >= 0
 

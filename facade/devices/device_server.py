@@ -1,6 +1,6 @@
-"""What every device's connection is made with: aiohttp's server of HTTP/1.1, bounded.
+"""Makes the connection of every device, with aiohttp's HTTP/1.1 server, bounded.
 
-Notes which connections are busy, and ends old ones with their next answer.
+It notes which connections are busy, and ends old ones with their next answer.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class DeviceServer(web.Server):
         max_age_seconds: float = MAX_AGE_SECONDS,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> None:
-        """Serve requests with this handler, but for those that can be answered at once."""
+        """Serve requests with this handler, except those that can be answered at once."""
         super().__init__(self._handle, handler_cancellation=True)
         self._handler = handler
         self.identity_rule = identity_rule
@@ -82,7 +82,7 @@ class DeviceServer(web.Server):
             return await self._handler(request)
         finally:
             connection.end_pull()
-            connection.lone_head = None  # a secret, perhaps, and for as long as a device is idle
+            connection.lone_head = None  # it may hold a secret, for as long as a device is idle
             self.live.end_request(connection)
 
     @override
@@ -94,7 +94,7 @@ class DeviceServer(web.Server):
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
-        """Have the answer on an old connection say that it is the last one."""
+        """Make the answer on an old connection say that it is the last one."""
         if cast(DeviceConnection, protocol).is_aged:
             message = message._replace(should_close=True)
         return super()._make_request(message, payload, protocol, writer, task)

@@ -1,6 +1,6 @@
-"""What the device address stands on: certificate, key, device CAs and CRLs, read as one.
+"""What the device address depends on: certificate, key, device CAs and CRLs, read together.
 
-A file is parsed once, so that the handshake and what is asked of open connections cannot differ.
+A file is parsed once, so that handshakes and checks of open connections cannot differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class TlsFiles:
 
 @frozen
 class DeviceTls:
-    """What new handshakes are made with, and what open connections are held against."""
+    """What new handshakes use, and what open connections are checked by."""
 
     files: TlsFiles
     context: SSL.Context = field(repr=False)
@@ -75,8 +75,8 @@ class DeviceTls:
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.
 
-        What is broken keeps its old content, and nothing else back: a CA that was taken out is
-        out, whatever state the CRLs are in.
+        A broken file keeps its old content, but does not hold back the others: a CA that was taken
+        out is out, whatever state the CRLs are in.
         """
         used, refused = self, dict[str, str]()
         steps = (
@@ -99,7 +99,7 @@ class DeviceTls:
 
 @contextmanager
 def _named(setting: str) -> Iterator[None]:
-    """Have whatever a parser raises say whose file it is."""
+    """Make whatever a parser raises name the setting of its file."""
     try:
         yield
     except TlsConfigurationError:
@@ -110,7 +110,7 @@ def _named(setting: str) -> Iterator[None]:
 
 
 def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[str, str]:
-    """Return why each of the found files is not used that is not used."""
+    """Return why files are not used, for each of the found files that is not."""
     differs = {
         CERTIFICATE: used.certificate != found.certificate,
         KEY: used.key != found.key,
@@ -124,7 +124,7 @@ def _unused(used: TlsFiles, found: TlsFiles, refused: dict[str, str]) -> dict[st
 
 
 def _device_cas(pem: bytes) -> list[x509.Certificate]:
-    """Return the CAs; a leaf among them is refused, because it would be of no use unnoticed."""
+    """Return the CAs. A leaf among them is refused, because it would silently be of no use."""
     try:
         certificates = load_certificates(pem)
         leaf = next((each for each in certificates if not is_authority(each)), None)

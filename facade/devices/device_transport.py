@@ -1,8 +1,8 @@
-"""TLS of a device's connection, on the socket itself: what is written is encrypted into the kernel.
+"""TLS of a device's connection, on the socket itself: what is written goes into the kernel.
 
-The loop's own TLS encrypts into memory, copies that twice and sends it later: a third of the CPU of
-a warm blob, and some 100 KiB for each device that stopped. Here nothing waits but what the kernel
-did not take of one write.
+The loop's own TLS encrypts into memory, copies that twice and sends it later. That takes a third of
+the CPU of a warm blob, and some 100 KiB for each device that stopped. Here only what the kernel did
+not take of one write waits.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from typing_extensions import override
 
 from facade.devices.cork import Cork
 
-RECORD_BYTES: Final = 16 * 1024  # a TLS record's most: OpenSSL gives and sends one at a time
-# Given to the kernel in a turn of the loop: then it is others' turn, however fast the device reads.
+RECORD_BYTES: Final = 16 * 1024  # the most that a TLS record holds: OpenSSL handles one at a time
+# Given to the kernel in one turn of the loop. Then others have theirs, however fast a device reads.
 TURN_BYTES: Final = 512 * 1024
-# In the kernel beside what is on its way; its default is 4 MiB. With 128 KiB a device that keeps up
-# costs a fifth more CPU, because its socket is waited for after every write
+# In the kernel, in addition to what is on its way; its default is 4 MiB. With 128 KiB, a device
+# that keeps up takes a fifth more CPU, because every write is followed by a wait for its socket
 # (docs/decisions/devices.md).
 UNSENT_BYTES: Final = 512 * 1024
-# After our close_notify the device has this long to read what waits, and to send its own. A socket
-# that is closed while something is unread is reset, and the last answer is lost. asyncio's own
-# client drops the end of an answer if the end of the connection follows it at once
+# After our close_notify the device has so long to read what waits, and to send its own. If a socket
+# is closed while something is unread, it is reset, and the last answer is lost. asyncio's own
+# client drops the end of an answer if the end of the connection follows at once
 # (docs/decisions/devices.md).
 CLOSE_SECONDS: Final = 5.0
 
@@ -37,8 +37,8 @@ _Bytes = bytes | bytearray | memoryview
 class DeviceTransport(asyncio.Transport):
     """A finished handshake as asyncio's transport: bytes of HTTP in, bytes of HTTP out.
 
-    Writing is paused as soon as the kernel does not take everything. After `abort` nothing that
-    was written before is delivered any more, but what had reached the device.
+    Writing is paused as soon as the kernel does not take everything. After `abort`, nothing more of
+    what was written before is delivered.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class DeviceTransport(asyncio.Transport):
         *,
         close_seconds: float = CLOSE_SECONDS,
     ) -> None:
-        """Begin; the protocol is told in this very call, and what it raises ends the connection."""
+        """Begin. The protocol is told within this call; if it raises, the connection ends."""
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._socket, self._tls, self._protocol = accepted, tls, protocol
@@ -79,13 +79,13 @@ class DeviceTransport(asyncio.Transport):
         self._is_open = True
         self._device_left = False
         self._is_closing = self._is_paused = self._waits_to_write = False
-        self._is_reading = True  # what the protocol wishes
-        self._is_watched = False  # whether the loop tells of what can be read
+        self._is_reading = True  # whether the protocol wants to read
+        self._is_watched = False  # whether the loop tells when something can be read
         self._answers_late = False  # a KeyUpdate was read, and the kernel does not take its answer
         self._close_seconds = close_seconds
         self._close_timer: asyncio.TimerHandle | None = None
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        # The end of an answer does not wait for the device's word that it has the beginning.
+        # The end of an answer does not wait until the device has acknowledged its beginning.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             protocol.connection_made(self)
@@ -98,7 +98,7 @@ class DeviceTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return `socket`, `peername`, `sockname`, `tls` (the connection) or `sslcontext`.
 
-        A device that has reset the connection has no name any more.
+        If the device has reset the connection, its address is not known any more.
         """
         match name:
             case "socket":
@@ -114,17 +114,17 @@ class DeviceTransport(asyncio.Transport):
 
     @override
     def is_closing(self) -> bool:
-        """Whether what is written from now on goes nowhere."""
+        """Whether what is written from now on is dropped."""
         return self._is_closing
 
     @override
     def get_write_buffer_size(self) -> int:
-        """Return the bytes that the kernel did not take yet."""
+        """Return how many bytes the kernel has not taken yet."""
         return sum(map(len, self._unsent))
 
     @override
     def write(self, data: _Bytes) -> None:
-        """Send what the kernel takes; the rest waits, or a copy of it where it might change."""
+        """Send what the kernel takes. The rest waits, or a copy of it if it might change."""
         if self._is_closing or not data:
             return
         if self._unsent:
@@ -140,13 +140,13 @@ class DeviceTransport(asyncio.Transport):
     @override
     def pause_reading(self) -> None:
         """Leave what the device sends in the kernel."""
-        if not self._is_closing:  # from then on it is read to find the device's goodbye
+        if not self._is_closing:  # from then on it reads only to find the device's goodbye
             self._is_reading = False
             self._watch()
 
     @override
     def resume_reading(self) -> None:
-        """Take what the device sends."""
+        """Read what the device sends."""
         self._is_reading = True
         self._watch()
 
@@ -172,9 +172,9 @@ class DeviceTransport(asyncio.Transport):
             self._end(None)
 
     def _is_sent(self, data: _Bytes) -> bool:
-        """Tell whether the kernel took all of it; where it did not, the same is to be sent again.
+        """Tell whether the kernel took all of it. If not, the same bytes have to be sent again.
 
-        Where it never will, the connection has ended.
+        If it never will, the connection has ended.
         """
         try:
             if len(data) > RECORD_BYTES:
@@ -182,8 +182,8 @@ class DeviceTransport(asyncio.Transport):
             self._tls.send(data)
         except SSL.WantWriteError:
             return False
-        # WantReadError too: the device sent a part of a KeyUpdate, which nobody has to. Waiting to
-        # write would take a whole core, for the socket can be written to all the time.
+        # WantReadError, too: the device sent a part of a KeyUpdate, which it need not do. Waiting to
+        # write would take a whole core, because the socket can be written to all the time.
         except SSL.Error as error:
             self._end(_lost(error))
             return False
@@ -192,7 +192,7 @@ class DeviceTransport(asyncio.Transport):
         return True
 
     def _is_drained(self) -> bool:
-        """Tell whether nothing waits, and whoever writes was not told to wait."""
+        """Tell whether nothing waits, and the writer is not paused."""
         return self._is_open and not self._unsent and (self._is_closing or not self._is_paused)
 
     def _wait_to_write(self) -> None:
@@ -220,7 +220,7 @@ class DeviceTransport(asyncio.Transport):
     def _is_answered(self) -> bool:
         """Tell whether the kernel took the answer to a KeyUpdate."""
         try:
-            self._tls.do_handshake()  # OpenSSL is in the middle of this one
+            self._tls.do_handshake()  # OpenSSL is in the middle of this write
         except SSL.WantWriteError:
             return False
         except SSL.Error as error:
@@ -247,7 +247,7 @@ class DeviceTransport(asyncio.Transport):
             self._cork.watch()
 
     def _watch(self) -> None:
-        """Have the loop tell of what the device sends, or not, as things are now."""
+        """Ask the loop to tell when the device sends something, or not to, as things are now."""
         wanted = self._is_reading and not self._device_left and not self._answers_late
         if wanted == self._is_watched or not self._is_open:
             return
@@ -282,7 +282,7 @@ class DeviceTransport(asyncio.Transport):
             raise
 
     def _on_goodbye(self) -> None:
-        """Of a device that asks nothing more; what was written already is still sent."""
+        """The device will not ask for more. What was written already is still sent."""
         self._device_left = True
         self._watch()
         if self._is_closing and not self._unsent:
@@ -302,7 +302,7 @@ class DeviceTransport(asyncio.Transport):
                 self._end(None)
 
     def _close_late(self) -> None:
-        """End, whatever waits here; what the kernel has, it goes on delivering."""
+        """End, even if something waits here. The kernel goes on delivering what it has."""
         if self._unsent:
             self.abort()
         else:
@@ -329,5 +329,5 @@ def _unchanging(data: _Bytes) -> bytes | memoryview:
 
 
 def _lost(error: Exception) -> ConnectionError:
-    """Return what a protocol is told; OpenSSL's words are not for a log."""
+    """Return what the protocol is told, because OpenSSL's words are not for a log."""
     return ConnectionResetError(type(error).__name__)

@@ -1,8 +1,9 @@
 """Which devices' certificates are accepted now: the trusted CAs, and what their CRLs say.
 
-Pure. TLS asks OpenSSL the same at the handshake; this is asked again on every request, and of every
-open connection when a file has changed. Where CRLs are configured, what no valid CRL speaks of is
-refused. OpenSSL does not look at the times of a trust anchor that is not self-signed: this does.
+Pure. OpenSSL decides the same at the handshake. This is asked again for every request, and for
+every open connection when a file has changed. If CRLs are configured, a certificate that no valid
+CRL covers is refused. OpenSSL ignores the times of a trust anchor that is not self-signed; this
+does not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,14 +31,14 @@ class TrustStanding:
 
 @frozen
 class DeviceTrust:
-    """The device CAs, and the valid CRL of each where CRLs are configured."""
+    """The device CAs, and the valid CRL of each if CRLs are configured."""
 
     authorities: frozenset[Authority]
     lists: Mapping[Authority, RevocationList] | None = field(default=None, repr=False)
     _issuing: frozenset[Authority] = frozenset()  # those that issue devices, as far as is known
     _periods: Mapping[Authority, list[Period]] = field(factory=dict, repr=False)
     _revoked: frozenset[Authority] = frozenset()  # by the list of a CA above
-    unused_lists: tuple[str, ...] = ()  # whose they are (RFC 4514): not of the bundle's CAs
+    unused_lists: tuple[str, ...] = ()  # their issuers (RFC 4514), which are not CAs of the bundle
     unbound_anchors: frozenset[Authority] = frozenset()  # whose certificate names no trust domain
 
     @classmethod
@@ -46,7 +47,7 @@ class DeviceTrust:
     ) -> "DeviceTrust":
         """Return what CAs and CRLs say together.
 
-        Raises `InvalidRevocationListError` for a CRL that bears a CA's name and not its signature,
+        Raises `InvalidRevocationListError` for a CRL with a CA's name but without its signature,
         and for two of one authority.
         """
         bundle = CertificateBundle.of(authorities)
@@ -84,7 +85,7 @@ class DeviceTrust:
         return self._list_problem(device.issued_by, now) or self._revocation(device)
 
     def standing(self, now: datetime) -> TrustStanding:
-        """Return whose devices are refused as a whole, and why."""
+        """Return whose devices are all refused, and why."""
         problems = {
             authority: problem
             for authority in sorted(self._issuing, key=lambda each: each.name)
@@ -99,7 +100,7 @@ class DeviceTrust:
         )
 
     def next_updates(self) -> dict[str, datetime | None]:
-        """Return by name when each CA's CRL ends, None where it has none; empty without CRLs."""
+        """Return by name when each CA's CRL ends, None if it has none; empty without CRLs."""
         if self.lists is None:
             return {}
         ends: dict[str, datetime | None] = {each.name: None for each in self._issuing}
@@ -109,7 +110,7 @@ class DeviceTrust:
         return ends
 
     def ends(self) -> dict[str, datetime]:
-        """Return by name when each CA that issues devices expires, or all chains above it have."""
+        """Return by name when each CA that issues devices expires, or the last chain above it."""
         ends = dict[str, datetime]()
         for authority in self._issuing:
             if periods := self._periods.get(authority):
@@ -123,7 +124,7 @@ class DeviceTrust:
     def _time_problem(self, authority: Authority, now: datetime) -> CertificateProblem | None:
         """Return what is wrong with the times of a CA of the bundle, and of all chains above it.
 
-        A device may bring other CAs, of which nothing is known here.
+        A device may present other CAs, of which nothing is known here.
         """
         periods = self._periods.get(authority)
         if periods is None:
@@ -157,7 +158,7 @@ class DeviceTrust:
 
 
 def _by_authority(bundle: CertificateBundle) -> dict[Authority, list[x509.Certificate]]:
-    """Return the certificates of each authority, which are several where one was renewed."""
+    """Return the certificates of each authority: several, if one was renewed."""
     found: dict[Authority, list[x509.Certificate]] = {}
     for each in bundle.certificates:
         found.setdefault(Authority.of(each), []).append(each)
@@ -165,7 +166,7 @@ def _by_authority(bundle: CertificateBundle) -> dict[Authority, list[x509.Certif
 
 
 def _issuers_of_authorities(bundle: CertificateBundle) -> frozenset[Authority]:
-    """Return those that issued others of the bundle: roots above, which need no CRL for devices."""
+    """Return those that issued others of the bundle: roots, which need no CRL for devices."""
     return frozenset(
         Authority.of(issuer)
         for each in bundle.certificates

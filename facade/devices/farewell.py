@@ -1,10 +1,10 @@
-"""The end of a socket whose handshake was refused: the device reads why before it is closed.
+"""The end of a socket whose handshake was refused: the device can read why before it is closed.
 
-OpenSSL has given the kernel an alert ("certificate expired"). In TLS 1.3 the device thinks by then
-that the handshake is over, and sends its request. A socket that is closed with something unread, or
-that something comes for afterwards, is reset, and most clients then never read the alert: curl lost
-it in 16 of 20 tries. So we end our side alone, and throw away what the device still sends until it
-ends its own.
+OpenSSL has given the kernel an alert ("certificate expired"). In TLS 1.3 the device believes by
+then that the handshake is over, and sends its request. If a socket is closed while something is
+unread, or if something comes afterwards, it is reset, and most clients then never read the alert:
+curl lost it in 16 of 20 tries. So we end only our side, and drop what the device still sends until
+it ends its own.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 
 # After the alert: a round trip over a slow radio link, and the request that is under way.
 FAREWELL_SECONDS: Final = 2.0
-# The rest of the device's handshake and its first request; what sends more than that may be reset.
+# The rest of the device's handshake and its first request. Who sends more may be reset.
 FAREWELL_BYTES: Final = 64 * 1024
 
 _READ_BYTES: Final = 16 * 1024

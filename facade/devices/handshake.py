@@ -22,9 +22,9 @@ _NOTHING_HEARD: Final = b"before SSL initialization"
 
 
 class HandshakeFailedError(FacadeError):
-    """No connection came of it; the message says why, and quotes nothing of what the device sent.
+    """The handshake failed. The message says why, and quotes nothing of what the device sent.
 
-    Of the chain that was presented, `connection` has what OpenSSL has built of it.
+    `connection` has what OpenSSL has built of the presented chain.
     """
 
     def __init__(self, ending: Ending, connection: SSL.Connection) -> None:
@@ -41,7 +41,7 @@ async def shake_hands(
 ) -> SSL.Connection:
     """Return the finished connection; raise `HandshakeFailedError`. The socket stays open.
 
-    `note_state` is told of OpenSSL's state whenever the device is waited for.
+    `note_state` is told OpenSSL's state whenever it waits for the device.
     """
     connection = SSL.Connection(context, accepted)
     connection.set_accept_state()

@@ -1,4 +1,4 @@
-"""Why no connection came of a handshake: a small set of reasons, and words for people. Pure.
+"""Why a handshake led to no connection: a small set of reasons, and words for people. Pure.
 
 A reason is the label of a metric, so it is never free text. Words are ours, or OpenSSL's own fixed
 ones; nothing in them comes from the device.
@@ -52,7 +52,7 @@ class HandshakeEnd(StrEnum):
 class Ending:
     """How a handshake ended: `reason` is fixed, `words` are for people.
 
-    `depth` counts up from the device's certificate (0) to the one that is wrong, where one is.
+    `depth` is 0 for the device's certificate, and counts up to the wrong one, if one is wrong.
     """
 
     reason: HandshakeEnd
@@ -61,7 +61,7 @@ class Ending:
 
     @property
     def is_about_certificate(self) -> bool:
-        """Whether a certificate was presented, and not accepted."""
+        """Whether a certificate was presented but not accepted."""
         return self.depth is not None
 
 
