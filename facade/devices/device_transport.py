@@ -182,8 +182,8 @@ class DeviceTransport(asyncio.Transport):
             self._tls.send(data)
         except SSL.WantWriteError:
             return False
-        # WantReadError, too: the device sent a part of a KeyUpdate, which it need not do. Waiting to
-        # write would take a whole core, because the socket can be written to all the time.
+        # WantReadError, too: the device sent a part of a KeyUpdate, which it need not do. Waiting
+        # to write would take a whole core, because the socket can be written to all the time.
         except SSL.Error as error:
             self._end(_lost(error))
             return False

@@ -1,4 +1,4 @@
-"""Handshakes under way: how many there may be, and who gives way or waits where there are as many.
+"""Handshakes under way: how many there may be, and who gives way or waits at the limit.
 
     a device connects
        |
@@ -11,10 +11,10 @@
        | no
        nobody is accepted; who connects waits in the kernel's queue
 
-A fleet that comes at once waits, for its handshakes go on. Whoever opens handshakes and leaves them
-costs others at most `STALL_SECONDS`: from then on such an address pushes out its own. A handshake
-that comes to a good end takes one stall off what its address owes, so that a few bad ones among a
-fleet behind one address do not count for long, and a few good ones among a flood neither.
+A fleet that comes at once waits, because its handshakes go on. Somebody who opens handshakes and
+leaves them costs others at most `STALL_SECONDS`; from then on such an address pushes out its own. A
+handshake with a good end takes one stall off what its address owes. So neither a few bad ones among
+a fleet behind one address count for long, nor a few good ones among a flood.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from attrs import define, field
 from facade.devices.tasks_by_site import TasksBySite
 from shared.bounded_map import BoundedMap
 
-# With no message of the device: more than a slow radio link loses in a packet and its repetition,
-# and than a device takes to sign while it does other things.
+# Without a message of the device: longer than a slow radio link takes to lose and repeat a packet,
+# and than a busy device takes to sign.
 STALL_SECONDS: Final = 3.0
-OWED_SECONDS: Final = 60.0  # after its last stall an address owes nothing any more
-MAX_OWING_SITES: Final = 4096  # some 350 bytes each; who owes for longest is forgotten first
+OWED_SECONDS: Final = 60.0  # after its last stall; then an address owes nothing any more
+MAX_OWING_SITES: Final = 4096  # some 350 bytes each; the longest owing goes first
 
 
 @define(eq=False)
 class Handshake:
-    """One under way: what OpenSSL's state machine is in, and since when (the clock's seconds)."""
+    """A handshake under way: the state that OpenSSL is in, and since when (clock's seconds)."""
 
     _socket: socket.socket
     site: str
@@ -56,7 +56,7 @@ class Handshake:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the device sends nothing that takes it further; what we have not read counts."""
+        """Whether the device sends nothing that takes it further. Unread bytes count as sent."""
         return self._clock() - self._since >= STALL_SECONDS and not _has_more(self._socket)
 
 
@@ -79,7 +79,7 @@ class Handshakes:
         return self._tasks.count
 
     def has_place(self) -> bool:
-        """Tell whether one more may begin; somebody may have given way for it."""
+        """Tell whether one more may begin. Another one may have given way for it."""
         if not self._tasks.is_full:
             return True
         most = self._tasks.site_with_most
@@ -132,5 +132,5 @@ def _has_more(waiting: socket.socket) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # a reset, which the handshake is about to find
+        return True  # a reset, which the handshake is about to meet
     return True

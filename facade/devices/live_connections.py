@@ -1,7 +1,7 @@
-"""Every open connection of every device: found by whom it belongs to, counted, bounded, cut.
+"""Every open connection of every device: found by its device, counted, bounded, cut.
 
 A revocation finds its connections by the subject of the statement, at once however many there are.
-Where a bound is reached, a connection that waits for its next request gives way to a new one.
+If a bound is reached, a connection that waits for its next request gives way to a new one.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from facade.devices.presented_device import PresentedDevice
 from facade.metrics.device_metrics import DeviceMetrics
 from shared.structured_log import get_logger
 
-WAITING_TOO: Final = 2  # times as many connections as pulls: the rest are idle, or wait their turn
+WAITING_TOO: Final = 2  # times as many connections as pulls: the rest idle or wait
 _NOT_ACCEPTED: Final = "certificate no longer accepted"
 _log = get_logger("facade.live_connections")
 
@@ -35,7 +35,7 @@ class LiveConnection(Protocol):
 
 @define(eq=False)
 class LiveConnections:
-    """The open connections of this process, and the trust that they are held against."""
+    """The open connections of this process, and the trust that they are checked by."""
 
     trust: DeviceTrust
     _metrics: DeviceMetrics
@@ -44,7 +44,7 @@ class LiveConnections:
     _by_subject: dict[str, set[LiveConnection]] = field(factory=dict, init=False)
     _all: set[LiveConnection] = field(factory=set, init=False)
     _idle: dict[LiveConnection, int] = field(factory=dict, init=False)  # the longest idle first
-    _turn: int = field(default=0, init=False)  # in which they became idle
+    _turn: int = field(default=0, init=False)  # in the order in which they became idle
     _lines: RepeatedRefusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -58,7 +58,7 @@ class LiveConnections:
 
     @property
     def is_full(self) -> bool:
-        """Whether a new connection could only wait: the limit is reached and nobody is idle."""
+        """Whether a new connection could only wait: the limit is reached and none is idle."""
         return len(self._all) >= self.limits.in_all and not self._idle
 
     def refusal(self, device: PresentedDevice) -> CertificateProblem | None:
@@ -88,7 +88,7 @@ class LiveConnections:
         return True
 
     def release(self, connection: LiveConnection) -> None:
-        """Forget a connection that is gone; harmless where it is forgotten already."""
+        """Forget a connection that is gone; harmless if it is forgotten already."""
         if connection not in self._all:
             return
         self._all.remove(connection)
@@ -114,7 +114,7 @@ class LiveConnections:
     ) -> None:
         """Cut the connections of a revoked device or certificate.
 
-        `since`: when it was revoked (Unix seconds), for the metric; None where nobody did.
+        `since`: when it was revoked (Unix seconds), for the metric; None if nobody revoked it.
         """
         revoked = [each for each in self._by_subject.get(subject, ()) if is_revoked(each.device)]
         self._cut(revoked, "revoked")
@@ -124,7 +124,7 @@ class LiveConnections:
                 self._metrics.revocation_seconds.observe(seconds)
 
     def adopt(self, trust: DeviceTrust) -> None:
-        """Hold every connection against other CAs and CRLs from now on."""
+        """From now on check every connection by other CAs and CRLs."""
         are_others = trust.authorities != self.trust.authorities
         self.trust = trust
         self.cut_refused()
@@ -140,7 +140,7 @@ class LiveConnections:
         self._cut([each for each in connections if each in self._all], _NOT_ACCEPTED)
 
     def cut_refused(self) -> None:
-        """Cut what would not be let in anew: a CRL may have expired, too."""
+        """Cut connections that would not be let in again. A CRL may have expired, too."""
         now = datetime.now(UTC)
         refused = [each for each in self._all if self.trust.refusal(each.device, now)]
         self._cut(refused, _NOT_ACCEPTED)

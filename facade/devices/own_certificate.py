@@ -1,4 +1,4 @@
-"""The facade's own certificate, with its chain behind it, and its key, as PEM files hold them."""
+"""The facade's own certificate, followed by its chain, and its key, as PEM files hold them."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from OpenSSL import SSL, crypto
 from shared.pem import load_certificates, private_key_block
 
 _SERVER_KEYS: Final = (RSAPrivateKey, EllipticCurvePrivateKey, Ed25519PrivateKey, Ed448PrivateKey)
-# What `present` raises of files that do not serve.
+# What `present` raises for files that cannot be used.
 UNUSABLE: Final = (
     ValueError,
     TypeError,
@@ -31,7 +31,7 @@ def load_private_key(pem: bytes) -> PrivateKeyTypes:
 
 
 def present(context: SSL.Context, certificate: bytes, key: bytes) -> None:
-    """Have the context present the certificate; raise one of `UNUSABLE`."""
+    """Make the context present the certificate; raise one of `UNUSABLE`."""
     leaf, *chain = load_certificates(certificate)
     context.use_certificate(leaf)
     for each in chain:

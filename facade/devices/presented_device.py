@@ -1,4 +1,4 @@
-"""Who is at the other end of a finished handshake, and whom its certificate hangs on."""
+"""Who is at the other end of a finished handshake, and which CAs its certificate depends on."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not is
 class Authority:
     """A certificate authority: a name with a key, whichever certificate says so.
 
-    A renewed CA certificate is the same authority; another key under the same name is not.
+    A renewed CA certificate is the same authority. Another key with the same name is not.
     """
 
     name: str  # RFC 4514
@@ -50,23 +50,23 @@ class Authority:
 
 @frozen
 class PresentedDevice:
-    """Who is at the other end, or why nobody is known; and what its certificate rests on."""
+    """Who is at the other end, or why nobody is known; and what its certificate depends on."""
 
     identity: DeviceIdentity | None
     issuer: str  # RFC 4514
     serial: int
     not_after: datetime
     issued_by: Authority
-    anchored_in: Authority  # the trusted CA that the verified chain ends at
+    anchored_in: Authority  # the trusted CA at the end of the verified chain
     problem: str = ""
-    subject: str | None = None  # RFC 4514, of one that identifies nobody: what it can be found by
+    subject: str | None = None  # RFC 4514, if it identifies nobody: it can be found by this
     chain: tuple[bytes, ...] = field(default=(), eq=False, repr=False)  # DER, as it was presented
 
     @property
     def claims(self) -> dict[str, str | None]:
-        """What a line says of its certificate where it is refused: bounded and escaped by the log.
+        """What a log line says of its certificate if it is refused. The log bounds and escapes it.
 
-        The chain is verified, and the words are still the device's.
+        The chain is verified, but the words are still the device's.
         """
         fields: dict[str, str | None] = {
             "presented_serial": f"{self.serial:x}",
@@ -95,7 +95,7 @@ class PresentedDevice:
 
     @property
     def counts_as(self) -> str:
-        """Whose connection this is, where connections are counted."""
+        """Whose connection this is when connections are counted."""
         return self.subjects[0] if self.identity else self.subjects[-1]
 
 
@@ -147,11 +147,11 @@ def _der(certificate: x509.Certificate) -> bytes:
 
 @lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
 def _shared_der(authority: x509.Certificate) -> bytes:
-    """Return a CA's certificate as bytes that all devices share who bring it."""
+    """Return a CA's certificate as bytes that all devices share that present it."""
     return _der(authority)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
 def _authority(certificate: x509.Certificate) -> Authority:
-    """Return a CA of a verified chain; every device of a fleet comes with the same."""
+    """Return a CA of a verified chain. All devices of a fleet present the same."""
     return Authority.of(certificate)

@@ -1,12 +1,12 @@
-"""Which devices have a pull under way: while the facade drains, they alone are served.
+"""Which devices have a pull under way. While the facade drains, only they are served.
 
-To a client a pull is many requests: a manifest, a config, layers, and pieces of layers, on several
-connections. So it is under way
+For a client, a pull is many requests: a manifest, a config, layers, and pieces of layers, on
+several connections. So it is under way
 
 - while an answer to one of them is sent,
 - for some time after that, if the connection is still open or was closed while the facade drains,
-- for some time after the device broke an answer off. containerd's chunked pull does so again and
-  again: it asks for an open range, takes a piece of it, and connects anew for the next one.
+- for some time after the device broke off an answer. containerd's chunked pull does that again and
+  again: it asks for an open range, takes a piece of it, and connects again for the next one.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class PullingConnection(Protocol):
     pulled_at: float | None  # the loop's time when the newest of its pulls was answered
 
     def finish(self) -> None:
-        """Close it, once what was asked on it is answered."""
+        """Close it once everything that was asked on it is answered."""
 
 
 def _loop_time() -> float:
@@ -36,10 +36,10 @@ def _loop_time() -> float:
 
 @define(eq=False)
 class PullsUnderWay:
-    """The pulls of all open connections; for one event loop."""
+    """The pulls of all open connections. For one event loop."""
 
     _clock: Callable[[], float] = _loop_time
-    is_draining: bool = False  # for good, once it is
+    is_draining: bool = False  # once true, for good
     _by_device: dict[str, set[PullingConnection]] = field(factory=dict, init=False)
     _left: dict[str, float] = field(factory=dict, init=False)  # by device; the oldest first
     _late: set[PullingConnection] = field(factory=set, init=False)  # opened while draining
@@ -76,9 +76,9 @@ class PullsUnderWay:
         return any(map(self.has, self._by_device.keys() | self._left.keys()))
 
     def finish_others(self) -> None:
-        """Have the connections of devices end that have no pull under way.
+        """End the connections of devices that have no pull under way.
 
-        One that was opened while the facade drains first asks for something, and is told.
+        A device that connects while the facade drains is told so when it first asks for something.
         """
         for device in [each for each in self._by_device if not self.has(each)]:
             for connection in [*self._by_device[device]]:

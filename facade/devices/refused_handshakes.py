@@ -1,10 +1,11 @@
-"""What is told of handshakes that came to nothing: a metric by reason, and lines in the log.
+"""What is told of handshakes that failed: a metric by reason, and lines in the log.
 
 A fleet with a wrong certificate tries again every few seconds, and anybody may connect. So within a
-window each reason has a bounded number of lines, each for another address and certificate; how many
-more there were is said when the window ends.
+window each reason has a bounded number of lines, each for another address and certificate. The end
+of the window tells how many more there were.
 
-Everything about a refused certificate is what the device claims: those fields are `presented_...`.
+What is said of a refused certificate is only what the device claims: those fields are
+`presented_...`.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from facade.metrics.device_metrics import DeviceMetrics
 from facade.values.device_identity import IdentityRule
 from shared.structured_log import get_logger
 
-LINES_A_WINDOW: Final = 20  # of one reason: enough to find the device, or to see that it is many
+LINES_A_WINDOW: Final = 20  # of one reason: shows the device, or that there are many
 LOOKS_A_WINDOW: Final = 200  # at certificates, for one that has no line yet; a chain may be long
 WINDOW_SECONDS: Final = 60.0
 _MALFORMED: Final = (ValueError, x509.InvalidVersion)
@@ -30,7 +31,7 @@ _log = get_logger("facade.refused_handshakes")
 
 @frozen
 class _PresentedChain:
-    """The certificates of a handshake, the device's first; empty where there was none to read."""
+    """The certificates of a handshake, the device's first; empty if there was none to read."""
 
     certificates: tuple[x509.Certificate, ...] = ()
 
@@ -44,7 +45,7 @@ class _PresentedChain:
         return cls(tuple(chain or ()))
 
     def fields(self, rule: IdentityRule, ending: Ending) -> dict[str, str | None]:
-        """Return what a line says of them: bounded and escaped by the log."""
+        """Return what a line says of them. The log bounds and escapes it."""
         if not self.certificates:
             return {}
         leaf = self.certificates[0]
@@ -83,14 +84,14 @@ class RefusedHandshakes:
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Show every reason from the beginning: a rate needs the zero before the first."""
+        """Show every reason from the start, because a rate needs the first zero."""
         for reason in HandshakeEnd:
             self._metrics.handshakes_refused.labels(reason.value)
 
     def note(self, ending: Ending, peer: str, connection: SSL.Connection | None = None) -> None:
         """Tell of one."""
         self._metrics.handshakes_refused.labels(ending.reason.value).inc()
-        # Nobody at all is a load balancer's health check, every few seconds.
+        # If nobody speaks at all, it is a load balancer's health check, every few seconds.
         if ending is LEFT_SILENTLY or self._is_closed:
             return
         window = self._windows.get(ending.reason)
@@ -101,7 +102,7 @@ class RefusedHandshakes:
             return
         window.looks += 1
         with warnings.catch_warnings():
-            # cryptography warns of each strange name, and whoever connects chooses it
+            # cryptography warns of each strange name, which anybody who connects can choose
             warnings.simplefilter("ignore")
             chain = _PresentedChain.of(connection)
             fields = chain.fields(self._rule, ending)
@@ -115,7 +116,7 @@ class RefusedHandshakes:
         )
 
     def close(self) -> None:
-        """Say what was not said yet, and from now on nothing more: what goes on is given up."""
+        """Tell what was not told yet, and nothing more from now on: what goes on is given up."""
         self._is_closed = True
         for reason in list(self._windows):
             self._end_window(reason)

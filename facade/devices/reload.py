@@ -1,7 +1,7 @@
-"""Hot reload: what stands in files is taken over when they change, and what is broken is not.
+"""Hot reload: when files change, their content is taken over, unless it is broken.
 
-Every few seconds, and at once on SIGHUP. A broken new file keeps the old content in use; a metric
-and one line in the log for each content say so.
+It looks every few seconds, and at once on SIGHUP. If a new file is broken, the old content stays in
+use; a metric and one log line for each broken content say so.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from shared.structured_log import get_logger
 from shared.supervised import report
 from shared.watched_files import FoundFiles, WatchedFiles
 
-RELOAD_SECONDS: Final = 2.0  # looking is a stat of each file; a revoked device is out this soon
+RELOAD_SECONDS: Final = 2.0  # a look is a stat of each file; a CRL takes effect this soon
 
 # Takes the contents by setting; returns which were not taken, and why.
 Take = Callable[[Mapping[str, bytes]], Awaitable[Mapping[str, str]]]
@@ -39,13 +39,13 @@ class ReloadedFiles:
     _told: dict[str, bytes] = field(factory=dict, init=False)  # digests of what was complained of
 
     def __attrs_post_init__(self) -> None:
-        """Nothing is wrong to begin with."""
+        """Begin with nothing wrong."""
         for setting in self._used:
             self._metrics.file_refused.labels(setting).set(0)
             self._show_exposed(setting)
 
     async def look(self) -> bool:
-        """Take over what has changed; return whether anything may be other than before."""
+        """Take over what has changed; return whether anything may be different."""
         found = await in_access_thread(self._files.read_if_changed)
         if found is None:
             return False
@@ -63,7 +63,7 @@ class ReloadedFiles:
     async def _taken(
         self, wanted: Mapping[str, bytes], changed: Collection[str]
     ) -> Mapping[str, str]:
-        """Have the contents taken; return which were not, and why."""
+        """Hand over the contents; return which were not taken, and why."""
         try:
             return await self._take(wanted)
         except Exception as error:  # noqa: BLE001 - whatever it was, the old content is in use, and this is tried again
@@ -101,11 +101,11 @@ async def keep_reloading(
     show: Callable[[], None],
     asked: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Look for changes until cancelled; what fails keeps none of the rest from its turn.
+    """Look for changes until cancelled. A failure does not keep the other parts from their turn.
 
-    `show` puts what is used now into metrics and log: after each round, and at once after what was
-    taken over, without waiting for the files of other parts. So whoever sees it in one place sees
-    it in all. `asked` surrounds a round that was asked for.
+    `show` puts what is used now into metrics and log: after each round, and at once when something
+    was taken over, without waiting for the files of other parts. So it is visible everywhere at the
+    same time. `asked` surrounds a round that was asked for.
     """
     while True:
         was_asked = await is_set_within(at_once, RELOAD_SECONDS)

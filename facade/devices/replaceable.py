@@ -1,4 +1,4 @@
-"""A mapping whose content is replaced as a whole while others read it, in whichever thread."""
+"""A mapping whose whole content is replaced while others read it, in any thread."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -12,12 +12,12 @@ _Value = TypeVar("_Value")
 
 @define(eq=False)
 class Replaceable(Mapping[_Key, _Value]):
-    """Reads as the newest content."""
+    """A mapping with the newest content."""
 
     _content: Mapping[_Key, _Value] = field(repr=False)
 
     def replace(self, content: Mapping[_Key, _Value]) -> None:
-        """Read as this from now on."""
+        """Have this content from now on."""
         self._content = content
 
     @override

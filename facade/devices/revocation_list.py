@@ -1,7 +1,8 @@
-"""Certificate revocation lists (RFC 5280 section 5), parsed; what cannot be kept to is refused.
+"""Certificate revocation lists (RFC 5280 section 5), parsed. Those we could not obey are refused.
 
-Complete lists alone, one for each authority: a delta speaks of changes to a list that we may not
-have, an indirect one of other authorities' certificates, one for some reasons leaves others out.
+Only complete lists are accepted, one for each authority. A delta list changes a list that we may
+not have; an indirect one is about other authorities' certificates; one for some reasons omits
+others.
 """
 
 from datetime import datetime
@@ -30,12 +31,12 @@ _UNDERSTOOD: Final = (
 
 
 class InvalidRevocationListError(SafeMessage, MalformedError, ValueError):
-    """The file holds no list that can be kept to; the message says why and quotes nothing."""
+    """The file has no list that can be obeyed. The message says why and quotes nothing."""
 
 
 @frozen
 class RevocationList:
-    """One authority's list. Whose it is, is known when its signature was verified."""
+    """One authority's list. Only its verified signature shows whose it is."""
 
     issuer: x509.Name
     serials: frozenset[int] = field(repr=False)

@@ -1,4 +1,4 @@
-"""The facade's own certificate: whether devices that verify it can believe it now. Pure."""
+"""The facade's own certificate: whether devices that verify it accept it now. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from facade.metrics.problems import Finding, Stops
 from shared.pem import load_certificates
 from shared.server_certificate import NO_NAMES, NOT_FOR_SERVERS, is_for_servers, names_a_host
 
-# Certificates that are renewed by a machine are renewed before that: at a third of 90 days.
+# Certificates that a machine renews are renewed earlier, at a third of 90 days.
 ENDS_SOON: Final = timedelta(days=7)
 _RENEW: Final = "put a renewed one there, and its key into FACADE_TLS_KEY_FILE"
 

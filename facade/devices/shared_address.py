@@ -1,7 +1,7 @@
 """Whether another process listens on the same address, as with `FACADE_REUSE_PORT`.
 
-The kernel spreads new connections over all that listen. A process that drains leaves them to the
-others, if there are any.
+The kernel spreads new connections over all processes that listen. A process that drains leaves them
+to the others, if there are any.
 """
 
 import itertools
@@ -31,11 +31,11 @@ def another_listens(listening: socket.socket) -> bool:
 def has_another(rows: Iterable[str], inode: int) -> bool:
     """Tell whether the table has another listener at the address of the one with this inode.
 
-    Listeners stand first; a table of ten thousand connections is not read to its end.
+    Listeners come first, so a table of ten thousand connections is not read to its end.
     """
     others: set[str] = set()
     ours: str | None = None
-    for row in itertools.islice(rows, 1, None):  # the first is the heading
+    for row in itertools.islice(rows, 1, None):  # the first row is the heading
         fields = row.split()
         if fields[_STATE] != _LISTENS:
             break

@@ -1,12 +1,13 @@
 """How many handshakes an address may begin from which no device was let in lately.
 
-A handshake that comes to nothing costs a millisecond or two of a processor, and whoever connects
-anew again and again has begun the next one by then. So an address that nobody knows has a burst of
-handshakes, and then a few a second. What it begins beyond that is closed before its handshake.
+A handshake that fails takes a millisecond or two of a processor, and somebody who connects again
+and again has begun the next one by then. So an unknown address has a burst of handshakes, and then
+a few a second. Further connections are closed before their handshake.
 
-- An address is known once a device was let in from it, for a day. Behind a site's NAT, or a load
-  balancer, everybody has the address of devices: nobody there is kept out for what others do.
-- A handshake that comes to a good end counts for nothing.
+- An address is known for a day after a device was let in from it. Behind a site's NAT or a load
+  balancer everybody has the same address as devices, so nobody there is kept out for what others
+  do.
+- A handshake with a good end does not count.
 """
 
 import time
@@ -18,10 +19,10 @@ from attrs import define, field
 from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
-# Twice what may be under way at once: of a fleet that comes for the first time some are in by then
+# Twice what may be under way at once. When a fleet comes for the first time, some are in by then.
 STRANGE_AT_ONCE: Final = 1024  # handshakes: some 2 s of a core
-STRANGE_PER_SECOND: Final = 20.0  # then; some 3 percent of a core
-MAX_STRANGE_ADDRESSES: Final = 4096  # some 450 bytes each; one that is forgotten begins anew
+STRANGE_PER_SECOND: Final = 20.0  # after the burst; some 3 percent of a core
+MAX_STRANGE_ADDRESSES: Final = 4096  # some 450 bytes each; one that is forgotten begins again
 MAX_KNOWN_ADDRESSES: Final = 65_536  # some 400 bytes each
 KNOWN_SECONDS: Final = 24 * 3600.0  # since a device was let in last
 

@@ -1,4 +1,4 @@
-"""What is done for somebody who is known by the network address alone, counted by address."""
+"""Work for peers of whom only the network address is known, counted by address."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,7 +11,7 @@ from shared.supervised import tell_of_failure
 
 @define(eq=False)
 class TasksBySite:
-    """Tasks under way: bounded; the oldest of who has most gives way."""
+    """Tasks under way, bounded. The oldest one of the site with the most gives way."""
 
     _limit: int
     _by_site: dict[str, dict[asyncio.Task[None], None]] = field(factory=dict, init=False)
@@ -24,11 +24,11 @@ class TasksBySite:
 
     @property
     def site_with_most(self) -> str:
-        """Who has most of them, where there are any."""
+        """The site that has most of them, if there are any."""
         return max(self._by_site, key=lambda site: len(self._by_site[site]))
 
     def begin(self, work: Coroutine[Any, Any, None], site: str) -> asyncio.Task[None]:
-        """Run what has to do with somebody of this site."""
+        """Run a task for a peer of this site."""
         if self.is_full:
             _ = self.give_up_oldest_of(self.site_with_most)
         task = asyncio.create_task(work)
@@ -39,13 +39,13 @@ class TasksBySite:
         return task
 
     def give_up_oldest_of(self, site: str) -> asyncio.Task[None]:
-        """End the one that this site began first, and return it."""
+        """End this site's oldest task, and return it."""
         oldest = next(iter(self._by_site[site]))
         self.give_up(oldest, site)
         return oldest
 
     def give_up(self, task: asyncio.Task[None], site: str) -> None:
-        """End one; its place is free at once."""
+        """End a task. Its place is free at once."""
         self._forget(task, site)
         task.cancel()
 

@@ -1,13 +1,13 @@
-"""TLS for devices: which certificates get through the handshake, and what stands behind it.
+"""TLS for devices: which certificates pass the handshake, and with which OpenSSL.
 
-OpenSSL verifies chain, times and that a present extended key usage allows a client. What it lets
-pass (an absent key usage) is refused on the finished connection, before its first request is read.
-The device then sees a reset. A verify callback of pyOpenSSL that refuses can name no error: OpenSSL
-then sends the alert `internal_error`, in TLS 1.2 and 1.3, which blames the facade
-(docs/decisions/devices.md).
+OpenSSL verifies the chain, the times, and, if there is an extended key usage, that it allows a
+client. A certificate without one passes, and is refused on the finished connection, before its
+first request is read. The device then sees a reset. A refusing verify callback of pyOpenSSL cannot
+name an error: OpenSSL would send the alert `internal_error`, in TLS 1.2 and 1.3, which blames the
+facade (docs/decisions/devices.md).
 
-This is cryptography's own OpenSSL, through pyOpenSSL: it encrypts AES-GCM twice as fast as the one
-that a distribution's Python is linked with, and is pinned and replaced with the other wheels.
+This is cryptography's own OpenSSL, through pyOpenSSL. It encrypts AES-GCM twice as fast as the one
+that a distribution's Python is linked with, and is pinned and updated with the other wheels.
 """
 
 from collections.abc import Iterable
@@ -24,15 +24,15 @@ from facade.errors import FacadeError, UnusableSettingError
 from facade.values.device_identity import may_authenticate_clients
 from shared.pem import InvalidPemError
 
-# A handshake takes two round trips; a slow radio link has at most some seconds.
+# A handshake takes two round trips, which are some seconds at most on a slow radio link.
 HANDSHAKE_TIMEOUT_SECONDS: Final = 10.0
-# Of OpenSSL's state machine, in a connection's whole life: a handshake is some 20, a KeyUpdate at
-# most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at all. All that
-# came is answered within one call, so a device that sends nothing else would stop the loop
-# (docs/decisions/devices.md).
+# Steps of OpenSSL's state machine in a connection's whole life. A handshake takes some 20, a
+# KeyUpdate at most 6, a refused renegotiation 8. Devices update keys after 100 GiB and more, if at
+# all. One call answers everything that came, so a device that sends nothing else would block the
+# loop (docs/decisions/devices.md).
 MAX_HANDSHAKE_STEPS: Final = 1000
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-# Of TLS 1.2 what Python's own `ssl` allows: forward secrecy, and no CBC before AEAD.
+# For TLS 1.2, what Python's own `ssl` allows: forward secrecy, and no CBC before AEAD.
 _TLS_1_2_CIPHERS: Final = (
     b"@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 )
@@ -41,7 +41,7 @@ _OPTIONS: Final = (
     | SSL.OP_NO_TICKET
     | SSL.OP_NO_COMPRESSION
     | SSL.OP_NO_RENEGOTIATION
-    | SSL.OP_IGNORE_UNEXPECTED_EOF  # most devices just close; a request's end is its blank line
+    | SSL.OP_IGNORE_UNEXPECTED_EOF  # most devices just close; a request ends at its blank line
     | SSL.OP_SINGLE_DH_USE
     | SSL.OP_SINGLE_ECDH_USE
 )
@@ -74,7 +74,7 @@ class RefusedConnectionError(FacadeError):
 
 @define(eq=False)
 class HandshakeNotes:
-    """What is known of a connection's handshake while it goes on, and if it fails."""
+    """What is known of a connection's handshake while it goes on, and after it failed."""
 
     steps: int = 0  # of OpenSSL's state machine
     certificate_error: tuple[int, int] | None = None  # X509_V_ERR_*, and the depth in the chain
@@ -99,8 +99,8 @@ def server_context(
 ) -> SSL.Context:
     """Return the context that requires a device certificate and resumes no session.
 
-    The facade's certificate (its chain behind it) and key are PEM. With CRLs, a device whose issuer
-    has no valid one fails the handshake. Raises `TlsConfigurationError`.
+    The facade's certificate, followed by its chain, and its key are PEM. With CRLs, the handshake
+    fails if the device's issuer has no valid one. Raises `TlsConfigurationError`.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_VERSIONS[minimum])
@@ -112,7 +112,7 @@ def server_context(
     context.set_options(_OPTIONS)
     context.set_alpn_select_callback(_http_only)
     context.set_info_callback(_count_handshake_step)
-    # A connection that waits keeps no buffers of records: 34 KiB each.
+    # A connection that waits keeps no record buffers, which are 34 KiB each.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # One call encrypts and sends all that the kernel takes, instead of a record of 16 KiB.
     context.clear_mode(_ENABLE_PARTIAL_WRITE)
@@ -143,7 +143,7 @@ def presented_certificate(connection: SSL.Connection) -> x509.Certificate:
 
 
 def verified_chain(connection: SSL.Connection) -> list[x509.Certificate]:
-    """Return the chain that OpenSSL verified, the leaf first; a resumed session would have none.
+    """Return the chain that OpenSSL verified, the leaf first. A resumed session would have none.
 
     Raises `RefusedConnectionError` for a CA that does not parse.
     """
@@ -168,7 +168,7 @@ def _http_only(
     connection: SSL.Connection,  # noqa: ARG001 - pyOpenSSL's signature
     offered: list[bytes],
 ) -> bytes | SSL._NoOverlappingProtocols:  # it has no other name
-    """Choose HTTP/1.1; who offers nothing of the kind goes on without ALPN."""
+    """Choose HTTP/1.1. A device that does not offer it goes on without ALPN."""
     return _HTTP if _HTTP in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
@@ -177,7 +177,7 @@ def _count_handshake_step(
     where: int,  # noqa: ARG001 - pyOpenSSL's signature
     result: int,  # noqa: ARG001 - pyOpenSSL's signature
 ) -> None:
-    """Hear nothing more of a device that has had its steps."""
+    """Drop what a device sends once it has used up its steps."""
     notes = notes_of(connection)
     notes.steps += 1
     if notes.steps > MAX_HANDSHAKE_STEPS:
@@ -191,7 +191,7 @@ def _note_verification(
     depth: int,
     is_good: int,
 ) -> bool:
-    """Note what OpenSSL finds wrong with a chain; it is asked for the log, and decides nothing."""
+    """Note what OpenSSL finds wrong with a chain: for the log. This decides nothing."""
     if not is_good:
         notes_of(connection).certificate_error = (error, depth)
     return bool(is_good)

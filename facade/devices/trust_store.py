@@ -1,4 +1,4 @@
-"""What OpenSSL verifies devices' certificates against: the CAs, which of them are anchors, CRLs."""
+"""What OpenSSL verifies devices' certificates with: the CAs, which of them are anchors, CRLs."""
 
 import base64
 import os
@@ -11,9 +11,9 @@ from OpenSSL import SSL, crypto
 
 from facade.devices.device_authorities import CertificateBundle
 
-# What stands behind a certificate in a "TRUSTED CERTIFICATE" (X509_CERT_AUX, x_x509a.c): a list of
-# what it is trusted for, here anyExtendedKeyUsage. Nothing but devices is verified with this store,
-# outside of handshakes too (`ChainVerifier`), where OpenSSL is not told that they are clients.
+# What follows a certificate in a "TRUSTED CERTIFICATE" (X509_CERT_AUX, x_x509a.c): a list of what
+# it is trusted for, here anyExtendedKeyUsage. This store verifies only devices, also outside
+# handshakes (`ChainVerifier`), where OpenSSL is not told that they are clients.
 _TRUSTED: Final = bytes.fromhex("3008 3006 0604 551d2500")
 
 
@@ -22,11 +22,11 @@ def believe(
     device_cas: Iterable[x509.Certificate],
     crls: Iterable[x509.CertificateRevocationList] | None,
 ) -> None:
-    """Have the context verify devices against these CAs, and with CRLs their own CA's CRL."""
+    """Make the context verify devices with these CAs, and, if there are CRLs, their own CA's."""
     store = cast(crypto.X509Store, context.get_cert_store())  # there is one from the beginning
     bundle = CertificateBundle.of(device_cas)
     lone = bundle.lone_anchors
-    # First, because of two certificates of one CA OpenSSL takes the first that is valid.
+    # First, because OpenSSL takes the first valid one of two certificates of a CA.
     if lone:
         _add_anchors(store, lone)
     for each in bundle.certificates:
@@ -35,17 +35,17 @@ def believe(
     if crls is not None:
         for crl in crls:
             store.add_crl(crl)
-        # The leaf's issuer alone: CAs are taken out of use by taking them out of the bundle.
+        # Only the leaf's issuer: a CA is taken out of use by taking it out of the bundle.
         store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
 
 
 def _add_anchors(store: crypto.X509Store, certificates: Iterable[x509.Certificate]) -> None:
-    """Have chains end at these certificates, though they are not self-signed.
+    """Let chains end at these certificates although they are not self-signed.
 
-    Not by the flag X509_V_FLAG_PARTIAL_CHAIN, which ends a chain at the first certificate of the
-    bundle: a root that has expired, or that limits the path, would be asked no more. OpenSSL's own
-    setting says it of one certificate, and is read from files alone. With it OpenSSL passes over
-    the anchor's own times, which `DeviceTrust` looks at.
+    The flag X509_V_FLAG_PARTIAL_CHAIN would end every chain at the first certificate of the bundle,
+    and ignore a root that has expired or limits the path. OpenSSL's own setting is for a single
+    certificate, but is only read from files. With it OpenSSL ignores the anchor's own times, which
+    `DeviceTrust` checks.
     """
     file = os.memfd_create("device-cas")
     try:
