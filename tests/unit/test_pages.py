@@ -70,7 +70,7 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 
 
 def files_not_there(page: Path, rooms: Iterable[str]) -> list[str]:
-    """Return the files that a page names and that are neither in its rooms nor in the repository."""
+    """Return the files that a page names, and that neither its rooms nor the repository have."""
     named = {found["path"] for found in _OWN.finditer(_CODE.sub("", page.read_text("utf-8")))}
     known = module_names()
     return sorted(
