@@ -1,8 +1,8 @@
-"""One connection, tried for real from where its secret is: every step of a pull, in words.
+"""Tries one connection for real, where its secret is: every step of a pull, in words.
 
-A digest is pulled as for a device, by the same code and in the same order: what that fails at fails
-the check. Without a digest no repository is asked, and the login alone is tried. Unlike a facade
-that serves, a check remembers nothing, and goes on behind a step only if that one went well.
+A digest is pulled as for a device, by the same code and in the same order: if the pull fails, so
+does the check. Without a digest no repository is asked, and only the login is tried. Unlike a
+facade that serves, a check remembers nothing, and it goes on only while each step succeeds.
 """
 
 from contextlib import AsyncExitStack, suppress
@@ -46,7 +46,7 @@ _BESIDE_PROXY: Final = " directly, beside the outbound proxy"
 
 @frozen
 class CheckMeans:
-    """What checks are made with."""
+    """What checks need."""
 
     providers: Providers
     allow_loopback: bool
@@ -56,7 +56,7 @@ class CheckMeans:
 async def check_connection(
     connection: ApprovedConnection, means: CheckMeans, asked: TypedDigest | None, tell: Tell
 ) -> CheckReport:
-    """Try a connection, and a digest that it serves; tell of each step as it happens."""
+    """Try a connection, and a digest that it serves. Tell of each step as it happens."""
     report = CheckReport(connection, tell)
     target = UpstreamTarget.of_terms(connection.document, allow_loopback=means.allow_loopback)
     async with AsyncExitStack() as stack:
@@ -74,7 +74,7 @@ class _Check:
     _stack: AsyncExitStack = field(repr=False)
 
     async def run(self, asked: TypedDigest | None) -> None:
-        """Take every step; raise `StepFailedError` behind the one that failed."""
+        """Take every step; raise `StepFailedError` after the one that failed."""
         self._read_statement()
         provider = self._open_secret()
         way = await self._resolve()
@@ -120,7 +120,7 @@ class _Check:
         return provider
 
     async def _resolve(self) -> str:
-        """Return by which way the registry is reached, in words."""
+        """Return in words how the registry is reached."""
         proxy, endpoint = self._means.proxy, self._target.endpoint
         host, port = endpoint.raw_host or "", endpoint.port or 0
         if proxy is not None and proxy.is_told_name(host, port):
@@ -152,8 +152,8 @@ class _Check:
     ) -> tuple[Challenge, ...] | None:
         """Return the challenges of a registry that asks for a login, None if it does not.
 
-        `is_all`: no more is asked than its root, so what is odd there fails the check. A pull does
-        not ask for the root.
+        `is_all`: nothing but its root is asked for, so an odd answer there fails the check. A pull
+        does not ask for the root.
         """
         client = RegistryClient(transport, OneShotAuthorizer(transport, None))
         try:
@@ -168,7 +168,7 @@ class _Check:
         return None if ping.is_open else ping.challenges
 
     def _tell_connected(self, reached: CheckStep, way: str) -> None:
-        """Tell of what went well on the way to a step that is told by itself."""
+        """Tell what went well on the way to a step that tells of itself."""
         if reached is CheckStep.CONNECT:
             return
         self._report.ok(CheckStep.CONNECT, f"to {self._target.endpoint.authority}{way}")
@@ -178,7 +178,7 @@ class _Check:
             self._report.ok(CheckStep.TLS, "the certificate is trusted")
 
     async def _mint_credential(self, provider: CredentialProvider | None) -> BasicCredential | None:
-        """Return what the registry is shown; Google and AWS are asked for it."""
+        """Return what the registry is shown. Google or AWS may be asked for it."""
         if provider is None:
             return None
         role = self._connection.document.credential
@@ -211,5 +211,5 @@ def _second(moment: datetime) -> str:
 
 def _step_of_reaching(error: UpstreamError) -> CheckStep:
     step = STEP_OF_ERROR.get(error.step, CheckStep.CHALLENGE)
-    # The host itself was resolved: it is one that the registry redirects to.
+    # The host itself was resolved, so it is one that the registry redirects to.
     return CheckStep.CHALLENGE if step is CheckStep.RESOLVE else step

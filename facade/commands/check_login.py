@@ -18,9 +18,9 @@ from shared.upstream.transport import UpstreamTransport
 
 
 class CheckLogin:
-    """The `Authorizer` of what a check asks: the one of a pull, with an ear at each step.
+    """The `Authorizer` of a check: that of a pull, which also tells of each step.
 
-    Raises `StepFailedError` in place of an `UpstreamError`: the report has it then.
+    Raises `StepFailedError` in place of an `UpstreamError`, which the report has then.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class CheckLogin:
         self._broker = TokenBroker(Renewed(self._given), self._exchange, known, self._prove)
 
     async def _prove(self, authorization: Secret) -> bool:
-        """Prove it as a pull does; one repository is asked for, so nothing else depends on it."""
+        """Prove it as a pull does. One repository is asked for, so nothing else depends on it."""
         await self.client.prove(authorization)
         return False
 
     async def present(self, scope: Scope) -> Secret | None:
-        """Return what is sent with the first request; a provider's token without being asked."""
+        """Return what is sent with the first request: a provider's token even if nobody asked."""
         if self._shows_at_once:
             self._tell_challenge("basic", "whatever it asks, the token is shown as Basic")
         with self._report.failing_at(CheckStep.LOGIN):
@@ -69,20 +69,20 @@ class CheckLogin:
         self._broker.close()
 
     def was_let_in(self) -> None:
-        """Tell, if it was so, that nobody asked for a login."""
+        """Tell that nobody asked for a login, if nobody did."""
         self._tell_challenge("none", "the registry lets anybody in")
         if self._credential is None:
             self._report.skipped(CheckStep.LOGIN, "there is no credential to show")
 
     async def at_root(self, challenges: tuple[Challenge, ...] | None) -> None:
-        """Log in for no repository, and try it; `challenges` None: the registry asks for none."""
+        """Log in for no repository, and try it; `challenges` None: no login is asked for."""
         scope = Scope.login()
         header = await self.present(scope)
         if header is None and challenges is not None:
             header = await self.answer(challenges, scope, None)
         self.was_let_in()
         if self._credential is not None:
-            # To a registry that lets anybody in as well: it still judges a password.
+            # Also to a registry that lets anybody in, because it still judges a password.
             await self._show(header or self._credential.authorization())
 
     async def _given(self) -> Lasting[BasicCredential | None]:
@@ -114,7 +114,7 @@ class CheckLogin:
                 assert_never(unreachable)
 
     def _tell_challenge(self, scheme: str, words: str) -> None:
-        """Tell how to log in; the first answer is told, and what a pull does behind it is not."""
+        """Tell how to log in, of the first answer only: not of what a pull does after it."""
         if self._report.auth_scheme is None:
             self._report.auth_scheme = scheme
             self._report.ok(CheckStep.CHALLENGE, words)

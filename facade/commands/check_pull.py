@@ -1,6 +1,6 @@
-"""A check's pull: a digest is had from the registry as for a device, and held against itself.
+"""A check's pull: content is fetched from the registry as for a device, and verified.
 
-By GET, verified, with the resuming of a download. Nothing is kept.
+By GET, with the resuming of a download. Nothing is kept.
 """
 
 import time
@@ -20,12 +20,12 @@ from shared.upstream.errors import (
     UpstreamError,
 )
 
-# Somebody waits. What is longer is read so far: from its registry, or the store that it names.
+# Somebody waits, so longer content is read only so far, from the registry or the store it names.
 MAX_READ_BYTES: Final = 16 * 1024 * 1024
 
 
 class WrongContentError(UpstreamError):
-    """The registry gives something, and it is not what the digest names."""
+    """The registry gives something, but not what the digest names."""
 
 
 async def pull(client: RegistryClient, asked: TypedDigest) -> str | None:

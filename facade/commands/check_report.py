@@ -66,7 +66,7 @@ def words_of(error: UpstreamError) -> str:
 
 
 class StepFailedError(CommandError):
-    """A step failed and was told; nothing comes behind it."""
+    """A step failed and was told. Nothing comes after it."""
 
 
 class StepOutcome(StrEnum):
@@ -74,7 +74,7 @@ class StepOutcome(StrEnum):
 
     OK = "ok"
     FAILED = "failed"
-    SKIPPED = "skipped"  # not needed for this connection, or not ours to do
+    SKIPPED = "skipped"  # this connection does not need it, or it is not ours to do
 
 
 @frozen
@@ -95,7 +95,7 @@ Tell = Callable[[StepReport], None]
 
 @define
 class CheckReport:
-    """The steps of one connection as they happen; each is told at once."""
+    """The steps of one connection. Each is told at once."""
 
     connection: ApprovedConnection = field(repr=False)
     _tell: Tell
@@ -109,15 +109,15 @@ class CheckReport:
         self._note(StepReport(step, StepOutcome.OK, text))
 
     def skipped(self, step: CheckStep, text: str) -> None:
-        """Tell of a step that there is no need for."""
+        """Tell of a step that is not needed."""
         self._note(StepReport(step, StepOutcome.SKIPPED, text))
 
     def failed(self, step: CheckStep, text: str) -> None:
-        """Tell of a step that failed, though others may come behind it."""
+        """Tell of a step that failed, although others may follow."""
         self._note(StepReport(step, StepOutcome.FAILED, text))
 
     def minted(self, seconds: float, giver: str) -> None:
-        """Tell of a token and for how long it holds."""
+        """Tell of a token, and how long it holds."""
         self.token_expires_in_seconds = round(seconds, 3)
         self.ok(CheckStep.EXCHANGE, f"{giver} gives a token for {seconds:.0f} s")
 
@@ -127,7 +127,7 @@ class CheckReport:
         raise StepFailedError
 
     def fail_with(self, error: UpstreamError, step: CheckStep) -> NoReturn:
-        """Tell of an error in a step, naming what failed on the way where that is another."""
+        """Tell of an error in a step. If an earlier step failed on the way, name that one."""
         if isinstance(error, RealmNotAllowedError):
             self.realm = error.realm
             self.fail(
@@ -140,7 +140,7 @@ class CheckReport:
 
     @contextmanager
     def failing_at(self, step: CheckStep) -> Iterator[None]:
-        """End the check at this step where the block raises an `UpstreamError`."""
+        """End the check at this step if the block raises an `UpstreamError`."""
         try:
             yield
         except UpstreamError as error:
@@ -161,7 +161,7 @@ class CheckReport:
         return all(each.outcome is not StepOutcome.FAILED for each in self.steps)
 
     def view(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
+        """Return the report for JSON."""
         document = self.connection.document
         return {
             "id": str(self.connection.id),

@@ -1,4 +1,4 @@
-"""What the commands beside `serve` have in common: how they begin, and with what they end."""
+"""What the commands other than `serve` have in common: how they begin and end."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,7 +50,7 @@ class NotServedError(SafeMessage, CommandError):
 
 @frozen
 class CommandMeans:
-    """What a command asks with."""
+    """What a command needs to ask a registry."""
 
     settings: UpstreamSettings
     approvals: Approvals
@@ -93,7 +93,7 @@ Work = Callable[[CommandMeans], Awaitable[bool]]
 
 
 def run_command(work: Work) -> NoReturn:
-    """Do a command's work, and exit: 0 if it tells of success, else 1; 2 where it cannot begin."""
+    """Do a command's work, and exit: 0 if it succeeded, 1 if not, 2 if it cannot begin."""
     structured_log.configure("warning", structured_log.STANDARD_ERROR)
     try:
         settings = load(UpstreamSettings, PREFIX, beside=(FacadeSettings,))
@@ -111,7 +111,7 @@ def run_command(work: Work) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """Print a line for people; what could steer a terminal is written as an escape."""
+    """Print a line for people. What could control a terminal is written as an escape."""
     click.echo(bounded_text(text), err=True)
 
 

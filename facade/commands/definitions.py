@@ -1,8 +1,8 @@
-"""`facade check`, `facade tags` and `facade resolve`: what the facade can do, asked by a person.
+"""`facade check`, `facade tags` and `facade resolve`: what a person can ask of a facade.
 
-They run where the secrets are, beside a facade that serves, and share nothing with it but the
-database and the keys. Exit status: 0 done, 1 what was asked for failed, 2 the call or the
-configuration is wrong.
+They run where the secrets are, beside a facade that serves. They share only the database and the
+keys with it. Exit status: 0 done, 1 what was asked for failed, 2 the call or the configuration is
+wrong.
 """
 
 from collections.abc import Callable
@@ -84,7 +84,7 @@ async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_j
 def _connections(
     means: CommandMeans, asked: RegistryHost | TypedDigest
 ) -> tuple[ApprovedConnection, ...]:
-    """Return what is to be checked; where that is nothing, say why."""
+    """Return what has to be checked; if that is nothing, say why."""
     try:
         if isinstance(asked, TypedDigest):
             return (means.connection_of(asked.at),)
@@ -121,7 +121,7 @@ async def _resolve(means: CommandMeans, asked: TypedTag, *, as_json: bool) -> bo
 
 
 def check_view(asked: RegistryHost | TypedDigest, reports: list[CheckReport]) -> dict[str, Any]:
-    """Return what `check --json` prints; without any connection the check has failed."""
+    """Return what `check --json` prints. Without any connection the check has failed."""
     passed = bool(reports) and all(report.has_passed for report in reports)
     digest = asked if isinstance(asked, TypedDigest) else None
     return {
@@ -145,7 +145,7 @@ def tags_view(asked: TypedRepository, found: TagList) -> dict[str, Any]:
 
 
 def resolve_view(asked: TypedTag, found: ResolvedTag) -> dict[str, Any]:
-    """Return what `resolve --json` prints; `facade_*` are what a device asks a facade for."""
+    """Return what `resolve --json` prints. `facade_*` is what a device asks a facade for."""
     at = f"{asked.at.host.path_form}/{asked.at.repository}"
     return {
         "reference": f"{asked.at}@{found.digest}",

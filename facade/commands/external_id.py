@@ -1,8 +1,8 @@
-"""Does a customer's role insist on its external id? Asked of AWS itself, by trying without.
+"""Does a customer's role insist on its external id? AWS itself is asked, by trying without it.
 
-A role that any caller of this facade's identity may assume is a confused deputy's: another
-customer who learns its name could connect it as theirs (AWS IAM user guide, "The confused deputy
-problem"). Only the facade can try, for the role trusts its identity alone.
+If this facade's identity may assume a role without one, the facade is a confused deputy: another
+customer who learns the role's name could connect it as theirs (AWS IAM user guide, "The confused
+deputy problem"). Only the facade can try this, because the role trusts only its identity.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ _MEND: Final = (
 
 
 async def check_external_id(provider: EcrProvider, role: EcrRole, report: CheckReport) -> None:
-    """Tell whether the role refuses to be assumed without its external id, and with another."""
+    """Tell whether the role cannot be assumed without its external id, nor with another."""
     if role.external_id is None:
         report.skipped(
             CheckStep.EXTERNAL_ID,

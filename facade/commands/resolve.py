@@ -1,6 +1,7 @@
 """A tag's digest, to pin, and what one pulls with it: media type, platforms, sizes.
 
-The digest is that of the bytes that came; a registry whose header says another is not believed.
+The digest is that of the bytes that came. If the registry's header says another, it is not
+believed.
 """
 
 import re
@@ -23,7 +24,7 @@ from shared.upstream.client import RegistryClient
 from shared.upstream.errors import UpstreamError
 
 MAX_PLATFORMS: Final = 100  # manifests of one index; large ones have 20
-MAX_SIZE_BYTES: Final = 2**53  # exact in every JSON reader; no image comes near
+MAX_SIZE_BYTES: Final = 2**53  # exact in every JSON reader; no image is nearly as large
 UNKNOWN_PLATFORM: Final = "unknown/unknown"  # BuildKit's, for attestations: nobody pulls them
 
 # GOOS, GOARCH and variant, as Go names them; a hostile index may hold anything.
@@ -32,7 +33,7 @@ _PLATFORM_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 @frozen
 class PlatformManifest:
-    """One manifest of an index; `size` in bytes of its config and layers, where it is known."""
+    """One manifest of an index. `size`: bytes of its config and layers, if known."""
 
     platform: str  # os/architecture[/variant]
     digest: Digest
@@ -41,7 +42,7 @@ class PlatformManifest:
 
 @frozen
 class ResolvedTag:
-    """What a tag names now; `size` is None of an index, and where the manifest does not say."""
+    """What a tag names now. `size` is None for an index, and if the manifest does not say."""
 
     digest: Digest
     media_type: str
@@ -53,8 +54,8 @@ class ResolvedTag:
 async def resolve_tag(client: RegistryClient, repository: RepositoryName, tag: str) -> ResolvedTag:
     """Return what the tag names.
 
-    Raises `UpstreamError`, and `WrongBytesError` where the registry's answer contradicts itself.
-    Where one platform's manifest cannot be had, no more than its size is missing.
+    Raises `UpstreamError`, and `WrongBytesError` if the registry's answer contradicts itself. If
+    one platform's manifest cannot be fetched, only its size is missing.
     """
     found = await _manifest(client, repository, tag)
     digest = Digest.of(found.content)
@@ -72,7 +73,7 @@ async def resolve_tag(client: RegistryClient, repository: RepositoryName, tag: s
 
 
 def image_size(manifest: Mapping[str, Any]) -> int | None:
-    """Return the bytes of an image's config and layers; None where it does not say. Pure."""
+    """Return the bytes of an image's config and layers; None if it does not say. Pure."""
     layers = manifest.get("layers")
     if not isinstance(layers, list):
         return None
@@ -104,13 +105,13 @@ async def _with_size(
         manifest = await _manifest(client, repository, listed.digest)
         return evolve(listed, size=image_size(_read(manifest)))
     except (UpstreamError, WrongBytesError):
-        return listed  # the tag's own digest holds all the same
+        return listed  # the tag's own digest holds nevertheless
 
 
 def _read(manifest: VerifiedManifest) -> dict[str, Any]:
     try:
         return dict(orjson.loads(manifest.content))
-    except orjson.JSONDecodeError:  # of a large one the top level alone is verified
+    except orjson.JSONDecodeError:  # of a large one only the top level is verified
         raise WrongBytesError("the manifest is not JSON") from None
 
 
@@ -118,7 +119,7 @@ def _claimed_digest(header: str | None) -> Digest | None:
     try:
         return Digest.parse(header) if header else None
     except InvalidDigestError:
-        return None  # it claims nothing
+        return None  # it claims nothing that could be true
 
 
 def _platform_manifest(descriptor: object) -> PlatformManifest | None:

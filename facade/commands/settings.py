@@ -1,4 +1,4 @@
-"""`facade settings`: what `serve` and the commands beside it read."""
+"""`facade settings`: what `serve` and the other commands read."""
 
 from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
 from facade.serving.setting_meanings import MEANINGS

@@ -7,8 +7,8 @@ from attrs import frozen
 from shared.oci import RepositoryName
 from shared.upstream.client import RegistryClient
 
-MAX_TAG_PAGES: Final = 1000  # registries give 100 to 1,000 tags in each
-MAX_TAGS: Final = 100_000  # no person reads on; some 10 MB
+MAX_TAG_PAGES: Final = 1000  # registries give 100 to 1,000 tags a page
+MAX_TAGS: Final = 100_000  # nobody reads more; some 10 MB
 
 
 @frozen
@@ -16,7 +16,7 @@ class TagList:
     """Tags in the registry's order, and what is missing of them."""
 
     tags: tuple[str, ...]
-    left_out: int  # names that the registry lists and that are no tags
+    left_out: int  # names in the registry's list that are no tags
     clipped: str | None = None  # why the list is not whole, in words
 
     @property
@@ -32,7 +32,7 @@ async def list_tags(
     max_pages: int = MAX_TAG_PAGES,
     max_tags: int = MAX_TAGS,
 ) -> TagList:
-    """Return the tags; raise `UpstreamError` where a page cannot be had."""
+    """Return the tags; raise `UpstreamError` if a page cannot be fetched."""
     tags: list[str] = []
     left_out = 0
     next_page = client.first_tag_page(repository)

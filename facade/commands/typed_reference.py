@@ -1,9 +1,9 @@
 """What a person types to name a registry, a repository, a tag or a digest. Pure.
 
 The host may be in its canonical form (`registry.local:5000`), in that of a device's path
-(`registry.local_5000`), or one of the names under which people know it (`hub.docker.com`). A
-repository becomes its full name upstream (`busybox` -> `library/busybox` on Docker Hub), which is
-what a connection's prefix and patterns speak of.
+(`registry.local_5000`), or a name that people use for it (`hub.docker.com`). A repository becomes
+its full name upstream (`busybox` -> `library/busybox` on Docker Hub), to which a connection's
+prefix and patterns apply.
 """
 
 from typing import Self
@@ -27,7 +27,7 @@ from shared.upstream.hosts import (
 
 
 class UnusableReferenceError(MalformedError, ValueError):
-    """What was typed names nothing that can be asked for; the message says what to type."""
+    """What was typed names nothing that can be asked for. The message says what to type."""
 
 
 @frozen
@@ -94,7 +94,7 @@ class TypedDigest:
 def parse_check_target(text: str) -> RegistryHost | TypedDigest:
     """Return what `HOST[/REPOSITORY@DIGEST]` names; raise `UnusableReferenceError`."""
     try:
-        return _host(text)  # with slashes too, where it is a pasted URL
+        return _host(text)  # with slashes, too, if it is a pasted URL
     except UnusableReferenceError:
         if "/" not in text:
             raise
