@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
 TEST_CLIENTS := skopeo podman containerd
 # What packs the product, and what runs what was packed.
-DEPLOY_PROGRAMS := mmdebstrap podman runc prometheus prometheus-alertmanager
+DEPLOY_PROGRAMS := aardvark-dns mmdebstrap netavark podman runc prometheus prometheus-alertmanager
 # The release that its tests run.
 RELEASE := .dev/release
 

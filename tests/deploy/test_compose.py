@@ -1,0 +1,192 @@
+"""`deploy/compose/`: from the images alone to devices that pull, and go on when a facade stops."""
+
+import asyncio
+import ssl
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from attrs import frozen
+
+from deploy.dev import debian
+from deploy.dev.device import Reference, pull
+from deploy.dev.image import Destination, Image, push_big_artifact
+from deploy.dev.podman import Container, Podman
+from tests.deploy.compose_project import FACADES, ComposeProject, compose_project
+from tests.deploy.postgres_image import build_postgres_image
+
+pytestmark = pytest.mark.long
+
+NETWORK: Final = "registry-backends_outside"
+REGISTRY: Final = "registry:5000"
+REPOSITORY: Final = "tools/app"
+TOKEN: Final = "a-registry-token-that-is-a-canary"
+LAYER_BYTES: Final = 8 * 1024 * 1024
+# Secrets that no listing may show, by the names of their files.
+HIDDEN: Final = frozenset(
+    {"postgres-password", "sealing.private.pem", "statement.private.pem", "facade.key"}
+    | {"control-plane.key", "owner-database-url", "control-plane-database-url"}
+    | {"facade-1-database-url", "facade-2-database-url"}
+)
+
+
+@pytest.fixture(scope="module")
+def project(
+    podman: Podman, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ComposeProject]:
+    """Everything runs, by the two commands of the README."""
+    postgres = build_postgres_image(podman, images["facade"])
+    folder = tmp_path_factory.mktemp("compose")
+    with compose_project(podman, folder, images, postgres) as started:
+        started.run("run", "--rm", "first-start")
+        started.run("up", "--detach", "--wait")
+        yield started
+
+
+@frozen
+class World:
+    """What a device needs to know."""
+
+    project: ComposeProject
+    image: Image
+    reference: Reference
+    tls: ssl.SSLContext
+
+    async def pull_through(self, facade: int) -> int:
+        """Pull the image through one facade; return its bytes."""
+        url = f"https://localhost:{self.project.ports.facades[facade]}"
+        return (await pull(url, self.reference, self.tls)).size
+
+    @property
+    def size(self) -> int:
+        """Of all of it."""
+        return len(self.image.manifest.body) + len(self.image.config.body) + LAYER_BYTES
+
+    @property
+    def layer(self) -> str:
+        """The digest of its one layer."""
+        return str(orjson.loads(self.image.manifest.body)["layers"][0]["digest"])
+
+
+@pytest.fixture(scope="module")
+def world(
+    project: ComposeProject, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A registry in the project's network, connected and approved by the commands of the README."""
+    folder = tmp_path_factory.mktemp("registry")
+    with registry(project.podman, images["facade"], folder) as container:
+        network = address_of(container)
+        to = Destination(f"http://{network['IPAddress']}:5000", REPOSITORY)
+        image = asyncio.run(push_big_artifact(to, LAYER_BYTES))
+        subnet = network["Gateway"].rpartition(".")[0]
+        connect_and_approve(project, f"{subnet}.0/24")
+        context = ssl.create_default_context(cafile=project.secrets / "press-7.ca.pem")
+        context.load_cert_chain(project.secrets / "press-7.pem", project.secrets / "press-7.key")
+        yield World(project, image, Reference(REGISTRY, REPOSITORY, image.digest), context)
+
+
+def registry(podman: Podman, image: str, folder: Path) -> Container:
+    """Debian's docker-registry in a container; it forgets all at its end."""
+    program = debian.program("docker-registry", "docker-registry")
+    configuration = folder / "registry.json"
+    configuration.write_bytes(
+        orjson.dumps(
+            {
+                "version": "0.1",
+                "storage": {"filesystem": {"rootdirectory": "/tmp/content"}},  # noqa: S108
+                "http": {"addr": "0.0.0.0:5000", "secret": "of no worth"},
+            }
+        )
+    )
+    options = [
+        *(f"--network={NETWORK}", "--network-alias=registry", "--name=registry"),
+        *(f"--volume={program}:/registry:ro", "--entrypoint=/registry"),
+        *(f"--volume={configuration}:/registry.json:ro", "--tmpfs=/tmp"),
+        "--env=OTEL_TRACES_EXPORTER=none",
+    ]
+    return podman.start(image, "serve", "/registry.json", options=options)
+
+
+def address_of(container: Container) -> dict[str, Any]:
+    """Return where it is reached, and in which network."""
+    (found,) = orjson.loads(container.podman.run("inspect", container.name))
+    return dict(found["NetworkSettings"]["Networks"][NETWORK])
+
+
+def connect_and_approve(project: ComposeProject, network: str) -> None:
+    """By commands in the control plane's container; the token is not on a command line."""
+    inside = ["exec", "-T", "control-plane", "control-plane"]
+    token = project.run(*inside, "operators", "add", "alice", "--role", "admin").strip()
+    (project.secrets / "alice.token").write_text(token)
+    url = f"https://localhost:{project.ports.control_plane}/v1/connections"
+    tls = ssl.create_default_context(cafile=project.secrets / "server-ca.pem")
+
+    def call(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url + path, orjson.dumps(body), headers)  # noqa: S310
+        with urllib.request.urlopen(request, context=tls) as answer:  # noqa: S310
+            return dict(orjson.loads(answer.read()))
+
+    view = call(
+        "",
+        {
+            "host": REGISTRY,
+            "provider": "static",
+            "username": "robot",
+            "token": TOKEN,
+            "plain_http": True,
+            "allowed_networks": [network],
+        },
+    )
+    call(f"/{view['id']}/approve", {"fingerprint": view["fingerprint"]})
+
+
+@pytest.mark.parametrize("facade", [0, 1])
+async def test_a_device_pulls_through_each_facade(world: World, facade: int) -> None:
+    """By mutual TLS, every byte verified."""
+    assert await world.pull_through(facade) == world.size
+
+
+async def test_a_facade_stops_and_the_device_goes_on(world: World) -> None:
+    """Through the other one; the first is back with what it knew."""
+    world.project.run("stop", FACADES[0])
+    with pytest.raises(OSError, match="Connect call failed"):
+        await world.pull_through(0)
+    assert await world.pull_through(1) == world.size
+    world.project.run("up", "--detach", "--wait", "--no-deps", FACADES[0])
+    assert await world.pull_through(0) == world.size
+
+
+def test_no_secret_shows_in_what_podman_tells(world: World) -> None:
+    """Each is a file: not in a variable, a command or a label, and not in what was printed."""
+    project = world.project
+    shown = orjson.dumps(project.inspected()).decode() + project.logs()
+    for service in ("control-plane", *FACADES, "postgres"):
+        pid = project.podman.run("inspect", "--format={{.State.Pid}}", project.container(service))
+        shown += Path(f"/proc/{pid}/environ").read_text("utf-8")
+    assert "FACADE_DATABASE_URL_FILE" in shown
+    hidden = [TOKEN, (project.secrets / "alice.token").read_text()]
+    for name in HIDDEN:
+        lines = (project.secrets / name).read_text().splitlines()
+        hidden += [line for line in lines if not line.startswith("-----")]
+    hidden += [part.rpartition(":")[2].partition("@")[0] for part in hidden if "://" in part]
+    passwords = (project.secrets / "logins.sql").read_text().split("'")[1::2]
+    assert len(passwords) == 3
+    assert [secret for secret in [*hidden, *passwords] if secret in shown] == []
+
+
+def test_every_process_is_confined(world: World) -> None:
+    """A root that nobody may write, no capability, and no way to get one."""
+    project = world.project
+    for service in ("control-plane", *FACADES, "postgres"):
+        container = project.container(service)
+        (told,) = orjson.loads(project.podman.run("inspect", container))
+        assert told["HostConfig"]["ReadonlyRootfs"] is True
+        status = Path(f"/proc/{told['State']['Pid']}/status").read_text("utf-8")
+        values = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert {values[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+        assert values["NoNewPrivs"] == "1"
+        assert values["Uid"].split()[0] in {"65532", "999"}
