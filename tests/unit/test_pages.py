@@ -70,7 +70,7 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 
 
 def files_not_there(page: Path, rooms: Iterable[str]) -> list[str]:
-    """Return the files that a page names, and that neither its rooms nor the repository have."""
+    """Return the files that a page names and that are not there, in its rooms or elsewhere."""
     named = {found["path"] for found in _OWN.finditer(_CODE.sub("", page.read_text("utf-8")))}
     known = module_names()
     return sorted(
@@ -100,3 +100,21 @@ def test_a_file_that_was_moved_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("`pulls/gate.py` `gate.py` `pulls/gone.py` `gone.py` `facade/pulls/gate.py`\n")
     assert files_not_there(page, ["facade"]) == ["gone.py", "pulls/gone.py"]
+
+
+@pytest.mark.parametrize("folder", ["facade", "control_plane", "shared", "shared/upstream"])
+def test_each_room_has_its_row(folder: str) -> None:
+    """Whoever makes a room says on the page of its house what lives there."""
+    page = (REPOSITORY / folder / "README.md").read_text("utf-8")
+    rooms = [path.parent.name for path in (REPOSITORY / folder).glob("*/__init__.py")]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    assert rooms
+    assert [room for room in rooms if not any(f"`{room}/`" in row for row in rows)] == []
+
+
+@pytest.mark.parametrize("folder", ["shared", "shared/upstream", "shared/postgres"])
+def test_each_file_of_what_is_shared_has_its_row(folder: str) -> None:
+    """There are no floors that would say where to look."""
+    page = (REPOSITORY / folder / "README.md").read_text("utf-8")
+    names = [path.name for path in (REPOSITORY / folder).glob("*.py") if path.stem != "__init__"]
+    assert [name for name in names if f"`{name}`" not in page] == []
