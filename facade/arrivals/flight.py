@@ -305,7 +305,7 @@ class Flight:
     def _may_be_stored(self) -> bool:
         """Tell whether another repository of the connection has brought it. Blocks."""
         index = self._store.index
-        return index.is_member(self.key) and not index.membership(self.key, self.repository)
+        return index.has_any_right(self.key) and not index.right(self.key, self.repository)
 
     async def _begin(self, length: int | None, left: int) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""

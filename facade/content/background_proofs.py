@@ -20,7 +20,7 @@ from facade.registries.failing_paths import CircuitOpenError, DigestFailingError
 from facade.registries.spender import NOBODY, spending
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import ConnectionRevokedError, Upstreams
-from facade.store.index import Index, Membership
+from facade.store.index import Index, ProvenRight
 from facade.store.layout import Right
 from facade.values.piece import WrongBytesError
 from facade.values.pull_path import Pull
@@ -93,9 +93,9 @@ class BackgroundProofs:
         """How many are being proven now."""
         return len(self._running)
 
-    def is_due(self, membership: Membership) -> bool:
-        """Tell whether a membership was proven so long ago that it has to be proven again."""
-        return time.time() - membership.proven_at >= PROOF_HOLDS_SECONDS
+    def is_due(self, right: ProvenRight) -> bool:
+        """Tell whether a right was proven so long ago that it has to be proven again."""
+        return time.time() - right.proven_at >= PROOF_HOLDS_SECONDS
 
     def note_use(self, asked: AuthorizedPull, right: Right) -> None:
         """Prove a right again, unless it is being proven or there is no place for it now."""
@@ -124,7 +124,7 @@ class BackgroundProofs:
         except UpstreamError as error:
             self._pause(right, error)
         except ConnectionRevokedError:
-            pass  # all of its memberships are ended at once
+            pass  # all of its rights are ended at once
         except Exception as error:  # noqa: BLE001 - nobody waits for it, and the next use must not try at once
             report(error)
             self._pause(right, error)

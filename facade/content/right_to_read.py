@@ -1,4 +1,4 @@
-"""Who may read a digest: a connection with a membership of the digest in this repository.
+"""Who may read a digest: a connection that has a right to it in this repository.
 
 Without one, a stored digest does not exist for the asker, and the registry is asked as if nobody
 had it (`flight.py`). If the registry begins to give it, that proves the right of a connection that
@@ -11,7 +11,7 @@ from facade.content.background_proofs import BackgroundProofs
 from facade.content.source import AuthorizedPull
 from facade.loop.thread_work import in_index_thread
 from facade.store.blob_store import BlobStore
-from facade.store.index import Membership
+from facade.store.index import ProvenRight
 from facade.store.layout import FlightKey, Right
 
 
@@ -32,23 +32,23 @@ class RightToRead:
     _store: BlobStore
     _proofs: BackgroundProofs
 
-    async def membership(self, asked: AuthorizedPull) -> Membership | None:
+    async def proven(self, asked: AuthorizedPull) -> ProvenRight | None:
         """Return the asker's right if it was proven; an old one is proven again soon."""
         key, repository = flight_key(asked), asked.pull.repository
-        membership = self._store.may_read_nowait(key, repository)
-        if membership is None:
-            membership = await in_index_thread(self._store.may_read, key, repository)
-        return self._used(asked, membership)
+        right = self._store.may_read_nowait(key, repository)
+        if right is None:
+            right = await in_index_thread(self._store.may_read, key, repository)
+        return self._used(asked, right)
 
-    def membership_nowait(self, asked: AuthorizedPull) -> Membership | None:
+    def proven_nowait(self, asked: AuthorizedPull) -> ProvenRight | None:
         """Return the asker's right if it is in memory."""
-        membership = self._store.may_read_nowait(flight_key(asked), asked.pull.repository)
-        return self._used(asked, membership)
+        right = self._store.may_read_nowait(flight_key(asked), asked.pull.repository)
+        return self._used(asked, right)
 
-    def _used(self, asked: AuthorizedPull, membership: Membership | None) -> Membership | None:
-        if membership is not None and self._proofs.is_due(membership):
+    def _used(self, asked: AuthorizedPull, right: ProvenRight | None) -> ProvenRight | None:
+        if right is not None and self._proofs.is_due(right):
             self._proofs.note_use(asked, right_of(asked))
-        return membership
+        return right
 
     async def close(self) -> None:
         """End the proofs under way."""

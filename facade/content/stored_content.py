@@ -64,7 +64,7 @@ class StoredContent:
 
     async def require_right(self, asked: PullInProgress) -> None:
         """Ask the store, then upstream."""
-        if await self._right.membership(asked) is None or not await self._store.holds(
+        if await self._right.proven(asked) is None or not await self._store.holds(
             asked.pull.digest
         ):
             await self._streamed.require_right(asked)
@@ -91,7 +91,7 @@ class StoredContent:
 
     async def blob_length(self, asked: PullInProgress) -> int:
         """Return a readable blob's length, which is proven; ask upstream for any other's."""
-        if await self._right.membership(asked) is not None:
+        if await self._right.proven(asked) is not None:
             blob = await self._store.open_blob(asked.pull.digest)
             if blob is not None:
                 blob.close()
@@ -110,7 +110,7 @@ class StoredContent:
 
     async def _open(self, asked: PullInProgress, stack: AsyncExitStack) -> Blob:
         for _ in range(MAX_LOOKS):
-            if await self._right.membership(asked) is not None:
+            if await self._right.proven(asked) is not None:
                 blob = await self._store.open_blob(asked.pull.digest)
                 if blob is not None:
                     stack.callback(blob.close)

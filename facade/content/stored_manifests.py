@@ -69,11 +69,11 @@ class StoredManifests:
     def at_hand(self, asked: AuthorizedPull) -> VerifiedManifest | None:
         """Return the manifest if it is in memory and the asker has a right to it."""
         content = self._hot.get(asked.pull.digest)
-        membership = self._right.membership_nowait(asked) if content is not None else None
-        if membership is None or content is None:
+        right = self._right.proven_nowait(asked) if content is not None else None
+        if right is None or content is None:
             return None
         self._store.note_use(asked.pull.digest)
-        return VerifiedManifest(content, membership.media_type)
+        return VerifiedManifest(content, right.media_type)
 
     @asynccontextmanager
     async def pieces(self, asked: AuthorizedPull) -> AsyncIterator[AsyncIterator[Piece] | None]:
@@ -99,13 +99,13 @@ class StoredManifests:
         if (at_hand := self.at_hand(asked)) is not None:
             asked.origin.source = PullSource.MEMORY
             return at_hand
-        membership = await self._right.membership(asked)
-        content = await self._read(asked.pull.digest) if membership is not None else None
-        if membership is None or content is None:
+        right = await self._right.proven(asked)
+        content = await self._read(asked.pull.digest) if right is not None else None
+        if right is None or content is None:
             return None
         self._hot.keep(asked.pull.digest, content)
         asked.origin.source = PullSource.STORE
-        return VerifiedManifest(content, membership.media_type)
+        return VerifiedManifest(content, right.media_type)
 
     async def _read(self, digest: Digest) -> bytes | None:
         """Return stored bytes; None if there are none, or they are rotten."""

@@ -1,7 +1,7 @@
 """The store of one machine: complete blobs, the right to read them, and a bound in bytes.
 
 Bytes and the right to read them are separate. A blob is stored once, however many connections
-brought it; memberships say which ones did. Several processes may do everything here at once.
+brought it; rights say which ones did. Several processes may do everything here at once.
 Methods without `async` block for some microseconds, unless they say that they block.
 """
 
@@ -35,7 +35,7 @@ from facade.store.index import (
     PROOFS_BETWEEN_LOOKS,
     Index,
     IndexFailedError,
-    Membership,
+    ProvenRight,
 )
 from facade.store.index_file import IndexInUseError
 from facade.store.ingest_file import OwnedIngest, sync_folder
@@ -178,13 +178,13 @@ class BlobStore:
         except OSError:  # then it cannot be read either, and is fetched again
             return False
 
-    def may_read(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+    def may_read(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
         """Return the right to read a digest through a repository of a connection. Blocks."""
-        return self.index.membership(key, repository)
+        return self.index.right(key, repository)
 
-    def may_read_nowait(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+    def may_read_nowait(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
         """Return a right that is in memory."""
-        return self.index.membership_nowait(key, repository)
+        return self.index.right_nowait(key, repository)
 
     def quarantine_open(self, blob: StoredBlob, reason: str) -> None:
         """Put an open, rotten blob into quarantine, unless another one has taken its place.

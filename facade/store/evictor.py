@@ -36,7 +36,7 @@ from shared.structured_log import get_logger
 
 EVICTION_BATCH: Final = 256  # blobs in a slice, some 20 ms
 MAX_BAD_PLACES: Final = 16  # blobs that cannot be removed; if there are more, the disk fails
-FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 memberships; beyond it counts
+FREE_INDEX_BYTES: Final = 64 * 1024 * 1024  # of some 200,000 rights; beyond it counts
 # Once somebody had to wait for an eviction, it goes on until so much is free, so that the next
 # arrival does not wait. A store that would spare less than `MIN_SPARE_BYTES` makes room only when
 # asked.

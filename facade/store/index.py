@@ -1,8 +1,8 @@
 """Who may read what, and what was used when: SQLite, shared by the processes of one machine.
 
-A membership is the right to read: this access key itself brought this digest for this repository,
-and it was verified. For an asker without a membership, the bytes do not exist. On the loop,
-memberships are read only from memory (`membership_nowait`). Everything else blocks, and happens in
+A right to read says: this access key itself brought this digest for this repository,
+and it was verified. For an asker without a right, the bytes do not exist. On the loop,
+rights are read only from memory (`right_nowait`). Everything else blocks, and happens in
 a thread. So if a disk does not answer, only those wait whose right is not in memory.
 
 What is in memory holds until a right ends or is renewed. `look` finds out whether that happened in
@@ -33,7 +33,7 @@ from shared.structured_log import get_logger
 LOOKED_EVERY_SECONDS: Final = 0.1  # for what another process ended
 # For so long it may still be read: a look may be late if the machine or the disk is busy.
 NOTICED_WITHIN_SECONDS: Final = 1.0
-MAX_KNOWN: Final = 4096  # memberships held in memory, some 500 bytes each
+MAX_KNOWN: Final = 4096  # rights held in memory, some 500 bytes each
 # Of one connection, some 500 bytes each on the disk. Beyond 64 MiB in all, they count for the
 # quota.
 MAX_RIGHTS: Final = 100_000
@@ -67,7 +67,7 @@ class IndexFailedError(StoreFailedError, OSError):
 
 
 @frozen
-class Membership:
+class ProvenRight:
     """The right to read a digest through a repository of a connection."""
 
     media_type: str
@@ -99,7 +99,7 @@ class Index:
     _clock: Callable[[], float]
     _writing: threading.Lock = field(factory=threading.Lock, init=False)
     _reading: threading.Lock = field(factory=threading.Lock, init=False)
-    _known: dict[_Right, Membership] = field(factory=dict, init=False)
+    _known: dict[_Right, ProvenRight] = field(factory=dict, init=False)
     _version: int = field(default=-1, init=False)  # of the file, when it was looked at
     _changes: int = field(default=-1, init=False)  # of rights, as `_known` was read
     _looked_at: float = field(default=float("-inf"), init=False)
@@ -123,28 +123,28 @@ class Index:
         """Close the file."""
         self._file.close()
 
-    def membership_nowait(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+    def right_nowait(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
         """Return a right that is in memory. If it is not, it may still be in the file."""
         known = self._known.get((key, repository))
         if known is None or self._clock() - self._looked_at >= NOTICED_WITHIN_SECONDS:
             return None
         return known
 
-    def membership(self, key: FlightKey, repository: RepositoryName) -> Membership | None:
+    def right(self, key: FlightKey, repository: RepositoryName) -> ProvenRight | None:
         """Return the right to read, if it was proven. Blocks."""
         right = (key, repository)
         if self._clock() - self._looked_at >= LOOKED_EVERY_SECONDS:
             self.look()
-        if (known := self.membership_nowait(key, repository)) is not None:
+        if (known := self.right_nowait(key, repository)) is not None:
             return known
         try:
-            read = self._read_membership(right)
+            read = self._read_right(right)
         except sqlite3.Error as error:
             self._note_failure(error)
             return None
         return None if right in self._unwritten_ends else read
 
-    def is_member(self, key: FlightKey) -> bool:
+    def has_any_right(self, key: FlightKey) -> bool:
         """Tell whether this connection brought a digest, in any repository. Blocks."""
         return self._has_row(
             "SELECT 1 FROM memberships WHERE access_key = ? AND kind = ? AND digest = ? LIMIT 1",
@@ -172,7 +172,7 @@ class Index:
         self._version, self._changes, self._looked_at = version, changes, now
 
     def prove(self, key: FlightKey, repository: RepositoryName, media_type: str) -> None:
-        """Write a membership, or the time of its newest proof."""
+        """Write a right, or the time of its newest proof."""
         with self._noted():
             self._write(
                 "INSERT INTO memberships VALUES (?, ?, ?, ?, ?, ?)"
@@ -206,7 +206,7 @@ class Index:
                 self._forget_known()
 
     def prove_again(self, key: FlightKey, repository: RepositoryName) -> None:
-        """Write the time of a membership's newest proof, unless it was ended meanwhile."""
+        """Write the time of a right's newest proof, unless it was ended meanwhile."""
         with self._noted():
             self._write(
                 f"UPDATE memberships SET proven_at = ? WHERE {_OF_RIGHT}",  # noqa: S608 - a constant
@@ -215,7 +215,7 @@ class Index:
             self._forget_known((key, repository))
 
     def end(self, key: FlightKey, repository: RepositoryName) -> None:
-        """End a membership that upstream denied. It ends even if that cannot be written."""
+        """End a right that upstream denied. It ends even if that cannot be written."""
         self._unwritten_ends[key, repository] = None
         self._forget_known((key, repository))
         self.write_ends()
@@ -231,7 +231,7 @@ class Index:
                 self._unwritten_ends.pop(right, None)
 
     def end_all_but(self, serving: Collection[str]) -> int:
-        """End the memberships of access keys that serve no more; return the number of keys."""
+        """End the rights of access keys that serve no more; return the number of keys."""
         ended = 0
         with self._noted():
             for access_key in self._access_keys() - set(serving):
@@ -243,7 +243,7 @@ class Index:
         return ended
 
     def forget_useless(self, proven_before: float) -> None:
-        """Forget memberships of what is not stored, proven before then (Unix seconds)."""
+        """Forget rights to what is not stored, proven before then (Unix seconds)."""
         with self._noted():
             for access_key in self._access_keys():  # others write in between
                 self._write(
@@ -461,8 +461,8 @@ class Index:
         else:
             self._known.pop(right, None)
 
-    def _read_membership(self, right: _Right) -> Membership | None:
-        """Read a membership. A missing one is not remembered, because it may come at any moment."""
+    def _read_right(self, right: _Right) -> ProvenRight | None:
+        """Read a right. A missing one is not remembered, because it may come at any moment."""
         forgotten = self._forgotten
         with self._reading:
             row = self._file.reader.execute(
@@ -471,11 +471,11 @@ class Index:
             ).fetchone()
         if row is None:
             return None
-        membership = Membership(*row)
+        proven = ProvenRight(*row)
         is_as_read = forgotten == self._forgotten and right not in self._unwritten_ends
         if is_as_read and len(self._known) < MAX_KNOWN:
-            self._known[right] = membership
-        return membership
+            self._known[right] = proven
+        return proven
 
     def _number(self, query: str) -> int:
         return int(self._file.reader.execute(query).fetchone()[0])

@@ -163,7 +163,7 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before anything is in it
     database.execute("PRAGMA journal_mode = WAL")
     database.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
-    # A crash of the machine may lose the newest memberships. They are proven again.
+    # A crash of the machine may lose the newest rights. They are proven again.
     database.execute("PRAGMA synchronous = NORMAL")
     if version != SCHEMA_VERSION:
         database.executescript(SCHEMA)

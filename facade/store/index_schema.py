@@ -16,6 +16,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1  # a file that the version before can use has its number
 
+# The table of rights keeps the name by which the version before reads it.
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS memberships (

@@ -40,7 +40,7 @@ class FlightKey:
 
 @frozen(cache_hash=True)
 class Right:
-    """What a membership is about, and what one download proves: a digest through a repository."""
+    """What a right is about, and what one download proves: a digest through a repository."""
 
     key: FlightKey
     repository: RepositoryName
@@ -101,7 +101,7 @@ class Layout:
 
     @property
     def index(self) -> Path:
-        """The index of memberships and uses."""
+        """The index of rights and uses."""
         return self.root / "index.sqlite3"
 
     @property

@@ -24,7 +24,7 @@ from facade.metrics.store_metrics import StoreMetrics
 from facade.registries.payer import FREE
 from facade.registries.upstream import Upstream
 from facade.registries.upstreams import Upstreams
-from facade.store.index import Index, Membership
+from facade.store.index import Index, ProvenRight
 from facade.store.layout import FlightKey, Right
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
@@ -92,14 +92,14 @@ class Scene:
         asked = PullInProgress(pull, self.connection, self.upstream, FREE)
         return Used(Right(key, APP), asked)
 
-    def membership(self, used: Used) -> Membership | None:
+    def membership(self, used: Used) -> ProvenRight | None:
         """Read what the file says."""
         with closing(sqlite3.connect(self.path)) as database:
             row = database.execute(
                 "SELECT media_type, proven_at FROM memberships WHERE digest = ?",
                 (str(used.right.key.digest),),
             ).fetchone()
-        return Membership(*row) if row else None
+        return ProvenRight(*row) if row else None
 
     def use(self, used: Used) -> None:
         """Use a right."""

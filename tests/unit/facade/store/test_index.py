@@ -56,31 +56,31 @@ def other(tmp_path: Path) -> Iterator[Index]:
 def test_a_right_is_of_one_access_key_kind_digest_and_repository(index: Index) -> None:
     """Each of the four is a boundary."""
     index.prove(KEY, APP, OCI_MANIFEST)
-    membership = index.membership(KEY, APP)
-    assert membership is not None
-    assert membership.media_type == OCI_MANIFEST
-    assert membership.proven_at == pytest.approx(time.time(), abs=60)
+    right = index.right(KEY, APP)
+    assert right is not None
+    assert right.media_type == OCI_MANIFEST
+    assert right.proven_at == pytest.approx(time.time(), abs=60)
     for key, repository in ((KEY, OTHER), (ANOTHERS, APP), (AS_BLOB, APP)):
-        assert index.membership(key, repository) is None
-    assert index.is_member(KEY)
-    assert not index.is_member(ANOTHERS)
-    assert not index.is_member(AS_BLOB)
+        assert index.right(key, repository) is None
+    assert index.has_any_right(KEY)
+    assert not index.has_any_right(ANOTHERS)
+    assert not index.has_any_right(AS_BLOB)
 
 
 def test_what_this_process_writes_holds_at_once(index: Index) -> None:
     """Whatever was remembered of it."""
     for _ in range(3):
         index.prove(KEY, APP, OCI_MANIFEST)
-        assert index.membership(KEY, APP) is not None
+        assert index.right(KEY, APP) is not None
         index.end(KEY, APP)
-        assert index.membership(KEY, APP) is None
+        assert index.right(KEY, APP) is None
 
 
 def test_what_another_process_proves_holds_at_once(index: Index, other: Index) -> None:
     """A right that is missing is not remembered: it would be downloaded a second time."""
-    assert index.membership(KEY, APP) is None
+    assert index.right(KEY, APP) is None
     other.prove(KEY, APP, OCI_MANIFEST)
-    assert index.membership(KEY, APP) is not None
+    assert index.right(KEY, APP) is not None
 
 
 def test_what_another_process_ends_is_noticed_within_the_bound(
@@ -90,11 +90,11 @@ def test_what_another_process_ends_is_noticed_within_the_bound(
     clock = Clock()
     with closing(opened(tmp_path, clock)) as index:
         other.prove(KEY, APP, OCI_MANIFEST)
-        assert index.membership(KEY, APP) is not None
+        assert index.right(KEY, APP) is not None
         other.end(KEY, APP)
-        assert index.membership(KEY, APP) is not None
+        assert index.right(KEY, APP) is not None
         clock.advance(NOTICED_WITHIN_SECONDS)
-        assert index.membership(KEY, APP) is None
+        assert index.right(KEY, APP) is None
 
 
 def test_a_right_in_memory_outlives_what_else_is_written(other: Index, tmp_path: Path) -> None:
@@ -102,21 +102,21 @@ def test_a_right_in_memory_outlives_what_else_is_written(other: Index, tmp_path:
     clock = Clock()
     with closing(opened(tmp_path, clock)) as index:
         index.prove(KEY, APP, OCI_MANIFEST)
-        assert index.membership_nowait(KEY, APP) is None  # it was not read yet
-        assert index.membership(KEY, APP) is not None
+        assert index.right_nowait(KEY, APP) is None  # it was not read yet
+        assert index.right(KEY, APP) is not None
         for writer, repository in ((index, APP), (other, OTHER)):
             writer.added(Digest.of(b"blob"), 4)
             writer.used({Digest.of(b"blob"): 1})
             writer.prove(ANOTHERS, repository, OCI_MANIFEST)
             index.look()
-            assert index.membership_nowait(KEY, APP) is not None
+            assert index.right_nowait(KEY, APP) is not None
         clock.advance(NOTICED_WITHIN_SECONDS)
-        assert index.membership_nowait(KEY, APP) is None  # nobody has looked
+        assert index.right_nowait(KEY, APP) is None  # nobody has looked
         index.look()
-        assert index.membership_nowait(KEY, APP) is not None
+        assert index.right_nowait(KEY, APP) is not None
         other.prove_again(KEY, APP)
         index.look()
-        assert index.membership_nowait(KEY, APP) is None  # its time is another
+        assert index.right_nowait(KEY, APP) is None  # its time is another
 
 
 def test_an_index_without_the_count_of_changes_forgets_more_often(tmp_path: Path) -> None:
@@ -127,25 +127,25 @@ def test_an_index_without_the_count_of_changes_forgets_more_often(tmp_path: Path
     file = evolve(file, changes_query="PRAGMA data_version")
     with closing(Index(file, StoreMetrics.of_nobody(), time.monotonic)) as index:
         index.prove(KEY, APP, OCI_MANIFEST)
-        assert index.membership(KEY, APP) is not None
+        assert index.right(KEY, APP) is not None
         index.added(Digest.of(b"blob"), 4)
         index.look()
-        assert index.membership_nowait(KEY, APP) is None
-        assert index.membership(KEY, APP) is not None
+        assert index.right_nowait(KEY, APP) is None
+        assert index.right(KEY, APP) is not None
 
 
 def test_a_proof_is_renewed_only_where_the_right_still_is(index: Index) -> None:
     """A proof under way while the connection ended gives nothing back."""
     index.prove(KEY, APP, OCI_MANIFEST)
-    before = index.membership(KEY, APP)
+    before = index.right(KEY, APP)
     index.prove_again(KEY, APP)
-    after = index.membership(KEY, APP)
+    after = index.right(KEY, APP)
     assert before is not None
     assert after is not None
     assert (after.media_type, after.proven_at >= before.proven_at) == (OCI_MANIFEST, True)
     index.end(KEY, APP)
     index.prove_again(KEY, APP)
-    assert index.membership(KEY, APP) is None
+    assert index.right(KEY, APP) is None
 
 
 def test_access_keys_that_serve_no_more_lose_every_right(index: Index) -> None:
@@ -154,8 +154,8 @@ def test_access_keys_that_serve_no_more_lose_every_right(index: Index) -> None:
         index.prove(KEY, repository, OCI_MANIFEST)
         index.prove(ANOTHERS, repository, OCI_MANIFEST)
     assert index.end_all_but({ANOTHERS.access_key, "c" * 64}) == 1
-    assert not index.is_member(KEY)
-    assert index.membership(ANOTHERS, OTHER) is not None
+    assert not index.has_any_right(KEY)
+    assert index.right(ANOTHERS, OTHER) is not None
     assert index.end_all_but({ANOTHERS.access_key}) == 0
 
 
@@ -166,10 +166,10 @@ def test_old_rights_to_what_is_gone_are_forgotten(index: Index) -> None:
     for key in (KEY, stored):
         index.prove(key, APP, OCI_MANIFEST)
     index.forget_useless(time.time() - 60)
-    assert index.is_member(KEY)
+    assert index.has_any_right(KEY)
     index.forget_useless(time.time() + 60)
-    assert not index.is_member(KEY)
-    assert index.is_member(stored)
+    assert not index.has_any_right(KEY)
+    assert index.has_any_right(stored)
 
 
 def test_a_writer_that_waits_keeps_no_reader(index: Index, tmp_path: Path) -> None:
@@ -179,13 +179,13 @@ def test_a_writer_that_waits_keeps_no_reader(index: Index, tmp_path: Path) -> No
     blocker.execute("BEGIN IMMEDIATE")
     waiting = threading.Thread(target=index.prove, args=(KEY, OTHER, OCI_MANIFEST))
     waiting.start()
-    assert index.membership(KEY, APP) is not None
-    assert index.membership(KEY, OTHER) is None
+    assert index.right(KEY, APP) is not None
+    assert index.right(KEY, OTHER) is None
     assert waiting.is_alive()
     blocker.execute("COMMIT")
     blocker.close()
     waiting.join()
-    assert index.membership(KEY, OTHER) is not None
+    assert index.right(KEY, OTHER) is not None
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_a_damaged_index_is_put_aside_and_made_anew(tmp_path: Path, damage: str)
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 database.execute("INSERT INTO blobs VALUES (?, ?, 1, 1, 0)", (digest, size))
     with closing(opened(tmp_path)) as again:
-        assert not again.is_member(KEY)
+        assert not again.has_any_right(KEY)
         again.prove(KEY, APP, OCI_MANIFEST)
-        assert again.is_member(KEY)
+        assert again.has_any_right(KEY)
     assert any((tmp_path / "aside").iterdir())
 
 
@@ -230,9 +230,9 @@ def test_a_damaged_index_is_not_taken_from_another_process(tmp_path: Path) -> No
         with pytest.raises(IndexInUseError):
             IndexFile.open(tmp_path / "index.sqlite3", tmp_path / "aside", wait_seconds=0.2)
         index.prove(KEY, APP, OCI_MANIFEST)
-        assert index.is_member(KEY)
+        assert index.has_any_right(KEY)
     with closing(opened(tmp_path)) as again:
-        assert not again.is_member(KEY)
+        assert not again.has_any_right(KEY)
 
 
 def test_a_row_that_is_damaged_later_is_an_index_that_fails(index: Index, tmp_path: Path) -> None:
@@ -250,17 +250,17 @@ def test_an_index_that_cannot_be_written_gives_what_it_has(index: Index, tmp_pat
     index.prove(KEY, APP, OCI_MANIFEST)
     index.prove(KEY, OTHER, OCI_MANIFEST)
     with unwritable(tmp_path):
-        assert index.membership(KEY, APP) is not None
+        assert index.right(KEY, APP) is not None
         index.prove(ANOTHERS, APP, OCI_MANIFEST)
-        assert index.membership(ANOTHERS, APP) is None
+        assert index.right(ANOTHERS, APP) is None
         index.end(KEY, APP)
-        assert index.membership(KEY, APP) is None
-        assert index.membership(KEY, OTHER) is not None
+        assert index.right(KEY, APP) is None
+        assert index.right(KEY, OTHER) is not None
         with pytest.raises(IndexFailedError):
             index.added(Digest.of(b"more"), 4)
     index.write_ends()
     with closing(opened(tmp_path)) as another:
-        assert another.membership(KEY, APP) is None
+        assert another.right(KEY, APP) is None
 
 
 def test_an_index_that_cannot_be_read_gives_nobody_a_right(tmp_path: Path) -> None:
@@ -268,8 +268,8 @@ def test_an_index_that_cannot_be_read_gives_nobody_a_right(tmp_path: Path) -> No
     index = opened(tmp_path)
     index.prove(KEY, APP, OCI_MANIFEST)
     index.close()
-    assert index.membership(KEY, APP) is None
-    assert not index.is_member(KEY)
+    assert index.right(KEY, APP) is None
+    assert not index.has_any_right(KEY)
     index.prove(KEY, APP, OCI_MANIFEST)
     with pytest.raises(IndexFailedError):
         index.stored_bytes()
@@ -283,7 +283,7 @@ def test_a_lost_file_is_a_new_index(tmp_path: Path) -> None:
         path.unlink()
     shutil.rmtree(tmp_path / "aside")
     with closing(opened(tmp_path)) as again:
-        assert again.membership(KEY, APP) is None
+        assert again.right(KEY, APP) is None
         assert again.least_used(-1) == []
 
 
@@ -296,11 +296,11 @@ def test_a_connection_has_so_many_rights_and_no_more(index: Index) -> None:
         index.prove(KEY, repository, OCI_MANIFEST)
     index.prove(KEY, repositories[0], OCI_MANIFEST)  # again
     index.forget_surplus(4, proofs=100)
-    assert all(index.membership(KEY, each) for each in repositories)
+    assert all(index.right(KEY, each) for each in repositories)
     index.forget_surplus(4)
-    left = [each for each in repositories if index.membership(KEY, each) is not None]
+    left = [each for each in repositories if index.right(KEY, each) is not None]
     assert left == [repositories[0], *repositories[-3:]]
-    assert index.membership(others, APP) is not None
+    assert index.right(others, APP) is not None
 
 
 def test_eviction_and_scrub_have_their_orders(index: Index) -> None:

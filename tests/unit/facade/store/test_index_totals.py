@@ -117,7 +117,7 @@ def test_an_index_of_the_version_before_is_counted_and_shrinks(tmp_path: Path) -
     with closing(opened(tmp_path)) as index:
         assert (index.stored_blobs(), index.stored_bytes()) == (20, sum(range(1000, 1020)))
         assert rows(tmp_path, "SELECT * FROM holders ORDER BY 1") == [(A, 16), (B, 15)]
-        assert index.membership(FlightKey(A, Kind.BLOB, Digest.of(b"0")), OTHER) is not None
+        assert index.right(FlightKey(A, Kind.BLOB, Digest.of(b"0")), OTHER) is not None
         assert rows(tmp_path, "PRAGMA auto_vacuum") == [(2,)]
         assert index.end_all_but({B}) == 1
         require_right_counts(tmp_path)
@@ -173,7 +173,7 @@ def test_a_process_of_the_version_before_beside_this_one(index: Index, tmp_path:
     with closing(opened(tmp_path)):
         require_right_counts(tmp_path)
     assert index.end_all_but(set()) == 1
-    assert not index.is_member(key)
+    assert not index.has_any_right(key)
     require_right_counts(tmp_path)
 
 
