@@ -38,7 +38,7 @@ class ErrorAnswer:
 class PullRefusedError(PullError):
     """A pull ends with this answer; the reason is for the log alone.
 
-    `by`: the facade's own rule that refuses it; None where it is the registry's matter.
+    `by`: the facade's own rule that refuses it; None if the registry does.
     """
 
     def __init__(self, answer: ErrorAnswer, reason: str, by: RefusedBy | None = None) -> None:

@@ -119,7 +119,7 @@ def _claimed_digest(header: str | None) -> Digest | None:
     try:
         return Digest.parse(header) if header else None
     except InvalidDigestError:
-        return None  # it claims nothing that could be true
+        return None  # it claims nothing
 
 
 def _platform_manifest(descriptor: object) -> PlatformManifest | None:

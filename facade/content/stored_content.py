@@ -72,7 +72,7 @@ class StoredContent:
             asked.origin.source = PullSource.STORE
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
-        """Return the stored manifest; fetch, verify and keep it where there is none."""
+        """Return the stored manifest; if there is none, fetch, verify and keep it."""
         return await self._manifests.manifest(asked)
 
     def stored_manifest(

@@ -52,7 +52,7 @@ class StoredManifests:
     _hot: HotManifests = field(factory=HotManifests, init=False)
 
     async def manifest(self, asked: PullInProgress) -> VerifiedManifest:
-        """Return the stored manifest; fetch, verify and keep it where there is none.
+        """Return the stored manifest; if there is none, fetch, verify and keep it.
 
         Raises `UpstreamError` and `WrongBytesError`.
         """

@@ -70,7 +70,7 @@ class LiveConnections:
         return self._lines.is_told(RefusalKind(device.counts_as, None, why))
 
     def admit(self, connection: LiveConnection) -> bool:
-        """Take a new connection in, at an idle one's place where there is no room; or not."""
+        """Take in a new connection, if need be in an idle one's place; False if it has none."""
         device = connection.device
         of_device = self._by_subject.get(device.counts_as, set())
         if len(of_device) >= WAITING_TOO * self.limits.per_device and not self._make_room(

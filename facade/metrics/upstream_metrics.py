@@ -103,7 +103,7 @@ def _counter(
 
 
 def _gauge(name: str, meaning: str, value: Callable[[HostSeries], float | None]) -> _Family:
-    """Return a gauge, which is not shown where there is no value."""
+    """Return a gauge, which is not shown while it has no value."""
 
     def add(family: Metric, labels: _Labels, series: HostSeries) -> None:
         if (shown := value(series)) is not None:

@@ -1,4 +1,4 @@
-"""Reading what is most likely in the page cache: on the loop without waiting, else in a thread.
+"""Reads what is most likely in the page cache: on the loop without waiting, else in a thread.
 
 A hop to a thread for every 64 KiB took 4 times the CPU of all else in a warm read
 (docs/decisions/pulls.md).
@@ -16,7 +16,7 @@ _WOULD_WAIT: Final = (errno.EAGAIN, errno.EOPNOTSUPP)
 
 
 def read_nowait(descriptor: int, offset: int, count: int) -> bytearray | None:
-    """Return `count` bytes from an offset; None where they are not cached, or not all there.
+    """Return `count` bytes from an offset; None if they are not cached, or not all there.
 
     Raises `OSError`.
     """

@@ -1,6 +1,6 @@
-"""Clients of AWS over our own HTTP: bounded answers, our proxy, and nothing of the environment's.
+"""Clients of AWS over our own HTTP: bounded answers, our proxy, and nothing from the environment.
 
-Its libraries take a fifth of the time in which a facade starts, and most facades never ask AWS:
+The libraries take a fifth of the time in which a facade starts, and most facades never ask AWS. So
 `AwsSession` imports this in its own thread, when the first connection needs it.
 """
 
@@ -78,10 +78,11 @@ class _WholeBody:
 
 
 class _Proxies(ProxyConfiguration):  # type: ignore[misc] # botocore ships no types
-    """botocore's choice of a proxy, but for origins that are reached directly."""
+    """botocore's choice of a proxy, except for origins that are reached directly."""
 
     def __init__(self, proxy: OutboundProxy | None) -> None:
-        # It is told AWS's names: they are ours, from no record, and their addresses unjudged.
+        # It is told AWS's names, which are ours and from no record, so their addresses are not
+        # judged.
         url = proxy and proxy.url.reveal_text()
         super().__init__(proxies={"https": url, "http": url} if url else {})
         self._direct: set[URL] = set()
@@ -101,8 +102,8 @@ _Contexts = tuple[ssl.SSLContext, ssl.SSLContext | None]  # of a host, and of a 
 class _SharedContexts:
     """The contexts that were made last, with what they were made of.
 
-    Each client makes a session, and each session would read botocore's authorities anew: two times
-    20 ms for every token of ECR. Threads may come together: then one makes them in vain.
+    Each client makes a session, and each session would read botocore's authorities again: twice 20
+    ms for every token of ECR. If threads come together, one of them makes contexts in vain.
     """
 
     _made: tuple[Hashable, _Contexts] | None = field(default=None, init=False)

@@ -1,7 +1,7 @@
 """Which of AWS's endpoints a connection's API calls go to: as its registry's host says. Pure.
 
-Region and partition are botocore's to turn into a name; here is whether the FIPS and the dual-stack
-one is asked. Where the facade's operator names an endpoint, botocore takes that and neither.
+botocore makes a name of region and partition. This decides whether the FIPS and the dual-stack
+endpoints are asked. If the facade's operator names an endpoint, botocore takes that one instead.
 """
 
 from typing import Final, Literal
@@ -29,7 +29,7 @@ PLAIN: Final = EndpointVariant()
 def endpoint_variant(service: AwsService, host: RegistryHost) -> EndpointVariant:
     """Return the variant of a service that fits a registry's host.
 
-    A dual-stack host is what a network of IPv6 alone reaches, so the APIs are asked there too.
+    A network with only IPv6 reaches only dual-stack hosts, so the APIs are asked there, too.
     """
     try:
         registry = EcrHost.parse(host)

@@ -1,4 +1,4 @@
-"""What botocore raises, in our own words: its texts quote keys, requests and answers."""
+"""What botocore raises, in our own words, because its texts quote keys, requests and answers."""
 
 from typing import Final
 

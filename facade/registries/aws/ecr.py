@@ -62,7 +62,7 @@ class EcrProvider:
         """Return a new authorization token.
 
         Raises `CredentialRefusedError` of the step `assume_role` or `exchange`, and
-        `UpstreamError` where AWS cannot be asked.
+        `UpstreamError` if AWS cannot be asked.
         """
         return await self._session.run(self._mint())
 
