@@ -33,7 +33,7 @@ class AnswersAtOnce:
     _gate: Gate
     _turns: PullSlots
     _content: Content
-    _exchanges: RequestLog
+    _request_log: RequestLog
     _metrics: FacadeMetrics
     _device_requests: DeviceRequests
 
@@ -42,34 +42,32 @@ class AnswersAtOnce:
         known = self._requests.get(head)
         if known is None:
             return None
-        exchange = RequestRecord(known.method, connection.peer, known=known)
+        record = RequestRecord(known.method, connection.peer, known=known)
         try:
-            manifest = self._manifest(exchange, known.pull, connection)
+            manifest = self._manifest(record, known.pull, connection)
         except PullRefusedError:  # `PullHandler` asks the same gate again, and tells the device
             return None
-        return None if manifest is None else self._answer(exchange, known, manifest)
+        return None if manifest is None else self._answer(record, known, manifest)
 
     def _manifest(
-        self, exchange: RequestRecord, pull: Pull, connection: DeviceConnection
+        self, record: RequestRecord, pull: Pull, connection: DeviceConnection
     ) -> VerifiedManifest | None:
-        exchange.device = device = self._gate.identify_device(connection)
+        record.device = device = self._gate.identify_device(connection)
         if not self._turns.is_free(device.id):
             return None
-        exchange.connection = approved = self._gate.authorize(pull, device)
+        record.connection = approved = self._gate.authorize(pull, device)
         manifest = self._content.manifest_nowait(AuthorizedPull(pull, approved))
         if manifest is None or not self._device_requests.may_ask(connection, device.id):
             return None
         return manifest
 
-    def _answer(
-        self, exchange: RequestRecord, known: KnownPull, manifest: VerifiedManifest
-    ) -> bytes:
+    def _answer(self, record: RequestRecord, known: KnownPull, manifest: VerifiedManifest) -> bytes:
         content = manifest.content
-        head = known.manifest_head(manifest.media_type, len(content), exchange.request_id)
-        if exchange.method == "HEAD":
+        head = known.manifest_head(manifest.media_type, len(content), record.request_id)
+        if record.method == "HEAD":
             content = b""
-        exchange.body_bytes, exchange.source = len(content), PullSource.MEMORY
+        record.body_bytes, record.source = len(content), PullSource.MEMORY
         self._metrics.pulls.sent(known.pull.kind, len(content))
         self._metrics.answered_at_once.inc()
-        self._exchanges.tell(exchange, HTTPStatus.OK.value)  # the log shows plain numbers
+        self._request_log.tell(record, HTTPStatus.OK.value)  # the log shows plain numbers
         return head + content

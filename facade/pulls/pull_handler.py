@@ -63,58 +63,56 @@ class PullHandler:
     _payers: Payers
     _turns: PullSlots
     _metrics: FacadeMetrics
-    _exchanges: RequestLog
+    _request_log: RequestLog
     _remembered: RememberedRequests  # for `AnswersAtOnce`
     _device_requests: DeviceRequests
     _held: HeldManifests = field(factory=HeldManifests, init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request. One log line tells of it, whatever becomes of it."""
-        exchange = RequestRecord(request.method)
+        record = RequestRecord(request.method)
         status: int | None = None  # no whole answer
         try:
-            response = await self._answer_or_refusal(request, exchange)
+            response = await self._answer_or_refusal(request, record)
             status = response.status
         except PullAbortedError as aborted:
-            exchange.reason = str(aborted)
+            record.reason = str(aborted)
             raise
         except (ConnectionError, CancelledError):
-            exchange.reason = LEFT
+            record.reason = LEFT
             raise
         except Exception:
             status = int(errors.INTERNAL.status)
             raise
         finally:
-            self._exchanges.tell(exchange, status)
+            self._request_log.tell(record, status)
         return response
 
     async def _answer_or_refusal(
-        self, request: web.BaseRequest, exchange: RequestRecord
+        self, request: web.BaseRequest, record: RequestRecord
     ) -> web.StreamResponse:
         """Answer; if the pull ends with an error, tell the device, or abort what has begun."""
         try:
-            return await self._answer(request, exchange)
+            return await self._answer(request, record)
         except PULL_FAILURES as failure:
             if reason := why_not_asked(failure):
                 self._metrics.not_asked.labels(reason).inc()
             if request.writer.output_size:
                 raise PullAbortedError(str(failure)) from failure
-            exchange.reason, exchange.refused_by = str(failure), refused_by(failure)
-            answer = answer_to(failure, exchange.known.pull.kind if exchange.known else None)
-            return error_response(answer, exchange.request_id)
+            record.reason, record.refused_by = str(failure), refused_by(failure)
+            answer = answer_to(failure, record.known.pull.kind if record.known else None)
+            return error_response(answer, record.request_id)
 
-    async def _answer(
-        self, request: web.BaseRequest, exchange: RequestRecord
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, record: RequestRecord) -> web.StreamResponse:
         connection = _connection_of(request)
-        exchange.peer = connection.peer
-        exchange.device = connection.device.identity  # for the log, also if it is refused
+        record.peer = connection.peer
+        record.device = connection.device.identity  # for the log, also if it is refused
         asked = asked_for(request.method, request.raw_path)
         if isinstance(asked, KnownPull):
-            exchange.known = asked
+            record.known = asked
         elif isinstance(asked, Refusal):
-            exchange.named = read_names(request.raw_path)
-        device = self._identify(connection, exchange)
+            record.named = read_names(request.raw_path)
+        device = self._identify(connection, record)
         await self._device_requests.require_pace(connection, device.id)
         if request.version not in HTTP_VERSIONS:
             raise PullRefusedError(
@@ -123,54 +121,54 @@ class PullHandler:
         if isinstance(asked, Refusal):
             raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
-            return _api_version(exchange.request_id)
+            return _api_version(record.request_id)
         async with self._turns.turn(device.id):
-            return await self._pull(request, exchange, asked.pull, device)
+            return await self._pull(request, record, asked.pull, device)
 
-    def _identify(self, connection: DeviceConnection, exchange: RequestRecord) -> DeviceIdentity:
+    def _identify(self, connection: DeviceConnection, record: RequestRecord) -> DeviceIdentity:
         """Return who asks. A device that is refused is noted for the log and the metrics."""
         try:
             return self._gate.identify_device(connection)
         except DeviceRefusedError as refused:
-            exchange.refused = RefusedDevice(connection.device, refused.code)
+            record.refused = RefusedDevice(connection.device, refused.code)
             raise
 
     async def _pull(
-        self, request: web.BaseRequest, exchange: RequestRecord, pull: Pull, device: DeviceIdentity
+        self, request: web.BaseRequest, record: RequestRecord, pull: Pull, device: DeviceIdentity
     ) -> web.StreamResponse:
-        exchange.connection = connection = self._gate.authorize(pull, device)
+        record.connection = connection = self._gate.authorize(pull, device)
         _connection_of(request).begin_pull()
         payer = self._payers.payer(device.id, connection.access_key)
         async with self._upstreams.lease(connection) as upstream:
             asked = PullInProgress(pull, connection, upstream, payer)
             try:
                 with spending(payer):
-                    return await self._serve(request, exchange, asked)
+                    return await self._serve(request, record, asked)
             finally:
-                exchange.source = asked.origin.source
+                record.source = asked.origin.source
 
     async def _serve(
-        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
+        self, request: web.BaseRequest, record: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull = asked.pull
         if _matches(request.headers.get("If-None-Match"), pull):
             await self._content.require_right(asked)
-            return _response(exchange, pull, HTTPStatus.NOT_MODIFIED)
+            return _response(record, pull, HTTPStatus.NOT_MODIFIED)
         if pull.kind is Kind.MANIFEST:
-            return await self._send_manifest(request, exchange, asked)
+            return await self._send_manifest(request, record, asked)
         if request.method == "HEAD":
             length = await self._content.blob_length(asked)
-            response = _response(exchange, pull, HTTPStatus.OK, OCTET_STREAM)
+            response = _response(record, pull, HTTPStatus.OK, OCTET_STREAM)
             response.headers["Content-Length"] = str(length)
             return response
-        return await self._send_blob(request, exchange, asked)
+        return await self._send_blob(request, record, asked)
 
     async def _send_manifest(
-        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
+        self, request: web.BaseRequest, record: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull, manifest = asked.pull, await self._content.manifest(asked)
         content = manifest.content
-        headers = answer_headers(pull.digest, manifest.media_type, exchange.request_id)
+        headers = answer_headers(pull.digest, manifest.media_type, record.request_id)
         if request.method == "GET":
             if len(content) > WRITE_BYTES:  # a device that does not read it is to be cut
                 response = web.StreamResponse(headers=headers)
@@ -178,17 +176,17 @@ class PullHandler:
                 async with self._content.stored_manifest(asked) as pieces:
                     if pieces is None:
                         return await self._send_from_memory(
-                            request, response, exchange, asked, content
+                            request, response, record, asked, content
                         )
                     del manifest, content  # the device may take its time
-                    counted = self._counting(exchange, pull.kind)
+                    counted = self._counting(record, pull.kind)
                     await relay(request, response, pieces, on_given=counted)
                 return response
-            self._counting(exchange, pull.kind)(len(content))
+            self._counting(record, pull.kind)(len(content))
         connection = _connection_of(request)
-        if connection.lone_head is not None and exchange.known is not None:
+        if connection.lone_head is not None and record.known is not None:
             self._remembered.remember(
-                connection.lone_head, request, exchange.known, connection.device.counts_as
+                connection.lone_head, request, record.known, connection.device.counts_as
             )
         return web.Response(headers=headers, body=content)
 
@@ -196,40 +194,40 @@ class PullHandler:
         self,
         request: web.BaseRequest,
         response: web.StreamResponse,
-        exchange: RequestRecord,
+        record: RequestRecord,
         asked: PullInProgress,
         content: bytes,
     ) -> web.StreamResponse:
-        counted = self._counting(exchange, asked.pull.kind)
+        counted = self._counting(record, asked.pull.kind)
         with self._held.hold(asked.payer.device, len(content)):
             await relay(request, response, _one_piece(content), on_given=counted)
         return response
 
     async def _send_blob(
-        self, request: web.BaseRequest, exchange: RequestRecord, asked: PullInProgress
+        self, request: web.BaseRequest, record: RequestRecord, asked: PullInProgress
     ) -> web.StreamResponse:
         pull = asked.pull
         if request.version < HttpVersion11:
             raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0", RefusedBy.REQUEST)
         async with self._content.blob(asked) as blob:
             response = web.StreamResponse(
-                headers=answer_headers(pull.digest, OCTET_STREAM, exchange.request_id)
+                headers=answer_headers(pull.digest, OCTET_STREAM, record.request_id)
             )
             part = await _part(request, response, pull, blob)
             if not part.is_verified:
                 _mark_unverified(response)
-                exchange.reason = "a far range of a cold blob, relayed unverified"
+                record.reason = "a far range of a cold blob, relayed unverified"
                 self._metrics.unverified_ranges.inc()
-            counted = self._counting(exchange, pull.kind)
+            counted = self._counting(record, pull.kind)
             await relay(request, response, part.pieces, on_given=counted)
         return response
 
-    def _counting(self, exchange: RequestRecord, kind: Kind) -> Callable[[int], None]:
+    def _counting(self, record: RequestRecord, kind: Kind) -> Callable[[int], None]:
         """Return a counter of bytes given to be sent, which counts while an answer takes hours."""
         sent = self._metrics.pulls.sent
 
         def count(given: int) -> None:
-            exchange.body_bytes += given
+            record.body_bytes += given
             sent(kind, given)
 
         return count
@@ -305,10 +303,10 @@ def _api_version(request_id: str) -> web.Response:
 
 
 def _response(
-    exchange: RequestRecord,
+    record: RequestRecord,
     pull: Pull,
     status: HTTPStatus,
     media_type: str | None = None,
 ) -> web.Response:
-    headers = answer_headers(pull.digest, media_type, exchange.request_id)
+    headers = answer_headers(pull.digest, media_type, record.request_id)
     return web.Response(status=status, headers=headers)

@@ -75,42 +75,42 @@ class RequestLog:
             self._metrics.devices.refused.labels(code.value)
         self._refusals = RepeatedRefusals(self._tell_together)
 
-    def tell(self, exchange: RequestRecord, status: int | None) -> None:
+    def tell(self, record: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; `status` None: its answer was aborted."""
-        pull = exchange.known.pull if exchange.known else None
-        device = exchange.device.id if exchange.device else None
-        connection = exchange.connection.id if exchange.connection else None
-        seconds = time.perf_counter() - exchange.started
+        pull = record.known.pull if record.known else None
+        device = record.device.id if record.device else None
+        connection = record.connection.id if record.connection else None
+        seconds = time.perf_counter() - record.started
         is_whole = status is not None and status < FIRST_REFUSAL
-        source = exchange.source if is_whole or status is None else PullSource.NONE
+        source = record.source if is_whole or status is None else PullSource.NONE
         self._metrics.answered(status, pull.kind if pull else None, seconds)
         if pull is not None:
             self._metrics.pulls.ended(pull.kind, status, source)
-        if exchange.refused_by is not None:
-            self._metrics.pulls.refused(exchange.refused_by)
-        refused = exchange.refused
+        if record.refused_by is not None:
+            self._metrics.pulls.refused(record.refused_by)
+        refused = record.refused
         whose = device
         if refused is not None:
             self._metrics.devices.refused.labels(refused.code.value).inc()
             whose = device or refused.presented.counts_as
-        kind = _kind(exchange, status, whose) if whose is not None else None
+        kind = _kind(record, status, whose) if whose is not None else None
         if kind is not None and not self._refusals.is_told(kind):
             return
         is_sampled = self._sample_hits > 1 and is_whole and source in CHEAP
         if is_sampled and not self._is_next():
             return
-        fleet = exchange.device.fleet if exchange.device else None
+        fleet = record.device.fleet if record.device else None
         fields: dict[str, object] = {
-            "bytes": exchange.body_bytes,
+            "bytes": record.body_bytes,
             "duration_ms": seconds * 1000,
-            "reason": exchange.reason,
-            "rendered": _between(device, fleet, exchange.peer, connection)
+            "reason": record.reason,
+            "rendered": _between(device, fleet, record.peer, connection)
             + _SOURCES[source]
-            + _what(exchange),
+            + _what(record),
         }
         if is_sampled:
             fields["sampled"] = self._sample_hits
-        request_id = exchange.request_id
+        request_id = record.request_id
         if refused is not None:
             fields.update(refused.presented.claims)
         if status is None:
@@ -133,11 +133,11 @@ class RequestLog:
             self._log.info("refused again", status=kind.status, outcome="answered", **told)
 
 
-def _kind(exchange: RequestRecord, status: int | None, device: str) -> RefusalKind | None:
+def _kind(record: RequestRecord, status: int | None, device: str) -> RefusalKind | None:
     """Return what a refused or aborted request is counted as; None of any other."""
     if status is None:
-        return RefusalKind(device, None, LEFT if exchange.reason == LEFT else ABORTED)
-    return RefusalKind(device, status, exchange.reason) if status >= FIRST_REFUSAL else None
+        return RefusalKind(device, None, LEFT if record.reason == LEFT else ABORTED)
+    return RefusalKind(device, status, record.reason) if status >= FIRST_REFUSAL else None
 
 
 @lru_cache(REMEMBERED_PAIRS)
@@ -148,11 +148,11 @@ def _between(
     return rendered_fields(device=device, fleet=fleet, peer=peer, connection=connection)
 
 
-def _what(exchange: RequestRecord) -> RenderedFields:
+def _what(record: RequestRecord) -> RenderedFields:
     """Return what was asked for. What is refused is mostly not asked again: it is not kept."""
-    method, named = exchange.method, exchange.named
-    if exchange.known is not None:
-        return exchange.known.log_fields
+    method, named = record.method, record.named
+    if record.known is not None:
+        return record.known.log_fields
     if named is None:
         return rendered_fields(method=method, host=None, repository=None, kind=None, digest=None)
     return rendered_fields(

@@ -130,7 +130,7 @@ async def serve(
             open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
         readiness.servable.stores_some = content.stores_some
-        gate, exchanges = (
+        gate, request_log = (
             Gate(snapshot, readiness.staleness),
             RequestLog(metrics, settings.log_sample_hits),
         )
@@ -145,7 +145,7 @@ async def serve(
                 Payers.within(settings.cost_limits, settings.spending_limits),
                 turns,
                 metrics,
-                exchanges,
+                request_log,
                 remembered,
                 requests,
             ),
@@ -154,7 +154,7 @@ async def serve(
             ),
             live,
             answer_at_once=AnswersAtOnce(
-                remembered, gate, turns, content, exchanges, metrics, requests
+                remembered, gate, turns, content, request_log, metrics, requests
             ),
             max_age_seconds=settings.max_connection_age,
         )
