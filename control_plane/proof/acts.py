@@ -18,10 +18,10 @@ from control_plane.clock import unix_milliseconds
 from control_plane.database.one_trip import Part, RowChange, make_changes
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.proof.act_queue import ActQueue
-from control_plane.proof.asked import Asked
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Belief, believe
 from control_plane.proof.proofs import Proofs
+from control_plane.proof.questions import Questions
 from control_plane.proof.signed_log import LoggedAct, NewestActs, SignedLog, entry_hash, logged_act
 from control_plane.proof.signer import Verifier
 from control_plane.proof.statement_store import LOCK, append_entries, lock_row, put_statements
@@ -160,11 +160,11 @@ class Acts:
         reads it, `ActsWaitingError` if too many wait, and what `Database` raises.
         """
         lock = lock_row()
-        asked = Asked((lock, *parts), about, entries_about)
+        questions = Questions((lock, *parts), about, entries_about)
         await self._chain.loaded()
         async with self._queue.turn():
             async with self._chain.database.transaction(LOCK) as connection:
-                proofs = await self._chain.within(connection, asked)
+                proofs = await self._chain.within(connection, questions)
                 if not proofs.rows(lock):
                     raise AuditDamagedError(
                         "the row that acts lock is gone; the database must be restored"

@@ -27,7 +27,6 @@ from control_plane.errors import (
     AuditUnreadError,
     ControlPlaneError,
 )
-from control_plane.proof.asked import Asked
 from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.chain_reading import Reading, read_log, read_rows, vanished
 from control_plane.proof.chain_store import (
@@ -38,6 +37,7 @@ from control_plane.proof.chain_store import (
 )
 from control_plane.proof.checkpoint import checkpoint_of, log_at
 from control_plane.proof.proofs import Proofs, newest_acts
+from control_plane.proof.questions import Questions
 from control_plane.proof.signed_log import BEGINNING, Place, SignedLog
 from control_plane.proof.signer import Signer
 from shared.generation_bound import highest_generation_at
@@ -92,9 +92,9 @@ class AuditChain:
         `AuditUnreadError` while a start still reads it, and what `Database` raises.
         """
         known = await self.loaded()  # taken before the read, so that what is read is not older
-        asked = Asked(parts, about, entries_about)
+        questions = Questions(parts, about, entries_about)
         async with self.database.connection() as connection:
-            proofs = await self._read(connection, known, asked, follows=self._may_follow)
+            proofs = await self._read(connection, known, questions, follows=self._may_follow)
             if proofs is not None:
                 yield proofs
                 return
@@ -102,18 +102,18 @@ class AuditChain:
             log = known
             with suppress(AuditDamagedError):
                 log = await self._follow(connection, known)
-            yield await self._read_at(connection, log, asked)
+            yield await self._read_at(connection, log, questions)
 
-    async def within(self, connection: DatabaseConnection, asked: Asked) -> Proofs:
+    async def within(self, connection: DatabaseConnection, questions: Questions) -> Proofs:
         """Return what is asked, as it is in the transaction of an act, which holds the act lock.
 
         Raises `AuditDamagedError` if no entry can follow.
         """
         known = await self.loaded()
-        proofs = await self._read(connection, known, asked, follows=True)
+        proofs = await self._read(connection, known, questions, follows=True)
         if proofs is None:
             log = await self._follow(connection, known)
-            proofs = await self._read_at(connection, log, asked)
+            proofs = await self._read_at(connection, log, questions)
         return proofs
 
     @property
@@ -122,11 +122,16 @@ class AuditChain:
         return self.problem is None or time.monotonic() > self._refused_at + RETRY_SECONDS
 
     async def _read(
-        self, connection: DatabaseConnection, known: SignedLog, asked: Asked, *, follows: bool
+        self,
+        connection: DatabaseConnection,
+        known: SignedLog,
+        questions: Questions,
+        *,
+        follows: bool,
     ) -> Proofs | None:
         """Return what is asked, by a log that follows the known one; None if it does not follow."""
         since = entries_since(known.end)
-        answer = await asked.fetch(connection, known, since)
+        answer = await questions.fetch(connection, known, since)
         rows = entry_rows_of(answer.rows[since])
         log = known
         if follows:
@@ -136,14 +141,16 @@ class AuditChain:
             log = self._followed(known, reading)
         proofs = answer.proofs(connection, log, self.highest_generation())
         if log.end != known.end:
-            new = [place for place in newest_acts(log, asked.subjects) if known.is_before(place)]
+            new = [
+                place for place in newest_acts(log, questions.subjects) if known.is_before(place)
+            ]
             proofs.note_entries(new, rows)
         return proofs
 
     async def _read_at(
-        self, connection: DatabaseConnection, log: SignedLog, asked: Asked
+        self, connection: DatabaseConnection, log: SignedLog, questions: Questions
     ) -> Proofs:
-        answer = await asked.fetch(connection, log)
+        answer = await questions.fetch(connection, log)
         return answer.proofs(connection, log, self.highest_generation())
 
     async def _follow(self, connection: DatabaseConnection, known: SignedLog) -> SignedLog:

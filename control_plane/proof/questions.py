@@ -33,7 +33,7 @@ class Answered:
 
 
 @frozen
-class Asked:
+class Questions:
     """Parts, and subjects: `about` asks for statements and entries, `entries_about` for entries."""
 
     parts: Collection[Part] = ()
@@ -46,7 +46,7 @@ class Asked:
         return (*self.about, *self.entries_about)
 
     async def fetch(self, connection: DatabaseConnection, log: SignedLog, *more: Part) -> Answered:
-        """Return what is asked; entries are read from the places that the log names."""
+        """Return the answers; entries are read from the places that the log names."""
         places = newest_acts(log, self.subjects)
         entries, statements = entries_at(places), statements_of(self.about)
         needed = [each for each, wanted in ((entries, places), (statements, self.about)) if wanted]
