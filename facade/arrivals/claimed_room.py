@@ -34,7 +34,9 @@ class ClaimedRoom:
     _claimed: int = field(default=0, init=False)
     _claiming: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    async def begin(self, length: int | None, left: int, repository: RepositoryName) -> None:
+    async def begin(
+        self, length: int | None, inherited_bytes: int, repository: RepositoryName
+    ) -> None:
         """Announce the arrival, with room for its first bytes after those that are there already.
 
         Raises `NoRoomError` if the whole cannot fit, and `OSError`.
@@ -42,14 +44,14 @@ class ClaimedRoom:
         self._length = length
 
         def claim(first: int) -> None:
-            self._claimed = left + first
+            self._claimed = inherited_bytes + first
             self._ingest.announce(
                 length, repository, room=self._claimed, access_key=self._access_key
             )
 
         # What its last owner had claimed in advance ended with that owner.
-        await finish_in_thread(self._ingest.claim, left)
-        whole = 0 if length is None else length - left
+        await finish_in_thread(self._ingest.claim, inherited_bytes)
+        whole = 0 if length is None else length - inherited_bytes
         first = min(whole, FIRST_ROOM_BYTES)
         await self._store.admit(whole, first, claim, Asker(self._access_key))
 

@@ -189,13 +189,13 @@ class Download:
                 raise
             self._body = _Body(BrokenBody(again))
 
-    async def resume_behind(self, left: int) -> None:
+    async def resume_behind(self, inherited_bytes: int) -> None:
         """Ask for what follows the beginning that is there already.
 
         The verifier has to take that beginning first. Raises `UpstreamError` if upstream does not
         begin to answer.
         """
-        self._reached = left
+        self._reached = inherited_bytes
         while True:
             try:
                 await self._resume()
@@ -205,12 +205,12 @@ class Download:
             else:
                 return
 
-    def ask_when_read(self, left: int) -> None:
+    def ask_when_read(self, inherited_bytes: int) -> None:
         """Ask for what follows a beginning only when the download is read, not now.
 
         The verifier has to take that beginning first.
         """
-        self._reached, self._body = left, _Body(self._asked())
+        self._reached, self._body = inherited_bytes, _Body(self._asked())
 
     async def _asked(self) -> AsyncIterator[bytes]:
         await self._resume()
@@ -298,12 +298,12 @@ class Download:
     ) -> AsyncIterator[bytes]:
         """Compare the beginning of a whole answer with what was taken; yield what follows it."""
         again = self.verifier.digest.hasher()
-        left = reached
+        remaining = reached
         async for chunk in chunks:
-            beginning, rest = chunk[:left], chunk[left:]
+            beginning, rest = chunk[:remaining], chunk[remaining:]
             again.update(beginning)
-            left -= len(beginning)
-            if left == 0 and beginning:
+            remaining -= len(beginning)
+            if remaining == 0 and beginning:
                 await self.settle()
                 if again.hexdigest() != self.verifier.prefix_hash():
                     raise WrongBytesError("the registry sent another beginning the second time")
@@ -381,7 +381,7 @@ async def _length_behind(
 
 @asynccontextmanager
 async def continue_download(
-    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
+    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, inherited_bytes: int
 ) -> AsyncIterator[Download]:
     """Ask upstream for what follows a beginning of `left` bytes, even if nothing does.
 
@@ -391,18 +391,18 @@ async def continue_download(
     async with AsyncExitStack() as stack:
         nothing = _Body(BrokenBody(BrokenBodyError("")))
         download = Download(
-            verifier.length, verifier, upstream, repository, stack, nothing, reached=left
+            verifier.length, verifier, upstream, repository, stack, nothing, reached=inherited_bytes
         )
-        if left == verifier.length:
+        if inherited_bytes == verifier.length:
             await require_there(upstream, repository, verifier.digest)
         else:
-            await download.resume_behind(left)
+            await download.resume_behind(inherited_bytes)
         yield download
 
 
 @asynccontextmanager
 async def download_behind(
-    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, left: int
+    upstream: Upstream, repository: RepositoryName, verifier: PieceVerifier, inherited_bytes: int
 ) -> AsyncIterator[Download]:
     """Give a download of what follows a beginning of `left` bytes. It asks when it is first read.
 
@@ -412,7 +412,7 @@ async def download_behind(
     async with AsyncExitStack() as stack:
         nothing = _Body(_body_of())
         download = Download(verifier.length, verifier, upstream, repository, stack, nothing)
-        download.ask_when_read(left)
+        download.ask_when_read(inherited_bytes)
         yield download
 
 

@@ -232,9 +232,9 @@ class Flight:
             async with self._upstreams.lease(self._connection) as leased:
                 upstream = leased.asked_by(self._device)
                 with upstream.verifying(self.key.kind, self.repository, self.key.digest):
-                    async with self._download(upstream) as (download, left):
+                    async with self._download(upstream) as (download, inherited_bytes):
                         await self._note_answer(download)
-                        progress = await self._begin(download.length, left)
+                        progress = await self._begin(download.length, inherited_bytes)
                         await self._receive(download, progress)
                 await self._prove(progress)
             await finish(self._keep(download.verifier.taken))
@@ -258,19 +258,19 @@ class Flight:
     @asynccontextmanager
     async def _download(self, upstream: Upstream) -> AsyncIterator[tuple[Download, int]]:
         """Give the download, and how many bytes a dead owner left before it."""
-        announced, left = await finish_in_thread(_what_is_left, self._ingest)
-        if announced is None or not left:
+        announced, inherited_bytes = await finish_in_thread(_what_is_left, self._ingest)
+        if announced is None or not inherited_bytes:
             async with open_download(upstream, self.repository, self.key.digest) as download:
                 yield download, 0
             return
         verifier = PieceVerifier(self.key.digest, announced.length)
         behind = continue_download
-        if left > self._hashed_while_open and left != announced.length:
+        if inherited_bytes > self._hashed_while_open and inherited_bytes != announced.length:
             await require_given_blob(upstream, self.repository, self.key.digest)
             behind = download_behind
-        async with behind(upstream, self.repository, verifier, left) as download:
-            _log.info("partial taken over", digest=self.key.digest, bytes=left)
-            yield download, left
+        async with behind(upstream, self.repository, verifier, inherited_bytes) as download:
+            _log.info("partial taken over", digest=self.key.digest, bytes=inherited_bytes)
+            yield download, inherited_bytes
 
     async def _note_answer(self, download: Download) -> None:
         """Begin, unless the registry's answer alone proves the right to what is there already.
@@ -307,9 +307,9 @@ class Flight:
         index = self._store.index
         return index.has_any_right(self.key) and not index.right(self.key, self.repository)
 
-    async def _begin(self, length: int | None, left: int) -> Progress:
+    async def _begin(self, length: int | None, inherited_bytes: int) -> Progress:
         """Make room and let readers in, because upstream has said that they may read."""
-        await self._room.begin(length, left, self.repository)
+        await self._room.begin(length, inherited_bytes, self.repository)
         file = self._ingest.reader(length)
         progress = Progress(file, self.repository, self._store.new_readers())
         self._progress.set_result(progress)
