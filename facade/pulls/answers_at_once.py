@@ -2,7 +2,7 @@
 
 This is the way around tasks, parser and response objects, which cost more than all decisions
 together. The decisions are the same as for every pull, and are made for each request: the gate, the
-turns, the right to read. What is not in memory, and what is refused, is left to `PullHandler`,
+slots, the right to read. What is not in memory, and what is refused, is left to `PullHandler`,
 which decides again and gives the answer.
 """
 
@@ -31,7 +31,7 @@ class AnswersAtOnce:
 
     _requests: RememberedRequests
     _gate: Gate
-    _turns: PullSlots
+    _slots: PullSlots
     _content: Content
     _request_log: RequestLog
     _metrics: FacadeMetrics
@@ -53,7 +53,7 @@ class AnswersAtOnce:
         self, record: RequestRecord, pull: Pull, connection: DeviceConnection
     ) -> VerifiedManifest | None:
         record.device = device = self._gate.identify_device(connection)
-        if not self._turns.is_free(device.id):
+        if not self._slots.is_free(device.id):
             return None
         record.connection = approved = self._gate.authorize(pull, device)
         manifest = self._content.manifest_nowait(AuthorizedPull(pull, approved))

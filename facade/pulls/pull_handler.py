@@ -61,7 +61,7 @@ class PullHandler:
     _upstreams: Upstreams
     _content: Content
     _payers: Payers
-    _turns: PullSlots
+    _slots: PullSlots
     _metrics: FacadeMetrics
     _request_log: RequestLog
     _remembered: RememberedRequests  # for `AnswersAtOnce`
@@ -122,7 +122,7 @@ class PullHandler:
             raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(record.request_id)
-        async with self._turns.turn(device.id):
+        async with self._slots.slot(device.id):
             return await self._pull(request, record, asked.pull, device)
 
     def _identify(self, connection: DeviceConnection, record: RequestRecord) -> DeviceIdentity:

@@ -1,6 +1,6 @@
-"""How many pulls of one device are answered at once. Further ones wait for a turn, for some time.
+"""How many pulls of one device are answered at once. Further ones wait for a slot, for some time.
 
-Only the device's own pulls wait, in their order. A pull that was given its turn looks again at what
+Only the device's own pulls wait, in their order. A pull that was given its slot looks again at what
 is approved, because it may have waited for longer than a revocation takes to have its effect.
 """
 
@@ -23,7 +23,7 @@ class TooManyPullsError(PullError):
 
 @define(eq=False)
 class PullSlots:
-    """The turns of all devices. For one event loop."""
+    """The slots of all devices. For one event loop."""
 
     _limit: int
     _wait_seconds: float = WAIT_SECONDS
@@ -31,12 +31,12 @@ class PullSlots:
     _waiting: dict[str, deque[asyncio.Future[None]]] = field(factory=dict, init=False)
 
     def is_free(self, device: str) -> bool:
-        """Tell whether a turn could be taken at once."""
+        """Tell whether a slot could be taken at once."""
         return self._under_way.get(device, 0) < self._limit
 
     @asynccontextmanager
-    async def turn(self, device: str) -> AsyncIterator[None]:
-        """Wait for a turn and take it; raise `TooManyPullsError`."""
+    async def slot(self, device: str) -> AsyncIterator[None]:
+        """Wait for a slot and take it; raise `TooManyPullsError`."""
         if self.is_free(device):
             self._under_way[device] = self._under_way.get(device, 0) + 1
         else:
@@ -47,7 +47,7 @@ class PullSlots:
             self._pass_on(device)
 
     async def _wait(self, device: str) -> None:
-        """Wait in the queue. A pull that ends hands over its turn."""
+        """Wait in the queue. A pull that ends hands over its slot."""
         given = asyncio.get_running_loop().create_future()
         queue = self._waiting.setdefault(device, deque())
         queue.append(given)
@@ -63,7 +63,7 @@ class PullSlots:
 
     def _leave(self, device: str, given: asyncio.Future[None]) -> None:
         if given.done() and not given.cancelled():
-            self._pass_on(device)  # it was given a turn at the very moment it gave up
+            self._pass_on(device)  # it was given a slot at the very moment it gave up
             return
         queue = self._waiting.get(device)
         if queue is not None and given in queue:

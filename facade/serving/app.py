@@ -134,7 +134,7 @@ async def serve(
             Gate(snapshot, readiness.staleness),
             RequestLog(metrics, settings.log_sample_hits),
         )
-        turns = PullSlots(settings.max_connections_per_device)
+        slots = PullSlots(settings.max_connections_per_device)
         remembered = RememberedRequests()
         requests = DeviceRequests(settings.device_requests_per_second)
         devices = DeviceServer(
@@ -143,7 +143,7 @@ async def serve(
                 upstreams,
                 content,
                 Payers.within(settings.cost_limits, settings.spending_limits),
-                turns,
+                slots,
                 metrics,
                 request_log,
                 remembered,
@@ -154,7 +154,7 @@ async def serve(
             ),
             live,
             answer_at_once=AnswersAtOnce(
-                remembered, gate, turns, content, request_log, metrics, requests
+                remembered, gate, slots, content, request_log, metrics, requests
             ),
             max_age_seconds=settings.max_connection_age,
         )

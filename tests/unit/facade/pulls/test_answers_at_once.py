@@ -56,7 +56,7 @@ class Scene:
     """A manifest that is in memory, and its requests that are remembered."""
 
     door: Door
-    turns: PullSlots
+    slots: PullSlots
     metrics: FacadeMetrics
     content: AtHand
     answers: AnswersAtOnce
@@ -77,7 +77,7 @@ class Scene:
 @pytest.fixture
 async def scene() -> Scene:
     """A scene in which nothing is approved yet."""
-    door, turns, metrics, requests = (
+    door, slots, metrics, requests = (
         Door(),
         PullSlots(1),
         FacadeMetrics.create(),
@@ -93,13 +93,13 @@ async def scene() -> Scene:
     answers = AnswersAtOnce(
         requests,
         door.gate,
-        turns,
+        slots,
         content,
         RequestLog(metrics),
         metrics,
         DeviceRequests(PER_SECOND, Clock()),
     )
-    return Scene(door, turns, metrics, content, answers)
+    return Scene(door, slots, metrics, content, answers)
 
 
 async def test_a_remembered_request_of_a_manifest_at_hand_is_answered(scene: Scene) -> None:
@@ -208,11 +208,11 @@ async def test_a_device_whose_turns_are_taken_is_left(scene: Scene) -> None:
     """Its requests wait, whichever way they go; another device's do not."""
     scene.approve()
     ours, others = scene.door.connection(), scene.door.connection("press-8", serial=0xABD)
-    async with scene.turns.turn("press-7"):
+    async with scene.slots.slot("press-7"):
         assert scene.answers(ours, GET) is None
         assert scene.answers(others, GET) is not None
     assert scene.answers(ours, GET) is not None
-    assert scene.turns.is_free("press-7")  # it took none
+    assert scene.slots.is_free("press-7")  # it took none
 
 
 def id_of(answer: bytes) -> bytes:

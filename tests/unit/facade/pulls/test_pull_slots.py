@@ -10,10 +10,10 @@ from facade.pulls.pull_slots import PullSlots, TooManyPullsError
 
 async def test_as_many_as_may_run_at_once_and_the_next_follow_in_order() -> None:
     """First come, first served."""
-    turns, order, gate = PullSlots(2), list[int](), asyncio.Event()
+    slots, order, gate = PullSlots(2), list[int](), asyncio.Event()
 
     async def pull(number: int) -> None:
-        async with turns.turn("device"):
+        async with slots.slot("device"):
             order.append(number)
             await gate.wait()
 
@@ -27,30 +27,30 @@ async def test_as_many_as_may_run_at_once_and_the_next_follow_in_order() -> None
 
 async def test_one_devices_pulls_do_not_keep_another_waiting() -> None:
     """The number is each device's own."""
-    turns = PullSlots(1)
-    async with turns.turn("one"), turns.turn("another"):
+    slots = PullSlots(1)
+    async with slots.slot("one"), slots.slot("another"):
         pass
 
 
 async def test_who_waits_for_too_long_is_told_and_takes_no_turn() -> None:
     """The one that is under way goes on, and the next one after it."""
-    turns = PullSlots(1, wait_seconds=0.02)
-    async with turns.turn("device"):
+    slots = PullSlots(1, wait_seconds=0.02)
+    async with slots.slot("device"):
         with pytest.raises(TooManyPullsError, match="1 pulls of the device"):
-            async with turns.turn("device"):
+            async with slots.slot("device"):
                 pass
-    async with turns.turn("device"):
+    async with slots.slot("device"):
         pass
 
 
 async def test_no_turn_is_lost_whoever_leaves_when() -> None:
     """Cancelled before, while and after it waits; in the moment of being given a turn, too."""
-    turns, chance = PullSlots(3, wait_seconds=0.05), random.Random(7)  # noqa: S311 - no secret
+    slots, chance = PullSlots(3, wait_seconds=0.05), random.Random(7)  # noqa: S311 - no secret
     under_way = 0
 
     async def pull() -> None:
         nonlocal under_way
-        async with turns.turn("device"):
+        async with slots.slot("device"):
             under_way += 1
             assert under_way <= 3
             try:
@@ -70,7 +70,7 @@ async def test_no_turn_is_lost_whoever_leaves_when() -> None:
     assert kinds <= {type(None), asyncio.CancelledError, TooManyPullsError}
     assert under_way == 0
     for _ in range(3):  # all turns are there
-        async with turns.turn("device"), turns.turn("device"), turns.turn("device"):
+        async with slots.slot("device"), slots.slot("device"), slots.slot("device"):
             pass
-    assert not turns._under_way  # noqa: SLF001 - nothing is kept of a device that left
-    assert not turns._waiting  # noqa: SLF001 - the same
+    assert not slots._under_way  # noqa: SLF001 - nothing is kept of a device that left
+    assert not slots._waiting  # noqa: SLF001 - the same
