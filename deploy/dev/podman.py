@@ -20,6 +20,9 @@ SECONDS: Final = 300.0  # of one command: building an image copies some hundred 
 # Limits that podman would raise above ours, which only a process with more rights may do.
 _MAX_DESCRIPTORS: Final = 65_536
 _MAX_PROCESSES: Final = 1024
+# For so long a client of the socket may ask how what it ran in a container ended. A process waits
+# for that; with podman's own 300 s it would stay behind.
+_EXEC_SECONDS: Final = 10
 
 # With a `static_dir` of its own podman 4.3 waits 20 s for each container that has ended.
 _CONTAINERS: Final = """\
@@ -29,7 +32,10 @@ default_ulimits = ["nofile={descriptors}:{descriptors}", "nproc={processes}:{pro
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
+exit_command_delay = {exec_seconds}
 tmp_dir = "{folder}/tmp"
+[network]
+network_config_dir = "{folder}/networks"
 """
 _STORAGE: Final = """\
 [storage]
@@ -56,7 +62,12 @@ class Podman:
         descriptors = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], _MAX_DESCRIPTORS)
         made = cls(folder)
         made._containers_conf.write_text(
-            _CONTAINERS.format(folder=folder, descriptors=descriptors, processes=_MAX_PROCESSES)
+            _CONTAINERS.format(
+                folder=folder,
+                descriptors=descriptors,
+                processes=_MAX_PROCESSES,
+                exec_seconds=_EXEC_SECONDS,
+            )
         )
         made._storage_conf.write_text(_STORAGE.format(folder=folder))
         return made

@@ -1,30 +1,44 @@
 """`deploy/compose/`: from the images alone to devices that pull, and go on when a facade stops."""
 
 import asyncio
+import hashlib
+import os
 import ssl
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pytest
-from attrs import frozen
+from attrs import define, field, frozen
 
+from deploy.compose.first_start import PRODUCT
 from deploy.dev import debian
 from deploy.dev.device import Reference, pull
+from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.image import Destination, Image, push_big_artifact
 from deploy.dev.podman import Container, Podman
 from tests.deploy.compose_project import FACADES, ComposeProject, compose_project
 from tests.deploy.postgres_image import build_postgres_image
+from tests.support.device_stream import READ_BYTES, device_stream
+from tests.support.eventually import eventually
+from tests.support.examples import commands, example
+from tests.support.tcp_balancer import TcpBalancer
 
 pytestmark = pytest.mark.long
 
+README: Final = "deploy/compose/README.md"
 NETWORK: Final = "registry-backends_outside"
 REGISTRY: Final = "registry:5000"
 REPOSITORY: Final = "tools/app"
 TOKEN: Final = "a-registry-token-that-is-a-canary"
+CLIENTS: Final = 8
 LAYER_BYTES: Final = 8 * 1024 * 1024
+PAUSE_SECONDS: Final = 0.1  # before the next attempt; containerd and kubelet wait longer
+PULL_SECONDS: Final = 120.0
+MIN_PULLS: Final = CLIENTS  # before, while and after each facade is away
 # Secrets that no listing may show, by the names of their files.
 HIDDEN: Final = frozenset(
     {"postgres-password", "sealing.private.pem", "statement.private.pem", "facade.key"}
@@ -37,13 +51,26 @@ HIDDEN: Final = frozenset(
 def project(
     podman: Podman, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ComposeProject]:
-    """Everything runs, by the two commands of the README."""
+    """Everything runs, by the commands of its page."""
     postgres = build_postgres_image(podman, images["facade"])
     folder = tmp_path_factory.mktemp("compose")
     with compose_project(podman, folder, images, postgres) as started:
-        started.run("run", "--rm", "first-start")
-        started.run("up", "--detach", "--wait")
+        devices = CertificateAuthority.create()
+        write_for_product(started.secrets / "device-ca.pem", devices.pem)  # `first-start` leaves it
+        for number in range(CLIENTS):
+            devices.issue_device("line-a", f"press-{number}").write(folder, f"press-{number}")
+        for beginning in ("cd deploy/compose", "docker compose up"):
+            for command in commands(example(README, beginning).text):
+                if command.program == "docker":
+                    started.run(*command.words[2:])
         yield started
+
+
+def write_for_product(path: Path, content: bytes) -> None:
+    """Write a file as its page says: of the user who reads it."""
+    path.write_bytes(content)
+    path.chmod(0o400)
+    os.chown(path, PRODUCT, PRODUCT)
 
 
 @frozen
@@ -53,12 +80,12 @@ class World:
     project: ComposeProject
     image: Image
     reference: Reference
-    tls: ssl.SSLContext
+    devices: Sequence[ssl.SSLContext]
 
     async def pull_through(self, facade: int) -> int:
         """Pull the image through one facade; return its bytes."""
         url = f"https://localhost:{self.project.ports.facades[facade]}"
-        return (await pull(url, self.reference, self.tls)).size
+        return (await pull(url, self.reference, self.devices[0])).size
 
     @property
     def size(self) -> int:
@@ -75,7 +102,7 @@ class World:
 def world(
     project: ComposeProject, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """A registry in the project's network, connected and approved by the commands of the README."""
+    """A registry in the project's network, connected by an operator and approved."""
     folder = tmp_path_factory.mktemp("registry")
     with registry(project.podman, images["facade"], folder) as container:
         network = address_of(container)
@@ -83,9 +110,16 @@ def world(
         image = asyncio.run(push_big_artifact(to, LAYER_BYTES))
         subnet = network["Gateway"].rpartition(".")[0]
         connect_and_approve(project, f"{subnet}.0/24")
-        context = ssl.create_default_context(cafile=project.secrets / "press-7.ca.pem")
-        context.load_cert_chain(project.secrets / "press-7.pem", project.secrets / "press-7.key")
-        yield World(project, image, Reference(REGISTRY, REPOSITORY, image.digest), context)
+        devices = [device_tls(project, f"press-{number}") for number in range(CLIENTS)]
+        yield World(project, image, Reference(REGISTRY, REPOSITORY, image.digest), devices)
+
+
+def device_tls(project: ComposeProject, name: str) -> ssl.SSLContext:
+    """How one device speaks TLS."""
+    context = ssl.create_default_context(cafile=project.secrets / "press-7.ca.pem")
+    folder = project.secrets.parent
+    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+    return context
 
 
 def registry(podman: Podman, image: str, folder: Path) -> Container:
@@ -190,3 +224,75 @@ def test_every_process_is_confined(world: World) -> None:
         assert {values[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
         assert values["NoNewPrivs"] == "1"
         assert values["Uid"].split()[0] in {"65532", "999"}
+
+
+@define
+class Load:
+    """Clients that pull the image's layer, one after the other, until they are told to end."""
+
+    world: World
+    port: int
+    seen: Counter[str] = field(factory=Counter)
+    has_ended: bool = False
+
+    async def pull_on(self, device: ssl.SSLContext) -> None:
+        """Pull until the end; a pull that does not come in time fails the test."""
+        while not self.has_ended:
+            async with asyncio.timeout(PULL_SECONDS):
+                await self.pull_once(device)
+            self.seen["pulls"] += 1
+
+    async def pull_once(self, device: ssl.SSLContext) -> None:
+        """Pull as containerd does: again from the byte reached, while connections break."""
+        path = f"/v2/{self.world.reference.facade_path}/blobs/{self.world.layer}"
+        received = bytearray()
+        while len(received) < LAYER_BYTES:
+            headers = {"Range": f"bytes={len(received)}-"} if received else {}
+            try:
+                async with device_stream(
+                    self.port, device, path, request_headers=headers
+                ) as stream:
+                    if stream.status == 503:  # a facade that drains
+                        raise ConnectionRefusedError(stream.status)
+                    assert stream.status == (206 if received else 200), await stream.body()
+                    while stream.received < stream.length:
+                        received += await stream.take(READ_BYTES)
+            except ConnectionRefusedError:
+                self.seen["503"] += 1
+                await asyncio.sleep(PAUSE_SECONDS)
+            except (OSError, asyncio.IncompleteReadError):
+                self.seen["broken"] += 1
+                await asyncio.sleep(PAUSE_SECONDS)
+        assert f"sha256:{hashlib.sha256(received).hexdigest()}" == self.world.layer
+
+    async def more(self, pulls: int) -> None:
+        """Return when so many more have ended."""
+        wanted = self.seen["pulls"] + pulls
+        await eventually(lambda: self.seen["pulls"] >= wanted, PULL_SECONDS)
+
+
+async def test_a_rolling_restart_loses_no_pull(
+    world: World, record_property: Callable[[str, object], None]
+) -> None:
+    """One facade after the other, under load behind a plain TCP balancer."""
+    project = world.project
+    async with TcpBalancer(project.ports.facades) as balancer, asyncio.TaskGroup() as clients:
+        load = Load(world, balancer.port)
+        for device in world.devices:
+            clients.create_task(load.pull_on(device))
+        await load.more(MIN_PULLS)
+        for facade in FACADES:
+            await asyncio.to_thread(project.run, "stop", facade)
+            await load.more(MIN_PULLS)
+            await asyncio.to_thread(project.run, "up", "--detach", "--wait", "--no-deps", facade)
+            await load.more(MIN_PULLS)
+        rolled = Counter(load.seen)
+        # And one that dies: answers break in the middle.
+        await asyncio.to_thread(project.run, "kill", FACADES[0])
+        await load.more(MIN_PULLS)
+        load.has_ended = True
+    died = load.seen - rolled
+    figures = {"rolled": dict(rolled), "killed": dict(died), "turned away": balancer.refused}
+    record_property("pulls", figures)
+    print(figures)  # noqa: T201 `make test-deploy TESTS=-s` shows it
+    assert died["broken"] > 0
