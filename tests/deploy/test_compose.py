@@ -1,12 +1,13 @@
 """`deploy/compose/`: from the images alone to devices that pull, and go on when a facade stops."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import ssl
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -271,28 +272,54 @@ class Load:
         await eventually(lambda: self.seen["pulls"] >= wanted, PULL_SECONDS)
 
 
+@contextlib.asynccontextmanager
+async def load_of(world: World) -> AsyncIterator[tuple[Load, TcpBalancer]]:
+    """Every device pulls, again and again, through a plain TCP balancer."""
+    async with TcpBalancer(list(world.project.ports.facades)) as balancer:
+        load = Load(world, balancer.port)
+        async with asyncio.TaskGroup() as clients:
+            for device in world.devices:
+                clients.create_task(load.pull_on(device))
+            await load.more(MIN_PULLS)
+            yield load, balancer
+            await load.more(MIN_PULLS)
+            load.has_ended = True
+
+
 async def test_a_rolling_restart_loses_no_pull(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:
-    """One facade after the other, under load behind a plain TCP balancer."""
+    """One facade after the other, behind a balancer that looks at nothing; then one dies."""
     project = world.project
-    async with TcpBalancer(project.ports.facades) as balancer, asyncio.TaskGroup() as clients:
-        load = Load(world, balancer.port)
-        for device in world.devices:
-            clients.create_task(load.pull_on(device))
-        await load.more(MIN_PULLS)
+    async with load_of(world) as (load, balancer):
         for facade in FACADES:
             await asyncio.to_thread(project.run, "stop", facade)
             await load.more(MIN_PULLS)
             await asyncio.to_thread(project.run, "up", "--detach", "--wait", "--no-deps", facade)
             await load.more(MIN_PULLS)
         rolled = Counter(load.seen)
-        # And one that dies: answers break in the middle.
-        await asyncio.to_thread(project.run, "kill", FACADES[0])
-        await load.more(MIN_PULLS)
-        load.has_ended = True
+        await asyncio.to_thread(project.run, "kill", FACADES[0])  # answers break in the middle
     died = load.seen - rolled
     figures = {"rolled": dict(rolled), "killed": dict(died), "turned away": balancer.refused}
     record_property("pulls", figures)
     print(figures)  # noqa: T201 `make test-deploy TESTS=-s` shows it
     assert died["broken"] > 0
+    project.run("up", "--detach", "--wait", "--no-deps", FACADES[0])
+
+
+async def test_a_facade_that_the_balancer_left_out_first_breaks_nothing(world: World) -> None:
+    """As a balancer does that asks `/readyz`, or an operator: nobody has to try again."""
+    project = world.project
+    async with load_of(world) as (load, balancer):
+        for number, facade in enumerate(FACADES):
+            ports = list(balancer.server_ports)
+            balancer.server_ports = ports[:number] + ports[number + 1 :]
+            await load.more(2 * MIN_PULLS)  # those that it had begun have ended
+            await asyncio.to_thread(project.run, "stop", facade)
+            await load.more(MIN_PULLS)
+            await asyncio.to_thread(project.run, "up", "--detach", "--wait", "--no-deps", facade)
+            balancer.server_ports = ports
+            await load.more(MIN_PULLS)
+    print(dict(load.seen))  # noqa: T201 as above
+    assert set(load.seen) == {"pulls"}
+    assert balancer.refused == 0
