@@ -48,6 +48,11 @@ def text(value: object) -> Shown:
     return bounded_text(str(value)) if isinstance(value, _OWN_VALUES) else REDACTED
 
 
+def word(value: object) -> Shown:
+    """Return a word of one of our own enumerations; redact anything else."""
+    return bounded_text(value.value) if isinstance(value, StrEnum) else REDACTED
+
+
 def number(value: object) -> Shown:
     """Return a whole number or one of three decimals; redact anything else."""
     if type(value) is int and abs(value) <= MAX_NUMBER:
@@ -118,7 +123,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "code": text,
     "reason": text,  # our own words, never a registry's answer or a foreign exception
     "outcome": text,
-    "source": text,  # of a pull's bytes; of a library's line, the place in its code
+    "source": word,  # of a pull's bytes; of a library's line, the place in its code
     "problems": texts,
     "bytes": number,
     "size": number,

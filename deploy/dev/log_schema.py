@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from shared.log_field_meanings import MEANINGS, OWN_FIELDS
-from shared.log_fields import FIELDS, MAX_LIST_ITEMS, flag, number, text, texts
+from shared.log_fields import FIELDS, MAX_LIST_ITEMS, flag, number, text, texts, word
 from shared.secret import REDACTED
 
 Schema = dict[str, object]
@@ -19,6 +19,7 @@ _TEXT: Final[Schema] = {"type": "string"}
 # Of every shown field null says that there is none; what was not of its type is redacted.
 _TYPES: Final[dict[Callable[[object], object], Schema]] = {
     text: {"type": ["string", "null"]},
+    word: {"type": ["string", "null"]},
     number: {"anyOf": [{"type": ["number", "null"]}, {"const": REDACTED}]},
     flag: {"anyOf": [{"type": ["boolean", "null"]}, {"const": REDACTED}]},
     texts: {
@@ -30,6 +31,7 @@ _TYPES: Final[dict[Callable[[object], object], Schema]] = {
 }
 _SHOWN_AS: Final[dict[Callable[[object], object], str]] = {
     text: "text",
+    word: "a word",
     number: "number",
     flag: "true or false",
     texts: "texts",
