@@ -12,6 +12,7 @@ from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from control_plane.audit.last_export import note_export
 from control_plane.clock import Clock, now
 from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.edit_acts import ConnectionEdits
@@ -48,6 +49,7 @@ TABLES = (
     "connection_revisions",
     "device_revocations",
     "audit_checkpoint",
+    "audit_exports",
 )
 PAGE = 200
 Believed = dict[str, Any]
@@ -79,6 +81,7 @@ class SignedInstallation:
         await self._devices(DeviceRevocations(Acts(chain)))
         assert chain.log is not None
         await chain.write_checkpoint(chain.log)
+        await note_export(self.database, chain.log.end.sequence)
         for name in ("rotated", "newest"):
             self.tokens[f"{name} before"] = await self._add(operators, name)
         await self.keep("late")

@@ -81,7 +81,11 @@ class WarmProgram:
     def fork(
         self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str], cwd: Path
     ) -> Child:
-        """Start the program, with this environment and nothing else in it."""
+        """Start the program, with this environment and nothing else in it.
+
+        Its log is there when this returns, as `Child.start` has it.
+        """
+        log.touch()
         return Child(self._fork(arguments, environment, cwd, log, log), self._name, log)
 
     def run(
