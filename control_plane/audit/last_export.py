@@ -4,16 +4,14 @@
 on it: whoever may write there can only hide that there was no export.
 """
 
-import asyncio
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
+from typing_extensions import override
 
-from control_plane.database.database import Database
-from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.database.database import Database, DatabaseConnection
+from control_plane.database.regular_look import RegularLook
 from control_plane.metrics import ControlPlaneMetrics
-
-LOOK_SECONDS: Final = 15.0  # about as often as it is scraped; one row
 
 _NOTED: Final = """
 INSERT INTO public.audit_exports (sequence, exported_at) VALUES ($1, clock_timestamp())
@@ -36,24 +34,16 @@ async def note_export(database: Database, sequence: int) -> None:
 
 
 @define(eq=False)
-class LastExport:
+class LastExport(RegularLook):
     """Shows the last export."""
 
-    _database: Database
+    every_seconds: ClassVar = 15.0  # about as often as it is scraped; one row
+
     _metrics: ControlPlaneMetrics
 
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def look(self) -> None:
-        """Show what was noted; where the database is away, another time."""
-        try:
-            async with self._database.connection(tells=False) as connection:
-                noted = await connection.fetchrow(_LAST)
-        except (DatabaseUnavailableError, SchemaOutdatedError):
-            return  # `/readyz` says so
+    @override
+    async def ask(self, connection: DatabaseConnection) -> None:
+        """Show what was noted."""
+        noted = await connection.fetchrow(_LAST)
         self._metrics.exported_entries.set(noted["sequence"] if noted else 0)
         self._metrics.last_export.set(noted["exported_at"].timestamp() if noted else 0)

@@ -4,20 +4,19 @@ The numbers come from columns, which are not signed, and nothing is decided by t
 of ten thousand connections for a number would take seconds.
 """
 
-import asyncio
 import math
 from datetime import datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define
+from typing_extensions import override
 
 from control_plane.clock import Clock
-from control_plane.database.database import Database
-from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.database.database import DatabaseConnection
+from control_plane.database.regular_look import RegularLook
 from control_plane.metrics import ControlPlaneMetrics
 from shared.canonical_json import MAX_DOCUMENT_BYTES
 
-LOOK_SECONDS: Final = 15.0  # about as often as it is scraped; some ms for 10,000 connections
 ENDS_SOON: Final = timedelta(days=7)  # as a facade counts them: time enough to approve again
 
 _DRAFTS: Final = """
@@ -42,27 +41,20 @@ WHERE c.revoked_at IS NULL AND starts_with(s.type, 'connection-approval/')
 
 
 @define(eq=False)
-class ConnectionSurvey:
-    """Counts over all connections, every `LOOK_SECONDS`."""
+class ConnectionSurvey(RegularLook):
+    """Counts over all connections."""
 
-    _database: Database
+    # About as often as it is scraped; some ms for 10,000 connections.
+    every_seconds: ClassVar = 15.0
+
     _metrics: ControlPlaneMetrics
     _now: Clock
 
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def look(self) -> None:
-        """Show what there is; if the database is away, the next time."""
-        try:
-            async with self._database.connection(tells=False) as connection:
-                drafts = await connection.fetchrow(_DRAFTS)
-                ends = await connection.fetch(_ENDS)
-        except (DatabaseUnavailableError, SchemaOutdatedError):
-            return  # `/readyz` says so
+    @override
+    async def ask(self, connection: DatabaseConnection) -> None:
+        """Show what there is."""
+        drafts = await connection.fetchrow(_DRAFTS)
+        ends = await connection.fetch(_ENDS)
         if drafts is not None:
             self._metrics.drafts.set(drafts["drafts"])
             oldest = drafts["oldest"]

@@ -92,7 +92,7 @@ class Database:
     async def connection(self, *, tells: bool = True) -> AsyncIterator[DatabaseConnection]:
         """Yield a connection for reading; raise `DatabaseUnavailableError`, `SchemaOutdatedError`.
 
-        The log says when that changes; not for queries that ask nothing of our own schema.
+        The log says when that changes; not for what looks in the background (`RegularLook`).
         """
         note = self._note if tells else _not_told
         async with self._of_pool(self._reads, note) as connection:

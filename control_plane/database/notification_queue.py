@@ -5,40 +5,31 @@ is in use, acts notify nobody (revision 0003 of the schema), so that they go on.
 changes by their poll, seconds later. Somebody should end that login's session.
 """
 
-import asyncio
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field
+from typing_extensions import override
 
-from control_plane.database.database import Database
-from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
+from control_plane.database.database import DatabaseConnection
+from control_plane.database.regular_look import RegularLook
 from control_plane.troubles import ControlPlanePart, Trouble
 
 FULL_ENOUGH: Final = 0.5  # of the whole queue: with more, revision 0003 notifies nobody
-LOOK_SECONDS: Final = 5.0  # one short query
 
 
 @define(eq=False)
-class NotificationQueue:
+class NotificationQueue(RegularLook):
     """How much of the queue was in use when it was last asked."""
 
-    _database: Database
+    every_seconds: ClassVar = 5.0  # one short query
+
     usage: float = field(default=0.0, init=False)  # of the whole queue: 0 to 1
 
-    async def run(self) -> None:
-        """Ask again and again, until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def look(self) -> None:
-        """Ask how much is in use; if the database is away, the next time."""
-        try:
-            async with self._database.connection(tells=False) as connection:
-                self.usage = await connection.fetchval("SELECT pg_notification_queue_usage()")
-        except (DatabaseUnavailableError, SchemaOutdatedError):
-            return  # `/readyz` says so
+    @override
+    async def ask(self, connection: DatabaseConnection) -> None:
+        """Ask how much is in use."""
+        self.usage = await connection.fetchval("SELECT pg_notification_queue_usage()")
 
     def troubles(self) -> Iterator[Trouble]:
         """Yield the trouble that facades are not notified at present."""
