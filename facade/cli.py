@@ -36,6 +36,11 @@ _log = structured_log.get_logger("facade.cli")
 # them took a tenth of the CPU of a warm pull (docs/decisions/pulls.md).
 COLLECT_AFTER_OBJECTS: Final = 50_000
 
+# How long a thread that computes keeps the interpreter while the loop waits for it. One pull takes
+# the loop several times. With Python's own 5 ms, whoever was served beside a thread that reads
+# hostile manifests waited for more than 50 ms (docs/decisions/pulls.md).
+SWITCH_SECONDS: Final = 0.001
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(str(Build.of_this_program()))
@@ -71,6 +76,7 @@ def serve_command() -> None:
         _log.warning("password is exposed", variable=f"{PREFIX}_DATABASE_URL", reason=exposure)
     _raise_descriptor_limit()
     _collect_seldom()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with ServiceManager.of_this_process() as manager:
             uvloop.run(_serve_until_signalled(settings, manager))
