@@ -13,19 +13,9 @@ from control_plane.audit.last_export import LastExport
 from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, signer_of
 from control_plane.commands.usage import Command
-from control_plane.connections.acts import Connections
-from control_plane.connections.checks import Checks
-from control_plane.connections.edit_acts import ConnectionEdits
-from control_plane.connections.edit_routes import EditRoutes
-from control_plane.connections.reader import ConnectionReader
-from control_plane.connections.routes import ConnectionRoutes
-from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.connections.survey import ConnectionSurvey
 from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
-from control_plane.device_revocations.acts import DeviceRevocations
-from control_plane.device_revocations.reader import DeviceRevocationReader
-from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.errors import ControlPlaneError
 from control_plane.http.open_connections import OpenConnections
 from control_plane.http.server_tls import TlsFilesError
@@ -35,14 +25,11 @@ from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operators import Authenticator
-from control_plane.operators.rate_limit import RateLimit
 from control_plane.operators.stranger_lines import StrangerLines
 from control_plane.prefix import PREFIX
-from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.generations_file import GenerationsFile, GenerationsFileError
-from control_plane.proof.history import History
 from control_plane.proof.missing_keys import MissingKeys
 from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
@@ -54,6 +41,7 @@ from control_plane.serving.private_keys import PrivateKeys
 from control_plane.serving.routes import Api
 from control_plane.serving.server import reload_signal, serving, wait_for_stop
 from control_plane.serving.upkeep import STATE_DIR, Upkeep
+from control_plane.serving.use_cases import UseCases
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
@@ -145,75 +133,40 @@ async def _serve(
         ) as google,
     ):
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
-        acts = Acts(chain)
-        history = History(chain)
-        remembering = Upkeep(chain, history, MissingKeys(chain), memory.file)
-        form = configured.identity_form
-        reader = ConnectionReader(chain, history, form)
-        second = configured.require_second_approver
-        connections = Connections(acts, reader, sealer, now, second_approver=second)
-        edits = ConnectionEdits(acts, reader, sealer, now, second_approver=second)
-        checks = Checks(
-            acts,
-            RateLimit(time.monotonic),
-            google,
-            networks=configured.check_networks,
-            proxy=configured.outbound_proxy,
-        )
+        use_cases = UseCases.of(configured, chain, sealer, google, now)
+        remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
         notifications = NotificationQueue(database)
         _watch(metrics, database, notifications, chain)
-        survey = ConnectionSurvey(database, metrics, now)
-        keys = ServiceAccountKeys(RateLimit(time.monotonic, what="service account keys"))
         private_keys = PrivateKeys.of(configured)
         health = Health(chain, tls, private_keys, remembering, notifications, supervisor)
-        gate = LoginGate.of(
-            Authenticator(chain),
-            NamedTokens(database),
-            time.monotonic,
-            behind_proxy=configured.behind_tls_proxy,
-        )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
-        pace = StrangerPace.of(behind_proxy=configured.behind_tls_proxy)
-        api = Api(
-            ConnectionRoutes(connections, reader, checks, keys, metrics, now),
-            EditRoutes(edits, reader, checks, keys, metrics, configured.aws_principal_arn),
-            DeviceRevocationRoutes(
-                DeviceRevocations(acts, form),
-                DeviceRevocationReader(chain, form),
-                form,
+        app = make_app(
+            Api.of(use_cases, configured, metrics, health),
+            LoginGate.of(
+                Authenticator(chain),
+                NamedTokens(database),
+                time.monotonic,
+                behind_proxy=configured.behind_tls_proxy,
             ),
-            database,
-            signer,
             metrics,
-            health,
+            lines,
+            StrangerPace.of(behind_proxy=configured.behind_tls_proxy),
         )
-        app = make_app(api, gate, metrics, lines, pace)
-        context = tls.current.context if tls else None
-        drain = configured.drain_timeout
-        descriptors = _raise_file_limit()
-        accepted = OpenConnections.of_descriptors(
-            descriptors, behind_proxy=configured.behind_tls_proxy
-        )
-        metrics.connections.set_function(lambda: accepted.count)
+        accepted = _accepting(configured, metrics)
         async with serving(
-            app, configured.listen, context, accepted, lines, drain_seconds=drain
+            app,
+            configured.listen,
+            tls.current.context if tls else None,
+            accepted,
+            lines,
+            drain_seconds=configured.drain_timeout,
         ) as listener:
-            _log.info(
-                "serving",
-                listen=configured.listen,
-                scheme="https" if tls else "http",
-                file_limit=descriptors,
-            )
-            if form is None:
-                _log.warning(
-                    "the form of devices' identities is not known",
-                    variable="CONTROL_PLANE_DEVICE_IDENTITY",
-                )
+            _tell_how_it_serves(configured, tls)
             told = ToldTroubles()
             work: dict[str, Endless] = {
                 REMEMBERING: remembering.run,
                 "notifications": notifications.run,
-                "survey": survey.run,
+                "survey": ConnectionSurvey(database, metrics, now).run,
                 "last export": LastExport(database, metrics).run,
                 "private keys": private_keys.run,
                 "refused calls": lines.run,
@@ -238,6 +191,28 @@ async def _serve(
         except Exception as error:  # noqa: BLE001 - it stops all the same, and in order
             supervisor.failed(REMEMBERING, error)
     _log.info("stopped")
+
+
+def _accepting(configured: ServeSettings, metrics: ControlPlaneMetrics) -> OpenConnections:
+    accepted = OpenConnections.of_descriptors(
+        _raise_file_limit(), behind_proxy=configured.behind_tls_proxy
+    )
+    metrics.connections.set_function(lambda: accepted.count)
+    return accepted
+
+
+def _tell_how_it_serves(configured: ServeSettings, tls: ReloadedTls | None) -> None:
+    _log.info(
+        "serving",
+        listen=configured.listen,
+        scheme="https" if tls else "http",
+        file_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
+    if configured.identity_form is None:
+        _log.warning(
+            "the form of devices' identities is not known",
+            variable="CONTROL_PLANE_DEVICE_IDENTITY",
+        )
 
 
 def _raise_file_limit() -> int:

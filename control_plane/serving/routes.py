@@ -1,6 +1,6 @@
 """The API's routes: each with its operation, and the use case that it calls."""
 
-from typing import Final
+from typing import Final, Self
 
 from aiohttp import web
 from attrs import frozen
@@ -18,7 +18,9 @@ from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_number
 from control_plane.serving import operations
+from control_plane.serving.config import ServeSettings
 from control_plane.serving.health import Health
+from control_plane.serving.use_cases import UseCases
 
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
 
@@ -34,6 +36,37 @@ class Api:
     verifier: Verifier
     metrics: ControlPlaneMetrics
     health: Health
+
+    @classmethod
+    def of(
+        cls,
+        use_cases: UseCases,
+        configured: ServeSettings,
+        metrics: ControlPlaneMetrics,
+        health: Health,
+    ) -> Self:
+        """Return what answers with these use cases."""
+        chain, checks, keys = use_cases.chain, use_cases.checks, use_cases.keys
+        return cls(
+            ConnectionRoutes(
+                use_cases.connections, use_cases.reader, checks, keys, metrics, chain.clock
+            ),
+            EditRoutes(
+                use_cases.edits,
+                use_cases.reader,
+                checks,
+                keys,
+                metrics,
+                configured.aws_principal_arn,
+            ),
+            DeviceRevocationRoutes(
+                use_cases.revocations, use_cases.revocation_reader, configured.identity_form
+            ),
+            chain.database,
+            chain.signer,
+            metrics,
+            health,
+        )
 
     def routes(self) -> tuple[Route, ...]:
         """Return everything that needs an operator."""

@@ -1,0 +1,75 @@
+"""The use cases of a serving control plane, put together once.
+
+The API, the console, and what runs in the background are given the same ones.
+"""
+
+import time
+from typing import Final, Self
+
+from attrs import frozen
+
+from control_plane.clock import Clock
+from control_plane.connections.acts import Connections
+from control_plane.connections.checks import Checks
+from control_plane.connections.edit_acts import ConnectionEdits
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.device_revocations.acts import DeviceRevocations
+from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.operators.rate_limit import RateLimit
+from control_plane.proof.acts import Acts
+from control_plane.proof.audit_chain import AuditChain
+from control_plane.proof.history import History
+from control_plane.proof.sealer import Sealer
+from control_plane.serving.config import ServeSettings
+from shared.upstream.credentials.google import GoogleTokenEndpoint
+
+KEYS: Final = "service account keys"
+
+
+@frozen
+class UseCases:
+    """What may be done and read, whoever asks for it."""
+
+    chain: AuditChain
+    history: History
+    reader: ConnectionReader
+    connections: Connections
+    edits: ConnectionEdits
+    checks: Checks
+    keys: ServiceAccountKeys
+    revocations: DeviceRevocations
+    revocation_reader: DeviceRevocationReader
+
+    @classmethod
+    def of(
+        cls,
+        configured: ServeSettings,
+        chain: AuditChain,
+        sealer: Sealer,
+        google: GoogleTokenEndpoint,
+        clock: Clock,
+    ) -> Self:
+        """Return those of a control plane with these settings."""
+        acts, history = Acts(chain), History(chain)
+        form = configured.identity_form
+        reader = ConnectionReader(chain, history, form)
+        second = configured.require_second_approver
+        checks = Checks(
+            acts,
+            RateLimit(time.monotonic),
+            google,
+            networks=configured.check_networks,
+            proxy=configured.outbound_proxy,
+        )
+        return cls(
+            chain,
+            history,
+            reader,
+            Connections(acts, reader, sealer, clock, second_approver=second),
+            ConnectionEdits(acts, reader, sealer, clock, second_approver=second),
+            checks,
+            ServiceAccountKeys(RateLimit(time.monotonic, what=KEYS)),
+            DeviceRevocations(acts, form),
+            DeviceRevocationReader(chain, form),
+        )
