@@ -14,7 +14,7 @@ from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.permissions import Role, require
+from control_plane.operators.permissions import require
 
 
 @frozen
@@ -55,7 +55,7 @@ class EditRoutes:
             body = await call.body()
             approves = body.get("approve") is True
             if approves:
-                require(call.operator.role, Role.APPROVER)
+                require(call.operator.role, operations.PUT_CREDENTIAL.role_of_field["approve"])
             planned = await self.edits.plan_new_credential(call.connection_id, body)
             await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         if approves:

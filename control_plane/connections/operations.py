@@ -92,6 +92,7 @@ PUT_CREDENTIAL: Final = OperatorsOperation(
     parameters=(switch("check", f"{_CHECK}.", default=True),),
     may_conflict=True,
     role=Role.CONNECTOR,
+    role_of_field={"approve": Role.APPROVER},
 )
 DISCARD: Final = OperatorsOperation(
     "DELETE",

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from control_plane.http.schema import BOOLEAN, INTEGER, TEXT, UUID, Schema, ref
-from control_plane.operators.permissions import Role
+from control_plane.operators.permissions import Role, reaches
 from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
 
 JSON: Final = "application/json"
@@ -173,16 +173,28 @@ class Operation:
 
 @frozen(kw_only=True)
 class OperatorsOperation(Operation):
-    """An operation that needs a role: what is sent, and whether what is there may not allow it."""
+    """An operation that needs a role: what is sent, and whether what is there may not allow it.
+
+    `role_of_field`: a field of the body that needs another role where it is true.
+    """
 
     role: Role
     body: RequestBody | None = None
     parameters: Sequence[Parameter] = ()
     may_conflict: bool = False
+    role_of_field: Mapping[str, Role] = field(factory=dict)
+
+    def allows(self, role: Role, *fields: str) -> bool:
+        """Tell whether a role may do this, with these fields of the body true."""
+        needed = (self.role, *(self.role_of_field[name] for name in fields))
+        return all(reaches(role, each) for each in needed)
 
     def described(self) -> dict[str, Any]:
         """Return its object in `openapi.json`."""
-        described = self._head(f"Role: {self.role} or above.", self._problems())
+        roles = [f"Role: {self.role} or above."]
+        for name, role in self.role_of_field.items():
+            roles.append(f"With {name}: {role} or above.")
+        described = self._head(" ".join(roles), self._problems())
         if parameters := [*self._parameters()]:
             described["parameters"] = parameters
         if self.body:

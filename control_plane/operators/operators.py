@@ -8,6 +8,7 @@ import difflib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
@@ -42,12 +43,22 @@ ROTATE: Final = "operator.rotate"
 REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
 
 
+class LoginKind(StrEnum):
+    """By what a caller was let in."""
+
+    TOKEN = "token"  # noqa: S105  # an operator's own
+    SESSION = "session"  # of the console
+    SINGLE_SIGN_ON = "single_sign_on"  # an access token of the OpenID provider
+
+
 @frozen
 class AuthenticatedOperator:
-    """Somebody whose token was verified."""
+    """Somebody who was let in: who, as what, by what, and until when that lets them in."""
 
     name: str
     role: Role
+    login: LoginKind = LoginKind.TOKEN
+    expires_at: datetime | None = None  # None: it has no end
 
 
 @frozen
@@ -148,7 +159,7 @@ def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:
             reason="the operator's role is unknown",
             claimed_name=operator.name,
         )
-    return AuthenticatedOperator(operator.name, Role(operator.role))
+    return AuthenticatedOperator(operator.name, Role(operator.role), expires_at=operator.expires_at)
 
 
 def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:

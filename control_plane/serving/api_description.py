@@ -6,15 +6,16 @@ The file is served as it is, so that whoever reviews a change sees what changes 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from control_plane.connections import operations as of_connections
+from control_plane import operations as of_operators
+from control_plane.audit.operations import SCHEMAS as AUDIT_SCHEMAS
 from control_plane.connections.schemas import SCHEMAS as CONNECTION_SCHEMAS
-from control_plane.device_revocations import operations as of_devices
+from control_plane.device_revocations.operations import SCHEMAS as DEVICE_SCHEMAS
 from control_plane.http.operation import Operation, headers, problem_responses
+from control_plane.operator_accounts.operations import SCHEMAS as OPERATOR_SCHEMAS
 from control_plane.serving import operations as of_process
 
 OPERATIONS: Final[Sequence[Operation]] = (
-    *of_connections.OPERATIONS,
-    *of_devices.OPERATIONS,
+    *of_operators.OPERATIONS,
     *of_process.OPERATIONS,
 )
 _INFO: Final = {
@@ -46,6 +47,10 @@ def api_description() -> dict[str, Any]:
             "securitySchemes": {"operatorToken": _TOKEN},
             "headers": headers(),
             "responses": problem_responses(),
-            "schemas": CONNECTION_SCHEMAS | of_devices.SCHEMAS | of_process.SCHEMAS,
+            "schemas": CONNECTION_SCHEMAS
+            | DEVICE_SCHEMAS
+            | OPERATOR_SCHEMAS
+            | AUDIT_SCHEMAS
+            | of_process.SCHEMAS,
         },
     }

@@ -6,6 +6,7 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.audit.log_reading import read_page
+from control_plane.audit.operations import LIST_AUDIT
 from control_plane.connections.edit_routes import EditRoutes
 from control_plane.connections.routes import ConnectionRoutes
 from control_plane.database.database import Database
@@ -14,6 +15,8 @@ from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import OpenHandler, Route
 from control_plane.http.openapi import description_bytes
 from control_plane.metrics import ControlPlaneMetrics
+from control_plane.operations import SHOW_METRICS, allowed_to
+from control_plane.operator_accounts.operations import SHOW_ME
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_number
@@ -21,6 +24,7 @@ from control_plane.serving import operations
 from control_plane.serving.config import ServeSettings
 from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
+from shared.canonical_json import format_time
 
 MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
 
@@ -74,8 +78,9 @@ class Api:
             *self.connections.routes(),
             *self.edits.routes(),
             *self.device_revocations.routes(),
-            Route(operations.LIST_AUDIT, self.list_audit),
-            Route(operations.SHOW_METRICS, self.show_metrics),
+            Route(SHOW_ME, self.show_me),
+            Route(LIST_AUDIT, self.list_audit),
+            Route(SHOW_METRICS, self.show_metrics),
         )
 
     def open_routes(self) -> tuple[tuple[str, OpenHandler], ...]:
@@ -84,6 +89,21 @@ class Api:
             (operations.LIVE.path, self.live),
             (operations.READY.path, self.ready),
             (operations.DESCRIBE.path, self.openapi),
+        )
+
+    async def show_me(self, call: Call) -> web.Response:
+        """Show who calls, and what they may do."""
+        call.query().finish()
+        operator = call.operator
+        expires_at = operator.expires_at
+        return json_response(
+            {
+                "name": operator.name,
+                "role": operator.role.value,
+                "login": operator.login.value,
+                "expires_at": format_time(expires_at) if expires_at else None,
+                "operations": [each.id for each in allowed_to(operator.role)],
+            }
         )
 
     async def list_audit(self, call: Call) -> web.Response:

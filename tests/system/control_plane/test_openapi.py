@@ -11,6 +11,7 @@ from control_plane.connections.edit_routes import EditRoutes
 from control_plane.connections.routes import ConnectionRoutes
 from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.http.openapi import description
+from control_plane.operations import OPERATIONS
 from control_plane.serving.routes import Api
 from tests.support.control_plane import Answer, ControlPlane, approved_connection
 from tests.support.simulators.google import ServiceAccount
@@ -67,7 +68,14 @@ def test_each_role_is_the_one_that_is_checked() -> None:
     """The description is what people ask for tokens by."""
     for route in unconnected_api().routes():
         operation = DOCUMENT["paths"][route.path][route.method.lower()]
-        assert operation["description"] == f"Role: {route.role} or above."
+        assert operation["description"].startswith(f"Role: {route.role} or above.")
+
+
+def test_every_route_is_in_the_one_table_of_roles() -> None:
+    """Whoever asks what a role may do asks the table: nothing is done beside it."""
+    routed = {route.operation.id for route in unconnected_api().routes()}
+    assert routed == {each.id for each in OPERATIONS}
+    assert len(OPERATIONS) == len(routed)
 
 
 def test_every_schema_is_one() -> None:

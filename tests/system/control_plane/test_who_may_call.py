@@ -1,51 +1,86 @@
 """Tokens and roles."""
 
+from datetime import timedelta
+
 import pytest
 
+from control_plane.connections.operations import APPROVE, LIST
+from control_plane.http.operation import OperatorsOperation
+from control_plane.operations import OPERATIONS
 from control_plane.operators.operator_token import OperatorName, OperatorToken
+from control_plane.operators.permissions import Role
 from deploy.dev.product import CommandFailedError
-from tests.support.control_plane import ControlPlane, operators_of
+from shared.canonical_json import format_time
+from tests.support.control_plane import OPERATORS, ControlPlane, operators_of
 from tests.support.eventually import eventually
+from tests.system.control_plane.test_openapi import require_documented
 
 ID = "00000000-0000-4000-8000-000000000000"
-CALLS = [
-    ("GET", "/v1/connections", "viewer"),
-    ("GET", f"/v1/connections/{ID}", "viewer"),
-    ("GET", "/v1/audit", "viewer"),
-    ("GET", "/metrics", "viewer"),
-    ("POST", "/v1/connections", "connector"),
-    ("POST", "/v1/connection-checks", "connector"),
-    ("POST", f"/v1/connections/{ID}/approve", "approver"),
-    ("POST", f"/v1/connections/{ID}/revoke", "approver"),
-    ("POST", "/v1/device-revocations", "approver"),
-    ("POST", "/v1/device-revocations/batch", "approver"),
-    ("GET", "/v1/device-revocations", "approver"),
-    ("GET", f"/v1/device-revocations/{ID}", "approver"),
-    ("DELETE", f"/v1/device-revocations/{ID}", "approver"),
-]
-RANKS = {"viewer": 0, "connector": 1, "approver": 2, "admin": 3}
 REQUIRED = "an operator's token is required"
 MALFORMED = "this is no operator's token, or not the whole of one"
 UNKNOWN = "no operator has this token"
-ROLES = {"eve": "viewer", "alice": "connector", "bob": "approver", "root": "admin"}
 
 
-@pytest.mark.parametrize("method, path, needed", CALLS)
-async def test_each_call_needs_its_role(
-    plane: ControlPlane, method: str, path: str, needed: str
+async def refused(
+    plane: ControlPlane, name: str, operation: OperatorsOperation, *true: str
+) -> bool:
+    """Tell whether an operator's role is refused an operation, with these fields of its body."""
+    body = dict.fromkeys(true, True) if operation.body else None
+    path = path_of(operation)
+    answer = await plane.client(name).call(operation.method, path, body)
+    assert answer.status not in {401, 500}, answer.body
+    return answer.status == 403
+
+
+def path_of(operation: OperatorsOperation) -> str:
+    """Return a path of the operation, of something that is not there."""
+    return operation.path.replace("{id}", ID).replace("{name}", "nobody")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.id)
+async def test_each_role_does_what_the_table_says_and_nothing_more(
+    plane: ControlPlane, operation: OperatorsOperation
 ) -> None:
-    """A role has what those below it have, and nothing more."""
-    for name, role in ROLES.items():
-        answer = await plane.client(name).call(method, path, {} if method == "POST" else None)
-        assert (answer.status == 403) == (RANKS[role] < RANKS[needed]), (name, answer.body)
-        assert answer.status != 401
+    """Every role against every operation, and against each field that asks for more."""
+    for name, role in OPERATORS.items():
+        assert await refused(plane, name, operation) is not operation.allows(role), role
+        for field in operation.role_of_field:
+            is_refused = await refused(plane, name, operation, field)
+            assert is_refused is not operation.allows(role, field), (role, field)
 
 
-@pytest.mark.parametrize("method, path, _needed", CALLS)
+async def test_everybody_learns_who_they_are(plane: ControlPlane) -> None:
+    """By name and role, by what they came in, until when, and what they may do."""
+    for name, role in OPERATORS.items():
+        answer = await plane.client(name).call("GET", "/v1/me")
+        require_documented("GET", "/v1/me", answer)
+        allowed = [each.id for each in OPERATIONS if each.allows(role)]
+        assert answer.json == {
+            "name": name,
+            "role": role.value,
+            "login": "token",
+            "expires_at": None,
+            "operations": allowed,
+        }
+    async with operators_of(plane.owner_url, plane.keys) as operators:
+        token = await operators.add(
+            OperatorName("ends"), Role.VIEWER, lifetime=timedelta(days=1), actor="shell:test"
+        )
+        try:
+            of_a_day = plane.client(None, token=token.secret.reveal_text())
+            answer = await of_a_day.call("GET", "/v1/me")
+            (listed,) = [each for each in await operators.list() if each.name == "ends"]
+        finally:
+            await operators.remove(OperatorName("ends"), actor="shell:test")
+    assert listed.expires_at is not None
+    assert answer.json["expires_at"] == format_time(listed.expires_at)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.id)
 async def test_nobody_without_a_token_does_anything(
-    plane: ControlPlane, method: str, path: str, _needed: str
+    plane: ControlPlane, operation: OperatorsOperation
 ) -> None:
-    """Missing, malformed, of another scheme, of nobody: 401, and what is wrong with it."""
+    """Missing, malformed, of another scheme: 401 for each operation, and what is wrong with it."""
     alice = plane.tokens["alice"]
     for authorization, words in (
         (None, REQUIRED),
@@ -54,17 +89,31 @@ async def test_nobody_without_a_token_does_anything(
         ("Bearer x", MALFORMED),
         (f"Bearer {alice}x", MALFORMED),
         (f"Bearer {alice[:-1]}", MALFORMED),
-        (f"Bearer {minted('alice')}", UNKNOWN),
-        (f"Bearer {minted('mallory')}", UNKNOWN),
-        (f"Bearer {alice.replace('alice', 'root')}", UNKNOWN),
     ):
-        headers = {"Authorization": authorization} if authorization else {}
-        answer = await plane.client(None).call(method, path, headers=headers)
-        assert answer.status == 401
-        assert words in answer.json["detail"]
-        is_given = words in {MALFORMED, UNKNOWN}
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert ("invalid_token" in answer.headers["WWW-Authenticate"]) == is_given
+        await require_refused(plane, operation, authorization, words)
+
+
+@pytest.mark.parametrize("operation", [LIST, APPROVE], ids=lambda each: each.id)
+async def test_a_token_of_nobody_does_nothing(
+    plane: ControlPlane, operation: OperatorsOperation
+) -> None:
+    """One that has the form of a token, of an operator or of somebody else."""
+    alice = plane.tokens["alice"]
+    for token in (minted("alice"), minted("mallory"), alice.replace("alice", "root")):
+        await require_refused(plane, operation, f"Bearer {token}", UNKNOWN)
+
+
+async def require_refused(
+    plane: ControlPlane, operation: OperatorsOperation, authorization: str | None, words: str
+) -> None:
+    """Fail unless such a header is answered 401 with these words."""
+    headers = {"Authorization": authorization} if authorization else {}
+    answer = await plane.client(None).call(operation.method, path_of(operation), headers=headers)
+    assert answer.status == 401
+    assert words in answer.json["detail"]
+    is_given = words in {MALFORMED, UNKNOWN}
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert ("invalid_token" in answer.headers["WWW-Authenticate"]) == is_given
 
 
 async def test_a_stranger_learns_no_operators_name(plane: ControlPlane) -> None:
@@ -138,4 +187,4 @@ async def test_only_a_hash_of_the_token_is_in_the_database(own_plane: ControlPla
     """A thief of the database cannot log in with what is there."""
     async with operators_of(own_plane.owner_url, own_plane.keys) as operators:
         listed = {operator.name: operator.role for operator in await operators.list()}
-    assert listed == ROLES
+    assert listed == {name: role.value for name, role in OPERATORS.items()}

@@ -1,0 +1,1 @@
+"""Operators as the API has them: who calls, and who may call."""
