@@ -132,6 +132,15 @@ REVOKE: Final = OperatorsOperation(
     may_conflict=True,
     role=Role.APPROVER,
 )
+HISTORY: Final = OperatorsOperation(
+    "GET",
+    f"{_ONE}/history",
+    "showHistory",
+    "Who did what to a connection when, and what it changed; the newest act first",
+    {200: AnswerShape("A page of verified acts.", ref("HistoryPage"))},
+    parameters=(LIMIT, CURSOR),
+    role=Role.VIEWER,
+)
 CHECK: Final = OperatorsOperation(
     "POST",
     "/v1/connection-checks",
@@ -151,5 +160,6 @@ OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
     GRANT,
     APPROVE,
     REVOKE,
+    HISTORY,
     CHECK,
 )

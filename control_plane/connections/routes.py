@@ -12,6 +12,7 @@ from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.checks import NOT_ASKED, Checks, check_view
 from control_plane.connections.fields import parse_fingerprint
 from control_plane.connections.filter import read_filter
+from control_plane.connections.history_reader import HistoryReader
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest, parse_connection_request
 from control_plane.connections.service_account_keys import ServiceAccountKeys
@@ -19,7 +20,7 @@ from control_plane.http.http_call import Call, json_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.reading.field_reader import FieldReader
-from control_plane.reading.query_reader import format_place
+from control_plane.reading.query_reader import format_place, parse_sequence
 from control_plane.reading.texts import parse_reason
 from control_plane.reading.times import parse_time
 
@@ -30,6 +31,7 @@ class ConnectionRoutes:
 
     connections: Connections
     reader: ConnectionReader
+    history: HistoryReader
     checks: Checks
     keys: ServiceAccountKeys
     metrics: ControlPlaneMetrics
@@ -43,6 +45,7 @@ class ConnectionRoutes:
             Route(operations.SHOW, self.show),
             Route(operations.APPROVE, self.approve),
             Route(operations.REVOKE, self.revoke),
+            Route(operations.HISTORY, self.show_history),
             Route(operations.CHECK, self.check),
         )
 
@@ -81,6 +84,16 @@ class ConnectionRoutes:
         """Show one connection."""
         call.query().finish()
         return json_response(await self.reader.show(call.connection_id))
+
+    async def show_history(self, call: Call) -> web.Response:
+        """Show a page of what was done to a connection."""
+        query = call.query()
+        before, limit = query.text("cursor", parse_sequence), query.limit()
+        query.finish()
+        page = await self.history.page(call.connection_id, before=before, limit=limit)
+        following = page.next_place
+        next_cursor = str(following) if following is not None else None
+        return json_response({"items": page.items, "next_cursor": next_cursor})
 
     async def approve(self, call: Call) -> web.Response:
         """Approve the draft that was seen; without a draft, what serves, once more."""

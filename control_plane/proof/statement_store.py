@@ -21,6 +21,7 @@ NO_ENVELOPE: Final = StoredStatement(
     "", "", b"", b""
 )  # of a row that does not have the form of one
 _ENVELOPE: Final = envelope_columns()
+_FOUND_NAMES: Final = ("actor", "action", "about", "at")
 _FOUND_BY: Final = ", ".join(
     (
         *(bounded_column(name, name, MAX_DOCUMENT_BYTES) for name in ("actor", "action", "about")),
@@ -189,11 +190,37 @@ async def fetch_entries(
         wanted.since,
         wanted.until,
     )
+    return listed_entries(rows)
+
+
+def entries_about(subject: str, *, before: int | None, limit: int) -> Part:
+    """Return the read of the newest entries about a subject, before a place; the newest first."""
+    return _entries_about(subject, (), before, limit)
+
+
+def last_entry_of(subject: str, actions: Sequence[str], *, before: int) -> Part:
+    """Return the read of the last entry of these actions about a subject before a place."""
+    return _entries_about(subject, actions, before, 1)
+
+
+def _entries_about(subject: str, actions: Sequence[str], before: int | None, limit: int) -> Part:
+    return Part(
+        ("sequence", *envelope_names(), *_FOUND_NAMES),
+        f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
+        " WHERE about = $1 AND ($2::bigint IS NULL OR sequence < $2)"
+        " AND (cardinality($3::text[]) = 0 OR action = ANY ($3::text[]))"
+        " ORDER BY sequence DESC LIMIT $4::bigint",
+        (subject, before, list(actions), limit),
+    )
+
+
+def listed_entries(rows: Iterable[Row]) -> list[ListedEntry]:
+    """Return the entries of such a read."""
     return [
         ListedEntry(
             row["sequence"],
             envelope_of_form(row) or NO_ENVELOPE,
-            (row["actor"], row["action"], row["about"], row["at"]),
+            tuple(row[name] for name in _FOUND_NAMES),
         )
         for row in rows
     ]

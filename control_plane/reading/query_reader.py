@@ -14,6 +14,7 @@ from shared.several_problems import problems_of
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+MAX_SEQUENCE: Final = 2**63 - 1  # of an entry of the audit log: Postgres' bigint
 MAX_CURSOR_CHARACTERS: Final = 128
 MAX_SHOWN_NAME_CHARACTERS: Final = 64
 MAX_NAMED_UNKNOWN_PARAMETERS: Final = 20  # enough to see a typing error
@@ -111,6 +112,11 @@ def parse_number(text: str, least: int, most: int, expected: str) -> int:
     if not least <= int(text) <= most:
         raise ValueError(expected)
     return int(text)
+
+
+def parse_sequence(text: str) -> int:
+    """Return the place of an audit entry in the log."""
+    return parse_number(text, 0, MAX_SEQUENCE, "expected the sequence of an entry")
 
 
 @reads_bytes_of(Party.OPERATOR)

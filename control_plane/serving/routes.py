@@ -1,6 +1,6 @@
 """The API's routes: each with its operation, and the use case that it calls."""
 
-from typing import Final, Self
+from typing import Self
 
 from aiohttp import web
 from attrs import frozen
@@ -19,14 +19,12 @@ from control_plane.operations import SHOW_METRICS, allowed_to
 from control_plane.operator_accounts.operations import SHOW_ME
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
-from control_plane.reading.query_reader import QueryReader, parse_number
+from control_plane.reading.query_reader import QueryReader, parse_sequence
 from control_plane.serving import operations
 from control_plane.serving.config import ServeSettings
 from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
 from shared.canonical_json import format_time
-
-MAX_SEQUENCE: Final = 2**63 - 1  # Postgres' bigint
 
 
 @frozen
@@ -53,7 +51,13 @@ class Api:
         chain, checks, keys = use_cases.chain, use_cases.checks, use_cases.keys
         return cls(
             ConnectionRoutes(
-                use_cases.connections, use_cases.reader, checks, keys, metrics, chain.clock
+                use_cases.connections,
+                use_cases.reader,
+                use_cases.connection_history,
+                checks,
+                keys,
+                metrics,
+                chain.clock,
             ),
             EditRoutes(
                 use_cases.edits,
@@ -157,8 +161,3 @@ def _read_sequence(query: QueryReader) -> int:
     if places[0] and query.given("cursor"):
         query.wrong("cursor", "the same as after; give one of them")
     return max(place or 0 for place in places)
-
-
-def parse_sequence(text: str) -> int:
-    """Return the place of an audit entry in the log."""
-    return parse_number(text, 0, MAX_SEQUENCE, "expected the sequence of an entry")

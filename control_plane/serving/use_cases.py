@@ -12,6 +12,7 @@ from control_plane.clock import Clock
 from control_plane.connections.acts import Connections
 from control_plane.connections.checks import Checks
 from control_plane.connections.edit_acts import ConnectionEdits
+from control_plane.connections.history_reader import HistoryReader
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.device_revocations.acts import DeviceRevocations
@@ -34,6 +35,7 @@ class UseCases:
     chain: AuditChain
     history: History
     reader: ConnectionReader
+    connection_history: HistoryReader
     connections: Connections
     edits: ConnectionEdits
     checks: Checks
@@ -66,6 +68,7 @@ class UseCases:
             chain,
             history,
             reader,
+            HistoryReader(chain),
             Connections(acts, reader, sealer, clock, second_approver=second),
             ConnectionEdits(acts, reader, sealer, clock, second_approver=second),
             checks,

@@ -23,7 +23,7 @@ def unconnected_api() -> Api:
     """Return the API without anything behind it."""
     nothing = cast("Any", None)
     return Api(
-        ConnectionRoutes(*[nothing] * 6),
+        ConnectionRoutes(*[nothing] * 7),
         EditRoutes(*[nothing] * 6),
         DeviceRevocationRoutes(*[nothing] * 2),
         *[nothing] * 4,

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from control_plane.errors import FieldError, InvalidRequestError, NotAuthenticatedError
 from control_plane.http.http_call import bearer_token
 from control_plane.operators.operator_token import OperatorName, OperatorToken
-from control_plane.reading.query_reader import QueryReader, format_place, parse_limit, parse_place
-from control_plane.serving.routes import parse_sequence
+from control_plane.reading.query_reader import (
+    QueryReader,
+    format_place,
+    parse_limit,
+    parse_place,
+    parse_sequence,
+)
 
 MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1))  # noqa: DTZ001  # a bound is naive
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126))
