@@ -19,6 +19,7 @@ from shared.canonical_json import InvalidDocumentError, from_json, to_json
 from shared.keys import key_id
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.safe_message import SafeMessage
+from shared.statement_level import since
 
 MAX_GENERATION: Final = 2**53 - 1  # exact in every JSON reader; milliseconds until the year 287396
 _GENERATION: Final = [validators.ge(1), validators.le(MAX_GENERATION)]
@@ -186,6 +187,8 @@ class Operator:
     issued_at: datetime
     generation: int = field(validator=_GENERATION)
     expires_at: datetime | None = None
+    # Who holds the token, as single sign-on knows them: `oidc:<issuer>:<sub>`.
+    person: str | None = field(default=None, metadata=since(2))
 
     @property
     def subject(self) -> str:

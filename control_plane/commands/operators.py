@@ -27,6 +27,7 @@ from control_plane.operators.operator_token import (
 )
 from control_plane.operators.operators import ListedOperator, Operators
 from control_plane.operators.permissions import Role
+from control_plane.operators.person import InvalidPersonError, Person
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import HighestGenerations
 from control_plane.serving.config import OperatorsSettings
@@ -48,6 +49,21 @@ class NameType(click.ParamType[OperatorName]):
         try:
             return OperatorName.parse(str(value))
         except InvalidOperatorNameError as error:
+            self.fail(str(error), param, ctx)
+
+
+class PersonType(click.ParamType[Person]):
+    """A person of single sign-on."""
+
+    name = "oidc:issuer:sub"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Person:
+        """Return the person."""
+        try:
+            return Person.parse(str(value))
+        except InvalidPersonError as error:
             self.fail(str(error), param, ctx)
 
 
@@ -77,28 +93,49 @@ def operators() -> None:
     """Add, list, rotate and remove those who may call the API."""
 
 
+_whose = click.option(
+    "--person",
+    type=PersonType(),
+    help="Whose token it is, as single sign-on knows them: with both, one human counts once where a"
+    " second approver is required.",
+)
+
+
 @operators.command()
 @click.argument("name", type=NameType())
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@_whose
 @_expires
 @command
-async def add(name: OperatorName, role: str, expires: timedelta | None, *, no_expiry: bool) -> None:
+async def add(
+    name: OperatorName,
+    role: str,
+    person: Person | None,
+    expires: timedelta | None,
+    *,
+    no_expiry: bool,
+) -> None:
     """Make an operator and print the new API token, once, alone on standard output."""
     lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
-        token = await store.add(name, Role(role), lifetime=lifetime, actor=shell_actor())
+        token = await store.add(
+            name, Role(role), lifetime=lifetime, actor=shell_actor(), person=person
+        )
         await _print(token, store)
 
 
 @operators.command()
 @click.argument("name", type=NameType())
+@_whose
 @_expires
 @command
-async def rotate(name: OperatorName, expires: timedelta | None, *, no_expiry: bool) -> None:
+async def rotate(
+    name: OperatorName, person: Person | None, expires: timedelta | None, *, no_expiry: bool
+) -> None:
     """Print a new token; the present one is worth nothing from now on."""
     lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
-        token = await store.rotate(name, lifetime=lifetime, actor=shell_actor())
+        token = await store.rotate(name, lifetime=lifetime, actor=shell_actor(), person=person)
         await _print(token, store)
     say("From now on the token before it lets nobody in.")
 
@@ -132,6 +169,8 @@ def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -
     columns = {"name": Column("NAME"), "role": Column("ROLE"), "expires_at": Column("EXPIRES")}
     if wide:
         columns |= {"issued_by": Column("ISSUED BY"), "issued_at": Column("ISSUED")}
+    if wide and any(view["person"] for view in views):
+        columns["person"] = Column("PERSON", least=12)
     if any(view["problem"] for view in views):
         columns["problem"] = Column("PROBLEM", least=12)
     rows = [[view[name] for name in columns] for view in views]
@@ -154,6 +193,7 @@ def _view(operator: ListedOperator) -> dict[str, str | None]:
         "issued_by": operator.issued_by,
         "issued_at": format_time(operator.issued_at) if operator.issued_at else None,
         "expires_at": format_time(operator.expires_at) if operator.expires_at else None,
+        "person": operator.person,
         "problem": operator.problem,
     }
 

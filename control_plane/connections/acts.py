@@ -75,7 +75,7 @@ class Connections:
             document, sealed = self._sealer.seal(
                 connection_id, document, request.secret, version=FIRST_REVISION
             )
-        revision = Revision(FIRST_REVISION, document, check, sealed)
+        revision = Revision(FIRST_REVISION, document, check, sealed, actor.person)
         host, prefix = place_of(document)
         holder, rivals = connection_at(host, prefix), approvals_of_place(document)
         subject = connection_subject(connection_id)
@@ -85,7 +85,7 @@ class Connections:
             await require_free_place(
                 act.proofs.rows(rivals), act.proofs, document, connection_id, act.verifier
             )
-            entry = make_draft(act, connection_id, revision, action=Action.CONNECT)
+            entry = make_draft(act, connection_id, revision, actor=actor, action=Action.CONNECT)
             made = StoredConnection(
                 id=connection_id,
                 host=host,
@@ -116,7 +116,7 @@ class Connections:
             revision = approvable(
                 state,
                 seen_fingerprint=seen_fingerprint,
-                approver=actor.name,
+                approver=actor,
                 needs_second=self._second_approver,
             )
             require_place(stored, state, revision.document)
@@ -129,7 +129,7 @@ class Connections:
                 stored,
                 state,
                 revision,
-                actor=actor.name,
+                actor=actor,
                 expires_at=end.at,
                 action=Action.APPROVE,
             )
@@ -149,7 +149,7 @@ class Connections:
                 reason=reason,
             )
             details = last_revision_details(state) | ({"reason": reason} if reason else {})
-            belief = act.sign(revocation, actor=actor.name, action=Action.REVOKE, details=details)
+            belief = act.sign(revocation, actor=actor, action=Action.REVOKE, details=details)
             act.change(update_connection(connection_id, revoked_at=act.at))
             after = evolve(stored, is_marked_revoked=True)
             return self._reader.view_after(after, state_of(after, belief))

@@ -126,15 +126,20 @@ class ConnectionEdits:
                     connected_by=actor.name,
                     connected_at=act.at,
                 )
-                revision = self._revision(number, planned, document, check)
+                revision = self._revision(number, planned, document, check, actor.person)
                 entry = make_draft(
-                    act, connection_id, revision, action=Action.DRAFT, details=details
+                    act,
+                    connection_id,
+                    revision,
+                    actor=actor,
+                    action=Action.DRAFT,
+                    details=details,
                 )
                 columns["draft_revision"] = number
                 after = attrs.evolve(after, draft=revision.stored)
                 state = state_of(after, before.belief, entry)
             else:
-                act.record(actor=actor.name, action=DESCRIBE, about=subject, details=details)
+                act.record(actor=actor, action=DESCRIBE, about=subject, details=details)
             act.change(update_connection(connection_id, **columns))
             return self._reader.view_after(after, state)
 
@@ -164,14 +169,15 @@ class ConnectionEdits:
             )
             require_place(stored, state, serving.document)
             number = next_number(act.proofs.rows(highest), state)
-            revision = self._revision(number, planned, serving.document, check)
+            maker_person = state.served.maker_person if state.served else None
+            revision = self._revision(number, planned, serving.document, check, maker_person)
             store_revision(act, connection_id, revision, made_by=actor.name)
             after = approve_revision(
                 act,
                 stored,
                 state,
                 revision,
-                actor=actor.name,
+                actor=actor,
                 expires_at=serving.expires_at,
                 action=Action.ROTATE,
             )
@@ -185,14 +191,19 @@ class ConnectionEdits:
             columns = ended if ends_when_discarded(state) else {"draft_revision": None}
             act.change(update_connection(connection_id, **columns))
             act.record(
-                actor=actor.name,
+                actor=actor,
                 action=Action.DISCARD,
                 about=connection_subject(connection_id),
                 details=state.draft.details if state.draft else {},
             )
 
     def _revision(
-        self, number: int, planned: PlannedEdit, document: ConnectionDocument, check: RecordedCheck
+        self,
+        number: int,
+        planned: PlannedEdit,
+        document: ConnectionDocument,
+        check: RecordedCheck,
+        maker_person: str | None,
     ) -> Revision:
         """Return a revision whose secret is the new one, or stays as it is.
 
@@ -201,11 +212,11 @@ class ConnectionEdits:
         secret = planned.edit.request.secret
         if secret is None:
             kept = planned.base.sealed_secret if document.secret else None
-            return Revision(number, document, check, kept)
+            return Revision(number, document, check, kept, maker_person)
         document, sealed = self._sealer.seal(
             planned.connection_id, document, secret, version=number
         )
-        return Revision(number, document, check, sealed)
+        return Revision(number, document, check, sealed, maker_person)
 
 
 def _require_still(planned: PlannedEdit, base: Revision, state: ConnectionState) -> None:

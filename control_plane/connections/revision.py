@@ -4,6 +4,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+from control_plane.operators.second_approver import Maker
 from shared.connection import ConnectionDocument
 from shared.connection import fingerprint as fingerprint_of
 from shared.statement import AuditEntry
@@ -45,6 +46,13 @@ class Revision:
     document: ConnectionDocument
     check: RecordedCheck
     sealed_secret: bytes | None = field(default=None, repr=False)
+    # The person behind the token that made it, for the rule of the second approver.
+    maker_person: str | None = None
+
+    @property
+    def maker(self) -> Maker:
+        """Who made it."""
+        return Maker.of(self.document.connected_by, self.maker_person)
 
     @cached_property
     def stored(self) -> StoredRevision:
@@ -63,4 +71,5 @@ class Revision:
             "revision": str(self.number),
             "fingerprint": self.fingerprint,
             **self.check.details(),
+            **self.maker.details,
         }

@@ -14,6 +14,7 @@ from control_plane.connections.store import update_connection
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Row
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
+from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Act
 from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
@@ -31,14 +32,14 @@ def make_draft(
     connection_id: UUID,
     revision: Revision,
     *,
+    actor: AuthenticatedOperator,
     action: Action,
     details: Mapping[str, str] | None = None,
 ) -> AuditEntry:
     """Store a revision, and record that it was made. The caller changes the connection's row."""
-    maker = revision.document.connected_by
-    store_revision(act, connection_id, revision, made_by=maker)
+    store_revision(act, connection_id, revision, made_by=actor.name)
     return act.record(
-        actor=maker,
+        actor=actor,
         action=action,
         about=connection_subject(connection_id),
         details=revision.details | dict(details or {}),
@@ -65,7 +66,7 @@ def approve_revision(
     state: ConnectionState,
     revision: Revision,
     *,
-    actor: str,
+    actor: AuthenticatedOperator,
     expires_at: datetime | None,
     action: Action,
 ) -> tuple[StoredConnection, ConnectionState]:
@@ -77,7 +78,7 @@ def approve_revision(
         connection_id=state.id,
         document=revision.stored.document.decode(),
         fingerprint=revision.fingerprint,
-        approved_by=actor,
+        approved_by=actor.name,
         approved_at=act.at,
         generation=act.generation_after(state.belief),
         expires_at=expires_at,

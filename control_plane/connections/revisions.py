@@ -24,6 +24,8 @@ from control_plane.errors import (
     NotBelievedError,
     NotFoundError,
 )
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.second_approver import why_no_second
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
@@ -32,7 +34,11 @@ LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
 
 
 def approvable(
-    state: ConnectionState, *, seen_fingerprint: str, approver: str, needs_second: bool
+    state: ConnectionState,
+    *,
+    seen_fingerprint: str,
+    approver: AuthenticatedOperator,
+    needs_second: bool,
 ) -> Revision:
     """Return what may now be approved: the draft; without a draft, what serves, once more.
 
@@ -52,10 +58,8 @@ def approvable(
         raise ConflictError(
             f"{what} has another fingerprint ({made}): look at it before approving it", state.name
         )
-    if needs_second and by == approver:
-        raise ConflictError(
-            f"here nobody approves a draft of their own ({made}): another approver does", state.name
-        )
+    if needs_second and (why := why_no_second(found.maker, approver)):
+        raise ConflictError(f"{why} ({made}): another approver does", state.name)
     return found
 
 

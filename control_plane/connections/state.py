@@ -16,6 +16,7 @@ from attrs import frozen
 
 from control_plane.connections.revision import RecordedCheck, Revision
 from control_plane.connections.stored_connection import StoredConnection
+from control_plane.operators.second_approver import MAKER_PERSON
 from control_plane.proof.actions import REVISION_ACTIONS, Action
 from control_plane.proof.belief import ACTED, Belief, believe
 from control_plane.proof.signer import Verifier
@@ -86,6 +87,7 @@ class ConnectionState:
             serving.document,
             RecordedCheck.of_entry(entry),
             serving.sealed_secret,
+            entry.details.get(MAKER_PERSON),
         )
 
     @property
@@ -204,8 +206,13 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Revi
     if document.connected_by != newest.actor:
         raise StatementRefusedError("somebody else made it")
     require_secret_of_document(document, stored.draft.sealed_secret)
-    check = RecordedCheck.of_entry(newest)
-    return Revision(stored.draft.number, document, check, stored.draft.sealed_secret)
+    return Revision(
+        stored.draft.number,
+        document,
+        RecordedCheck.of_entry(newest),
+        stored.draft.sealed_secret,
+        newest.details.get(MAKER_PERSON),
+    )
 
 
 def _newest_entry(

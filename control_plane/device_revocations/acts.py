@@ -68,7 +68,7 @@ class DeviceRevocations:
         async with self._acts.begin(about=first) as act:
             evidences = await act.proofs.evidences_of(first)
             # Signing takes 0.1 ms for each.
-            made = await asyncio.to_thread(_revoke_all, act, first, evidences, actor.name)
+            made = await asyncio.to_thread(_revoke_all, act, first, evidences, actor)
             act.change(put_device_revocations([revocation for revocation, _ in made.values()]))
         answered = set[str]()
 
@@ -103,7 +103,7 @@ class DeviceRevocations:
                 issuer=revocation.issuer,
             )
             details = {"revocation": str(revocation_id)}
-            act.sign(lifting, actor=actor.name, action=DEVICE_LIFT, details=details)
+            act.sign(lifting, actor=actor, action=DEVICE_LIFT, details=details)
             act.change(set_lifted(revocation_id, act.at))
 
 
@@ -111,7 +111,7 @@ def _revoke_all(
     act: Act,
     requests: Mapping[str, RevocationRequest],
     evidences: Mapping[str, Evidence],
-    actor: str,
+    actor: AuthenticatedOperator,
 ) -> dict[str, tuple[DeviceRevocation, bool]]:
     """Return the revocation of each subject, and whether it was made now."""
     made = dict[str, tuple[DeviceRevocation, bool]]()
@@ -122,11 +122,13 @@ def _revoke_all(
     return made
 
 
-def _revoke(act: Act, belief: Belief, request: RevocationRequest, actor: str) -> DeviceRevocation:
+def _revoke(
+    act: Act, belief: Belief, request: RevocationRequest, actor: AuthenticatedOperator
+) -> DeviceRevocation:
     target, reason = request.target, request.reason
     revocation = DeviceRevocation(
         revocation_id=uuid4(),
-        revoked_by=actor,
+        revoked_by=actor.name,
         revoked_at=act.at,
         generation=act.generation_after(belief),
         device=target.device,

@@ -6,7 +6,7 @@ back: `belief` compares the statement with the signed audit log.
 
 import difflib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,7 @@ from control_plane.database.one_trip import Row, fetch_parts
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.operators.permissions import Role
+from control_plane.operators.person import Person
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Belief, believe
@@ -53,12 +54,29 @@ class LoginKind(StrEnum):
 
 @frozen
 class AuthenticatedOperator:
-    """Somebody who was let in: who, as what, by what, and until when that lets them in."""
+    """Somebody who was let in: an operator with a token, or a person of single sign-on.
+
+    `name` is what audit log and statements say. A person's is their identity
+    (`oidc:<issuer>:<sub>`), and `display_name` is how people call them. A token that is tied to a
+    person has its own name. `expires_at` is when what let them in ends; None: never.
+    """
 
     name: str
     role: Role
     login: LoginKind = LoginKind.TOKEN
-    expires_at: datetime | None = None  # None: it has no end
+    expires_at: datetime | None = None
+    person: str | None = None
+    display_name: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """How people call them."""
+        return self.display_name or self.name
+
+    @property
+    def audit_details(self) -> Mapping[str, str]:
+        """What an audit entry says beside the name."""
+        return {"actor_name": self.display_name} if self.display_name else {}
 
 
 @frozen
@@ -70,6 +88,7 @@ class ListedOperator:
     issued_by: str | None = None
     issued_at: datetime | None = None
     expires_at: datetime | None = None
+    person: str | None = None
     problem: str | None = None
 
 
@@ -159,7 +178,9 @@ def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:
             reason="the operator's role is unknown",
             claimed_name=operator.name,
         )
-    return AuthenticatedOperator(operator.name, Role(operator.role), expires_at=operator.expires_at)
+    return AuthenticatedOperator(
+        operator.name, Role(operator.role), expires_at=operator.expires_at, person=operator.person
+    )
 
 
 def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
@@ -180,25 +201,44 @@ class Operators:
         self._acts = Acts(chain)
 
     async def add(
-        self, name: OperatorName, role: Role, *, lifetime: timedelta | None, actor: str
+        self,
+        name: OperatorName,
+        role: Role,
+        *,
+        lifetime: timedelta | None,
+        actor: str,
+        person: Person | None = None,
     ) -> OperatorToken:
-        """Make an operator and return the token, which is stored nowhere."""
+        """Make an operator and return the token, which is stored nowhere.
+
+        `person`: who holds the token, as single sign-on knows them.
+        """
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
             if isinstance(belief.statement, Operator):
                 raise ConflictError(f"there is an operator {name}; `rotate` gives a new token")
-            return _issue(act, belief, name, role, lifetime, actor)
+            tied = str(person) if person else None
+            return _issue(act, belief, name, _Right(role, lifetime, tied), actor)
 
     async def rotate(
-        self, name: OperatorName, *, lifetime: timedelta | None, actor: str
+        self,
+        name: OperatorName,
+        *,
+        lifetime: timedelta | None,
+        actor: str,
+        person: Person | None = None,
     ) -> OperatorToken:
-        """Return a new token; the old one is worth nothing from now on."""
+        """Return a new token; the old one is worth nothing from now on.
+
+        Without a `person` it belongs to whom the old one belonged to.
+        """
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
-            role = Role((await self._present(act, belief, name)).role)
-            return _issue(act, belief, name, role, lifetime, actor)
+            present = await self._present(act, belief, name)
+            tied = str(person) if person else present.person
+            return _issue(act, belief, name, _Right(Role(present.role), lifetime, tied), actor)
 
     async def remove(self, name: OperatorName, *, actor: str) -> None:
         """Remove the operator, even one that is not believed."""
@@ -252,31 +292,41 @@ async def _listed_operators(
     return [operator for operator in listed if operator is not None]
 
 
+@frozen
+class _Right:
+    """What a token is for, until when, and whose it is."""
+
+    role: Role
+    lifetime: timedelta | None
+    person: str | None
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the audit entry says of it."""
+        return {"role": self.role.value} | ({"person": self.person} if self.person else {})
+
+
 def _issue(
-    act: Act,
-    belief: Belief,
-    name: OperatorName,
-    role: Role,
-    lifetime: timedelta | None,
-    actor: str,
+    act: Act, belief: Belief, name: OperatorName, right: _Right, actor: str
 ) -> OperatorToken:
     """Make a token. The entry has the hash of the one that it replaces, whose users are told so."""
     token = OperatorToken.mint(name)
     before = belief.statement if isinstance(belief.statement, Operator) else None
     operator = Operator(
         name=name.value,
-        role=role.value,
+        role=right.role.value,
         token_sha256=token.sha256,
         issued_by=actor,
         issued_at=act.at,
         generation=act.generation_after(belief),
-        expires_at=act.at + lifetime if lifetime else None,
+        expires_at=act.at + right.lifetime if right.lifetime else None,
+        person=right.person,
     )
     act.sign(
         operator,
         actor=actor,
         action=ROTATE if before else "operator.add",
-        details={"role": role.value} | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
+        details=right.details | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
     )
     return token
 
@@ -291,6 +341,7 @@ def _listed(belief: Belief) -> ListedOperator | None:
                 issued_by=operator.issued_by,
                 issued_at=operator.issued_at,
                 expires_at=operator.expires_at,
+                person=operator.person,
             )
         case OperatorRemoval():
             return None

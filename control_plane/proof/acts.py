@@ -18,6 +18,7 @@ from control_plane.clock import unix_milliseconds
 from control_plane.database.one_trip import Part, RowChange, make_changes
 from control_plane.errors import AuditDamagedError, ClockError
 from control_plane.proof.act_queue import ActQueue
+from control_plane.proof.actor import Actor, details_of, name_of
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Belief, believe
 from control_plane.proof.proofs import Proofs
@@ -78,7 +79,7 @@ class Act:
         return generation
 
     def sign(
-        self, statement: Statement, *, actor: str, action: str, details: Mapping[str, str]
+        self, statement: Statement, *, actor: Actor | str, action: str, details: Mapping[str, str]
     ) -> Belief:
         """Sign a statement, and record that it was made; return what is believed from then on.
 
@@ -97,7 +98,7 @@ class Act:
     def record(
         self,
         *,
-        actor: str,
+        actor: Actor | str,
         action: str,
         about: str,
         about_generation: int | None = None,
@@ -108,11 +109,11 @@ class Act:
             generation=self.sequence,
             previous=self._end.hash,
             at=self.at,
-            actor=actor,
+            actor=name_of(actor),
             action=action,
             about=about,
             about_generation=about_generation,
-            details=dict(details),
+            details={**details, **details_of(actor)},
         )
         stored = self._chain.signer.sign(entry)
         logged = logged_act(entry, entry_hash(stored))

@@ -123,7 +123,7 @@ class Scene:
                     each,
                     connection_state(each, act.verifier),
                     revision,
-                    actor=BOB.name,
+                    actor=BOB,
                     expires_at=None,
                     action=Action.APPROVE,
                 )
@@ -138,7 +138,7 @@ class Scene:
         document = request.document(connected_by=ALICE.name, connected_at=act.at)
         revision, connection_id = Revision(1, document, CHECK), uuid4()
         subject = connection_subject(connection_id)
-        make_draft(act, connection_id, revision, action=Action.CONNECT)
+        make_draft(act, connection_id, revision, actor=ALICE, action=Action.CONNECT)
         stored = StoredConnection(
             id=connection_id,
             host=host,

@@ -3,9 +3,11 @@
 import asyncio
 import uuid
 
+import orjson
 import pytest
 
-from tests.support.control_plane import ControlPlane, approved_connection
+from tests.support.commands import run_command
+from tests.support.control_plane import ControlPlane, Operator, approved_connection
 from tests.system.control_plane.conftest import StartPlane
 
 CANARY = "canary-connection-token"
@@ -160,3 +162,53 @@ async def test_nobody_approves_what_they_made_where_a_second_is_required(
     assert problem["conflict"]["id"] == view["id"]
     assert "root made it" in problem["detail"]
     assert (await bob.approve(view))["approved_by"] == "bob"
+
+
+ADA = "oidc:https%3A%2F%2Flogin.example%2Ffirm:248289761001"
+BEN = "oidc:https%3A%2F%2Flogin.example%2Ffirm:ben%40login.example"
+
+
+async def test_one_human_with_two_identities_is_no_second_approver(
+    start_plane: StartPlane, host: str
+) -> None:
+    """A token may be tied to a person; of one that is not, nobody knows whose it is."""
+    own_plane = await start_plane(
+        {"CONTROL_PLANE_REQUIRE_SECOND_APPROVER": "true", "CONTROL_PLANE_STATEMENT_LEVEL": "2"}
+    )
+
+    def added(name: str, person: str) -> Operator:
+        settings = own_plane.shell_settings() | {"CONTROL_PLANE_STATEMENT_LEVEL": "2"}
+        arguments = ("operators", "add", name, "--role", "approver", "--person", person)
+        ran = run_command(settings, *arguments)
+        assert ran.status == 0, ran.words
+        return own_plane.client(None, token=ran.output.strip())
+
+    ada, ada_again, ben = added("ada", ADA), added("ada-2", ADA), added("ben", BEN)
+    bob = own_plane.client("bob")
+    view = await ada.connect(host)
+    assert "one person's" in (await ada_again.approve(view, expect=409))["detail"]
+    assert "your token is tied to none" in (await bob.approve(view, expect=409))["detail"]
+    assert (await ben.approve(view))["approved_by"] == "ben"
+    assert "one person's" in (await ada_again.approve(view, expect=409))["detail"], "a renewal too"
+    entries = [entry for entry in await bob.audit() if "maker_person" in entry["details"]]
+    assert [entry["action"] for entry in entries] == ["connection.connect", "connection.approve"]
+    assert {entry["details"]["maker_person"] for entry in entries} == {ADA}
+    of_bob = await bob.edit(view["id"], repositories=["team/app"])
+    refused = await ben.approve(of_bob, expect=409)
+    assert "it might be your own" in refused["detail"]
+    listed = orjson.loads(own_plane.run("operators", "list", "--json"))
+    assert {each["name"]: each["person"] for each in listed if each["person"]} == {
+        "ada": ADA,
+        "ada-2": ADA,
+        "ben": BEN,
+    }
+
+
+def test_a_person_needs_a_level_that_every_program_reads(plane: ControlPlane) -> None:
+    """A control plane of the version before would refuse the whole operator."""
+    arguments = ("operators", "add", "late", "--role", "viewer", "--person", ADA)
+    ran = run_command(plane.shell_settings(), *arguments)
+    assert ran.status == 1
+    assert "CONTROL_PLANE_STATEMENT_LEVEL=2" in ran.words
+    malformed = (*arguments[:-1], "oidc:https://login.example:1")
+    assert run_command(plane.shell_settings(), *malformed).status == 2
