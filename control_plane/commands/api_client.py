@@ -56,6 +56,8 @@ _OPTIONS: Final = {
     "role_arn": "--role-arn",
     "external_id": "--external-id",
     "pull_through_cache": "--pull-through-cache",
+    "secret_label": "--secret-label",
+    "set_name": "--set-name",
 }
 
 

@@ -82,6 +82,7 @@ _CREDENTIAL: Final = (
         type=click.File("rb"),
         help="Google's JSON key; - is standard input.",
     ),
+    click.option("--secret-label", help="What the new secret is called, as `version` in files."),
 )
 _ROLE: Final = (
     click.option("--role-arn", help="The role in the account of an ECR registry."),
@@ -91,6 +92,7 @@ _ROLE: Final = (
     ),
     click.option("--no-external-id", is_flag=True, help="The trust policy asks for none."),
 )
+_SET_NAME: Final = click.option("--set-name", help="The set of files that it belongs to.")
 _PULL_THROUGH_CACHE: Final = "The role may make ECR repositories, for pull through cache rules."
 
 request_options: Final[_Decorator[Any]] = _all_of(
@@ -120,6 +122,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
         click.option(
             "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
         ),
+        _SET_NAME,
     )
 )
 edit_options: Final[_Decorator[Any]] = _all_of(
@@ -151,6 +154,7 @@ edit_options: Final[_Decorator[Any]] = _all_of(
         ),
         click.option("--no-ca-certificate", is_flag=True, help="Only the system's authorities."),
         click.option("--description", help="For people; holds at once."),
+        _SET_NAME,
     )
 )
 credential_options: Final[_Decorator[Any]] = _all_of(_CREDENTIAL)

@@ -105,6 +105,7 @@ def _connection(view: Json) -> dict[str, Values]:
         "id": view["id"],
         "registry": place_of(view),
         "description": view["description"],
+        "set of files": view.get("set_name"),
         "made": f"{view['connected_at']} by {view['connected_by']}",
         "approved": view["approved_at"] and f"{view['approved_at']} by {view['approved_by']}",
         "ends": view["expires_at"],
@@ -145,6 +146,7 @@ def _login(view: Json) -> dict[str, Values]:
             if version is None
             else f"version {version}, sealed to the key {view.get('sealing_key_id')}"
         ],
+        **({"called": [view["secret_label"]]} if view.get("secret_label") else {}),
     }
     if view["google"]:
         login["project"] = [view["google"]["project_id"]]

@@ -75,7 +75,7 @@ class Connections:
             document, sealed = self._sealer.seal(
                 connection_id, document, request.secret, version=FIRST_REVISION
             )
-        revision = Revision(FIRST_REVISION, document, check, sealed, actor.person)
+        revision = Revision(FIRST_REVISION, document, check, sealed, actor.person, request.labels())
         host, prefix = place_of(document)
         holder, rivals = connection_at(host, prefix), approvals_of_place(document)
         subject = connection_subject(connection_id)

@@ -82,7 +82,7 @@ def parse_new_credential(body: Mapping[str, object], present: ConnectionDocument
     """Return what a `PUT .../credential` makes of a document; it has a secret."""
     if present.provider not in SECRET_FIELDS:
         raise ConflictError("a role has no stored secret; PATCH changes the role")
-    fixed = (request_body(present).keys() | {"description"}) - _CREDENTIAL_CHANGE_FIELDS
+    fixed = (request_body(present).keys() | {"description", "set_name"}) - _CREDENTIAL_CHANGE_FIELDS
     why = "this changes the credential alone; PATCH changes the rest"
     fields = _merged(body, present, fixed=fixed, why=why)
     fields.flag("approve")  # read here so that it is known; the caller acts upon it

@@ -16,7 +16,7 @@ from attrs import frozen
 from control_plane.clock import Clock
 from control_plane.connections.edit import Edit, parse_edit, parse_new_credential
 from control_plane.connections.reader import ConnectionReader
-from control_plane.connections.revision import RecordedCheck, Revision
+from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.revision_acts import (
     approve_revision,
     make_draft,
@@ -64,7 +64,13 @@ class PlannedEdit:
     @property
     def makes_draft(self) -> bool:
         """Whether anything but the description changes."""
-        return self.edit.changes(self.base.document)
+        return self.edit.changes(self.base.document) or self.labels != self.base.labels
+
+    @property
+    def labels(self) -> RevisionLabels:
+        """What the revision is called that the edit makes."""
+        keeps = self.edit.document(self.base.document).secret is not None
+        return self.edit.request.labels(self.base.labels, keeps_secret=keeps)
 
 
 @frozen
@@ -212,11 +218,11 @@ class ConnectionEdits:
         secret = planned.edit.request.secret
         if secret is None:
             kept = planned.base.sealed_secret if document.secret else None
-            return Revision(number, document, check, kept, maker_person)
+            return Revision(number, document, check, kept, maker_person, planned.labels)
         document, sealed = self._sealer.seal(
             planned.connection_id, document, secret, version=number
         )
-        return Revision(number, document, check, sealed, maker_person)
+        return Revision(number, document, check, sealed, maker_person, planned.labels)
 
 
 def _require_still(planned: PlannedEdit, base: Revision, state: ConnectionState) -> None:

@@ -27,10 +27,13 @@ _NO_PRIVATE_KEY: Final = "this holds a private key; give the certificates alone"
 MAX_USERNAME_CHARACTERS: Final = 256
 MAX_FLEET_CHARACTERS: Final = 255
 MAX_DESCRIPTION_CHARACTERS: Final = 1000
+MAX_SECRET_LABEL_CHARACTERS: Final = 128  # a date, a commit, a vault's version
 MAX_CA_CERTIFICATE_CHARACTERS: Final = 64 * 1024  # a bundle of some twenty authorities
 
 _REALM_AUTHORITY: Final = re.compile(r"[/?#\\]")
 _REALM_PORT: Final = re.compile(r":([0-9]{1,9})\Z", re.ASCII)
+SET_NAME_PATTERN: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_SET_NAME: Final = re.compile(SET_NAME_PATTERN, re.ASCII)
 _FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -157,6 +160,18 @@ def _certificates(text: str) -> str:
 def parse_description(text: str) -> str:
     """Return a text for people."""
     return require_printable(text, MAX_DESCRIPTION_CHARACTERS, may_be_empty=True)
+
+
+def parse_set_name(text: str) -> str | None:
+    """Return the name of a set of files; an empty text is none."""
+    if text and not _SET_NAME.fullmatch(text):
+        raise ValueError("expected up to 63 of A-Z, a-z, 0-9 and . _ -; not . _ - at the beginning")
+    return text or None
+
+
+def parse_secret_label(text: str) -> str:
+    """Return what an operator calls a secret; only whether two are alike is ever asked."""
+    return require_printable(text, MAX_SECRET_LABEL_CHARACTERS)
 
 
 def parse_fingerprint(text: str) -> str:

@@ -6,7 +6,11 @@ from typing import Final
 
 from attrs import field, frozen
 
-from control_plane.connections.credential_fields import credential_body, read_credential
+from control_plane.connections.credential_fields import (
+    SECRET_FIELDS,
+    credential_body,
+    read_credential,
+)
 from control_plane.connections.fields import (
     parse_ca_certificate,
     parse_description,
@@ -15,7 +19,10 @@ from control_plane.connections.fields import (
     parse_prefix,
     parse_provider,
     parse_realm,
+    parse_secret_label,
+    parse_set_name,
 )
+from control_plane.connections.revision import RevisionLabels
 from control_plane.reading.field_reader import FieldReader
 from shared.connection import ConnectionDocument, ConnectionTerms, Credential, Provider
 from shared.outside_bytes import Party, reads_bytes_of
@@ -31,15 +38,31 @@ MAX_REALMS: Final = 16
 
 @frozen
 class ConnectionRequest(ConnectionTerms):
-    """The connection that is asked for. Without `secret` there is none, or it stays as it is."""
+    """The connection that is asked for. Without `secret` there is none, or it stays as it is.
+
+    A description or a set's name of None stays as it is; an empty one is none.
+    """
 
     description: str | None = None
     secret: Secret | None = field(default=None, repr=False)
+    secret_label: str | None = None
+    set_name: str | None = None
 
     def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
         """Return the document, without a sealed secret yet."""
         return ConnectionDocument(
             **self.terms, connected_by=connected_by, connected_at=connected_at
+        )
+
+    def labels(
+        self, present: RevisionLabels | None = None, *, keeps_secret: bool = False
+    ) -> RevisionLabels:
+        """Return the labels of what is asked for; those of the present revision may stay."""
+        present = present or RevisionLabels()
+        kept = present.secret_label if keeps_secret else None
+        return RevisionLabels(
+            set_name=present.set_name if self.set_name is None else self.set_name or None,
+            secret_label=kept if self.secret is None else self.secret_label,
         )
 
 
@@ -74,6 +97,10 @@ def read_connection_request(
     description = fields.text("description", parse_description)
     if fields.given("description") and description is None:
         description = ""
+    set_name = fields.text("set_name", parse_set_name)
+    if fields.given("set_name") and set_name is None:
+        set_name = ""
+    secret_label = _secret_label(fields, provider)
     if host is None or given is None:
         raise fields.refusal()
     request = ConnectionRequest(
@@ -88,6 +115,8 @@ def read_connection_request(
         auth_realms=realms,
         description=description,
         secret=given.secret,
+        secret_label=secret_label,
+        set_name=set_name,
     )
     look_at(request)
     fields.finish()
@@ -116,6 +145,15 @@ def scope_body(terms: ConnectionTerms) -> dict[str, object]:
         "allowed_networks": [str(network) for network in terms.allowed_networks],
         "ca_certificate": terms.ca_certificate,
     }
+
+
+def _secret_label(fields: FieldReader, provider: Provider | None) -> str | None:
+    """Return what the new secret is called."""
+    label = fields.text("secret_label", parse_secret_label)
+    secret_fields = SECRET_FIELDS.values() if provider is None else [SECRET_FIELDS.get(provider)]
+    if label and not any(name and fields.has(name) for name in secret_fields):
+        fields.wrong("/secret_label", "this names a new secret; give that in the same request")
+    return label
 
 
 def _plain_http(fields: FieldReader, provider: Provider | None) -> bool:

@@ -30,6 +30,29 @@ class RecordedCheck:
 
 
 @frozen
+class RevisionLabels:
+    """What the maker of a revision called it: by whose files it was made, and which secret it has.
+
+    They lie in the audit log's entries about the revision, which are signed, and nowhere else. So
+    nobody who writes into the database can put a connection into a set, for `apply --prune` to end.
+    """
+
+    set_name: str | None = None
+    secret_label: str | None = None
+
+    def details(self) -> dict[str, str]:
+        """Return the form in an audit entry's details."""
+        named = {"set_name": self.set_name, "secret_label": self.secret_label}
+        return {name: value for name, value in named.items() if value}
+
+    @classmethod
+    def of_entry(cls, entry: AuditEntry | None) -> "RevisionLabels":
+        """Return what an entry's details say."""
+        details = entry.details if entry else {}
+        return cls(details.get("set_name"), details.get("secret_label"))
+
+
+@frozen
 class StoredRevision:
     """A revision as it lies in the database: not yet believed."""
 
@@ -48,6 +71,7 @@ class Revision:
     sealed_secret: bytes | None = field(default=None, repr=False)
     # The person behind the token that made it, for the rule of the second approver.
     maker_person: str | None = None
+    labels: RevisionLabels = RevisionLabels()
 
     @property
     def maker(self) -> Maker:
@@ -72,4 +96,5 @@ class Revision:
             "fingerprint": self.fingerprint,
             **self.check.details(),
             **self.maker.details,
+            **self.labels.details(),
         }

@@ -5,7 +5,9 @@ from typing import Final
 from control_plane.connections.fields import (
     MAX_CA_CERTIFICATE_CHARACTERS,
     MAX_DESCRIPTION_CHARACTERS,
+    MAX_SECRET_LABEL_CHARACTERS,
     MAX_USERNAME_CHARACTERS,
+    SET_NAME_PATTERN,
 )
 from control_plane.connections.request import (
     MAX_FLEETS,
@@ -63,6 +65,8 @@ _DOCUMENT: Final[dict[str, Schema]] = {
     "ca_certificate": nullable(TEXT),
     "google": nullable(ref("GoogleServiceAccount")),
     "ecr": nullable(ref("EcrRole")),
+    "set_name": nullable(TEXT, "The set of files that it was made by, and that may end it."),
+    "secret_label": nullable(TEXT, "What whoever gave the secret calls it."),
 }
 
 _NAMED: Final[dict[str, Schema]] = {
@@ -71,6 +75,12 @@ _NAMED: Final[dict[str, Schema]] = {
     "repository_prefix": TEXT,
     "status": one_of(Status),
 }
+
+_SECRET_LABEL: Final = nullable(
+    TEXT | {"minLength": 1, "maxLength": MAX_SECRET_LABEL_CHARACTERS},
+    "What the new secret is called, to tell later whether another one is newer: it stands in the"
+    " audit log and in views, beside the secret that nobody can read. Only with a new secret.",
+)
 
 # What is asked for: the credential, and then the rest.
 _SECRETS: Final[dict[str, Schema]] = {
@@ -84,6 +94,7 @@ _SECRETS: Final[dict[str, Schema]] = {
             " type=service_account.",
         }
     ),
+    "secret_label": _SECRET_LABEL,
 }
 
 
@@ -114,6 +125,11 @@ def _wishes(external_id: str) -> dict[str, Schema]:
         ),
         "auth_realms": nullable(array_of(URL, maxItems=MAX_REALMS)),
         "description": nullable(TEXT | {"maxLength": MAX_DESCRIPTION_CHARACTERS}),
+        "set_name": nullable(
+            TEXT | {"pattern": f"^({SET_NAME_PATTERN})?$"},
+            "The set of files that it belongs to, which may end it once it is approved; empty or"
+            " null: none.",
+        ),
     }
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from control_plane.connections.revision import RecordedCheck, Revision
+from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.operators.second_approver import MAKER_PERSON
 from control_plane.proof.actions import REVISION_ACTIONS, Action
@@ -88,6 +88,7 @@ class ConnectionState:
             RecordedCheck.of_entry(entry),
             serving.sealed_secret,
             entry.details.get(MAKER_PERSON),
+            RevisionLabels.of_entry(entry),
         )
 
     @property
@@ -212,6 +213,7 @@ def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Revi
         RecordedCheck.of_entry(newest),
         stored.draft.sealed_secret,
         newest.details.get(MAKER_PERSON),
+        RevisionLabels.of_entry(newest),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from control_plane.connections.notes import connection_notes
 from control_plane.connections.request import scope_body
-from control_plane.connections.revision import RecordedCheck, Revision
+from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.state import ConnectionState, Status, place_of
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.reading.page import View
@@ -43,6 +43,9 @@ def connection_view(
         "fingerprint": _fingerprint(state, lone_draft),
         "description": stored.description,
         **document_view(document, form),
+        **_labels_view(
+            lone_draft.labels if lone_draft else RevisionLabels.of_entry(state.last_entry)
+        ),
         "draft": _draft_view(state.draft, form) if serving and state.draft else None,
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
@@ -103,6 +106,7 @@ def _draft_view(draft: Revision, form: IdentityForm | None) -> View:
         "host": host,
         "repository_prefix": prefix,
         **document_view(draft.document, form),
+        **_labels_view(draft.labels),
         "fingerprint": draft.fingerprint,
         "by": draft.document.connected_by,
         "at": format_time(draft.document.connected_at),
@@ -121,6 +125,10 @@ def _end_view(state: ConnectionState) -> View:
 
 def _check_view(check: RecordedCheck) -> View:
     return {"outcome": check.outcome, "problem": check.problem}
+
+
+def _labels_view(labels: RevisionLabels) -> View:
+    return {"set_name": labels.set_name, "secret_label": labels.secret_label}
 
 
 def _fingerprint(state: ConnectionState, lone_draft: Revision | None) -> str | None:

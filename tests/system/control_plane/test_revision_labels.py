@@ -1,0 +1,78 @@
+"""The set and the secret's label of a connection: signed in the log, approved with the draft."""
+
+import pytest
+
+from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.database import Database
+
+CANARY = "canary-token-with-a-label"
+MEMBER: Json = {
+    "username": "robot",
+    "token": CANARY,
+    "secret_label": "2026-11",
+    "set_name": "hall-1",
+}
+
+
+def labels(view: Json) -> tuple[str | None, str | None]:
+    """Return the two, of a view or a draft."""
+    return view["set_name"], view["secret_label"]
+
+
+async def test_labels_stay_with_what_is_approved_until_another_draft_is(
+    plane: ControlPlane,
+) -> None:
+    """A set's name alone makes a draft: only what an approver saw may end a connection."""
+    view = await approved_connection(plane, "labelled.example", **MEMBER)
+    assert labels(view) == ("hall-1", "2026-11")
+    beside = await plane.client("alice").edit(view["id"], set_name="hall-2")
+    assert labels(beside) == ("hall-1", "2026-11")
+    assert labels(beside["draft"]) == ("hall-2", "2026-11")
+    assert labels(await plane.client("bob").approve(beside)) == ("hall-2", "2026-11")
+    same = await plane.client("alice").edit(view["id"], set_name="hall-2")
+    assert same["draft"] is None
+    none = await plane.client("alice").edit(view["id"], set_name=None)
+    assert labels(none["draft"]) == (None, "2026-11")
+
+
+async def test_a_new_secret_has_a_new_label_or_none(plane: ControlPlane) -> None:
+    """An old label at a new secret would say that nothing is new."""
+    view = await approved_connection(plane, "relabelled.example", **MEMBER)
+    alice = plane.client("alice")
+    new = await alice.put_credential(view["id"], token=CANARY, secret_label="2026-12")
+    assert labels(new["draft"]) == ("hall-1", "2026-12")
+    unsaid = await alice.put_credential(view["id"], token=CANARY)
+    assert labels(unsaid["draft"]) == ("hall-1", None)
+    anonymous = await alice.edit(view["id"], username=None)
+    assert labels(anonymous["draft"]) == ("hall-1", None)
+
+
+async def test_a_label_without_its_secret_is_refused(plane: ControlPlane) -> None:
+    """Whoever reads it later would believe that the secret is that one."""
+    view = await approved_connection(plane, "unlabelled.example", **MEMBER)
+    answer = await plane.client("alice").edit(view["id"], expect=422, secret_label="2026-12")
+    assert [each["pointer"] for each in answer["errors"]] == ["/secret_label"]
+    refused = await plane.client("alice").connect(
+        "unlabelled-2.example", expect=422, secret_label="", set_name="-"
+    )
+    assert {each["pointer"] for each in refused["errors"]} == {"/secret_label", "/set_name"}
+
+
+@pytest.mark.parametrize("action", ["connection.approve", "connection.connect"])
+async def test_who_writes_into_the_database_puts_nothing_into_a_set(
+    own_plane: ControlPlane, database: Database, action: str
+) -> None:
+    """The set is read from signed entries alone, so `apply --prune` ends nothing by a row."""
+    approved = action == "connection.approve"
+    member: Json = {**MEMBER, "set_name": None}
+    if approved:
+        view = await approved_connection(own_plane, "registry.example", **member)
+    else:
+        view = await own_plane.client("alice").connect("registry.example", **member)
+    database.sql(
+        "UPDATE audit_entries SET payload = replace(encode(payload, 'escape'),"
+        ' \'"details":{\', \'"details":{"set_name":"hall-1",\')::bytea'
+        f" WHERE action = '{action}'"
+    )
+    shown = await own_plane.client("eve").call("GET", f"/v1/connections/{view['id']}")
+    assert shown.status == 503 or (shown.json["set_name"], shown.json["serves"]) == (None, False)
