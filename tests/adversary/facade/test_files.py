@@ -16,6 +16,7 @@ pytestmark = pytest.mark.attack
 OWN, READ_BY_ALL = 0o600, 0o644
 EXPOSED = 'facade_private_key_exposed{setting="FACADE_TLS_KEY_FILE"} 1.0'
 MAX_LOG_BYTES = 1024 * 1024
+VICTIMS = '"event":"answered"'  # the line of each of its pulls; a quick machine writes many
 PAUSE_SECONDS = 0.1  # between two changes; each is read at once, because of a signal
 
 
@@ -47,7 +48,6 @@ async def test_private_keys_that_everybody_may_read_now_and_then(
     watch: Watch, target: Target, facade: Facade
 ) -> None:
     """They were taken without a word; each change is told, and none keeps anybody out."""
-    before = len(facade.log_text)
     keys = [facade.files.folder / name for name in ("server.key", "sealing.private.pem")]
     async with watch("W18", "private keys that all may read", Party.FILE, target) as attack:
         mode = READ_BY_ALL
@@ -62,4 +62,5 @@ async def test_private_keys_that_everybody_may_read_now_and_then(
         facade.child.process.send_signal(signal.SIGHUP)
         await eventually(lambda: facade.operations("/readyz")[1].count("chmod o-r") == len(keys))
         await eventually(lambda: EXPOSED in facade.operations("/metrics")[1])
-    assert len(facade.log_text) - before < MAX_LOG_BYTES
+    told = [line for line in facade.log_text.splitlines() if VICTIMS not in line]
+    assert sum(map(len, told)) < MAX_LOG_BYTES
