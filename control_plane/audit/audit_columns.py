@@ -11,7 +11,7 @@ from control_plane.connections.state import place_of
 from control_plane.database.database import DatabaseConnection
 from control_plane.database.one_trip import Row
 from control_plane.proof.chain_store import fetch_checkpoint
-from control_plane.proof.checkpoint import log_at
+from control_plane.proof.checkpoint import OlderCheckpointError, log_at
 from control_plane.proof.envelope_columns import envelope_columns
 from control_plane.proof.signed_log import Place
 from control_plane.proof.signer import Verifier
@@ -153,5 +153,7 @@ async def checkpoint_place(
         return None, "checkpoint: it has not the form of one"
     try:
         return log_at(checkpoint, verifier).end, None
+    except OlderCheckpointError as older:
+        return older.end, None
     except StatementRefusedError as error:
         return None, f"checkpoint: not believed: {error}"

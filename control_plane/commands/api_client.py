@@ -50,6 +50,8 @@ _OPTIONS: Final = {
     "reason": "--reason",
     "fingerprint": "--fingerprint",
     "description": "--description",
+    "comment": "--comment",
+    "despite_send_back": "--despite-send-back",
     "plain_http": "--plain-http",
     "ca_certificate": "--ca-certificate",
     "provider": "--provider",

@@ -1,4 +1,4 @@
-"""`control-plane connections approve`: of a draft, or of what serves, once more."""
+"""`control-plane connections approve|send-back`: what an approver says to a draft."""
 
 import sys
 from datetime import timedelta
@@ -10,7 +10,7 @@ from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_state
-from control_plane.commands.connection_text import draft_lines
+from control_plane.commands.connection_text import draft_lines, sent_back_of
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.running import command, fail, say
@@ -36,6 +36,15 @@ def _require_fingerprint(
     return value
 
 
+def _asked_comment(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """Return the comment; at a terminal it is asked for, elsewhere the option says it."""
+    if value is not None:
+        return value
+    if not sys.stdin.isatty():
+        raise click.MissingParameter("Without a terminal nobody is asked", ctx, param)
+    return str(click.prompt("Why is it sent back?", err=True))
+
+
 @click.command(cls=Command)
 @connection_name
 @click.option(
@@ -47,9 +56,17 @@ def _require_fingerprint(
 @click.option("--expires", "lifetime", type=LifetimeType(), help="For how long it holds, as 90d.")
 @click.option("--no-expiry", is_flag=True, help="It ends only by a revocation.")
 @click.option("--keep-expiry", is_flag=True, help="It ends when the present approval does.")
+@click.option("--despite-send-back", is_flag=True, help="Approve a draft that was sent back.")
 @as_json
 @command
-async def approve(name: str, fingerprint: str | None, *, as_json: bool, **end: Any) -> None:
+async def approve(
+    name: str,
+    fingerprint: str | None,
+    *,
+    despite_send_back: bool,
+    as_json: bool,
+    **end: Any,
+) -> None:
     """Approve the draft that was seen; without a draft, approve what serves once more.
 
     The latter renews an approval, or changes when it ends. If the present approval has an end, say
@@ -63,8 +80,26 @@ async def approve(name: str, fingerprint: str | None, *, as_json: bool, **end: A
         if fingerprint is None:
             present = await api.call("GET", "connections", connection_id)
             fingerprint = _asked(present, says_end=bool(given))
-        body = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
+            despite_send_back = despite_send_back or sent_back_of(present) is not None
+        body: Json = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
+        if despite_send_back:
+            body["despite_send_back"] = True
         view = await api.call("POST", "connections", connection_id, "approve", body=body)
+    show_state(view, as_json=as_json)
+
+
+@click.command("send-back", cls=Command)
+@connection_name
+@click.option("--comment", callback=_asked_comment, help="Why, for whoever made the draft.")
+@click.option("--fingerprint", help="Of the draft that was seen; another one is not sent back.")
+@as_json
+@command
+async def send_back(name: str, comment: str, fingerprint: str | None, *, as_json: bool) -> None:
+    """Tell who made the draft why it is not approved; the draft stays, an edit of it answers."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
+        body = {"comment": comment} | ({"fingerprint": fingerprint} if fingerprint else {})
+        view = await api.call("POST", "connections", connection_id, "send-back", body=body)
     show_state(view, as_json=as_json)
 
 
@@ -79,6 +114,8 @@ def _asked(view: Json, *, says_end: bool) -> str:
             f"the present approval ends at {view['expires_at']}: say when this one does, with one"
             f" of {options}"
         )
+    if back := sent_back_of(view):
+        say(f"WARNING: {back}")
     waits = view["draft"] is not None or view["status"] == "pending"
     what = "this" if waits else "what serves once more"
     if not click.confirm(f"Approve {what}?", err=True):

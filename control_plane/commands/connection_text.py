@@ -48,6 +48,14 @@ def draft_lines(view: Json) -> Iterator[str]:
     yield from _group_lines({"Draft": {"fingerprint": [draft["fingerprint"]]}})
 
 
+def sent_back_of(view: Json) -> str | None:
+    """Return who sent back the draft that waits, and why, in words; None if nobody did."""
+    back = (view["draft"] or view).get("sent_back")
+    return (
+        one_line(f"{back['by']} sent it back at {back['at']}: {back['comment']}") if back else None
+    )
+
+
 def state_line(view: Json) -> str:
     """Return what the connection is now, in a sentence."""
     return one_line(f"{place_of(view)} {_state(view)}")
@@ -68,8 +76,11 @@ def next_steps(view: Json) -> Iterator[str]:
         seen = draft["fingerprint"]
         if draft["provider"] in _GRANTED:
             yield f"What to grant for it: {command.format('grant')}"
-        yield "An approver lets it serve:"
-        yield f"  {command.format('approve')} --fingerprint {seen}"
+        if sent_back_of(view):
+            yield f"An edit answers what was said to it: {command.format('edit')}"
+        else:
+            yield "An approver lets it serve:"
+            yield f"  {command.format('approve')} --fingerprint {seen}"
         yield f"Or nobody does: {command.format('discard')}"
     elif view["problem"]:
         yield f"An approver may renew it: {command.format('approve')} --expires 90d"
@@ -84,7 +95,8 @@ def _state(view: Json) -> str:
         case "pending" if view["provider"] is None:
             return f"does not serve: {view['problem']}"
         case "pending":
-            state = f"waits for an approver; {made}"
+            back = sent_back_of(view)
+            state = f"is sent back: {back}; {made}" if back else f"waits for an approver; {made}"
         case "revoked" if view["generation"] is None:  # nothing was ever signed about it
             by = f"{view['revoked_by']} at {view['revoked_at']}"
             state = f"was never approved, and its draft is discarded; by {by}"
@@ -96,6 +108,8 @@ def _state(view: Json) -> str:
             state = f"{serves}; approved by {view['approved_by']} at {view['approved_at']}, {until}"
             if view["draft"]:
                 state += f"; a draft of {view['draft']['by']} waits"
+                back = sent_back_of(view)
+                state += f", and {back}" if back else ""
     is_said = view["status"] == "approved" and not is_served(view)
     return f"{state}; problem: {view['problem']}" if view["problem"] and not is_said else state
 

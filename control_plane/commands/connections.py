@@ -7,7 +7,7 @@ import orjson
 from attrs import define, evolve
 
 from control_plane.commands.api_client import ApiClient, ItemsPage, Json
-from control_plane.commands.connection_approval import approve
+from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
 from control_plane.commands.connection_options import as_json, connection_name
@@ -37,7 +37,7 @@ def connections() -> None:
     """
 
 
-for each in (add, check, edit, rotate, discard, approve):
+for each in (add, check, edit, rotate, discard, approve, send_back):
     connections.add_command(each)
 
 

@@ -20,10 +20,12 @@ from control_plane.connections.revision_acts import (
     require_place,
 )
 from control_plane.connections.revisions import (
+    COMMENT,
     approvable,
     place_taken,
     require_end_said,
     require_not_revoked,
+    returnable,
 )
 from control_plane.connections.serving_places import (
     approvals_beside,
@@ -34,7 +36,7 @@ from control_plane.connections.state import place_of, state_of
 from control_plane.connections.store import connection_at, insert_connection, update_connection
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.operators.operators import AuthenticatedOperator
-from control_plane.proof.actions import Action
+from control_plane.proof.actions import SEND_BACK, Action
 from control_plane.proof.acts import Acts
 from control_plane.proof.sealer import Sealer
 from control_plane.reading.page import View
@@ -109,6 +111,7 @@ class Connections:
         *,
         end: ApprovalEnd,
         actor: AuthenticatedOperator,
+        despite_send_back: bool = False,
     ) -> View:
         """Let the draft serve in place of what serves; without a draft, approve that once more."""
         rivals = approvals_beside(connection_id)
@@ -118,6 +121,7 @@ class Connections:
                 seen_fingerprint=seen_fingerprint,
                 approver=actor,
                 needs_second=self._second_approver,
+                despite_send_back=despite_send_back,
             )
             require_place(stored, state, revision.document)
             await require_free_place(
@@ -134,6 +138,33 @@ class Connections:
                 action=Action.APPROVE,
             )
             return self._reader.view_after(*after)
+
+    async def send_back(
+        self,
+        connection_id: UUID,
+        *,
+        comment: str,
+        seen_fingerprint: str | None,
+        actor: AuthenticatedOperator,
+    ) -> View:
+        """Tell who made the draft why it is not approved; the draft stays as it is.
+
+        The same words of the same approver are recorded once.
+        """
+        async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
+            draft = returnable(state, seen_fingerprint=seen_fingerprint)
+            present = state.sent_back
+            if present is None or (present.actor, present.details[COMMENT]) != (
+                actor.name,
+                comment,
+            ):
+                present = act.record(
+                    actor=actor.name,
+                    action=SEND_BACK,
+                    about=connection_subject(connection_id),
+                    details=draft.details | {COMMENT: comment},
+                )
+            return self._reader.view_after(stored, evolve(state, sent_back=present))
 
     async def revoke(
         self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator

@@ -122,6 +122,16 @@ APPROVE: Final = OperatorsOperation(
     may_conflict=True,
     role=Role.APPROVER,
 )
+SEND_BACK: Final = OperatorsOperation(
+    "POST",
+    f"{_ONE}/send-back",
+    "sendBack",
+    "Tell who made the draft why it is not approved; the draft stays, and an edit of it answers",
+    {200: AnswerShape("The view; its draft is sent back.", _VIEW)},
+    body=RequestBody("SendBack"),
+    may_conflict=True,
+    role=Role.APPROVER,
+)
 REVOKE: Final = OperatorsOperation(
     "POST",
     f"{_ONE}/revoke",
@@ -159,6 +169,7 @@ OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
     DISCARD,
     GRANT,
     APPROVE,
+    SEND_BACK,
     REVOKE,
     HISTORY,
     CHECK,

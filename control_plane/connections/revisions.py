@@ -6,6 +6,7 @@ A connection has at most one approved revision, which serves, and at most one dr
     approved --approve--> approved: what serves is approved once more, with an end of its own
     approved --rotate--> approved: a new secret under the approval that is there
     approved + draft --discard--> approved
+    draft --send back--> draft, sent back, until it is edited, approved all the same, or discarded
     a lone draft --discard--> discarded, which is revoked without ever having served
     any of them --revoke--> revoked, for ever
 """
@@ -29,7 +30,9 @@ from control_plane.operators.second_approver import why_no_second
 from shared.approved_connection import ApprovedConnection
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
+from shared.statement import AuditEntry
 
+COMMENT: Final = "comment"  # the detail of an entry that says why a draft was sent back
 LEAVE_OUT: Final = "leave out approve (in a shell: --approve)"
 
 
@@ -39,11 +42,13 @@ def approvable(
     seen_fingerprint: str,
     approver: AuthenticatedOperator,
     needs_second: bool,
+    despite_send_back: bool = False,
 ) -> Revision:
     """Return what may now be approved: the draft; without a draft, what serves, once more.
 
     It has to be what the approver saw. A revocation is final. With `needs_second`, nobody approves
-    what they made. Raises `ConflictError`.
+    what they made. A draft that was sent back is approved by whoever says that they know of it.
+    Raises `ConflictError`.
     """
     require_not_revoked(state)
     if state.problem and state.draft is None:
@@ -60,7 +65,33 @@ def approvable(
         )
     if needs_second and (why := why_no_second(found.maker, approver)):
         raise ConflictError(f"{why} ({made}): another approver does", state.name)
+    if state.sent_back and not despite_send_back:
+        raise ConflictError(
+            f"{_sent_back_words(state.sent_back)}; an edit answers that, or approve it with"
+            " despite_send_back (in a shell: --despite-send-back)",
+            state.name,
+        )
     return found
+
+
+def returnable(state: ConnectionState, *, seen_fingerprint: str | None) -> Revision:
+    """Return the draft that may be sent back, if it is the one that was seen.
+
+    Raises `ConflictError`.
+    """
+    require_not_revoked(state)
+    if state.draft is None:
+        if state.draft_waits and state.problem:
+            raise _not_believed(state, state.problem)
+        raise ConflictError("no draft waits that could be sent back", state.name)
+    if seen_fingerprint not in (None, state.draft.fingerprint):
+        document = state.draft.document
+        made = f"{document.connected_by} made it at {format_time(document.connected_at)}"
+        raise ConflictError(
+            f"the draft has another fingerprint ({made}): look at it before sending it back",
+            state.name,
+        )
+    return state.draft
 
 
 def require_end_said(state: ConnectionState, *, says_end: bool) -> None:
@@ -160,6 +191,11 @@ def place_taken(state: ConnectionState) -> ConflictError:
         f" or {end} and connect again",
         state.name,
     )
+
+
+def _sent_back_words(entry: AuditEntry) -> str:
+    comment = entry.details.get(COMMENT, "")
+    return f"{entry.actor} sent the draft back at {format_time(entry.at)}: {comment}"
 
 
 def _not_believed(state: ConnectionState, problem: str) -> NotBelievedError:

@@ -21,7 +21,7 @@ from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import format_place, parse_sequence
-from control_plane.reading.texts import parse_reason
+from control_plane.reading.texts import parse_comment, parse_reason
 from control_plane.reading.times import parse_time
 
 
@@ -44,6 +44,7 @@ class ConnectionRoutes:
             Route(operations.LIST, self.list_connections),
             Route(operations.SHOW, self.show),
             Route(operations.APPROVE, self.approve),
+            Route(operations.SEND_BACK, self.send_back),
             Route(operations.REVOKE, self.revoke),
             Route(operations.HISTORY, self.show_history),
             Route(operations.CHECK, self.check),
@@ -102,11 +103,33 @@ class ConnectionRoutes:
             fingerprint = fields.text("fingerprint", parse_fingerprint, required=True)
             expires_at = fields.text("expires_at", self._parse_future)
             end = ApprovalEnd(expires_at, is_said=fields.given("expires_at"))
+            despite_send_back = fields.flag("despite_send_back")
             if fingerprint is None:
                 raise fields.refusal()
             fields.finish()
         view = await self.connections.approve(
-            call.connection_id, fingerprint, end=end, actor=call.operator
+            call.connection_id,
+            fingerprint,
+            end=end,
+            actor=call.operator,
+            despite_send_back=despite_send_back,
+        )
+        return json_response(view)
+
+    async def send_back(self, call: Call) -> web.Response:
+        """Send the draft back, with a comment."""
+        with call.query().finishing_with_body():
+            fields = FieldReader(await call.body())
+            comment = fields.text("comment", parse_comment, required=True)
+            fingerprint = fields.text("fingerprint", parse_fingerprint)
+            if comment is None:
+                raise fields.refusal()
+            fields.finish()
+        view = await self.connections.send_back(
+            call.connection_id,
+            comment=comment,
+            seen_fingerprint=fingerprint,
+            actor=call.operator,
         )
         return json_response(view)
 

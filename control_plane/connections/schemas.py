@@ -190,6 +190,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 " while there is only a draft: then the fields of the connection speak of it, and"
                 " `status` is pending.",
             ),
+            "sent_back": nullable(
+                ref("SentBack"),
+                "Of the draft while there is only that; a draft beside what serves has its own.",
+            ),
             "check": ref("RecordedCheck"),
             "problem": nullable(
                 described(
@@ -213,10 +217,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "by": TEXT,
             "at": TIME,
             "check": ref("RecordedCheck"),
+            "sent_back": nullable(ref("SentBack")),
             "notes": array_of(TEXT, _NOTES),
         },
         "A revision that waits beside the one that serves.",
         optional={"notes"},
+    ),
+    "SentBack": object_of(
+        {"by": TEXT, "at": TIME, "comment": TEXT},
+        "An approver sent the draft back, and says why; an edit of the draft answers that.",
     ),
     "RecordedCheck": object_of(
         {
@@ -264,8 +273,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 "When the approval ends; null: never. Needed where the present approval has an"
                 " end.",
             ),
+            "despite_send_back": described(
+                BOOLEAN,
+                "Approve a draft that was sent back all the same; needed for such a draft alone.",
+                default=False,
+            ),
         },
-        optional={"expires_at"},
+        optional={"expires_at", "despite_send_back"},
+    ),
+    "SendBack": object_of(
+        {
+            "comment": described(
+                TEXT,
+                "Why, for whoever made the draft; printable characters on one line.",
+                minLength=1,
+                maxLength=MAX_REASON_CHARACTERS,
+            ),
+            "fingerprint": nullable(_FINGERPRINT, "Of the draft that was seen."),
+        },
+        optional={"fingerprint"},
     ),
     "Revocation": object_of(
         {"reason": nullable(TEXT | {"maxLength": MAX_REASON_CHARACTERS})}, required=()

@@ -3,6 +3,8 @@
 - The serving revision is the one in the connection's signed approval, whatever the columns say.
 - A draft is not signed itself. It is believed while the newest act upon the connection's revisions,
   in the signed audit log, is the making of this very draft: number, fingerprint and maker agree.
+- A draft is sent back while a signed entry that names this very draft says so, and no act upon the
+  revisions follows it.
 
 So neither a row that was written behind our back, nor an older draft that was put back, is ever
 shown as something to approve.
@@ -17,7 +19,7 @@ from attrs import frozen
 from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.operators.second_approver import MAKER_PERSON
-from control_plane.proof.actions import REVISION_ACTIONS, Action
+from control_plane.proof.actions import REVISION_ACTIONS, SEND_BACK, Action
 from control_plane.proof.belief import ACTED, Belief, believe
 from control_plane.proof.signer import Verifier
 from shared.approved_connection import (
@@ -58,6 +60,7 @@ class ConnectionState:
     discarded: AuditEntry | None = None  # the act that ended a connection that never served
     draft: Revision | None = None
     newest_entry: AuditEntry | None = None  # the newest act upon its revisions
+    sent_back: AuditEntry | None = None  # the act that sent the draft back
     draft_waits: bool = False  # whether it is believed or not
     last_document: ConnectionDocument | None = None  # if nothing serves and no draft waits
     problem: str | None = None
@@ -124,7 +127,8 @@ def connection_state(stored: StoredConnection, verifier: Verifier) -> Connection
     if isinstance(belief.statement, ConnectionRevocation):
         return state_of(stored, belief)
     try:
-        return state_of(stored, belief, _newest_entry(stored, belief, verifier))
+        newest = _newest_entry(stored, belief, verifier)
+        return state_of(stored, belief, newest, sent_back=_sent_back_entry(stored, verifier))
     except StatementRefusedError as error:
         return state_of(stored, belief, refused=str(error))
 
@@ -134,11 +138,13 @@ def state_of(
     belief: Belief,
     newest: AuditEntry | None = None,
     *,
+    sent_back: AuditEntry | None = None,
     refused: str | None = None,
 ) -> ConnectionState:
     """Return the state that follows from what is believed, or was signed just now.
 
-    `newest` is the newest act upon the connection's revisions; `refused` says why nobody knows it.
+    `newest` is the newest act upon the connection's revisions; `refused` says why nobody knows it,
+    or what came after it.
     """
     problems = [belief.problem]
     serving = revocation = discarded = draft = None
@@ -170,6 +176,7 @@ def state_of(
         discarded=discarded,
         draft=draft,
         newest_entry=newest,
+        sent_back=sent_back if draft and sent_back and _is_about(sent_back, draft) else None,
         draft_waits=is_open and (stored.draft is not None or _is_making(newest)),
         last_document=_last_document(stored, belief.entry or discarded),
         problem="; ".join(problem for problem in problems if problem) or None,
@@ -232,6 +239,21 @@ def _newest_entry(
     if entry.about != connection_subject(stored.id) or entry.action not in REVISION_ACTIONS:
         raise StatementRefusedError("its audit entry is about something else")
     return entry
+
+
+def _sent_back_entry(stored: StoredConnection, verifier: Verifier) -> AuditEntry | None:
+    if stored.sent_back is None:
+        return None
+    if stored.sent_back.entry is None:
+        raise StatementRefusedError(ACTED)
+    entry = verifier.verify_as(stored.sent_back.entry, AuditEntry)
+    if (entry.about, entry.action) != (connection_subject(stored.id), SEND_BACK):
+        raise StatementRefusedError("the entry of what sent it back is about something else")
+    return entry
+
+
+def _is_about(entry: AuditEntry, draft: Revision) -> bool:
+    return _names(entry) == (str(draft.number), draft.fingerprint)
 
 
 def _last_document(stored: StoredConnection, entry: AuditEntry | None) -> ConnectionDocument | None:

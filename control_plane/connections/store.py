@@ -86,7 +86,7 @@ async def connection_of(rows: Sequence[Row], proofs: Proofs) -> StoredConnection
     if not rows:
         return None
     subject = connection_subject(rows[0]["id"])
-    return _connection(rows[0], await proofs.evidence(subject), proofs.upon_revisions(subject))
+    return _connection(rows[0], await proofs.evidence(subject), proofs)
 
 
 async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredConnection | None:
@@ -150,7 +150,7 @@ async def connections_of(rows: Sequence[Row], proofs: Proofs) -> list[StoredConn
     await proofs.fetch_entries(statements)
     evidences = await proofs.evidences(statements)
     return [
-        _connection(row, evidences[subject], proofs.upon_revisions(subject))
+        _connection(row, evidences[subject], proofs)
         for subject, row in zip(statements, rows, strict=True)
     ]
 
@@ -191,7 +191,7 @@ def update_connection(connection_id: UUID, **columns: object) -> RowChange:
     )
 
 
-def _connection(row: Row, evidence: Evidence, newest: LoggedEntry | None) -> StoredConnection:
+def _connection(row: Row, evidence: Evidence, proofs: Proofs) -> StoredConnection:
     return StoredConnection(
         id=row["id"],
         host=row["host"],
@@ -200,9 +200,10 @@ def _connection(row: Row, evidence: Evidence, newest: LoggedEntry | None) -> Sto
         made_at=row["made_at"],
         is_marked_revoked=row["is_marked_revoked"],
         evidence=evidence,
-        newest=newest,
+        newest=proofs.upon_revisions(evidence.subject),
         approved=_revision(row, "approved_"),
         draft=_revision(row, "draft_"),
+        sent_back=proofs.sent_back(evidence.subject),
     )
 
 

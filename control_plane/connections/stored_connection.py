@@ -23,3 +23,4 @@ class StoredConnection:
     newest: LoggedEntry | None  # the newest act upon its revisions
     approved: StoredRevision | None
     draft: StoredRevision | None
+    sent_back: LoggedEntry | None = None  # the act that sent the draft back

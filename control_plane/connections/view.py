@@ -7,12 +7,14 @@ from typing import Final
 from control_plane.connections.notes import connection_notes
 from control_plane.connections.request import scope_body
 from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
+from control_plane.connections.revisions import COMMENT
 from control_plane.connections.state import ConnectionState, Status, place_of
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.reading.page import View
 from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument, EcrRole, GoogleServiceAccount, UsernameAndToken
 from shared.identity_form import IdentityForm
+from shared.statement import AuditEntry
 
 _NO_SCOPE: Final[View] = {  # of a connection whose document is not believed
     "repositories": [],
@@ -46,7 +48,8 @@ def connection_view(
         **_labels_view(
             lone_draft.labels if lone_draft else RevisionLabels.of_entry(state.last_entry)
         ),
-        "draft": _draft_view(state.draft, form) if serving and state.draft else None,
+        "draft": _draft_view(state, state.draft, form) if serving and state.draft else None,
+        "sent_back": _sent_back_view(state.sent_back if lone_draft else None),
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),
@@ -100,7 +103,7 @@ def _wrong_columns(stored: StoredConnection, state: ConnectionState) -> Iterator
         yield "its row in the database is not marked as revoked"
 
 
-def _draft_view(draft: Revision, form: IdentityForm | None) -> View:
+def _draft_view(state: ConnectionState, draft: Revision, form: IdentityForm | None) -> View:
     host, prefix = place_of(draft.document)
     return {
         "host": host,
@@ -111,7 +114,15 @@ def _draft_view(draft: Revision, form: IdentityForm | None) -> View:
         "by": draft.document.connected_by,
         "at": format_time(draft.document.connected_at),
         "check": _check_view(draft.check),
+        "sent_back": _sent_back_view(state.sent_back),
     }
+
+
+def _sent_back_view(entry: AuditEntry | None) -> View | None:
+    if entry is None:
+        return None
+    comment = entry.details.get(COMMENT, "")
+    return {"by": entry.actor, "at": format_time(entry.at), "comment": comment}
 
 
 def _end_view(state: ConnectionState) -> View:

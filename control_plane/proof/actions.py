@@ -15,6 +15,9 @@ class Action(StrEnum):
     REVOKE = "connection.revoke"
 
 
+# About a draft, which stays as it is: so it is none of the acts upon revisions.
+SEND_BACK: Final = "connection.send_back"
+
 REVISION_ACTIONS: Final = tuple(action.value for action in Action)
 
 DEVICE_REVOKE: Final = "device.revoke"

@@ -35,7 +35,7 @@ from control_plane.proof.chain_store import (
     fetch_checkpoint,
     put_checkpoint,
 )
-from control_plane.proof.checkpoint import checkpoint_of, log_at
+from control_plane.proof.checkpoint import OlderCheckpointError, checkpoint_of, log_at
 from control_plane.proof.proofs import Proofs, newest_acts
 from control_plane.proof.questions import Questions
 from control_plane.proof.signed_log import BEGINNING, Place, SignedLog
@@ -221,6 +221,9 @@ class AuditChain:
             return SignedLog()
         try:
             return await asyncio.to_thread(log_at, checkpoint, self.signer)
+        except OlderCheckpointError as older:
+            _log.info("audit checkpoint not used", reason=str(older))
+            return SignedLog()
         except StatementRefusedError as error:
             _log.warning("audit checkpoint not believed", reason=str(error))
             return SignedLog()

@@ -6,6 +6,7 @@ somebody puts back only makes a start slower.
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +21,15 @@ from shared.statement import AuditCheckpoint, StatementRefusedError, StoredState
 # Some 300 bytes a connection and 150 a device: half a million subjects. With more, no checkpoint is
 # written, and a start reads the whole log.
 MAX_HEADS_BYTES: Final = 128 * 1024 * 1024
+
+
+class OlderCheckpointError(StatementRefusedError):
+    """A version made it that did not note which drafts are sent back: the log says that alone."""
+
+    def __init__(self, end: Place) -> None:
+        """Hold which entry it names."""
+        super().__init__("an older version made it, so the whole log is read")
+        self.end = end
 
 
 @frozen
@@ -47,20 +57,35 @@ def checkpoint_of(log: SignedLog, at: datetime, signer: Signer) -> StoredCheckpo
 
 @reads_bytes_of(Party.DATABASE)
 def log_at(checkpoint: StoredCheckpoint, verifier: Verifier) -> SignedLog:
-    """Return the log up to the checkpoint's entry, or raise `StatementRefusedError`."""
+    """Return the log up to the checkpoint's entry, or raise `StatementRefusedError`.
+
+    `OlderCheckpointError` is one.
+    """
     statement = verifier.verify_as(checkpoint.stored, AuditCheckpoint)
     if hashlib.sha256(checkpoint.heads).hexdigest() != statement.heads_sha256:
         raise StatementRefusedError("what is beside it is not what was signed")
     heads = orjson.loads(checkpoint.heads)
+    end = Place(statement.generation, statement.entry)
+    if "sent_back" not in heads:
+        raise OlderCheckpointError(end)
     newest = NewestActs(
         {
             subject: Made(generation, Place(sequence, entry))
             for subject, generation, sequence, entry in heads["made"]
         },
-        {subject: Place(sequence, entry) for subject, sequence, entry in heads["upon_revisions"]},
+        _places(heads["upon_revisions"]),
+        _places(heads["sent_back"]),
         set(heads["restores"]),
     )
-    return SignedLog().followed_by(Place(statement.generation, statement.entry), newest)
+    return SignedLog().followed_by(end, newest)
+
+
+def _places(listed: Iterable[tuple[str, int, str]]) -> dict[str, Place]:
+    return {subject: Place(sequence, entry) for subject, sequence, entry in listed}
+
+
+def _listed(places: Iterable[tuple[str, Place]]) -> list[tuple[str, int, str]]:
+    return [(subject, place.sequence, place.hash) for subject, place in places]
 
 
 def _heads_of(log: SignedLog) -> bytes:
@@ -68,13 +93,11 @@ def _heads_of(log: SignedLog) -> bytes:
         (subject, made.generation, made.place.sequence, made.place.hash)
         for subject, made in log.all_made()
     )
-    upon_revisions = (
-        (subject, place.sequence, place.hash) for subject, place in log.all_upon_revisions()
-    )
     return orjson.dumps(
         {
             "made": list(made),
-            "upon_revisions": list(upon_revisions),
+            "upon_revisions": _listed(log.all_upon_revisions()),
+            "sent_back": _listed(log.all_sent_back()),
             "restores": sorted(log.restores),
         }
     )

@@ -75,6 +75,11 @@ class Proofs:
         place = self.log.upon_revisions(subject)
         return LoggedEntry(None, self._entries[place]) if place else None
 
+    def sent_back(self, subject: str) -> LoggedEntry | None:
+        """Return the act that sent a connection's draft back; its entry has been fetched."""
+        place = self.log.sent_back(subject)
+        return LoggedEntry(None, self._entries[place]) if place else None
+
     async def fetch_entries(
         self, subjects: Collection[str], *, with_revisions: bool = True
     ) -> None:
@@ -96,6 +101,8 @@ def newest_acts(
     for subject in subjects:
         if (made := log.made(subject)) is not None:
             places.append(made.place)
-        if with_revisions and (place := log.upon_revisions(subject)) is not None:
-            places.append(place)
+        if with_revisions:
+            places += [
+                each for each in (log.upon_revisions(subject), log.sent_back(subject)) if each
+            ]
     return places

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from control_plane.proof.actions import REVISION_ACTIONS
+from control_plane.proof.actions import REVISION_ACTIONS, SEND_BACK
 from control_plane.proof.layers import Layers
 from control_plane.proof.signer import Verifier
 from shared.statement import (
@@ -65,6 +65,7 @@ class NewestActs:
 
     made: dict[str, Made] = field(factory=dict)
     upon_revisions: dict[str, Place] = field(factory=dict)
+    sent_back: dict[str, Place] = field(factory=dict)
     restores: set[str] = field(factory=set)
 
     def add(self, act: LoggedAct) -> None:
@@ -73,6 +74,8 @@ class NewestActs:
             self.made.setdefault(act.about, Made(act.about_generation, act.place))
         if act.action in _UPON_REVISIONS:
             self.upon_revisions.setdefault(act.about, act.place)
+        if act.action == SEND_BACK:
+            self.sent_back.setdefault(act.about, act.place)
         if act.action == ACCEPT_RESTORE:
             self.restores.add(act.place.hash)
 
@@ -85,6 +88,7 @@ class SignedLog:
     restores: frozenset[str] = frozenset()  # hashes of the entries that accepted a restore
     _made: Layers[Made] = field(factory=Layers[Made])
     _upon_revisions: Layers[Place] = field(factory=Layers[Place])
+    _sent_back: Layers[Place] = field(factory=Layers[Place])
     root: object = field(factory=object, eq=False)  # shared by all logs that follow the same one
 
     def made(self, subject: str) -> Made | None:
@@ -99,6 +103,11 @@ class SignedLog:
     def upon_revisions(self, subject: str) -> Place | None:
         """Return the place of the newest act upon a connection's revisions."""
         return self._upon_revisions.get(subject)
+
+    def sent_back(self, subject: str) -> Place | None:
+        """Return the place of the act that sent back what the newest act upon revisions made."""
+        place, upon = self._sent_back.get(subject), self._upon_revisions.get(subject)
+        return place if place and upon and place.sequence > upon.sequence else None
 
     def connections(self) -> Iterator[str]:
         """Yield the subject of every connection that was ever made."""
@@ -117,6 +126,12 @@ class SignedLog:
         """Yield each connection's subject, and the newest act upon its revisions."""
         return self._upon_revisions.items()
 
+    def all_sent_back(self) -> Iterator[tuple[str, Place]]:
+        """Yield each connection's subject whose draft is sent back, and the act that did it."""
+        for subject, place in self._sent_back.items():
+            if self.sent_back(subject) is not None:
+                yield subject, place
+
     def followed_by(self, end: Place, newest: NewestActs) -> "SignedLog":
         """Return the log that ends at `end`, with these acts after its own."""
         return SignedLog(
@@ -124,6 +139,7 @@ class SignedLog:
             self.restores | newest.restores,
             self._made.under(newest.made),
             self._upon_revisions.under(newest.upon_revisions),
+            self._sent_back.under(newest.sent_back),
             self.root,
         )
 

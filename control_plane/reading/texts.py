@@ -15,6 +15,11 @@ def parse_reason(text: str) -> str:
     return require_printable(text, MAX_REASON_CHARACTERS, may_be_empty=True)
 
 
+def parse_comment(text: str) -> str:
+    """Return what somebody has to say, which may not be nothing."""
+    return require_printable(text, MAX_REASON_CHARACTERS)
+
+
 def parse_id_beginning(text: str) -> str:
     """Return the beginning of an id, lower case."""
     if not _ID_BEGINNING.fullmatch(text):

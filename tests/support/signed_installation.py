@@ -125,6 +125,9 @@ class SignedInstallation:
         for name in ("edited", "drafted"):
             planned = await edits.plan(self.names[name], edit)
             await edits.redraft(planned, CHECK, actor=ALICE)
+        await connections.send_back(
+            self.names["edited"], comment="too wide", seen_fingerprint=None, actor=BOB
+        )
 
     async def _devices(self, devices: DeviceRevocations) -> None:
         for device in ("revoked", "lifted", "again"):

@@ -1,8 +1,10 @@
 """Where an audit entry goes, and what a walk along the chain finds."""
 
+import hashlib
 from datetime import UTC, datetime
 
 import attrs
+import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -10,7 +12,12 @@ from hypothesis import strategies as st
 
 from control_plane.audit.log_reading import ChainReport, read_line
 from control_plane.errors import AuditDamagedError
-from control_plane.proof.checkpoint import StoredCheckpoint, checkpoint_of, log_at
+from control_plane.proof.checkpoint import (
+    OlderCheckpointError,
+    StoredCheckpoint,
+    checkpoint_of,
+    log_at,
+)
 from control_plane.proof.layers import Layers
 from control_plane.proof.signed_log import (
     BEGINNING,
@@ -23,7 +30,13 @@ from control_plane.proof.signed_log import (
 )
 from control_plane.proof.signer import Signer
 from control_plane.proof.walk_back import EntryRow, WalkBack
-from shared.statement import AuditEntry, OperatorRemoval, StatementRefusedError, StoredStatement
+from shared.statement import (
+    AuditCheckpoint,
+    AuditEntry,
+    OperatorRemoval,
+    StatementRefusedError,
+    StoredStatement,
+)
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 SIGNER = Signer(Ed25519PrivateKey.generate())
@@ -188,6 +201,32 @@ def test_a_checkpoint_says_what_the_log_says() -> None:
         with pytest.raises(StatementRefusedError):
             log_at(changed, SIGNER)
     assert checkpoint_of(SignedLog(), AT, SIGNER) is None
+
+
+def test_a_checkpoint_knows_what_is_sent_back() -> None:
+    """Unless the draft was acted upon since; one that does not know it is not believed."""
+    subjects = {name: f"connection/{name}" for name in ("back", "edited", "before")}
+    upon = dict(zip(subjects.values(), (1, 4, 2), strict=True))
+    back = dict(zip(subjects.values(), (2, 3, 1), strict=True))
+    newest = NewestActs(
+        upon_revisions={name: Place(at, "aa") for name, at in upon.items()},
+        sent_back={name: Place(at, "bb") for name, at in back.items()},
+    )
+    log = SignedLog().followed_by(Place(4, "cc"), newest)
+    checkpoint = checkpoint_of(log, AT, SIGNER)
+    assert checkpoint is not None
+    for each in (log, log_at(checkpoint, SIGNER)):
+        assert dict(each.all_sent_back()) == {subjects["back"]: Place(2, "bb")}
+        assert each.sent_back(subjects["back"]) == Place(2, "bb")
+        assert each.sent_back(subjects["edited"]) is None
+        assert each.sent_back(subjects["before"]) is None
+    heads = orjson.loads(checkpoint.heads)
+    del heads["sent_back"]
+    older = orjson.dumps(heads)
+    statement = AuditCheckpoint(4, "cc", hashlib.sha256(older).hexdigest(), len(older), AT)
+    with pytest.raises(OlderCheckpointError) as refused:
+        log_at(StoredCheckpoint(SIGNER.sign(statement), older), SIGNER)
+    assert refused.value.end == log.end
 
 
 envelopes = st.builds(
