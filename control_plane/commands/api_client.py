@@ -59,6 +59,7 @@ _OPTIONS: Final = {
     "external_id": "--external-id",
     "pull_through_cache": "--pull-through-cache",
     "secret_label": "--secret-label",
+    "credential_expires_at": "--credential-expires-at",
     "set_name": "--set-name",
 }
 

@@ -58,6 +58,8 @@ _OPTIONS: Final = {
     "no_external_id": "--no-external-id",
     "ca_certificate": "--ca-certificate",
     "no_ca_certificate": "--no-ca-certificate",
+    "credential_expires_at": "--credential-expires-at",
+    "no_credential_expiry": "--no-credential-expiry",
     **{field: option for option, field, *_ in _LISTS},
     **{f"no_{field}": none for _, field, _, _, none, _ in _LISTS},
 }
@@ -83,6 +85,9 @@ _CREDENTIAL: Final = (
         help="Google's JSON key; - is standard input.",
     ),
     click.option("--secret-label", help="What the new secret is called, as `version` in files."),
+    click.option(
+        "--credential-expires-at", help="When the secret ends, as far as you know: a time."
+    ),
 )
 _ROLE: Final = (
     click.option("--role-arn", help="The role in the account of an ECR registry."),
@@ -154,6 +159,9 @@ edit_options: Final[_Decorator[Any]] = _all_of(
         ),
         click.option("--no-ca-certificate", is_flag=True, help="Only the system's authorities."),
         click.option("--description", help="For people; holds at once."),
+        click.option(
+            "--no-credential-expiry", is_flag=True, help="Nobody knows when the secret ends."
+        ),
         _SET_NAME,
     )
 )
@@ -198,6 +206,7 @@ def edit_body(options: dict[str, Any]) -> Json:
             *_secret_contradictions(options),
             _both(options, "external_id", "no_external_id"),
             _both(options, "ca_certificate", "no_ca_certificate"),
+            _both(options, "credential_expires_at", "no_credential_expiry"),
             *(_both(options, field, f"no_{field}") for _, field, *_ in _LISTS),
         )
     )
@@ -207,6 +216,8 @@ def edit_body(options: dict[str, Any]) -> Json:
     emptied: Json = {field: [] for _, field, *_ in _LISTS if options.pop(f"no_{field}")}
     if options.pop("anonymous"):
         emptied |= {"username": None, "token": None}
+    if options.pop("no_credential_expiry"):
+        emptied["credential_expires_at"] = None
     if options.pop("no_ca_certificate"):
         emptied["ca_certificate"] = None
     given = {name: value for name, value in options.items() if value not in (None, ())}

@@ -161,6 +161,7 @@ def _login(view: Json) -> dict[str, Values]:
             else f"version {version}, sealed to the key {view.get('sealing_key_id')}"
         ],
         **({"called": [view["secret_label"]]} if view.get("secret_label") else {}),
+        **({"secret ends": [ends]} if (ends := view.get("credential_expires_at")) else {}),
     }
     if view["google"]:
         login["project"] = [view["google"]["project_id"]]

@@ -10,7 +10,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from control_plane.connections.view import document_view
+from control_plane.connections.revision import RevisionLabels
+from control_plane.connections.view import document_view, labels_view
 from control_plane.proof.actions import REVISION_ACTIONS, Action
 from control_plane.reading.page import View
 from shared.canonical_json import InvalidDocumentError, format_time
@@ -32,6 +33,7 @@ class NamedRevision:
 
     number: int
     fingerprint: str
+    labels: RevisionLabels
 
     def is_of(self, document: bytes) -> bool:
         """Tell whether these bytes are its document."""
@@ -107,6 +109,7 @@ class Documents:
             view = document_view(ConnectionDocument.from_bytes(document), None)
         except InvalidDocumentError:
             return None  # of a later version of this program
+        view |= labels_view(revision.labels)
         return {name: value for name, value in view.items() if name != "notes"}
 
 
@@ -114,7 +117,9 @@ def named_revision(entry: AuditEntry) -> NamedRevision | None:
     """Return the revision that an entry names."""
     number, named = entry.details.get(REVISION, ""), entry.details.get("fingerprint")
     is_number = number.isascii() and number.isdecimal() and len(number) <= _MAX_REVISION_DIGITS
-    return NamedRevision(int(number), named) if named and is_number else None
+    if named is None or not is_number:
+        return None
+    return NamedRevision(int(number), named, RevisionLabels.of_entry(entry))
 
 
 def history_acts(

@@ -24,6 +24,7 @@ from control_plane.connections.fields import (
 )
 from control_plane.connections.revision import RevisionLabels
 from control_plane.reading.field_reader import FieldReader
+from control_plane.reading.times import parse_time
 from shared.connection import ConnectionDocument, ConnectionTerms, Credential, Provider
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.repository_pattern import RepositoryPattern
@@ -40,13 +41,16 @@ MAX_REALMS: Final = 16
 class ConnectionRequest(ConnectionTerms):
     """The connection that is asked for. Without `secret` there is none, or it stays as it is.
 
-    A description or a set's name of None stays as it is; an empty one is none.
+    A description or a set's name of None stays as it is; an empty one is none. What the operator
+    knows of the credential's end stays too, unless something is said of it.
     """
 
     description: str | None = None
     secret: Secret | None = field(default=None, repr=False)
     secret_label: str | None = None
     set_name: str | None = None
+    credential_expires_at: datetime | None = None
+    says_credential_end: bool = False
 
     def document(self, *, connected_by: str, connected_at: datetime) -> ConnectionDocument:
         """Return the document, without a sealed secret yet."""
@@ -59,10 +63,12 @@ class ConnectionRequest(ConnectionTerms):
     ) -> RevisionLabels:
         """Return the labels of what is asked for; those of the present revision may stay."""
         present = present or RevisionLabels()
-        kept = present.secret_label if keeps_secret else None
+        kept = present if keeps_secret and self.secret is None else RevisionLabels()
+        ends = self.credential_expires_at
         return RevisionLabels(
             set_name=present.set_name if self.set_name is None else self.set_name or None,
-            secret_label=kept if self.secret is None else self.secret_label,
+            secret_label=kept.secret_label if self.secret is None else self.secret_label,
+            credential_expires_at=ends if self.says_credential_end else kept.credential_expires_at,
         )
 
 
@@ -117,7 +123,11 @@ def read_connection_request(
         secret=given.secret,
         secret_label=secret_label,
         set_name=set_name,
+        credential_expires_at=fields.text("credential_expires_at", parse_time),
+        says_credential_end=fields.given("credential_expires_at"),
     )
+    if request.credential_expires_at and not request.needs_secret:
+        fields.wrong("/credential_expires_at", "there is no secret here that ends")
     look_at(request)
     fields.finish()
     return request

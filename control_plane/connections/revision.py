@@ -1,13 +1,19 @@
 """A revision of a connection in two shapes: as it lies in the database, and as it is believed."""
 
+from datetime import datetime
 from functools import cached_property
+from typing import Final
 
 from attrs import field, frozen
 
 from control_plane.operators.second_approver import Maker
+from control_plane.reading.times import parse_time
+from shared.canonical_json import format_time
 from shared.connection import ConnectionDocument
 from shared.connection import fingerprint as fingerprint_of
 from shared.statement import AuditEntry
+
+CREDENTIAL_END: Final = "credential_expires_at"  # a detail of an audit entry
 
 
 @frozen
@@ -31,7 +37,7 @@ class RecordedCheck:
 
 @frozen
 class RevisionLabels:
-    """What the maker of a revision called it: by whose files it was made, and which secret it has.
+    """What the maker of a revision said of it: whose files made it, which secret, until when.
 
     They lie in the audit log's entries about the revision, which are signed, and nowhere else. So
     nobody who writes into the database can put a connection into a set, for `apply --prune` to end.
@@ -39,17 +45,28 @@ class RevisionLabels:
 
     set_name: str | None = None
     secret_label: str | None = None
+    credential_expires_at: datetime | None = None  # as the operator knows it
 
     def details(self) -> dict[str, str]:
         """Return the form in an audit entry's details."""
-        named = {"set_name": self.set_name, "secret_label": self.secret_label}
+        ends = self.credential_expires_at
+        named = {
+            "set_name": self.set_name,
+            "secret_label": self.secret_label,
+            CREDENTIAL_END: format_time(ends) if ends else None,
+        }
         return {name: value for name, value in named.items() if value}
 
     @classmethod
     def of_entry(cls, entry: AuditEntry | None) -> "RevisionLabels":
         """Return what an entry's details say."""
         details = entry.details if entry else {}
-        return cls(details.get("set_name"), details.get("secret_label"))
+        ends = details.get(CREDENTIAL_END)
+        return cls(
+            details.get("set_name"),
+            details.get("secret_label"),
+            parse_time(ends) if ends else None,
+        )
 
 
 @frozen

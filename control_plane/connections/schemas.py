@@ -67,6 +67,9 @@ _DOCUMENT: Final[dict[str, Schema]] = {
     "ecr": nullable(ref("EcrRole")),
     "set_name": nullable(TEXT, "The set of files that it was made by, and that may end it."),
     "secret_label": nullable(TEXT, "What whoever gave the secret calls it."),
+    "credential_expires_at": nullable(
+        TIME, "When the secret ends, as the operator knows it; nothing is decided by it."
+    ),
 }
 
 _NAMED: Final[dict[str, Schema]] = {
@@ -95,6 +98,11 @@ _SECRETS: Final[dict[str, Schema]] = {
         }
     ),
     "secret_label": _SECRET_LABEL,
+    "credential_expires_at": nullable(
+        TIME,
+        "When the secret ends, as far as the operator knows; null: nobody knows. With a new secret"
+        " it is stated again. It is outside the fingerprint, in the audit log and in views.",
+    ),
 }
 
 

@@ -45,7 +45,7 @@ def connection_view(
         "fingerprint": _fingerprint(state, lone_draft),
         "description": stored.description,
         **document_view(document, form),
-        **_labels_view(
+        **labels_view(
             lone_draft.labels if lone_draft else RevisionLabels.of_entry(state.last_entry)
         ),
         "draft": _draft_view(state, state.draft, form) if serving and state.draft else None,
@@ -109,7 +109,7 @@ def _draft_view(state: ConnectionState, draft: Revision, form: IdentityForm | No
         "host": host,
         "repository_prefix": prefix,
         **document_view(draft.document, form),
-        **_labels_view(draft.labels),
+        **labels_view(draft.labels),
         "fingerprint": draft.fingerprint,
         "by": draft.document.connected_by,
         "at": format_time(draft.document.connected_at),
@@ -138,8 +138,13 @@ def _check_view(check: RecordedCheck) -> View:
     return {"outcome": check.outcome, "problem": check.problem}
 
 
-def _labels_view(labels: RevisionLabels) -> View:
-    return {"set_name": labels.set_name, "secret_label": labels.secret_label}
+def labels_view(labels: RevisionLabels) -> View:
+    """Return what the maker of a revision said of it."""
+    return {
+        "set_name": labels.set_name,
+        "secret_label": labels.secret_label,
+        "credential_expires_at": _time(labels.credential_expires_at),
+    }
 
 
 def _fingerprint(state: ConnectionState, lone_draft: Revision | None) -> str | None:

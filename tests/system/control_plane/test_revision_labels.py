@@ -76,3 +76,51 @@ async def test_who_writes_into_the_database_puts_nothing_into_a_set(
     )
     shown = await own_plane.client("eve").call("GET", f"/v1/connections/{view['id']}")
     assert shown.status == 503 or (shown.json["set_name"], shown.json["serves"]) == (None, False)
+
+
+END, LATER = "2031-01-31T12:00:00.000Z", "2032-01-31T12:00:00.000Z"
+
+
+async def test_the_end_of_a_credential_is_stated_with_it_or_later(plane: ControlPlane) -> None:
+    """A new secret has an end of its own, or none; an edit of the end alone is a draft, too."""
+    view = await approved_connection(
+        plane, "ending.example", **MEMBER, credential_expires_at="2031-01-31T13:00:00+01:00"
+    )
+    alice, bob = plane.client("alice"), plane.client("bob")
+    assert view["credential_expires_at"] == END
+    beside = await alice.edit(view["id"], credential_expires_at=LATER)
+    assert beside["credential_expires_at"] == END
+    assert beside["draft"]["credential_expires_at"] == LATER
+    kept = await alice.edit(view["id"], fleets=["line-a"])
+    assert kept["draft"]["credential_expires_at"] == LATER
+    assert (await bob.approve(kept))["credential_expires_at"] == LATER
+    unsaid = await alice.put_credential(view["id"], token=CANARY)
+    assert unsaid["draft"]["credential_expires_at"] is None
+    await alice.discard(view["id"])
+    rotated = await bob.put_credential(
+        view["id"], token=CANARY, approve=True, credential_expires_at=END
+    )
+    assert (rotated["credential_expires_at"], rotated["draft"]) == (END, None)
+    unknown = await alice.edit(view["id"], credential_expires_at=None)
+    assert unknown["draft"]["credential_expires_at"] is None
+    answer = await alice.call("GET", f"/v1/connections/{view['id']}/history?limit=2")
+    ends = {"field": "credential_expires_at", "before": END, "after": None}
+    assert answer.json["items"][0]["changes"] == [ends]
+
+
+async def test_what_has_no_secret_has_no_end_of_one(plane: ControlPlane) -> None:
+    """An anonymous connection, a role; and a time that is none."""
+    alice = plane.client("alice")
+    for fields in (
+        {"credential_expires_at": END},
+        {**MEMBER, "credential_expires_at": "tomorrow"},
+        {
+            "provider": "aws_ecr",
+            "role_arn": "arn:aws:iam::407407407407:role/pull",
+            "credential_expires_at": END,
+        },
+    ):
+        ecr = "407407407407.dkr.ecr.eu-central-1.amazonaws.com"
+        host = ecr if "role_arn" in fields else "endless.example"
+        answer = await alice.connect(host, expect=422, **fields)
+        assert [each["pointer"] for each in answer["errors"]] == ["/credential_expires_at"]
