@@ -5,6 +5,7 @@ in the kernel's queue; its peer notices nothing but the time.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -14,6 +15,7 @@ from attrs import define, field
 from shared.structured_log import get_logger
 
 ACCEPTS_AT_ONCE: Final = 32  # a turn of the loop; each is some 30 microseconds
+ACCEPTS_AT_END: Final = 4096  # Linux' longest queue, by default: net.core.somaxconn
 FULL_PAUSE_SECONDS: Final = 0.1  # until it looks again for a place
 OUT_OF_DESCRIPTORS_PAUSE_SECONDS: Final = 1.0  # as asyncio's own servers
 
@@ -40,21 +42,36 @@ class AcceptLoop:
             self._pause.cancel()
         asyncio.get_running_loop().remove_reader(self._socket)
 
+    def finish(self) -> None:
+        """Take whom the kernel has let in already, as far as there is place, and nobody after.
+
+        Who still waits in its queue when the socket is closed is reset.
+        """
+        self.stop()
+        with contextlib.suppress(OSError):  # nobody waits, or there is no descriptor for one more
+            for _ in range(ACCEPTS_AT_END):
+                if not self._has_place():
+                    return
+                self._take_next()
+
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
             if not self._has_place():
                 self._pause_for(FULL_PAUSE_SECONDS)
                 return
             try:
-                accepted, address = self._socket.accept()
+                self._take_next()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor or no memory for one more
                 _log.error("cannot accept", reason=type(error).__name__)
                 self._pause_for(OUT_OF_DESCRIPTORS_PAUSE_SECONDS)
                 return
-            accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-            self._take(accepted, address[0])
+
+    def _take_next(self) -> None:
+        accepted, address = self._socket.accept()
+        accepted.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        self._take(accepted, address[0])
 
     def _pause_for(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@
 - If its certificate expires or is revoked, it is cut at once, even in the middle of an answer.
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 does both:
   `Authorization : Bearer X` leaked a whole token (docs/decisions/devices.md).
-- While the facade drains, a device without a pull under way comes too late.
+- Once the facade is told to stop, each answer is the last one of its connection.
 - If headers do not come in time, the connection is closed; so are idle connections, and old ones
   after an answer.
 - A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
@@ -29,7 +29,7 @@ from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import PresentedDevice, identify
-from facade.devices.pulls_under_way import PullsUnderWay
+from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
 from facade.errors import FacadeError
 from facade.values.device_identity import IdentityRule
@@ -66,23 +66,22 @@ class DeviceConnection(RequestHandler):
         "_headers_timer",
         "_identity_rule",
         "_is_in_step",
+        "_is_pulling",
         "_live",
         "_pulls",
         "_whole_transport",
+        "awaited_since",
         "counts_as",
         "device",
-        "is_pulling",
         "lone_head",
         "peer",
-        "pulled_at",
         "request_pace",
     )
 
     device: PresentedDevice
+    awaited_since: float
     counts_as: str  # whose it is, among the pulls under way
-    is_pulling: bool
     peer: str | None  # the device's network address; None: not connected yet
-    pulled_at: float | None
     request_pace: Pace | None  # that its device shares; None: not asked for yet, or no limit
     lone_head: bytes | None  # of the request in progress, if nothing came with it or since
 
@@ -104,7 +103,7 @@ class DeviceConnection(RequestHandler):
         self._identity_rule = identity_rule
         self._live = live
         self._pulls = pulls
-        self.counts_as, self.is_pulling, self.pulled_at = "", False, None
+        self.counts_as, self._is_pulling, self.awaited_since = "", False, self._loop.time()
         self.request_pace, self.peer = None, None
         share = random.uniform(1 - AGE_JITTER, 1)  # noqa: S311 - no secret
         self._ends_at = self._loop.time() + share * max_age_seconds
@@ -114,8 +113,13 @@ class DeviceConnection(RequestHandler):
 
     @property
     def is_aged(self) -> bool:
-        """Whether the next answer is the last one."""
+        """Whether it has been open for long enough."""
         return self._loop.time() >= self._ends_at
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the next answer is the last one."""
+        return self.is_aged or self._pulls.stage is not DrainStage.SERVING
 
     def certificate_problem(self) -> CertificateProblem | None:
         """Return why the device's certificate is not accepted now, or None."""
@@ -123,21 +127,23 @@ class DeviceConnection(RequestHandler):
 
     @property
     def is_too_late(self) -> bool:
-        """Whether the facade drains and the device has no pull under way: it must go elsewhere."""
-        return self._pulls.is_draining and not self._pulls.has(self.counts_as)
+        """Whether the facade begins nothing any more."""
+        return self._pulls.stage is DrainStage.OVER
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the answer to a pull is under way, or waits for the device to read it."""
+        whole = self._whole_transport
+        return self._is_pulling or (whole is not None and whole.get_write_buffer_size() > 0)
 
     def begin_pull(self) -> None:
         """Note that the answer to a pull is under way."""
-        self.is_pulling = True
+        self._is_pulling = True
 
     def end_pull(self) -> None:
-        """Note that it was given, if there was one.
-
-        A pull that the device broke off counts as under way until the connection is gone, and for
-        some time after: a failing write may end the answer before the loop knows of the end.
-        """
-        if self.is_pulling and not _is_ending(self._whole_transport):
-            self.is_pulling, self.pulled_at = False, self._loop.time()
+        """Note that it was given, if there was one."""
+        if self._is_pulling:
+            self._is_pulling, self.awaited_since = False, self._loop.time()
 
     def finish(self) -> None:
         """Close the connection once everything that was asked on it is answered."""
@@ -147,11 +153,7 @@ class DeviceConnection(RequestHandler):
             self.force_close()
 
     def cut(self) -> None:
-        """Reset the connection, also one that is closing and has not delivered everything.
-
-        A device that is cut does not come back for the rest of its pull.
-        """
-        self.is_pulling = False
+        """Reset the connection, also one that is closing and has not delivered everything."""
         abort(self._whole_transport)
 
     @override
@@ -223,13 +225,13 @@ class DeviceConnection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
-        answer = self._answer_at_once(self, head) if not self.is_aged else None
+        answer = self._answer_at_once(self, head) if not self.is_ending else None
         if answer is None:
             return False
         self._have_headers()
-        self.pulled_at = self._loop.time()
+        self.awaited_since = self._loop.time()
         # As aiohttp does after each answer. Its timer looks at this when it fires.
-        self._next_keepalive_close_time = self.pulled_at + self._keepalive_timeout
+        self._next_keepalive_close_time = self.awaited_since + self._keepalive_timeout
         transport.write(answer)
         return True
 
@@ -309,7 +311,3 @@ def is_lone_head(data: bytes) -> bool:
     """Tell whether the bytes are one head, and nothing after it."""
     end = len(data) - len(_END_OF_HEAD)
     return len(data) <= MAX_LONE_HEAD_BYTES and data.find(_END_OF_HEAD) == end >= 0
-
-
-def _is_ending(transport: asyncio.BaseTransport | None) -> bool:
-    return transport is None or transport.is_closing()

@@ -23,7 +23,6 @@ from facade.devices.handshake_end import GIVEN_UP, TIMED_OUT, TOO_OFTEN, Ending
 from facade.devices.handshakes import Handshake, Handshakes
 from facade.devices.live_connections import LiveConnection
 from facade.devices.refused_handshakes import RefusedHandshakes
-from facade.devices.shared_address import another_listens
 from facade.devices.strange_addresses import StrangeAddresses
 from facade.devices.tasks_by_site import TasksBySite
 from facade.devices.tls import HANDSHAKE_TIMEOUT_SECONDS, RefusedConnectionError
@@ -81,16 +80,20 @@ class DeviceListener:
         return ChainVerifier(self.context, self._devices.identity_rule)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether another process listens on the same address."""
-        return another_listens(self._socket)
+    def is_shaking_hands(self) -> bool:
+        """Whether handshakes are under way."""
+        return self._handshakes.count > 0
 
-    def stop(self) -> None:
-        """Let nobody in any more, and give up handshakes that have begun. Safe to call twice."""
+    def close(self) -> None:
+        """Give the address up. Who has connected already is let in. Safe to call twice."""
         if self._socket.fileno() == _CLOSED:
             return
-        self._accepting.stop()
+        self._accepting.finish()
         self._socket.close()
+
+    def stop(self) -> None:
+        """Give the address up, and handshakes that have begun, too."""
+        self.close()
         self._handshakes.give_up_all()
         self._farewells.give_up_all()
         self._refused.close()

@@ -1,6 +1,6 @@
 """Makes the connection of every device, with aiohttp's HTTP/1.1 server, bounded.
 
-It notes which connections are busy, and ends old ones with their next answer.
+It notes which connections are busy, and ends old ones, and all at the end, with their next answer.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class DeviceServer(web.Server):
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
-        """Make the answer on an old connection say that it is the last one."""
-        if cast(DeviceConnection, protocol).is_aged:
+        """Make the last answer of a connection say that it is."""
+        if cast(DeviceConnection, protocol).is_ending:
             message = message._replace(should_close=True)
         return super()._make_request(message, payload, protocol, writer, task)

@@ -1,16 +1,26 @@
-"""Which devices have a pull under way. While the facade drains, only they are served.
+"""What the facade waits for while it drains, and what it closes.
 
-For a client, a pull is many requests: a manifest, a config, layers, and pieces of layers, on
-several connections. So it is under way
+    serving --SIGTERM--> leaving --its delay is over--> finishing --nothing is awaited--> over
+                                                            '-------its time is up------^
 
-- while an answer to one of them is sent,
-- for some time after that, if the connection is still open or was closed while the facade drains,
-- for some time after the device broke off an answer. containerd's chunked pull does that again and
-  again: it asks for an open range, takes a piece of it, and connects again for the next one.
+- serving: connections are kept for the next request.
+- leaving: balancers notice that it is not ready. Whoever connects is let in, whoever asks is
+  answered; each answer is the last one of its connection.
+- finishing: nobody is let in any more. What is asked on a connection that is open is answered.
+- over: nothing is begun any more.
+
+For a client, a pull is many requests: a manifest, a config, layers. So while the facade finishes, a
+device is awaited
+
+- while an answer to one of its pulls is sent,
+- and for some time after it connected, or such an answer ended.
+
+All connections of such a device stay open; those of others are closed.
 """
 
 import asyncio
 from collections.abc import Callable
+from enum import IntEnum, auto
 from typing import Final, Protocol
 
 from attrs import define, field
@@ -19,12 +29,24 @@ from attrs import define, field
 NEXT_REQUEST_SECONDS: Final = 2.0
 
 
+class DrainStage(IntEnum):
+    """How far the end has come. There is no way back."""
+
+    SERVING = auto()
+    LEAVING = auto()
+    FINISHING = auto()
+    OVER = auto()
+
+
 class PullingConnection(Protocol):
     """What is known of a device's connection and its pulls."""
 
     counts_as: str  # whose it is
-    is_pulling: bool  # the answer to a pull is under way
-    pulled_at: float | None  # the loop's time when the newest of its pulls was answered
+    awaited_since: float  # the loop's time when it was opened, or its newest pull was answered
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the answer to a pull is under way."""
 
     def finish(self) -> None:
         """Close it once everything that was asked on it is answered."""
@@ -39,62 +61,35 @@ class PullsUnderWay:
     """The pulls of all open connections. For one event loop."""
 
     _clock: Callable[[], float] = _loop_time
-    is_draining: bool = False  # once true, for good
+    stage: DrainStage = DrainStage.SERVING
     _by_device: dict[str, set[PullingConnection]] = field(factory=dict, init=False)
-    _left: dict[str, float] = field(factory=dict, init=False)  # by device; the oldest first
-    _late: set[PullingConnection] = field(factory=set, init=False)  # opened while draining
 
     def add(self, connection: PullingConnection) -> None:
         """Know an open connection."""
-        if self.is_draining:
-            self._late.add(connection)
         self._by_device.setdefault(connection.counts_as, set()).add(connection)
 
     def remove(self, connection: PullingConnection) -> None:
         """Forget one that has ended; harmless if it is not known."""
         connections = self._by_device.get(connection.counts_as, set())
-        if connection not in connections:
-            return
-        connections.remove(connection)
-        self._late.discard(connection)
-        if not connections:
-            del self._by_device[connection.counts_as]
-        now = self._clock()
-        if connection.is_pulling or (self.is_draining and _is_under_way(connection, now)):
-            self._note_left(connection.counts_as, now)
+        if connection in connections:
+            connections.remove(connection)
+            if not connections:
+                del self._by_device[connection.counts_as]
 
     def has(self, device: str) -> bool:
-        """Tell whether a device has a pull under way."""
+        """Tell whether a device is awaited."""
         now = self._clock()
-        connections = self._by_device.get(device, ())
-        return _is_recent(self._left.get(device), now) or any(
-            _is_under_way(each, now) for each in connections
+        return any(
+            each.is_answering or now - each.awaited_since < NEXT_REQUEST_SECONDS
+            for each in self._by_device.get(device, ())
         )
 
     def has_any(self) -> bool:
-        """Tell whether any device has a pull under way."""
-        return any(map(self.has, self._by_device.keys() | self._left.keys()))
+        """Tell whether any device is."""
+        return any(map(self.has, self._by_device))
 
     def finish_others(self) -> None:
-        """End the connections of devices that have no pull under way.
-
-        A device that connects while the facade drains is told so when it first asks for something.
-        """
+        """End the connections of devices that are not."""
         for device in [each for each in self._by_device if not self.has(each)]:
             for connection in [*self._by_device[device]]:
-                if connection not in self._late or connection.pulled_at is not None:
-                    connection.finish()
-
-    def _note_left(self, device: str, now: float) -> None:
-        self._left.pop(device, None)
-        self._left[device] = now
-        while not _is_recent(self._left[oldest := next(iter(self._left))], now):
-            del self._left[oldest]
-
-
-def _is_under_way(connection: PullingConnection, now: float) -> bool:
-    return connection.is_pulling or _is_recent(connection.pulled_at, now)
-
-
-def _is_recent(moment: float | None, now: float) -> bool:
-    return moment is not None and now - moment < NEXT_REQUEST_SECONDS
+                connection.finish()

@@ -54,7 +54,7 @@ class Gate:
         if connection.is_too_late:
             raise PullRefusedError(
                 errors.SHUTTING_DOWN,
-                "the facade drains, and the device has no pull under way",
+                "the facade has stopped",
                 RefusedBy.DRAINING,
             )
         return device

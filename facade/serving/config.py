@@ -119,6 +119,7 @@ class FacadeSettings(UpstreamSettings):
     log_level: LogLevel = "info"
     log_sample_hits: PositiveCount = 1
     allow_core_dumps: bool = False
+    drain_delay: Duration = 0.0
     drain_timeout: Duration = 30.0
 
     @property
@@ -164,3 +165,5 @@ class FacadeSettings(UpstreamSettings):
             yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
         if self.cache_max_bytes != 0 and self.cache_dir is None:
             yield "cache_dir", "a folder, unless FACADE_CACHE_MAX_BYTES is 0"
+        if self.drain_delay > self.drain_timeout:
+            yield "drain_delay", "no longer than FACADE_DRAIN_TIMEOUT, of which it is a part"

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
+from facade.devices.pulls_under_way import NEXT_REQUEST_SECONDS, DrainStage
 from facade.devices.reload import keep_reloading
 from facade.errors import StartError
 from facade.metrics.device_metrics import DeviceMetrics, WhichCertificate
@@ -46,7 +47,7 @@ async def serve_devices(
     metrics: DeviceMetrics,
     reloading: Reloading,
 ) -> AsyncIterator[None]:
-    """Let devices in. At the end, serve those with a pull under way until it is done."""
+    """Let devices in. At the end, serve those that are in until their pulls are done."""
     try:
         socket = listening_socket(settings.listen, reuse_port=settings.reuse_port)
     except OSError as error:
@@ -83,20 +84,25 @@ async def serve_devices(
 
 
 async def _drain(listener: DeviceListener, devices: DeviceServer, settings: FacadeSettings) -> None:
-    """Serve only devices with a pull under way, until it ends. Cut what takes too long.
+    """Go on for the delay, then let nobody in and wait for pulls. Cut what takes too long.
 
-    The rest of a pull may come on further connections, so the listener stays open until then,
-    unless another process serves them.
+    Nobody who is in is refused: a client that connects again meets another facade, and one that is
+    told 503 may take that for final.
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + settings.drain_timeout
-    devices.pulls.is_draining = True
     _log.info("draining", count=len(devices.connections))
-    while devices.pulls.has_any() and loop.time() < ends_at:
-        if settings.reuse_port and listener.is_shared:
-            listener.stop()
+    devices.pulls.stage = DrainStage.LEAVING
+    await asyncio.sleep(settings.drain_delay)
+    devices.pulls.stage = DrainStage.FINISHING
+    listener.close()
+    handshakes_until = min(ends_at, loop.time() + NEXT_REQUEST_SECONDS)
+    while (devices.pulls.has_any() and loop.time() < ends_at) or (
+        listener.is_shaking_hands and loop.time() < handshakes_until
+    ):
         devices.pulls.finish_others()
         await asyncio.sleep(LOOK_SECONDS)
+    devices.pulls.stage = DrainStage.OVER
     listener.stop()
     devices.pre_shutdown()
     # Not zero, which means no limit to aiohttp.

@@ -107,5 +107,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "allow_core_dumps": Meaning(
         "whether a crash may write a core, with passwords and keys in it, and a debugger attach"
     ),
-    "drain_timeout": Meaning("how long running answers may take after SIGTERM"),
+    "drain_delay": Meaning(
+        "for how long after SIGTERM devices are let in as before, while `/readyz` is 503: as long"
+        " as your balancer takes to leave this facade out"
+    ),
+    "drain_timeout": Meaning(
+        "how long running answers may take after SIGTERM, with `FACADE_DRAIN_DELAY`"
+    ),
 }

@@ -379,13 +379,21 @@ def test_what_is_missing_or_wrong_is_told(values: Json, told: str) -> None:
 @every_case
 def test_a_pod_that_is_stopped_has_time_to_drain(case: str) -> None:
     """It leaves, drains, and ends itself before Kubernetes kills it."""
-    for kind, name in (("Deployment", "rb-control-plane"), ("StatefulSet", "rb-facade")):
-        pod = _pod(rendered(case), kind, name)
-        (container,) = pod["containers"]
-        leaving = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-        (drain,) = (e["value"] for e in _env(pod) if e["name"].endswith("_DRAIN_TIMEOUT"))
-        needed = leaving + parse_duration(drain) + END_SECONDS
-        assert needed < pod["terminationGracePeriodSeconds"]
+    release = rendered(case)
+    plane = _pod(release, "Deployment", "rb-control-plane")
+    facade = _pod(release, "StatefulSet", "rb-facade")
+    (container,) = plane["containers"]
+    leaving = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    draining = _seconds(plane, "CONTROL_PLANE_DRAIN_TIMEOUT")
+    assert leaving + draining + END_SECONDS < plane["terminationGracePeriodSeconds"]
+    draining = _seconds(facade, "FACADE_DRAIN_TIMEOUT")
+    assert draining + END_SECONDS < facade["terminationGracePeriodSeconds"]
+    assert 0 < _seconds(facade, "FACADE_DRAIN_DELAY") < draining
+
+
+def _seconds(pod: Json, name: str) -> float:
+    (value,) = (each["value"] for each in _env(pod) if each["name"] == name)
+    return parse_duration(str(value))
 
 
 @every_case

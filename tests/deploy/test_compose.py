@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import ssl
 import urllib.request
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pytest
-from attrs import define, field, frozen
+from attrs import frozen
 
 from deploy.compose.first_start import PRODUCT
 from deploy.dev import debian
@@ -23,9 +21,8 @@ from deploy.dev.image import Destination, Image, push_big_artifact
 from deploy.dev.podman import Container, Podman
 from tests.deploy.compose_project import FACADES, ComposeProject, compose_project
 from tests.deploy.postgres_image import build_postgres_image
-from tests.support.device_stream import READ_BYTES, device_stream
-from tests.support.eventually import eventually
 from tests.support.examples import commands, example
+from tests.support.pulling_devices import PullingDevices, pulling
 from tests.support.tcp_balancer import TcpBalancer
 
 pytestmark = pytest.mark.long
@@ -37,9 +34,6 @@ REPOSITORY: Final = "tools/app"
 TOKEN: Final = "a-registry-token-that-is-a-canary"
 CLIENTS: Final = 8
 LAYER_BYTES: Final = 8 * 1024 * 1024
-PAUSE_SECONDS: Final = 0.1  # before the next attempt; containerd and kubelet wait longer
-PULL_SECONDS: Final = 120.0
-MIN_PULLS: Final = CLIENTS  # before, while and after each facade is away
 # Secrets that no listing may show, by the names of their files.
 HIDDEN: Final = frozenset(
     {"postgres-password", "sealing.private.pem", "statement.private.pem", "facade.key"}
@@ -227,84 +221,44 @@ def test_every_process_is_confined(world: World) -> None:
         assert values["Uid"].split()[0] in {"65532", "999"}
 
 
-@define
-class Load:
-    """Clients that pull the image's layer, one after the other, until they are told to end."""
-
-    world: World
-    port: int
-    seen: Counter[str] = field(factory=Counter)
-    has_ended: bool = False
-
-    async def pull_on(self, device: ssl.SSLContext) -> None:
-        """Pull until the end; a pull that does not come in time fails the test."""
-        while not self.has_ended:
-            async with asyncio.timeout(PULL_SECONDS):
-                await self.pull_once(device)
-            self.seen["pulls"] += 1
-
-    async def pull_once(self, device: ssl.SSLContext) -> None:
-        """Pull as containerd does: again from the byte reached, while connections break."""
-        path = f"/v2/{self.world.reference.facade_path}/blobs/{self.world.layer}"
-        received = bytearray()
-        while len(received) < LAYER_BYTES:
-            headers = {"Range": f"bytes={len(received)}-"} if received else {}
-            try:
-                async with device_stream(
-                    self.port, device, path, request_headers=headers
-                ) as stream:
-                    if stream.status == 503:  # a facade that drains
-                        raise ConnectionRefusedError(stream.status)
-                    assert stream.status == (206 if received else 200), await stream.body()
-                    while stream.received < stream.length:
-                        received += await stream.take(READ_BYTES)
-            except ConnectionRefusedError:
-                self.seen["503"] += 1
-                await asyncio.sleep(PAUSE_SECONDS)
-            except (OSError, asyncio.IncompleteReadError):
-                self.seen["broken"] += 1
-                await asyncio.sleep(PAUSE_SECONDS)
-        assert f"sha256:{hashlib.sha256(received).hexdigest()}" == self.world.layer
-
-    async def more(self, pulls: int) -> None:
-        """Return when so many more have ended."""
-        wanted = self.seen["pulls"] + pulls
-        await eventually(lambda: self.seen["pulls"] >= wanted, PULL_SECONDS)
-
-
 @contextlib.asynccontextmanager
-async def load_of(world: World) -> AsyncIterator[tuple[Load, TcpBalancer]]:
+async def load_of(world: World) -> AsyncIterator[tuple[PullingDevices, TcpBalancer]]:
     """Every device pulls, again and again, through a plain TCP balancer."""
-    async with TcpBalancer(list(world.project.ports.facades)) as balancer:
-        load = Load(world, balancer.port)
-        async with asyncio.TaskGroup() as clients:
-            for device in world.devices:
-                clients.create_task(load.pull_on(device))
-            await load.more(MIN_PULLS)
-            yield load, balancer
-            await load.more(MIN_PULLS)
-            load.has_ended = True
+    path = f"/v2/{world.reference.facade_path}/blobs/{world.layer}"
+    async with (
+        TcpBalancer(list(world.project.ports.facades)) as balancer,
+        pulling(balancer.port, world.devices, path, world.layer) as load,
+    ):
+        yield load, balancer
 
 
 async def test_a_rolling_restart_loses_no_pull(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:
-    """One facade after the other, behind a balancer that looks at nothing; then one dies."""
+    """One facade after the other, behind a balancer that looks at nothing; then one dies.
+
+    Devices try again if a connection breaks, and take everything else for final.
+    """
     project = world.project
     async with load_of(world) as (load, balancer):
         for facade in FACADES:
             await asyncio.to_thread(project.run, "stop", facade)
-            await load.more(MIN_PULLS)
+            await load.more(CLIENTS)
             await asyncio.to_thread(project.run, "up", "--detach", "--wait", "--no-deps", facade)
-            await load.more(MIN_PULLS)
-        rolled = Counter(load.seen)
+            await load.more(CLIENTS)
+        rolled = figures(load, balancer)
         await asyncio.to_thread(project.run, "kill", FACADES[0])  # answers break in the middle
-    died = load.seen - rolled
-    figures = {"rolled": dict(rolled), "killed": dict(died), "turned away": balancer.refused}
-    record_property("pulls", figures)
-    print(figures)  # noqa: T201 `make test-deploy TESTS=-s` shows it
-    assert died["broken"] > 0
+    seen = {"rolled": rolled, "and one killed": figures(load, balancer)}
+    record_property("pulls", seen)
+    print(seen)  # noqa: T201 `make test-deploy TESTS=-s` shows it
+    assert load.broken > rolled["broken"]
     project.run("up", "--detach", "--wait", "--no-deps", FACADES[0])
+
+
+def figures(load: PullingDevices, balancer: TcpBalancer) -> dict[str, int]:
+    """Return what was seen so far."""
+    seen = {"pulls": load.pulls, "broken": load.broken, "sent away": load.sent_away}
+    return {**seen, "turned away from the balancer": balancer.refused}
 
 
 async def test_a_facade_that_the_balancer_left_out_first_breaks_nothing(world: World) -> None:
@@ -314,12 +268,11 @@ async def test_a_facade_that_the_balancer_left_out_first_breaks_nothing(world: W
         for number, facade in enumerate(FACADES):
             ports = list(balancer.server_ports)
             balancer.server_ports = ports[:number] + ports[number + 1 :]
-            await load.more(2 * MIN_PULLS)  # those that it had begun have ended
+            await load.more(2 * CLIENTS)  # those that it had begun have ended
             await asyncio.to_thread(project.run, "stop", facade)
-            await load.more(MIN_PULLS)
+            await load.more(CLIENTS)
             await asyncio.to_thread(project.run, "up", "--detach", "--wait", "--no-deps", facade)
             balancer.server_ports = ports
-            await load.more(MIN_PULLS)
-    print(dict(load.seen))  # noqa: T201 as above
-    assert set(load.seen) == {"pulls"}
-    assert balancer.refused == 0
+            await load.more(CLIENTS)
+    print(figures(load, balancer))  # noqa: T201 as above
+    assert (load.broken, balancer.refused) == (0, 0)

@@ -144,13 +144,14 @@ async def device_stream(
         lines = [f"GET {path} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in request_headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        yield await _read_head(reader)
+        yield await read_head(reader)
     finally:
         writer.transport.abort()
         await asyncio.sleep(0)  # the loop lets go of an aborted transport in its next round
 
 
-async def _read_head(reader: asyncio.StreamReader) -> DeviceStream:
+async def read_head(reader: asyncio.StreamReader) -> DeviceStream:
+    """Return an answer once its headers are there."""
     async with asyncio.timeout(END_SECONDS):
         head = await reader.readuntil(b"\r\n\r\n")
     status_line, *lines = head.decode("latin-1").split("\r\n")

@@ -59,9 +59,9 @@ class TcpBalancer:
             client.transport.abort()
 
     async def _next_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        for _ in self.server_ports:
-            self._turn += 1
-            port = self.server_ports[self._turn % len(self.server_ports)]
+        self._turn += 1
+        first = self._turn % len(self.server_ports)  # others take their turns meanwhile
+        for port in [*self.server_ports[first:], *self.server_ports[:first]]:
             try:
                 return await asyncio.open_connection("127.0.0.1", port)
             except OSError:

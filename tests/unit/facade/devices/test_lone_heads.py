@@ -22,6 +22,7 @@ from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
+from facade.devices.pulls_under_way import DrainStage
 from facade.devices.tls import server_context
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.values.device_identity import IdentityRule
@@ -258,6 +259,36 @@ async def test_an_old_connections_last_answer_says_so(
         assert (answer.body, answer.header("Connection")) == (b"/known", "close")
         assert await connection.rest() == b""
     assert scene.shown == [HELD]
+
+
+async def test_every_connections_next_answer_is_its_last_once_the_facade_is_to_stop(
+    serve: Serve, device_tls: ssl.SSLContext
+) -> None:
+    """So that a client that asks for more connects to another one."""
+    scene = await serve()
+    async with connected(scene, device_tls) as connection:
+        assert (await asked(connection, KNOWN)).body == b"at once"
+        scene.devices.pulls.stage = DrainStage.LEAVING
+        answer = await asked(connection, KNOWN)
+        assert (answer.body, answer.header("Connection")) == (b"/known", "close")
+        assert await connection.rest() == b""
+
+
+async def test_an_answer_that_the_device_has_not_read_yet_is_waited_for(
+    serve: Serve, device_tls: ssl.SSLContext
+) -> None:
+    """However long ago it was given: what waits here would be lost."""
+    scene = await serve()
+    large = bytes(32 << 20)  # more than the kernel takes
+    scene.answers[OTHER] = at_once(large)
+    async with connected(scene, device_tls) as connection:
+        await connection.send(OTHER)
+        await eventually(lambda: scene.shown == [OTHER])
+        made = cast(DeviceConnection, next(iter(scene.devices.connections)))
+        made.awaited_since -= 3600.0
+        assert scene.devices.pulls.has_any()
+        assert (await connection.answer()).body == large
+        await eventually(lambda: not scene.devices.pulls.has_any())
 
 
 async def test_nothing_is_answered_at_once_while_the_server_stops(

@@ -14,6 +14,7 @@ from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
 from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.pulls_under_way import PullsUnderWay
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.gate import Gate
 from facade.values.device_identity import DeviceIdentity, IdentityRule
@@ -35,6 +36,7 @@ class Door:
     writer: StatementWriter = field(factory=lambda: StatementWriter(""))
     snapshot: Snapshot = field(factory=Snapshot)
     stale: str | None = None
+    pulls: PullsUnderWay = field(factory=PullsUnderWay)
     live: LiveConnections = field(init=False)
     gate: Gate = field(init=False)
 
@@ -68,7 +70,9 @@ class Door:
         rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
         not_after = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lasts)
         identity = None if problem else DeviceIdentity(name, fleet, f"{serial:x}", not_after)
-        made = DeviceServer(_unasked, rule, self.live)()
+        server = DeviceServer(_unasked, rule, self.live)
+        server.pulls = self.pulls
+        made = server()
         made.device = PresentedDevice(
             identity, AUTHORITY.name, serial, not_after, AUTHORITY, AUTHORITY, problem
         )

@@ -8,6 +8,7 @@ import pytest
 
 from facade.answers import distribution_errors as errors
 from facade.devices.device_trust import DeviceTrust
+from facade.devices.pulls_under_way import DrainStage
 from facade.devices.revocation_list import RevocationList
 from facade.values.pull_path import Pull
 from shared.oci import Digest, Kind, RepositoryName
@@ -61,6 +62,20 @@ async def test_a_certificate_that_has_expired_is_denied(lasts: float) -> None:
     with pytest.raises(errors.PullRefusedError, match="expired") as refused:
         door.gate.identify_device(door.connection(lasts=lasts))
     assert refused.value.answer is errors.DEVICE_DENIED
+
+
+async def test_while_the_facade_drains_whoever_is_in_is_served() -> None:
+    """What it cannot begin any more is refused with 503; until then nobody is."""
+    door = Door()
+    connection = door.connection()
+    for stage in (DrainStage.LEAVING, DrainStage.FINISHING):
+        door.pulls.stage = stage
+        assert door.gate.identify_device(connection) is connection.device.identity
+    door.pulls.stage = DrainStage.OVER
+    with pytest.raises(errors.PullRefusedError, match="has stopped") as refused:
+        door.gate.identify_device(connection)
+    assert refused.value.answer is errors.SHUTTING_DOWN
+    assert (refused.value.answer.status, refused.value.answer.closes) == (503, True)
 
 
 async def test_new_trust_holds_for_an_open_connection() -> None:

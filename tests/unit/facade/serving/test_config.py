@@ -101,6 +101,7 @@ WRONG = {
     "FACADE_DEVICE_DOWNLOADS": "-1",
     "FACADE_DEVICE_IDENTITY": CANARY,
     "FACADE_DEVICE_MISSES_PER_MINUTE": f"many {CANARY}",
+    "FACADE_DRAIN_DELAY": f"later {CANARY}",
     "FACADE_DRAIN_TIMEOUT": f"soon {CANARY}",
     "FACADE_LISTEN": f"{CANARY}:8443",
     "FACADE_LOG_LEVEL": CANARY,
@@ -358,6 +359,15 @@ def test_a_certificate_with_another_ones_key_is_named(
     other = good_environment(tmp_path)
     environment = {**good, "FACADE_TLS_KEY_FILE": other["FACADE_TLS_KEY_FILE"]}
     assert problems_of(environment).keys() == {"FACADE_TLS_KEY_FILE"}
+
+
+def test_the_delay_is_a_part_of_the_whole_time_to_drain(good: Mapping[str, str]) -> None:
+    """So that whoever supervises it has one time to wait for."""
+    settings = {"FACADE_DRAIN_DELAY": "10s", "FACADE_DRAIN_TIMEOUT": "10s"}
+    assert load(FacadeSettings, PREFIX, {**good, **settings}).drain_delay == 10
+    assert problems_of({**good, **settings, "FACADE_DRAIN_DELAY": "11s"}) == {
+        "FACADE_DRAIN_DELAY": "expected no longer than FACADE_DRAIN_TIMEOUT, of which it is a part"
+    }
 
 
 def test_a_cache_needs_a_folder(good: Mapping[str, str]) -> None:
