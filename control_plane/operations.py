@@ -13,6 +13,7 @@ from control_plane.http.operation import AnswerShape, OperatorsOperation
 from control_plane.http.schema import TEXT
 from control_plane.operator_accounts import operations as of_operators
 from control_plane.operators.permissions import Role
+from control_plane.review import operations as of_reviews
 
 SHOW_METRICS: Final = OperatorsOperation(
     "GET",
@@ -24,6 +25,7 @@ SHOW_METRICS: Final = OperatorsOperation(
 )
 OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
     *of_connections.OPERATIONS,
+    *of_reviews.OPERATIONS,
     *of_devices.OPERATIONS,
     *of_operators.OPERATIONS,
     *of_audit.OPERATIONS,

@@ -24,6 +24,14 @@ POLICY_VERSION: Final = "2012-10-17"  # the language's version, not a date of ou
 MAX_MANAGED_POLICY_CHARACTERS: Final = 6144  # IAM quotas, without white space
 ARTIFACT_REGISTRY_READER: Final = "roles/artifactregistry.reader"
 STORAGE_VIEWER: Final = "roles/storage.objectViewer"
+WITHOUT_EXTERNAL_ID: Final = (
+    "without an external id the role can be assumed for anybody who knows its ARN and is served by"
+    " the same facade (the confused deputy)"
+)
+PULL_THROUGH_CACHE_MEANS: Final = (
+    "whoever pulls may make repositories in this account, and import into them what its pull"
+    " through cache rules allow"
+)
 
 _PRINCIPAL: Final = re.compile(
     r"arn:(?P<partition>aws(?:-[a-z]+)*):"
@@ -143,15 +151,9 @@ def _ecr_notes(
     elif principal_arn.split(":")[1] != registry.partition:
         notes.append("the facade's AWS identity is of another partition: AWS lets no role across")
     if role.external_id is None:
-        notes.append(
-            "without an external id the role can be assumed for anybody who knows its ARN and is"
-            " served by the same facade (the confused deputy)"
-        )
+        notes.append(WITHOUT_EXTERNAL_ID)
     if role.pull_through_cache:
-        notes.append(
-            "whoever pulls may make repositories in this account, and import into them what its"
-            " pull through cache rules allow"
-        )
+        notes.append(PULL_THROUGH_CACHE_MEANS)
     if len(orjson.dumps(permissions)) > MAX_MANAGED_POLICY_CHARACTERS:
         notes.append("the permissions policy may be too long for IAM; fewer patterns shorten it")
     return notes

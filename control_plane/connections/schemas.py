@@ -38,11 +38,11 @@ from shared.connection import Provider
 from shared.keys import KEY_ID_HEX_DIGITS
 from shared.upstream.check import CheckOutcome
 
-_FINGERPRINT: Final = TEXT | {"pattern": "^sha256:[0-9a-f]{64}$"}
+FINGERPRINT: Final = TEXT | {"pattern": "^sha256:[0-9a-f]{64}$"}
 _OF_GRANT: Final = described(
-    _FINGERPRINT, "Of the revision that this is for: the draft, or without one what serves."
+    FINGERPRINT, "Of the revision that this is for: the draft, or without one what serves."
 )
-_NOTES: Final = (
+NOTES: Final = (
     "What of it a facade refuses, always or by default, although it is approved; in words."
 )
 
@@ -72,7 +72,7 @@ _DOCUMENT: Final[dict[str, Schema]] = {
     ),
 }
 
-_NAMED: Final[dict[str, Schema]] = {
+NAMED: Final[dict[str, Schema]] = {
     "id": UUID,
     "host": TEXT,
     "repository_prefix": TEXT,
@@ -186,7 +186,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "revoked_at": nullable(TIME),
             "generation": nullable(INTEGER),
             "fingerprint": nullable(
-                _FINGERPRINT,
+                FINGERPRINT,
                 "Of what serves, or of the draft while there is only that: what an approval names."
                 " A draft beside what serves has its own in `draft`.",
             ),
@@ -210,7 +210,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     " or that the approval has expired.",
                 )
             ),
-            "notes": array_of(TEXT, _NOTES),
+            "notes": array_of(TEXT, NOTES),
         },
         "What an approver sees of a connection. Status and fields speak of the serving revision,"
         " or of the draft while there is only that. Never a secret.",
@@ -221,12 +221,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "host": TEXT,
             "repository_prefix": TEXT,
             **_DOCUMENT,
-            "fingerprint": described(_FINGERPRINT, "What an approval of this draft names."),
+            "fingerprint": described(FINGERPRINT, "What an approval of this draft names."),
             "by": TEXT,
             "at": TIME,
             "check": ref("RecordedCheck"),
             "sent_back": nullable(ref("SentBack")),
-            "notes": array_of(TEXT, _NOTES),
+            "notes": array_of(TEXT, NOTES),
         },
         "A revision that waits beside the one that serves.",
         optional={"notes"},
@@ -273,7 +273,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Approval": object_of(
         {
             "fingerprint": described(
-                _FINGERPRINT,
+                FINGERPRINT,
                 "Of the draft; where no draft waits, of what serves: its approval is renewed.",
             ),
             "expires_at": nullable(
@@ -305,10 +305,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"reason": nullable(TEXT | {"maxLength": MAX_REASON_CHARACTERS})}, required=()
     ),
     "ConflictingConnection": object_of(
-        _NAMED,
+        NAMED,
         "The connection that is in the way: that has the place, or that is not as the call needs"
         " it.",
-        required=tuple(_NAMED),
+        required=tuple(NAMED),
     ),
     "ConnectionPage": page_of("Connection"),
     "HistoryChange": object_of(
@@ -327,7 +327,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "actor": TEXT,
             "action": TEXT,
             "revision": nullable(INTEGER, "The revision that it made, approved or ended."),
-            "fingerprint": nullable(_FINGERPRINT, "Of that revision."),
+            "fingerprint": nullable(FINGERPRINT, "Of that revision."),
             "details": {"type": "object", "additionalProperties": TEXT},
             "changes": array_of(
                 ref("HistoryChange"),

@@ -12,6 +12,7 @@ from control_plane.connections.schemas import SCHEMAS as CONNECTION_SCHEMAS
 from control_plane.device_revocations.operations import SCHEMAS as DEVICE_SCHEMAS
 from control_plane.http.operation import Operation, headers, problem_responses
 from control_plane.operator_accounts.operations import SCHEMAS as OPERATOR_SCHEMAS
+from control_plane.review.operations import SCHEMAS as REVIEW_SCHEMAS
 from control_plane.serving import operations as of_process
 
 OPERATIONS: Final[Sequence[Operation]] = (
@@ -48,6 +49,7 @@ def api_description() -> dict[str, Any]:
             "headers": headers(),
             "responses": problem_responses(),
             "schemas": CONNECTION_SCHEMAS
+            | REVIEW_SCHEMAS
             | DEVICE_SCHEMAS
             | OPERATOR_SCHEMAS
             | AUDIT_SCHEMAS

@@ -20,6 +20,7 @@ from control_plane.operator_accounts.operations import SHOW_ME
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_sequence
+from control_plane.review.routes import ReviewRoutes
 from control_plane.serving import operations
 from control_plane.serving.config import ServeSettings
 from control_plane.serving.health import Health
@@ -33,6 +34,7 @@ class Api:
 
     connections: ConnectionRoutes
     edits: EditRoutes
+    reviews: ReviewRoutes
     device_revocations: DeviceRevocationRoutes
     database: Database
     verifier: Verifier
@@ -67,6 +69,7 @@ class Api:
                 metrics,
                 configured.aws_principal_arn,
             ),
+            ReviewRoutes(use_cases.reviews),
             DeviceRevocationRoutes(
                 use_cases.revocations, use_cases.revocation_reader, configured.identity_form
             ),
@@ -81,6 +84,7 @@ class Api:
         return (
             *self.connections.routes(),
             *self.edits.routes(),
+            *self.reviews.routes(),
             *self.device_revocations.routes(),
             Route(SHOW_ME, self.show_me),
             Route(LIST_AUDIT, self.list_audit),

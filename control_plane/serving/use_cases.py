@@ -22,6 +22,7 @@ from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
+from control_plane.review.reviews import ConnectionReviews
 from control_plane.serving.config import ServeSettings
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 
@@ -36,6 +37,7 @@ class UseCases:
     history: History
     reader: ConnectionReader
     connection_history: HistoryReader
+    reviews: ConnectionReviews
     connections: Connections
     edits: ConnectionEdits
     checks: Checks
@@ -69,6 +71,7 @@ class UseCases:
             history,
             reader,
             HistoryReader(chain),
+            ConnectionReviews(reader, clock, form, second_approver=second),
             Connections(acts, reader, sealer, clock, second_approver=second),
             ConnectionEdits(acts, reader, sealer, clock, second_approver=second),
             checks,

@@ -12,6 +12,7 @@ from control_plane.connections.routes import ConnectionRoutes
 from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.http.openapi import description
 from control_plane.operations import OPERATIONS
+from control_plane.review.routes import ReviewRoutes
 from control_plane.serving.routes import Api
 from tests.support.control_plane import Answer, ControlPlane, approved_connection
 from tests.support.simulators.google import ServiceAccount
@@ -25,6 +26,7 @@ def unconnected_api() -> Api:
     return Api(
         ConnectionRoutes(*[nothing] * 7),
         EditRoutes(*[nothing] * 6),
+        ReviewRoutes(nothing),
         DeviceRevocationRoutes(*[nothing] * 2),
         *[nothing] * 4,
     )
@@ -170,6 +172,9 @@ async def test_edits_and_grants_have_their_shape(plane: ControlPlane, host: str)
         ("PATCH", one, await alice.call("PATCH", of_it, {"fleets": ["a"]}), 200),
         ("PATCH", one, await alice.call("PATCH", of_it, {"plain_http": True}), 422),
         ("GET", one, await alice.call("GET", of_it), 200),
+        ("GET", f"{one}/review", await alice.call("GET", f"{of_it}/review"), 200),
+        ("GET", f"{one}/review", await alice.call("GET", f"{path}{role['id']}/review"), 200),
+        ("GET", f"{one}/review", await alice.call("GET", f"{path}{google['id']}/review"), 200),
         ("PUT", f"{one}/credential", await alice.call(
             "PUT", f"{of_it}/credential?check=false", {"token": "y"}), 200),
         ("PUT", f"{one}/credential", await alice.call(

@@ -1,0 +1,195 @@
+"""What an approver reads of a connection document, line by line, in the order of reading. Pure.
+
+A document is compared in the form that is hashed and signed: its canonical JSON, flattened to its
+leaves (`credential.username`, `secret.version`). Each leaf belongs to one line. A leaf that no line
+knows has one of its own, with its JSON as it is: nothing that is approved is ever left out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from control_plane.review.certificates import certificate_lines
+from shared.canonical_json import format_time
+from shared.connection import (
+    Anonymous,
+    ConnectionDocument,
+    Credential,
+    EcrRole,
+    GoogleServiceAccount,
+    UsernameAndToken,
+)
+
+Texts = tuple[str, ...]
+Leaves = Mapping[str, Any]
+
+
+class Section(StrEnum):
+    """What a group of lines is about."""
+
+    REGISTRY = "registry"
+    LOGIN = "login"
+    NETWORK = "network"
+    SCOPE = "scope"
+    MADE = "made"
+
+
+@frozen
+class DocumentLine:
+    """A line: its name in the API, its label for people, and the leaves that it shows."""
+
+    name: str
+    label: str
+    section: Section
+    leaves: Texts
+    read: Callable[[ConnectionDocument], Texts | None]  # None: the document has no such line
+
+
+def leaves_of(document: ConnectionDocument) -> dict[str, Any]:
+    """Return every value of the canonical JSON by its path; a default is left out there."""
+    return dict(_flattened(orjson.loads(document.to_bytes()), ""))
+
+
+def lines_of(*documents: ConnectionDocument) -> Iterator[DocumentLine]:
+    """Yield every line, and one for each leaf of these documents that none of them knows."""
+    yield from LINES
+    known = {leaf for line in LINES for leaf in line.leaves}
+    found = dict.fromkeys(leaf for document in documents for leaf in leaves_of(document))
+    for leaf in found:
+        if leaf not in known:
+            yield _unknown_line(leaf)
+
+
+def _flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for name, inner in value.items():
+        yield from _flattened(inner, f"{path}.{name}" if path else name)
+
+
+def _unknown_line(leaf: str) -> DocumentLine:
+    def read(document: ConnectionDocument) -> Texts | None:
+        leaves = leaves_of(document)
+        return (orjson.dumps(leaves[leaf]).decode(),) if leaf in leaves else None
+
+    return DocumentLine(leaf, leaf, Section.MADE, (leaf,), read)
+
+
+def _line(
+    name: str,
+    label: str,
+    section: Section,
+    read: Callable[[ConnectionDocument], Texts | None],
+    leaves: Texts = (),
+) -> DocumentLine:
+    return DocumentLine(name, label, section, leaves or (name,), read)
+
+
+def _of_credential(kind: type[Credential], name: str, label: str, none: str = "") -> DocumentLine:
+    """Return the line of a credential's own field; documents of another kind have no such line."""
+
+    def read(document: ConnectionDocument) -> Texts | None:
+        if not isinstance(document.credential, kind):
+            return None
+        value = getattr(document.credential, name)
+        return (none if value is None else str(value),)
+
+    return _line(name, label, Section.LOGIN, read, (f"credential.{name}",))
+
+
+_LOGIN_KINDS: Final[Mapping[type[Credential], str]] = {
+    Anonymous: "none (anonymous)",
+    UsernameAndToken: "user name and token",
+    GoogleServiceAccount: "Google service account",
+    EcrRole: "role in an AWS account",
+}
+
+
+def _login_kind(document: ConnectionDocument) -> Texts:
+    return (_LOGIN_KINDS[type(document.credential)],)
+
+
+def _pull_through_cache(document: ConnectionDocument) -> Texts | None:
+    if not isinstance(document.credential, EcrRole):
+        return None
+    is_on = document.credential.pull_through_cache
+    return ("on: the role may make repositories",) if is_on else ("off",)
+
+
+def _secret(document: ConnectionDocument) -> Texts | None:
+    return (f"version {document.secret.version}",) if document.secret else None
+
+
+def _sealing(document: ConnectionDocument) -> Texts | None:
+    secret = document.secret
+    return (f"the key {secret.key_id}, by {secret.suite}",) if secret else None
+
+
+LINES: Final = (
+    _line("host", "Registry", Section.REGISTRY, lambda document: (str(document.host),)),
+    _line(
+        "repository_prefix",
+        "Prefix",
+        Section.REGISTRY,
+        lambda document: (str(document.repository_prefix or "none: the whole registry"),),
+    ),
+    _line("login", "Login", Section.LOGIN, _login_kind, ("credential.kind",)),
+    _of_credential(UsernameAndToken, "username", "User name"),
+    _of_credential(GoogleServiceAccount, "client_email", "Service account"),
+    _of_credential(GoogleServiceAccount, "project_id", "Project"),
+    _of_credential(EcrRole, "role_arn", "Role"),
+    _of_credential(EcrRole, "account", "AWS account"),
+    _of_credential(EcrRole, "region", "Region"),
+    _of_credential(EcrRole, "external_id", "External id", none="none"),
+    _line(
+        "pull_through_cache",
+        "Pull through cache",
+        Section.LOGIN,
+        _pull_through_cache,
+        ("credential.pull_through_cache",),
+    ),
+    _line("secret", "Secret", Section.LOGIN, _secret, ("secret.version", "secret.sha256")),
+    _line("sealing", "Sealed to", Section.LOGIN, _sealing, ("secret.key_id", "secret.suite")),
+    _line(
+        "plain_http",
+        "Encryption",
+        Section.NETWORK,
+        lambda document: ("none: plain HTTP",) if document.plain_http else ("TLS",),
+    ),
+    _line(
+        "ca_certificate",
+        "Authorities",
+        Section.NETWORK,
+        lambda document: certificate_lines(document.ca_certificate),
+    ),
+    _line(
+        "auth_realms",
+        "Token endpoints",
+        Section.NETWORK,
+        lambda document: document.auth_realms or ("the registry's own alone",),
+    ),
+    _line(
+        "allowed_networks",
+        "Networks",
+        Section.NETWORK,
+        lambda document: tuple(map(str, document.allowed_networks)) or ("public addresses alone",),
+    ),
+    _line(
+        "repositories",
+        "Repositories",
+        Section.SCOPE,
+        lambda document: tuple(map(str, document.repositories)) or ("all",),
+    ),
+    _line("fleets", "Fleets", Section.SCOPE, lambda document: document.fleets or ("all",)),
+    _line("connected_by", "Made by", Section.MADE, lambda document: (document.connected_by,)),
+    _line(
+        "connected_at",
+        "Made at",
+        Section.MADE,
+        lambda document: (format_time(document.connected_at),),
+    ),
+)

@@ -1,0 +1,88 @@
+"""The review of a connection as it is now: what would be approved, and whether the caller may."""
+
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from control_plane.clock import Clock
+from control_plane.connections.notes import connection_notes
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.revision import Revision
+from control_plane.connections.revisions import approvable, editable
+from control_plane.connections.state import ConnectionState
+from control_plane.errors import ConflictError, NotPermittedError
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.permissions import Role, require
+from control_plane.review.review import DocumentReview, review_of
+from shared.approved_connection import ApprovedConnection
+from shared.identity_form import IdentityForm
+
+
+@frozen
+class ConnectionReview:
+    """What would be approved, against what is approved, and who asks."""
+
+    state: ConnectionState
+    revision: Revision
+    document: DocumentReview
+    notes: tuple[str, ...]  # what of it a facade refuses
+    needs_second: bool
+    refusal: str | None  # why the caller may not approve it
+    reviewed_at: datetime
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether a draft waits; otherwise what serves may be approved once more."""
+        return self.state.draft is not None
+
+    @property
+    def serving(self) -> ApprovedConnection | None:
+        """What was approved last."""
+        return self.state.serving
+
+
+@frozen
+class ConnectionReviews:
+    """Makes reviews. With `second_approver`, nobody approves what they made."""
+
+    _reader: ConnectionReader
+    _clock: Clock
+    _form: IdentityForm | None
+    _second_approver: bool
+
+    async def review(
+        self, connection_id: UUID, *, asked_by: AuthenticatedOperator
+    ) -> ConnectionReview:
+        """Return the review of the draft; without a draft, of what serves.
+
+        Raises `NotFoundError`, and `ConflictError` if there is nothing that could be approved.
+        """
+        _, state = await self._reader.read(connection_id)
+        revision, at = editable(state), self._clock()
+        serving = state.serving.document if state.serving else None
+        return ConnectionReview(
+            state=state,
+            revision=revision,
+            document=review_of(revision.document, serving, at),
+            notes=tuple(connection_notes(revision.document, self._form)),
+            needs_second=self._second_approver,
+            refusal=self._refusal(state, revision, asked_by),
+            reviewed_at=at,
+        )
+
+    def _refusal(
+        self, state: ConnectionState, revision: Revision, operator: AuthenticatedOperator
+    ) -> str | None:
+        """Return why this operator may not approve it now, by the rule that approving has."""
+        try:
+            require(operator.role, Role.APPROVER)
+            approvable(
+                state,
+                seen_fingerprint=revision.fingerprint,
+                approver=operator,
+                needs_second=self._second_approver,
+            )
+        except (ConflictError, NotPermittedError) as error:
+            return str(error)
+        return None
