@@ -10,9 +10,11 @@ from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_state
-from control_plane.commands.connection_text import draft_lines, sent_back_of
+from control_plane.commands.connection_text import sent_back_of
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
+from control_plane.commands.printing import terminal_width
+from control_plane.commands.review_text import print_review
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
@@ -50,7 +52,7 @@ def _asked_comment(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option(
     "--fingerprint",
     callback=_require_fingerprint,
-    help="Of the draft, as `show` prints it. At a terminal the draft is shown and asked about.",
+    help="Of what was seen, as `review` prints it. At a terminal that is shown and asked about.",
 )
 @click.option("--expires-at", help="When the approval ends, as 2030-01-31T12:00:00Z.")
 @click.option("--expires", "lifetime", type=LifetimeType(), help="For how long it holds, as 90d.")
@@ -78,9 +80,11 @@ async def approve(
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         if fingerprint is None:
+            shown = await api.call("GET", "connections", connection_id, "review")
             present = await api.call("GET", "connections", connection_id)
-            fingerprint = _asked(present, says_end=bool(given))
-            despite_send_back = despite_send_back or sent_back_of(present) is not None
+            back = sent_back_of(present)
+            fingerprint = _asked(shown, back, says_end=bool(given))
+            despite_send_back = despite_send_back or back is not None
         body: Json = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
         if despite_send_back:
             body["despite_send_back"] = True
@@ -103,24 +107,24 @@ async def send_back(name: str, comment: str, fingerprint: str | None, *, as_json
     show_state(view, as_json=as_json)
 
 
-def _asked(view: Json, *, says_end: bool) -> str:
-    """Show what waits; return its fingerprint if the person approves it, else exit with 1."""
-    for line in draft_lines(view):
-        say(line)
+def _asked(shown: Json, sent_back: str | None, *, says_end: bool) -> str:
+    """Show the review; return its fingerprint if the person approves it, else exit with 1."""
+    print_review(shown, terminal_width(), stderr=True)
     say("")
-    if view["expires_at"] and not says_end:
+    if shown["refusal"]:
+        fail(f"nothing was approved: {shown['refusal']}")
+    end = shown["approved"]["expires_at"] if shown["approved"] else None
+    if end and not says_end:
         options = ", ".join(_ENDS.values())
         raise click.UsageError(
-            f"the present approval ends at {view['expires_at']}: say when this one does, with one"
-            f" of {options}"
+            f"the present approval ends at {end}: say when this one does, with one of {options}"
         )
-    if back := sent_back_of(view):
-        say(f"WARNING: {back}")
-    waits = view["draft"] is not None or view["status"] == "pending"
-    what = "this" if waits else "what serves once more"
+    if sent_back:
+        say(f"WARNING: {sent_back}")
+    what = "this" if shown["is_draft"] else "what serves once more"
     if not click.confirm(f"Approve {what}?", err=True):
         fail("nothing was approved")
-    return str((view["draft"] or view)["fingerprint"])
+    return str(shown["fingerprint"])
 
 
 async def _end(

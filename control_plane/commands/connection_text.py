@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-
 from control_plane.commands.api_client import Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import identity_of, is_served, place_of
+from control_plane.review.certificates import certificate_lines
 from shared.connection import Provider
-from shared.pem import InvalidPemError, load_certificates
 
 KEPT, GONE, NEW = "  ", "- ", "+ "
 _LABEL_WIDTH: Final = 20
@@ -76,6 +73,7 @@ def next_steps(view: Json) -> Iterator[str]:
         seen = draft["fingerprint"]
         if draft["provider"] in _GRANTED:
             yield f"What to grant for it: {command.format('grant')}"
+        yield f"What an approver looks at: {command.format('review')}"
         if sent_back_of(view):
             yield f"An edit answers what was said to it: {command.format('edit')}"
         else:
@@ -137,7 +135,7 @@ def _groups(view: Json) -> dict[str, dict[str, Values]]:
         "Login": _login(view),
         "Network": {
             "TLS": ["none: plain HTTP" if view["plain_http"] else "required"],
-            "certificates": _certificates(view["ca_certificate"]),
+            "certificates": certificate_lines(view["ca_certificate"]),
             "networks": view["allowed_networks"] or ["public addresses alone"],
             "token endpoints": view["auth_realms"] or ["the registry's own alone"],
             **({"note": view["notes"]} if view.get("notes") else {}),
@@ -171,22 +169,6 @@ def _login(view: Json) -> dict[str, Values]:
         if ecr.get("pull_through_cache"):
             login["pull_through_cache"] = ["yes: the role may make repositories"]
     return login
-
-
-def _certificates(pem: str | None) -> Values:
-    """Return a line for each certificate that an approver can compare; never the PEM."""
-    if pem is None:
-        return ["the system's authorities alone"]
-    try:
-        return [_certificate(each) for each in load_certificates(pem)]
-    except InvalidPemError:
-        return ["they cannot be read here"]
-
-
-def _certificate(certificate: x509.Certificate) -> str:
-    subject = certificate.subject.rfc4514_string()
-    until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    return f"{subject}, until {until}, SHA-256 {certificate.fingerprint(SHA256()).hex()}"
 
 
 def _check(check: Json) -> str:

@@ -12,6 +12,7 @@ from control_plane.commands.connection_changes import add, check, discard, edit,
 from control_plane.commands.connection_list import print_connections
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_connection, show_state
+from control_plane.commands.connection_review import review
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import (
     ListPrinter,
@@ -37,7 +38,7 @@ def connections() -> None:
     """
 
 
-for each in (add, check, edit, rotate, discard, approve, send_back):
+for each in (add, check, edit, rotate, discard, review, approve, send_back):
     connections.add_command(each)
 
 

@@ -297,7 +297,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 minLength=1,
                 maxLength=MAX_REASON_CHARACTERS,
             ),
-            "fingerprint": nullable(_FINGERPRINT, "Of the draft that was seen."),
+            "fingerprint": nullable(FINGERPRINT, "Of the draft that was seen."),
         },
         optional={"fingerprint"},
     ),

@@ -130,14 +130,14 @@ def _sealing(document: ConnectionDocument) -> Texts | None:
 
 
 LINES: Final = (
-    _line("host", "Registry", Section.REGISTRY, lambda document: (str(document.host),)),
+    _line("host", "Host", Section.REGISTRY, lambda document: (str(document.host),)),
     _line(
         "repository_prefix",
         "Prefix",
         Section.REGISTRY,
         lambda document: (str(document.repository_prefix or "none: the whole registry"),),
     ),
-    _line("login", "Login", Section.LOGIN, _login_kind, ("credential.kind",)),
+    _line("login", "Kind of login", Section.LOGIN, _login_kind, ("credential.kind",)),
     _of_credential(UsernameAndToken, "username", "User name"),
     _of_credential(GoogleServiceAccount, "client_email", "Service account"),
     _of_credential(GoogleServiceAccount, "project_id", "Project"),

@@ -1,11 +1,15 @@
 """What an approver is asked: the review of a draft, by the API and in a shell."""
 
+import asyncio
+
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from mnemonic import Mnemonic
 
 from deploy.dev.device_ca import CertificateAuthority
 from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.shell import shell
+from tests.support.terminal import at_terminal
 from tests.system.control_plane.conftest import StartPlane
 
 CANARY = "canary-of-a-review"
@@ -112,3 +116,59 @@ async def test_an_unreadable_certificate_is_shown_as_one(plane: ControlPlane, ho
     shown = await review(plane, view)
     (line,) = [each for each in shown["lines"] if each["name"] == "ca_certificate"]
     assert "name cannot be read, until 20" in line["after"][0]
+
+
+async def test_a_shell_shows_the_same_review(plane: ControlPlane, host: str) -> None:
+    """In a pipe one below the other, where it is wide side by side; and the line to type next."""
+    view = await approved_connection(plane, host, username="robot", token=CANARY, fleets=["a"])
+    await plane.client("alice").edit(view["id"], fleets=["b"], plain_http=True, token=CANARY)
+    shown = await review(plane, view)
+    command = ("connections", "review", host)
+    narrow = await shell(plane, *command, operator="bob")
+    wide = await shell(plane, *command, operator="bob", settings={"COLUMNS": "140"})
+    lines = [line.split() for line in narrow.output.splitlines()]
+    assert ["-", "Fleets", "a"] in lines
+    assert ["+", "b"] in lines
+    assert ["~", "Fleets", "a", "b"] in [line.split() for line in wide.output.splitlines()]
+    for ran in (narrow, wide):
+        assert ran.status == 0, ran.words
+        assert "DANGER   No TLS: everybody between a facade and the registry" in ran.output
+        assert "\x1b" not in ran.output
+        assert CANARY not in ran.output
+        assert " ".join(shown["fingerprint_words"][:6]) in ran.output
+        assert f"approve {host} --fingerprint {shown['fingerprint']}\n" in ran.words
+    assert (await shell(plane, *command, "--json", operator="bob")).result == shown
+    eve = await shell(plane, *command, operator="eve")
+    assert "You cannot approve it: this needs the role approver" in eve.words
+
+
+async def test_a_terminal_has_colours_unless_somebody_wants_none(
+    plane: ControlPlane, host: str
+) -> None:
+    """https://no-color.org; and a text that somebody stored steers no terminal."""
+    hostile = CertificateAuthority.create("\x1b[5m\u202e[bold]CA[/]").pem.decode()
+    view = await plane.client("alice").connect(host, ca_certificate=hostile)
+    settings = plane.shell_settings("bob") | {"TERM": "xterm"}
+    command = ("connections", "review", view["id"])
+    coloured = await asyncio.to_thread(at_terminal, settings, *command)
+    plain = await asyncio.to_thread(at_terminal, settings | {"NO_COLOR": "1"}, *command)
+    assert (coloured.status, plain.status) == (0, 0)
+    assert "\x1b[33mcaution\x1b[0m" in coloured.screen
+    assert "\x1b[33m" not in plain.screen
+    for ran in (coloured, plain):
+        assert "CN=\\x1b[5m\\u202e[bold]CA[/] is believed" in ran.screen
+        assert view["fingerprint"] in ran.screen
+
+
+async def test_the_end_of_the_present_approval_is_kept_unless_said(
+    plane: ControlPlane, host: str
+) -> None:
+    """The line can be typed as it stands."""
+    view = await plane.client("alice").connect(host)
+    await plane.client("bob").approve(view, expires_at="2030-01-31T12:00:00.000Z")
+    await plane.client("alice").edit(view["id"], fleets=["a"])
+    ran = await shell(plane, "connections", "review", host, operator="bob")
+    (line,) = [each.split() for each in ran.words.splitlines() if " --fingerprint " in each]
+    approved = await shell(plane, *line[1:], operator="bob")
+    assert approved.status == 0, approved.words
+    assert "until 2030-01-31" in approved.output

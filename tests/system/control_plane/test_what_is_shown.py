@@ -60,7 +60,7 @@ async def test_an_approver_is_shown_a_draft_and_asked(plane: ControlPlane, host:
     settings = plane.shell_settings("bob")
     refused = at_terminal(settings, "connections", "approve", host, answers={"Approve this?": "n"})
     assert (refused.status, "nothing was approved" in refused.screen) == (1, True)
-    assert "- fleets" in refused.screen
+    assert "- Fleets" in refused.screen
     assert (await plane.client("eve").show(view["id"]))["draft"] is not None
     approved = at_terminal(settings, "connections", "approve", host, answers={"Approve this?": "y"})
     assert approved.status == 0, approved.screen

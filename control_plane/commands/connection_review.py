@@ -1,0 +1,53 @@
+"""`control-plane connections review`: what would be approved, against what serves."""
+
+from collections.abc import Iterator
+
+import click
+
+from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.connection_list import place_of
+from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.named_connection import named_connection
+from control_plane.commands.printing import print_json, terminal_width
+from control_plane.commands.review_text import print_review
+from control_plane.commands.running import command, say
+from control_plane.commands.usage import Command
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
+
+
+@click.command(cls=Command)
+@connection_name
+@as_json
+@command
+async def review(name: str, *, as_json: bool) -> None:
+    """Show what would be approved, line by line against what serves.
+
+    Also what stands out and what it means, and the fingerprint with twelve words to compare by
+    voice. A terminal of 100 columns or more has both sides beside one another.
+    """
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        connection_id = await named_connection(api, name)
+        shown = await api.call("GET", "connections", connection_id, "review")
+    if as_json:
+        print_json(shown)
+        return
+    print_review(shown, terminal_width())
+    say("")
+    for line in approval_steps(shown):
+        say(line)
+
+
+def approval_steps(shown: Json) -> Iterator[str]:
+    """Yield the command that approves what was shown, or why the caller cannot."""
+    if shown["refusal"]:
+        yield f"You cannot approve it: {shown['refusal']}."
+        yield "Another approver can, with:"
+    else:
+        yield "If the fingerprint is the one that you were told, approve it:"
+    present = shown["approved"]
+    end = " --keep-expiry" if present and present["expires_at"] else ""
+    approve = f"control-plane connections approve {place_of(shown)}"
+    yield f"  {approve} --fingerprint {shown['fingerprint']}{end}"
+    if end:
+        yield f"The present approval ends at {present['expires_at']}; --expires 90d says another."
