@@ -1,17 +1,20 @@
-"""What an approver reads of a connection document, line by line, in the order of reading. Pure.
+"""What an approver reads of a revision, line by line, in the order of reading. Pure.
 
 A document is compared in the form that is hashed and signed: its canonical JSON, flattened to its
-leaves (`credential.username`, `secret.version`). Each leaf belongs to one line. A leaf that no line
-knows has one of its own, with its JSON as it is: nothing that is approved is ever left out.
+leaves (`credential.username`, `secret.version`). Beside them stand the revision's labels, which are
+signed in the audit log. Each leaf belongs to one line. A leaf that no line knows has one of its
+own, with its JSON as it is: nothing that is approved is ever left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+import attrs
 import orjson
 from attrs import frozen
 
+from control_plane.connections.revision import RevisionLabels
 from control_plane.review.certificates import certificate_lines
 from shared.canonical_json import format_time
 from shared.connection import (
@@ -38,6 +41,14 @@ class Section(StrEnum):
 
 
 @frozen
+class ReviewedTerms:
+    """All that one approval approves: the document, and what its maker called it."""
+
+    document: ConnectionDocument
+    labels: RevisionLabels
+
+
+@frozen
 class DocumentLine:
     """A line: its name in the API, its label for people, and the leaves that it shows."""
 
@@ -45,19 +56,21 @@ class DocumentLine:
     label: str
     section: Section
     leaves: Texts
-    read: Callable[[ConnectionDocument], Texts | None]  # None: the document has no such line
+    read: Callable[[ReviewedTerms], Texts | None]  # None: they have no such line
 
 
-def leaves_of(document: ConnectionDocument) -> dict[str, Any]:
-    """Return every value of the canonical JSON by its path; a default is left out there."""
-    return dict(_flattened(orjson.loads(document.to_bytes()), ""))
+def leaves_of(terms: ReviewedTerms) -> dict[str, Any]:
+    """Return every value by its path; a default is left out, as it is in the canonical JSON."""
+    document = dict(_flattened(orjson.loads(terms.document.to_bytes()), ""))
+    labels = attrs.asdict(terms.labels).items()
+    return document | {name: value for name, value in labels if value is not None}
 
 
-def lines_of(*documents: ConnectionDocument) -> Iterator[DocumentLine]:
-    """Yield every line, and one for each leaf of these documents that none of them knows."""
+def lines_of(*reviewed: ReviewedTerms) -> Iterator[DocumentLine]:
+    """Yield every line, and one for each leaf of these terms that none of them knows."""
     yield from LINES
     known = {leaf for line in LINES for leaf in line.leaves}
-    found = dict.fromkeys(leaf for document in documents for leaf in leaves_of(document))
+    found = dict.fromkeys(leaf for terms in reviewed for leaf in leaves_of(terms))
     for leaf in found:
         if leaf not in known:
             yield _unknown_line(leaf)
@@ -72,8 +85,8 @@ def _flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _unknown_line(leaf: str) -> DocumentLine:
-    def read(document: ConnectionDocument) -> Texts | None:
-        leaves = leaves_of(document)
+    def read(terms: ReviewedTerms) -> Texts | None:
+        leaves = leaves_of(terms)
         return (orjson.dumps(leaves[leaf]).decode(),) if leaf in leaves else None
 
     return DocumentLine(leaf, leaf, Section.MADE, (leaf,), read)
@@ -86,7 +99,17 @@ def _line(
     read: Callable[[ConnectionDocument], Texts | None],
     leaves: Texts = (),
 ) -> DocumentLine:
-    return DocumentLine(name, label, section, leaves or (name,), read)
+    return DocumentLine(name, label, section, leaves or (name,), lambda terms: read(terms.document))
+
+
+def _label(name: str, label: str, section: Section) -> DocumentLine:
+    """Return the line of a label; who gave none has no such line."""
+
+    def read(terms: ReviewedTerms) -> Texts | None:
+        value = getattr(terms.labels, name)
+        return None if value is None else (value,)
+
+    return DocumentLine(name, label, section, (name,), read)
 
 
 def _of_credential(kind: type[Credential], name: str, label: str, none: str = "") -> DocumentLine:
@@ -153,6 +176,7 @@ LINES: Final = (
         ("credential.pull_through_cache",),
     ),
     _line("secret", "Secret", Section.LOGIN, _secret, ("secret.version", "secret.sha256")),
+    _label("secret_label", "Secret's label", Section.LOGIN),
     _line("sealing", "Sealed to", Section.LOGIN, _sealing, ("secret.key_id", "secret.suite")),
     _line(
         "plain_http",
@@ -185,6 +209,7 @@ LINES: Final = (
         lambda document: tuple(map(str, document.repositories)) or ("all",),
     ),
     _line("fleets", "Fleets", Section.SCOPE, lambda document: document.fleets or ("all",)),
+    _label("set_name", "Set of files", Section.MADE),
     _line("connected_by", "Made by", Section.MADE, lambda document: (document.connected_by,)),
     _line(
         "connected_at",

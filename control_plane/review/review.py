@@ -1,22 +1,24 @@
-"""A review: a document against the one that was approved last, side by side. Pure."""
+"""A review: a revision against the one that was approved last, side by side. Pure."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
 from control_plane.review.document_lines import (
     DocumentLine,
     Leaves,
-    Section,
+    ReviewedTerms,
     Texts,
     leaves_of,
     lines_of,
 )
 from control_plane.review.highlights import Highlight, highlights
-from shared.connection import ConnectionDocument, SealedSecretReference
+from shared.connection import SealedSecretReference
 
 NEW_SECRET, KEPT_SECRET, REPLACED_SECRET = "new", "as before", "replaced"
+_MAKING: Final = frozenset({"connected_by", "connected_at"})  # each draft is made by somebody, once
 SEALED_AGAIN = "as before, sealed again"
 
 
@@ -31,7 +33,7 @@ class LineChange(StrEnum):
 
 @frozen
 class ReviewedLine:
-    """A line of both documents; None: the document has no such line."""
+    """A line of both revisions; None: the revision has no such line."""
 
     line: DocumentLine
     change: LineChange
@@ -41,50 +43,52 @@ class ReviewedLine:
 
 @frozen
 class DocumentReview:
-    """Every line that either document has, in the order of reading, and what stands out."""
+    """Every line that either revision has, in the order of reading, and what stands out."""
 
     lines: tuple[ReviewedLine, ...]
     highlights: tuple[Highlight, ...]
 
     @property
     def changed_terms(self) -> int:
-        """How many lines differ, but for who made the document and when."""
+        """How many lines differ, but for who made the revision and when."""
         return sum(
-            each.change is not LineChange.SAME and each.line.section is not Section.MADE
+            each.change is not LineChange.SAME and each.line.name not in _MAKING
             for each in self.lines
         )
 
 
 def review_of(
-    document: ConnectionDocument, serving: ConnectionDocument | None, at: datetime
+    reviewed: ReviewedTerms, serving: ReviewedTerms | None, at: datetime
 ) -> DocumentReview:
-    """Return the review of a document; `serving` is what was approved last, if anything was."""
-    documents = (serving, document) if serving else (document,)
+    """Return the review; `serving` is what was approved last, if anything was."""
+    both = (serving, reviewed) if serving else (reviewed,)
     before = leaves_of(serving) if serving else {}
-    after = leaves_of(document)
-    reviewed = (_reviewed(line, document, after, serving, before) for line in lines_of(*documents))
-    return DocumentReview(
-        tuple(each for each in reviewed if each is not None),
-        highlights(document, serving, at),
-    )
+    after = leaves_of(reviewed)
+    lines = [
+        each
+        for line in lines_of(*both)
+        if (each := _reviewed(line, reviewed, after, serving, before)) is not None
+    ]
+    standing_out = highlights(reviewed.document, serving.document if serving else None, at)
+    return DocumentReview(tuple(lines), standing_out)
 
 
 def _reviewed(
     line: DocumentLine,
-    document: ConnectionDocument,
+    reviewed: ReviewedTerms,
     after: Leaves,
-    serving: ConnectionDocument | None,
+    serving: ReviewedTerms | None,
     before: Leaves,
 ) -> ReviewedLine | None:
-    """Return the line; None if neither document has it."""
+    """Return the line; None if neither has it."""
     shown_before = line.read(serving) if serving else None
-    shown_after = line.read(document)
+    shown_after = line.read(reviewed)
     is_same = _of(line, before) == _of(line, after)
     change = _change(shown_before, shown_after, is_same=is_same)
     if change is None:
         return None
-    if line.name == "secret" and document.secret and shown_after:
-        said = _said_of_secret(document.secret, serving.secret if serving else None)
+    if line.name == "secret" and shown_after and (secret := reviewed.document.secret):
+        said = _said_of_secret(secret, serving.document.secret if serving else None)
         shown_after = (f"{said} ({shown_after[0]})",)
     return ReviewedLine(line, change, shown_before, shown_after)
 

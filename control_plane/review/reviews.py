@@ -14,6 +14,7 @@ from control_plane.connections.state import ConnectionState
 from control_plane.errors import ConflictError, NotPermittedError
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role, require
+from control_plane.review.document_lines import ReviewedTerms
 from control_plane.review.review import DocumentReview, review_of
 from shared.approved_connection import ApprovedConnection
 from shared.identity_form import IdentityForm
@@ -60,11 +61,12 @@ class ConnectionReviews:
         """
         _, state = await self._reader.read(connection_id)
         revision, at = editable(state), self._clock()
-        serving = state.serving.document if state.serving else None
+        served = state.served
+        serving = ReviewedTerms(served.document, served.labels) if served else None
         return ConnectionReview(
             state=state,
             revision=revision,
-            document=review_of(revision.document, serving, at),
+            document=review_of(ReviewedTerms(revision.document, revision.labels), serving, at),
             notes=tuple(connection_notes(revision.document, self._form)),
             needs_second=self._second_approver,
             refusal=self._refusal(state, revision, asked_by),

@@ -30,7 +30,7 @@ def changed(shown: Json) -> dict[str, tuple[str, list[str] | None, list[str] | N
     return {
         line["name"]: (line["change"], line["before"], line["after"])
         for line in shown["lines"]
-        if line["change"] != "same" and line["section"] != "made"
+        if line["change"] != "same" and line["name"] not in {"connected_by", "connected_at"}
     }
 
 
@@ -52,14 +52,17 @@ async def test_a_draft_is_compared_with_what_serves(plane: ControlPlane, host: s
     """What nobody changed is the same, and a secret is only ever replaced."""
     view = await approved_connection(plane, host, username="robot", token=CANARY, fleets=["a"])
     alice = plane.client("alice")
-    await alice.edit(view["id"], fleets=["a", "b"], plain_http=True, token=CANARY + "2")
+    edit: Json = {"fleets": ["a", "b"], "plain_http": True, "set_name": "edge"}
+    await alice.edit(view["id"], token=CANARY + "2", secret_label="2026-11", **edit)
     shown = await review(plane, view)
     assert changed(shown) == {
         "fleets": ("changed", ["a"], ["a", "b"]),
         "plain_http": ("changed", ["TLS"], ["none: plain HTTP"]),
         "secret": ("changed", ["version 1"], ["replaced (version 2)"]),
+        "secret_label": ("new", None, ["2026-11"]),
+        "set_name": ("new", None, ["edge"]),
     }
-    assert shown["changed_terms"] == 3
+    assert shown["changed_terms"] == 5
     assert shown["approved"]["fingerprint"] == view["fingerprint"]
     assert [each["kind"] for each in shown["highlights"] if each["is_new"]] == [
         "plain_http",

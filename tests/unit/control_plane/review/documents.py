@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+from control_plane.connections.revision import RevisionLabels
+from control_plane.review.document_lines import ReviewedTerms
+from control_plane.review.review import DocumentReview, review_of
 from shared.connection import (
     ConnectionDocument,
     Credential,
@@ -51,3 +54,15 @@ def document(
         allowed_networks=tuple(map(ip_network, networks)),
         **given,
     )
+
+
+def terms(
+    made: ConnectionDocument, *, set_name: str | None = None, secret_label: str | None = None
+) -> ReviewedTerms:
+    """Return what one approval approves."""
+    return ReviewedTerms(made, RevisionLabels(set_name, secret_label))
+
+
+def review(made: ConnectionDocument, serving: ConnectionDocument | None = None) -> DocumentReview:
+    """Return the review of a document without labels."""
+    return review_of(terms(made), terms(serving) if serving else None, AT)

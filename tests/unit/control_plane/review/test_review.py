@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.connections.revision import RevisionLabels
 from control_plane.review.document_lines import LINES, leaves_of, lines_of
 from control_plane.review.review import DocumentReview, LineChange, review_of
 from shared.connection import (
@@ -18,19 +19,19 @@ from shared.connection import (
     GoogleServiceAccount,
     UsernameAndToken,
 )
-from tests.unit.control_plane.review.documents import AT, ROLE, SECRET, document
+from tests.unit.control_plane.review.documents import AT, ROLE, SECRET, document, review, terms
 from tests.unit.shared.strategies import connection_documents
 
 
-def changes(review: DocumentReview) -> dict[str, LineChange]:
+def changes(found: DocumentReview) -> dict[str, LineChange]:
     """Return what becomes of each line, by its name."""
-    return {each.line.name: each.change for each in review.lines}
+    return {each.line.name: each.change for each in found.lines}
 
 
-def shown(review: DocumentReview, name: str) -> tuple[tuple[str, ...] | None, ...]:
+def shown(found: DocumentReview, name: str) -> tuple[tuple[str, ...] | None, ...]:
     """Return a line's words, before and after."""
     ((before, after),) = [
-        (each.before, each.after) for each in review.lines if each.line.name == name
+        (each.before, each.after) for each in found.lines if each.line.name == name
     ]
     return before, after
 
@@ -47,18 +48,18 @@ def near_pairs(draw: st.DrawFn) -> tuple[ConnectionDocument, ConnectionDocument]
 def test_no_difference_goes_unseen(pair: tuple[ConnectionDocument, ConnectionDocument]) -> None:
     """Whichever bytes differ, some line says so; and none does if no byte differs."""
     serving, draft = pair
-    review = review_of(draft, serving, AT)
-    differs = any(change is not LineChange.SAME for change in changes(review).values())
+    found = review(draft, serving)
+    differs = any(change is not LineChange.SAME for change in changes(found).values())
     assert differs == (draft.to_bytes() != serving.to_bytes())
 
 
 @given(connection_documents)
 def test_the_first_review_shows_each_line_as_new(made: ConnectionDocument) -> None:
     """Nothing of what is approved for the first time was seen before."""
-    review = review_of(made, None, AT)
-    assert set(changes(review).values()) == {LineChange.NEW}
-    assert all(each.before is None and each.after for each in review.lines)
-    assert all(each.is_new for each in review.highlights)
+    found = review(made)
+    assert set(changes(found).values()) == {LineChange.NEW}
+    assert all(each.before is None and each.after for each in found.lines)
+    assert all(each.is_new for each in found.highlights)
 
 
 def fields_of(kind: type) -> Iterator[str]:
@@ -76,7 +77,8 @@ def fields_of(kind: type) -> Iterator[str]:
 
 def test_every_field_of_a_document_has_a_line() -> None:
     """Whoever adds a field says where an approver reads it, and in which words."""
-    fields = set(fields_of(ConnectionDocument)) | {"credential.kind"}
+    fields = set(fields_of(ConnectionDocument)) | set(fields_of(RevisionLabels))
+    fields.add("credential.kind")
     for kind in typing.get_args(Credential):
         fields |= {f"credential.{field.name}" for field in attrs.fields(kind)}
     assert {"secret.sha256", "credential.role_arn", "ca_certificate"} <= fields
@@ -88,8 +90,8 @@ def test_every_field_of_a_document_has_a_line() -> None:
 def test_every_byte_of_a_document_has_a_line(made: ConnectionDocument) -> None:
     """What is hashed and signed is what is shown."""
     known = {leaf for line in LINES for leaf in line.leaves}
-    assert leaves_of(made).keys() <= known
-    assert tuple(lines_of(made)) == LINES
+    assert leaves_of(terms(made)).keys() <= known
+    assert tuple(lines_of(terms(made))) == LINES
 
 
 @attrs.frozen
@@ -101,16 +103,16 @@ class LaterDocument(ConnectionDocument):
 
 def test_a_field_without_a_line_is_shown_all_the_same() -> None:
     """As the JSON has it."""
-    terms = attrs.asdict(document(), recurse=False)
-    one, other = LaterDocument(**terms), LaterDocument(**terms, max_bytes=5)
-    review = review_of(other, one, AT)
-    assert changes(review)["max_bytes"] is LineChange.NEW
-    assert shown(review, "max_bytes") == (None, ("5",))
+    known = attrs.asdict(document(), recurse=False)
+    one, other = LaterDocument(**known), LaterDocument(**known, max_bytes=5)
+    found = review(other, one)
+    assert changes(found)["max_bytes"] is LineChange.NEW
+    assert shown(found, "max_bytes") == (None, ("5",))
 
 
 def test_lines_come_in_the_order_of_reading() -> None:
     """Where, as whom, how, what, and who wants it."""
-    sections = [each.line.section.value for each in review_of(document(), None, AT).lines]
+    sections = [each.line.section.value for each in review(document()).lines]
     assert list(dict.fromkeys(sections)) == ["registry", "login", "network", "scope", "made"]
     assert sections == sorted(sections, key=list(dict.fromkeys(sections)).index)
 
@@ -118,26 +120,29 @@ def test_lines_come_in_the_order_of_reading() -> None:
 def test_an_edit_of_the_scope_is_seen_side_by_side() -> None:
     """And the rest is the same."""
     before, after = document(), document(repositories=("team/app", "team/b*"), fleets=())
-    review = review_of(after, before, AT)
-    assert {name for name, each in changes(review).items() if each is not LineChange.SAME} == {
+    found = review(after, before)
+    assert {name for name, each in changes(found).items() if each is not LineChange.SAME} == {
         "repositories",
         "fleets",
     }
-    assert shown(review, "repositories") == (("team/app",), ("team/app", "team/b*"))
-    assert shown(review, "fleets") == (("line-a",), ("all",))
-    assert review.changed_terms == 2
+    assert shown(found, "repositories") == (("team/app",), ("team/app", "team/b*"))
+    assert shown(found, "fleets") == (("line-a",), ("all",))
+    assert found.changed_terms == 2
 
 
 def test_another_kind_of_login_removes_lines_and_brings_others() -> None:
     """A user name is not changed into a role."""
-    review = review_of(document(credential=ROLE), document(), AT)
-    found = changes(review)
-    assert found["login"] is LineChange.CHANGED
-    assert found["username"] is found["secret"] is found["sealing"] is LineChange.REMOVED
+    found = review(document(credential=ROLE), document())
+    became = changes(found)
+    assert became["login"] is LineChange.CHANGED
+    assert became["username"] is became["secret"] is became["sealing"] is LineChange.REMOVED
     assert (
-        found["role_arn"] is found["external_id"] is found["pull_through_cache"] is LineChange.NEW
+        became["role_arn"]
+        is became["external_id"]
+        is became["pull_through_cache"]
+        is LineChange.NEW
     )
-    assert "client_email" not in found
+    assert "client_email" not in became
 
 
 @pytest.mark.parametrize(
@@ -153,10 +158,10 @@ def test_another_kind_of_login_removes_lines_and_brings_others() -> None:
 )
 def test_a_secret_is_told_as_replaced_or_as_before(secret: typing.Any, words: str) -> None:
     """Nothing else of it is shown."""
-    review = review_of(document(secret=secret), document(), AT)
-    assert shown(review, "secret") == (("version 1",), (words,))
-    assert shown(review_of(document(), None, AT), "secret") == (None, ("new (version 1)",))
-    assert SECRET.sha256 not in repr([(each.before, each.after) for each in review.lines])
+    found = review(document(secret=secret), document())
+    assert shown(found, "secret") == (("version 1",), (words,))
+    assert shown(review(document()), "secret") == (None, ("new (version 1)",))
+    assert SECRET.sha256 not in repr([(each.before, each.after) for each in found.lines])
 
 
 @pytest.mark.parametrize(
@@ -164,6 +169,22 @@ def test_a_secret_is_told_as_replaced_or_as_before(secret: typing.Any, words: st
 )
 def test_every_kind_of_login_is_named(credential: Credential) -> None:
     """An approver reads first how it logs in at all."""
-    (words,) = shown(review_of(document(credential=credential), None, AT), "login")[1] or ()
+    (words,) = shown(review(document(credential=credential)), "login")[1] or ()
     assert words
     assert isinstance(credential, EcrRole) == ("AWS" in words)
+
+
+@given(*[st.none() | st.text(max_size=3)] * 4)
+def test_labels_are_approved_as_all_else_is(
+    set_before: str | None, set_after: str | None, label_before: str | None, label_after: str | None
+) -> None:
+    """A set of files can end its connections, though no document names it."""
+    before = terms(document(), set_name=set_before, secret_label=label_before)
+    after = terms(document(), set_name=set_after, secret_label=label_after)
+    found = review_of(after, before, AT)
+    became = changes(found)
+    assert (became.get("set_name", LineChange.SAME) is LineChange.SAME) == (set_before == set_after)
+    assert (became.get("secret_label", LineChange.SAME) is LineChange.SAME) == (
+        label_before == label_after
+    )
+    assert found.changed_terms == (set_before != set_after) + (label_before != label_after)
