@@ -188,6 +188,7 @@ def call_everything(alice: GeneratedClient, bob: GeneratedClient, host: str) -> 
     grant_a_role(alice, bob)
     assert alice.call("live").status == "ok"
     assert alice.call("ready").status == "ready"
+    assert alice.call("show_me").name == "alice"
     assert alice.refused("show_connection", id="x") == (404, "there is no connection of this id")
     assert alice.refused("approve", alice.model("Approval", fingerprint="x"), id="x")[0] == 403
 
@@ -211,6 +212,11 @@ def connect_and_revoke(alice: GeneratedClient, bob: GeneratedClient, host: str) 
     assert changed.draft.secret_version > changed.secret_version == 1
     assert alice.call("show_connection", id=found).draft.check.problem == "not_asked"
     assert alice.call("list_connections", limit=1).items
+    review = bob.call("review_connection", id=found)
+    assert (review.changed_terms, len(review.fingerprint_words), review.refusal) == (1, 12, None)
+    assert [each.action for each in bob.call("show_history", id=found, limit=1).items] == [
+        "connection.draft"
+    ]
     bob.call("revoke", bob.model("Revocation", reason="moved"), id=found)
 
 
