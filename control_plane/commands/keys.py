@@ -1,15 +1,56 @@
-"""`control-plane keys`: the two key pairs of an installation."""
+"""`control-plane keys`: the two key pairs of an installation, and the key of its sessions."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import click
+from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from control_plane.commands.running import fail, say
 from control_plane.commands.usage import Command
+from control_plane.sessions.session_seal import SessionSeal
 from shared.keys import key_id, private_pem, public_pem
+
+
+@frozen
+class _NewKey:
+    """The files of a new key, each with its mode, and what is said of it."""
+
+    files: Mapping[str, tuple[bytes, int]] = field(repr=False)
+    words: str | None = None
+
+
+def _new_sealing_key() -> _NewKey:
+    key = X25519PrivateKey.generate()
+    files = {
+        "sealing.public.pem": (public_pem(key.public_key()), 0o644),
+        "sealing.private.pem": (private_pem(key), 0o600),
+    }
+    return _NewKey(files, f"sealing key {key_id(key.public_key())}")
+
+
+def _new_statement_key() -> _NewKey:
+    key = Ed25519PrivateKey.generate()
+    files = {
+        "statement.public.pem": (public_pem(key.public_key()), 0o644),
+        "statement.private.pem": (private_pem(key), 0o600),
+    }
+    return _NewKey(files, f"statement key {key_id(key.public_key())}")
+
+
+def _new_session_key() -> _NewKey:
+    return _NewKey({"session.key": (SessionSeal.make().text().encode(), 0o600)})
+
+
+_KINDS: Final[Mapping[str, Callable[[], _NewKey]]] = {
+    "sealing": _new_sealing_key,
+    "statement": _new_statement_key,
+    "session": _new_session_key,
+}
 
 
 @click.command(cls=Command)
@@ -20,19 +61,20 @@ from shared.keys import key_id, private_pem, public_pem
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder to write to; made if it is not there.",
 )
-def keys(folder: Path) -> None:
-    """Make the sealing and the statement key pairs; nothing is overwritten.
+@click.option(
+    "--only",
+    type=click.Choice([*_KINDS]),
+    help="Make this kind alone, for an installation that has the others.",
+)
+def keys(folder: Path, only: str | None) -> None:
+    """Make the sealing and the statement key pairs, and session.key; nothing is overwritten.
 
     sealing.private.pem belongs to the facade alone, statement.private.pem to the control plane
-    alone. Each process gets the public half of the other's.
+    alone. Each process gets the public half of the other's. session.key seals the sessions of the
+    console: it belongs to all control planes of the installation.
     """
-    sealing, statement = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    files = {
-        "sealing.public.pem": (public_pem(sealing.public_key()), 0o644),
-        "sealing.private.pem": (private_pem(sealing), 0o600),
-        "statement.public.pem": (public_pem(statement.public_key()), 0o644),
-        "statement.private.pem": (private_pem(statement), 0o600),
-    }
+    made = [make() for kind, make in _KINDS.items() if only in (None, kind)]
+    files = {name: file for each in made for name, file in each.files.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,8 +85,9 @@ def keys(folder: Path) -> None:
     for name, (pem, mode) in files.items():
         _write_new(folder / name, pem, mode)
         click.echo(folder / name)
-    say(f"sealing key {key_id(sealing.public_key())}")
-    say(f"statement key {key_id(statement.public_key())}")
+    for each in made:
+        if each.words:
+            say(each.words)
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

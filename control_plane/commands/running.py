@@ -15,6 +15,7 @@ from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
 from control_plane.prefix import PREFIX
 from control_plane.proof.signer import Signer
 from control_plane.serving.config import OperatorsSettings, ServeSettings
+from control_plane.sessions.session_seal import InvalidSessionKeysError
 from shared.bounded_file import TooLongFileError, read_bounded
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.keys import InvalidKeyFileError, load_statement_public_keys
@@ -51,7 +52,7 @@ def load_key(field: str, path: Path, load: Callable[[bytes], _Loaded]) -> _Loade
     """Return the key of a configured file, or raise `ConfigurationError` with its variable."""
     try:
         return load(read_bounded(path, MAX_KEY_FILE_BYTES))
-    except (InvalidKeyFileError, TooLongFileError) as error:
+    except (InvalidKeyFileError, InvalidSessionKeysError, TooLongFileError) as error:
         problem = str(error)
     except OSError as error:
         problem = f"expected the path of a file that this process can read: {why_unreadable(error)}"

@@ -14,9 +14,11 @@ from control_plane.clock import now, unix_milliseconds
 from control_plane.commands.running import fail, load_key, signer_of
 from control_plane.commands.usage import Command
 from control_plane.connections.survey import ConnectionSurvey
+from control_plane.console.console import Console
 from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.errors import ControlPlaneError
+from control_plane.http.denied_logins import DeniedLogins
 from control_plane.http.open_connections import OpenConnections
 from control_plane.http.server_tls import TlsFilesError
 from control_plane.http.stranger_pace import StrangerPace
@@ -35,6 +37,7 @@ from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
 from control_plane.serving.app import make_app
 from control_plane.serving.config import ServeSettings
+from control_plane.serving.console_rooms import console_rooms
 from control_plane.serving.environment import settings
 from control_plane.serving.health import Health
 from control_plane.serving.private_keys import PrivateKeys
@@ -42,6 +45,8 @@ from control_plane.serving.routes import Api
 from control_plane.serving.server import reload_signal, serving, wait_for_stop
 from control_plane.serving.upkeep import STATE_DIR, Upkeep
 from control_plane.serving.use_cases import UseCases
+from control_plane.sessions.session_seal import SessionSeal
+from control_plane.sessions.sessions import Sessions
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
@@ -76,6 +81,7 @@ def serve() -> None:
         sealer = load_key(
             "sealing_public_key_file", configured.sealing_public_key_file, Sealer.from_pem
         )
+        session_keys = _session_keys(configured)
         tls = ReloadedTls.load(configured.tls_cert_file, configured.tls_key_file)
         file = GenerationsFile.open(configured.state_dir) if configured.state_dir else None
         before = file.read(highest_generation_at(unix_milliseconds(now()))) if file else {}
@@ -94,11 +100,18 @@ def serve() -> None:
     try:
         memory = Memory(file, HighestGenerations(before), seen)
         with ServiceManager.of_this_process() as manager:
-            uvloop.run(_serve(configured, signer, sealer, tls, memory, manager))
+            uvloop.run(_serve(configured, signer, sealer, session_keys, tls, memory, manager))
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
         fail(f"cannot listen on {configured.listen}: {why_not_listening(error)}")
+
+
+def _session_keys(configured: ServeSettings) -> SessionSeal:
+    """Return the configured keys, or one of this process."""
+    if configured.session_key_file is None:
+        return SessionSeal.make()
+    return load_key("session_key_file", configured.session_key_file, SessionSeal.parse)
 
 
 def _watch(
@@ -116,6 +129,7 @@ async def _serve(
     configured: ServeSettings,
     signer: Signer,
     sealer: Sealer,
+    session_seal: SessionSeal,
     tls: ReloadedTls | None,
     memory: Memory,
     manager: ServiceManager,
@@ -140,17 +154,26 @@ async def _serve(
         private_keys = PrivateKeys.of(configured)
         health = Health(chain, tls, private_keys, remembering, notifications, supervisor)
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
+        gate = LoginGate.of(
+            Authenticator(chain),
+            NamedTokens(database),
+            time.monotonic,
+            behind_proxy=configured.behind_tls_proxy,
+        )
+        console = Console.of(
+            console_rooms(),
+            Sessions(session_seal, Authenticator(chain), now),
+            gate,
+            DeniedLogins(metrics.denied_logins.inc, lines),
+            public_url=configured.public_url,
+        )
         app = make_app(
             Api.of(use_cases, configured, metrics, health),
-            LoginGate.of(
-                Authenticator(chain),
-                NamedTokens(database),
-                time.monotonic,
-                behind_proxy=configured.behind_tls_proxy,
-            ),
+            gate,
             metrics,
             lines,
             StrangerPace.of(behind_proxy=configured.behind_tls_proxy),
+            console if configured.console else None,
         )
         accepted = _accepting(configured, metrics)
         async with serving(
@@ -211,7 +234,12 @@ def _tell_how_it_serves(configured: ServeSettings, tls: ReloadedTls | None) -> N
     if configured.identity_form is None:
         _log.warning(
             "the form of devices' identities is not known",
-            variable="CONTROL_PLANE_DEVICE_IDENTITY",
+            variable=f"{PREFIX}_DEVICE_IDENTITY",
+        )
+    if configured.console and configured.session_key_file is None:
+        _log.warning(
+            "sessions end with this process, and no other process takes them",
+            variable=f"{PREFIX}_SESSION_KEY_FILE",
         )
 
 

@@ -55,14 +55,14 @@ class Call:
 
         It has to arrive in the same time as any other body.
         """
-        content = await _content(self.request.clone(client_max_size=max_bytes))
+        content = await content_of(self.request.clone(client_max_size=max_bytes))
         if self.request.content_type != JSON:
             raise UnsupportedMediaTypeError(f"the body has to have the Content-Type {JSON}")
         return await _read(content)
 
     async def body(self, *, optional: bool = False) -> Mapping[str, object]:
         """Return the JSON object of the body; an absent optional one is empty."""
-        content = await _content(self.request)
+        content = await content_of(self.request)
         if optional and not content:
             return {}
         accepted = (JSON, MERGE_PATCH) if self.request.method == "PATCH" else (JSON,)
@@ -84,10 +84,11 @@ async def _read(content: bytes) -> Mapping[str, object]:
     return await asyncio.to_thread(read_object, content)
 
 
-async def _content(request: web.BaseRequest) -> bytes:
+async def content_of(request: web.BaseRequest, media_type: str = JSON) -> bytes:
+    """Return the bytes of a body; raise why it is not read."""
     if request.headers.getall(hdrs.CONTENT_ENCODING, []):
         raise UnsupportedMediaTypeError(
-            f"the body has to be {JSON} as it is, without a Content-Encoding"
+            f"the body has to be {media_type} as it is, without a Content-Encoding"
         )
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):

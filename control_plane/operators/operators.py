@@ -106,7 +106,7 @@ class Authenticator:
             evidence = await proofs.evidence(subject)
         belief = believe(evidence, self._chain.signer)
         operator = belief.statement
-        if isinstance(operator, Operator) and _is_token_of(operator, token):
+        if isinstance(operator, Operator) and _is_token_of(operator, token.sha256):
             return _logged_in(operator, self._chain.clock())
         # Also for names that nobody has: the time it takes must not tell which operators exist.
         replaced = await self._replacing_entry(belief.subject, token)
@@ -118,6 +118,23 @@ class Authenticator:
         if isinstance(operator, Operator):
             reason = "a token that was never the operator's, as far as is known"
         raise unknown_token(token, reason)
+
+    async def present(self, name: str, token_sha256: str) -> AuthenticatedOperator:
+        """Return the operator as of now, who was let in before with the token of this hash.
+
+        Raises `NotAuthenticatedError` if the token would let nobody in any more.
+        """
+        subject = operator_subject(name)
+        async with self._chain.reading(about=[subject]) as proofs:
+            belief = believe(await proofs.evidence(subject), self._chain.signer)
+        operator = belief.statement
+        if isinstance(operator, Operator) and _is_token_of(operator, token_sha256):
+            return _logged_in(operator, self._chain.clock())
+        raise NotAuthenticatedError(
+            "the token that you signed in with was replaced, or you are no operator any more",
+            reason=belief.problem or "signed in with a token that is not the operator's any more",
+            claimed_name=name,
+        )
 
     def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
         """Return the id of the missing key that signed the statement with this very token's hash.
@@ -160,8 +177,8 @@ def _of_missing_key(token: OperatorToken, key: str) -> NotAuthenticatedError:
     )
 
 
-def _is_token_of(operator: Operator, token: OperatorToken) -> bool:
-    return hmac.compare_digest(operator.token_sha256, token.sha256)
+def _is_token_of(operator: Operator, token_sha256: str) -> bool:
+    return hmac.compare_digest(operator.token_sha256, token_sha256)
 
 
 def _logged_in(operator: Operator, at: datetime) -> AuthenticatedOperator:

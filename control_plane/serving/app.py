@@ -9,11 +9,14 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from control_plane.console.console import Console
+from control_plane.console.local_path import ROOT
 from control_plane.errors import ControlPlaneError, NotAuthenticatedError, TooManyRequestsError
+from control_plane.http.denied_logins import DeniedLogins
 from control_plane.http.http_call import MAX_BODY_BYTES, Call, bearer_token
-from control_plane.http.http_connection import HttpConnection
 from control_plane.http.http_route import Route
 from control_plane.http.problems import INTERNAL, problem_of, problem_of_http
+from control_plane.http.request_marks import is_operators, is_told, note_operator
 from control_plane.http.stranger_pace import StrangerPace
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.login_gate import LoginGate
@@ -23,8 +26,6 @@ from control_plane.serving.routes import Api
 from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"
-_IS_TOLD: Final = web.RequestKey("is_told", bool)  # whether the request has lines in the log
-_IS_OPERATORS: Final = web.RequestKey("is_operators", bool)  # whether somebody was let in
 _HEADERS: Final = {
     "Server": "control-plane",  # it does not tell the versions of libraries
     "Cache-Control": "no-store",
@@ -41,32 +42,32 @@ def make_app(
     metrics: ControlPlaneMetrics,
     lines: StrangerLines,
     pace: StrangerPace,
+    console: Console | None = None,
 ) -> web.Application:
-    """Return the application."""
-    answering = _answering(metrics, lines, pace)
+    """Return the application, with the console unless it was taken away."""
+    denied = DeniedLogins(metrics.denied_logins.inc, lines)
+    answering = _answering(metrics, lines, pace, console)
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[answering])
     for path, handler in api.open_routes():
         app.router.add_route("GET", path, handler)
     for route in api.routes():
-        answer = _for_operators(route, gate, metrics, lines)
+        answer = _for_operators(route, gate, denied)
         app.router.add_route(route.method, route.path, answer)
+    if console is not None:
+        console.add_to(app)
     return app
 
 
 def _for_operators(
-    route: Route, gate: LoginGate, metrics: ControlPlaneMetrics, lines: StrangerLines
+    route: Route, gate: LoginGate, denied: DeniedLogins
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             operator = await gate.let_in(bearer_token(request), request.remote or "")
         except (NotAuthenticatedError, TooManyRequestsError) as error:
-            metrics.denied_logins.inc()
-            if _is_told(request, lines):
-                _tell_of_denial(error, request, route)
+            denied.note(error, request, route.path)
             raise
-        request[_IS_OPERATORS] = request[_IS_TOLD] = True
-        if isinstance(request.protocol, HttpConnection):
-            request.protocol.note_operator()
+        note_operator(request)
         with log_context(actor=operator.name, role=operator.role):
             require(operator.role, route.role)
             response = await route.handler(Call(request, operator))
@@ -77,28 +78,20 @@ def _for_operators(
     return answer
 
 
-def _tell_of_denial(
-    error: NotAuthenticatedError | TooManyRequestsError, request: web.Request, route: Route
-) -> None:
-    reason, claimed_name = str(error), None
-    if isinstance(error, NotAuthenticatedError):
-        reason, claimed_name = error.reason, error.claimed_name
-    _log.warning(
-        "login denied", reason=reason, actor=claimed_name, peer=request.remote, route=route.path
-    )
-
-
 def _answering(
-    metrics: ControlPlaneMetrics, lines: StrangerLines, pace: StrangerPace
+    metrics: ControlPlaneMetrics,
+    lines: StrangerLines,
+    pace: StrangerPace,
+    console: Console | None,
 ) -> Middleware:
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id, began = uuid4().hex, time.monotonic()
         with log_context(request_id=request_id):
-            response = await _answer(request, handler, request_id, lines)
+            response = await _answer(request, handler, request_id, lines, console)
             seconds = time.monotonic() - began
             route = _route(request)
-            if _is_told(request, lines):
+            if is_told(request, lines):
                 _log.info(
                     "answered",
                     method=request.method if route != NO_ROUTE else None,
@@ -110,36 +103,36 @@ def _answering(
         method = request.method if route != NO_ROUTE else NO_ROUTE
         metrics.requests.labels(method, route, str(response.status)).inc()
         metrics.request_seconds.labels(route).observe(seconds)
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)  # pages of the console have stricter ones
         response.headers["X-Request-Id"] = request_id
-        if _IS_OPERATORS not in request:
+        if not is_operators(request):
             await pace.keep(request)
         return response
 
     return answering
 
 
-def _is_told(request: web.Request, lines: StrangerLines) -> bool:
-    """Tell whether the request has lines in the log: an operator's has, a stranger's may have."""
-    if _IS_TOLD not in request:
-        request[_IS_TOLD] = lines.may_tell(request.remote)
-    return request[_IS_TOLD]
-
-
 async def _answer(
-    request: web.Request, handler: Handler, request_id: str, lines: StrangerLines
+    request: web.Request,
+    handler: Handler,
+    request_id: str,
+    lines: StrangerLines,
+    console: Console | None,
 ) -> web.StreamResponse:
     try:
         return await handler(request)
     except ControlPlaneError as error:
         problem = problem_of(error)
-        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and _is_told(request, lines):
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_told(request, lines):
             _log.error("cannot answer", reason=str(error), exc_info=error)
     except web.HTTPException as error:
         problem = problem_of_http(error)
     except Exception as error:  # noqa: BLE001  # the outermost layer: it is logged and answered
         _log.error("unexpected error", exc_info=error)
         problem = INTERNAL
+    if console is not None and request.path.startswith(ROOT):
+        return console.answer(problem, request, request_id)
     return problem.response(request_id)
 
 

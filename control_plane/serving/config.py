@@ -53,6 +53,9 @@ class ServeSettings:
     tls_cert_file: ReadableFile | None = None
     tls_key_file: ReadableFile | None = None
     behind_tls_proxy: bool = False
+    console: bool = True
+    public_url: HttpUrl | None = None
+    session_key_file: ReadableFile | None = None
     statement_level: StatementLevel = OLDEST_LEVEL
     require_second_approver: bool = False
     check_networks: Networks = ()

@@ -34,6 +34,8 @@ class PrivateKeys:
         paths = {f"{PREFIX}_STATEMENT_PRIVATE_KEY_FILE": configured.statement_private_key_file}
         if configured.tls_key_file is not None:
             paths[KEY] = configured.tls_key_file
+        if configured.session_key_file is not None:
+            paths[f"{PREFIX}_SESSION_KEY_FILE"] = configured.session_key_file
         keys = cls(paths)
         keys.look()
         return keys

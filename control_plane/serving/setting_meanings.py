@@ -30,6 +30,16 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "behind_tls_proxy": Meaning(
         "whether plain HTTP may be served on any address, because a proxy in front speaks TLS"
     ),
+    "console": Meaning("whether there are pages for operators, at `/console/`"),
+    "public_url": Meaning(
+        "where browsers reach this control plane, if a proxy in front hands on another Host header",
+        default="the Host header of each request",
+    ),
+    "session_key_file": Meaning(
+        "the keys that seal the console's sessions, one a line, of which the first one seals"
+        " (`control-plane keys --only session` makes one); several control planes share them",
+        default="none: a key of this process, with which its sessions end",
+    ),
     "statement_level": Meaning(
         "the newest statements that may be written: raise it once every facade and every control"
         " plane runs a version that reads this level (docs/operating.md)"

@@ -66,6 +66,14 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/http/test_http_call.py::test_any_other_cursor_is_a_wrong_parameter",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
+    "control_plane.console.submission.parse_submission": Tested(
+        "unit/control_plane/console/test_submission.py::test_any_bytes_are_a_form_or_unreadable",
+        "adversary/control_plane/test_nonsense.py::test_a_stranger_who_sends_nonsense_forms",
+    ),
+    "control_plane.sessions.session_seal.SessionSeal.read": Tested(
+        "unit/control_plane/sessions/test_session_seal.py::test_any_other_text_is_no_session",
+        "adversary/control_plane/test_nonsense.py::test_a_stranger_who_sends_nonsense_forms",
+    ),
     "control_plane.proof.walk_back.WalkBack.take": Tested(
         "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
         "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",

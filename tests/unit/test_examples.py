@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jinja2
 import orjson
 import pytest
 
@@ -183,6 +184,8 @@ def test_every_other_block_is_of_a_kind_that_is_checked(block: Example) -> None:
                 check(command)
         case "python":
             ast.parse(block.text)
+        case "jinja":
+            jinja2.Environment(autoescape=True).parse(block.text)
         case "sql" | "nginx" as language:
             assert block.page in RUN_AS_THEY_STAND[language]
         case language:

@@ -1,11 +1,13 @@
 """Whatever an operator sends is nonsense for a while; another operator's lists are answered."""
 
+import aiohttp
 import pytest
 
 from shared.outside_bytes import Party
-from tests.adversary.bounds import OPERATOR_P99_SECONDS
+from tests.adversary.bounds import OPERATOR_P99_SECONDS, VICTIM_P99_SECONDS
 from tests.adversary.nonsense import Nonsense
 from tests.adversary.watch import Target, Watch
+from tests.support.console_client import SESSION
 from tests.support.control_plane import ControlPlane
 
 pytestmark = pytest.mark.attack
@@ -20,6 +22,11 @@ PATHS = (
     b"/v1/device-revocations/batch",
     b"/v1/audit?limit=3&cursor=abc",
 )
+FORMS = (
+    b"form_token=AAAAAAAAAAAAAAAAAAAAAA&token=rfo_eve.canary&next=%2Fconsole%2F",
+    b"host=ghcr.io&repositories=a%0D%0Ab&fleets=x&fleets=y",
+)
+SEALED = "A" * 400
 
 
 async def test_an_operator_who_sends_nonsense(
@@ -40,3 +47,33 @@ async def test_an_operator_who_sends_nonsense(
             assert answer.status < 500
             answer = await operator.call("POST", PATHS[0].decode(), content=nonsense.like(*BODIES))
             assert answer.status < 500
+
+
+async def test_a_stranger_who_sends_nonsense_forms(
+    watch: Watch, target: Target, own_plane: ControlPlane
+) -> None:
+    """To the console, with sessions that nobody sealed."""
+    nonsense, url = Nonsense(), f"{own_plane.url}/console/sign-in"
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        watch(
+            "nonsense",
+            "forms and sessions",
+            Party.STRANGER,
+            target,
+            victim_p99_seconds=VICTIM_P99_SECONDS,
+        ) as attack,
+    ):
+        while attack.goes_on:
+            cookie = "".join(each for each in nonsense.header(SEALED) if "!" <= each <= "~")
+            headers = {
+                "Cookie": f"{SESSION}={cookie[:6000]}",
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Origin": own_plane.url,
+            }
+            async with session.post(url, data=nonsense.like(*FORMS), headers=headers) as answer:
+                assert answer.status < 500
+            async with session.get(
+                f"{own_plane.url}/console/", headers=headers, allow_redirects=False
+            ) as answer:
+                assert answer.status == 303

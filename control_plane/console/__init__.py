@@ -1,0 +1,1 @@
+"""The console: what operators do, as pages of a browser."""

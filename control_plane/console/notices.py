@@ -1,0 +1,29 @@
+"""What a page says about what was just done: fixed words, by a code in the address. Pure.
+
+Nobody can put words of their own into a page by a link.
+"""
+
+from enum import Enum
+from typing import Final
+
+PARAMETER: Final = "done"
+
+
+class Notice(Enum):
+    """The codes, and their words."""
+
+    SIGNED_OUT = "You are signed out."
+    SIGNED_OUT_EVERYWHERE = "All of your sessions are ended."
+
+    @property
+    def code(self) -> str:
+        """What stands in the address."""
+        return self.name.lower().replace("_", "-")
+
+
+_BY_CODE: Final = {notice.code: notice for notice in Notice}
+
+
+def notice_of(code: str | None) -> Notice | None:
+    """Return the notice of a code, if there is one."""
+    return _BY_CODE.get(code or "")

@@ -1,0 +1,40 @@
+"""What went wrong, as a page and beside a form: by the one table of problems of the API. Pure."""
+
+from http import HTTPStatus
+
+from control_plane.console.page import ConsoleForm, PageView
+from control_plane.console.submission import FormState, Submission, refused
+from control_plane.errors import ControlPlaneError, InvalidRequestError
+from control_plane.http.problems import HttpProblem, problem_of
+
+
+def error_view(problem: HttpProblem, request_id: str | None = None) -> PageView:
+    """Return a page that says what went wrong."""
+    context = {"detail": problem.detail, "request_id": request_id}
+    return PageView("error.html", problem.status.phrase, context, problem.status)
+
+
+def send_again_view(
+    url: str, submission: Submission, form: ConsoleForm, reason: str, status: HTTPStatus
+) -> PageView:
+    """Return a page that keeps what was typed, and sends it again to the same form."""
+    kept = submission.kept(form.secrets)
+    fields = [(name, text) for name, texts in kept.items() for text in texts]
+    context = {
+        "url": url,
+        "fields": fields,
+        "reason": reason,
+        "must_sign_in": status == HTTPStatus.UNAUTHORIZED,
+        "secrets_left": any(submission.text(name) for name in form.secrets),
+    }
+    return PageView("send_again.html", "Not done yet", context, status)
+
+
+def refusal_of(
+    error: ControlPlaneError, submission: Submission, form: ConsoleForm
+) -> tuple[FormState, HTTPStatus]:
+    """Return how a form is shown again after an error, and the answer's status."""
+    status = problem_of(error).status
+    if isinstance(error, InvalidRequestError):
+        return refused(submission, form.secrets, error.errors), status
+    return refused(submission, form.secrets, (), [str(error)]), status

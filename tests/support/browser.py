@@ -1,0 +1,128 @@
+"""Debian's chromium, driven by playwright, and axe-core, which judges pages.
+
+playwright's loop occupies the thread of whoever drives it: a file of browser tests has no coroutine
+tests and no coroutine fixtures, and calls the API through `meanwhile`.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import uvloop
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+
+from deploy.dev.debian import DEV
+from tests.support.control_plane import ControlPlane
+
+CHROMIUM: Final = Path("/usr/bin/chromium")
+AXE: Final = DEV / "node" / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE_MILLISECONDS: Final = 30_000
+MAX_PAGE_BYTES: Final = 100 * 1024  # of a page with everything that it loads
+# Each look that a page is judged in: how wide it is, and its colours.
+LOOKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 360, "height": 780}, "color_scheme": "light"},
+}
+
+_Result = TypeVar("_Result")
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Yield a browser. It takes a second to start: a file of tests has one."""
+    if not (CHROMIUM.exists() and AXE.exists()):
+        raise AssertionError(f"no {CHROMIUM} or no {AXE}: `make test` brings both")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visitor(browser: Browser, plane: ControlPlane, **settings: Any) -> Iterator[Page]:
+    """Yield a page of a browser that knows nothing yet; `settings` are those of a context."""
+    context = browser.new_context(
+        base_url=plane.url, locale="en-GB", **{"timezone_id": "UTC", **settings}
+    )
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    yield context.new_page()
+    context.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, plane: ControlPlane, name: str, **settings: Any) -> Iterator[Page]:
+    """Yield a page of a browser in which alice, bob, root or eve is signed in, at the overview."""
+    with visitor(browser, plane, **settings) as page:
+        page.goto("/console/")
+        sign_in(page, plane.tokens[name])
+        yield page
+
+
+def sign_in(page: Page, token: str) -> None:
+    """Fill in the sign-in page that is shown, and send it."""
+    page.get_by_label("Operator token").fill(token)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def meanwhile(call: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return what a coroutine returns, on a loop of another thread."""
+
+    def run() -> _Result:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(call)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+def require_accessible(page: Page) -> None:
+    """Require that axe finds nothing wrong with the page as it is now."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    wrong = [
+        f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}"
+        for each in found["violations"]
+    ]
+    assert wrong == [], "\n".join(wrong)
+    assert len(found["passes"]) > 0
+
+
+def require_presentable(browser: Browser, page: Page) -> None:
+    """Require of a page's address that it is accessible in each look, small, and fits a phone."""
+    kept = page.context.storage_state()
+    for name, look in LOOKS.items():
+        context = browser.new_context(storage_state=kept, locale="en-GB", **look)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        other = context.new_page()
+        size = _load(other, page.url)
+        require_accessible(other)
+        width = other.evaluate("document.documentElement.scrollWidth")
+        assert width <= look["viewport"]["width"], f"{page.url} is {width} pixels wide ({name})"
+        assert size <= MAX_PAGE_BYTES, f"{page.url} needs {size} bytes"
+        screenshot(other, name)
+        context.close()
+
+
+def _load(page: Page, url: str) -> int:
+    """Load an address, and return how many bytes came with it."""
+    responses = list[Response]()
+
+    def note(response: Response) -> None:
+        responses.append(response)
+
+    page.on("response", note)
+    page.goto(url)
+    return sum(len(response.body()) for response in responses)
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the page in the folder that SCREENSHOTS names, if it names one."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        path = page.url.partition("/console")[2].partition("?")[0].strip("/").replace("/", "-")
+        page.screenshot(path=Path(folder) / f"{path or 'overview'}-{name}.png", full_page=True)
