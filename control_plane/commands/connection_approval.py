@@ -10,7 +10,6 @@ from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_state
-from control_plane.commands.connection_text import sent_back_of
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import terminal_width
@@ -81,10 +80,8 @@ async def approve(
         connection_id = await named_connection(api, name)
         if fingerprint is None:
             shown = await api.call("GET", "connections", connection_id, "review")
-            present = await api.call("GET", "connections", connection_id)
-            back = sent_back_of(present)
-            fingerprint = _asked(shown, back, says_end=bool(given))
-            despite_send_back = despite_send_back or back is not None
+            fingerprint = _asked(shown, says_end=bool(given))
+            despite_send_back = despite_send_back or shown["sent_back"] is not None
         body: Json = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
         if despite_send_back:
             body["despite_send_back"] = True
@@ -107,7 +104,7 @@ async def send_back(name: str, comment: str, fingerprint: str | None, *, as_json
     show_state(view, as_json=as_json)
 
 
-def _asked(shown: Json, sent_back: str | None, *, says_end: bool) -> str:
+def _asked(shown: Json, *, says_end: bool) -> str:
     """Show the review; return its fingerprint if the person approves it, else exit with 1."""
     print_review(shown, terminal_width(), stderr=True)
     say("")
@@ -119,8 +116,6 @@ def _asked(shown: Json, sent_back: str | None, *, says_end: bool) -> str:
         raise click.UsageError(
             f"the present approval ends at {end}: say when this one does, with one of {options}"
         )
-    if sent_back:
-        say(f"WARNING: {sent_back}")
     what = "this" if shown["is_draft"] else "what serves once more"
     if not click.confirm(f"Approve {what}?", err=True):
         fail("nothing was approved")

@@ -48,6 +48,7 @@ def approval_steps(shown: Json) -> Iterator[str]:
     present = shown["approved"]
     end = " --keep-expiry" if present and present["expires_at"] else ""
     approve = f"control-plane connections approve {place_of(shown)}"
-    yield f"  {approve} --fingerprint {shown['fingerprint']}{end}"
+    despite = " --despite-send-back" if shown["sent_back"] else ""
+    yield f"  {approve} --fingerprint {shown['fingerprint']}{end}{despite}"
     if end:
         yield f"The present approval ends at {present['expires_at']}; --expires 90d says another."

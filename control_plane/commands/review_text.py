@@ -76,6 +76,9 @@ def _head(shown: Json) -> Iterator[Text]:
         yield _text(f"{place_of(shown)}: nothing waits, and this would be approved again", "bold")
     yield _text(_compared(shown))
     yield _text(_checked(shown["check"]))
+    if back := shown["sent_back"]:
+        words = f"{back['by']} sent it back at {back['at']}: {back['comment']}"
+        yield _text(f"Sent back: {words}", "bold yellow")
     if shown["problem"]:
         yield _text(f"Not believed: {shown['problem']}", "bold red")
     yield Text("")

@@ -49,7 +49,7 @@ def connection_view(
             lone_draft.labels if lone_draft else RevisionLabels.of_entry(state.last_entry)
         ),
         "draft": _draft_view(state, state.draft, form) if serving and state.draft else None,
-        "sent_back": _sent_back_view(state.sent_back if lone_draft else None),
+        "sent_back": sent_back_view(state.sent_back if lone_draft else None),
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),
@@ -114,11 +114,12 @@ def _draft_view(state: ConnectionState, draft: Revision, form: IdentityForm | No
         "by": draft.document.connected_by,
         "at": format_time(draft.document.connected_at),
         "check": _check_view(draft.check),
-        "sent_back": _sent_back_view(state.sent_back),
+        "sent_back": sent_back_view(state.sent_back),
     }
 
 
-def _sent_back_view(entry: AuditEntry | None) -> View | None:
+def sent_back_view(entry: AuditEntry | None) -> View | None:
+    """Return who sent a draft back, when and why."""
     if entry is None:
         return None
     comment = entry.details.get(COMMENT, "")

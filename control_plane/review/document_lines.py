@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-import attrs
 import orjson
 from attrs import frozen
 
@@ -62,8 +61,7 @@ class DocumentLine:
 def leaves_of(terms: ReviewedTerms) -> dict[str, Any]:
     """Return every value by its path; a default is left out, as it is in the canonical JSON."""
     document = dict(_flattened(orjson.loads(terms.document.to_bytes()), ""))
-    labels = attrs.asdict(terms.labels).items()
-    return document | {name: value for name, value in labels if value is not None}
+    return document | terms.labels.details()
 
 
 def lines_of(*reviewed: ReviewedTerms) -> Iterator[DocumentLine]:
@@ -106,7 +104,7 @@ def _label(name: str, label: str, section: Section) -> DocumentLine:
     """Return the line of a label; who gave none has no such line."""
 
     def read(terms: ReviewedTerms) -> Texts | None:
-        value = getattr(terms.labels, name)
+        value = terms.labels.details().get(name)
         return None if value is None else (value,)
 
     return DocumentLine(name, label, section, (name,), read)
@@ -177,6 +175,7 @@ LINES: Final = (
     ),
     _line("secret", "Secret", Section.LOGIN, _secret, ("secret.version", "secret.sha256")),
     _label("secret_label", "Secret's label", Section.LOGIN),
+    _label("credential_expires_at", "Credential ends", Section.LOGIN),
     _line("sealing", "Sealed to", Section.LOGIN, _sealing, ("secret.key_id", "secret.suite")),
     _line(
         "plain_http",

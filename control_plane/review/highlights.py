@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from control_plane.connections.grant import PULL_THROUGH_CACHE_MEANS, WITHOUT_EXTERNAL_ID
 from control_plane.review.certificates import own_certificates
+from control_plane.review.document_lines import ReviewedTerms
 from shared.canonical_json import Network
 from shared.connection import Anonymous, ConnectionDocument, EcrRole
 from shared.upstream.egress import NOT_PUBLIC
@@ -49,6 +50,8 @@ class HighlightKind(StrEnum):
     OTHER_SEALING_KEY = "other_sealing_key"
     PLAIN_HTTP = "plain_http"
     OWN_AUTHORITY = "own_authority"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    CREDENTIAL_ENDS_SOON = "credential_ends_soon"
     AUTHORITY_EXPIRED = "authority_expired"
     AUTHORITY_ENDS_SOON = "authority_ends_soon"
     FOREIGN_REALM = "foreign_realm"
@@ -71,23 +74,25 @@ class Highlight:
 
 
 def highlights(
-    document: ConnectionDocument, serving: ConnectionDocument | None, at: datetime
+    terms: ReviewedTerms, serving: ReviewedTerms | None, at: datetime
 ) -> tuple[Highlight, ...]:
-    """Return what stands out of a document, and of what it changes: dangers first, new ones first.
+    """Return what stands out, and of what it changes: dangers first, new ones first.
 
     `serving` is what was approved last, if anything was.
     """
     before = set(_standing(serving, at)) if serving else set[Highlight]()
-    found = [evolve(each, is_new=each not in before) for each in _standing(document, at)]
+    found = [evolve(each, is_new=each not in before) for each in _standing(terms, at)]
     if serving is not None:
-        found += _changed(document, serving)
+        found += _changed(terms.document, serving.document)
     return tuple(sorted(found, key=lambda each: (each.weight != Weight.DANGER, not each.is_new)))
 
 
-def _standing(document: ConnectionDocument, at: datetime) -> Iterator[Highlight]:
+def _standing(terms: ReviewedTerms, at: datetime) -> Iterator[Highlight]:
     """Yield what stands out whatever was before."""
+    document = terms.document
     yield from _of_host(document)
     yield from _of_login(document)
+    yield from _of_credential_end(terms.labels.credential_expires_at, at)
     yield from _of_transport(document, at)
     yield from _of_realms(document)
     for network in document.allowed_networks:
@@ -132,6 +137,25 @@ def _of_login(document: ConnectionDocument) -> Iterator[Highlight]:
                 )
         case _:
             return
+
+
+def _of_credential_end(ends: datetime | None, at: datetime) -> Iterator[Highlight]:
+    """Yield that a login ends, as whoever gave it says; no facade knows it."""
+    if ends is None or ends > at + ENDS_SOON:
+        return
+    day = f"{ends:%Y-%m-%d}"
+    if ends <= at:
+        yield _danger(
+            HighlightKind.CREDENTIAL_EXPIRED,
+            "credential_expires_at",
+            f"The login ended on {day}, by the word of whoever gave it: nobody may pull by it.",
+        )
+    else:
+        yield _caution(
+            HighlightKind.CREDENTIAL_ENDS_SOON,
+            "credential_expires_at",
+            f"The login ends on {day}, by the word of whoever gave it: a new secret is due.",
+        )
 
 
 def _of_transport(document: ConnectionDocument, at: datetime) -> Iterator[Highlight]:

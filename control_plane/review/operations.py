@@ -46,6 +46,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "made_by": TEXT,
             "made_at": TIME,
             "check": ref("RecordedCheck"),
+            "sent_back": nullable(
+                ref("SentBack"), "An approval of such a draft says despite_send_back."
+            ),
             "approved": nullable(
                 ref("PresentApproval"), "What the lines are compared with; null: nothing serves."
             ),

@@ -69,8 +69,7 @@ def review_of(
         for line in lines_of(*both)
         if (each := _reviewed(line, reviewed, after, serving, before)) is not None
     ]
-    standing_out = highlights(reviewed.document, serving.document if serving else None, at)
-    return DocumentReview(tuple(lines), standing_out)
+    return DocumentReview(tuple(lines), highlights(reviewed, serving, at))
 
 
 def _reviewed(

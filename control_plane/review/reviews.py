@@ -84,6 +84,7 @@ class ConnectionReviews:
                 seen_fingerprint=revision.fingerprint,
                 approver=operator,
                 needs_second=self._second_approver,
+                despite_send_back=True,
             )
         except (ConflictError, NotPermittedError) as error:
             return str(error)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from control_plane.connections.view import sent_back_view
 from control_plane.reading.page import View
 from control_plane.review.fingerprint_words import fingerprint_words
 from control_plane.review.highlights import Highlight
@@ -25,6 +26,7 @@ def review_view(review: ConnectionReview) -> View:
             "outcome": review.revision.check.outcome,
             "problem": review.revision.check.problem,
         },
+        "sent_back": sent_back_view(review.state.sent_back),
         "approved": _approved_view(review.serving) if review.serving else None,
         "changed_terms": review.document.changed_terms,
         "lines": [_line_view(each) for each in review.document.lines],

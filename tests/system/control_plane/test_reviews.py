@@ -175,3 +175,17 @@ async def test_the_end_of_the_present_approval_is_kept_unless_said(
     approved = await shell(plane, *line[1:], operator="bob")
     assert approved.status == 0, approved.words
     assert "until 2030-01-31" in approved.output
+
+
+async def test_a_draft_that_was_sent_back_says_so(plane: ControlPlane, host: str) -> None:
+    """Whoever approves it all the same knows of it."""
+    view = await plane.client("alice").connect(host)
+    path = f"/v1/connections/{view['id']}/send-back"
+    await plane.client("bob").call("POST", path, {"comment": "which line is it for?"})
+    shown = await review(plane, view)
+    assert (shown["sent_back"]["by"], shown["refusal"]) == ("bob", None)
+    ran = await shell(plane, "connections", "review", host, operator="bob")
+    assert "which line is it for?" in ran.output
+    (line,) = [each.split() for each in ran.words.splitlines() if " --fingerprint " in each]
+    approved = await shell(plane, *line[1:], operator="bob")
+    assert approved.status == 0, approved.words

@@ -57,10 +57,14 @@ def document(
 
 
 def terms(
-    made: ConnectionDocument, *, set_name: str | None = None, secret_label: str | None = None
+    made: ConnectionDocument,
+    *,
+    set_name: str | None = None,
+    secret_label: str | None = None,
+    ends: datetime | None = None,
 ) -> ReviewedTerms:
     """Return what one approval approves."""
-    return ReviewedTerms(made, RevisionLabels(set_name, secret_label))
+    return ReviewedTerms(made, RevisionLabels(set_name, secret_label, ends))
 
 
 def review(made: ConnectionDocument, serving: ConnectionDocument | None = None) -> DocumentReview:

@@ -18,22 +18,39 @@ from control_plane.review.highlights import (
 )
 from deploy.dev.device_ca import CertificateAuthority
 from shared.connection import Anonymous, ConnectionDocument, GoogleServiceAccount, UsernameAndToken
-from tests.unit.control_plane.review.documents import AT, ROLE, SECRET, document
+from tests.unit.control_plane.review.documents import AT, ROLE, SECRET, document, terms
 from tests.unit.shared.strategies import connection_documents
 
 CA = CertificateAuthority.create("Company CA")
+ENDING = {
+    HighlightKind.AUTHORITY_EXPIRED,
+    HighlightKind.AUTHORITY_ENDS_SOON,
+    HighlightKind.CREDENTIAL_EXPIRED,
+    HighlightKind.CREDENTIAL_ENDS_SOON,
+}
+
+
+def standing_out(
+    made: ConnectionDocument,
+    serving: ConnectionDocument | None = None,
+    at: dt.datetime = AT,
+    credential_ends: dt.datetime | None = None,
+) -> tuple[Highlight, ...]:
+    """Return what stands out of a document, and of when its login ends."""
+    of_serving = terms(serving, ends=credential_ends) if serving else None
+    return highlights(terms(made, ends=credential_ends), of_serving, at)
 
 
 def found(
     made: ConnectionDocument, serving: ConnectionDocument | None = None
 ) -> list[HighlightKind]:
     """Return what stands out."""
-    return [each.kind for each in highlights(made, serving, AT)]
+    return [each.kind for each in standing_out(made, serving)]
 
 
 def only(made: ConnectionDocument, serving: ConnectionDocument | None = None) -> Highlight:
     """Return the one thing that stands out."""
-    (highlight,) = highlights(made, serving, AT)
+    (highlight,) = standing_out(made, serving)
     return highlight
 
 
@@ -127,7 +144,7 @@ def test_each_part_of_a_role_stands_out_when_it_changes(line: str, value: Any) -
 
 def test_another_kind_of_login_stands_out_once() -> None:
     """Not once for each of its parts."""
-    changed = highlights(document(credential=ROLE), document(), AT)
+    changed = standing_out(document(credential=ROLE), document())
     assert [(each.kind, each.line) for each in changed] == [
         (HighlightKind.IDENTITY_CHANGED, "login")
     ]
@@ -135,8 +152,7 @@ def test_another_kind_of_login_stands_out_once() -> None:
 
 def test_each_meaning_is_tested_here() -> None:
     """A new one comes with an example."""
-    ends = {HighlightKind.AUTHORITY_EXPIRED, HighlightKind.AUTHORITY_ENDS_SOON}
-    assert STANDING.keys() | CHANGED.keys() | ends == set(HighlightKind)
+    assert STANDING.keys() | CHANGED.keys() | ENDING == set(HighlightKind)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +169,24 @@ def test_an_authority_that_ends_is_told(
     """Before the approval, and not by devices that can no longer pull."""
     made = document(ca_certificate=CA.pem.decode())
     at = CA.certificate.not_valid_after_utc - before_its_end
-    told = {each.kind for each in highlights(made, None, at)} - {HighlightKind.OWN_AUTHORITY}
+    told = {each.kind for each in standing_out(made, at=at)} - {HighlightKind.OWN_AUTHORITY}
     assert told == ({kind} if kind else set())
+
+
+@pytest.mark.parametrize(
+    "before_its_end, kind",
+    [
+        (dt.timedelta(seconds=0), HighlightKind.CREDENTIAL_EXPIRED),
+        (dt.timedelta(days=29), HighlightKind.CREDENTIAL_ENDS_SOON),
+        (dt.timedelta(days=31), None),
+    ],
+)
+def test_a_login_that_ends_is_told(
+    before_its_end: dt.timedelta, kind: HighlightKind | None
+) -> None:
+    """As whoever gave it stated."""
+    told = standing_out(document(), document(), credential_ends=AT + before_its_end)
+    assert [(each.kind, each.is_new) for each in told] == ([(kind, False)] if kind else [])
 
 
 def test_what_a_registry_is_known_to_use_is_no_foreign_realm() -> None:
@@ -172,7 +204,7 @@ def test_without_a_secret_none_is_said_to_be_shown() -> None:
     made = document(
         credential=Anonymous(), plain_http=True, auth_realms=("https://login.example/token",)
     )
-    assert [each.words for each in highlights(made, None, AT) if "secret" in each.words] == []
+    assert [each.words for each in standing_out(made) if "secret" in each.words] == []
 
 
 def test_many_patterns_are_one_highlight() -> None:
@@ -186,7 +218,7 @@ def test_dangers_come_first_and_of_those_the_new_ones() -> None:
     """An approver reads from the top."""
     before = document(fleets=(), plain_http=True)
     after = document(fleets=(), plain_http=True, networks=("10.0.0.0/8",))
-    told = [(each.weight, each.is_new) for each in highlights(after, before, AT)]
+    told = [(each.weight, each.is_new) for each in standing_out(after, before)]
     assert told == [(Weight.DANGER, True), (Weight.DANGER, False), (Weight.CAUTION, False)]
 
 
@@ -196,4 +228,4 @@ def test_whatever_a_document_holds_a_highlight_is_at_a_line(
 ) -> None:
     """Nothing that an approver is shown raises."""
     names = {line.name for line in LINES}
-    assert {each.line for each in highlights(made, serving, AT)} <= names
+    assert {each.line for each in standing_out(made, serving)} <= names

@@ -174,7 +174,7 @@ def test_every_kind_of_login_is_named(credential: Credential) -> None:
     assert isinstance(credential, EcrRole) == ("AWS" in words)
 
 
-@given(*[st.none() | st.text(max_size=3)] * 4)
+@given(*[st.none() | st.text(min_size=1, max_size=3)] * 4)
 def test_labels_are_approved_as_all_else_is(
     set_before: str | None, set_after: str | None, label_before: str | None, label_after: str | None
 ) -> None:
