@@ -11,6 +11,7 @@ from control_plane.database.migrate import (
     FACADE_CONNECTIONS,
     HeldUpError,
     MissingRightError,
+    NewerSchemaError,
     unlimited_logins,
 )
 from control_plane.database.migrate import migrate as migrate_database
@@ -49,6 +50,14 @@ async def migrate() -> None:
     try:
         remaining = await migrate_database(owner_url)
         unlimited = await unlimited_logins(owner_url)
+    except NewerSchemaError as newer:
+        if not newer.may_work:
+            fail(f"the migration changed nothing: {newer}")
+        say(
+            "a newer program has migrated the database, and this one may work with it:"
+            " nothing to do"
+        )
+        return
     except (MissingRightError, HeldUpError) as error:
         fail(f"the migration changed nothing: {error}")
     except (asyncpg.PostgresError, SQLAlchemyError) as error:

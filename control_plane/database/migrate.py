@@ -11,13 +11,21 @@ from typing import Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as AlchemyConnection
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from control_plane.database.schema_revision import (
+    OLDEST_PROGRAM,
+    PRESENT_REVISION,
+    TOO_NEW,
+    may_work,
+)
 from control_plane.errors import ControlPlaneError, DatabaseUnavailableError
+from control_plane.migrations.newest import newest_revision
 from control_plane.migrations.sql_file import FOLDER, run_sql_file
 from shared.postgres.connect import DatabaseAwayError, connect
 from shared.postgres.connection_parameters import ConnectionParameters
@@ -36,6 +44,12 @@ MIGRATION_LOCK: Final = (
 LOCK_SECONDS: Final = 120.0  # for another migration; each so far takes less than a second
 _LOCK_NOT_AVAILABLE: Final = asyncpg.LockNotAvailableError.sqlstate
 _INSUFFICIENT_PRIVILEGE: Final = asyncpg.InsufficientPrivilegeError.sqlstate
+
+_IS_MIGRATED: Final = "SELECT to_regclass('public.alembic_version')"
+_NOTE_OLDEST_PROGRAM: Final = text(
+    "INSERT INTO public.schema_compatibility (oldest_program) VALUES (:oldest)"
+    " ON CONFLICT (the_only) DO UPDATE SET oldest_program = EXCLUDED.oldest_program"
+)
 
 _MAKING_ROLES: Final = (
     "the login may not make the two group roles; an administrator grants it"
@@ -59,6 +73,15 @@ class HeldUpError(ControlPlaneError):
         )
 
 
+class NewerSchemaError(ControlPlaneError):
+    """The database is at a revision that this program does not know; nothing was changed."""
+
+    def __init__(self, *, may_work: bool) -> None:
+        """Note whether this program may work with it all the same."""
+        super().__init__(TOO_NEW)
+        self.may_work = may_work
+
+
 class MissingRightError(ControlPlaneError):
     """The login may not do what a migration needs; the message says what to grant."""
 
@@ -67,8 +90,8 @@ async def migrate(owner: ConnectionParameters, *, lock_seconds: float = LOCK_SEC
     """Migrate as the schema's owner; return SQL that takes away rights that the facade still has.
 
     Raises `DatabaseUnavailableError` if it cannot connect, `MissingRightError` if the login may not
-    do what a migration needs, `HeldUpError` if it waited `lock_seconds` for somebody's lock, and
-    otherwise what the drivers raise.
+    do what a migration needs, `HeldUpError` if it waited `lock_seconds` for somebody's lock,
+    `NewerSchemaError` where a newer program has migrated, and otherwise what the drivers raise.
     """
     with _needing(_MAKING_ROLES):
         await _make_roles(owner)
@@ -131,13 +154,31 @@ def _migrate(connection: AlchemyConnection, lock_seconds: float) -> list[str]:
     milliseconds = round(lock_seconds * 1000)
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    _refuse_newer(connection)
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     run_sql_file(connection, FOLDER / "beside.sql")
+    connection.execute(_NOTE_OLDEST_PROGRAM, {"oldest": _oldest_program(config)})
     run_sql_file(connection, FOLDER / "grants.sql")
     remaining = connection.exec_driver_sql((FOLDER / "remaining.sql").read_text(encoding="utf-8"))
     return [row[0] for row in remaining]
+
+
+def _refuse_newer(connection: AlchemyConnection) -> None:
+    """Leave a newer program's schema alone: its grants are not ours to state."""
+    if connection.exec_driver_sql(_IS_MIGRATED).scalar() is None:
+        return
+    present = connection.exec_driver_sql(PRESENT_REVISION).scalar()
+    if present is not None and present > newest_revision():
+        oldest = connection.exec_driver_sql(OLDEST_PROGRAM).scalar()
+        raise NewerSchemaError(may_work=may_work(newest_revision(), oldest))
+
+
+def _oldest_program(config: Config) -> str:
+    """Return what the newest revision says."""
+    newest = ScriptDirectory.from_config(config).get_revision(newest_revision())
+    return str(newest.module.oldest_program)
 
 
 def alembic_config() -> Config:

@@ -10,6 +10,7 @@ REVOKE ALL ON FUNCTION public.notify_statement()
 GRANT SELECT ON public.facade_statements TO registry_facade;
 
 GRANT SELECT ON public.alembic_version TO registry_control_plane;
+GRANT SELECT ON public.schema_compatibility TO registry_control_plane;
 GRANT SELECT, INSERT, UPDATE ON public.statements TO registry_control_plane; -- tombstones stay
 GRANT SELECT, INSERT ON public.audit_entries TO registry_control_plane; -- what was done is done
 GRANT SELECT, INSERT, UPDATE ON public.audit_checkpoint TO registry_control_plane;

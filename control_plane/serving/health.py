@@ -8,9 +8,9 @@ import asyncio
 from attrs import define, field
 
 from control_plane.database.notification_queue import NotificationQueue
+from control_plane.database.schema_revision import schema_problem
 from control_plane.errors import UnavailableError
 from control_plane.http.tls_reload import ReloadedTls
-from control_plane.migrations.newest import newest_revision
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.serving.private_keys import PrivateKeys
 from control_plane.serving.upkeep import Upkeep
@@ -78,9 +78,9 @@ async def why_not_ready(chain: AuditChain) -> str | None:
     """Return what is missing, in words, or nothing."""
     try:
         async with chain.database.connection() as connection:
-            present = await connection.fetchval("SELECT version_num FROM public.alembic_version")
-        if present != newest_revision():
-            return "the database is at another schema revision than this program"
+            problem = await schema_problem(connection)
+        if problem is not None:
+            return problem
         async with chain.reading():
             return chain.problem  # it stops acts alone; reads may go on
     except UnavailableError as error:

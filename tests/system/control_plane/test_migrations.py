@@ -2,12 +2,16 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from typing import cast
 
 import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
+from control_plane.database.database import DatabaseConnection
 from control_plane.database.migrate import MIGRATION_LOCK, HeldUpError, alembic_config, migrate
+from control_plane.database.schema_revision import TOO_NEW, TOO_OLD, schema_problem
 from control_plane.migrations.newest import newest_revision
 from deploy.dev.postgres import Postgres
 from deploy.dev.product import PROGRAMS, CommandFailedError
@@ -54,6 +58,65 @@ async def test_migrating_twice_changes_nothing(postgres: Postgres) -> None:
     assert await migrate(read_database_url(database.superuser_url)) == []
     assert await migrate(read_database_url(database.superuser_url)) == []
     assert database.sql("SELECT version_num FROM alembic_version") == newest_revision()
+
+
+async def problem_of(owner: asyncpg.Connection) -> str | None:
+    """Return why a control plane of this version would not be ready."""
+    return await schema_problem(cast(DatabaseConnection, owner))
+
+
+@pytest.fixture
+async def newer(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """The owner of a database that a program of the next version has migrated."""
+    owner = await asyncpg.connect(database.superuser_url)
+    await migrate(read_database_url(database.superuser_url))
+    assert await problem_of(owner) is None
+    await owner.execute("UPDATE alembic_version SET version_num = '9999'")
+    yield owner
+    await owner.close()
+
+
+async def of_oldest_program(owner: asyncpg.Connection, revision: str) -> None:
+    """Have the newer schema say which program is the oldest that may work with it."""
+    await owner.execute("UPDATE schema_compatibility SET oldest_program = $1", revision)
+
+
+async def test_a_newer_schema_that_says_so_is_worked_with(
+    newer: asyncpg.Connection, database: Database
+) -> None:
+    """While control planes are replaced one after the other; ours migrates nothing then."""
+    await of_oldest_program(newer, newest_revision())
+    await newer.execute("GRANT DELETE ON statements TO registry_control_plane")
+    assert await problem_of(newer) is None
+    environment = {"CONTROL_PLANE_DATABASE_URL": database.superuser_url}
+    assert run_control_plane("migrate", environment=environment) == ""
+    assert await newer.fetchval("SELECT version_num FROM alembic_version") == "9999"
+    may = "SELECT has_table_privilege('registry_control_plane', 'statements', 'DELETE')"
+    assert await newer.fetchval(may)  # a newer program's grants stay
+
+
+@pytest.mark.parametrize("oldest_program", ["0005", "9999", None])
+async def test_a_newer_schema_that_needs_a_newer_program_is_refused(
+    newer: asyncpg.Connection, database: Database, oldest_program: str | None
+) -> None:
+    """Also one that says nothing. It is left as it is."""
+    if oldest_program is None:
+        await newer.execute("DELETE FROM schema_compatibility")
+    else:
+        await of_oldest_program(newer, oldest_program)
+    assert await problem_of(newer) == TOO_NEW
+    environment = {"CONTROL_PLANE_DATABASE_URL": database.superuser_url}
+    with pytest.raises(CommandFailedError, match="changed nothing: the database is at a newer"):
+        run_control_plane("migrate", environment=environment)
+
+
+async def test_an_older_schema_is_to_be_migrated(newer: asyncpg.Connection) -> None:
+    """The program may need what is not there yet."""
+    for present in ("'0003'", "''"):
+        await newer.execute(f"UPDATE alembic_version SET version_num = {present}")
+        assert await problem_of(newer) == TOO_OLD
+    await newer.execute("DELETE FROM alembic_version")
+    assert await problem_of(newer) == TOO_OLD
 
 
 async def test_migrating_from_several_places_at_once_works(postgres: Postgres) -> None:
