@@ -26,6 +26,7 @@ from control_plane.commands.usage import Group
 from control_plane.connections.state import Status
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.connection import Provider
 
 
 @click.group(cls=Group)
@@ -46,12 +47,28 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back):
 @click.option(
     "--status", type=click.Choice([each.value for each in Status]), help="Of this status alone."
 )
+@click.option(
+    "--provider",
+    type=click.Choice([each.value for each in Provider]),
+    help="Of this provider alone.",
+)
+@click.option("--problem", is_flag=True, help="Those alone that have a problem.")
+@click.option(
+    "--expires-before", help="Whose approval or credential ends before 2030-01-31T12:00:00Z, say."
+)
+@click.option("--search", help="A text in the host, the description or the login.")
 @click.option("--all", "with_revoked", is_flag=True, help="The revoked ones too.")
 @wide
 @as_json
 @command
 async def list_connections(
-    status: str | None, *, with_revoked: bool, wide: bool, as_json: bool
+    status: str | None,
+    *,
+    problem: bool,
+    with_revoked: bool,
+    wide: bool,
+    as_json: bool,
+    **wanted: str | None,
 ) -> None:
     """List the connections that are not revoked, or those of a status.
 
@@ -59,9 +76,11 @@ async def list_connections(
     """
     if status and with_revoked:
         raise click.UsageError("give --status or --all, not both")
+    query = {name: value for name, value in wanted.items() if value is not None}
+    query |= {"problem": "true"} if problem else {}
     chosen = Chosen(status, with_revoked=with_revoked or as_json)
     async with ApiClient.open(settings(ClientSettings)) as api:
-        pages = chosen.of(api.pages("connections"))
+        pages = chosen.of(api.pages("connections", query=query))
         if as_json:
             await print_json_items(page.items async for page in pages)
             return
@@ -69,6 +88,7 @@ async def list_connections(
         await print_connections(pages, printer)
     left_out = chosen.left_out
     of = f" of the status {status}" if status else " but revoked ones" if left_out else ""
+    of += " that fit" if query else ""
     printer.finish(f"There are no connections{of}.")
     if left_out:
         say(f"{left_out} revoked {'one is' if left_out == 1 else 'ones are'} left out: --all")

@@ -5,6 +5,9 @@
 
 from typing import Final
 
+from control_plane.connections.filter import MAX_SEARCH_CHARACTERS
+from control_plane.connections.reader import LOOKED_AT
+from control_plane.connections.state import Status
 from control_plane.http.operation import (
     CURSOR,
     ID_BEGINNING,
@@ -17,8 +20,9 @@ from control_plane.http.operation import (
     RequestBody,
     switch,
 )
-from control_plane.http.schema import TEXT, ref
+from control_plane.http.schema import BOOLEAN, TEXT, TIME, one_of, ref
 from control_plane.operators.permissions import Role
+from shared.connection import Provider
 
 _ALL: Final = "/v1/connections"
 _ONE: Final = f"{_ALL}/{{id}}"
@@ -29,7 +33,7 @@ LIST: Final = OperatorsOperation(
     "GET",
     _ALL,
     "listConnections",
-    "Every connection, in the order of making; or those of a host, a prefix, or an id's beginning",
+    "Every connection, in the order of making; or those that all of the parameters fit",
     {
         200: AnswerShape(
             "A page; of a filtered list it may hold fewer items than its limit, or none, and yet"
@@ -47,6 +51,25 @@ LIST: Final = OperatorsOperation(
         ),
         Parameter("repository_prefix", TEXT, "Of this prefix alone; empty: of the whole host."),
         Parameter("id", ID_BEGINNING, "Whose id begins so."),
+        Parameter("status", one_of(Status), "Of this status alone."),
+        Parameter("provider", one_of(Provider), "Of this provider alone."),
+        Parameter(
+            "problem",
+            BOOLEAN,
+            "Those that have a problem, or those that have none. It is told by no column, so a page"
+            f" looks at {LOOKED_AT} connections at most.",
+        ),
+        Parameter(
+            "expires_before",
+            TIME,
+            "Those that are not revoked, and whose approval or credential ends before this moment.",
+        ),
+        Parameter(
+            "search",
+            TEXT | {"minLength": 1, "maxLength": MAX_SEARCH_CHARACTERS},
+            "Whose host and prefix, description, user name, e-mail or role has this text, in"
+            " whatever case.",
+        ),
     ),
     role=Role.VIEWER,
 )

@@ -1,13 +1,12 @@
 """The SQL of connections and their revisions: rows in, rows out, nothing believed."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
-import orjson
-
 from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.list_conditions import list_conditions
 from control_plane.connections.revision import StoredRevision
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Part, Row, RowChange, fetch_parts
@@ -56,21 +55,11 @@ LEFT JOIN public.connection_revisions d
 """
 
 
-def _says(column: str, parameter: str) -> str:
-    """Return the condition that a column, if it is not too long, contains the bytes."""
-    bounded = f"CASE WHEN octet_length({column}) <= {MAX_DOCUMENT_BYTES} THEN {column} END"
-    return f"position({parameter}::bytea IN {bounded}) > 0"
-
-
-# The host is in a column, in the signed approval (as a JSON text in JSON), or in a revision, whose
-# fingerprint is signed. The caller decides which of them is believed.
-_OF_HOST: Final = f"""($3::text IS NULL OR c.host = $3 OR {_says("s.payload", "$4")}
-  OR {_says("a.document", "$5")} OR {_says("d.document", "$5")})"""
 # A list reads statements with the rows: which subjects it has is not known before.
 _LISTED: Final = f"""
 SELECT {_SELECTED}, {envelope_columns("s", "statement_")} {_FROM}
 LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
-WHERE {_HAS_PLACE} AND starts_with(c.id::text, $2) AND {_OF_HOST}
+WHERE {_HAS_PLACE}
 """
 _IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
 
@@ -97,25 +86,30 @@ async def connection_without_row(connection_id: UUID, proofs: Proofs) -> StoredC
     return _lost(connection_id, await proofs.evidence(subject), proofs.upon_revisions(subject))
 
 
-def connection_rows(wanted: ConnectionFilter, *, after: ListPlace | None, limit: int) -> Part:
-    """Return the read of the wanted rows after `after`, in the order in which they were made.
+def connection_rows(
+    wanted: ConnectionFilter,
+    *,
+    known_keys: Collection[str],
+    after: ListPlace | None,
+    limit: int,
+) -> Part:
+    """Return the read of the rows after `after` that may be wanted, in the order of their making.
 
-    A filter by host finds those whose row, statement or a revision says so.
+    `known_keys`: the ids of those whose signatures are believed.
     """
-    host = str(wanted.host) if wanted.host else None
-    told = orjson.dumps({"host": host})[1:-1]
-    condition = " AND (c.created_at, c.id) > ($6, $7)" if after else ""
+    arguments: list[object] = [limit]
+
+    def add(argument: object) -> str:
+        arguments.append(argument)
+        return f"${len(arguments)}"
+
+    conditions = [*list_conditions(wanted, known_keys, add)]
+    if after:
+        conditions.append(f"(c.created_at, c.id) > ({add(after[0])}, {add(after[1])})")
     return Part(
         (*_COLUMNS, *envelope_names("statement_")),
-        f"{_LISTED}{condition} ORDER BY c.created_at, c.id LIMIT $1",
-        (
-            limit,
-            wanted.id_beginning or "",
-            host,
-            orjson.dumps(told.decode())[1:-1],
-            told,
-            *(after or ()),
-        ),
+        " AND ".join([_LISTED, *conditions]) + " ORDER BY c.created_at, c.id LIMIT $1",
+        tuple(arguments),
     )
 
 

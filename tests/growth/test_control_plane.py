@@ -1,15 +1,22 @@
 """The control plane and its commands: what an act, a list and a verification cost as they grow."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Final
 
 import pytest
 
 from control_plane.audit.log_reading import verify_log
+from control_plane.clock import now
+from control_plane.connections.filter import ConnectionFilter
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.state import Status
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
 from control_plane.proof.acts import Acts
+from control_plane.proof.history import History
 from deploy.dev.postgres import Postgres
+from shared.connection import Provider
 from tests.growth.measured import Growth, Sizes
 from tests.support.child_memory import peak_bytes
 from tests.support.control_plane import copy_of, make_template
@@ -100,6 +107,31 @@ async def test_round_trips_of_a_verification(scene: Scene, growth: Growth) -> No
         growth.point(listed, size=size, cost=scene.costs["page"], unit="round trips")
     growth.holds(name, exponent=1.0, at_most=320)  # three rows an entry, a thousand at a time
     growth.holds(listed, exponent=0.0, at_most=3)
+
+
+async def test_round_trips_of_filtered_lists(scene: Scene, growth: Growth) -> None:
+    """A page costs as much among ten thousand connections; one finds the needle, one proves all."""
+    reader, made = ConnectionReader(scene.chain, History(scene.chain)), 0
+    for size in growth.sizes(CONNECTIONS):
+        await scene.connect([f"registry-{number}.example/team" for number in range(made, size)])
+        made = size
+        for name, wanted in {
+            "status": ConnectionFilter(status=Status.PENDING),
+            "provider": ConnectionFilter(provider=Provider.AWS_ECR),
+            "expires_before": ConnectionFilter(expires_before=now() + timedelta(days=14)),
+            "search": ConnectionFilter(search=f"REGISTRY-{size - 1}."),
+            "problem": ConnectionFilter(has_problem=True),
+        }.items():
+            named = f"G7 a page by {name}, round trips"
+            await reader.list(wanted, after=None, limit=PAGE)  # what is prepared once
+            page = await scene.costing(named, reader.list(wanted, after=None, limit=PAGE))
+            assert len(page.items) == (name == "search")
+            growth.point(named, size=size, cost=scene.costs[named], unit="round trips")
+            if name != "problem":
+                assert page.next_place is None
+    for name in ("status", "provider", "expires_before", "search"):
+        growth.holds(f"G7 a page by {name}, round trips", exponent=0.0, at_most=4)
+    growth.holds("G7 a page by problem, round trips", exponent=1.0, at_most=12)
 
 
 @pytest.mark.parametrize("kind", ["connections", "devices"])

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.control_plane import ControlPlane, Json
 from tests.support.database import Database
+from tests.support.shell import shell
 from tests.system.control_plane.test_openapi import require_documented
 
 PATH = "/v1/connections"
@@ -58,6 +59,13 @@ async def test_a_filtered_list_has_pages(plane: ControlPlane, host: str) -> None
         ("id=", ["id"]),
         ("id=%25", ["id"]),
         ("id=1&id=2", ["id"]),
+        ("status=serving", ["status"]),
+        ("provider=ecr", ["provider"]),
+        ("problem=yes", ["problem"]),
+        ("expires_before=2030-01-01", ["expires_before"]),
+        ("search=", ["search"]),
+        ("search=a%0Ab", ["search"]),
+        (f"search={'x' * 101}", ["search"]),
         ("id=x&host=a_b&repository_prefix=/&limit=0&cursor=x&statu=x",
          ["cursor", "host", "id", "limit", "repository_prefix", "statu"]),
     ],
@@ -132,3 +140,119 @@ async def test_device_revocations_are_found_by_the_beginning_of_their_id(
         assert [error["parameter"] for error in answer.json["errors"]] == ["id"]
     await bob.lift(view["id"])
     assert (await bob.call("GET", f"{path}?id={view['id']}")).json["items"] == []
+
+
+async def test_connections_are_found_by_status_provider_and_text(own_plane: ControlPlane) -> None:
+    """Each parameter alone and together; a text in host, prefix, description and identity."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    robot: Json = {"username": "Robot$Team", "token": "x"}
+    waits = await alice.connect("waits.example", **robot, description="Press of hall Ä")
+    serves = await bob.approve(await alice.connect("serves.example", repository_prefix="team"))
+    beside = await bob.approve(await alice.connect("beside.example", **robot))
+    beside = await alice.edit(beside["id"], fleets=["line-a"])
+    role = "arn:aws:iam::408408408408:role/Pull"
+    ecr = await alice.connect(
+        "408408408408.dkr.ecr.eu-west-1.amazonaws.com", provider="aws_ecr", role_arn=role
+    )
+    gone = await bob.revoke((await bob.approve(await alice.connect("gone.example")))["id"])
+    thrown = await alice.connect("thrown.example")
+    await alice.discard(thrown["id"])
+    thrown = await alice.show(thrown["id"])
+    for query, expected in (
+        ({"status": "pending"}, [waits, ecr]),
+        ({"status": "approved"}, [serves, beside]),
+        ({"status": "revoked"}, [gone, thrown]),
+        ({"provider": "aws_ecr"}, [ecr]),
+        ({"provider": "google_service_account"}, []),
+        ({"provider": "static", "status": "pending"}, [waits]),
+        ({"provider": "static", "status": "revoked"}, [gone, thrown]),
+        ({"search": "ROBOT"}, [waits, beside]),
+        ({"search": "robot$team"}, [waits, beside]),
+        ({"search": "serves.example/TEAM"}, [serves]),
+        ({"search": "hall ä"}, [waits]),
+        ({"search": "press of"}, [waits]),
+        ({"search": "role/pull"}, [ecr]),
+        ({"search": "line-a"}, []),
+        ({"search": ".example", "status": "approved", "provider": "static"}, [serves, beside]),
+        ({"search": "%"}, []),
+        ({"search": "_"}, []),
+        ({"problem": "true"}, []),
+        ({"problem": "false", "status": "pending"}, [waits, ecr]),
+    ):
+        assert await listed(own_plane, **query) == expected, query
+
+
+async def test_lists_in_a_shell_are_filtered_too(plane: ControlPlane, host: str) -> None:
+    """By the API's own parameters."""
+    await plane.client("alice").connect(host, description=f"a press of {host}")
+    found = await shell(plane, "connections", "list", "--search", f"PRESS of {host}")
+    assert (found.status, host[:12] in found.output, found.output.count("\n")) == (0, True, 2)
+    for options in (
+        ("--provider", "aws_ecr", "--search", host),
+        ("--problem", "--search", host),
+        ("--expires-before", "2030-01-01T00:00:00Z", "--search", host),
+    ):
+        nothing = await shell(plane, "connections", "list", *options)
+        assert (nothing.status, nothing.output) == (0, "")
+        assert "that fit" in nothing.words
+    wrong = await shell(plane, "connections", "list", "--expires-before", "soon")
+    assert (wrong.status, "expires_before" in wrong.words) == (1, True)
+
+
+async def test_what_ends_soon_is_found(own_plane: ControlPlane) -> None:
+    """An approval's end, or a credential's as it was stated; not of what is revoked."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    robot: Json = {"username": "robot", "token": "x"}
+    soon, later = "2031-01-31T12:00:00Z", "2041-01-31T12:00:00.000Z"
+    await alice.connect("endless.example", **robot)
+    approval = await bob.approve(await alice.connect("approval.example"), expires_at=soon)
+    credential = await alice.connect("credential.example", **robot, credential_expires_at=soon)
+    rotated = await alice.connect("rotated.example", **robot, credential_expires_at=soon)
+    rotated = await bob.approve(rotated)
+    rotated = await bob.put_credential(
+        rotated["id"], token="y", approve=True, credential_expires_at=later
+    )
+    revoked = await bob.approve(await alice.connect("revoked.example"), expires_at=soon)
+    await bob.revoke(revoked["id"])
+    found = await listed(own_plane, expires_before="2031-01-31T12:00:00.001Z")
+    assert found == [approval, credential]
+    assert await listed(own_plane, expires_before="2031-01-31T13:00:00+01:00") == []
+    assert await listed(own_plane, expires_before="2042-01-01T00:00:00Z") == [
+        approval,
+        credential,
+        rotated,
+    ]
+
+
+async def test_problems_are_found_wherever_they_are(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """What no column tells: an ended approval, a broken signature; a page looks at so many."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    views = [await bob.approve(await alice.connect(f"r{n}.example")) for n in range(4)]
+    database.sql(
+        "UPDATE statements SET signature = 'x' WHERE subject IN"
+        f" ('connection/{views[1]['id']}', 'connection/{views[3]['id']}')"
+    )
+    first, second = await listed(own_plane, problem="true")
+    assert [first["id"], second["id"]] == [views[1]["id"], views[3]["id"]]
+    assert first["status"] == second["status"] == "pending"
+    assert await listed(own_plane, problem="false") == [views[0], views[2]]
+    answer = await own_plane.client("eve").call("GET", f"{PATH}?problem=true&limit=1")
+    assert answer.json["items"] == [first]
+    rest = await listed(own_plane, problem="true", cursor=answer.json["next_cursor"])
+    assert rest == [second]
+
+
+async def test_what_a_missing_key_signed_is_found_as_pending(
+    own_plane: ControlPlane, database: Database
+) -> None:
+    """Its row says that it is approved, and nobody believes that."""
+    view = await own_plane.client("bob").approve(
+        await own_plane.client("alice").connect("registry.example")
+    )
+    database.sql("UPDATE statements SET key_id = '0123456789abcdef' WHERE subject LIKE 'conn%'")
+    (found,) = await listed(own_plane, status="pending")
+    assert (found["id"], found["status"]) == (view["id"], "pending")
+    assert "0123456789abcdef" in found["problem"]
+    assert await listed(own_plane, status="approved") == []

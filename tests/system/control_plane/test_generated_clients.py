@@ -217,6 +217,9 @@ def connect_and_revoke(alice: GeneratedClient, bob: GeneratedClient, host: str) 
     assert [each.action for each in bob.call("show_history", id=found, limit=1).items] == [
         "connection.draft"
     ]
+    sent = bob.call("send_back", bob.model("SendBack", comment="too wide"), id=found)
+    assert (sent.sent_back, sent.draft.sent_back.comment) == (None, "too wide")
+    assert bob.call("list_connections", problem=False, search=host).items
     bob.call("revoke", bob.model("Revocation", reason="moved"), id=found)
 
 
