@@ -4,7 +4,7 @@
         UnreadableBodyError, UnsupportedMediaTypeError, InvalidRequestError (CheckFailedError)
         NotAuthenticatedError, NotPermittedError
         NotFoundError, TooManyRequestsError
-        ConflictError        NotBelievedError, StatementLevelError
+        ConflictError        NotBelievedError, StatementLevelError, PreconditionFailedError
         UnavailableError     AuditDamagedError, ClockError, SchemaOutdatedError, VerifyingEndedError
             TryLaterError    AuditUnreadError, DatabaseUnavailableError, ActsWaitingError,
                              NotificationQueueFullError
@@ -106,6 +106,10 @@ class ConflictError(ControlPlaneError):
 
 class NotBelievedError(ConflictError):
     """What the database holds is not what was signed: it was changed behind the control plane."""
+
+
+class PreconditionFailedError(ConflictError):
+    """What is there is not what the caller saw and named in `If-Match`."""
 
 
 class StatementLevelError(ConflictError):

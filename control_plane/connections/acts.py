@@ -39,6 +39,7 @@ from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import SEND_BACK, Action
 from control_plane.proof.acts import Acts
 from control_plane.proof.sealer import Sealer
+from control_plane.reading.entity_tag import SeenTags
 from control_plane.reading.page import View
 from shared.statement import ConnectionRevocation, connection_subject
 
@@ -112,10 +113,12 @@ class Connections:
         end: ApprovalEnd,
         actor: AuthenticatedOperator,
         despite_send_back: bool = False,
+        seen: SeenTags | None = None,
     ) -> View:
         """Let the draft serve in place of what serves; without a draft, approve that once more."""
         rivals = approvals_beside(connection_id)
-        async with self._reader.acting(self._acts, connection_id, rivals) as (act, stored, state):
+        acting = self._reader.acting(self._acts, connection_id, rivals, seen=seen)
+        async with acting as (act, stored, state):
             revision = approvable(
                 state,
                 seen_fingerprint=seen_fingerprint,
@@ -146,12 +149,17 @@ class Connections:
         comment: str,
         seen_fingerprint: str | None,
         actor: AuthenticatedOperator,
+        seen: SeenTags | None = None,
     ) -> View:
         """Tell who made the draft why it is not approved; the draft stays as it is.
 
         The same words of the same approver are recorded once.
         """
-        async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
+        async with self._reader.acting(self._acts, connection_id, seen=seen) as (
+            act,
+            stored,
+            state,
+        ):
             draft = returnable(state, seen_fingerprint=seen_fingerprint)
             present = state.sent_back
             if present is None or (present.actor, present.details[COMMENT]) != (
@@ -167,10 +175,19 @@ class Connections:
             return self._reader.view_after(stored, evolve(state, sent_back=present))
 
     async def revoke(
-        self, connection_id: UUID, *, reason: str, actor: AuthenticatedOperator
+        self,
+        connection_id: UUID,
+        *,
+        reason: str,
+        actor: AuthenticatedOperator,
+        seen: SeenTags | None = None,
     ) -> View:
         """End the connection for ever, even one that is not believed."""
-        async with self._reader.acting(self._acts, connection_id) as (act, stored, state):
+        async with self._reader.acting(self._acts, connection_id, seen=seen) as (
+            act,
+            stored,
+            state,
+        ):
             require_not_revoked(state)
             revocation = ConnectionRevocation(
                 connection_id=connection_id,

@@ -38,6 +38,7 @@ from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Acts
 from control_plane.proof.sealer import Sealer
+from control_plane.reading.entity_tag import SeenTags
 from control_plane.reading.page import View
 from shared.connection import ConnectionDocument
 from shared.statement import connection_subject
@@ -55,6 +56,7 @@ class PlannedEdit:
     base: Revision
     edit: Edit
     description: str | None = None  # if it changes
+    seen: SeenTags | None = None  # what it was planned for, if whoever asked says so
 
     @property
     def connection_id(self) -> UUID:
@@ -84,10 +86,19 @@ class ConnectionEdits:
     _second_approver: bool
 
     async def plan(
-        self, connection_id: UUID, body: Mapping[str, object], parse: Parse = parse_edit
+        self,
+        connection_id: UUID,
+        body: Mapping[str, object],
+        parse: Parse = parse_edit,
+        *,
+        seen: SeenTags | None = None,
     ) -> PlannedEdit:
-        """Return what a body makes of the connection's draft; without a draft, of what serves."""
+        """Return what a body makes of the connection's draft; without a draft, of what serves.
+
+        Raises `PreconditionFailedError` if the connection is not what was seen.
+        """
         stored, state = await self._reader.read(connection_id)
+        self._reader.require_seen(seen, stored, state)
         base = editable(state)
         try:
             # In a thread: keys and certificates take long to read.
@@ -97,13 +108,13 @@ class ConnectionEdits:
         description = edit.request.description
         if description == stored.description:
             description = None
-        return PlannedEdit(state, base, edit, description)
+        return PlannedEdit(state, base, edit, description, seen)
 
     async def plan_new_credential(
-        self, connection_id: UUID, body: Mapping[str, object]
+        self, connection_id: UUID, body: Mapping[str, object], *, seen: SeenTags | None = None
     ) -> PlannedEdit:
         """Return what a new credential makes of the connection."""
-        return await self.plan(connection_id, body, parse_new_credential)
+        return await self.plan(connection_id, body, parse_new_credential, seen=seen)
 
     async def redraft(
         self, planned: PlannedEdit, check: RecordedCheck, *, actor: AuthenticatedOperator
@@ -116,7 +127,8 @@ class ConnectionEdits:
         if not planned.makes_draft and description is None:
             return await self._reader.show(connection_id)
         highest, subject = highest_revision(connection_id), connection_subject(connection_id)
-        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, before):
+        acting = self._reader.acting(self._acts, connection_id, highest, seen=planned.seen)
+        async with acting as (act, stored, before):
             base = editable(before)
             require_place(stored, before, base.document)
             after, state = stored, before
@@ -165,7 +177,8 @@ class ConnectionEdits:
         """Let the new secret serve under the present approval, whose end stays as it is."""
         connection_id = planned.connection_id
         highest = highest_revision(connection_id)
-        async with self._reader.acting(self._acts, connection_id, highest) as (act, stored, state):
+        acting = self._reader.acting(self._acts, connection_id, highest, seen=planned.seen)
+        async with acting as (act, stored, state):
             serving = renewable(
                 state,
                 planned.edit.document(planned.base.document),
@@ -189,9 +202,11 @@ class ConnectionEdits:
             )
             return self._reader.view_after(*after)
 
-    async def discard(self, connection_id: UUID, *, actor: AuthenticatedOperator) -> None:
+    async def discard(
+        self, connection_id: UUID, *, actor: AuthenticatedOperator, seen: SeenTags | None = None
+    ) -> None:
         """Discard the draft; a connection that was never approved ends with it."""
-        async with self._reader.acting(self._acts, connection_id) as (act, _, state):
+        async with self._reader.acting(self._acts, connection_id, seen=seen) as (act, _, state):
             require_discardable(state)
             ended = {"revoked_at": act.at}  # frees the place
             columns = ended if ends_when_discarded(state) else {"draft_revision": None}

@@ -11,7 +11,7 @@ from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.revision import RecordedCheck
 from control_plane.connections.revisions import editable
 from control_plane.connections.service_account_keys import ServiceAccountKeys
-from control_plane.http.http_call import Call, json_response
+from control_plane.http.http_call import Call, json_response, view_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operators.permissions import require
@@ -42,10 +42,10 @@ class EditRoutes:
         query = call.query()
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
-            planned = await self.edits.plan(call.connection_id, await call.body())
+            planned = await self.edits.plan(call.connection_id, await call.body(), seen=call.seen)
             await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         check = await self._check(planned, call, ask=ask)
-        return json_response(await self.edits.redraft(planned, check, actor=call.operator))
+        return view_response(await self.edits.redraft(planned, check, actor=call.operator))
 
     async def put_credential(self, call: Call) -> web.Response:
         """Make a draft with a new secret, or let the secret serve if the caller may."""
@@ -56,18 +56,18 @@ class EditRoutes:
             approves = body.get("approve") is True
             if approves:
                 require(call.operator.role, operations.PUT_CREDENTIAL.role_of_field["approve"])
-            planned = await self.edits.plan_new_credential(call.connection_id, body)
+            planned = await self.edits.plan_new_credential(call.connection_id, body, seen=call.seen)
             await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
         if approves:
             self.edits.require_renewable(planned, actor=call.operator)
         check = await self._check(planned, call, ask=ask)
         act = self.edits.renew if approves else self.edits.redraft
-        return json_response(await act(planned, check, actor=call.operator))
+        return view_response(await act(planned, check, actor=call.operator))
 
     async def discard(self, call: Call) -> web.Response:
         """Discard the draft."""
         call.query().finish()
-        await self.edits.discard(call.connection_id, actor=call.operator)
+        await self.edits.discard(call.connection_id, actor=call.operator, seen=call.seen)
         return web.Response(status=204)
 
     async def grant(self, call: Call) -> web.Response:

@@ -27,6 +27,7 @@ from shared.connection import Provider
 _ALL: Final = "/v1/connections"
 _ONE: Final = f"{_ALL}/{{id}}"
 _VIEW: Final = ref("Connection")
+_TAGGED: Final = ("ETag",)
 _CHECK: Final = "Whether the registry is asked to log in first"
 
 LIST: Final = OperatorsOperation(
@@ -78,7 +79,11 @@ CONNECT: Final = OperatorsOperation(
     _ALL,
     "connect",
     "Connect a registry; it waits for approval",
-    {201: AnswerShape("Stored; the Location header names it.", _VIEW, headers=("Location",))},
+    {
+        201: AnswerShape(
+            "Stored; the Location header names it.", _VIEW, headers=("ETag", "Location")
+        )
+    },
     body=RequestBody("ConnectionRequest"),
     parameters=(switch("check", f"{_CHECK}.", default=True),),
     may_conflict=True,
@@ -89,7 +94,7 @@ SHOW: Final = OperatorsOperation(
     _ONE,
     "showConnection",
     "One connection",
-    {200: AnswerShape("The view.", _VIEW)},
+    {200: AnswerShape("The view.", _VIEW, headers=_TAGGED)},
     role=Role.VIEWER,
 )
 EDIT: Final = OperatorsOperation(
@@ -97,11 +102,12 @@ EDIT: Final = OperatorsOperation(
     _ONE,
     "editConnection",
     "Make or change the draft; what serves goes on serving",
-    {200: AnswerShape("The view, with the draft.", _VIEW)},
+    {200: AnswerShape("The view, with the draft.", _VIEW, headers=_TAGGED)},
     body=RequestBody("ConnectionEdit", media_types=(JSON, MERGE_PATCH)),
     parameters=(
         switch("check", f"{_CHECK}, where the login is another than before.", default=True),
     ),
+    takes_if_match=True,
     may_conflict=True,
     role=Role.CONNECTOR,
 )
@@ -110,9 +116,14 @@ PUT_CREDENTIAL: Final = OperatorsOperation(
     f"{_ONE}/credential",
     "putCredential",
     "Give a new secret; the one before serves until it is approved",
-    {200: AnswerShape("The view, with the draft, or with the new secret serving.", _VIEW)},
+    {
+        200: AnswerShape(
+            "The view, with the draft, or with the new secret serving.", _VIEW, headers=_TAGGED
+        )
+    },
     body=RequestBody("CredentialChange"),
     parameters=(switch("check", f"{_CHECK}.", default=True),),
+    takes_if_match=True,
     may_conflict=True,
     role=Role.CONNECTOR,
     role_of_field={"approve": Role.APPROVER},
@@ -123,6 +134,7 @@ DISCARD: Final = OperatorsOperation(
     "discardDraft",
     "Discard the draft; a connection that is nothing else is revoked with it and frees its place",
     {204: AnswerShape("Discarded.")},
+    takes_if_match=True,
     may_conflict=True,
     role=Role.CONNECTOR,
 )
@@ -140,8 +152,9 @@ APPROVE: Final = OperatorsOperation(
     f"{_ONE}/approve",
     "approve",
     "Let the draft that was seen serve; without a draft, approve what serves once more",
-    {200: AnswerShape("Approved.", _VIEW)},
+    {200: AnswerShape("Approved.", _VIEW, headers=_TAGGED)},
     body=RequestBody("Approval"),
+    takes_if_match=True,
     may_conflict=True,
     role=Role.APPROVER,
 )
@@ -150,8 +163,9 @@ SEND_BACK: Final = OperatorsOperation(
     f"{_ONE}/send-back",
     "sendBack",
     "Tell who made the draft why it is not approved; the draft stays, and an edit of it answers",
-    {200: AnswerShape("The view; its draft is sent back.", _VIEW)},
+    {200: AnswerShape("The view; its draft is sent back.", _VIEW, headers=_TAGGED)},
     body=RequestBody("SendBack"),
+    takes_if_match=True,
     may_conflict=True,
     role=Role.APPROVER,
 )
@@ -160,8 +174,9 @@ REVOKE: Final = OperatorsOperation(
     f"{_ONE}/revoke",
     "revoke",
     "End a connection for ever",
-    {200: AnswerShape("Revoked.", _VIEW)},
+    {200: AnswerShape("Revoked.", _VIEW, headers=_TAGGED)},
     body=RequestBody("Revocation", is_required=False),
+    takes_if_match=True,
     may_conflict=True,
     role=Role.APPROVER,
 )

@@ -24,9 +24,11 @@ from control_plane.errors import NotFoundError
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.history import OLDER, History
+from control_plane.reading.entity_tag import SeenTags
 from control_plane.reading.page import WITHOUT_ROW, Page, View
 from control_plane.reading.query_reader import ListPlace
 from control_plane.slices import in_slices
+from shared.canonical_json import format_time
 from shared.identity_form import IdentityForm
 from shared.statement import connection_subject
 from shared.structured_log import get_logger
@@ -102,13 +104,18 @@ class ConnectionReader:
 
     @asynccontextmanager
     async def acting(
-        self, acts: Acts, connection_id: UUID, *parts: Part
+        self, acts: Acts, connection_id: UUID, *parts: Part, seen: SeenTags | None = None
     ) -> AsyncIterator[tuple[Act, StoredConnection, ConnectionState]]:
-        """Yield an act, the connection that it is about, and its state; raise `NotFoundError`."""
+        """Yield an act, the connection that it is about, and its state; raise `NotFoundError`.
+
+        Raises `PreconditionFailedError` if the connection is not what was seen.
+        """
         row, subject = connection_row(connection_id), connection_subject(connection_id)
         async with acts.begin(row, *parts, about=[subject]) as act:
             stored = _found(await connection_of(act.proofs.rows(row), act.proofs))
-            yield act, stored, connection_state(stored, self._chain.signer)
+            state = connection_state(stored, self._chain.signer)
+            self.require_seen(seen, stored, state)
+            yield act, stored, state
 
     async def state_within(self, act: Act, connection_id: UUID) -> ConnectionState:
         """Return the state of another connection that is in the way of an act."""
@@ -117,6 +124,13 @@ class ConnectionReader:
         await act.proofs.fetch_entries([connection_subject(connection_id)])
         stored = _found(await connection_of(rows, act.proofs))
         return connection_state(stored, self._chain.signer)
+
+    def require_seen(
+        self, seen: SeenTags | None, stored: StoredConnection, state: ConnectionState
+    ) -> None:
+        """Raise `PreconditionFailedError` if the connection is not what was seen."""
+        if seen is not None:
+            seen.require(self._view(stored, state), _last_act(state), state.name)
 
     def view_after(self, stored: StoredConnection, state: ConnectionState) -> View:
         """Return the view of what an act makes of a connection."""
@@ -133,6 +147,16 @@ class ConnectionReader:
         if state.problem:
             _log.warning("connection not believed", connection=state.id, reason=state.problem)
         return state
+
+
+def _last_act(state: ConnectionState) -> str:
+    """Return in words what was done last, as far as it is believed."""
+    acts = (state.belief.entry, state.newest_entry, state.sent_back, state.discarded)
+    last = max((each for each in acts if each), key=lambda act: act.generation, default=None)
+    if last is None:
+        return state.problem or "nothing of it is believed"
+    when = format_time(last.at)
+    return f"the last act upon its revisions was {last.action} by {last.actor} at {when}"
 
 
 def _place(stored: StoredConnection) -> ListPlace:

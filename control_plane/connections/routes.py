@@ -16,7 +16,7 @@ from control_plane.connections.history_reader import HistoryReader
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.request import ConnectionRequest, parse_connection_request
 from control_plane.connections.service_account_keys import ServiceAccountKeys
-from control_plane.http.http_call import Call, json_response
+from control_plane.http.http_call import Call, json_response, view_response
 from control_plane.http.http_route import Route
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.reading.field_reader import FieldReader
@@ -61,7 +61,7 @@ class ConnectionRoutes:
             check = await self.checks.require_passed(request, actor=call.operator.name)
             self.metrics.checks.labels(check.outcome).inc()
         view = await self.connections.connect(request, check, actor=call.operator)
-        response = json_response(view, status=201)
+        response = view_response(view, status=201)
         response.headers["Location"] = f"/v1/connections/{view['id']}"
         return response
 
@@ -84,7 +84,7 @@ class ConnectionRoutes:
     async def show(self, call: Call) -> web.Response:
         """Show one connection."""
         call.query().finish()
-        return json_response(await self.reader.show(call.connection_id))
+        return view_response(await self.reader.show(call.connection_id))
 
     async def show_history(self, call: Call) -> web.Response:
         """Show a page of what was done to a connection."""
@@ -113,8 +113,9 @@ class ConnectionRoutes:
             end=end,
             actor=call.operator,
             despite_send_back=despite_send_back,
+            seen=call.seen,
         )
-        return json_response(view)
+        return view_response(view)
 
     async def send_back(self, call: Call) -> web.Response:
         """Send the draft back, with a comment."""
@@ -130,8 +131,9 @@ class ConnectionRoutes:
             comment=comment,
             seen_fingerprint=fingerprint,
             actor=call.operator,
+            seen=call.seen,
         )
-        return json_response(view)
+        return view_response(view)
 
     async def revoke(self, call: Call) -> web.Response:
         """End a connection for ever."""
@@ -139,8 +141,10 @@ class ConnectionRoutes:
             fields = FieldReader(await call.body(optional=True))
             reason = fields.text("reason", parse_reason) or ""
             fields.finish()
-        view = await self.connections.revoke(call.connection_id, reason=reason, actor=call.operator)
-        return json_response(view)
+        view = await self.connections.revoke(
+            call.connection_id, reason=reason, actor=call.operator, seen=call.seen
+        )
+        return view_response(view)
 
     def _parse_future(self, text: str) -> datetime:
         moment = parse_time(text)

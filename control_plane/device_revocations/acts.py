@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from attrs import frozen
 
 from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
-from control_plane.device_revocations.state import liftable, revocation_view, state_of
+from control_plane.device_revocations.state import liftable, revocation_view, row_problem, state_of
 from control_plane.device_revocations.store import (
     put_device_revocations,
     revocation_row,
@@ -23,8 +23,10 @@ from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.proof.actions import DEVICE_LIFT, DEVICE_REVOKE
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.belief import Belief, Evidence, believe
+from control_plane.reading.entity_tag import SeenTags
 from control_plane.reading.page import View
 from control_plane.slices import in_slices
+from shared.canonical_json import format_time
 from shared.identity_form import IdentityForm
 from shared.statement import DeviceLifting, DeviceRevocation
 
@@ -81,7 +83,9 @@ class DeviceRevocations:
 
         return await in_slices(requests, answer, ANSWERS_AT_ONCE)
 
-    async def lift(self, revocation_id: UUID, *, actor: AuthenticatedOperator) -> None:
+    async def lift(
+        self, revocation_id: UUID, *, actor: AuthenticatedOperator, seen: SeenTags | None = None
+    ) -> None:
         """Have the device served again; raise `NotFoundError` if the revocation is not in force."""
         row = revocation_row(revocation_id)
         async with self._acts.begin(row) as act:
@@ -93,6 +97,12 @@ class DeviceRevocations:
             revocation = liftable(
                 state_of(belief), revocation_id, RevocationTarget.of_subject(stored.subject)
             )
+            if seen is not None:
+                view = revocation_view(revocation, self._form, row_problem(stored, revocation))
+                words = (
+                    f"{revocation.revoked_by} revoked it at {format_time(revocation.revoked_at)}"
+                )
+                seen.require(view, words)
             lifting = DeviceLifting(
                 revocation_id=revocation_id,
                 lifted_by=actor.name,

@@ -165,9 +165,11 @@ REVOKE: Final = OperatorsOperation(
         200: AnswerShape(
             "It was revoked already, and stays as it was; no new statement, and no audit entry.",
             _VIEW,
-            headers=("Location",),
+            headers=("ETag", "Location"),
         ),
-        201: AnswerShape("Revoked; the Location header names it.", _VIEW, headers=("Location",)),
+        201: AnswerShape(
+            "Revoked; the Location header names it.", _VIEW, headers=("ETag", "Location")
+        ),
     },
     body=RequestBody("DeviceRevocationRequest"),
     role=Role.APPROVER,
@@ -191,7 +193,7 @@ SHOW: Final = OperatorsOperation(
     _ONE,
     "showDeviceRevocation",
     "One revocation in force",
-    {200: AnswerShape("The view.", _VIEW)},
+    {200: AnswerShape("The view.", _VIEW, headers=("ETag",))},
     role=Role.APPROVER,
 )
 LIFT: Final = OperatorsOperation(
@@ -200,6 +202,7 @@ LIFT: Final = OperatorsOperation(
     "liftDeviceRevocation",
     "Lift a revocation: the device is served again",
     {204: AnswerShape("Lifted.")},
+    takes_if_match=True,
     may_conflict=True,
     role=Role.APPROVER,
 )

@@ -13,7 +13,12 @@ from control_plane.device_revocations.request import (
     parse_revocation_requests,
     read_target,
 )
-from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES, Call, json_response
+from control_plane.http.http_call import (
+    MAX_REVOCATIONS_BODY_BYTES,
+    Call,
+    json_response,
+    view_response,
+)
 from control_plane.http.http_route import Route
 from control_plane.reading.query_reader import format_place
 from control_plane.reading.texts import parse_id_beginning
@@ -43,7 +48,7 @@ class DeviceRevocationRoutes:
         with call.query().finishing_with_body():
             request = parse_revocation_request(await call.body(), self.form)
         revoked = await self.revocations.revoke(request, actor=call.operator)
-        response = json_response(revoked.view, status=201 if revoked.is_new else 200)
+        response = view_response(revoked.view, status=201 if revoked.is_new else 200)
         response.headers["Location"] = f"/v1/device-revocations/{revoked.view['id']}"
         return response
 
@@ -81,10 +86,12 @@ class DeviceRevocationRoutes:
     async def show(self, call: Call) -> web.Response:
         """Show one revocation in force."""
         call.query().finish()
-        return json_response(await self.reader.show(call.path_id("device revocation")))
+        return view_response(await self.reader.show(call.path_id("device revocation")))
 
     async def lift(self, call: Call) -> web.Response:
         """Lift a revocation."""
         call.query().finish()
-        await self.revocations.lift(call.path_id("device revocation"), actor=call.operator)
+        await self.revocations.lift(
+            call.path_id("device revocation"), actor=call.operator, seen=call.seen
+        )
         return web.Response(status=204)

@@ -18,7 +18,9 @@ from control_plane.errors import (
 from control_plane.http.operation import JSON, MERGE_PATCH
 from control_plane.operators.operator_token import InvalidOperatorTokenError, OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.reading.entity_tag import SeenTags, entity_tag
 from control_plane.reading.field_reader import read_object
+from control_plane.reading.page import View
 from control_plane.reading.query_reader import QueryReader
 
 MAX_BODY_BYTES: Final = 128 * 1024  # a CA bundle and long lists; approvals fit in 256 KiB
@@ -71,6 +73,11 @@ class Call:
                 f"the body has to have the Content-Type {' or '.join(accepted)}"
             )
         return await _read(content)
+
+    @property
+    def seen(self) -> SeenTags | None:
+        """What the caller saw, as `If-Match` names it; None if they do not say."""
+        return SeenTags.of_header(self.request.headers.getall(hdrs.IF_MATCH, []))
 
     def query(self) -> QueryReader:
         """Return the query, to be read; `finish` refuses parameters that nobody read."""
@@ -128,6 +135,13 @@ def _without_token(message: str, *, reason: str) -> NotAuthenticatedError:
     return NotAuthenticatedError(
         f"{message}: send Authorization: Bearer TOKEN", reason=reason, is_token_given=False
     )
+
+
+def view_response(view: View, *, status: int = 200) -> web.Response:
+    """Return the answer with a view of what may be changed, and its tag."""
+    response = json_response(view, status=status)
+    response.headers[hdrs.ETAG] = entity_tag(view)
+    return response
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:

@@ -19,6 +19,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH 
 PROBLEM: Final = "application/problem+json"  # RFC 9457
 
 HEADERS: Final[Mapping[str, str]] = {
+    "ETag": "Of the view (RFC 9110 section 8.8.3), for If-Match.",
     "Location": "The path of what was made.",
     "Retry-After": "Seconds after which the same call may go through.",
     "WWW-Authenticate": "RFC 6750 section 3.",
@@ -40,6 +41,10 @@ PROBLEMS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "Conflict": (
         HTTPStatus.CONFLICT,
         "What is there does not allow this now; `conflict` names it, `detail` the way on.",
+    ),
+    "PreconditionFailed": (
+        HTTPStatus.PRECONDITION_FAILED,
+        "What is there is not what If-Match names; `detail` says what was done to it last.",
     ),
     "TooLarge": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
     "UnsupportedMediaType": (
@@ -75,6 +80,13 @@ _OF_OPERATORS: Final = (
 )
 _OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
 _ID: Final = "{id}"
+_IF_MATCH: Final[Schema] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": TEXT,
+    "description": "The ETag of what was seen, so that nothing newer is changed; or several, or *.",
+}
 
 
 @frozen
@@ -182,6 +194,7 @@ class OperatorsOperation(Operation):
     body: RequestBody | None = None
     parameters: Sequence[Parameter] = ()
     may_conflict: bool = False
+    takes_if_match: bool = False
     role_of_field: Mapping[str, Role] = field(factory=dict)
 
     def allows(self, role: Role, *fields: str) -> bool:
@@ -206,6 +219,8 @@ class OperatorsOperation(Operation):
             yield {"name": "id", "in": "path", "required": True, "schema": UUID}
         for parameter in self.parameters:
             yield parameter.described()
+        if self.takes_if_match:
+            yield _IF_MATCH
 
     def _problems(self) -> Iterator[str]:
         yield from _OF_OPERATORS
@@ -215,6 +230,8 @@ class OperatorsOperation(Operation):
             yield "NotFound"
         if self.may_conflict:
             yield "Conflict"
+        if self.takes_if_match:
+            yield "PreconditionFailed"
 
 
 def problem_responses() -> dict[str, Schema]:

@@ -27,6 +27,7 @@ FORMS = (
     b"host=ghcr.io&repositories=a%0D%0Ab&fleets=x&fleets=y",
 )
 SEALED = "A" * 400
+TAGS = ('"0123456789abcdef", W/"x"', "*", '"a","b" ,"c"')
 
 
 async def test_an_operator_who_sends_nonsense(
@@ -34,6 +35,8 @@ async def test_an_operator_who_sends_nonsense(
 ) -> None:
     """Bodies and parameters; no token of the operator's fails anything but its own call."""
     nonsense, operator = Nonsense(), own_plane.client("alice")
+    made = await operator.connect("tagged.example")
+    connection = f"/v1/connections/{made['id']}"
     async with watch(
         "nonsense",
         "bodies and parameters",
@@ -47,6 +50,10 @@ async def test_an_operator_who_sends_nonsense(
             assert answer.status < 500
             answer = await operator.call("POST", PATHS[0].decode(), content=nonsense.like(*BODIES))
             assert answer.status < 500
+            tags = "".join(each for each in nonsense.header(*TAGS) if " " <= each <= "~")
+            headers = {"If-Match": tags[:6000]}
+            answer = await operator.call("PATCH", connection, {"fleets": ["a"]}, headers=headers)
+            assert answer.status in {200, 412}
 
 
 async def test_a_stranger_who_sends_nonsense_forms(

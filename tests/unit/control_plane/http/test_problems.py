@@ -26,6 +26,7 @@ def every_error() -> list[ControlPlaneError]:
         errors.ConflictError("conflict"),
         errors.NotBelievedError("not believed"),
         errors.StatementLevelError(2),
+        errors.PreconditionFailedError("another than was seen"),
         errors.TooManyRequestsError(3),
         errors.UnavailableError("away"),
         errors.TryLaterError("away for a while"),

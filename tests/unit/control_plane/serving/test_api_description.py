@@ -45,9 +45,10 @@ def test_problems_follow_from_what_an_operation_takes() -> None:
         role=Role.VIEWER,
         body=RequestBody("Any"),
         may_conflict=True,
+        takes_if_match=True,
     )
     by_a_role, by_more = (set(each.described()["responses"]) for each in (plain, whole))
     assert by_a_role == {"204", "401", "403", "422", "429", "500", "503"}
-    assert by_more - by_a_role == {"400", "404", "408", "409", "413", "415"}
+    assert by_more - by_a_role == {"400", "404", "408", "409", "412", "413", "415"}
     every = {str(HTTPStatus(status).value) for status, _ in PROBLEMS.values()}
     assert every == by_more - {"204"}
