@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from control_plane.connections import operations
-from control_plane.console.page import ConsoleForm, ConsolePage, PageView, Section
+from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, PageView
 from control_plane.console.visit import Visit
 
 
@@ -15,9 +15,9 @@ class OverviewPages:
         """Return the page."""
         return (
             ConsolePage(
-                path=Section.OVERVIEW.path,
+                path=ConsoleSection.OVERVIEW.path,
                 operation=operations.LIST,
-                section=Section.OVERVIEW,
+                section=ConsoleSection.OVERVIEW,
                 show=self.show,
             ),
         )

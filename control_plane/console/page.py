@@ -18,7 +18,7 @@ from control_plane.console.visit import Visit
 from control_plane.http.operation import OperatorsOperation
 
 
-class Section(Enum):
+class ConsoleSection(Enum):
     """What the navigation lists, in its order: a title, and the path of the section's page."""
 
     OVERVIEW = "Overview", ""
@@ -73,7 +73,7 @@ class ConsolePage:
 
     path: str
     operation: OperatorsOperation
-    section: Section | None
+    section: ConsoleSection | None
     show: Show
 
     @property

@@ -12,7 +12,7 @@ from jinja2 import DictLoader, StrictUndefined
 from markupsafe import Markup
 
 from control_plane.console.notices import PARAMETER, notice_of
-from control_plane.console.page import ConsolePage, PageView, Section
+from control_plane.console.page import ConsolePage, ConsoleSection, PageView
 from control_plane.console.security_headers import PAGE_HEADERS
 from control_plane.console.static_files import StaticFiles
 from control_plane.console.submission import FormState
@@ -25,7 +25,7 @@ class Rendering:
     """Makes answers of views."""
 
     files: StaticFiles
-    pages: Mapping[Section, ConsolePage]  # which the navigation leads to
+    pages: Mapping[ConsoleSection, ConsolePage]  # which the navigation leads to
 
     def set_up(self, app: web.Application) -> None:
         """Read the templates, which are compiled when they are used first. Blocks."""
@@ -43,7 +43,9 @@ class Rendering:
         environment.globals["static"] = self.files.url
         environment.filters["time"] = time_element
 
-    def of_visit(self, view: PageView, visit: Visit, section: Section | None) -> web.Response:
+    def of_visit(
+        self, view: PageView, visit: Visit, section: ConsoleSection | None
+    ) -> web.Response:
         """Return a page for whoever is signed in."""
         role = visit.operator.role
         return self._response(
@@ -55,7 +57,7 @@ class Rendering:
                 "form": visit.form,
                 "sections": [
                     each
-                    for each in Section
+                    for each in ConsoleSection
                     if each in self.pages and self.pages[each].operation.allows(role)
                 ],
                 "section": section,
