@@ -18,6 +18,9 @@ _COMMANDS: Final = (
     "operators",
     "serve",
     "connections",
+    "apply",
+    "export",
+    "schema",
     "devices",
     "audit",
     "settings",
@@ -54,7 +57,7 @@ def cli() -> None:
     Settings come from the environment, as CONTROL_PLANE_*; each also as ..._FILE, a file that
     holds the value. Results go to standard output, words to standard error. Exit status: 0 done,
     1 what was asked failed, 2 the call or the configuration is wrong, 3 `connections check`
-    could not tell.
+    could not tell, or `apply --dry-run` found changes.
     """
 
 

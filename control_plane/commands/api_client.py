@@ -1,5 +1,6 @@
 """The admin API from a shell: a call, and its answer or its problem in words."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ MAX_CA_FILE_BYTES: Final = (
 )  # a bundle of some hundred CAs, with the text between them
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a page of connections, each with a CA bundle
 PAGE_ITEMS: Final = "200"  # the API's longest page
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 Json = dict[str, Any]
 
@@ -66,6 +69,15 @@ _OPTIONS: Final = {
 
 class ApiRefusedError(ControlPlaneError):
     """The API answered with a problem; the message has every wrong field."""
+
+    def __init__(self, status: int, problem: Json, retry_after: str | None = None) -> None:
+        """Hold the problem, and after how many seconds the same call may go through."""
+        super().__init__(_words(status, problem))
+        self.status = status
+        self.problem = problem
+        self.retry_after_seconds = (
+            int(retry_after) if retry_after and _SECONDS.fullmatch(retry_after) else None
+        )
 
 
 class ApiUnreachableError(ControlPlaneError):
@@ -143,7 +155,11 @@ class ApiClient:
             raise ApiUnreachableError(not_the_api(response.status, self._url))
         if is_problem:
             request_id = response.headers.get("X-Request-Id", "")
-            raise ApiRefusedError(_words(response.status, {"request_id": request_id} | answer))
+            raise ApiRefusedError(
+                response.status,
+                {"request_id": request_id} | answer,
+                response.headers.get("Retry-After"),
+            )
         return answer
 
     async def items(self, *path: str, query: Mapping[str, str] | None = None) -> list[Json]:

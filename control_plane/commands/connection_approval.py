@@ -1,16 +1,14 @@
 """`control-plane connections approve|send-back`: what an approver says to a draft."""
 
 import sys
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.approval_end import END_OPTIONS, ChosenEnd, end_options
 from control_plane.commands.connection_options import as_json, connection_name
 from control_plane.commands.connection_output import show_state
-from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.named_connection import named_connection
 from control_plane.commands.printing import terminal_width
 from control_plane.commands.review_text import print_review
@@ -18,14 +16,6 @@ from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
-from shared.canonical_json import format_time
-
-_ENDS: Final = {
-    "expires_at": "--expires-at",
-    "lifetime": "--expires",
-    "no_expiry": "--no-expiry",
-    "keep_expiry": "--keep-expiry",
-}
 
 
 def _require_fingerprint(
@@ -53,10 +43,7 @@ def _asked_comment(ctx: click.Context, param: click.Parameter, value: str | None
     callback=_require_fingerprint,
     help="Of what was seen, as `review` prints it. At a terminal that is shown and asked about.",
 )
-@click.option("--expires-at", help="When the approval ends, as 2030-01-31T12:00:00Z.")
-@click.option("--expires", "lifetime", type=LifetimeType(), help="For how long it holds, as 90d.")
-@click.option("--no-expiry", is_flag=True, help="It ends only by a revocation.")
-@click.option("--keep-expiry", is_flag=True, help="It ends when the present approval does.")
+@end_options
 @click.option("--despite-send-back", is_flag=True, help="Approve a draft that was sent back.")
 @as_json
 @command
@@ -66,23 +53,24 @@ async def approve(
     *,
     despite_send_back: bool,
     as_json: bool,
-    **end: Any,
+    **options: Any,
 ) -> None:
     """Approve the draft that was seen; without a draft, approve what serves once more.
 
     The latter renews an approval, or changes when it ends. If the present approval has an end, say
     when the new one ends.
     """
-    given = [option for name, option in _ENDS.items() if end[name]]
-    if len(given) > 1:
-        raise click.UsageError(f"give one of {', '.join(given)}")
+    end = ChosenEnd.of(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
+        present: Json = {}
+        if end.keep_expiry:
+            present = await api.call("GET", "connections", connection_id)
         if fingerprint is None:
             shown = await api.call("GET", "connections", connection_id, "review")
-            fingerprint = _asked(shown, says_end=bool(given))
+            fingerprint = _asked(shown, says_end=bool(end.given))
             despite_send_back = despite_send_back or shown["sent_back"] is not None
-        body: Json = {"fingerprint": fingerprint} | await _end(api, connection_id, **end)
+        body: Json = {"fingerprint": fingerprint} | end.body(present)
         if despite_send_back:
             body["despite_send_back"] = True
         view = await api.call("POST", "connections", connection_id, "approve", body=body)
@@ -112,7 +100,7 @@ def _asked(shown: Json, *, says_end: bool) -> str:
         fail(f"nothing was approved: {shown['refusal']}")
     end = shown["approved"]["expires_at"] if shown["approved"] else None
     if end and not says_end:
-        options = ", ".join(_ENDS.values())
+        options = ", ".join(END_OPTIONS.values())
         raise click.UsageError(
             f"the present approval ends at {end}: say when this one does, with one of {options}"
         )
@@ -120,23 +108,3 @@ def _asked(shown: Json, *, says_end: bool) -> str:
     if not click.confirm(f"Approve {what}?", err=True):
         fail("nothing was approved")
     return str(shown["fingerprint"])
-
-
-async def _end(
-    api: ApiClient,
-    connection_id: str,
-    *,
-    expires_at: str | None,
-    lifetime: timedelta | None,
-    no_expiry: bool,
-    keep_expiry: bool,
-) -> Json:
-    """Return what an approval's body says of its end; nothing if no option does."""
-    if keep_expiry:
-        present = await api.call("GET", "connections", connection_id)
-        return {"expires_at": present["expires_at"]}
-    if lifetime is not None:
-        return {"expires_at": format_time(now() + lifetime)}
-    if expires_at is None and not no_expiry:
-        return {}
-    return {"expires_at": expires_at}

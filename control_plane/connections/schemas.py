@@ -87,7 +87,9 @@ _SECRET_LABEL: Final = nullable(
 
 # What is asked for: the credential, and then the rest.
 _SECRETS: Final[dict[str, Schema]] = {
-    "username": nullable(TEXT | {"maxLength": MAX_USERNAME_CHARACTERS}),
+    "username": nullable(
+        TEXT | {"maxLength": MAX_USERNAME_CHARACTERS}, "static: as whom the registry is asked."
+    ),
     "token": nullable(TEXT | {"writeOnly": True, "format": "password"}),
     "service_account_key": nullable(
         {
@@ -109,7 +111,7 @@ _SECRETS: Final[dict[str, Schema]] = {
 def _wishes(external_id: str) -> dict[str, Schema]:
     """Return the fields of a request or an edit; the text says when there is no external id."""
     return {
-        "provider": one_of(Provider),
+        "provider": one_of(Provider, "How the connection gets what it shows to its registry."),
         **_SECRETS,
         "role_arn": nullable(described(TEXT, "A role in the account of the registry's host.")),
         "external_id": nullable(described(TEXT, external_id, minLength=2, maxLength=1224)),
@@ -121,18 +123,35 @@ def _wishes(external_id: str) -> dict[str, Schema]:
                 default=False,
             )
         ),
-        "repositories": nullable(array_of(TEXT, maxItems=MAX_REPOSITORIES)),
-        "fleets": nullable(array_of(TEXT, maxItems=MAX_FLEETS)),
-        "plain_http": nullable(BOOLEAN | {"default": False}),
-        "allowed_networks": nullable(array_of(TEXT, maxItems=MAX_NETWORKS)),
+        "repositories": nullable(
+            array_of(TEXT, maxItems=MAX_REPOSITORIES),
+            "What may be served: patterns on the registry's own names, * within a component, ** for"
+            " one or more. Empty: all.",
+        ),
+        "fleets": nullable(
+            array_of(TEXT, maxItems=MAX_FLEETS), "Whose devices may pull. Empty: all."
+        ),
+        "plain_http": nullable(
+            BOOLEAN | {"default": False}, "static: the registry has no TLS; the login is readable."
+        ),
+        "allowed_networks": nullable(
+            array_of(TEXT, maxItems=MAX_NETWORKS),
+            "Networks such as 10.0.0.0/8 that may be spoken to beside public addresses.",
+        ),
         "ca_certificate": nullable(
             TEXT | {"maxLength": MAX_CA_CERTIFICATE_CHARACTERS},
             "Certificates in PEM that are believed beside the system's authorities: a CA of any"
             " height (a root, or an intermediate alone), or the registry's own certificate. What"
             " stands between the blocks is left out.",
         ),
-        "auth_realms": nullable(array_of(URL, maxItems=MAX_REALMS)),
-        "description": nullable(TEXT | {"maxLength": MAX_DESCRIPTION_CHARACTERS}),
+        "auth_realms": nullable(
+            array_of(URL, maxItems=MAX_REALMS),
+            "Token endpoints that may be logged in to, beside those of the registry's own host.",
+        ),
+        "description": nullable(
+            TEXT | {"maxLength": MAX_DESCRIPTION_CHARACTERS},
+            "For people. It is no part of what is approved.",
+        ),
         "set_name": nullable(
             TEXT | {"pattern": f"^({SET_NAME_PATTERN})?$"},
             "The set of files that it belongs to, which may end it once it is approved; empty or"

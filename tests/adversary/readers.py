@@ -38,6 +38,14 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/connections/test_request.py::test_any_object_is_a_request_or_names_its_fields",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
+    "control_plane.declared.source_files.read_json": Tested(
+        "unit/control_plane/declared/test_yaml_reading.py::test_any_bytes_are_documents_or_refused_with_one_error",
+        "system/control_plane/test_apply.py::test_wrong_files_are_told_by_line_and_exit_with_2",
+    ),
+    "control_plane.declared.yaml_reading.read_yaml": Tested(
+        "unit/control_plane/declared/test_yaml_reading.py::test_any_bytes_are_documents_or_refused_with_one_error",
+        "system/control_plane/test_apply.py::test_wrong_files_are_told_by_line_and_exit_with_2",
+    ),
     "control_plane.device_revocations.fields.parse_issuer": Tested(
         "unit/control_plane/device_revocations/test_fields.py::test_any_text_is_an_issuer_in_one_form_or_refused",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
@@ -252,6 +260,15 @@ LIBRARY_READERS: Final = (
         "cryptography, X.509 certificates and lists",
         (Party.DEVICE, Party.FILE, Party.OPERATOR),
         ("facade.devices.revocation_list.MAX_FILE_BYTES",),
+    ),
+    LibraryReader(
+        "PyYAML's events, of files of connections",
+        (Party.OPERATOR,),
+        (
+            "control_plane.declared.yaml_reading.MAX_FILE_BYTES",
+            "control_plane.declared.yaml_reading.MAX_DEPTH",
+            "control_plane.declared.yaml_reading.MAX_DOCUMENTS",
+        ),
     ),
     LibraryReader(
         "botocore, the answers of STS and ECR",

@@ -37,10 +37,11 @@ class Example:
 
 @frozen
 class TypedCommand:
-    """A command of a line, with what is set for it alone."""
+    """A command of a line, with what is set for it alone, and the file that it prints to."""
 
     variables: Mapping[str, str]
     words: tuple[str, ...]
+    printed_to: str | None = None
 
     @classmethod
     def of(cls, words: list[str]) -> Self:
@@ -49,6 +50,8 @@ class TypedCommand:
         while words and (assigned := _ASSIGNED.fullmatch(words[0])):
             variables[assigned["name"]] = assigned["value"]
             words = words[1:]
+        if words[-2:-1] == [">"]:
+            return cls(variables, tuple(words[:-2]), words[-1])
         return cls(variables, tuple(words))
 
     @property

@@ -54,7 +54,11 @@ DEPLOYERS = frozenset(
 )
 FILES = (click.File, click.Path)  # the examples' are not there
 # By other tests, line by line.
-RUN_AS_THEY_STAND = {"sql": {"docs/operating.md"}, "nginx": {"docs/clients.md"}}
+RUN_AS_THEY_STAND = {
+    "sql": {"docs/operating.md"},
+    "nginx": {"docs/clients.md"},
+    "yaml": {"docs/configuration-as-files.md"},
+}
 PAGES = [page for page in pages() if "deploy" not in page.relative_to(REPOSITORY).parts]
 # `make check-deploy` has the others.
 BLOCKS = [block for page in PAGES for block in examples(page)]
@@ -186,7 +190,7 @@ def test_every_other_block_is_of_a_kind_that_is_checked(block: Example) -> None:
             ast.parse(block.text)
         case "jinja":
             jinja2.Environment(autoescape=True).parse(block.text)
-        case "sql" | "nginx" as language:
+        case "sql" | "nginx" | "yaml" as language:
             assert block.page in RUN_AS_THEY_STAND[language]
         case language:
             pytest.fail(f"{block.page} has a block in {language}, which no test checks")

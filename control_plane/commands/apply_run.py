@@ -1,0 +1,261 @@
+"""One run of `apply`: plan, show, do, approve, wait."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import click
+from attrs import define, field, frozen
+
+from control_plane.commands.api_client import ApiClient, ApiRefusedError, Json
+from control_plane.commands.apply_result import result_of, warnings_of
+from control_plane.commands.applying import (
+    Applying,
+    Ended,
+    NothingDoneError,
+    Outcome,
+    SecretFields,
+    refusal_words,
+)
+from control_plane.commands.approval_end import ChosenEnd
+from control_plane.commands.columns import one_line
+from control_plane.commands.declared_files import DeclaredFiles
+from control_plane.commands.printing import print_json
+from control_plane.commands.running import fail, say
+from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
+from control_plane.commands.usage import require_no_contradiction
+from control_plane.declared.plan import Does, Plan, PlannedStep, plan
+from control_plane.declared.plan_text import plan_lines
+from control_plane.declared.present import PresentConnection, present_connection
+from control_plane.operators.permissions import Role, reaches
+
+CHANGES_EXIT_CODE: Final = 3
+WAIT_POLL_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane
+_PATH: Final = "connections"
+_WAITED_FOR: Final = frozenset({Does.WAIT, Does.NOTHING})
+
+
+@frozen(kw_only=True)
+class Wished:
+    """What the options say."""
+
+    files: Sequence[str]
+    dry_run: bool
+    prune: bool
+    yes: bool
+    fingerprints: tuple[str, ...]
+    end: ChosenEnd
+    wait: bool
+    timeout: timedelta
+    take_over: bool
+    allow_commands: bool
+    check: bool
+
+    def require_sense(self) -> None:
+        """Raise `click.UsageError` for options that contradict one another."""
+        require_no_contradiction(
+            (
+                "give --dry-run or --approve, not both"
+                if self.dry_run and self.fingerprints
+                else None,
+                "give --dry-run or --wait, not both" if self.dry_run and self.wait else None,
+                "--yes answers --prune, which is not given"
+                if self.yes and not self.prune
+                else None,
+                f"{', '.join(self.end.given)} is of --approve, which is not given"
+                if self.end.given and not self.fingerprints
+                else None,
+                "without a terminal nobody is asked whether to revoke: --yes"
+                if self.prune and not (self.yes or self.dry_run or sys.stdin.isatty())
+                else None,
+            )
+        )
+
+    def require_set(self, name: str | None) -> None:
+        """Raise `click.UsageError` if something is to be pruned or taken over for no set."""
+        if name is None and (self.prune or self.take_over):
+            option = "--prune" if self.prune else "--take-over"
+            raise click.UsageError(f"{option} needs the name of the set in the files: set: NAME")
+
+
+@define
+class ApplyRun:
+    """One run: plan, show, do, approve, wait."""
+
+    api: ApiClient
+    wished: Wished
+    files: DeclaredFiles
+    as_json: bool
+    outcomes: list[Outcome] = field(factory=list)
+
+    async def status(self) -> int:
+        """Do it, and return the exit status."""
+        plan_ = await self._plan()
+        if not self.as_json:
+            for line in plan_lines(plan_):
+                click.echo(one_line(line))
+        if self.wished.dry_run:
+            self._print_result(plan_)
+            if refused := plan_.of(Does.REFUSE):
+                say(f"{len(refused)} of them are left alone, as the plan says.")
+                return 1
+            return CHANGES_EXIT_CODE if plan_.changes else 0
+        approvals = _approvable(plan_, self.wished.fingerprints)
+        await self._may_prune(plan_)
+        secrets = await self._secrets(plan_)
+        applying = Applying(self.api, secrets, check=self.wished.check, wait=say)
+        self.outcomes = await applying.outcomes(plan_, self._tell)
+        has_failed = any(each.ended is not Ended.DONE for each in self.outcomes)
+        has_failed |= not await self._approve(approvals)
+        self._print_result(plan_)
+        if self.wished.wait and not has_failed:
+            has_failed = not await self._wait()
+        elif not self.as_json:
+            self._say_next(plan_)
+        return 1 if has_failed else 0
+
+    async def _plan(self) -> Plan:
+        return plan(
+            self.files.wanted,
+            await self._present(),
+            prune=self.wished.prune,
+            take_over=self.wished.take_over,
+        )
+
+    async def _present(self) -> list[PresentConnection]:
+        views = await self.api.items(_PATH)
+        return [found for view in views if (found := present_connection(view)) is not None]
+
+    async def _may_prune(self, plan_: Plan) -> None:
+        """Raise unless the caller may revoke, and wants to."""
+        going = plan_.of(Does.REVOKE)
+        if not going:
+            return
+        role = (await self.api.call("GET", "me"))["role"]
+        if not reaches(Role(role), Role.APPROVER):
+            raise NothingDoneError(
+                f"--prune revokes, which needs the role approver; the token's is {role}. Nothing"
+                " was changed"
+            )
+        if self.wished.yes:
+            return
+        say(f"Revoked for ever, and refused to devices at once ({len(going)}):")
+        for step in going:
+            say(f"  {step.place}")
+        if not click.confirm("Revoke them?", err=True):
+            fail("nothing was changed")
+
+    async def _secrets(self, plan_: Plan) -> Mapping[str, SecretFields]:
+        """Return each secret that is needed, before anything is changed."""
+        sources, found, problems = SecretSources(self.wished.allow_commands), {}, list[str]()
+        for step in plan_.steps:
+            if step.secret is None or step.wanted is None:
+                continue
+            folder, name = self.files.folder_of(step.wanted), step.wanted.name
+            try:
+                found[name] = await sources.fields(
+                    step.secret.reference, folder, step.wanted.body["provider"]
+                )
+            except UnreadableSecretError as error:
+                problems.append(f"  {name}: {error}")
+        if problems:
+            lines = ["secrets cannot be read, and nothing was changed:", *problems]
+            raise click.UsageError("\n".join(lines))
+        return found
+
+    async def _approve(self, steps: Sequence[PlannedStep]) -> bool:
+        """Approve these drafts; tell whether all of them were."""
+        is_done = True
+        for step in steps:
+            if step.present is None or step.fingerprint is None:
+                continue
+            present: Json = {}
+            if self.wished.end.keep_expiry:
+                present = await self.api.call("GET", _PATH, step.present.id)
+            body = {"fingerprint": step.fingerprint} | self.wished.end.body(present)
+            try:
+                view = await self.api.call("POST", _PATH, step.present.id, "approve", body=body)
+            except ApiRefusedError as error:
+                is_done = False
+                outcome = Outcome(step, Ended.FAILED, refusal_words(error))
+            else:
+                outcome = Outcome(step, Ended.DONE, "approved", view)
+            self._tell(outcome)
+            self.outcomes.append(outcome)
+        return is_done
+
+    async def _wait(self) -> bool:
+        """Wait until what the files want serves; tell whether it does."""
+        waiting: tuple[PlannedStep, ...] = ()
+        try:
+            async with asyncio.timeout(self.wished.timeout.total_seconds()):
+                while True:
+                    now = plan(self.files.wanted, await self._present())
+                    if other := [step for step in now.steps if step.does not in _WAITED_FOR]:
+                        for step in other:
+                            say(f"{step.place}: somebody changed it meanwhile; apply again")
+                        return False
+                    if now.of(Does.WAIT) != waiting:
+                        waiting = now.of(Does.WAIT)
+                        say(f"Waiting for {len(waiting)} to be approved." if waiting else "")
+                    if not waiting:
+                        return True
+                    await asyncio.sleep(WAIT_POLL_SECONDS)
+        except TimeoutError:
+            for step in waiting:
+                say(f"{step.place}: still waits for an approver: {step.fingerprint}")
+            return False
+
+    def _tell(self, outcome: Outcome) -> None:
+        place, words = outcome.step.place, outcome.words
+        if outcome.ended is not Ended.DONE:
+            say(f"{place}: {outcome.ended.value.upper()}: {words}")
+        elif not self.as_json:
+            named = f"; its draft has {outcome.fingerprint}" if outcome.fingerprint else ""
+            click.echo(one_line(f"{place}: {words}{named}"))
+        for warning in warnings_of(outcome):
+            say(f"WARNING: {warning}")
+
+    def _print_result(self, plan_: Plan) -> None:
+        if self.as_json:
+            print_json(result_of(plan_, self.outcomes, dry_run=self.wished.dry_run))
+
+    def _say_next(self, plan_: Plan) -> None:
+        made = [each.fingerprint for each in self.outcomes if each.fingerprint]
+        approved = {each.step.fingerprint for each in self.outcomes if each.step.fingerprint}
+        waits = [step.fingerprint for step in plan_.of(Does.WAIT)]
+        waits = [each for each in waits if each not in approved]
+        if fingerprint := next(iter([*made, *waits]), None):
+            files = " ".join(f"-f {path}" for path in self.wished.files)
+            say("")
+            say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint:")
+            say(f"  control-plane apply {files} --approve {fingerprint}")
+
+
+def _approvable(plan_: Plan, fingerprints: Sequence[str]) -> list[PlannedStep]:
+    """Return the steps whose drafts have these fingerprints, of those that are as wanted.
+
+    What serves with one of them already is approved. Raises `NothingDoneError` for any other.
+    """
+    drafts = {step.fingerprint: step for step in plan_.of(Does.WAIT)}
+    serving = {
+        step.present.serving.fingerprint
+        for step in plan_.of(Does.NOTHING)
+        if step.present and step.present.serving
+    }
+    others = {
+        step.present.draft.fingerprint: step.place
+        for step in plan_.steps
+        if step.present and step.present.draft and step.does is not Does.WAIT
+    }
+    problems = []
+    for each in fingerprints:
+        if each in others:
+            problems.append(f"{each} is of a draft of {others[each]} that the files do not want")
+        elif each not in drafts and each not in serving:
+            problems.append(f"no draft of these connections has {each}; is it an earlier one?")
+    if problems:
+        raise NothingDoneError("\n".join([*problems, "nothing was changed, nor approved"]))
+    return [drafts[each] for each in fingerprints if each in drafts]

@@ -1,0 +1,163 @@
+"""A plan, done: one call of the API for each connection, and what became of each.
+
+Connections do not depend on one another. So if one is refused, the others are done all the same,
+and the whole has failed; only what cannot work for any of them ends it. Nothing is revoked after a
+failure, because what was to take its place may be missing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
+
+from attrs import define, field, frozen
+
+from control_plane.commands.api_client import ApiClient, ApiRefusedError, ApiUnreachableError, Json
+from control_plane.declared.field_names import file_name_of
+from control_plane.declared.plan import Does, Plan, PlannedStep
+from control_plane.errors import ControlPlaneError
+
+MAX_RETRIES: Final = 30  # after 429; checks of registries come one in two seconds
+MAX_RETRY_SECONDS: Final = 60  # a longer Retry-After is not waited for
+_PATH: Final = "connections"
+# What fails for one connection with one of these fails for every other.
+_ENDING: Final = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
+)
+_UNKNOWN: Final = "there was no answer: whether it was done shows the next plan"
+
+SecretFields = Mapping[str, object]  # of a request
+
+
+class Ended(Enum):
+    """How it ended with one connection."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NOT_TRIED = "not tried"
+
+
+@frozen
+class Outcome:
+    """What became of one connection."""
+
+    step: PlannedStep
+    ended: Ended
+    words: str
+    view: Json | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What an approval of the draft that was made names."""
+        if self.view is None or self.step.does not in (Does.CONNECT, Does.CHANGE):
+            return None
+        newest = self.view["draft"] or (self.view if self.view["status"] == "pending" else None)
+        return str(newest["fingerprint"]) if newest else None
+
+
+@define
+class Applying:
+    """Does the steps of a plan, one after another."""
+
+    api: ApiClient
+    secrets: Mapping[str, SecretFields] = field(repr=False)  # by the connection's name
+    check: bool
+    wait: Callable[[str], None]  # is told why it waits
+    _why_ended: str | None = None
+    _has_failed: bool = False
+
+    async def outcomes(self, plan: Plan, tell: Callable[[Outcome], None]) -> list[Outcome]:
+        """Do what is to be done, tell what became of each as it ends, and return all."""
+        outcomes = []
+        for step in self._steps(plan):
+            outcome = await self._outcome(step)
+            self._has_failed |= outcome.ended is not Ended.DONE
+            tell(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _steps(self, plan: Plan) -> Iterator[PlannedStep]:
+        yield from plan.of(Does.REFUSE, Does.CONNECT, Does.CHANGE, Does.DISCARD)
+        yield from plan.of(Does.REVOKE)  # last: what takes its place is there by then
+
+    async def _outcome(self, step: PlannedStep) -> Outcome:
+        if step.does is Does.REFUSE:
+            return Outcome(step, Ended.FAILED, step.why)
+        if self._why_ended is not None:
+            return Outcome(step, Ended.NOT_TRIED, self._why_ended)
+        if step.does is Does.REVOKE and self._has_failed:
+            return Outcome(step, Ended.NOT_TRIED, "nothing is revoked after a failure")
+        try:
+            return await self._done(step)
+        except ApiUnreachableError as error:
+            self._why_ended = "the control plane did not answer"
+            return Outcome(step, Ended.FAILED, f"{error}; {_UNKNOWN}")
+        except ApiRefusedError as error:
+            if error.status in _ENDING:
+                self._why_ended = "what refused the one before refuses all"
+            return Outcome(step, Ended.FAILED, refusal_words(error))
+
+    async def _done(self, step: PlannedStep) -> Outcome:
+        query = {"check": str(self.check).lower()}
+        present = step.present.id if step.present else ""
+        match step.does:
+            case Does.CONNECT:
+                body = step.body(self._secret(step))
+                view = await self._call("POST", _PATH, query=query, body=body)
+                return Outcome(step, Ended.DONE, "connected", view)
+            case Does.CHANGE:
+                body = step.body(self._secret(step))
+                view = await self._call("PATCH", _PATH, present, query=query, body=body)
+                is_drafted = view["draft"] or view["status"] == "pending"
+                return Outcome(step, Ended.DONE, "draft made" if is_drafted else "changed", view)
+            case Does.DISCARD:
+                await self._call("DELETE", _PATH, present, "draft")
+                return Outcome(step, Ended.DONE, "draft discarded")
+            case _:
+                reason = {"reason": f"no longer in the files of the set {step.set_name}"}
+                view = await self._call("POST", _PATH, present, "revoke", body=reason)
+                return Outcome(step, Ended.DONE, "revoked, for ever", view)
+
+    def _secret(self, step: PlannedStep) -> SecretFields:
+        return self.secrets[step.wanted.name] if step.secret and step.wanted else {}
+
+    async def _call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+    ) -> Json:
+        """Call, and call again if the control plane says when: it did nothing until then."""
+        for _ in range(MAX_RETRIES):
+            try:
+                return await self.api.call(method, *path, query=query, body=body)
+            except ApiRefusedError as error:
+                seconds = error.retry_after_seconds
+                if error.status != HTTPStatus.TOO_MANY_REQUESTS or seconds is None:
+                    raise
+                if seconds > MAX_RETRY_SECONDS:
+                    raise
+                self.wait(f"too many checks of registries; going on in {seconds} s (--no-check)")
+                await asyncio.sleep(seconds)
+        return await self.api.call(method, *path, query=query, body=body)
+
+
+def refusal_words(error: ApiRefusedError) -> str:
+    """Return what the API refused, with the fields as files spell them."""
+    problem = error.problem
+    lines = [f"{error.status} {problem.get('title', '')}: {problem.get('detail', '')}"]
+    for each in problem.get("errors", []):
+        name, *inner = str(each.get("pointer", "")).strip("/").split("/")
+        where = "/".join([file_name_of(name), *inner]) or "the whole"
+        lines.append(f"  {where}: {each.get('detail', '')}")
+    check = problem.get("check")
+    if isinstance(check, dict) and check.get("realm"):
+        lines.append(f"  the registry's realm: {check['realm']}")
+    return "\n".join(lines)
+
+
+class NothingDoneError(ControlPlaneError):
+    """What was asked for cannot be done; the message says why, and nothing was changed."""

@@ -1,0 +1,1 @@
+"""Connections as files say them: read, laid over one another, and held against what is there."""
