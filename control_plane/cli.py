@@ -2,7 +2,6 @@
 
 import io
 import sys
-from importlib import import_module
 from typing import Final
 
 import click
@@ -10,7 +9,7 @@ import click
 from shared.build import Build
 from shared.core_dumps import forbid_core_dumps
 from shared.hangup import ignore_hangups_of_serve
-from shared.importing import without_collecting
+from shared.lazy_commands import LazyGroup
 
 _COMMANDS: Final = (
     "keys",
@@ -27,29 +26,11 @@ _COMMANDS: Final = (
 )
 
 
-class LazyGroup(click.Group):
-    """Imports a command when it is called: `keys` needs no database driver and no server."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the commands in the order of a first start."""
-        return list(_COMMANDS)
-
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # click's signature
-        cmd_name: str,
-    ) -> click.Command | None:
-        """Return the command of `control_plane.commands`, or none."""
-        if cmd_name not in _COMMANDS:
-            return None
-        with without_collecting():
-            found = getattr(import_module(f"control_plane.commands.{cmd_name}"), cmd_name)
-        if not isinstance(found, click.Command):
-            raise TypeError(cmd_name)
-        return found
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"control_plane.commands.{name}" for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(str(Build.of_this_program()))
 def cli() -> None:
     """Connect registries, approve them, and say who may.

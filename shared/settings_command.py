@@ -8,17 +8,12 @@ from shared.settings_table import SettingRow, as_json, as_markdown, as_text
 
 
 def settings_command(rows: Callable[[], Sequence[SettingRow]]) -> click.Command:
-    """Return the command; it reads no setting itself."""
+    """Make the command of a function that returns the rows; its docstring is the help."""
 
-    @click.command("settings")
+    @click.command("settings", help=rows.__doc__)
     @click.option("--json", "as_", flag_value="json", help="A JSON array.")
     @click.option("--markdown", "as_", flag_value="markdown", help="A table of Markdown.")
     def settings(as_: str | None) -> None:
-        """Print every environment variable: its default, its form, and what it is for.
-
-        Each may also be given as NAME_FILE, the path of a file that holds the value, unless its
-        name ends in _FILE already.
-        """
         match as_:
             case "json":
                 click.echo(as_json(rows()))

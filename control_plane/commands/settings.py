@@ -25,4 +25,11 @@ def control_plane_settings() -> list[SettingRow]:
     return setting_rows(PREFIX, commands, MEANINGS)
 
 
-settings = settings_command(control_plane_settings)
+@settings_command
+def settings() -> list[SettingRow]:
+    """Print every environment variable: its default, its form, and what it is for.
+
+    Each may also be given as NAME_FILE, the path of a file that holds the value, unless its name
+    ends in _FILE already.
+    """
+    return control_plane_settings()

@@ -33,7 +33,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print the resul
 @click.command("check")
 @click.argument("target", metavar="HOST[/REPOSITORY@DIGEST]")
 @_as_json
-def check_command(target: str, *, as_json: bool) -> None:
+def check(target: str, *, as_json: bool) -> None:
     """Try a connection step by step, and say in words which one fails.
 
     A digest is pulled as for a device. Without one, the login of every approved connection of the
@@ -46,7 +46,7 @@ def check_command(target: str, *, as_json: bool) -> None:
 @click.command("tags")
 @click.argument("repository", metavar="HOST/REPOSITORY")
 @_as_json
-def tags_command(repository: str, *, as_json: bool) -> None:
+def tags(repository: str, *, as_json: bool) -> None:
     """List a repository's tags, one a line, in the registry's order."""
     asked = _parsed(TypedRepository.parse, repository)
     run_command(lambda means: _tags(means, asked, as_json=as_json))
@@ -55,7 +55,7 @@ def tags_command(repository: str, *, as_json: bool) -> None:
 @click.command("resolve")
 @click.argument("reference", metavar="HOST/REPOSITORY:TAG")
 @_as_json
-def resolve_command(reference: str, *, as_json: bool) -> None:
+def resolve(reference: str, *, as_json: bool) -> None:
     """Print the digest that a tag names now, to pin: HOST/REPOSITORY@sha256:..."""
     asked = _parsed(TypedTag.parse, reference)
     run_command(lambda means: _resolve(means, asked, as_json=as_json))

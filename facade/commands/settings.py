@@ -12,4 +12,11 @@ def facade_settings() -> list[SettingRow]:
     return setting_rows(PREFIX, commands, MEANINGS)
 
 
-settings = settings_command(facade_settings)
+@settings_command
+def settings() -> list[SettingRow]:
+    """Print every environment variable: its default, its form, and what it is for.
+
+    Each may also be given as NAME_FILE, the path of a file that holds the value, unless its name
+    ends in _FILE already.
+    """
+    return facade_settings()

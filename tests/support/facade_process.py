@@ -261,4 +261,8 @@ def _spawn(
 @cache
 def warm_facade() -> WarmProgram:
     """Return what forks facades; the first time from the main thread."""
-    return WarmProgram.start("facade.__main__", "facade.cli", surroundings=SURROUNDINGS)
+    return WarmProgram.start(
+        "facade.__main__",
+        *(f"facade.commands.{name}" for name in ("serve", "definitions", "settings")),
+        surroundings=SURROUNDINGS,
+    )
