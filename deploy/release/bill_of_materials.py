@@ -1,5 +1,6 @@
 """What an image or a package is made of, as a CycloneDX document: the same bytes each time."""
 
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -35,12 +36,17 @@ def bill_of_materials(
     return JsonV1Dot6(bom).output_as_string(indent=1).encode() + b"\n"
 
 
+def normalized(name: str) -> str:
+    """Return a Python distribution's name as PEP 503 has it: by that one it is looked up."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _of_python(site_packages: Path) -> Iterator[Component]:
     licenses = LicenseFactory()
     found = distributions(path=[str(site_packages)])
     for each in sorted(found, key=lambda distribution: distribution.name.lower()):
         expression = _said(each, "License-Expression")
-        url = PackageURL("pypi", name=each.name.lower(), version=each.version)
+        url = PackageURL("pypi", name=normalized(each.name), version=each.version)
         yield Component(
             name=each.name,
             version=each.version,

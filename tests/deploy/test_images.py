@@ -2,6 +2,7 @@
 
 import re
 import tarfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from deploy.dev.debian import REPOSITORY
 from deploy.dev.podman import Podman
+from deploy.release.bill_of_materials import normalized
 from deploy.release.images import IMAGES
 from deploy.release.tools import Origin
 from tests.deploy.release_files import Release
@@ -136,6 +138,15 @@ def test_it_tells_nothing_of_the_machine_that_made_it(files: tarfile.TarFile) ->
     assert found == []
 
 
+def test_it_holds_every_file_of_the_wheel(release: Release, files: tarfile.TarFile) -> None:
+    """What a program reads beside its modules, too: SQL, openapi.json, what a page is made of."""
+    present = {name.partition("/site-packages/")[2] for name in files.getnames()}
+    with zipfile.ZipFile(release.wheel) as wheel:
+        packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert "control_plane/openapi.json" in packed
+    assert packed - present == set()
+
+
 def test_its_list_of_what_is_in_it_is_whole(
     name: str, release: Release, files: tarfile.TarFile
 ) -> None:
@@ -143,11 +154,13 @@ def test_its_list_of_what_is_in_it_is_whole(
     text = release.bill_of_materials_text(name)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     document = release.bill_of_materials(name)
-    listed = {component["name"].lower().replace("_", "-") for component in document["components"]}
-    installed, packages = set(), set()
+    listed, installed, packages = set(), set(), set()
+    for component in document["components"]:
+        is_debian = component.get("purl", "").startswith("pkg:deb/")
+        listed.add(component["name"] if is_debian else normalized(component["name"]))
     for path in map(Path, files.getnames()):
         if path.parent.name == "site-packages" and path.suffix == ".dist-info":
-            installed.add(path.stem.rpartition("-")[0].lower().replace("_", "-"))
+            installed.add(normalized(path.stem.rpartition("-")[0]))
         if path.parent.name == "status.d":
             packages.add(path.name)
     assert {"aiohttp", "registry-facade"} <= installed
