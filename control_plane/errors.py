@@ -7,7 +7,7 @@
         ConflictError        NotBelievedError, StatementLevelError, PreconditionFailedError
         UnavailableError     AuditDamagedError, ClockError, SchemaOutdatedError, VerifyingEndedError
             TryLaterError    AuditUnreadError, DatabaseUnavailableError, ActsWaitingError,
-                             NotificationQueueFullError
+                             NotificationQueueFullError, SignOnUnavailableError
 
 Beside it stand the errors of what never answers a call: of migrations, of the files that `serve`
 starts with, of the API's client. `http/problems.py` makes answers of the tree, and
@@ -191,6 +191,18 @@ class NotificationQueueFullError(TryLaterError):
             "the database took nothing, because its notification queue is full: end the session"
             " that PostgreSQL's log names, and come again"
         )
+
+
+class SignOnUnavailableError(TryLaterError):
+    """The provider of single sign-on cannot be asked; the reason is for the log alone."""
+
+    def __init__(self, reason: str) -> None:
+        """Say who can go on."""
+        super().__init__(
+            "the provider of single sign-on cannot be asked at present: try again in a while;"
+            " operators' tokens work all the same"
+        )
+        self.reason = reason
 
 
 class SchemaOutdatedError(UnavailableError):

@@ -26,6 +26,7 @@ class ControlPlanePart(StrEnum):
     STATEMENT_KEYS = "statement_keys"
     BACKGROUND = "background"  # work that is done beside answering; it failed and is tried again
     NOTIFICATIONS = "notifications"
+    SINGLE_SIGN_ON = "single_sign_on"  # its provider
 
 
 @frozen

@@ -23,6 +23,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "presented_ca": "the CA's certificate that the refusal is about (RFC 4514)",
     "unknown_ca": "the issuer that nothing here is trusted for (RFC 4514)",
     "actor": "the operator who acts",
+    "actor_name": "how people call a person of single sign-on, as the provider says",
     "role": "the operator's role",
     "host": "a registry's host",
     "repository": "a repository's full name",

@@ -107,6 +107,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "presented_ca": text,
     "unknown_ca": text,
     "actor": text,
+    "actor_name": text,  # how people call a person of single sign-on
     "role": text,
     # What is asked: parsed values, or our own words for a refusal.
     "host": text,

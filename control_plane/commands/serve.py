@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import time
+from contextlib import AsyncExitStack
 from typing import Final
 
 import click
@@ -47,6 +48,7 @@ from control_plane.serving.upkeep import STATE_DIR, Upkeep
 from control_plane.serving.use_cases import UseCases
 from control_plane.sessions.session_seal import SessionSeal
 from control_plane.sessions.sessions import Sessions
+from control_plane.single_sign_on.sign_on import SignOn
 from control_plane.troubles import ToldTroubles
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
@@ -141,25 +143,29 @@ async def _serve(
     if tls is not None:
         metrics.watch_certificate(tls)
     async with (
+        AsyncExitStack() as ending,
         Database.open(configured.database_url) as database,
         GoogleTokenEndpoint.open(
             configured.google_token_url or GOOGLE_TOKEN_URL, proxy=configured.outbound_proxy
         ) as google,
     ):
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
-        use_cases = UseCases.of(configured, chain, sealer, google, now)
-        remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
-        notifications = NotificationQueue(database)
-        _watch(metrics, database, notifications, chain)
-        private_keys = PrivateKeys.of(configured)
-        health = Health(chain, tls, private_keys, remembering, notifications, supervisor)
-        lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         gate = LoginGate.of(
             Authenticator(chain),
             NamedTokens(database),
             time.monotonic,
             behind_proxy=configured.behind_tls_proxy,
         )
+        sign_on = await ending.enter_async_context(
+            SignOn.open(configured.sign_on, gate, database, now)
+        )
+        use_cases = UseCases.of(configured, chain, sealer, google, now)
+        remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
+        notifications = NotificationQueue(database)
+        _watch(metrics, database, notifications, chain)
+        private_keys = PrivateKeys.of(configured)
+        health = Health(chain, tls, private_keys, remembering, notifications, supervisor, sign_on)
+        lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         console = Console.of(
             console_rooms(),
             Sessions(session_seal, Authenticator(chain), now),
@@ -169,7 +175,7 @@ async def _serve(
         )
         app = make_app(
             Api.of(use_cases, configured, metrics, health),
-            gate,
+            sign_on.callers,
             metrics,
             lines,
             StrangerPace.of(behind_proxy=configured.behind_tls_proxy),
@@ -192,6 +198,7 @@ async def _serve(
                 "survey": ConnectionSurvey(database, metrics, now).run,
                 "last export": LastExport(database, metrics).run,
                 "private keys": private_keys.run,
+                **sign_on.work(),
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(
                     tls,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 from attrs import frozen
 
-from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
+from control_plane.errors import NotAuthenticatedError, NotPermittedError, TooManyRequestsError
 from control_plane.http.request_marks import is_told
 from control_plane.operators.stranger_lines import StrangerLines
 from shared.structured_log import get_logger
@@ -21,7 +21,10 @@ class DeniedLogins:
     _lines: StrangerLines
 
     def note(
-        self, error: NotAuthenticatedError | TooManyRequestsError, request: web.Request, route: str
+        self,
+        error: NotAuthenticatedError | NotPermittedError | TooManyRequestsError,
+        request: web.Request,
+        route: str,
     ) -> None:
         """Note that a login was refused."""
         self._count()

@@ -14,3 +14,11 @@ CREATE TABLE IF NOT EXISTS public.audit_exports (
     sequence    bigint NOT NULL CHECK (sequence >= 1),
     exported_at timestamptz NOT NULL
 );
+
+-- Who was logged out at the provider of single sign-on, and when: `oidc:<issuer>:<sub>`, or
+-- `sid:<issuer>:<sid>` for one session. Tokens and sessions of before are refused. A row can only
+-- end them; whoever deletes one lets go on what its own end bounds. Old rows are deleted.
+CREATE TABLE IF NOT EXISTS public.provider_logouts (
+    ended         text PRIMARY KEY CHECK (octet_length(ended) <= 2048),
+    logged_out_at timestamptz NOT NULL
+);

@@ -41,13 +41,51 @@ _EVERYBODY: Final = "everybody"
 
 
 @frozen
+class RefusedLogins:
+    """How many logins may be refused, of an address and in all, before nobody looks closer."""
+
+    _by_site: RateLimit | None  # None: behind a TLS proxy
+    _in_all: RateLimit
+
+    @classmethod
+    def of(cls, monotonic: Callable[[], float], *, behind_proxy: bool) -> Self:
+        """Return full buckets with the bounds of this module."""
+        by_site = RateLimit(
+            monotonic,
+            burst=REFUSED_LOGINS,
+            per_second=REFUSED_LOGINS_PER_SECOND,
+            what="refused logins from this address",
+        )
+        in_all = RateLimit(
+            monotonic,
+            burst=REFUSED_LOGINS_IN_ALL,
+            per_second=REFUSED_LOGINS_PER_SECOND_IN_ALL,
+        )
+        return cls(None if behind_proxy else by_site, in_all)
+
+    def may_take(self, site: str) -> bool:
+        """Take a token of the address and one of everybody; tell whether everybody's had one.
+
+        Raises `TooManyRequestsError` if the address's bucket is empty.
+        """
+        if self._by_site is not None:
+            self._by_site.take(site)
+        return self._in_all.may_take(_EVERYBODY)
+
+    def give_back(self, site: str) -> None:
+        """Undo a `may_take`, because nobody was refused."""
+        if self._by_site is not None:
+            self._by_site.give_back(site)
+        self._in_all.give_back(_EVERYBODY)
+
+
+@frozen
 class LoginGate:
     """Tells who calls, at a bounded cost."""
 
     _authenticator: Authenticator
     _named: NamedTokens
-    _by_site: RateLimit | None  # None: behind a TLS proxy
-    _in_all: RateLimit
+    refused_logins: RefusedLogins  # for others who let somebody in: a stranger has one share
     _refused: BoundedMap[str, NotAuthenticatedError] = field(init=False)
     _let_in: BoundedMap[str, None] = field(init=False)
     _places: asyncio.Semaphore = field(init=False)
@@ -74,18 +112,7 @@ class LoginGate:
         behind_proxy: bool,
     ) -> Self:
         """Return the gate with the bounds of this module."""
-        by_site = RateLimit(
-            monotonic,
-            burst=REFUSED_LOGINS,
-            per_second=REFUSED_LOGINS_PER_SECOND,
-            what="refused logins from this address",
-        )
-        in_all = RateLimit(
-            monotonic,
-            burst=REFUSED_LOGINS_IN_ALL,
-            per_second=REFUSED_LOGINS_PER_SECOND_IN_ALL,
-        )
-        return cls(authenticator, named, None if behind_proxy else by_site, in_all)
+        return cls(authenticator, named, RefusedLogins.of(monotonic, behind_proxy=behind_proxy))
 
     async def let_in(self, token: OperatorToken, peer: str) -> AuthenticatedOperator:
         """Return the operator of a token.
@@ -105,9 +132,9 @@ class LoginGate:
         except NotAuthenticatedError:
             raise
         except BaseException:  # nobody was refused: the database is away, or the caller
-            self._give_back(site)
+            self.refused_logins.give_back(site)
             raise
-        self._give_back(site)
+        self.refused_logins.give_back(site)
         return operator
 
     async def _look(self, token: OperatorToken) -> AuthenticatedOperator:
@@ -142,12 +169,5 @@ class LoginGate:
             raise without_frames(refused) from None
 
     def _take(self, site: str, token: OperatorToken) -> None:
-        if self._by_site is not None:
-            self._by_site.take(site)
-        if not self._in_all.may_take(_EVERYBODY):
+        if not self.refused_logins.may_take(site):
             raise unknown_token(token, "there are too many refused logins to look closer")
-
-    def _give_back(self, site: str) -> None:
-        if self._by_site is not None:
-            self._by_site.give_back(site)
-        self._in_all.give_back(_EVERYBODY)

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
+from control_plane.errors import NotAuthenticatedError
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.secret import Secret
 
@@ -79,6 +80,17 @@ class OperatorToken:
                 f"an operator's token is {TOKEN_PREFIX}<name>.<43 characters>"
             )
         return cls(OperatorName(match["name"]), Secret(text))
+
+    @classmethod
+    def presented(cls, text: str) -> Self:
+        """Return the token that somebody calls with, or raise `NotAuthenticatedError`."""
+        try:
+            return cls.parse(text)
+        except InvalidOperatorTokenError as error:
+            raise NotAuthenticatedError(
+                f"this is no operator's token, or not the whole of one: {error}",
+                reason="not of a token's form",
+            ) from None
 
     @property
     def sha256(self) -> str:

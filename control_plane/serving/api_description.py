@@ -14,10 +14,12 @@ from control_plane.http.operation import Operation, headers, problem_responses
 from control_plane.operator_accounts.operations import SCHEMAS as OPERATOR_SCHEMAS
 from control_plane.review.operations import SCHEMAS as REVIEW_SCHEMAS
 from control_plane.serving import operations as of_process
+from control_plane.single_sign_on import operations as of_sign_on
 
 OPERATIONS: Final[Sequence[Operation]] = (
     *of_operators.OPERATIONS,
     *of_process.OPERATIONS,
+    *of_sign_on.OPERATIONS,
 )
 _INFO: Final = {
     "title": "Registry facade: control plane",
@@ -29,7 +31,7 @@ _INFO: Final = {
 _TOKEN: Final = {
     "type": "http",
     "scheme": "bearer",
-    "bearerFormat": "rfo_<name>.<43 characters>",
+    "bearerFormat": "rfo_<name>.<43 characters>, or an access token (JWT) of the OpenID provider",
 }
 
 
@@ -53,6 +55,7 @@ def api_description() -> dict[str, Any]:
             | DEVICE_SCHEMAS
             | OPERATOR_SCHEMAS
             | AUDIT_SCHEMAS
-            | of_process.SCHEMAS,
+            | of_process.SCHEMAS
+            | of_sign_on.SCHEMAS,
         },
     }

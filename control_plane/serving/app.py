@@ -11,7 +11,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from control_plane.console.console import Console
 from control_plane.console.local_path import ROOT
-from control_plane.errors import ControlPlaneError, NotAuthenticatedError, TooManyRequestsError
+from control_plane.errors import (
+    ControlPlaneError,
+    NotAuthenticatedError,
+    NotPermittedError,
+    TooManyRequestsError,
+)
 from control_plane.http.denied_logins import DeniedLogins
 from control_plane.http.http_call import MAX_BODY_BYTES, Call, bearer_token
 from control_plane.http.http_route import Route
@@ -19,10 +24,10 @@ from control_plane.http.problems import INTERNAL, problem_of, problem_of_http
 from control_plane.http.request_marks import is_operators, is_told, note_operator
 from control_plane.http.stranger_pace import StrangerPace
 from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.permissions import require
 from control_plane.operators.stranger_lines import StrangerLines
 from control_plane.serving.routes import Api
+from control_plane.single_sign_on.callers import Callers
 from shared.structured_log import get_logger, log_context
 
 NO_ROUTE: Final = "none"
@@ -38,7 +43,7 @@ _log = get_logger("control_plane.app")
 
 def make_app(
     api: Api,
-    gate: LoginGate,
+    callers: Callers,
     metrics: ControlPlaneMetrics,
     lines: StrangerLines,
     pace: StrangerPace,
@@ -51,7 +56,7 @@ def make_app(
     for path, handler in api.open_routes():
         app.router.add_route("GET", path, handler)
     for route in api.routes():
-        answer = _for_operators(route, gate, denied)
+        answer = _for_operators(route, callers, denied)
         app.router.add_route(route.method, route.path, answer)
     if console is not None:
         console.add_to(app)
@@ -59,16 +64,16 @@ def make_app(
 
 
 def _for_operators(
-    route: Route, gate: LoginGate, denied: DeniedLogins
+    route: Route, callers: Callers, denied: DeniedLogins
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
-            operator = await gate.let_in(bearer_token(request), request.remote or "")
-        except (NotAuthenticatedError, TooManyRequestsError) as error:
+            operator = await callers.let_in(bearer_token(request), request.remote or "")
+        except (NotAuthenticatedError, NotPermittedError, TooManyRequestsError) as error:
             denied.note(error, request, route.path)
             raise
         note_operator(request)
-        with log_context(actor=operator.name, role=operator.role):
+        with log_context(actor=operator.name, actor_name=operator.display_name, role=operator.role):
             require(operator.role, route.role)
             response = await route.handler(Call(request, operator))
             if request.method != "GET":

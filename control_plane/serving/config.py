@@ -8,6 +8,8 @@ from attrs import evolve, frozen
 
 from control_plane.connections.grant import parse_principal_arn
 from control_plane.serving.api_token import ApiToken
+from control_plane.single_sign_on.configuration import SingleSignOn
+from control_plane.single_sign_on.settings import OidcSettings
 from shared.identity_form import (
     IdentityForm,
     IdentityKind,
@@ -42,7 +44,7 @@ StatementLevel = Annotated[int, Form(parse_level, f"a level from {OLDEST_LEVEL} 
 
 
 @frozen(kw_only=True)
-class ServeSettings:
+class ServeSettings(OidcSettings):
     """`control-plane serve`."""
 
     database_url: DatabaseUrl
@@ -76,6 +78,11 @@ class ServeSettings:
         return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
 
     @property
+    def sign_on(self) -> SingleSignOn | None:
+        """The provider of single sign-on, which is reached as registries are."""
+        return self.single_sign_on(self.outbound_proxy)
+
+    @property
     def identity_form(self) -> IdentityForm | None:
         """How certificates say who a device is, as facades are told; None where nobody said."""
         if self.device_uri_pattern is not None:
@@ -84,6 +91,7 @@ class ServeSettings:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
+        yield from self.oidc_problems()
         if self.device_uri_pattern is not None:
             try:
                 compile_uri_pattern(self.device_uri_pattern)

@@ -14,6 +14,7 @@ from control_plane.http.tls_reload import ReloadedTls
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.serving.private_keys import PrivateKeys
 from control_plane.serving.upkeep import Upkeep
+from control_plane.single_sign_on.sign_on import SignOn
 from control_plane.troubles import ControlPlanePart, Trouble
 from shared.supervised import Supervisor
 
@@ -28,6 +29,7 @@ class Health:
     _remembering: Upkeep
     _notifications: NotificationQueue
     _supervisor: Supervisor
+    _sign_on: SignOn
     _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
 
     async def why_not_ready(self) -> str | None:
@@ -64,6 +66,7 @@ class Health:
             *self._keys.troubles(),
             *self._remembering.troubles(),
             *self._notifications.troubles(),
+            *self._sign_on.troubles(),
         ]
         if failing := "; ".join(self._supervisor.problems()):
             found.append(Trouble(ControlPlanePart.BACKGROUND, failing, stops=False, kind=failing))

@@ -25,6 +25,7 @@ from control_plane.serving import operations
 from control_plane.serving.config import ServeSettings
 from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
+from control_plane.single_sign_on.routes import SignOnRoutes
 from shared.canonical_json import format_time
 
 
@@ -40,6 +41,7 @@ class Api:
     verifier: Verifier
     metrics: ControlPlaneMetrics
     health: Health
+    sign_on: SignOnRoutes
 
     @classmethod
     def of(
@@ -77,6 +79,7 @@ class Api:
             chain.signer,
             metrics,
             health,
+            SignOnRoutes(configured.sign_on),
         )
 
     def routes(self) -> tuple[Route, ...]:
@@ -97,6 +100,7 @@ class Api:
             (operations.LIVE.path, self.live),
             (operations.READY.path, self.ready),
             (operations.DESCRIBE.path, self.openapi),
+            *self.sign_on.open_routes(),
         )
 
     async def show_me(self, call: Call) -> web.Response:
@@ -107,6 +111,8 @@ class Api:
         return json_response(
             {
                 "name": operator.name,
+                "display_name": operator.shown_name,
+                "person": operator.person,
                 "role": operator.role.value,
                 "login": operator.login.value,
                 "expires_at": format_time(expires_at) if expires_at else None,

@@ -73,6 +73,43 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         " or that went back with a restored database, is refused",
         default="none",
     ),
+    "oidc_issuer": Meaning(
+        "the OpenID provider whose persons may log in, by the URL of its issuer as its tokens say"
+        " it (docs/single-sign-on.md)",
+        default="none: operators' tokens alone",
+    ),
+    "oidc_client_id": Meaning("the console's client at the provider", default="none: no login"),
+    "oidc_client_secret": Meaning("that client's secret", default="none: a public client"),
+    "oidc_cli_client_id": Meaning(
+        "the public client with which people log in from a shell", default="none"
+    ),
+    "oidc_audience": Meaning(
+        "the audience of the access tokens that the API takes; it may not be a client's id, so that"
+        " ID tokens are refused",
+        default="none: the API takes no access tokens",
+    ),
+    "oidc_audience_parameter": Meaning(
+        "in which parameter a login from a shell names the audience, if the provider wants it",
+        default="none: the scopes say it",
+    ),
+    "oidc_scopes": Meaning("what a login asks for; offline_access is asked for in a shell alone"),
+    "oidc_roles_claim": Meaning(
+        "the claim whose values give a person's role; with dots, a path, as realm_access.roles"
+    ),
+    "oidc_roles": Meaning(
+        "JSON: which value stands for which role; a person has the highest of theirs",
+        default="none; required with CONTROL_PLANE_OIDC_ISSUER",
+    ),
+    "oidc_name_claim": Meaning(
+        "the claim that says how a person is called in lists and in the audit log; an email has to"
+        " be verified"
+    ),
+    "oidc_ca_file": Meaning(
+        "the CA of the provider's certificate, beside the system's", default="none"
+    ),
+    "oidc_networks": Meaning(
+        "networks in which the provider may be reached beside public addresses", default="none"
+    ),
     "log_level": Meaning("the lowest level that is logged"),
     "allow_core_dumps": Meaning(
         "whether a crash may write a core, with passwords and keys in it, and a debugger attach"

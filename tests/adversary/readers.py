@@ -74,6 +74,20 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/reading/test_entity_tag.py::test_any_header_names_tags_or_fits_nothing",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
     ),
+    "control_plane.single_sign_on.presented_token.PresentedToken.parse": Tested(
+        "unit/control_plane/single_sign_on/test_provider.py"
+        "::test_any_text_is_a_presented_token_or_refused",
+        "system/control_plane/test_access_tokens.py::test_any_other_token_is_refused_in_words",
+    ),
+    "control_plane.single_sign_on.provider_metadata.ProviderMetadata.parse": Tested(
+        "unit/control_plane/single_sign_on/test_provider.py"
+        "::test_any_answer_is_metadata_or_refused",
+        "system/control_plane/test_access_tokens.py::test_the_provider_is_away",
+    ),
+    "control_plane.single_sign_on.provider_metadata.parse_keys": Tested(
+        "unit/control_plane/single_sign_on/test_provider.py::test_any_answer_is_keys_or_refused",
+        "system/control_plane/test_access_tokens.py::test_the_provider_is_away",
+    ),
     "control_plane.reading.query_reader.parse_place": Tested(
         "unit/control_plane/http/test_http_call.py::test_any_other_cursor_is_a_wrong_parameter",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
@@ -268,6 +282,14 @@ LIBRARY_READERS: Final = (
             "control_plane.declared.yaml_reading.MAX_FILE_BYTES",
             "control_plane.declared.yaml_reading.MAX_DEPTH",
             "control_plane.declared.yaml_reading.MAX_DOCUMENTS",
+        ),
+    ),
+    LibraryReader(
+        "joserfc, signed tokens and keys of an OpenID provider",
+        (Party.STRANGER, Party.REGISTRY),
+        (
+            "control_plane.single_sign_on.presented_token.MAX_TOKEN_CHARACTERS",
+            "control_plane.single_sign_on.provider_http.MAX_ANSWER_BYTES",
         ),
     ),
     LibraryReader(

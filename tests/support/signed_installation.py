@@ -50,6 +50,7 @@ TABLES = (
     "device_revocations",
     "audit_checkpoint",
     "audit_exports",
+    "provider_logouts",
 )
 PAGE = 200
 Believed = dict[str, Any]

@@ -189,6 +189,7 @@ def call_everything(alice: GeneratedClient, bob: GeneratedClient, host: str) -> 
     assert alice.call("live").status == "ok"
     assert alice.call("ready").status == "ready"
     assert alice.call("show_me").name == "alice"
+    assert alice.call("show_login").single_sign_on is None
     assert alice.refused("show_connection", id="x") == (404, "there is no connection of this id")
     assert alice.refused("approve", alice.model("Approval", fingerprint="x"), id="x")[0] == 403
 

@@ -14,6 +14,7 @@ from control_plane.http.openapi import description
 from control_plane.operations import OPERATIONS
 from control_plane.review.routes import ReviewRoutes
 from control_plane.serving.routes import Api
+from control_plane.single_sign_on.routes import SignOnRoutes
 from tests.support.control_plane import Answer, ControlPlane, approved_connection
 from tests.support.simulators.google import ServiceAccount
 
@@ -28,7 +29,11 @@ def unconnected_api() -> Api:
         EditRoutes(*[nothing] * 6),
         ReviewRoutes(nothing),
         DeviceRevocationRoutes(*[nothing] * 2),
-        *[nothing] * 4,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        SignOnRoutes(nothing),
     )
 
 

@@ -57,6 +57,8 @@ async def test_everybody_learns_who_they_are(plane: ControlPlane) -> None:
         allowed = [each.id for each in OPERATIONS if each.allows(role)]
         assert answer.json == {
             "name": name,
+            "display_name": name,
+            "person": None,
             "role": role.value,
             "login": "token",
             "expires_at": None,

@@ -65,7 +65,7 @@ def test_any_authorization_is_a_token_or_nobodys(text: str) -> None:
     """And its text is in no error: whatever was sent is answered in the same words."""
     request = make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {text}"})
     with pytest.raises(NotAuthenticatedError) as refused:
-        bearer_token(request)
+        OperatorToken.presented(bearer_token(request))
     assert str(refused.value) == (
         "this is no operator's token, or not the whole of one:"
         " an operator's token is rfo_<name>.<43 characters>"
@@ -77,7 +77,7 @@ def test_two_authorizations_are_nobodys() -> None:
     """Which of them a proxy looked at, we cannot know."""
     token = OperatorToken.mint(OperatorName("alice")).secret.reveal_text()
     request = make_mocked_request("GET", "/", headers={"Authorization": f"bearer {token}"})
-    assert bearer_token(request).name == OperatorName("alice")
+    assert OperatorToken.presented(bearer_token(request)).name == OperatorName("alice")
     headers = request.headers.copy()
     headers.add("Authorization", f"Bearer {token}")
     with pytest.raises(NotAuthenticatedError, match="several Authorization headers") as refused:

@@ -37,6 +37,7 @@ def every_error() -> list[ControlPlaneError]:
         DatabaseUnavailableError(OSError(CANARY)),
         errors.SchemaOutdatedError("migrate"),
         errors.NotificationQueueFullError(),
+        errors.SignOnUnavailableError(CANARY),
         errors.VerifyingEndedError(),
     ]
 

@@ -1,0 +1,1 @@
+"""Persons whom an OpenID provider knows."""
