@@ -18,7 +18,7 @@ from control_plane.proof.signer import Verifier
 from shared.approved_connection import require_secret_of_document
 from shared.canonical_json import InvalidDocumentError
 from shared.connection import ConnectionDocument, fingerprint
-from shared.statement import AuditEntry, Statement, StatementRefusedError, connection_subject
+from shared.statement import AuditEntry, StatementRefusedError, connection_subject
 
 FETCHED_ROWS: Final = 1000  # in a round trip; a few such batches are in memory at once
 ENTRY_COLUMNS: Final = ("at", "actor", "action", "about", "about_generation")
@@ -71,15 +71,15 @@ def entry_faults(row: Row, entry: AuditEntry) -> Iterator[str]:
 
 async def statements(
     connection: DatabaseConnection, verifying: Verifying
-) -> AsyncIterator[tuple[str, Statement | None, str | None]]:
-    """Yield each row's subject, its statement (None if it is not believed), and what is wrong."""
+) -> AsyncIterator[tuple[str, int | None, str | None]]:
+    """Yield each row's subject, its generation (None if it is not believed), and what is wrong."""
     async for each in verifying.rows(batches_of(connection, _STATEMENTS)):
-        subject, statement = each.row["subject"], each.verified.statement
-        if statement is None or statement.subject != subject:
+        subject = each.row["subject"]
+        if each.problem or each.subject != subject:
             yield subject, None, None
             continue
-        faults = [*differences(subject, each.row, {"generation": statement.generation})]
-        yield subject, statement, faults[0] if faults else None
+        faults = [*differences(subject, each.row, {"generation": each.generation})]
+        yield subject, each.generation, faults[0] if faults else None
 
 
 async def row_faults(connection: DatabaseConnection, expected: ExpectedRows) -> AsyncIterator[str]:

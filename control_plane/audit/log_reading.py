@@ -206,8 +206,8 @@ async def verify_log(database: Database, verifier: Verifier) -> ChainReport:
                 report  # with another key nothing can be compared, so there is nothing more to say
             )
         generations: dict[str, int | None] = {}
-        async for subject, statement, wrong in statements(connection, verifying):
-            generations[subject] = statement.generation if statement else None
+        async for subject, generation, wrong in statements(connection, verifying):
+            generations[subject] = generation
             report.faults.extend([wrong] if wrong else [])
         report.compare(generations)
         report.faults.extend([each async for each in row_faults(connection, expected)])

@@ -41,6 +41,7 @@ def envelope_of_form(row: Row | None, prefix: str = "") -> StoredStatement | Non
     """Return the envelope of a row; None if a column is empty or of another type."""
     if row is None:
         return None
-    stored = StoredStatement.of_columns(*(row[f"{prefix}{name}"] for name in _BOUNDS))
-    parts = (stored.type, stored.key_id, stored.payload, stored.signature)
-    return stored if all(parts) else None
+    kind, key_id, payload, signature = [row[prefix + name] for name in _BOUNDS]
+    stored = StoredStatement.of_columns(kind, key_id, payload, signature)
+    has_all = stored.type and stored.key_id and stored.payload and stored.signature
+    return stored if has_all else None

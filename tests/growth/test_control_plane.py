@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from control_plane.audit.log_reading import verify_log
+from control_plane.audit.verifying import ALONE_ENVELOPES
 from control_plane.clock import now
 from control_plane.connections.filter import ConnectionFilter
 from control_plane.connections.reader import ConnectionReader
@@ -92,6 +93,7 @@ async def test_round_trips_of_revocations(scene: Scene, growth: Growth) -> None:
 async def test_round_trips_of_a_verification(scene: Scene, growth: Growth) -> None:
     """Rows come thousands at a time; each entry here has a subject of its own."""
     name, listed, made = "G11 audit verify, round trips", "G11 a page of devices, round trips", 3
+    own = "G11 audit verify, signatures that the first process verifies"
     await scene.revoke([f"{FLEET}/{number}" for number in range(made)])
     await verify_log(scene.installation.database, scene.installation.signer)
     await scene.listing.list(limit=PAGE)  # what is prepared once
@@ -103,9 +105,11 @@ async def test_round_trips_of_a_verification(scene: Scene, growth: Growth) -> No
         report = await scene.costing(name, verifying)
         assert (report.entries, report.all_faults) == (size, [])
         growth.point(name, size=size, cost=scene.costs[name], unit="round trips")
+        growth.point(own, size=size, cost=scene.signatures[name], unit="signatures")
         await scene.costing("page", scene.listing.list(limit=PAGE))
         growth.point(listed, size=size, cost=scene.costs["page"], unit="round trips")
     growth.holds(name, exponent=1.0, at_most=320)  # three rows an entry, a thousand at a time
+    growth.holds(own, exponent=1.0, at_most=ALONE_ENVELOPES + 1)  # and the checkpoint's
     growth.holds(listed, exponent=0.0, at_most=3)
 
 

@@ -57,6 +57,8 @@ DAMAGES = {
     "DELETE FROM audit_entries WHERE sequence = 2": "entry 3: does not follow",
     "UPDATE audit_entries t SET payload = f.payload, signature = f.signature FROM audit_entries f"
     " WHERE t.sequence = 2 AND f.sequence = 3": "entry 2: not believed",
+    "UPDATE audit_entries SET signature = set_byte(signature, 0, get_byte(signature, 0) # 1)"
+    " WHERE sequence = 2": "entry 2: not believed: the signature does not hold",
     "DELETE FROM audit_entries WHERE sequence = 6": "no audit entry",
     "DELETE FROM statements WHERE subject = 'operator/eve'": "its statement has vanished",
     "UPDATE statements SET payload = payload || ' '::bytea"

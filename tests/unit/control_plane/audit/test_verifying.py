@@ -1,5 +1,7 @@
 """Signatures are verified alike in this process and in processes beside it, in order."""
 
+import gc
+import multiprocessing
 from collections.abc import AsyncIterator, Sequence
 
 import attrs
@@ -9,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from control_plane.audit.verifying import Verified, Verifying, verify_one
 from control_plane.clock import now
 from control_plane.database.one_trip import Row
+from control_plane.errors import VerifyingEndedError
 from control_plane.proof.signer import Signer, Verifier
 from shared.statement import OperatorRemoval, StoredStatement
 
@@ -50,9 +53,32 @@ async def test_each_row_is_verified_as_one_alone_is(alone: int) -> None:
     async with Verifying.open(Verifier(SIGNER.public_keys), alone=alone) as verifying:
         found = [each async for each in verifying.rows(batches_of(stored))]
     assert [each.verified for each in found] == wanted
+    assert [(each.subject, each.generation) for each in found if not each.problem] == [
+        (each.statement.subject, each.statement.generation) for each in wanted if each.statement
+    ]
     assert [each.row["payload"] for each in found] == [each.payload for each in stored]
     refused = [at for at, each in enumerate(wanted) if each.statement is None]
     assert refused == [7, 19, 31]
     assert [wanted[at].is_of_missing_key for at in refused] == [True, False, False]
     assert found[31].stored is None
     assert isinstance(wanted[0], Verified)
+
+
+async def test_a_process_that_is_killed_ends_it_in_words(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel kills what takes too much memory; nobody waits for it for ever."""
+
+    async def verify_and_kill() -> None:
+        stored = [removal(number) for number in range(40 * BATCH)]
+        async with Verifying.open(Verifier(SIGNER.public_keys), alone=0) as verifying:
+            async for each in verifying.rows(batches_of(stored)):
+                assert not each.problem
+                for process in multiprocessing.active_children():
+                    process.kill()
+
+    with pytest.raises(VerifyingEndedError, match="was ended"):
+        await verify_and_kill()
+    assert multiprocessing.active_children() == []
+    gc.collect()  # what asyncio says of a failure that nobody took note of
+    assert (capfd.readouterr().err, caplog.text) == ("", "")
