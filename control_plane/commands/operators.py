@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -23,9 +23,13 @@ from control_plane.database.database import Database
 from control_plane.operators.operator_token import (
     InvalidOperatorNameError,
     OperatorName,
-    OperatorToken,
 )
-from control_plane.operators.operators import ListedOperator, Operators
+from control_plane.operators.operators import (
+    DEFAULT_LIFETIME,
+    IssuedToken,
+    ListedOperator,
+    Operators,
+)
 from control_plane.operators.permissions import Role
 from control_plane.operators.person import InvalidPersonError, Person
 from control_plane.proof.audit_chain import AuditChain
@@ -65,9 +69,6 @@ class PersonType(click.ParamType[Person]):
             return Person.parse(str(value))
         except InvalidPersonError as error:
             self.fail(str(error), param, ctx)
-
-
-DEFAULT_LIFETIME: Final = timedelta(days=365)  # a token that everybody forgot expires by itself
 
 
 def _expires(function: Function) -> Function:
@@ -121,7 +122,7 @@ async def add(
         token = await store.add(
             name, Role(role), lifetime=lifetime, actor=shell_actor(), person=person
         )
-        await _print(token, store)
+    _print(token)
 
 
 @operators.command()
@@ -136,7 +137,7 @@ async def rotate(
     lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
         token = await store.rotate(name, lifetime=lifetime, actor=shell_actor(), person=person)
-        await _print(token, store)
+    _print(token)
     say("From now on the token before it lets nobody in.")
 
 
@@ -177,8 +178,8 @@ def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -
     print_list([*columns.values()], rows, nothing="There are no operators.", wide=wide)
 
 
-async def _print(token: OperatorToken, store: Operators) -> None:
-    (made,) = (each for each in await store.list() if each.name == token.name.value)
+def _print(token: IssuedToken) -> None:
+    made = token.operator
     until = f"until {format_time(made.expires_at)}" if made.expires_at else "without an end"
     say(f"{made.name} may call as {made.role} {until}.")
     say("This token is shown once and kept nowhere; only its hash is stored.")

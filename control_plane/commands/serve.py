@@ -25,6 +25,7 @@ from control_plane.http.server_tls import TlsFilesError
 from control_plane.http.stranger_pace import StrangerPace
 from control_plane.http.tls_reload import ReloadedTls, keep_reloading
 from control_plane.metrics import ControlPlaneMetrics
+from control_plane.operators.last_uses import LastUses
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.named_tokens import NamedTokens
 from control_plane.operators.operators import Authenticator
@@ -150,8 +151,10 @@ async def _serve(
         ) as google,
     ):
         chain = AuditChain(database, signer, memory.highest, now, memory.seen)
+        last_uses = LastUses(database, now)
+        authenticator = Authenticator(chain, last_uses.note)
         gate = LoginGate.of(
-            Authenticator(chain),
+            authenticator,
             NamedTokens(database),
             time.monotonic,
             behind_proxy=configured.behind_tls_proxy,
@@ -168,7 +171,7 @@ async def _serve(
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         console = Console.of(
             console_rooms(),
-            Sessions(session_seal, Authenticator(chain), now),
+            Sessions(session_seal, authenticator, now),
             gate,
             DeniedLogins(metrics.denied_logins.inc, lines),
             public_url=configured.public_url,
@@ -198,6 +201,7 @@ async def _serve(
                 "survey": ConnectionSurvey(database, metrics, now).run,
                 "last export": LastExport(database, metrics).run,
                 "private keys": private_keys.run,
+                "last uses": last_uses.run,
                 **sign_on.work(),
                 "refused calls": lines.run,
                 "files": lambda: keep_reloading(
@@ -215,6 +219,7 @@ async def _serve(
             _log.info("stopping", signal=await wait_for_stop())
             manager.tell_stopping()
             await end_tasks(*beside)
+            await last_uses.look()
         lines.tell()
         try:
             await remembering.keep()

@@ -80,6 +80,7 @@ _OF_OPERATORS: Final = (
 )
 _OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
 _ID: Final = "{id}"
+_NAME: Final = "{name}"
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",
     "in": "header",
@@ -217,6 +218,8 @@ class OperatorsOperation(Operation):
     def _parameters(self) -> Iterator[Schema]:
         if _ID in self.path:
             yield {"name": "id", "in": "path", "required": True, "schema": UUID}
+        if _NAME in self.path:
+            yield {"name": "name", "in": "path", "required": True, "schema": TEXT}
         for parameter in self.parameters:
             yield parameter.described()
         if self.takes_if_match:
@@ -226,7 +229,7 @@ class OperatorsOperation(Operation):
         yield from _OF_OPERATORS
         if self.body:
             yield from _OF_BODIES
-        if _ID in self.path:
+        if _ID in self.path or _NAME in self.path:
             yield "NotFound"
         if self.may_conflict:
             yield "Conflict"

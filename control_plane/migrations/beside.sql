@@ -22,3 +22,10 @@ CREATE TABLE IF NOT EXISTS public.provider_logouts (
     ended         text PRIMARY KEY CHECK (octet_length(ended) <= 2048),
     logged_out_at timestamptz NOT NULL
 );
+
+-- When each operator was let in last: for people. A control plane writes it, at most once a minute
+-- for each.
+CREATE TABLE IF NOT EXISTS public.operator_uses (
+    name    text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 64),
+    used_at timestamptz NOT NULL
+);

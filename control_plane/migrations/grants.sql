@@ -16,6 +16,7 @@ GRANT SELECT, INSERT ON public.audit_entries TO registry_control_plane; -- what 
 GRANT SELECT, INSERT, UPDATE ON public.audit_checkpoint TO registry_control_plane;
 GRANT SELECT, INSERT, UPDATE ON public.audit_exports TO registry_control_plane;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.provider_logouts TO registry_control_plane;
+GRANT SELECT, INSERT, UPDATE ON public.operator_uses TO registry_control_plane;
 GRANT SELECT, UPDATE ON public.audit_lock TO registry_control_plane; -- UPDATE is what locks a row
 GRANT SELECT, INSERT ON public.connection_revisions TO registry_control_plane;
 GRANT SELECT, INSERT ON public.connections TO registry_control_plane;

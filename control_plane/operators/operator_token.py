@@ -23,6 +23,7 @@ MAX_NAME_CHARACTERS: Final = 64
 MAX_TOKEN_CHARACTERS: Final = len(TOKEN_PREFIX) + MAX_NAME_CHARACTERS + 1 + 43
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?", re.ASCII)
+NAME_PATTERN: Final = f"^{_NAME.pattern}$"  # as `openapi.json` has it
 _TOKEN: Final = re.compile(
     rf"{TOKEN_PREFIX}(?P<name>{_NAME.pattern})\.(?P<random>[A-Za-z0-9_-]{{43}})", re.ASCII
 )

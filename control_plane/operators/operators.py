@@ -6,7 +6,7 @@ back: `belief` compares the statement with the signed audit log.
 
 import difflib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,7 @@ from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundE
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.operators.permissions import Role
 from control_plane.operators.person import Person
+from control_plane.proof.actor import Actor, name_of
 from control_plane.proof.acts import Act, Acts
 from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Belief, believe
@@ -42,6 +43,9 @@ from shared.statement import (
 OPERATORS: Final = "operator/"  # how their subjects begin
 ROTATE: Final = "operator.rotate"
 REPLACED_TOKEN: Final = "replaced_token_sha256"  # noqa: S105  # a hash, and of what lets nobody in
+
+
+NAME_SHOWN: Final = "`operators list` shows all"
 
 
 class LoginKind(StrEnum):
@@ -92,12 +96,36 @@ class ListedOperator:
     problem: str | None = None
 
 
+@frozen
+class IssuedToken(OperatorToken):
+    """A token that has just been made, and the operator whose it is."""
+
+    operator: ListedOperator
+
+
+# For how long a token is good, or until when; None: it has no end.
+Lifetime = timedelta | datetime | None
+DEFAULT_LIFETIME: Final = timedelta(days=365)  # a token that everybody forgot expires by itself
+
+# Is given the operator as they are, before anything is done; raises what is in the way.
+Condition = Callable[[ListedOperator], None]
+
+
+def _unconditional(_: ListedOperator) -> None:
+    """Find nothing in the way."""
+
+
+def _not_noted(_: str) -> None:
+    """Tell nobody."""
+
+
 class Authenticator:
     """Tells who calls."""
 
-    def __init__(self, chain: AuditChain) -> None:
-        """Hold what a login needs."""
+    def __init__(self, chain: AuditChain, note: Callable[[str], None] = _not_noted) -> None:
+        """Hold what a login needs, and who is told the name of whoever is let in."""
         self._chain = chain
+        self._note = note
 
     async def authenticate(self, token: OperatorToken) -> AuthenticatedOperator:
         """Return the operator of a token, or raise `NotAuthenticatedError`."""
@@ -107,7 +135,7 @@ class Authenticator:
         belief = believe(evidence, self._chain.signer)
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token.sha256):
-            return _logged_in(operator, self._chain.clock())
+            return self._logged_in(operator)
         # Also for names that nobody has: the time it takes must not tell which operators exist.
         replaced = await self._replacing_entry(belief.subject, token)
         if isinstance(operator, Operator) and replaced:
@@ -129,12 +157,17 @@ class Authenticator:
             belief = believe(await proofs.evidence(subject), self._chain.signer)
         operator = belief.statement
         if isinstance(operator, Operator) and _is_token_of(operator, token_sha256):
-            return _logged_in(operator, self._chain.clock())
+            return self._logged_in(operator)
         raise NotAuthenticatedError(
             "the token that you signed in with was replaced, or you are no operator any more",
             reason=belief.problem or "signed in with a token that is not the operator's any more",
             claimed_name=name,
         )
+
+    def _logged_in(self, operator: Operator) -> AuthenticatedOperator:
+        caller = _logged_in(operator, self._chain.clock())
+        self._note(caller.name)
+        return caller
 
     def _missing_key(self, stored: StoredStatement | None, token: OperatorToken) -> str | None:
         """Return the id of the missing key that signed the statement with this very token's hash.
@@ -212,20 +245,20 @@ def _replaced(operator: Operator, entry: AuditEntry) -> NotAuthenticatedError:
 class Operators:
     """Adding, rotating and removing operators, with the statement key in hand."""
 
-    def __init__(self, chain: AuditChain) -> None:
-        """Hold what the acts need."""
+    def __init__(self, chain: AuditChain, acts: Acts | None = None) -> None:
+        """Hold what the acts need; those of one process wait for one another."""
         self._chain = chain
-        self._acts = Acts(chain)
+        self._acts = acts or Acts(chain)
 
     async def add(
         self,
         name: OperatorName,
         role: Role,
         *,
-        lifetime: timedelta | None,
-        actor: str,
+        lifetime: Lifetime,
+        actor: Actor | str,
         person: Person | None = None,
-    ) -> OperatorToken:
+    ) -> IssuedToken:
         """Make an operator and return the token, which is stored nowhere.
 
         `person`: who holds the token, as single sign-on knows them.
@@ -242,10 +275,11 @@ class Operators:
         self,
         name: OperatorName,
         *,
-        lifetime: timedelta | None,
-        actor: str,
+        lifetime: Lifetime,
+        actor: Actor | str,
         person: Person | None = None,
-    ) -> OperatorToken:
+        condition: Condition = _unconditional,
+    ) -> IssuedToken:
         """Return a new token; the old one is worth nothing from now on.
 
         Without a `person` it belongs to whom the old one belonged to.
@@ -254,19 +288,24 @@ class Operators:
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
             present = await self._present(act, belief, name)
+            condition(_listed_of(present))
             tied = str(person) if person else present.person
             return _issue(act, belief, name, _Right(Role(present.role), lifetime, tied), actor)
 
-    async def remove(self, name: OperatorName, *, actor: str) -> None:
+    async def remove(
+        self, name: OperatorName, *, actor: Actor | str, condition: Condition = _unconditional
+    ) -> None:
         """Remove the operator, even one that is not believed."""
         subject = operator_subject(name.value)
         async with self._acts.begin(about=[subject]) as act:
             belief = await act.belief(subject)
             if belief.problem is None:
-                await self._present(act, belief, name)
+                condition(_listed_of(await self._present(act, belief, name)))
+            else:
+                condition(ListedOperator(name.value, problem=belief.problem))
             removal = OperatorRemoval(
                 name=name.value,
-                removed_by=actor,
+                removed_by=name_of(actor),
                 removed_at=act.at,
                 generation=act.generation_after(belief),
             )
@@ -286,8 +325,29 @@ class Operators:
         listed = await _listed_operators(rows, act.proofs, self._chain.signer)
         names = [each.name for each in listed]
         nearest = difflib.get_close_matches(name.value, names, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "`operators list` shows all"
+        hint = f"did you mean {nearest[0]}?" if nearest else NAME_SHOWN
         raise NotFoundError(f"{message}; {hint}")
+
+    async def show(self, name: str) -> ListedOperator:
+        """Return an operator, even one that is not believed; raise `NotFoundError`."""
+        subject = operator_subject(name)
+        async with self._chain.reading(about=[subject]) as proofs:
+            belief = believe(await proofs.evidence(subject), self._chain.signer)
+        found = _listed(belief) if belief.statement or belief.problem else None
+        if found is None:
+            raise NotFoundError(f"there is no operator {name}; {NAME_SHOWN}")
+        return found
+
+    async def page(self, *, after: str | None, limit: int) -> tuple[list[ListedOperator], bool]:
+        """Return operators in the order of their names, and whether there are more after them."""
+        begin = operator_subject(after) if after is not None else ""
+        everybody = statements_within(OPERATORS, after=begin, limit=limit + 1)
+        async with self._chain.reading(everybody) as proofs:
+            stored = _named(proofs.rows(everybody), proofs)
+            wanted = sorted(each for each in stored if each > begin)[: limit + 1]
+            stored = {each: stored[each] for each in wanted[:limit]}
+            listed = await _believed(stored, proofs, self._chain.signer)
+        return listed, len(wanted) > limit
 
     async def list(self) -> list[ListedOperator]:
         """Return the operators, and the rows that only claim to be of some."""
@@ -300,10 +360,19 @@ async def _listed_operators(
     rows: Sequence[Row], proofs: Proofs, verifier: Verifier
 ) -> list[ListedOperator]:
     """Return whom the database or the signed log names; so a row that was deleted shows, too."""
+    return await _believed(dict(sorted(_named(rows, proofs).items())), proofs, verifier)
+
+
+def _named(rows: Sequence[Row], proofs: Proofs) -> dict[str, StoredStatement | None]:
     logged = (subject for subject, _ in proofs.log.all_made() if subject.startswith(OPERATORS))
     stored: dict[str, StoredStatement | None] = dict.fromkeys(logged)
-    stored |= statement_rows(rows)
-    evidences = await proofs.evidences(dict(sorted(stored.items())))
+    return stored | statement_rows(rows)
+
+
+async def _believed(
+    stored: Mapping[str, StoredStatement | None], proofs: Proofs, verifier: Verifier
+) -> list[ListedOperator]:
+    evidences = await proofs.evidences(stored)
     evident = list(evidences.values())
     listed = await in_slices(evident, lambda each: _listed(believe(each, verifier)))
     return [operator for operator in listed if operator is not None]
@@ -314,7 +383,7 @@ class _Right:
     """What a token is for, until when, and whose it is."""
 
     role: Role
-    lifetime: timedelta | None
+    lifetime: Lifetime
     person: str | None
 
     @property
@@ -324,19 +393,19 @@ class _Right:
 
 
 def _issue(
-    act: Act, belief: Belief, name: OperatorName, right: _Right, actor: str
-) -> OperatorToken:
+    act: Act, belief: Belief, name: OperatorName, right: _Right, actor: Actor | str
+) -> IssuedToken:
     """Make a token. The entry has the hash of the one that it replaces, whose users are told so."""
-    token = OperatorToken.mint(name)
+    token, ends = OperatorToken.mint(name), right.lifetime
     before = belief.statement if isinstance(belief.statement, Operator) else None
     operator = Operator(
         name=name.value,
         role=right.role.value,
         token_sha256=token.sha256,
-        issued_by=actor,
+        issued_by=name_of(actor),
         issued_at=act.at,
         generation=act.generation_after(belief),
-        expires_at=act.at + right.lifetime if right.lifetime else None,
+        expires_at=act.at + ends if isinstance(ends, timedelta) else ends,
         person=right.person,
     )
     act.sign(
@@ -345,21 +414,25 @@ def _issue(
         action=ROTATE if before else "operator.add",
         details=right.details | ({REPLACED_TOKEN: before.token_sha256} if before else {}),
     )
-    return token
+    return IssuedToken(token.name, token.secret, _listed_of(operator))
+
+
+def _listed_of(operator: Operator) -> ListedOperator:
+    return ListedOperator(
+        name=operator.name,
+        role=operator.role,
+        issued_by=operator.issued_by,
+        issued_at=operator.issued_at,
+        expires_at=operator.expires_at,
+        person=operator.person,
+    )
 
 
 def _listed(belief: Belief) -> ListedOperator | None:
     name = belief.subject.partition("/")[2]
     match belief.statement:
         case Operator() as operator:
-            return ListedOperator(
-                name=operator.name,
-                role=operator.role,
-                issued_by=operator.issued_by,
-                issued_at=operator.issued_at,
-                expires_at=operator.expires_at,
-                person=operator.person,
-            )
+            return _listed_of(operator)
         case OperatorRemoval():
             return None
         case _:

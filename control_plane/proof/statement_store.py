@@ -43,13 +43,17 @@ def statements_of(subjects: Collection[str]) -> Part:
     )
 
 
-def statements_within(beginning: str) -> Part:
-    """Return the read of the newest statement of every subject that begins so: `operator/`."""
+def statements_within(beginning: str, *, after: str = "", limit: int | None = None) -> Part:
+    """Return the read of the newest statement of every subject that begins so: `operator/`.
+
+    With a limit, of the first ones after a subject, as Python sorts them.
+    """
     return Part(
         ("subject", *envelope_names()),
         f"SELECT subject, {_ENVELOPE} FROM public.statements"  # noqa: S608 - constants
-        " WHERE starts_with(subject, $1) ORDER BY subject",
-        (beginning,),
+        ' WHERE starts_with(subject, $1) AND subject COLLATE "C" > $2::text'
+        ' ORDER BY subject COLLATE "C" LIMIT $3::bigint',
+        (beginning, after, limit),
     )
 
 

@@ -17,6 +17,7 @@ from control_plane.http.openapi import description_bytes
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operations import SHOW_METRICS, allowed_to
 from control_plane.operator_accounts.operations import SHOW_ME
+from control_plane.operator_accounts.routes import OperatorRoutes
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_sequence
@@ -42,6 +43,7 @@ class Api:
     metrics: ControlPlaneMetrics
     health: Health
     sign_on: SignOnRoutes
+    operators: OperatorRoutes
 
     @classmethod
     def of(
@@ -80,6 +82,7 @@ class Api:
             metrics,
             health,
             SignOnRoutes(configured.sign_on),
+            OperatorRoutes(use_cases.operator_accounts, chain.clock),
         )
 
     def routes(self) -> tuple[Route, ...]:
@@ -90,6 +93,7 @@ class Api:
             *self.reviews.routes(),
             *self.device_revocations.routes(),
             Route(SHOW_ME, self.show_me),
+            *self.operators.routes(),
             Route(LIST_AUDIT, self.list_audit),
             Route(SHOW_METRICS, self.show_metrics),
         )

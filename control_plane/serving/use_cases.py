@@ -17,6 +17,8 @@ from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.operator_accounts.accounts import OperatorAccounts
+from control_plane.operators.operators import Operators
 from control_plane.operators.rate_limit import RateLimit
 from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain
@@ -44,6 +46,7 @@ class UseCases:
     keys: ServiceAccountKeys
     revocations: DeviceRevocations
     revocation_reader: DeviceRevocationReader
+    operator_accounts: OperatorAccounts
 
     @classmethod
     def of(
@@ -78,4 +81,5 @@ class UseCases:
             ServiceAccountKeys(RateLimit(time.monotonic, what=KEYS)),
             DeviceRevocations(acts, form),
             DeviceRevocationReader(chain, form),
+            OperatorAccounts(chain, Operators(chain, acts), second_approver=second),
         )

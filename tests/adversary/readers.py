@@ -70,6 +70,18 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/operators/test_operator_token.py::test_anything_else_is_no_token_and_is_not_quoted",
         "adversary/control_plane/test_stranger.py::test_tokens_of_invented_names",
     ),
+    "control_plane.operator_accounts.request.parse_operator_request": Tested(
+        "unit/control_plane/operators/test_accounts.py::test_any_object_is_an_operator_or_names_its_fields",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.operator_accounts.request.parse_rotation_request": Tested(
+        "unit/control_plane/operators/test_accounts.py::test_any_object_is_a_rotation_or_names_its_fields",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
+    "control_plane.operator_accounts.routes.parse_name_cursor": Tested(
+        "unit/control_plane/operators/test_accounts.py::test_any_other_cursor_is_refused",
+        "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",
+    ),
     "control_plane.reading.entity_tag.SeenTags.of_header": Tested(
         "unit/control_plane/reading/test_entity_tag.py::test_any_header_names_tags_or_fits_nothing",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",

@@ -25,9 +25,11 @@ from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
 from control_plane.device_revocations.request import RevocationRequest, RevocationTarget
 from control_plane.errors import NotAuthenticatedError
+from control_plane.operators.last_uses import LastUses
 from control_plane.operators.operator_token import OperatorName, OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator, Authenticator, Operators
 from control_plane.operators.permissions import Role
+from control_plane.operators.person import Person
 from control_plane.proof.acts import Acts
 from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import HighestGenerations, believe
@@ -35,6 +37,8 @@ from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
 from control_plane.proof.statement_store import statement_rows, statements_within
+from control_plane.single_sign_on.claims import ProviderLogout
+from control_plane.single_sign_on.provider_logouts import ProviderLogouts
 from shared.connection import Anonymous, UsernameAndToken
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
@@ -50,9 +54,11 @@ TABLES = (
     "device_revocations",
     "audit_checkpoint",
     "audit_exports",
+    "operator_uses",
     "provider_logouts",
 )
 PAGE = 200
+ISSUER = "https://id.example"
 Believed = dict[str, Any]
 
 
@@ -83,6 +89,7 @@ class SignedInstallation:
         assert chain.log is not None
         await chain.write_checkpoint(chain.log)
         await note_export(self.database, chain.log.end.sequence)
+        await self._calls()
         for name in ("rotated", "newest"):
             self.tokens[f"{name} before"] = await self._add(operators, name)
         await self.keep("late")
@@ -91,6 +98,14 @@ class SignedInstallation:
         )
         await operators.remove(OperatorName.parse("newest"), actor="root")
         await self._add(operators, "last")
+
+    async def _calls(self) -> None:
+        """Have somebody let in, and somebody logged out."""
+        uses = LastUses(self.database, now)
+        uses.note("kept")
+        await uses.look()
+        logouts = ProviderLogouts(ISSUER, self.database)
+        await logouts.note(ProviderLogout(Person(ISSUER, "1"), None, now().timestamp()))
 
     async def _add(self, operators: Operators, name: str) -> OperatorToken:
         return await operators.add(

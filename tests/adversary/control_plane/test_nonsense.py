@@ -1,5 +1,7 @@
 """Whatever an operator sends is nonsense for a while; another operator's lists are answered."""
 
+from urllib.parse import quote
+
 import aiohttp
 import pytest
 
@@ -26,6 +28,10 @@ FORMS = (
     b"form_token=AAAAAAAAAAAAAAAAAAAAAA&token=rfo_eve.canary&next=%2Fconsole%2F",
     b"host=ghcr.io&repositories=a%0D%0Ab&fleets=x&fleets=y",
 )
+OPERATORS = (
+    b'{"name": "temp", "role": "viewer", "expires_at": "2031-01-31T12:00:00Z"}',
+    b'{"person": "oidc:https%3A%2F%2Fid.example:1"}',
+)
 SEALED = "A" * 400
 TAGS = ('"0123456789abcdef", W/"x"', "*", '"a","b" ,"c"')
 
@@ -35,6 +41,7 @@ async def test_an_operator_who_sends_nonsense(
 ) -> None:
     """Bodies and parameters; no token of the operator's fails anything but its own call."""
     nonsense, operator = Nonsense(), own_plane.client("alice")
+    admin = own_plane.client("root")
     made = await operator.connect("tagged.example")
     connection = f"/v1/connections/{made['id']}"
     async with watch(
@@ -49,6 +56,15 @@ async def test_an_operator_who_sends_nonsense(
             answer = await operator.call("POST", path, content=nonsense.like(*BODIES))
             assert answer.status < 500
             answer = await operator.call("POST", PATHS[0].decode(), content=nonsense.like(*BODIES))
+            assert answer.status < 500
+            cursor = quote(nonsense.header("YWxpY2U=")[:500])
+            answer = await admin.call("GET", f"/v1/operators?cursor={cursor}")
+            assert answer.status in {200, 422}
+            answer = await admin.call("POST", "/v1/operators", content=nonsense.like(*OPERATORS))
+            assert answer.status < 500
+            answer = await admin.call(
+                "POST", "/v1/operators/eve/rotate", content=nonsense.like(*OPERATORS)
+            )
             assert answer.status < 500
             tags = "".join(each for each in nonsense.header(*TAGS) if " " <= each <= "~")
             headers = {"If-Match": tags[:6000]}

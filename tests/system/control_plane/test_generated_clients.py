@@ -176,9 +176,11 @@ def test_every_operation_is_called_by_a_generated_client(
     with (
         closing(make(plane.url, plane.tokens["alice"])) as alice,
         closing(make(plane.url, plane.tokens["bob"])) as bob,
+        closing(make(plane.url, plane.tokens["root"])) as root,
     ):
         call_everything(alice, bob, host)
-    assert alice.called | bob.called == operations() - {"describe", "show_metrics"}
+        make_an_operator(root)
+    assert alice.called | bob.called | root.called == operations() - {"describe", "show_metrics"}
 
 
 def call_everything(alice: GeneratedClient, bob: GeneratedClient, host: str) -> None:
@@ -192,6 +194,20 @@ def call_everything(alice: GeneratedClient, bob: GeneratedClient, host: str) -> 
     assert alice.call("show_login").single_sign_on is None
     assert alice.refused("show_connection", id="x") == (404, "there is no connection of this id")
     assert alice.refused("approve", alice.model("Approval", fingerprint="x"), id="x")[0] == 403
+
+
+def make_an_operator(root: GeneratedClient) -> None:
+    """Make an operator, give them another token, and remove them."""
+    name = f"client-{uuid.uuid4().hex[:8]}"
+    request = root.model("OperatorRequest", name=name, role="viewer")
+    made = root.call("add_operator", request)
+    assert (made.operator.name, made.token.partition(".")[0]) == (name, f"rfo_{name}")
+    rotated = root.call("rotate_operator", root.model("RotationRequest"), name=name)
+    assert rotated.token != made.token
+    assert root.call("show_operator", name=name).issued_by == "root"
+    assert name in {each.name for each in root.call("list_operators", limit=200).items}
+    root.call("remove_operator", name=name)
+    assert root.refused("show_operator", name=name)[0] == 404
 
 
 def connect_and_revoke(alice: GeneratedClient, bob: GeneratedClient, host: str) -> None:

@@ -12,6 +12,7 @@ from control_plane.connections.routes import ConnectionRoutes
 from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.http.openapi import description
 from control_plane.operations import OPERATIONS
+from control_plane.operator_accounts.routes import OperatorRoutes
 from control_plane.review.routes import ReviewRoutes
 from control_plane.serving.routes import Api
 from control_plane.single_sign_on.routes import SignOnRoutes
@@ -34,6 +35,7 @@ def unconnected_api() -> Api:
         nothing,
         nothing,
         SignOnRoutes(nothing),
+        OperatorRoutes(nothing, nothing),
     )
 
 
@@ -150,7 +152,22 @@ def test_no_answer_has_a_place_for_a_secret(field: str) -> None:
     """Only requests do."""
     schemas = DOCUMENT["components"]["schemas"]
     having = {name for name, schema in schemas.items() if field in schema.get("properties", {})}
-    assert having <= {"ConnectionRequest", "ConnectionEdit", "CredentialChange"}
+    issued = {"IssuedToken"} if field == "token" else set()
+    assert having <= {"ConnectionRequest", "ConnectionEdit", "CredentialChange"} | issued
+
+
+def test_only_two_answers_have_an_operators_token() -> None:
+    """That which made it, and that which replaced it."""
+    named = "#/components/schemas/IssuedToken"
+    schemas = DOCUMENT["components"]["schemas"]
+    assert not [name for name, schema in schemas.items() if named in str(schema)]
+    having = {
+        (path, method)
+        for path, operations in DOCUMENT["paths"].items()
+        for method, operation in operations.items()
+        if named in str(operation["responses"])
+    }
+    assert having == {("/v1/operators", "post"), ("/v1/operators/{name}/rotate", "post")}
 
 
 async def test_the_description_is_served_as_it_is(plane: ControlPlane) -> None:

@@ -44,7 +44,11 @@ NO_ACT_MAKES_THEM = {"alembic_version", "audit_lock", "schema_compatibility"}
 ONE_VALUE_ALONE = {("audit_checkpoint", "the_only"), ("audit_exports", "the_only")}
 # An export is noted for metrics: nothing is decided by it.
 OF_EXPORTS = {("audit_exports", "sequence"), ("audit_exports", "exported_at")}
-NOTHING_SIGNED = {("statements", "stored_at"), *ONE_VALUE_ALONE, *OF_EXPORTS}
+OF_CALLERS = {
+    *(("provider_logouts", each) for each in ("ended", "logged_out_at")),
+    *(("operator_uses", each) for each in ("name", "used_at")),
+}
+NOTHING_SIGNED = {("statements", "stored_at"), *ONE_VALUE_ALONE, *OF_EXPORTS, *OF_CALLERS}
 CHANGES = {
     "text": ("{column} || 'x'", "(SELECT {column} FROM {table} ORDER BY ctid DESC LIMIT 1)"),
     "bytea": (
