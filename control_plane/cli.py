@@ -16,6 +16,8 @@ _COMMANDS: Final = (
     "migrate",
     "operators",
     "serve",
+    "login",
+    "logout",
     "connections",
     "apply",
     "export",

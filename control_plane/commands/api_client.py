@@ -16,12 +16,14 @@ from attrs import frozen
 from yarl import URL
 
 from control_plane.commands.api_trouble import not_the_api, why_no_answer
+from control_plane.commands.kept_login import AGAIN, kept_token
 from control_plane.errors import ControlPlaneError
 from control_plane.prefix import PREFIX
 from control_plane.serving.config import ClientSettings
 from shared.bounded_file import read_bounded
 from shared.environment import ConfigurationError
 from shared.pem import InvalidPemError, load_certificates
+from shared.secret import Secret
 from shared.upstream.tls import client_tls, client_tls_of
 
 TIMEOUT_SECONDS: Final = 60.0  # a check may take 30 s
@@ -70,9 +72,16 @@ _OPTIONS: Final = {
 class ApiRefusedError(ControlPlaneError):
     """The API answered with a problem; the message has every wrong field."""
 
-    def __init__(self, status: int, problem: Json, retry_after: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        problem: Json,
+        retry_after: str | None = None,
+        *,
+        advice: str | None = None,
+    ) -> None:
         """Hold the problem, and after how many seconds the same call may go through."""
-        super().__init__(_words(status, problem))
+        super().__init__("\n  ".join(filter(None, (_words(status, problem), advice))))
         self.status = status
         self.problem = problem
         self.retry_after_seconds = (
@@ -99,13 +108,33 @@ class ApiClient:
         """Hold the session, and where the API is."""
         self._session = session
         self._url = configured.url.rstrip("/")
-        self._token = configured.token
+        self._token: Secret | None = None
         self._ca_file = configured.ca_file
+        self._is_login = False  # whether the token is of a login that was kept
+
+    def calling_with(self, token: Secret, *, is_login: bool) -> None:
+        """Call as the holder of a token from now on; `is_login`: of one that `login` got."""
+        self._token, self._is_login = token, is_login
 
     @classmethod
     @asynccontextmanager
     async def open(cls, configured: ClientSettings) -> AsyncIterator["ApiClient"]:
-        """Yield a client; raise `ConfigurationError` for a CA file that holds no certificate."""
+        """Yield a client of whoever the token, or the login that was kept, says.
+
+        Raises `ConfigurationError` for a CA file that holds no certificate, and what
+        `kept_token` raises.
+        """
+        async with cls.anonymous(configured) as client:
+            client.calling_with(
+                configured.token or await kept_token(configured),
+                is_login=configured.token is None,
+            )
+            yield client
+
+    @classmethod
+    @asynccontextmanager
+    async def anonymous(cls, configured: ClientSettings) -> AsyncIterator["ApiClient"]:
+        """Yield a client of nobody; raise `ConfigurationError` as `open` does."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             connector=aiohttp.TCPConnector(ssl=_tls(configured.ca_file)),
@@ -127,7 +156,7 @@ class ApiClient:
         """
         parts = "/".join(quote(part, safe="") for part in path)
         url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
-        headers = {"Authorization": f"Bearer {self._token.reveal_text()}"}
+        headers = {"Authorization": f"Bearer {self._token.reveal_text()}"} if self._token else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -155,10 +184,12 @@ class ApiClient:
             raise ApiUnreachableError(not_the_api(response.status, self._url))
         if is_problem:
             request_id = response.headers.get("X-Request-Id", "")
+            is_to_log_in = self._is_login and response.status == HTTPStatus.UNAUTHORIZED
             raise ApiRefusedError(
                 response.status,
                 {"request_id": request_id} | answer,
                 response.headers.get("Retry-After"),
+                advice=AGAIN if is_to_log_in else None,
             )
         return answer
 

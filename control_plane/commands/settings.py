@@ -20,7 +20,7 @@ def control_plane_settings() -> list[SettingRow]:
         "migrate": MigrateSettings,
         "operators": OperatorsSettings,
         "audit": AuditSettings,
-        "connections and devices": ClientSettings,
+        "connections, devices and login": ClientSettings,
     }
     return setting_rows(PREFIX, commands, MEANINGS)
 

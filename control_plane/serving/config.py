@@ -184,22 +184,23 @@ class AuditListSettings:
     database_url: DatabaseUrl | None = None
     token: ApiToken | None = None
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Name what is wrong across fields."""
-        if self.database_url is None and self.token is None:
-            yield (
-                "token",
-                "an operator's token, or CONTROL_PLANE_DATABASE_URL and the statement key",
-            )
-
 
 @frozen(kw_only=True)
 class ClientSettings:
-    """`control-plane connections`: the API from a shell."""
+    """`control-plane connections` and others: the API from a shell."""
 
     url: HttpUrl = DEFAULT_URL
-    token: ApiToken
+    token: ApiToken | None = None  # without one, what `login` got
     ca_file: ReadableFile | None = None
+    login_file: Path | None = None
+    oidc_ca_file: ReadableFile | None = None
+    https_proxy: ProxyUrl | None = None
+    no_proxy: NoProxyList = NO_EXCEPTIONS
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that the provider of single sign-on is reached through."""
+        return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
 
 
 ALL_SETTINGS: Final = (

@@ -81,7 +81,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "oidc_client_id": Meaning("the console's client at the provider", default="none: no login"),
     "oidc_client_secret": Meaning("that client's secret", default="none: a public client"),
     "oidc_cli_client_id": Meaning(
-        "the public client with which people log in from a shell", default="none"
+        "the public client with which `control-plane login` logs in", default="none"
     ),
     "oidc_audience": Meaning(
         "the audience of the access tokens that the API takes; it may not be a client's id, so that"
@@ -116,7 +116,14 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "drain_timeout": Meaning("how long running requests may take after SIGTERM"),
     "url": Meaning("the admin API, for commands in a shell"),
-    "token": Meaning("an operator's token, for commands in a shell"),
+    "token": Meaning(
+        "an operator's token, for commands in a shell", default="none: what `login` got"
+    ),
+    "login_file": Meaning(
+        "the file, readable for its owner alone, in which `login` keeps what it got",
+        default="the keyring of the machine; without one, login.json in the folder of one's own"
+        " settings",
+    ),
     "ca_file": Meaning(
         "the CA of the API's certificate, for commands in a shell", default="the system's CAs"
     ),

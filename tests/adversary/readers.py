@@ -96,6 +96,16 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "::test_any_answer_is_metadata_or_refused",
         "system/control_plane/test_access_tokens.py::test_the_provider_is_away",
     ),
+    "control_plane.single_sign_on.authorization.code_of": Tested(
+        "unit/control_plane/single_sign_on/test_authorization.py"
+        "::test_any_answer_is_a_code_or_refused",
+        "system/control_plane/test_login.py::test_an_answer_of_another_login_is_not_taken",
+    ),
+    "control_plane.single_sign_on.authorization.ProviderTokens.parse": Tested(
+        "unit/control_plane/single_sign_on/test_authorization.py"
+        "::test_any_token_answer_is_read_or_refused",
+        "system/control_plane/test_login.py::test_a_person_logs_in_by_the_browser",
+    ),
     "control_plane.single_sign_on.provider_metadata.parse_keys": Tested(
         "unit/control_plane/single_sign_on/test_provider.py::test_any_answer_is_keys_or_refused",
         "system/control_plane/test_access_tokens.py::test_the_provider_is_away",

@@ -72,7 +72,7 @@ def plane(
     """A control plane with alice, bob, root and eve. Each test takes hosts of its own."""
     folder = tmp_path_factory.mktemp("control-plane")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        started = runner.run(_start(copy_of(postgres, template), keys, folder))
+        started = runner.run(start_on(copy_of(postgres, template), keys, folder))
     yield started
     started.stop()
 
@@ -85,7 +85,7 @@ async def start_plane(
     started: list[ControlPlane] = []
 
     async def start(settings: Mapping[str, str | None]) -> ControlPlane:
-        started.append(await _start(database, keys, tmp_path, settings))
+        started.append(await start_on(database, keys, tmp_path, settings))
         return started[-1]
 
     yield start
@@ -105,12 +105,13 @@ def host() -> str:
     return f"registry-{uuid.uuid4().hex}.example"
 
 
-async def _start(
+async def start_on(
     database: Database,
     keys: KeyFiles,
     folder: Path,
     settings: Mapping[str, str | None] | None = None,
 ) -> ControlPlane:
+    """Start a control plane on a migrated database, with settings beside the usual ones."""
     return await ControlPlane.start(
         folder,
         owner_url=database.superuser_url,

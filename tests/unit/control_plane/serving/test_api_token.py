@@ -38,4 +38,5 @@ def test_the_last_line_break_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{CANARY}\n")
     settings = load(ClientSettings, PREFIX, {"CONTROL_PLANE_TOKEN_FILE": str(file)})
+    assert settings.token is not None
     assert settings.token.reveal_text() == CANARY
