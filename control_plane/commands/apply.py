@@ -55,6 +55,7 @@ def _fingerprints(
     help="Approve the draft that has it, if it is what the files want. Repeatable.",
 )
 @end_options
+@click.option("--despite-send-back", is_flag=True, help="Approve drafts that were sent back.")
 @click.option("--wait", is_flag=True, help="Wait until all of it is approved.")
 @click.option(
     "--timeout",

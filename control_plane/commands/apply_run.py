@@ -47,6 +47,7 @@ class Wished:
     yes: bool
     fingerprints: tuple[str, ...]
     end: ChosenEnd
+    despite_send_back: bool
     wait: bool
     timeout: timedelta
     take_over: bool
@@ -63,6 +64,9 @@ class Wished:
                 "give --dry-run or --wait, not both" if self.dry_run and self.wait else None,
                 "--yes answers --prune, which is not given"
                 if self.yes and not self.prune
+                else None,
+                "--despite-send-back is of --approve, which is not given"
+                if self.despite_send_back and not self.fingerprints
                 else None,
                 f"{', '.join(self.end.given)} is of --approve, which is not given"
                 if self.end.given and not self.fingerprints
@@ -174,7 +178,9 @@ class ApplyRun:
             present: Json = {}
             if self.wished.end.keep_expiry:
                 present = await self.api.call("GET", _PATH, step.present.id)
-            body = {"fingerprint": step.fingerprint} | self.wished.end.body(present)
+            body: Json = {"fingerprint": step.fingerprint} | self.wished.end.body(present)
+            if self.wished.despite_send_back:
+                body["despite_send_back"] = True
             try:
                 view = await self.api.call("POST", _PATH, step.present.id, "approve", body=body)
             except ApiRefusedError as error:
@@ -193,6 +199,10 @@ class ApplyRun:
             async with asyncio.timeout(self.wished.timeout.total_seconds()):
                 while True:
                     now = plan(self.files.wanted, await self._present())
+                    if back := [step for step in now.of(Does.WAIT) if step.why]:
+                        for step in back:
+                            say(f"{step.place}: {step.why}")
+                        return False
                     if other := [step for step in now.steps if step.does not in _WAITED_FOR]:
                         for step in other:
                             say(f"{step.place}: somebody changed it meanwhile; apply again")
@@ -230,7 +240,8 @@ class ApplyRun:
         if fingerprint := next(iter([*made, *waits]), None):
             files = " ".join(f"-f {path}" for path in self.wished.files)
             say("")
-            say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint:")
+            say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint")
+            say("(`control-plane connections review HOST` shows what changes):")
             say(f"  control-plane apply {files} --approve {fingerprint}")
 
 

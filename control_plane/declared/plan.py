@@ -176,7 +176,8 @@ def _step(
             Does.REFUSE, f"it belongs to the set {owner}; --take-over takes it into {set_name}"
         )
     if not _differences(wanted, newest, set_name) and _secret(wanted, newest, ()) is None:
-        return step(Does.WAIT if present.draft else Does.NOTHING)
+        sent_back = present.draft.sent_back if present.draft else None
+        return step(Does.WAIT if present.draft else Does.NOTHING, sent_back or "")
     serving = present.serving
     if (
         present.draft

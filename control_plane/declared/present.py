@@ -31,6 +31,7 @@ class PresentRevision:
     fingerprint: str
     made_by: str
     made_at: str
+    sent_back: str | None = None  # by whom, when and why an approver sent the draft back
 
     @classmethod
     def of_view(cls, view: Mapping[str, Any], description: str, *, by: str, at: str) -> Self:
@@ -46,6 +47,7 @@ class PresentRevision:
             fingerprint=str(view["fingerprint"]),
             made_by=str(view[by]),
             made_at=str(view[at]),
+            sent_back=_sent_back(view.get("sent_back")),
         )
 
 
@@ -106,6 +108,12 @@ def secret_version_of(view: Mapping[str, Any]) -> str | None:
     if view["secret_version"] is None:
         return None
     return str(view.get("secret_label") or f"revision-{view['secret_version']}")
+
+
+def _sent_back(shown: Mapping[str, Any] | None) -> str | None:
+    if shown is None:
+        return None
+    return f"{shown['by']} sent it back at {shown['at']}: {shown['comment']}"
 
 
 def _body(view: Mapping[str, Any]) -> dict[str, object]:

@@ -266,6 +266,24 @@ async def test_who_waits_is_told_when_it_is_approved_or_not(files: Files, host: 
     assert (await waiting).status == 0
 
 
+async def test_who_waits_is_told_why_a_draft_was_sent_back(files: Files, host: str) -> None:
+    """The plan tells it too, until the files say otherwise."""
+    path = files.write("a.yaml", named(a=member(host)))
+    assert (await files.apply("-f", path)).status == 0
+    (drafted,) = [each for each in await files.plane.client("bob").list() if each["host"] == host]
+    ran = await shell(
+        files.plane, "connections", "send-back", drafted["id"], "--comment", "which fleets?",
+        operator="bob",
+    )  # fmt: skip
+    assert ran.status == 0, ran
+    waits = await files.apply("-f", path, "--wait", "--timeout", "60s")
+    assert (waits.status, "which fleets?" in waits.words) == (1, True)
+    assert "      bob sent it back at " in waits.output
+    mended = files.write("b.yaml", named(a=member(host, fleets=["line-a"])))
+    assert "sent it back" not in (await files.apply("-f", mended)).output
+    assert "sent it back" not in (await files.apply("-f", mended)).output
+
+
 async def test_a_fingerprint_of_anything_else_approves_nothing(files: Files, host: str) -> None:
     """Neither a draft that the files do not want, nor one of another connection."""
     alice, bob = files.plane.client("alice"), files.plane.client("bob")
