@@ -94,6 +94,14 @@ class ApiUnreachableError(ControlPlaneError):
 
 
 @frozen
+class TaggedAnswer:
+    """An answer, and the tag by which a change of just that is asked for; older ones have none."""
+
+    answer: Json
+    tag: str | None
+
+
+@frozen
 class ItemsPage:
     """A page of a list; `is_whole` says that the list has no other page."""
 
@@ -149,16 +157,34 @@ class ApiClient:
         *path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
+        seen: str | None = None,
     ) -> Json:
         """Return the answer's JSON, empty where it has no content.
 
-        Raises `ApiRefusedError` or `ApiUnreachableError`.
+        `seen` is the tag of what is to be changed, and of nothing newer. Raises `ApiRefusedError`
+        or `ApiUnreachableError`.
         """
+        return (await self._call(method, *path, query=query, body=body, seen=seen)).answer
+
+    async def tagged(self, *path: str) -> TaggedAnswer:
+        """Return what is there, with its tag; raise as `call` does."""
+        return await self._call("GET", *path)
+
+    async def _call(
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        seen: str | None = None,
+    ) -> TaggedAnswer:
         parts = "/".join(quote(part, safe="") for part in path)
         url = URL(f"{self._url}/v1/{parts}", encoded=True).with_query(query or {})
         headers = {"Authorization": f"Bearer {self._token.reveal_text()}"} if self._token else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if seen is not None:
+            headers["If-Match"] = seen
         try:
             async with self._session.request(
                 method,
@@ -170,7 +196,7 @@ class ApiClient:
                 body_of_answer = await _body(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ApiUnreachableError(why_no_answer(error, self._url, self._ca_file)) from None
-        return self._answer(response, body_of_answer)
+        return TaggedAnswer(self._answer(response, body_of_answer), response.headers.get("ETag"))
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Json:
         if response.status == HTTPStatus.NO_CONTENT:

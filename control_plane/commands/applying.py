@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from control_plane.commands.api_client import ApiClient, ApiRefusedError, ApiUnreachableError, Json
 from control_plane.declared.field_names import file_name_of
 from control_plane.declared.plan import Does, Plan, PlannedStep
+from control_plane.declared.present import present_connection
 from control_plane.errors import ControlPlaneError
 
 MAX_RETRIES: Final = 30  # after 429; checks of registries come one in two seconds
@@ -25,6 +26,7 @@ _PATH: Final = "connections"
 _ENDING: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE}
 )
+_CHANGED: Final = "somebody changed it since the plan was made: look at it, and apply again"
 _UNKNOWN: Final = "there was no answer: whether it was done shows the next plan"
 
 SecretFields = Mapping[str, object]  # of a request
@@ -101,7 +103,12 @@ class Applying:
 
     async def _done(self, step: PlannedStep) -> Outcome:
         query = {"check": str(self.check).lower()}
-        present = step.present.id if step.present else ""
+        present, seen = step.present.id if step.present else "", None
+        if step.present is not None:
+            shown = await self.api.tagged(_PATH, present)
+            if present_connection(shown.answer) != step.present:
+                return Outcome(step, Ended.FAILED, _CHANGED)
+            seen = shown.tag
         match step.does:
             case Does.CONNECT:
                 body = step.body(self._secret(step))
@@ -109,15 +116,15 @@ class Applying:
                 return Outcome(step, Ended.DONE, "connected", view)
             case Does.CHANGE:
                 body = step.body(self._secret(step))
-                view = await self._call("PATCH", _PATH, present, query=query, body=body)
+                view = await self._call("PATCH", _PATH, present, query=query, body=body, seen=seen)
                 is_drafted = view["draft"] or view["status"] == "pending"
                 return Outcome(step, Ended.DONE, "draft made" if is_drafted else "changed", view)
             case Does.DISCARD:
-                await self._call("DELETE", _PATH, present, "draft")
+                await self._call("DELETE", _PATH, present, "draft", seen=seen)
                 return Outcome(step, Ended.DONE, "draft discarded")
             case _:
                 reason = {"reason": f"no longer in the files of the set {step.set_name}"}
-                view = await self._call("POST", _PATH, present, "revoke", body=reason)
+                view = await self._call("POST", _PATH, present, "revoke", body=reason, seen=seen)
                 return Outcome(step, Ended.DONE, "revoked, for ever", view)
 
     def _secret(self, step: PlannedStep) -> SecretFields:
@@ -129,11 +136,12 @@ class Applying:
         *path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
+        seen: str | None = None,
     ) -> Json:
         """Call, and call again if the control plane says when: it did nothing until then."""
         for _ in range(MAX_RETRIES):
             try:
-                return await self.api.call(method, *path, query=query, body=body)
+                return await self.api.call(method, *path, query=query, body=body, seen=seen)
             except ApiRefusedError as error:
                 seconds = error.retry_after_seconds
                 if error.status != HTTPStatus.TOO_MANY_REQUESTS or seconds is None:
@@ -142,7 +150,7 @@ class Applying:
                     raise
                 self.wait(f"too many checks of registries; going on in {seconds} s (--no-check)")
                 await asyncio.sleep(seconds)
-        return await self.api.call(method, *path, query=query, body=body)
+        return await self.api.call(method, *path, query=query, body=body, seen=seen)
 
 
 def refusal_words(error: ApiRefusedError) -> str:

@@ -9,7 +9,17 @@ import orjson
 import pytest
 import yaml
 
+from control_plane.commands.api_client import ApiClient
+from control_plane.commands.applying import Applying, Ended
+from control_plane.declared.declared_set import declared_set
 from control_plane.declared.file_schema import file_schema
+from control_plane.declared.layers import Layer, layer_of, overlaid
+from control_plane.declared.plan import Does, plan
+from control_plane.declared.present import present_connection
+from control_plane.declared.source_files import read_source
+from control_plane.prefix import PREFIX
+from control_plane.serving.config import ClientSettings
+from shared.environment import load
 from tests.support.commands import Ran
 from tests.support.control_plane import ControlPlane, approved_connection, run_process
 from tests.support.database import Database
@@ -231,6 +241,42 @@ async def test_two_at_once_end_in_one_connection_and_words(files: Files, host: s
             assert "is connected already" in ran.words
     assert min(ran.status for ran in both) == 0
     assert (await files.apply("-f", path, "--dry-run")).status == 0
+
+
+async def test_what_somebody_changed_since_the_plan_is_left_to_the_next_one(
+    plane: ControlPlane, host: str
+) -> None:
+    """Neither changed nor revoked: the plan was of something else."""
+    alice, bob = plane.client("alice"), plane.client("bob")
+    changed = await alice.connect(host, set_name=host)
+    pruned = await alice.connect(f"b-{host}", set_name=host)
+    files = layer_of(
+        "a",
+        read_source(
+            "a", f"set: {host}\nconnections: {{a: {{host: {host}, provider: static}}}}".encode()
+        ),
+    )
+    configured = load(ClientSettings, PREFIX, plane.shell_settings("bob"))
+    async with ApiClient.open(configured) as api:
+        views = await api.items("connections")
+        present = [each for view in views if (each := present_connection(view)) is not None]
+        wanted = declared_set(
+            overlaid([files, Layer({"connections": {"a": {"fleets": ["x"]}}}, {})]), _no_file
+        )
+        planned = plan(wanted, present, prune=True)
+        assert [step.does for step in planned.steps] == [Does.CHANGE, Does.REVOKE]
+        for view in (changed, pruned):
+            await alice.edit(view["id"], fleets=["meanwhile"])
+        applying = Applying(api, {}, check=False, wait=print)
+        outcomes = await applying.outcomes(planned, lambda _: None)
+    assert "somebody changed it since the plan was made" in outcomes[0].words
+    assert outcomes[1].ended is Ended.NOT_TRIED
+    for view in (changed, pruned):
+        assert (await bob.show(view["id"]))["fleets"] == ["meanwhile"]
+
+
+def _no_file(_way: object, _path: str) -> str:
+    raise AssertionError("there is no file to read")
 
 
 async def test_secrets_are_read_before_anything_is_changed(files: Files, host: str) -> None:
