@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from control_plane.errors import StatementLevelError
@@ -22,7 +23,10 @@ from shared.statement import (
     StatementRefusedError,
     StoredStatement,
     UnknownKeyError,
+    UnknownTypeError,
+    WrongSignatureError,
     sign,
+    signed_bytes,
     verify,
 )
 from shared.statement_level import NEWEST_LEVEL, level_of
@@ -83,6 +87,19 @@ class Verifier:
             raise StatementRefusedError("of another type than is wanted here")
         return statement
 
+    def verify_record(self, stored: StoredStatement, kind: str) -> bytes:
+        """Return the bytes that `Signer.sign_record` signed, or raise `StatementRefusedError`."""
+        if stored.type != kind:
+            raise UnknownTypeError("of another type than is wanted here")
+        public_key = self.public_keys.get(stored.key_id)
+        if public_key is None:
+            raise UnknownKeyError(not_configured(stored.key_id))
+        try:
+            public_key.verify(stored.signature, signed_bytes(kind, stored.payload))
+        except InvalidSignature:
+            raise WrongSignatureError("the signature does not hold") from None
+        return stored.payload
+
 
 class Signer(Verifier):
     """Signs with the statement key; verifies what that key and its predecessors signed."""
@@ -118,6 +135,14 @@ class Signer(Verifier):
         if isinstance(statement, ConnectionApproval):
             self.require_level(ConnectionDocument.from_bytes(statement.document.encode()))
         return sign(statement, self._private_key)
+
+    def sign_record(self, kind: str, payload: bytes) -> StoredStatement:
+        """Return the envelope of what this control plane notes for itself.
+
+        It is no statement: whoever reads statements knows no such type, and refuses it.
+        """
+        signature = self._private_key.sign(signed_bytes(kind, payload))
+        return StoredStatement(kind, key_id(self._private_key.public_key()), payload, signature)
 
     def require_level(self, value: object) -> None:
         """Raise `StatementLevelError` unless readers of this signer's level understand it."""

@@ -14,11 +14,19 @@ _MAX_CHARACTERS: Final = 64  # an HTTP date has 29
 
 
 @reads_bytes_of(Party.REGISTRY)
-def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the delay in seconds, 0 to 60, or None if the header says nothing readable."""
+def retry_after_seconds(
+    headers: Mapping[str, str],
+    now: datetime | None = None,
+    *,
+    at_most: float = MAX_RETRY_AFTER_SECONDS,
+) -> float | None:
+    """Return the delay in seconds, 0 to 60, or None if the header says nothing readable.
+
+    `at_most` is another bound than 60.
+    """
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
-        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+        return min(float(value), at_most)
     if not value or len(value) > _MAX_CHARACTERS:
         return None
     try:
@@ -28,4 +36,4 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
     if moment.tzinfo is None:  # `-0000`: UTC, says RFC 5322
         moment = moment.replace(tzinfo=UTC)
     delay = (moment - (now or datetime.now(UTC))).total_seconds()
-    return min(max(delay, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return min(max(delay, 0.0), at_most)

@@ -189,7 +189,7 @@ class UpstreamTransport:
             target.egress_rule, lookup=lookup, seconds=timeouts.connect_seconds
         )
         session = aiohttp.ClientSession(
-            connector=_connector(resolver, proxy, means.kept),
+            connector=judged_connector(resolver, proxy, means.kept),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -275,9 +275,10 @@ class UpstreamTransport:
         self._rule.require_address(address)
 
 
-def _connector(
+def judged_connector(
     resolver: PinnedResolver, proxy: OutboundProxy | None, kept: KeptConnections
 ) -> aiohttp.BaseConnector:
+    """Return a connector to the addresses that a resolver allows; it bounds what they answer."""
     if proxy is not None:
         return bound_answers(
             TunnelConnector(
