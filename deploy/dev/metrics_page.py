@@ -18,8 +18,8 @@ from facade.devices.handshake_end import HandshakeEnd
 from facade.metrics.device_metrics import WhichCertificate
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.problems import FacadePart
-from facade.metrics.pull_metrics import PullOutcome, PullSource, RefusedBy
-from facade.metrics.store_metrics import StoreState, WhyEvicted
+from facade.metrics.pull_metrics import NotAsked, PullOutcome, PullSource, RefusedBy
+from facade.metrics.store_metrics import StoreState, WhyEvicted, WhyNotKept
 from facade.metrics.upstream_metrics import MAX_HOSTS, REST_SECONDS
 from facade.metrics.upstream_outcomes import RequestOutcome, TokenFailure
 from shared.oci import Kind
@@ -38,6 +38,8 @@ Made by `make docs` of what both programs count; do not edit it by hand. How the
   the longest ago, if that has rested for {REST_SECONDS / 60:.0f} minutes, and its series go. While none rests, what
   further ones do is counted under `host="other"`. A series of an `outcome` or a `reason` beside
   `host` begins when there is the first of it.
+- `facade_refused_credentials` has a series of each such host, the {MAX_HOSTS:,} with most of them at most, and the
+  rest under `host="other"`.
 - Durations are histograms, points in time are `_timestamp_seconds` (Unix time). Bytes are those of
   manifests and blobs, not of headers, TLS or error answers.
 - The store is the machine's: several processes on one cache folder show the same
@@ -77,6 +79,8 @@ _VALUES: Final[dict[tuple[str, str], type[StrEnum]]] = {
     ("facade_pulls_total", "source"): PullSource,
     ("facade_pulls_total", "kind"): Kind,
     ("facade_refused_total", "reason"): RefusedBy,
+    ("facade_not_asked_total", "reason"): NotAsked,
+    ("facade_store_not_kept_total", "why"): WhyNotKept,
     ("facade_device_handshakes_refused_total", "reason"): HandshakeEnd,
     ("facade_upstream_requests_total", "outcome"): RequestOutcome,
     ("facade_token_failures_total", "reason"): TokenFailure,

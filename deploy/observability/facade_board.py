@@ -169,6 +169,11 @@ STORE: Final = Row(
             (Line(_rate("facade_store_scrubbed_bytes_total", "instance"), "{{instance}}"),),
         ),
         Graph(
+            "Passed on, because the store could not keep it",
+            "reqps",
+            (Line(_rate("facade_store_not_kept_total", "why"), "{{why}}"),),
+        ),
+        Graph(
             "Found rotten, and failures of the index",
             "short",
             (

@@ -136,7 +136,10 @@ REGISTRIES: Final = Row(
             "short",
             (
                 Line(f"sum(facade_open_upstreams{{{_HERE}}})", "open clients"),
-                Line(f"max(facade_refused_credentials{{{_HERE}}})", "credentials refused"),
+                Line(
+                    f"max by (host) (facade_refused_credentials{{{_HERE}}}) > 0",
+                    "refused by {{host}}",
+                ),
             ),
         ),
         Graph(

@@ -18,7 +18,9 @@ from facade.arrivals.download import download_behind
 from facade.arrivals.verified_pieces import PieceVerifier, within
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.far_ranges import FarRanges
+from facade.content.not_kept import count_not_kept
 from facade.content.source import BlobPart, PullInProgress
+from facade.metrics.store_metrics import StoreMetrics
 from facade.values.byte_range import Span
 from facade.values.piece import Piece
 from shared.structured_log import get_logger
@@ -36,6 +38,7 @@ class ArrivingBlob:
     _arrival: Arrival
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
+    _metrics: StoreMetrics
 
     @property
     def length(self) -> int | None:
@@ -61,6 +64,7 @@ class ArrivingBlob:
         """Return the part of a span that the store will not have, or cannot give."""
         is_readable = isinstance(failure, StoreGaveUpError)
         left = min(offset, self._arrival.reached) if is_readable else 0
+        count_not_kept(self._metrics, failure)
         _log.warning(
             "store gave up, going on from upstream",
             digest=self._asked.pull.digest,

@@ -19,6 +19,7 @@ from facade.content.arriving_blob import ArrivingBlob
 from facade.content.background_proofs import BackgroundProofs
 from facade.content.far_ranges import FarRanges
 from facade.content.manifest import VerifiedManifest
+from facade.content.not_kept import count_not_kept
 from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import AuthorizedPull, Blob, PullInProgress
 from facade.content.stored_manifests import StoredManifests
@@ -135,8 +136,9 @@ class StoredContent:
                 self._flights.join(asked.connection, right, asked.pay_download, asked.payer.device)
             )
         except (NoRoomError, StoreGaveUpError, OSError) as error:
+            count_not_kept(self._store.metrics, error)
             _log.warning("not kept", digest=right.key.digest, reason=type(error).__name__)
             return await stack.enter_async_context(self._streamed.blob(asked))
         if arrival.repository != right.repository:  # another one's download, after all
             asked.origin.joins()
-        return ArrivingBlob(asked, arrival, self._far_ranges, stack)
+        return ArrivingBlob(asked, arrival, self._far_ranges, stack, self._store.metrics)

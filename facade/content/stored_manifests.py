@@ -19,6 +19,7 @@ from facade.arrivals.arrival import POLL_SECONDS, ArrivalEndedError, StoreGaveUp
 from facade.arrivals.claimed_room import ClaimedRoom
 from facade.content.hot_manifests import HotManifests
 from facade.content.manifest import VerifiedManifest
+from facade.content.not_kept import count_not_kept
 from facade.content.right_to_read import RightToRead, right_of
 from facade.content.source import AuthorizedPull, PullInProgress
 from facade.content.streamed_content import StreamedContent
@@ -172,6 +173,7 @@ class StoredManifests:
             await self._store.commit(ingest, right.key, size)
         except (NoRoomError, StoreGaveUpError, OSError) as error:
             await in_store_thread(_discard, ingest, asked)
+            count_not_kept(self._store.metrics, error)
             _tell_not_kept(asked, error)
 
     def _write(self, ingest: OwnedIngest, right: Right, manifest: VerifiedManifest) -> None:

@@ -3,6 +3,7 @@ bounded number of hosts.
 """
 
 import asyncio
+from collections import Counter as Counts
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,9 +25,9 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from facade.metrics.device_metrics import DeviceMetrics
-from facade.metrics.pull_metrics import PullMetrics
+from facade.metrics.pull_metrics import NotAsked, PullMetrics
 from facade.metrics.store_metrics import StoreMetrics
-from facade.metrics.upstream_metrics import UpstreamMetrics
+from facade.metrics.upstream_metrics import MAX_HOSTS, OTHER, UpstreamMetrics
 from shared.build import Build
 from shared.oci import Kind
 
@@ -85,7 +86,7 @@ class FacadeMetrics:
         GCCollector(registry=registry)
         build = Info("facade_build", "The version that runs, and its commit", registry=registry)
         build.info(Build.of_this_program().labels())
-        return cls(
+        metrics = cls(
             registry,
             Counter("facade_answers", "Answers to devices", ["status", "kind"], registry=registry),
             Histogram(
@@ -118,6 +119,7 @@ class FacadeMetrics:
             Gauge(
                 "facade_refused_credentials",
                 "Connections whose credential their registry refused when it was last used",
+                ["host"],
                 registry=registry,
             ),
             Gauge(
@@ -206,6 +208,18 @@ class FacadeMetrics:
             PullMetrics.create(registry),
             UpstreamMetrics.create(registry),
         )
+        for why in NotAsked:
+            metrics.not_asked.labels(why)
+        return metrics
+
+    def show_refused_credentials(self, by_host: Counts[str]) -> None:
+        """Show of how many connections the credential is refused, by host, and of the rest."""
+        self.refused_credentials.clear()
+        shown = by_host.most_common(MAX_HOSTS)
+        for host, count in shown:
+            self.refused_credentials.labels(host).set(count)
+        rest = by_host.total() - sum(count for _, count in shown)
+        self.refused_credentials.labels(OTHER).set(rest)
 
     def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:
         """Count an answer; without a status it was aborted, or its device left."""

@@ -62,6 +62,22 @@ class RefusedBy(StrEnum):
     REQUEST = "request"  # what is asked is never served: method, path, tag, version of HTTP, range
 
 
+class NotAsked(StrEnum):
+    """Why a pull was answered without asking the registry, though it had to be asked."""
+
+    CIRCUIT_OPEN = "circuit_open"
+    DEVICE_FAILING = "device_failing"
+    DIGEST_FAILING = "digest_failing"
+    MISSING = "missing"
+    SEALED_SECRET = "sealed_secret"  # noqa: S105 - the reason's name
+    DEVICE_BYTES = "device_bytes"
+    DEVICE_DOWNLOADS = "device_downloads"
+    DEVICE_MISSES = "device_misses"
+    DEVICE_REQUESTS = "device_requests"
+    DEVICE_TOKENS = "device_tokens"
+    WRONG_BYTES = "wrong_bytes"
+
+
 @frozen
 class PullMetrics:
     """The counters of one process. They are plain integers, because each small answer counts."""

@@ -7,6 +7,15 @@ from typing import Final
 from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+
+class WhyNotKept(StrEnum):
+    """Why what came for a pull was passed on, and not kept."""
+
+    ROOM = "room"  # no room may be freed for so many bytes within the quota
+    DISK = "disk"  # the disk is full, or failed
+    GIVEN_UP = "given_up"  # whoever brought it ended before it was whole
+
+
 FOUND_BY_READ: Final = "read"
 FOUND_BY_SCRUB: Final = "scrub"
 
@@ -34,6 +43,7 @@ class StoreMetrics:
     """What one process counts of its store. The bytes are those of the whole machine."""
 
     rotten: Counter
+    not_kept: Counter
     scrubbed_bytes: Counter
     index_failures: Counter
     bytes: Gauge
@@ -50,6 +60,12 @@ class StoreMetrics:
                 "facade_store_rotten_blobs",
                 "Stored blobs that were not what was stored, and are quarantined",
                 ["found_by"],
+                registry=registry,
+            ),
+            Counter(
+                "facade_store_not_kept",
+                "Pulls of what was downloaded and passed on, because the store could not keep it",
+                ["why"],
                 registry=registry,
             ),
             Counter(
@@ -94,6 +110,10 @@ class StoreMetrics:
             metrics.bytes.labels(state)
         for why in WhyEvicted:
             metrics.evicted.labels(why)
+        for found_by in (FOUND_BY_READ, FOUND_BY_SCRUB):
+            metrics.rotten.labels(found_by)
+        for not_kept in WhyNotKept:
+            metrics.not_kept.labels(not_kept)
         metrics.oldest_use.set(nan)
         return metrics
 

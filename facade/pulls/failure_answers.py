@@ -27,7 +27,7 @@ from facade.answers.distribution_errors import (
 )
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.errors import PullError
-from facade.metrics.pull_metrics import RefusedBy
+from facade.metrics.pull_metrics import NotAsked, RefusedBy
 from facade.pulls.device_requests import DeviceTooFastError
 from facade.pulls.held_manifests import TooMuchHeldError
 from facade.pulls.pull_slots import TooManyPullsError
@@ -73,18 +73,18 @@ from shared.upstream.errors import (
 
 # What is answered without asking the registry, and how the metrics call it.
 _NOT_ASKED: Final = {
-    CircuitOpenError: "circuit_open",
-    DeviceFailingError: "device_failing",
-    DigestFailingError: "digest_failing",
-    RememberedAbsenceError: "missing",
-    SecretNotOpenedError: "sealed_secret",
-    SecretUnusableError: "sealed_secret",
-    TooManyBytesError: "device_bytes",
-    TooManyDownloadsError: "device_downloads",
-    TooManyMissesError: "device_misses",
-    TooManyUpstreamRequestsError: "device_requests",
-    TooManyTokensError: "device_tokens",
-    WrongBytesLatelyError: "wrong_bytes",
+    CircuitOpenError: NotAsked.CIRCUIT_OPEN,
+    DeviceFailingError: NotAsked.DEVICE_FAILING,
+    DigestFailingError: NotAsked.DIGEST_FAILING,
+    RememberedAbsenceError: NotAsked.MISSING,
+    SecretNotOpenedError: NotAsked.SEALED_SECRET,
+    SecretUnusableError: NotAsked.SEALED_SECRET,
+    TooManyBytesError: NotAsked.DEVICE_BYTES,
+    TooManyDownloadsError: NotAsked.DEVICE_DOWNLOADS,
+    TooManyMissesError: NotAsked.DEVICE_MISSES,
+    TooManyUpstreamRequestsError: NotAsked.DEVICE_REQUESTS,
+    TooManyTokensError: NotAsked.DEVICE_TOKENS,
+    WrongBytesLatelyError: NotAsked.WRONG_BYTES,
 }
 
 
@@ -92,7 +92,7 @@ _NOT_ASKED: Final = {
 PULL_FAILURES: Final = (PullError, UpstreamError)
 
 
-def why_not_asked(failure: BaseException) -> str | None:
+def why_not_asked(failure: BaseException) -> NotAsked | None:
     """Return why the registry was not asked; None if it was."""
     return _NOT_ASKED.get(type(failure))
 

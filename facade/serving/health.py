@@ -147,7 +147,7 @@ def operations_app(
         next_end = census.next_end
         metrics.next_approval_end.set(inf if next_end is None else next_end.timestamp())
         metrics.approvals_ending_soon.set(census.ending_soon)
-        metrics.refused_credentials.set(readiness.servable.refused_credentials())
+        metrics.show_refused_credentials(readiness.servable.refused_credentials())
         metrics.unusable_secrets.set(census.unusable)
         refused_rows = snapshot.refused_rows
         for why in WhyRefused:

@@ -84,9 +84,10 @@ class Servable:
             self._snapshot.census.ending(now, now + ENDS_SOON),
         )
 
-    def refused_credentials(self) -> int:
-        """Return how many connections serve whose registry refuses the credential."""
-        return sum(1 for _ in self._serving(self._refused.items(), datetime.now(UTC)))
+    def refused_credentials(self) -> Counter[str]:
+        """Return of how many connections that serve the credential is refused, by host."""
+        refused = self._serving(self._refused.items(), datetime.now(UTC))
+        return Counter(str(connection.document.host) for connection in refused)
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the statements and with the sealing key."""

@@ -5,12 +5,15 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+
 from control_plane.audit.last_export import LastExport
 from control_plane.connections.survey import ConnectionSurvey
 from control_plane.database.database import Database
 from control_plane.metrics import ControlPlaneMetrics
 from deploy.dev.metrics_page import control_plane_metrics
 from shared.postgres.database_url import read_database_url
+from tests.support.commands import run_command
 from tests.support.control_plane import ControlPlane, approved_connection
 from tests.support.log_schema import require_documented
 
@@ -86,6 +89,32 @@ async def test_an_export_is_noted_with_its_time_and_its_end(plane: ControlPlane,
     shown = values(metrics.exposition().decode())
     assert shown[EXPORTED] == len(exported)
     assert began - 1 <= shown[EXPORTED_AT] <= time.time() + 1
+
+
+async def test_a_login_that_may_only_read_exports_all_the_same(
+    own_plane: ControlPlane,
+) -> None:
+    """An auditor's: the log is whole, and it is said that no control plane will show the export."""
+    await own_plane.client("alice").connect("registry.example", username="robot", token="x")
+    whole = own_plane.run("audit", "export")
+    owner = await asyncpg.connect(own_plane.owner_url)
+    try:
+        before = await owner.fetchrow("SELECT * FROM audit_exports")
+        database = await owner.fetchval("SELECT current_database()")
+        login = f"auditor_{database}"
+        await owner.execute(
+            f"CREATE ROLE {login} LOGIN PASSWORD 'x'; GRANT SELECT ON audit_entries TO {login}"
+        )
+        host = own_plane.database_url.rpartition("@")[2]
+        auditing = {**own_plane.shell_settings()}
+        auditing["CONTROL_PLANE_DATABASE_URL"] = f"postgresql://{login}:x@{host}"
+        ran = run_command(auditing, "audit", "export")
+        assert (ran.status, ran.output) == (0, whole)
+        assert "no control plane will show it in its metrics" in ran.words
+        assert await owner.fetchrow("SELECT * FROM audit_exports") == before
+        await owner.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
+    finally:
+        await owner.close()
 
 
 async def test_each_line_of_the_control_plane_is_as_documented(

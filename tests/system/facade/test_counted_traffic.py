@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from attrs import define, field
@@ -19,12 +20,14 @@ from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_MANIFEST
 from tests.support.device_stream import device_stream
 from tests.support.eventually import eventually
+from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.log_schema import require_documented
 from tests.support.simulators.behaviour import Answers, BreaksAt, Holds, OtherBytes, Stalls
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
+from tests.system.facade.conftest import StartFacade
 
 LARGE = random.Random(17).randbytes(8 * PIECE_BYTES + 99)  # noqa: S311 - any bytes will do
 MANIFEST = b'{"schemaVersion":2,"config":{},"layers":[]}'
@@ -212,6 +215,27 @@ async def test_what_is_not_served_came_from_nowhere(
     await connect(facade, writer, upstream, repositories=["team/other"])
     async with traffic.counted(blobs_refused_none=1, refused_scope=1):
         assert (await get(traffic.path(missing))).status == 404
+
+
+async def test_what_finds_no_room_is_passed_on_and_counted(
+    start_facade: StartFacade,
+    own_database: FacadeDatabase,
+    own_writer: StatementWriter,
+    upstream: RegistrySimulator,
+    tmp_path: Path,
+) -> None:
+    """Each such pull is downloaded again: it is larger than the whole quota."""
+    quota = {"FACADE_CACHE_DIR": str(tmp_path / "cache"), "FACADE_CACHE_MAX_BYTES": "1MiB"}
+    facade = start_facade(own_writer, own_database.facade_url, quota)
+    await connect(facade, own_writer, upstream)
+    traffic = Traffic(facade, upstream, facade.device())
+    path, size = traffic.path(upstream.blob(LARGE)), len(LARGE)
+    async with traffic.counted(
+        blobs_served_upstream=2, to_devices=2 * size, from_upstream=2 * size
+    ):
+        for _ in range(2):
+            assert (await traffic.device.get(path)).body == LARGE
+    assert 'facade_store_not_kept_total{why="room"} 2.0' in facade.operations("/metrics")[1]
 
 
 async def test_every_metric_stands_in_the_document(traffic: Traffic) -> None:

@@ -222,7 +222,9 @@ async def test_a_wrong_password_is_not_hammered_at_a_token_endpoint(
             assert (answer.status, answer.error_code) == (502, "DENIED")
         assert _shown(upstream)["Basic"] <= 2
         metrics = facade.operations("/metrics")[1]  # of the module's other connections, too
-        assert re.search(r"^facade_refused_credentials [1-9]", metrics, re.MULTILINE)
+        assert re.search(
+            r'^facade_refused_credentials{host="127\.0\.0\.1:[0-9]+"} [1-9]', metrics, re.MULTILINE
+        )
     warned = await troubles_told(facade, upstream, count=2)
     assert {level for level, _, _ in warned} == {"warning"}
     assert [event for _, event, _ in warned] == ["renewal failed", "credential refused"]

@@ -220,13 +220,13 @@ def test_a_credential_counts_as_refused_while_it_serves_and_is_not_accepted(scen
     first, second = scene.approve(**WITH_SECRET), scene.approve(**WITH_SECRET)
     for approval in (first, first, second):
         scene.refused.note(scene.connection(approval), refused=True)
-    assert scene.servable.refused_credentials() == 2
+    assert scene.servable.refused_credentials().total() == 2
     scene.refused.note(scene.connection(second), refused=False)
-    assert scene.servable.refused_credentials() == 1
+    assert scene.servable.refused_credentials().total() == 1
     earlier = scene.connection(first)
     again = {"connection_id": first.connection_id, "secret_version": 2}
     renewed = scene.approve(**WITH_SECRET, **again)
-    assert scene.servable.refused_credentials() == 0
+    assert scene.servable.refused_credentials().total() == 0
     scene.refused.note(scene.connection(renewed), refused=True)
     scene.refused.note(earlier, refused=False)
-    assert scene.servable.refused_credentials() == 1
+    assert scene.servable.refused_credentials().total() == 1
