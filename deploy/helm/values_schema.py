@@ -29,18 +29,22 @@ SET_BY_CHART: Final = frozenset(
         *(f"CONTROL_PLANE_{name}_FILE" for name in ("SEALING_PUBLIC_KEY", "STATEMENT_PRIVATE_KEY")),
         *(f"CONTROL_PLANE_{name}" for name in ("TLS_CERT_FILE", "TLS_KEY_FILE", "STATE_DIR")),
         *(f"CONTROL_PLANE_{name}" for name in ("BEHIND_TLS_PROXY", "DRAIN_TIMEOUT")),
+        *(f"CONTROL_PLANE_{name}" for name in ("CONSOLE", "SESSION_KEY_FILE")),
         *(f"CONTROL_PLANE_{name}" for name in ("DEVICE_IDENTITY", "DEVICE_URI_PATTERN")),
     }
 )
 OF_A_SHELL: Final = frozenset(f"CONTROL_PLANE_{name}" for name in ("URL", "TOKEN", "CA_FILE"))
 # These may hold a password, which no manifest may: they are given as a key of a Secret.
-MAY_BE_SECRET: Final = frozenset({"FACADE_HTTPS_PROXY", "CONTROL_PLANE_HTTPS_PROXY"})
+MAY_BE_SECRET: Final = frozenset(
+    {"FACADE_HTTPS_PROXY", "CONTROL_PLANE_HTTPS_PROXY", "CONTROL_PLANE_OIDC_CLIENT_SECRET"}
+)
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _PORT: Final = {"type": "integer", "minimum": 1, "maximum": 65535}
 _STRINGS: Final = {"type": "object", "additionalProperties": _TEXT}
+_KEY: Final = {"type": "string", "pattern": r"^[-._a-zA-Z0-9]+$"}  # of a Secret
 _OBJECT: Final = {"type": "object"}  # as Kubernetes has it, which says what is in it
 _SIZE: Final = {"type": "string", "pattern": "^(0|[1-9][0-9]{0,5}(Mi|Gi|Ti))$"}
 _OCTET: Final = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -90,7 +94,7 @@ def _component(rows: Iterable[SettingRow], **own: object) -> dict[str, Any]:
         settings=_settings(names - MAY_BE_SECRET, {"type": ["string", "number", "boolean"]}),
         secretSettings=_settings(
             {name for name in names if not name.endswith("_FILE")},
-            {"type": "string", "pattern": r"^[-._a-zA-Z0-9]+$"},
+            _KEY,
         ),
         resources=_OBJECT,
         nodeSelector=_STRINGS,
@@ -122,7 +126,14 @@ def values_schema() -> dict[str, Any]:
         deviceIdentity=_only(kind=_choice("spiffe", "dns", "subject"), uriPattern=_TEXT),
         database=_only(caConfigMap=_TEXT),
         migration=_only(enabled=_FLAG, secretName=_TEXT),
-        controlPlane=_component(control_plane_settings(), behindTlsProxy=_FLAG),
+        controlPlane=_component(
+            control_plane_settings(),
+            behindTlsProxy=_FLAG,
+            console=_only(enabled=_FLAG, sessionKey=_KEY),
+            ingress=_only(
+                enabled=_FLAG, className=_TEXT, annotations=_STRINGS, tlsSecretName=_TEXT
+            ),
+        ),
         facade=_component(
             facade_settings(),
             deviceTrust=_only(configMap=_TEXT, crl=_FLAG),

@@ -40,6 +40,7 @@ from tests.support.rules import RULES
 NEWEST: Final = kubernetes_validate.utils.all_versions()[::-1]
 VERSIONS: Final = list(dict.fromkeys(kubernetes_validate.utils.major_minor(v) for v in NEWEST))[:3]
 PROGRAMS: Final = Path(sys.executable).parent
+MAY_BE_URLS: Final = ("URI_PATTERN", "OIDC_ISSUER")  # without a password
 METADATA: Final = NEVER["a metadata or role-credential"]
 
 CASES: Final[dict[str, Json]] = {
@@ -51,8 +52,22 @@ CASES: Final[dict[str, Json]] = {
         "controlPlane": {
             "tlsSecretName": "",
             "hostname": "registries.corp.example",
-            "settings": {"CONTROL_PLANE_REQUIRE_SECOND_APPROVER": True},
-            "secretSettings": {"CONTROL_PLANE_HTTPS_PROXY": "https-proxy"},
+            "settings": {
+                "CONTROL_PLANE_REQUIRE_SECOND_APPROVER": True,
+                "CONTROL_PLANE_OIDC_ISSUER": "https://login.corp.example",
+                "CONTROL_PLANE_OIDC_CA_FILE": "/etc/registry-backends/secret/oidc-ca.pem",
+            },
+            "secretSettings": {
+                "CONTROL_PLANE_HTTPS_PROXY": "https-proxy",
+                "CONTROL_PLANE_OIDC_CLIENT_SECRET": "oidc-client-secret",
+            },
+            "console": {"sessionKey": "sessions"},
+            "ingress": {
+                "enabled": True,
+                "className": "nginx",
+                "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+                "tlsSecretName": "console-tls",
+            },
             "nodeSelector": {"pool": "small"},
             "tolerations": [{"key": "dedicated", "operator": "Exists"}],
         },
@@ -90,7 +105,12 @@ CASES: Final[dict[str, Json]] = {
         },
     },
     "behind a proxy, nothing kept, no policies": {
-        "controlPlane": {"behindTlsProxy": True, "tlsSecretName": "", "replicas": 1},
+        "controlPlane": {
+            "behindTlsProxy": True,
+            "tlsSecretName": "",
+            "replicas": 1,
+            "console": {"enabled": False},
+        },
         "facade": {"cache": {"size": "0"}, "service": {"type": "ClusterIP"}, "replicas": 1},
         "migration": {"enabled": False, "secretName": ""},
         "networkPolicy": {"enabled": False},
@@ -256,7 +276,7 @@ def test_no_manifest_holds_a_secret(case: str) -> None:
         for container in pod["containers"]:
             for variable in container["env"]:
                 assert variable.keys() == {"name", "value"}
-                assert "://" not in variable["value"] or variable["name"].endswith("URI_PATTERN")
+                assert "://" not in variable["value"] or variable["name"].endswith(MAY_BE_URLS)
     files = {
         "FACADE_DATABASE_URL_FILE",
         "FACADE_SEALING_PRIVATE_KEY_FILE",
@@ -323,6 +343,34 @@ def test_settings_reach_their_process() -> None:
     env = {e["name"]: e["value"] for e in _env(_pod(release, "Deployment", "rb-control-plane"))}
     assert env["CONTROL_PLANE_REQUIRE_SECOND_APPROVER"] == "true"
     assert env["CONTROL_PLANE_DEVICE_URI_PATTERN"].startswith("spiffe://corp.example/")
+    secret = "/etc/registry-backends/secret"
+    assert env["CONTROL_PLANE_OIDC_CLIENT_SECRET_FILE"] == f"{secret}/oidc-client-secret"
+    assert env["CONTROL_PLANE_SESSION_KEY_FILE"] == f"{secret}/sessions"
+
+
+def test_the_console_has_one_key_for_all_replicas_or_there_is_none() -> None:
+    """With a key of its own, each pod would know only those who logged in at it."""
+    for case, enabled in (("the least", "true"), ("behind a proxy, nothing kept, no policies", "")):
+        pod = _pod(rendered(case), "Deployment", "rb-control-plane")
+        env = {each["name"]: each["value"] for each in _env(pod)}
+        assert env["CONTROL_PLANE_CONSOLE"] == (enabled or "false")
+        assert ("CONTROL_PLANE_SESSION_KEY_FILE" in env) == bool(enabled)
+        assert ("/console/" in rendered(case).notes) == bool(enabled)
+
+
+def test_an_ingress_leads_to_the_api_and_the_console() -> None:
+    """If asked for: by the name of the control plane, over TLS alone."""
+    assert rendered("the least").of_kind("Ingress") == []
+    release = rendered("everything")
+    ingress = release.one("Ingress", "rb-control-plane")["spec"]
+    host = "registries.corp.example"
+    assert ingress["tls"] == [{"hosts": [host], "secretName": "console-tls"}]
+    (rule,) = ingress["rules"]
+    assert rule["host"] == host
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    service = release.one("Service", backend["name"])["spec"]
+    assert backend["port"]["name"] in {port["name"] for port in service["ports"]}
+    assert f"https://{host}/console/" in release.notes
 
 
 def _pod(release: Rendered, kind: str, name: str) -> Json:
@@ -356,6 +404,8 @@ def test_a_wrong_setting_is_refused_before_anything_is_installed(settings: Json,
         ({"migration": {"secretName": ""}}, "migration.secretName"),
         ({"controlPlane": {"secretName": ""}}, "controlPlane.secretName"),
         ({"controlPlane": {"tlsSecretName": ""}}, "controlPlane.tlsSecretName"),
+        ({"controlPlane": {"ingress": {"enabled": True}}}, "controlPlane.hostname"),
+        ({"controlPlane": {"console": {"sessionKey": ""}}}, "sessionKey"),
         ({"facade": {"secretName": ""}}, "facade.secretName"),
         ({"facade": {"tlsSecretName": ""}}, "facade.tlsSecretName"),
         ({"facade": {"deviceTrust": {"configMap": ""}}}, "facade.deviceTrust.configMap"),

@@ -37,6 +37,7 @@ LAYER_BYTES: Final = 8 * 1024 * 1024
 # Secrets that no listing may show, by the names of their files.
 HIDDEN: Final = frozenset(
     {"postgres-password", "sealing.private.pem", "statement.private.pem", "facade.key"}
+    | {"session.key"}
     | {"control-plane.key", "owner-database-url", "control-plane-database-url"}
     | {"facade-1-database-url", "facade-2-database-url"}
 )
