@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Self
 
-from attrs import define
+from attrs import define, field
 
 from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.podman import Container, Podman, PodmanError
 from deploy.dev.postgres import Postgres
 from deploy.dev.stack import make_role
 from tests.deploy.release_files import Release
+from tests.support.examples import example
 
 IMAGE = "localhost/machine"
 CONFIGURATION = PurePosixPath("/etc/registry-backends")
@@ -23,6 +24,7 @@ DATABASE = "installed"
 CANARY = "installed-canary-password"
 FACADE_PORT, OPERATIONS_PORT, CONTROL_PLANE_PORT = 8443, 8081, 8080  # the defaults
 UNITS = ("control-plane", "facade")
+PAGE = "docs/install.md"
 
 
 @define
@@ -32,6 +34,7 @@ class InstalledMachine:
     container: Container
     server_ca: CertificateAuthority
     device_ca: CertificateAuthority
+    token: str = field(default="", init=False)  # the first operator's, who may do all
 
     @classmethod
     def start(
@@ -78,30 +81,33 @@ class InstalledMachine:
         self.run("dpkg --install /release/*.deb")
 
     def set_up(self, postgres: Postgres) -> None:
-        """Do what an operator does once: keys, certificates, database, settings."""
-        facade, plane = CONFIGURATION / "facade", CONFIGURATION / "control-plane"
-        self.run("control-plane keys --out /root/keys")
-        for name, place, mode in (
-            ("sealing.private.pem", facade, "0600"),
-            ("statement.public.pem", facade, "0644"),
-            ("statement.private.pem", plane, "0600"),
-            ("sealing.public.pem", plane, "0644"),
-        ):
-            self.run(f"install -m {mode} /root/keys/{name} {place}/{name}")
-        self.run("rm -r /root/keys")
-        self.show_certificate()
-        self.write(facade / "device-ca.pem", self.device_ca.pem, "0644")
+        """Do what `docs/install.md` says, line by line, up to the start of both units."""
         make_role(postgres, "installed_owner", CANARY, "CREATEROLE")
         postgres.create_database(DATABASE, "installed_owner")
-        owner = postgres.url("installed_owner", CANARY, DATABASE)
-        self.run("control-plane migrate", CONTROL_PLANE_MIGRATION_DATABASE_URL=owner)
-        for unit, place in (("control-plane", plane), ("facade", facade)):
+        self.bring("owner.url", postgres.url("installed_owner", CANARY, DATABASE).encode())
+        self.type("control-plane keys")
+        self.type("CONTROL_PLANE_MIGRATION_DATABASE_URL_FILE=")
+        for unit in UNITS:
             login = f"installed_{unit.replace('-', '_')}"
             make_role(postgres, login, CANARY, "CONNECTION LIMIT 20")
             postgres.sql(f"GRANT registry_{unit.replace('-', '_')} TO {login}")
-            url = postgres.url(login, CANARY, DATABASE)
-            self.write(place / "database-url", url.encode(), "0640", f"registry-{unit}")
+            self.bring(f"{unit}.url", postgres.url(login, CANARY, DATABASE).encode())
+        self.token = self.type("install -m 640 -g registry-control-plane control-plane.url").strip()
+        issued = self.server_ca.issue_server()
+        self.bring("tls.pem", issued.chain_pem)
+        self.bring("tls.key", issued.key_pem)
+        self.bring("device-ca.pem", self.device_ca.pem)
         self.settings("facade", {"FACADE_CACHE_MAX_BYTES": "1GiB", "FACADE_ALLOW_LOOPBACK": "true"})
+        self.type("install -m 600 keys/sealing.private.pem")
+        self.run("rm -r /root/*")
+
+    def bring(self, name: str, content: bytes) -> None:
+        """Put what an operator brings beside what is typed."""
+        self.write(PurePosixPath("/root") / name, content, "0600")
+
+    def type(self, beginning: str) -> str:
+        """Type the one block of the page that begins so; what it prints."""
+        return self.run(f"cd /root\n{example(PAGE, beginning).text}")
 
     def settings(self, unit: str, settings: Mapping[str, str]) -> None:
         """Write a unit's default file anew."""
@@ -113,12 +119,3 @@ class InstalledMachine:
         issued, facade = self.server_ca.issue_server(), CONFIGURATION / "facade"
         self.write(facade / "tls.pem", issued.chain_pem, "0640", "registry-facade")
         self.write(facade / "tls.key", issued.key_pem, "0640", "registry-facade")
-
-    def add_operator(self) -> str:
-        """Return the token of an operator who may do all."""
-        place = CONFIGURATION / "control-plane"
-        return self.run(
-            "control-plane operators add alice --role admin",
-            CONTROL_PLANE_DATABASE_URL_FILE=f"{place}/database-url",
-            CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE=f"{place}/statement.private.pem",
-        ).strip()

@@ -49,7 +49,7 @@ def machine(
     server_ca: CertificateAuthority,
     device_ca: CertificateAuthority,
 ) -> Iterator[InstalledMachine]:
-    """Installed and set up, with both units started: `systemctl start` returns when they are."""
+    """Installed and set up, with both units started: `enable --now` returns when they are."""
     podman.run("import", release.machine_folder / ARCHIVE, IMAGE)
     machine = InstalledMachine.start(podman, release, server_ca, device_ca)
     with machine.container:
@@ -57,7 +57,6 @@ def machine(
         machine.install()
         assert not any(machine.tells(f"systemctl is-active {unit}") for unit in UNITS)
         machine.set_up(postgres)
-        machine.systemctl("start", *UNITS)
         yield machine
 
 
@@ -112,7 +111,7 @@ def certificate(
 @pytest.fixture(scope="module")
 def approved(machine: InstalledMachine, registry: Registry) -> str:
     """The registry, connected and approved through the machine's control plane."""
-    operator = Operator(f"http://127.0.0.1:{CONTROL_PLANE_PORT}", machine.add_operator())
+    operator = Operator(f"http://127.0.0.1:{CONTROL_PLANE_PORT}", machine.token)
     connection = {"host": registry.host, "provider": "static", "plain_http": True}
     view = asyncio.run(operator.connect_and_approve(connection))
     return str(view["host"])

@@ -37,7 +37,9 @@ from tests.support.examples import (
 
 PROGRAMS: dict[str, click.Command] = {"control-plane": cli, "facade": facade}
 # Their words are not ours to check: other tests type them, or what is deployed with them.
-OTHERS = frozenset({"cd", "cp", "export", "git", "mkdir", "pg_dump", "pg_restore", "pip"})
+OTHERS = frozenset(
+    {"cd", "cp", "export", "git", "install", "mkdir", "pg_dump", "pg_restore", "pip"}
+)
 DEPLOYERS = frozenset(
     {
         "apt-get",
