@@ -17,7 +17,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from attrs import define, field, frozen
 from cachetools import TLRUCache
@@ -78,25 +78,6 @@ class _Owners(Generic[_Key]):
             del self._owned[entry.owner]
 
 
-class _Entries(TLRUCache[_Key, _Entry[_Value], float]):
-    """The cache. It tells the owners which entries it drops because their time is over."""
-
-    def __init__(self, max_size: int, clock: Callable[[], float], owners: _Owners[_Key]) -> None:
-        super().__init__(max_size, lambda _key, entry, _now: entry.until, clock, _size)
-        self._owners = owners
-
-    @override
-    def expire(self, time: float | None = None) -> list[tuple[_Key, _Entry[_Value]]]:
-        expired = super().expire(time)
-        for key, entry in expired:
-            self._owners.remove(key, entry)
-        return expired
-
-
-def _size(entry: _Entry[_Value]) -> int:
-    return entry.size
-
-
 @define
 class _Time:
     """One time for all that one call does. A class of its own, or the cache would hold the map."""
@@ -105,6 +86,37 @@ class _Time:
 
     def __call__(self) -> float:
         return self.now
+
+
+class _Entries(TLRUCache[_Key, _Entry[_Value], float]):
+    """The cache. It tells the owners which entries it drops because their time is over."""
+
+    def __init__(self, max_size: int) -> None:
+        self.time = _Time()
+        self.owners = _Owners[_Key]()
+        super().__init__(max_size, lambda _key, entry, _now: entry.until, self.time, _size)
+
+    @override
+    def expire(self, time: float | None = None) -> list[tuple[_Key, _Entry[_Value]]]:
+        expired = super().expire(time)
+        for key, entry in expired:
+            self.owners.remove(key, entry)
+        return expired
+
+    def remove(self, key: _Key) -> _Value:
+        """Forget a key that is there, and return its value."""
+        entry = self.pop(key)
+        self.owners.remove(key, entry)
+        return entry.value
+
+    def at(self, now: float) -> Self:
+        """Return this cache, as it is at a time."""
+        self.time.now = now
+        return self
+
+
+def _size(entry: _Entry[_Value]) -> int:
+    return entry.size
 
 
 @define(eq=False)
@@ -117,21 +129,18 @@ class BoundedMap(Generic[_Key, _Value]):
     _max_share: int | None = field(default=None, kw_only=True)
     _size_of: Callable[[_Key, _Value], int] = field(default=lambda *_: 1, kw_only=True)
     _clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    _time: _Time = field(factory=_Time, init=False)
-    _entries: _Entries[_Key, _Value] = field(init=False)
-    _owners: _Owners[_Key] = field(factory=_Owners, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Make the empty cache."""
-        self._entries = _Entries(self.max_size, self._time, self._owners)
+    # Made for the first entry: an empty one takes 1 KB, and a connection has some 17 such maps.
+    _entries: _Entries[_Key, _Value] | None = field(default=None, init=False)
 
     def get(self, key: _Key) -> _Value | None:
         """Return the value of a key whose time is not over; this is a use of it."""
-        self._time.now = self._clock()
-        entry = self._entries.get(key)
+        if self._entries is None:
+            return None
+        entries = self._entries.at(self._clock())
+        entry = entries.get(key)
         if entry is None:
             return None
-        self._owners.touch(key, entry)
+        entries.owners.touch(key, entry)
         return entry.value
 
     def set(
@@ -149,51 +158,48 @@ class BoundedMap(Generic[_Key, _Value]):
 
     def set_until(self, key: _Key, value: _Value, until: float, *, owner: Hashable = None) -> None:
         """Remember a value as `set` does, but until a time of the map's clock."""
+        if self._entries is None:
+            self._entries = _Entries(self.max_size)
         self.pop(key)
+        entries, owners = self._entries, self._entries.owners
         entry = _Entry(value, until, self._size_of(key, value), owner)
         share = self.max_size if owner is None or self._max_share is None else self._max_share
-        if entry.size > min(share, self.max_size) or until <= self._time.now:
+        if entry.size > min(share, self.max_size) or until <= entries.time.now:
             return
-        while owner is not None and self._owners.size_of(owner) + entry.size > share:
-            self._remove(self._owners.least_used_of(owner))
-        while self._entries.currsize + entry.size > self.max_size:
-            self._owners.remove(*self._entries.popitem())
-        self._entries[key] = entry
-        self._owners.add(key, entry)
+        while owner is not None and owners.size_of(owner) + entry.size > share:
+            entries.remove(owners.least_used_of(owner))
+        while entries.currsize + entry.size > self.max_size:
+            owners.remove(*entries.popitem())
+        entries[key] = entry
+        owners.add(key, entry)
 
     def pop(self, key: _Key) -> _Value | None:
         """Forget a key, and return what was remembered."""
-        self._forget_what_is_over()
-        return self._remove(key) if key in self._entries else None
+        entries = self._now()
+        return entries.remove(key) if entries is not None and key in entries else None
 
     def clear(self) -> None:
         """Forget everything."""
-        for key in list(self):
-            self.pop(key)
+        self._entries = None
 
     @property
     def size(self) -> int:
         """The entries, or the bytes, that are remembered now."""
-        self._forget_what_is_over()
-        return int(self._entries.currsize)
+        entries = self._now()
+        return 0 if entries is None else int(entries.currsize)
 
     def __contains__(self, key: _Key) -> bool:
-        self._time.now = self._clock()
-        return key in self._entries
+        return self._entries is not None and key in self._entries.at(self._clock())
 
     def __len__(self) -> int:
-        self._forget_what_is_over()
-        return len(self._entries)
+        entries = self._now()
+        return 0 if entries is None else len(entries)
 
     def __iter__(self) -> Iterator[_Key]:
-        self._forget_what_is_over()
-        return iter(list(self._entries))
+        return iter(list(self._now() or ()))
 
-    def _forget_what_is_over(self) -> None:
-        self._time.now = self._clock()
-        self._entries.expire()
-
-    def _remove(self, key: _Key) -> _Value:
-        entry = self._entries.pop(key)
-        self._owners.remove(key, entry)
-        return entry.value
+    def _now(self) -> _Entries[_Key, _Value] | None:
+        """Return the cache without what is over, if there is one."""
+        if self._entries is not None:
+            self._entries.at(self._clock()).expire()
+        return self._entries
