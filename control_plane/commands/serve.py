@@ -162,7 +162,7 @@ async def _serve(
         sign_on = await ending.enter_async_context(
             SignOn.open(configured.sign_on, gate, database, now)
         )
-        use_cases = UseCases.of(configured, chain, sealer, google, now)
+        use_cases = UseCases.of(configured, chain, sealer, google, now, metrics)
         remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
         notifications = NotificationQueue(database)
         _watch(metrics, database, notifications, chain)

@@ -4,17 +4,11 @@ from aiohttp import web
 from attrs import frozen
 
 from control_plane.connections import operations
-from control_plane.connections.checks import NOT_ASKED, Checks
-from control_plane.connections.edit_acts import ConnectionEdits, PlannedEdit
-from control_plane.connections.grant import grant_of
-from control_plane.connections.reader import ConnectionReader
-from control_plane.connections.revision import RecordedCheck
-from control_plane.connections.revisions import editable
-from control_plane.connections.service_account_keys import ServiceAccountKeys
+from control_plane.connections.checked_edits import CheckedEdits, approves
+from control_plane.connections.connection_grants import ConnectionGrants
+from control_plane.connections.edit_acts import ConnectionEdits
 from control_plane.http.http_call import Call, json_response, view_response
 from control_plane.http.http_route import Route
-from control_plane.metrics import ControlPlaneMetrics
-from control_plane.operators.permissions import require
 
 
 @frozen
@@ -22,11 +16,8 @@ class EditRoutes:
     """The handlers, with the use cases that they call."""
 
     edits: ConnectionEdits
-    reader: ConnectionReader
-    checks: Checks
-    keys: ServiceAccountKeys
-    metrics: ControlPlaneMetrics
-    aws_principal_arn: str | None
+    checked: CheckedEdits
+    grants: ConnectionGrants
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -42,10 +33,10 @@ class EditRoutes:
         query = call.query()
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
-            planned = await self.edits.plan(call.connection_id, await call.body(), seen=call.seen)
-            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
-        check = await self._check(planned, call, ask=ask)
-        return view_response(await self.edits.redraft(planned, check, actor=call.operator))
+            planned = await self.checked.plan(
+                call.connection_id, await call.body(), actor=call.operator, seen=call.seen
+            )
+        return view_response(await self.checked.redraft(planned, ask=ask, actor=call.operator))
 
     async def put_credential(self, call: Call) -> web.Response:
         """Make a draft with a new secret, or let the secret serve if the caller may."""
@@ -53,16 +44,11 @@ class EditRoutes:
         ask = query.switch("check", default=True)
         with query.finishing_with_body():
             body = await call.body()
-            approves = body.get("approve") is True
-            if approves:
-                require(call.operator.role, operations.PUT_CREDENTIAL.role_of_field["approve"])
-            planned = await self.edits.plan_new_credential(call.connection_id, body, seen=call.seen)
-            await self.keys.require_sound(planned.edit.request, actor=call.operator.name)
-        if approves:
-            self.edits.require_renewable(planned, actor=call.operator)
-        check = await self._check(planned, call, ask=ask)
-        act = self.edits.renew if approves else self.edits.redraft
-        return view_response(await act(planned, check, actor=call.operator))
+            planned = await self.checked.plan_new_credential(
+                call.connection_id, body, actor=call.operator, seen=call.seen
+            )
+        act = self.checked.renew if approves(body) else self.checked.redraft
+        return view_response(await act(planned, ask=ask, actor=call.operator))
 
     async def discard(self, call: Call) -> web.Response:
         """Discard the draft."""
@@ -73,18 +59,4 @@ class EditRoutes:
     async def grant(self, call: Call) -> web.Response:
         """Show what a customer has to grant for the draft; without a draft, for what serves."""
         call.query().finish()
-        _, state = await self.reader.read(call.connection_id)
-        base = editable(state)
-        return json_response(
-            grant_of(base.document, base.fingerprint, principal_arn=self.aws_principal_arn)
-        )
-
-    async def _check(self, planned: PlannedEdit, call: Call, *, ask: bool) -> RecordedCheck:
-        """Return what the registry says now; if the login stays the same, what it said to that."""
-        if not planned.edit.changes_login:
-            return planned.base.check
-        if not ask:
-            return NOT_ASKED
-        check = await self.checks.require_passed(planned.edit.request, actor=call.operator.name)
-        self.metrics.checks.labels(check.outcome).inc()
-        return check
+        return json_response(await self.grants.show(call.connection_id))

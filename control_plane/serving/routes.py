@@ -65,14 +65,7 @@ class Api:
                 metrics,
                 chain.clock,
             ),
-            EditRoutes(
-                use_cases.edits,
-                use_cases.reader,
-                checks,
-                keys,
-                metrics,
-                configured.aws_principal_arn,
-            ),
+            EditRoutes(use_cases.edits, use_cases.checked_edits, use_cases.grants),
             ReviewRoutes(use_cases.reviews),
             DeviceRevocationRoutes(
                 use_cases.revocations, use_cases.revocation_reader, configured.identity_form

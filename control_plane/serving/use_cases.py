@@ -10,13 +10,16 @@ from attrs import frozen
 
 from control_plane.clock import Clock
 from control_plane.connections.acts import Connections
+from control_plane.connections.checked_edits import CheckedEdits
 from control_plane.connections.checks import Checks
+from control_plane.connections.connection_grants import ConnectionGrants
 from control_plane.connections.edit_acts import ConnectionEdits
 from control_plane.connections.history_reader import HistoryReader
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operator_accounts.accounts import OperatorAccounts
 from control_plane.operators.operators import Operators
 from control_plane.operators.rate_limit import RateLimit
@@ -42,6 +45,8 @@ class UseCases:
     reviews: ConnectionReviews
     connections: Connections
     edits: ConnectionEdits
+    checked_edits: CheckedEdits
+    grants: ConnectionGrants
     checks: Checks
     keys: ServiceAccountKeys
     revocations: DeviceRevocations
@@ -56,6 +61,7 @@ class UseCases:
         sealer: Sealer,
         google: GoogleTokenEndpoint,
         clock: Clock,
+        metrics: ControlPlaneMetrics,
     ) -> Self:
         """Return those of a control plane with these settings."""
         acts, history = Acts(chain), History(chain)
@@ -69,6 +75,8 @@ class UseCases:
             networks=configured.check_networks,
             proxy=configured.outbound_proxy,
         )
+        edits = ConnectionEdits(acts, reader, sealer, clock, second_approver=second)
+        keys = ServiceAccountKeys(RateLimit(time.monotonic, what=KEYS))
         return cls(
             chain,
             history,
@@ -76,9 +84,11 @@ class UseCases:
             HistoryReader(chain),
             ConnectionReviews(reader, clock, form, second_approver=second),
             Connections(acts, reader, sealer, clock, second_approver=second),
-            ConnectionEdits(acts, reader, sealer, clock, second_approver=second),
+            edits,
+            CheckedEdits(edits, checks, keys, metrics),
+            ConnectionGrants(reader, configured.aws_principal_arn),
             checks,
-            ServiceAccountKeys(RateLimit(time.monotonic, what=KEYS)),
+            keys,
             DeviceRevocations(acts, form),
             DeviceRevocationReader(chain, form),
             OperatorAccounts(chain, Operators(chain, acts), second_approver=second),

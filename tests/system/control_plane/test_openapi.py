@@ -27,7 +27,7 @@ def unconnected_api() -> Api:
     nothing = cast("Any", None)
     return Api(
         ConnectionRoutes(*[nothing] * 7),
-        EditRoutes(*[nothing] * 6),
+        EditRoutes(*[nothing] * 3),
         ReviewRoutes(nothing),
         DeviceRevocationRoutes(*[nothing] * 2),
         nothing,
