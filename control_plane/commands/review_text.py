@@ -26,13 +26,6 @@ WIDE_COLUMNS: Final = 100  # two columns of 40, beside marks and labels
 _LABEL_WIDTH: Final = 20
 _WORDS_OF_A_LINE: Final = 6
 
-_TITLES: Final[Mapping[str, str]] = {
-    Section.REGISTRY: "Registry",
-    Section.LOGIN: "Login",
-    Section.NETWORK: "Network",
-    Section.SCOPE: "Scope",
-    Section.MADE: "Draft",
-}
 _MARKS: Final[Mapping[str, str]] = {
     LineChange.NEW: "+",
     LineChange.REMOVED: "-",
@@ -123,7 +116,7 @@ def _compared(shown: Json) -> str:
 def _stacked(shown: Json) -> Iterator[Text]:
     """Yield each line's values below one another, those that go before those that come."""
     for section, lines in groupby(shown["lines"], key=lambda line: line["section"]):
-        yield Text(_TITLES[section], "bold")
+        yield Text(Section(section).heading, "bold")
         for line in lines:
             before, after = line["before"] or [], line["after"] or []
             if shown["approved"] is None:
@@ -144,7 +137,7 @@ def _side_by_side(shown: Json) -> Table:
     table.add_column("SERVES NOW", ratio=1, overflow="fold", header_style="bold")
     table.add_column("WOULD SERVE", ratio=1, overflow="fold", header_style="bold")
     for section, lines in groupby(shown["lines"], key=lambda line: line["section"]):
-        table.add_row("", Text(_TITLES[section], "bold"))
+        table.add_row("", Text(Section(section).heading, "bold"))
         for line in lines:
             _add_line(table, line)
     return table

@@ -170,7 +170,7 @@ async def _serve(
         health = Health(chain, tls, private_keys, remembering, notifications, supervisor, sign_on)
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         console = Console.of(
-            console_rooms(),
+            console_rooms(use_cases),
             Sessions(session_seal, authenticator, now),
             gate,
             DeniedLogins(metrics.denied_logins.inc, lines),

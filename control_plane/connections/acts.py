@@ -114,6 +114,7 @@ class Connections:
         actor: AuthenticatedOperator,
         despite_send_back: bool = False,
         seen: SeenTags | None = None,
+        only_draft: bool = False,
     ) -> View:
         """Let the draft serve in place of what serves; without a draft, approve that once more."""
         rivals = approvals_beside(connection_id)
@@ -125,6 +126,7 @@ class Connections:
                 approver=actor,
                 needs_second=self._second_approver,
                 despite_send_back=despite_send_back,
+                only_draft=only_draft,
             )
             require_place(stored, state, revision.document)
             await require_free_place(

@@ -16,6 +16,7 @@ from control_plane.connections.store import (
     connection_without_row,
     connections_of,
     connections_without_row,
+    waiting_rows,
 )
 from control_plane.connections.stored_connection import StoredConnection
 from control_plane.connections.view import connection_view
@@ -101,6 +102,23 @@ class ConnectionReader:
         views = await in_slices(page, lambda each: self._view(each, self._believed(each)))
         found = [(_place(each), view) for each, view in zip(page, views, strict=True)]
         return found, _place(page[-1]) if len(stored) > limit else None
+
+    async def waiting(
+        self, *, after: ListPlace | None, limit: int
+    ) -> tuple[Sequence[ConnectionState], ListPlace | None]:
+        """Return the connections whose draft waits, the oldest draft first, and where more begin.
+
+        A draft that is not believed is among them; its state says so.
+        """
+        part = waiting_rows(after=after, limit=limit + 1)
+        async with self._chain.reading(part) as proofs:
+            rows = proofs.rows(part)
+            stored = await connections_of(rows[:limit], proofs)
+        states = await in_slices(stored, self._believed)
+        waiting = [each for each in states if each.draft_waits]
+        if len(rows) <= limit:
+            return waiting, None
+        return waiting, (rows[limit - 1]["draft_made_at"], rows[limit - 1]["id"])
 
     @asynccontextmanager
     async def acting(

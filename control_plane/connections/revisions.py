@@ -43,11 +43,14 @@ def approvable(
     approver: AuthenticatedOperator,
     needs_second: bool,
     despite_send_back: bool = False,
+    only_draft: bool = False,
 ) -> Revision:
     """Return what may now be approved: the draft; without a draft, what serves, once more.
 
     It has to be what the approver saw. A revocation is final. With `needs_second`, nobody approves
     what they made. A draft that was sent back is approved by whoever says that they know of it.
+    With `only_draft`, what serves is not approved once more: of two who approve a draft at once,
+    the second is told of the first.
     Raises `ConflictError`.
     """
     require_not_revoked(state)
@@ -56,6 +59,12 @@ def approvable(
     found = state.newest
     if found is None:
         raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
+    if only_draft and state.draft is None and state.serving:
+        raise ConflictError(
+            f"no draft waits any more: {state.serving.approved_by} approved what serves at"
+            f" {format_time(state.serving.approved_at)}",
+            state.name,
+        )
     by = found.document.connected_by
     made = f"{by} made it at {format_time(found.document.connected_at)}"
     what = "the draft" if state.draft else "nothing waits for approval, and what serves"

@@ -61,6 +61,12 @@ SELECT {_SELECTED}, {envelope_columns("s", "statement_")} {_FROM}
 LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
 WHERE {_HAS_PLACE}
 """
+_DRAFT_HAS_PLACE: Final = "d.made_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'"
+_WAITING: Final = f"""
+SELECT {_SELECTED}, {envelope_columns("s", "statement_")}, d.made_at AS draft_made_at {_FROM}
+LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
+WHERE d.revision IS NOT NULL AND c.revoked_at IS NULL AND {_DRAFT_HAS_PLACE}
+"""
 _IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
 
 
@@ -110,6 +116,16 @@ def connection_rows(
         (*_COLUMNS, *envelope_names("statement_")),
         " AND ".join([_LISTED, *conditions]) + " ORDER BY c.created_at, c.id LIMIT $1",
         tuple(arguments),
+    )
+
+
+def waiting_rows(*, after: ListPlace | None, limit: int) -> Part:
+    """Return the read of the rows beside which a draft waits, the oldest draft first."""
+    condition = " AND (d.made_at, c.id) > ($2, $3)" if after else ""
+    return Part(
+        (*_COLUMNS, *envelope_names("statement_"), "draft_made_at"),
+        f"{_WAITING}{condition} ORDER BY d.made_at, c.id LIMIT $1",
+        (limit, *(after or ())),
     )
 
 

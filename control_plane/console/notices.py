@@ -13,6 +13,12 @@ class Notice(Enum):
     """The codes, and their words."""
 
     SIGNED_OUT = "You are signed out."
+    APPROVED = "It is approved. Facades take it over within seconds."
+    SENT_BACK = "The draft is sent back, with your comment."
+    DRAFT_MADE = "It is saved. What serves goes on serving until an approver approves the draft."
+    ROTATED = "The new secret serves, under the approval that was there."
+    DRAFT_DISCARDED = "The draft is discarded."
+    REVOKED = "It is revoked, for ever. Facades refuse it within seconds."
     SIGNED_OUT_EVERYWHERE = "All of your sessions are ended."
 
     @property

@@ -38,6 +38,11 @@ class Section(StrEnum):
     SCOPE = "scope"
     MADE = "made"
 
+    @property
+    def heading(self) -> str:
+        """The group's heading for people."""
+        return "Draft" if self is Section.MADE else self.value.capitalize()
+
 
 @frozen
 class ReviewedTerms:

@@ -14,8 +14,10 @@ from control_plane.connections.state import ConnectionState
 from control_plane.errors import ConflictError, NotPermittedError
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role, require
+from control_plane.reading.query_reader import ListPlace
 from control_plane.review.document_lines import ReviewedTerms
 from control_plane.review.review import DocumentReview, review_of
+from control_plane.slices import in_slices
 from shared.approved_connection import ApprovedConnection
 from shared.identity_form import IdentityForm
 
@@ -44,6 +46,15 @@ class ConnectionReview:
 
 
 @frozen
+class ReviewQueue:
+    """A page of the drafts that wait; `unbelieved` are connections whose draft is not as signed."""
+
+    reviews: tuple[ConnectionReview, ...]
+    unbelieved: tuple[ConnectionState, ...]
+    next_place: ListPlace | None
+
+
+@frozen
 class ConnectionReviews:
     """Makes reviews. With `second_approver`, nobody approves what they made."""
 
@@ -60,7 +71,24 @@ class ConnectionReviews:
         Raises `NotFoundError`, and `ConflictError` if there is nothing that could be approved.
         """
         _, state = await self._reader.read(connection_id)
-        revision, at = editable(state), self._clock()
+        return self._review(state, editable(state), asked_by)
+
+    async def queue(
+        self, *, after: ListPlace | None, limit: int, asked_by: AuthenticatedOperator
+    ) -> ReviewQueue:
+        """Return the reviews of the drafts that wait, the oldest first."""
+        states, next_place = await self._reader.waiting(after=after, limit=limit)
+        reviews = await in_slices(
+            [(state, state.draft) for state in states if state.draft],
+            lambda each: self._review(*each, asked_by),
+        )
+        unbelieved = tuple(state for state in states if not state.draft)
+        return ReviewQueue(tuple(reviews), unbelieved, next_place)
+
+    def _review(
+        self, state: ConnectionState, revision: Revision, asked_by: AuthenticatedOperator
+    ) -> ConnectionReview:
+        at = self._clock()
         served = state.served
         serving = ReviewedTerms(served.document, served.labels) if served else None
         return ConnectionReview(

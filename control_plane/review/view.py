@@ -29,7 +29,7 @@ def review_view(review: ConnectionReview) -> View:
         "sent_back": sent_back_view(review.state.sent_back),
         "approved": _approved_view(review.serving) if review.serving else None,
         "changed_terms": review.document.changed_terms,
-        "lines": [_line_view(each) for each in review.document.lines],
+        "lines": [line_view(each) for each in review.document.lines],
         "highlights": [_highlight_view(each) for each in review.document.highlights],
         "notes": list(review.notes),
         "problem": review.state.problem,
@@ -47,7 +47,8 @@ def _approved_view(serving: ApprovedConnection) -> dict[str, Any]:
     }
 
 
-def _line_view(reviewed: ReviewedLine) -> dict[str, Any]:
+def line_view(reviewed: ReviewedLine) -> dict[str, Any]:
+    """Return a line of both sides."""
     return {
         "name": reviewed.line.name,
         "label": reviewed.line.label,
