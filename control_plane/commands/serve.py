@@ -169,9 +169,10 @@ async def _serve(
         private_keys = PrivateKeys.of(configured)
         health = Health(chain, tls, private_keys, remembering, notifications, supervisor, sign_on)
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
+        sessions = Sessions.of(session_seal, authenticator, database, now)
         console = Console.of(
             console_rooms(use_cases),
-            Sessions(session_seal, authenticator, now),
+            sessions,
             gate,
             DeniedLogins(metrics.denied_logins.inc, lines),
             public_url=configured.public_url,
@@ -204,6 +205,7 @@ async def _serve(
                 "last uses": last_uses.run,
                 **sign_on.work(),
                 "refused calls": lines.run,
+                "ended sessions": sessions.ended.run,
                 "files": lambda: keep_reloading(
                     tls,
                     reload,

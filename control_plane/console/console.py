@@ -131,6 +131,7 @@ class Console:
             forget_session(response)
             return response
         _require_token(submission, opened.session)
+        await self._sessions.end(opened.session.id)
         forget_session(response)
         return response
 
@@ -144,7 +145,7 @@ class Console:
                 return response
             with log_context(actor=opened.operator.name, role=opened.operator.role):
                 note_operator(request)
-                visit = Visit(request, opened.operator, opened.session)
+                visit = Visit(request, opened)
                 try:
                     require(opened.operator.role, page.operation.role)
                     view = await page.show(visit)
@@ -165,7 +166,7 @@ class Console:
                 return self._rendering.of_visitor(view, request)
             with log_context(actor=opened.operator.name, role=opened.operator.role):
                 note_operator(request)
-                visit = Visit(request, opened.operator, opened.session)
+                visit = Visit(request, opened)
                 return self._kept(await self._submitted(form, visit, submission), opened)
 
         return submit

@@ -19,6 +19,7 @@ from control_plane.console.session_cookie import (
     keep_session,
     keep_visitor,
     new_visitor,
+    sealed_session,
     visitor_of,
 )
 from control_plane.console.submission import FORM_TOKEN, Submission
@@ -27,7 +28,7 @@ from control_plane.http.denied_logins import DeniedLogins
 from control_plane.http.problems import problem_of
 from control_plane.operators.login_gate import LoginGate
 from control_plane.operators.operator_token import InvalidOperatorTokenError, OperatorToken
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.sessions.session import Session
 from control_plane.sessions.sessions import Sessions
 
 SIGN_IN: Final = f"{ROOT}sign-in"
@@ -74,13 +75,13 @@ class SignIn:
         except (NotAuthenticatedError, TooManyRequestsError) as error:
             self._denied.note(error, request, SIGN_IN)
             return self._shown(request, after, str(error), problem_of(error).status)
-        return self.signed_in(operator, after, token_sha256=token.sha256)
+        session = await self._sessions.begin(operator, token_sha256=token.sha256)
+        return await self.signed_in(request, session, after)
 
-    def signed_in(
-        self, operator: AuthenticatedOperator, after: str, *, token_sha256: str | None = None
-    ) -> web.Response:
-        """Begin a session of somebody who has just proven who they are; go on to `after`."""
-        session = self._sessions.begin(operator, token_sha256=token_sha256)
+    async def signed_in(self, request: web.Request, session: Session, after: str) -> web.Response:
+        """Give the browser a session that was just begun, and end the one before; go on."""
+        if (before := sealed_session(request)) is not None:
+            await self._sessions.end_cookie(before)
         response = see_other(local_path(after))
         keep_session(response, self._sessions.seal(session))
         return response

@@ -13,6 +13,7 @@ from control_plane.http.operation import OperatorsOperation
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.reading.query_reader import QueryReader
 from control_plane.sessions.session import Session
+from control_plane.sessions.sessions import OpenSession
 
 _EMPTY = FormState()
 
@@ -22,9 +23,18 @@ class Visit:
     """Who asks, for what, and which form was refused."""
 
     request: web.Request
-    operator: AuthenticatedOperator  # as of now
-    session: Session
+    opened: OpenSession
     refused: Mapping[str, FormState] = field(factory=dict)  # by the form's name
+
+    @property
+    def operator(self) -> AuthenticatedOperator:
+        """Who asks, as of now."""
+        return self.opened.operator
+
+    @property
+    def session(self) -> Session:
+        """The session that the browser is in."""
+        return self.opened.session
 
     def may(self, operation: OperatorsOperation, *fields: str) -> bool:
         """Tell whether the operator's role may do this, with these fields of its body true."""

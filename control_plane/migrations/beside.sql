@@ -29,3 +29,21 @@ CREATE TABLE IF NOT EXISTS public.operator_uses (
     name    text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 64),
     used_at timestamptz NOT NULL
 );
+
+-- When each session of the console was used last. The session itself is in its cookie, under seal: a
+-- row that is changed or deleted ends it at most.
+CREATE TABLE IF NOT EXISTS public.session_uses (
+    session_id   text PRIMARY KEY,
+    subject      text NOT NULL,
+    began_at     timestamptz NOT NULL,
+    ends_at      timestamptz NOT NULL,
+    last_used_at timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS session_uses_subject ON public.session_uses (subject);
+
+-- What ended sessions: session/<id>, all that began until then of subject/<name>, or of the OpenID
+-- provider's session provider/<sid>.
+CREATE TABLE IF NOT EXISTS public.session_endings (
+    what     text PRIMARY KEY,
+    ended_at timestamptz NOT NULL
+);

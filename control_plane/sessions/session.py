@@ -1,6 +1,7 @@
 """One session of a browser: who it is of, and until when. Pure."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -20,7 +21,8 @@ class Session:
     """A session, as its cookie has it under seal.
 
     `token_sha256` is the hash of the operator's token that it was begun with: the session lasts no
-    longer than that token. It is None if no token was used, as in single sign-on.
+    longer than that token. `provider_session` is the OpenID provider's name of its own session
+    (`sid`), which may end this one. Each is None where there is none.
     """
 
     id: str  # hexadecimal
@@ -29,11 +31,17 @@ class Session:
     ends_at: datetime
     used_at: datetime
     form_token: str = field(repr=False)  # every form of this session bears it
-    token_sha256: str | None = field(repr=False)
+    token_sha256: str | None = field(default=None, repr=False)
+    provider_session: str | None = None
 
     @classmethod
     def begin(
-        cls, operator: AuthenticatedOperator, at: datetime, *, token_sha256: str | None
+        cls,
+        operator: AuthenticatedOperator,
+        at: datetime,
+        *,
+        token_sha256: str | None = None,
+        provider_session: str | None = None,
     ) -> Self:
         """Return a new session, whose id nobody can have known before."""
         return cls(
@@ -44,13 +52,19 @@ class Session:
             at,
             secrets.token_urlsafe(_FORM_TOKEN_BYTES),
             token_sha256,
+            provider_session,
         )
 
-    def why_ended(self, at: datetime) -> str | None:
-        """Return in words why the session is over at this time; None if it is not."""
+    def why_over(self, at: datetime, *, last_used_at: datetime | None = None) -> str | None:
+        """Return in words why the session is over at this time; None if it is not.
+
+        `last_used_at` is when the database says that it was used last. It is not signed: a session
+        that the cookie says is idle stays so, whatever the database says.
+        """
         if at >= self.ends_at:
             return f"your session ended {int(LIFETIME / timedelta(hours=1))} hours after it began"
-        if at >= self.used_at + IDLE:
+        used_at = min(self.used_at, last_used_at or self.used_at)
+        if at >= used_at + IDLE:
             minutes = int(IDLE / timedelta(minutes=1))
             return f"your session ended, because it was not used for {minutes} minutes"
         return None
@@ -58,3 +72,30 @@ class Session:
     def used(self, at: datetime) -> Self:
         """Return the session with this use noted, or as it is if a use was noted lately."""
         return evolve(self, used_at=at) if at >= self.used_at + NOTED_EVERY else self
+
+    @property
+    def ended_by(self) -> tuple[str, ...]:
+        """What an ending may name to end this session."""
+        ends = [of_session(self.id), of_subject(self.operator.name)]
+        if self.provider_session is not None:
+            ends.append(of_provider(self.provider_session))
+        return tuple(ends)
+
+    def is_ended(self, endings: Mapping[str, datetime]) -> bool:
+        """Tell whether one of these endings ends it; of a subject's, if it came after it began."""
+        return any(endings[what] >= self.began_at for what in self.ended_by if what in endings)
+
+
+def of_session(session_id: str) -> str:
+    """Return what the ending of one session names."""
+    return f"session/{session_id}"
+
+
+def of_subject(name: str) -> str:
+    """Return what the ending of all sessions of an operator names."""
+    return f"subject/{name}"
+
+
+def of_provider(provider_session: str) -> str:
+    """Return what the ending of all sessions that hang on a provider's session names."""
+    return f"provider/{provider_session}"

@@ -1,12 +1,26 @@
-"""Beginning a session, and telling whose a cookie's is: at each request, as the API does."""
+"""Sessions: begun at the sign-in, opened at each request, ended.
+
+A request's session is the one of its cookie, if a key of ours sealed that. Then it has to go on, by
+its own times and by the database's; and its operator is looked at as the API does.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
 
 from attrs import evolve, frozen
 
 from control_plane.clock import Clock
+from control_plane.database.database import Database
 from control_plane.errors import NotAuthenticatedError
 from control_plane.operators.operators import AuthenticatedOperator, Authenticator, LoginKind
-from control_plane.sessions.session import Session
+from control_plane.sessions.ended_sessions import EndedSessions
+from control_plane.sessions.session import IDLE, Session, of_provider, of_session, of_subject
 from control_plane.sessions.session_seal import SessionSeal, UnknownSessionError
+from control_plane.sessions.session_store import SessionRow, SessionStore
+from shared.structured_log import get_logger
+
+_log = get_logger("control_plane.sessions")
 
 
 @frozen
@@ -15,6 +29,7 @@ class OpenSession:
 
     session: Session
     operator: AuthenticatedOperator
+    token_expires_at: datetime | None  # of the token that it was begun with
     is_newly_used: bool  # whether the browser is to be given the session with this use in it
 
 
@@ -22,35 +37,115 @@ class OpenSession:
 class Sessions:
     """The sessions of this installation."""
 
-    _keys: SessionSeal
+    _seal: SessionSeal
     _operators: Authenticator
+    _store: SessionStore
+    ended: EndedSessions  # it looks for endings in the background
     _clock: Clock
 
-    def begin(self, operator: AuthenticatedOperator, *, token_sha256: str | None = None) -> Session:
-        """Return a new session of an operator who has just signed in."""
-        return Session.begin(operator, self._clock(), token_sha256=token_sha256)
+    @classmethod
+    def of(
+        cls, seal: SessionSeal, operators: Authenticator, database: Database, clock: Clock
+    ) -> Self:
+        """Return the sessions that a database knows of."""
+        return cls(seal, operators, SessionStore(database), EndedSessions(database, clock), clock)
+
+    async def begin(
+        self,
+        operator: AuthenticatedOperator,
+        *,
+        token_sha256: str | None = None,
+        provider_session: str | None = None,
+    ) -> Session:
+        """Return a new session of an operator who has just signed in.
+
+        Without a `token_sha256` its role is the one of the sign-in until it ends.
+        """
+        session = Session.begin(
+            operator,
+            self._clock(),
+            token_sha256=token_sha256,
+            provider_session=provider_session,
+        )
+        await self._store.begin(session)
+        _log.info("signed in", actor=operator.name, role=operator.role)
+        return session
 
     def seal(self, session: Session) -> str:
         """Return the value of the session's cookie."""
-        return self._keys.seal(session)
+        return self._seal.seal(session)
 
     async def find(self, cookie: str) -> OpenSession:
-        """Return the session of a cookie; raise `NotAuthenticatedError`, which says why not."""
-        try:
-            session = self._keys.read(cookie)
-        except UnknownSessionError:
-            raise _ended("your session is not known here any more", "unknown session") from None
+        """Return the session of a cookie; raise `NotAuthenticatedError`, which says why not.
+
+        Also raises what `Database` raises.
+        """
+        session = self._read(cookie)
         now = self._clock()
-        if reason := session.why_ended(now):
-            raise _ended(reason, "the session has ended", session.operator.name)
-        operator = session.operator
-        if session.token_sha256 is not None:
-            operator = await self._operators.present(operator.name, session.token_sha256)
+        self._require_going_on(session, session.why_over(now))
+        operator = await self._present(session)
+        last_used_at, endings = await self._store.state(session)
+        for what, ended_at in endings.items():
+            self.ended.note(what, min(ended_at, now))
+        if last_used_at is None:
+            raise _over("your session has ended", "no row of it", session.operator.name)
+        self._require_going_on(session, session.why_over(now, last_used_at=last_used_at))
         used = session.used(now)
+        if used is not session:
+            await self._store.use(used)
         ends_at = min(session.ends_at, operator.expires_at or session.ends_at)
-        operator = evolve(operator, login=LoginKind.SESSION, expires_at=ends_at)
-        return OpenSession(used, operator, is_newly_used=used is not session)
+        present = evolve(operator, login=LoginKind.SESSION, expires_at=ends_at)
+        return OpenSession(used, present, operator.expires_at, is_newly_used=used is not session)
+
+    async def list_of(self, name: str) -> Sequence[SessionRow]:
+        """Return the sessions of an operator, as the database has them."""
+        now = self._clock()
+        return await self._store.of_subject(name, now, now - IDLE)
+
+    async def end(self, session_id: str) -> None:
+        """End one session."""
+        await self._end(of_session(session_id))
+
+    async def end_cookie(self, cookie: str) -> None:
+        """End the session of a cookie, if it is one of ours."""
+        try:
+            session = self._seal.read(cookie)
+        except UnknownSessionError:
+            return
+        await self.end(session.id)
+
+    async def end_all(self, name: str) -> None:
+        """End every session of an operator that has begun."""
+        await self._end(of_subject(name))
+
+    async def end_of_provider(self, provider_session: str) -> None:
+        """End every session that hangs on a session of the OpenID provider."""
+        await self._end(of_provider(provider_session))
+
+    async def _end(self, what: str) -> None:
+        now = self._clock()
+        self.ended.note(what, now)
+        await self._store.end(what, now)
+        _log.info("session ended", subject=what)
+
+    def _read(self, cookie: str) -> Session:
+        try:
+            return self._seal.read(cookie)
+        except UnknownSessionError:
+            raise _over("your session is not known here any more", "unknown session") from None
+
+    def _require_going_on(self, session: Session, why_over: str | None) -> None:
+        if self.ended.has_ended(session):
+            why_over = "your session was ended"
+        if why_over is not None:
+            raise _over(why_over, "the session has ended", session.operator.name)
+
+    async def _present(self, session: Session) -> AuthenticatedOperator:
+        """Return the session's operator as of now."""
+        if session.token_sha256 is None:
+            return session.operator
+        return await self._operators.present(session.operator.name, session.token_sha256)
 
 
-def _ended(message: str, reason: str, name: str | None = None) -> NotAuthenticatedError:
+def _over(message: str, reason: str, name: str | None = None) -> NotAuthenticatedError:
     return NotAuthenticatedError(message, reason=reason, claimed_name=name)

@@ -10,9 +10,10 @@ from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import uvloop
+from attrs import frozen
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from deploy.dev.debian import DEV
@@ -22,11 +23,21 @@ CHROMIUM: Final = Path("/usr/bin/chromium")
 AXE: Final = DEV / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE_MILLISECONDS: Final = 30_000
 MAX_PAGE_BYTES: Final = 100 * 1024  # of a page with everything that it loads
-# Each look that a page is judged in: how wide it is, and its colours.
-LOOKS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 360, "height": 780}, "color_scheme": "light"},
+
+
+@frozen
+class Look:
+    """What a page is judged in: its size in pixels, and its colours."""
+
+    width: int
+    height: int
+    colours: Literal["dark", "light"]
+
+
+LOOKS: Final[Mapping[str, Look]] = {
+    "light": Look(1280, 900, "light"),
+    "dark": Look(1280, 900, "dark"),
+    "phone": Look(360, 780, "light"),
 }
 
 _Result = TypeVar("_Result")
@@ -48,7 +59,10 @@ def chromium() -> Iterator[Browser]:
 def visitor(browser: Browser, plane: ControlPlane, **settings: Any) -> Iterator[Page]:
     """Yield a page of a browser that knows nothing yet; `settings` are those of a context."""
     context = browser.new_context(
-        base_url=plane.url, locale="en-GB", **{"timezone_id": "UTC", **settings}
+        base_url=plane.url,
+        locale="en-GB",
+        reduced_motion="reduce",
+        **{"timezone_id": "UTC", **settings},
     )
     context.set_default_timeout(PATIENCE_MILLISECONDS)
     yield context.new_page()
@@ -83,7 +97,8 @@ def meanwhile(call: Coroutine[Any, Any, _Result]) -> _Result:
 
 def require_accessible(page: Page) -> None:
     """Require that axe finds nothing wrong with the page as it is now."""
-    page.evaluate(AXE.read_text())
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run({resultTypes: ['violations']})")
     wrong = [
         f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}"
@@ -93,20 +108,25 @@ def require_accessible(page: Page) -> None:
     assert len(found["passes"]) > 0
 
 
-def require_presentable(browser: Browser, page: Page) -> None:
-    """Require of a page's address that it is accessible in each look, small, and fits a phone."""
-    kept = page.context.storage_state()
+def require_presentable(page: Page) -> None:
+    """Require that a page is accessible in each look, small, and fits a phone. It is loaded again.
+
+    A form that was sent cannot be loaded again: `require_presentable_now` judges its answer.
+    """
+    size = _load(page, page.url)
+    assert size <= MAX_PAGE_BYTES, f"{page.url} needs {size} bytes"
+    require_presentable_now(page)
+
+
+def require_presentable_now(page: Page) -> None:
+    """Require that what is shown is accessible in each look, and fits a phone."""
     for name, look in LOOKS.items():
-        context = browser.new_context(storage_state=kept, locale="en-GB", **look)
-        context.set_default_timeout(PATIENCE_MILLISECONDS)
-        other = context.new_page()
-        size = _load(other, page.url)
-        require_accessible(other)
-        width = other.evaluate("document.documentElement.scrollWidth")
-        assert width <= look["viewport"]["width"], f"{page.url} is {width} pixels wide ({name})"
-        assert size <= MAX_PAGE_BYTES, f"{page.url} needs {size} bytes"
-        screenshot(other, name)
-        context.close()
+        page.set_viewport_size({"width": look.width, "height": look.height})
+        page.emulate_media(color_scheme=look.colours)
+        require_accessible(page)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= look.width, f"{page.url} is {width} pixels wide ({name})"
+        screenshot(page, name)
 
 
 def _load(page: Page, url: str) -> int:
@@ -118,11 +138,12 @@ def _load(page: Page, url: str) -> int:
 
     page.on("response", note)
     page.goto(url)
+    page.remove_listener("response", note)
     return sum(len(response.body()) for response in responses)
 
 
 def screenshot(page: Page, name: str) -> None:
     """Keep a picture of the page in the folder that SCREENSHOTS names, if it names one."""
     if folder := os.environ.get("SCREENSHOTS"):
-        path = page.url.partition("/console")[2].partition("?")[0].strip("/").replace("/", "-")
-        page.screenshot(path=Path(folder) / f"{path or 'overview'}-{name}.png", full_page=True)
+        what = page.title().partition(" · ")[0].lower().replace(" ", "-").replace("/", "-")
+        page.screenshot(path=Path(folder) / f"{what}-{name}.png", full_page=True)

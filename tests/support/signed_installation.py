@@ -37,6 +37,8 @@ from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
 from control_plane.proof.statement_store import statement_rows, statements_within
+from control_plane.sessions.session import Session, of_session
+from control_plane.sessions.session_store import SessionStore
 from control_plane.single_sign_on.claims import ProviderLogout
 from control_plane.single_sign_on.provider_logouts import ProviderLogouts
 from shared.connection import Anonymous, UsernameAndToken
@@ -56,6 +58,8 @@ TABLES = (
     "audit_exports",
     "operator_uses",
     "provider_logouts",
+    "session_uses",
+    "session_endings",
 )
 PAGE = 200
 ISSUER = "https://id.example"
@@ -90,6 +94,11 @@ class SignedInstallation:
         await chain.write_checkpoint(chain.log)
         await note_export(self.database, chain.log.end.sequence)
         await self._calls()
+        sessions = SessionStore(self.database)
+        for _ in range(2):
+            session = Session.begin(BOB, now())
+            await sessions.begin(session)
+            await sessions.end(of_session(session.id), now())
         for name in ("rotated", "newest"):
             self.tokens[f"{name} before"] = await self._add(operators, name)
         await self.keep("late")

@@ -44,9 +44,14 @@ NO_ACT_MAKES_THEM = {"alembic_version", "audit_lock", "schema_compatibility"}
 ONE_VALUE_ALONE = {("audit_checkpoint", "the_only"), ("audit_exports", "the_only")}
 # An export is noted for metrics: nothing is decided by it.
 OF_EXPORTS = {("audit_exports", "sequence"), ("audit_exports", "exported_at")}
+# Who called and when; sessions are in cookies, under seal, and logouts only end what the provider
+# signed. `console/test_sessions.py` writes into the tables of sessions.
 OF_CALLERS = {
     *(("provider_logouts", each) for each in ("ended", "logged_out_at")),
     *(("operator_uses", each) for each in ("name", "used_at")),
+    *(("session_uses", each) for each in ("session_id", "subject", "began_at", "ends_at")),
+    ("session_uses", "last_used_at"),
+    *(("session_endings", each) for each in ("what", "ended_at")),
 }
 NOTHING_SIGNED = {("statements", "stored_at"), *ONE_VALUE_ALONE, *OF_EXPORTS, *OF_CALLERS}
 CHANGES = {

@@ -83,10 +83,10 @@ def test_the_sign_in_and_an_error_are_presentable(browser: Browser, plane: Contr
     """In light and dark, on a phone, for a screen reader."""
     with visitor(browser, plane) as page:
         page.goto("/console/sign-in")
-        require_presentable(browser, page)
+        require_presentable(page)
         page.goto("/console/no-such-page")
         expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")
-        require_presentable(browser, page)
+        require_presentable(page)
 
 
 def require_no_session(page: Page) -> bool:

@@ -105,10 +105,10 @@ def test_a_session_ends_in_time_and_without_use() -> None:
     """However much it is used, and however young it is."""
     session = a_session()
     used = session.used(NOW + IDLE)
-    assert session.why_ended(NOW + IDLE - timedelta(seconds=1)) is None
-    assert "was not used for 30 minutes" in (session.why_ended(NOW + IDLE) or "")
-    assert used.why_ended(NOW + IDLE) is None
-    assert "12 hours" in (used.used(NOW + LIFETIME).why_ended(NOW + LIFETIME) or "")
+    assert session.why_over(NOW + IDLE - timedelta(seconds=1)) is None
+    assert "was not used for 30 minutes" in (session.why_over(NOW + IDLE) or "")
+    assert used.why_over(NOW + IDLE) is None
+    assert "12 hours" in (used.used(NOW + LIFETIME).why_over(NOW + LIFETIME) or "")
 
 
 def test_a_use_is_noted_once_a_minute() -> None:
