@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import uvloop
 from attrs import frozen
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from deploy.dev.debian import DEV
 from tests.support.control_plane import ControlPlane
@@ -113,8 +113,11 @@ def require_presentable(page: Page) -> None:
 
     A form that was sent cannot be loaded again: `require_presentable_now` judges its answer.
     """
-    size = _load(page, page.url)
-    assert size <= MAX_PAGE_BYTES, f"{page.url} needs {size} bytes"
+    page.goto(page.url)
+    size = page.evaluate(
+        "performance.getEntries().reduce((sum, each) => sum + (each.decodedBodySize ?? 0), 0)"
+    )
+    assert 0 < size <= MAX_PAGE_BYTES, f"{page.url} needs {size} bytes"
     require_presentable_now(page)
 
 
@@ -127,19 +130,6 @@ def require_presentable_now(page: Page) -> None:
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= look.width, f"{page.url} is {width} pixels wide ({name})"
         screenshot(page, name)
-
-
-def _load(page: Page, url: str) -> int:
-    """Load an address, and return how many bytes came with it."""
-    responses = list[Response]()
-
-    def note(response: Response) -> None:
-        responses.append(response)
-
-    page.on("response", note)
-    page.goto(url)
-    page.remove_listener("response", note)
-    return sum(len(response.body()) for response in responses)
 
 
 def screenshot(page: Page, name: str) -> None:
