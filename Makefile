@@ -164,6 +164,7 @@ docs: $(INSTALLED) ## Write again what is made of the code: docs/settings.md, do
 	@$(BIN)/python -m deploy.dev.metrics_page > docs/metrics.md
 	@$(BIN)/python -m deploy.dev.log_schema > docs/log-line.schema.json
 	@$(BIN)/python -m deploy.dev.log_schema --page > docs/logs.md
+	@$(BIN)/python -m deploy.dev.webhook_schema > docs/webhook-payload.schema.json
 	@$(BIN)/python -m deploy.dev.api_page > control_plane/openapi.json.new
 	@mv control_plane/openapi.json.new control_plane/openapi.json
 	@$(BIN)/python -m deploy.helm.values_schema

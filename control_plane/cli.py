@@ -24,6 +24,7 @@ _COMMANDS: Final = (
     "schema",
     "devices",
     "audit",
+    "webhooks",
     "settings",
 )
 

@@ -46,7 +46,13 @@ class ControlPlaneMetrics:
             "control_plane_build", "The version that runs, and its commit", registry=self.registry
         )
         build.info(Build.of_this_program().labels())
-        self._file_refused: dict[str, Gauge] = {}  # by setting, where TLS is on
+        self._files = Gauge(
+            "control_plane_file_refused",
+            "Whether a file is not used as it is now, but what it held before",
+            ("setting",),
+            registry=self.registry,
+        )
+        self._file_refused: dict[str, Gauge] = {}  # by setting, of files that are read again
         self.requests = Counter(
             "control_plane_requests",
             "Answered requests",
@@ -158,13 +164,12 @@ class ControlPlaneMetrics:
 
         expiry.set_function(expires_at)
         left.set_function(lambda: expires_at() - time.time())
-        refused = Gauge(
-            "control_plane_file_refused",
-            "Whether a file is not used as it is now, but what it held before",
-            ("setting",),
-            registry=self.registry,
-        )
-        self._file_refused = {name: refused.labels(name) for name in (CERTIFICATE, KEY)}
+        for setting in (CERTIFICATE, KEY):
+            self.watch_file(setting)
+
+    def watch_file(self, setting: str) -> None:
+        """Show from now on whether a setting's file is used."""
+        self._file_refused[setting] = self._files.labels(setting)
 
     def watch_notifications(self, queue: NotificationQueue) -> None:
         """Show from now on how full PostgreSQL's notification queue is."""

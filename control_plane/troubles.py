@@ -27,6 +27,7 @@ class ControlPlanePart(StrEnum):
     BACKGROUND = "background"  # work that is done beside answering; it failed and is tried again
     NOTIFICATIONS = "notifications"
     SINGLE_SIGN_ON = "single_sign_on"  # its provider
+    WEBHOOKS = "webhooks"
 
 
 @frozen

@@ -69,6 +69,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "redirect_host": "the host that a redirect leads to",
     "hop": "which redirect of a chain it is",
     "upstream_status": "the status that a registry answered",
+    "target": "which target of webhooks, by its name; never its URL",
     "part": "which part of what the process stands on",
     "stops": "how much of the work a problem stops",
     "step": "at which step something failed",

@@ -157,6 +157,7 @@ FIELDS: Final[dict[str, Callable[[object], Shown]]] = {
     "redirect_host": text,
     "hop": number,
     "upstream_status": number,
+    "target": text,  # the name of a target of webhooks; never its URL
     # The process itself.
     "part": text,  # of what the process stands on
     "stops": text,  # how much of the work a problem stops

@@ -51,6 +51,10 @@ from control_plane.sessions.session_seal import SessionSeal
 from control_plane.sessions.sessions import Sessions
 from control_plane.single_sign_on.sign_on import SignOn
 from control_plane.troubles import ToldTroubles
+from control_plane.webhooks.targets_file import SETTING as WEBHOOKS_FILE
+from control_plane.webhooks.targets_file import TargetsFile, TargetsFileError
+from control_plane.webhooks.webhooks import WORK as WEBHOOKS
+from control_plane.webhooks.webhooks import Webhooks
 from shared.core_dumps import allow_core_dumps
 from shared.environment import ConfigurationError, exit_with_configuration_error
 from shared.generation_bound import highest_generation_at
@@ -89,6 +93,9 @@ def serve() -> None:
         file = GenerationsFile.open(configured.state_dir) if configured.state_dir else None
         before = file.read(highest_generation_at(unix_milliseconds(now()))) if file else {}
         seen = file.read_chain() if file else SeenChain()
+        targets = TargetsFile.load(configured.webhooks_file) if configured.webhooks_file else None
+    except TargetsFileError as error:
+        exit_with_configuration_error(ConfigurationError([f"{WEBHOOKS_FILE}: {error}"]))
     except GenerationsFileError as error:
         exit_with_configuration_error(ConfigurationError([f"{STATE_DIR}: {error}"]))
     except TlsFilesError as error:
@@ -103,7 +110,9 @@ def serve() -> None:
     try:
         memory = Memory(file, HighestGenerations(before), seen)
         with ServiceManager.of_this_process() as manager:
-            uvloop.run(_serve(configured, signer, sealer, session_keys, tls, memory, manager))
+            uvloop.run(
+                _serve(configured, signer, sealer, session_keys, tls, memory, targets, manager)
+            )
     except ControlPlaneError as error:
         fail(str(error))
     except OSError as error:
@@ -135,6 +144,7 @@ async def _serve(
     session_seal: SessionSeal,
     tls: ReloadedTls | None,
     memory: Memory,
+    targets: TargetsFile | None,
     manager: ServiceManager,
 ) -> None:
     reload = reload_signal()
@@ -167,7 +177,18 @@ async def _serve(
         notifications = NotificationQueue(database)
         _watch(metrics, database, notifications, chain)
         private_keys = PrivateKeys.of(configured)
-        health = Health(chain, tls, private_keys, remembering, notifications, supervisor, sign_on)
+        webhooks = Webhooks.of(
+            targets,
+            chain,
+            now,
+            metrics,
+            supervisor,
+            remembering.troubles,
+            proxy=configured.outbound_proxy,
+        )
+        health = Health(
+            chain, tls, private_keys, remembering, notifications, supervisor, sign_on, webhooks
+        )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         sessions = Sessions.of(session_seal, authenticator, database, now)
         console = Console.of(
@@ -212,10 +233,13 @@ async def _serve(
                     listener.present,
                     lambda: told.tell(health.troubles()),
                     manager.reloading,
+                    [webhooks.look] if webhooks else [],
                 ),
                 "watchdog": manager.keep_pinging,
                 "status": lambda: manager.keep_telling(health.status),
             }
+            if webhooks is not None:
+                work[WEBHOOKS] = webhooks.run
             beside = [supervisor.keep(name, each) for name, each in work.items()]
             manager.tell_ready()
             _log.info("stopping", signal=await wait_for_stop())
@@ -223,10 +247,9 @@ async def _serve(
             await end_tasks(*beside)
             await last_uses.look()
         lines.tell()
-        try:
-            await remembering.keep()
-        except Exception as error:  # noqa: BLE001 - it stops all the same, and in order
-            supervisor.failed(REMEMBERING, error)
+        await _end_in_order(supervisor, REMEMBERING, remembering.keep)
+        if webhooks is not None:
+            await _end_in_order(supervisor, WEBHOOKS, webhooks.close)
     _log.info("stopped")
 
 
@@ -255,6 +278,14 @@ def _tell_how_it_serves(configured: ServeSettings, tls: ReloadedTls | None) -> N
             "sessions end with this process, and no other process takes them",
             variable=f"{PREFIX}_SESSION_KEY_FILE",
         )
+
+
+async def _end_in_order(supervisor: Supervisor, name: str, end: Endless) -> None:
+    """Do the last of some work; if it fails, the process stops all the same."""
+    try:
+        await end()
+    except Exception as error:  # noqa: BLE001 - it is logged and counted
+        supervisor.failed(name, error)
 
 
 def _raise_file_limit() -> int:

@@ -7,6 +7,7 @@ from control_plane.serving.config import (
     MigrateSettings,
     OperatorsSettings,
     ServeSettings,
+    WebhookSettings,
 )
 from control_plane.serving.setting_meanings import MEANINGS
 from shared.settings_command import settings_command
@@ -20,6 +21,7 @@ def control_plane_settings() -> list[SettingRow]:
         "migrate": MigrateSettings,
         "operators": OperatorsSettings,
         "audit": AuditSettings,
+        "webhooks": WebhookSettings,
         "connections, devices and login": ClientSettings,
     }
     return setting_rows(PREFIX, commands, MEANINGS)

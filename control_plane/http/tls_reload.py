@@ -7,11 +7,11 @@ certificate, the old pair stays in use, and a warning, a metric and `/readyz` sa
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from attrs import define, field
 
@@ -23,6 +23,14 @@ from shared.watched_files import FoundFiles, WatchedFiles
 
 RELOAD_SECONDS: Final = 2.0  # a look is two stats
 MAX_FILE_BYTES: Final = 1024 * 1024  # a chain of some hundred certificates
+
+
+class LookAgain(Protocol):
+    """Looks at files again."""
+
+    async def __call__(self, *, was_asked: bool) -> None:
+        """Take over what has changed."""
+
 
 Present = Callable[[ssl.SSLContext], Awaitable[None]]  # to clients; raises `OSError`
 
@@ -97,14 +105,20 @@ async def keep_reloading(
     present: Present,
     after_each: Callable[[], None],
     asked: Callable[[], AbstractContextManager[None]] = nullcontext,
+    others: Sequence[LookAgain] = (),
 ) -> None:
-    """Look for changes until cancelled. `asked` surrounds a round that was asked for."""
+    """Look for changes until cancelled. `asked` surrounds a round that was asked for.
+
+    `others` look at their files in the same rounds, and are told whether somebody asked.
+    """
     while True:
         was_asked = await is_set_within(at_once, RELOAD_SECONDS)
         at_once.clear()
         with asked() if was_asked else nullcontext():
-            if was_asked and tls is None:
+            if was_asked and tls is None and not others:
                 _log.info("nothing to reload", reason="TLS is not configured")
             if tls is not None:
                 await tls.look(present)
+            for look in others:
+                await look(was_asked=was_asked)
             after_each()

@@ -47,3 +47,19 @@ CREATE TABLE IF NOT EXISTS public.session_endings (
     what     text PRIMARY KEY,
     ended_at timestamptz NOT NULL
 );
+
+-- Up to where each target of webhooks was told: signed, so that nobody moves it ahead.
+CREATE TABLE IF NOT EXISTS public.webhook_positions (
+    target    text PRIMARY KEY CHECK (octet_length(target) BETWEEN 1 AND 64),
+    type      text NOT NULL,
+    key_id    text NOT NULL,
+    payload   bytea NOT NULL,
+    signature bytea NOT NULL
+);
+
+-- Which control plane sends webhooks: the one that keeps changing the beat.
+CREATE TABLE IF NOT EXISTS public.webhook_sender (
+    the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
+    beat     uuid NOT NULL,
+    released boolean NOT NULL DEFAULT false
+);

@@ -19,6 +19,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON public.provider_logouts TO registry_cont
 GRANT SELECT, INSERT, UPDATE ON public.operator_uses TO registry_control_plane;
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON public.session_uses, public.session_endings TO registry_control_plane; -- they last for a day
+GRANT SELECT, INSERT, UPDATE ON public.webhook_positions TO registry_control_plane;
+GRANT SELECT, INSERT, UPDATE ON public.webhook_sender TO registry_control_plane;
 GRANT SELECT, UPDATE ON public.audit_lock TO registry_control_plane; -- UPDATE is what locks a row
 GRANT SELECT, INSERT ON public.connection_revisions TO registry_control_plane;
 GRANT SELECT, INSERT ON public.connections TO registry_control_plane;

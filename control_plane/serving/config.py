@@ -61,6 +61,7 @@ class ServeSettings(OidcSettings):
     statement_level: StatementLevel = OLDEST_LEVEL
     require_second_approver: bool = False
     check_networks: Networks = ()
+    webhooks_file: ReadableFile | None = None  # targets, with their secrets
     aws_principal_arn: AwsPrincipalArn | None = None
     device_identity: IdentityKind | None = None
     device_uri_pattern: str | None = None
@@ -186,6 +187,20 @@ class AuditListSettings:
 
 
 @frozen(kw_only=True)
+class WebhookSettings:
+    """`control-plane webhooks`: the file of targets, and the way to them."""
+
+    webhooks_file: ReadableFile
+    https_proxy: ProxyUrl | None = None
+    no_proxy: NoProxyList = NO_EXCEPTIONS
+
+    @property
+    def outbound_proxy(self) -> OutboundProxy | None:
+        """The proxy that targets are reached through, but for its exceptions."""
+        return self.https_proxy and evolve(self.https_proxy, no_proxy=self.no_proxy)
+
+
+@frozen(kw_only=True)
 class ClientSettings:
     """`control-plane connections` and others: the API from a shell."""
 
@@ -210,5 +225,6 @@ ALL_SETTINGS: Final = (
     AuditSettings,
     AuditFileSettings,
     AuditListSettings,
+    WebhookSettings,
     ClientSettings,
 )

@@ -16,6 +16,7 @@ from control_plane.serving.private_keys import PrivateKeys
 from control_plane.serving.upkeep import Upkeep
 from control_plane.single_sign_on.sign_on import SignOn
 from control_plane.troubles import ControlPlanePart, Trouble
+from control_plane.webhooks.webhooks import Webhooks
 from shared.supervised import Supervisor
 
 
@@ -30,6 +31,7 @@ class Health:
     _notifications: NotificationQueue
     _supervisor: Supervisor
     _sign_on: SignOn
+    _webhooks: Webhooks | None = None
     _looking: asyncio.Task[str | None] | None = field(default=None, init=False)
 
     async def why_not_ready(self) -> str | None:
@@ -67,6 +69,7 @@ class Health:
             *self._remembering.troubles(),
             *self._notifications.troubles(),
             *self._sign_on.troubles(),
+            *(self._webhooks.troubles() if self._webhooks else ()),
         ]
         if failing := "; ".join(self._supervisor.problems()):
             found.append(Trouble(ControlPlanePart.BACKGROUND, failing, stops=False, kind=failing))
@@ -74,7 +77,8 @@ class Health:
 
     def refused_files(self) -> frozenset[str]:
         """Return the settings whose file cannot be used as it is now."""
-        return frozenset() if self._tls is None else frozenset(self._tls.refused)
+        of_tls = frozenset() if self._tls is None else frozenset(self._tls.refused)
+        return of_tls | (self._webhooks.refused_files() if self._webhooks else frozenset())
 
 
 async def why_not_ready(chain: AuditChain) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether others may read the files of private keys; only this process should.
+"""Whether others may read the files of private keys and secrets; only this process should.
 
 If they may, there is a warning, `control_plane_problem{part="private_keys"}` and a note in
 `/readyz`. Nothing stops: in a container such a file is often readable by all users, and reached by
@@ -18,6 +18,7 @@ from control_plane.serving.config import ServeSettings
 from control_plane.troubles import ControlPlanePart, Trouble
 from shared.watched_files import is_exposed
 
+WEBHOOKS_FILE: Final = f"{PREFIX}_WEBHOOKS_FILE"
 LOOK_SECONDS: Final = 10.0  # a stat of each
 
 
@@ -36,6 +37,8 @@ class PrivateKeys:
             paths[KEY] = configured.tls_key_file
         if configured.session_key_file is not None:
             paths[f"{PREFIX}_SESSION_KEY_FILE"] = configured.session_key_file
+        if configured.webhooks_file is not None:
+            paths[WEBHOOKS_FILE] = configured.webhooks_file
         keys = cls(paths)
         keys.look()
         return keys
@@ -48,7 +51,8 @@ class PrivateKeys:
         """Yield that others may read a key."""
         if self._exposed:
             names = " and ".join(self._exposed)
-            words = f"{names}: every user of the machine may read this private key: chmod o-r"
+            what = "the secrets in it" if self._exposed == [WEBHOOKS_FILE] else "this private key"
+            words = f"{names}: every user of the machine may read {what}: chmod o-r"
             yield Trouble(ControlPlanePart.PRIVATE_KEYS, words, stops=False, kind=names)
 
     async def run(self) -> None:

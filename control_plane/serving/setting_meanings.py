@@ -48,6 +48,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "check_networks": Meaning(
         "networks that checks may reach beside public addresses", default="none"
     ),
+    "webhooks_file": Meaning(
+        "a YAML or JSON file of targets that are told what happens, with their secrets; read again"
+        " when it changes (docs/webhooks.md)",
+        default="none: nobody is told",
+    ),
     "aws_principal_arn": Meaning(
         "the facade's AWS identity, which `grant` prints", default="none: a marked placeholder"
     ),

@@ -14,6 +14,9 @@ from control_plane.database.notification_queue import NotificationQueue
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.troubles import ControlPlanePart
+from control_plane.webhooks.delivery import DeliveryOutcome
+from control_plane.webhooks.standing import Standing
+from control_plane.webhooks.webhook_metrics import WebhookMetrics
 from facade.devices.handshake_end import HandshakeEnd
 from facade.metrics.device_metrics import WhichCertificate
 from facade.metrics.metrics import FacadeMetrics
@@ -89,6 +92,8 @@ _VALUES: Final[dict[tuple[str, str], type[StrEnum]]] = {
     ("facade_certificate_expiry_timestamp_seconds", "which"): WhichCertificate,
     ("facade_problem", "part"): FacadePart,
     ("control_plane_problem", "part"): ControlPlanePart,
+    ("control_plane_webhook_attempts_total", "outcome"): DeliveryOutcome,
+    ("control_plane_webhook_target", "state"): Standing,
 }
 
 
@@ -128,6 +133,7 @@ def control_plane_metrics() -> list[DescribedMetric]:
     metrics.watch_notifications(cast(NotificationQueue, None))
     metrics.watch_database(cast(Database, _NoDatabase()))
     metrics.watch_audit_log(lambda: 0)
+    WebhookMetrics(metrics.registry)
     return _described(metrics.registry)
 
 

@@ -126,6 +126,17 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/test_chain.py::test_arbitrary_rows_are_a_chain_or_refused",
         "adversary/control_plane/test_owner_of_the_tables.py::test_a_log_that_is_written_into",
     ),
+    "control_plane.webhooks.position.position_of": Tested(
+        "unit/control_plane/webhooks/test_position.py"
+        "::test_any_signed_bytes_are_a_position_or_refused",
+        "system/control_plane/test_webhooks.py"
+        "::test_a_position_that_is_moved_or_taken_away_costs_repeats_or_a_reported_gap",
+    ),
+    "control_plane.webhooks.targets_file.parse_targets": Tested(
+        "unit/control_plane/webhooks/test_targets_file.py::test_any_bytes_are_targets_or_refused",
+        "system/control_plane/test_webhooks.py"
+        "::test_the_file_is_read_again_and_a_wrong_one_changes_nothing",
+    ),
     "facade.content.json_fields.fields_of": Tested(
         "unit/facade/content/test_json_fields.py::test_arbitrary_bytes_are_an_object_or_unreadable",
         "adversary/facade/test_manifests.py::test_manifests_with_as_much_in_them_as_there_may_be",
@@ -242,6 +253,14 @@ OWN_READERS: Final[dict[str, Tested]] = {
 }
 
 LIBRARY_READERS: Final = (
+    LibraryReader(
+        "PyYAML, through libyaml, the file of webhook targets",
+        (Party.FILE,),
+        (
+            "control_plane.webhooks.targets_file.MAX_FILE_BYTES",
+            "control_plane.webhooks.targets_file.MAX_DEPTH",
+        ),
+    ),
     LibraryReader(
         "orjson",
         (Party.REGISTRY,),

@@ -81,3 +81,11 @@ class DatabaseWriter:
             await connection.execute(statement, *parameters)
         finally:
             await connection.close()
+
+    async def value(self, query: str, *parameters: object) -> object:
+        """Return the one value of a query."""
+        connection = await asyncpg.connect(self.owner_url)
+        try:
+            return await connection.fetchval(query, *parameters)
+        finally:
+            await connection.close()

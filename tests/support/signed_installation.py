@@ -5,7 +5,7 @@ starts now believes.
 """
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 from attrs import define, field
@@ -35,12 +35,16 @@ from control_plane.proof.audit_chain import AuditChain, SeenChain
 from control_plane.proof.belief import HighestGenerations, believe
 from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
+from control_plane.proof.signed_log import Place
 from control_plane.proof.signer import Signer
 from control_plane.proof.statement_store import statement_rows, statements_within
 from control_plane.sessions.session import Session, of_session
 from control_plane.sessions.session_store import SessionStore
 from control_plane.single_sign_on.claims import ProviderLogout
 from control_plane.single_sign_on.provider_logouts import ProviderLogouts
+from control_plane.webhooks.position import WebhookPosition, sign_position
+from control_plane.webhooks.sender_lease import LeaseClaim
+from control_plane.webhooks.webhook_store import put_position, write_claim
 from shared.connection import Anonymous, UsernameAndToken
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
@@ -60,6 +64,8 @@ TABLES = (
     "provider_logouts",
     "session_uses",
     "session_endings",
+    "webhook_positions",
+    "webhook_sender",
 )
 PAGE = 200
 ISSUER = "https://id.example"
@@ -99,6 +105,7 @@ class SignedInstallation:
             session = Session.begin(BOB, now())
             await sessions.begin(session)
             await sessions.end(of_session(session.id), now())
+        await self._webhooks(chain.log.end)
         for name in ("rotated", "newest"):
             self.tokens[f"{name} before"] = await self._add(operators, name)
         await self.keep("late")
@@ -115,6 +122,11 @@ class SignedInstallation:
         await uses.look()
         logouts = ProviderLogouts(ISSUER, self.database)
         await logouts.note(ProviderLogout(Person(ISSUER, "1"), None, now().timestamp()))
+
+    async def _webhooks(self, end: Place) -> None:
+        position = WebhookPosition("pager", end.sequence, end.hash, now())
+        await put_position(self.database, "pager", sign_position(position, self.signer))
+        assert await write_claim(self.database, LeaseClaim(uuid4(), None))
 
     async def _add(self, operators: Operators, name: str) -> OperatorToken:
         return await operators.add(

@@ -41,7 +41,11 @@ from tests.support.signed_installation import TABLES, Believed, SignedInstallati
 ENTRIES = "audit_entries"
 STATEMENTS = ("operator/rotated", "device/revoked", "certificate/ab12/")
 NO_ACT_MAKES_THEM = {"alembic_version", "audit_lock", "schema_compatibility"}
-ONE_VALUE_ALONE = {("audit_checkpoint", "the_only"), ("audit_exports", "the_only")}
+ONE_VALUE_ALONE = {
+    ("audit_checkpoint", "the_only"),
+    ("audit_exports", "the_only"),
+    ("webhook_sender", "the_only"),
+}
 # An export is noted for metrics: nothing is decided by it.
 OF_EXPORTS = {("audit_exports", "sequence"), ("audit_exports", "exported_at")}
 # Who called and when; sessions are in cookies, under seal, and logouts only end what the provider
@@ -53,7 +57,18 @@ OF_CALLERS = {
     ("session_uses", "last_used_at"),
     *(("session_endings", each) for each in ("what", "ended_at")),
 }
-NOTHING_SIGNED = {("statements", "stored_at"), *ONE_VALUE_ALONE, *OF_EXPORTS, *OF_CALLERS}
+# No act makes them. What a change of them costs: `test_webhooks.py`.
+OF_WEBHOOKS = {
+    *(("webhook_positions", each) for each in ("target", "type", "key_id", "payload", "signature")),
+    *(("webhook_sender", each) for each in ("beat", "released")),
+}
+NOTHING_SIGNED = {
+    ("statements", "stored_at"),
+    *ONE_VALUE_ALONE,
+    *OF_EXPORTS,
+    *OF_CALLERS,
+    *OF_WEBHOOKS,
+}
 CHANGES = {
     "text": ("{column} || 'x'", "(SELECT {column} FROM {table} ORDER BY ctid DESC LIMIT 1)"),
     "bytea": (

@@ -1,0 +1,1 @@
+"""Webhooks: targets are told what happened, signed as Standard Webhooks say."""
