@@ -1,16 +1,24 @@
 """`settings`, of either process: every variable with its type, default and meaning."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
 from shared.settings_table import SettingRow, as_json, as_markdown, as_text
 
 
-def settings_command(rows: Callable[[], Sequence[SettingRow]]) -> click.Command:
+def settings_command(
+    cls: type[click.Command] = click.Command, **attributes: Any
+) -> Callable[[Callable[[], Sequence[SettingRow]]], click.Command]:
     """Make the command of a function that returns the rows; its docstring is the help."""
+    return lambda rows: _command(rows, cls, attributes)
 
-    @click.command("settings", help=rows.__doc__)
+
+def _command(
+    rows: Callable[[], Sequence[SettingRow]], cls: type[click.Command], attributes: dict[str, Any]
+) -> click.Command:
+    @click.command("settings", cls=cls, help=rows.__doc__, **attributes)
     @click.option("--json", "as_", flag_value="json", help="A JSON array.")
     @click.option("--markdown", "as_", flag_value="markdown", help="A table of Markdown.")
     def settings(as_: str | None) -> None:

@@ -29,7 +29,15 @@ def _fingerprints(
         raise click.BadParameter(str(error), ctx, param) from None
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane apply -f connections.yaml --dry-run",
+        "control-plane apply -f base.yaml -f production.yaml",
+        "control-plane apply -f connections.yaml --approve sha256:… --expires 90d",
+        "control-plane apply -f connections.yaml --prune",
+    ),
+)
 @click.option(
     "-f",
     "--file",
@@ -74,13 +82,6 @@ def _fingerprints(
 async def apply(*, as_json: bool, **options: Any) -> None:
     """Connect and change registries as files say. It makes drafts; an approver lets them serve.
 
-    \b
-    Examples:
-      control-plane apply -f connections.yaml --dry-run
-      control-plane apply -f base.yaml -f production.yaml
-      control-plane apply -f connections.yaml --approve sha256:…
-      control-plane apply -f connections.yaml --prune
-
     Connections that the files do not name are left alone, unless --prune. Applying twice changes
     nothing.
 
@@ -88,7 +89,7 @@ async def apply(*, as_json: bool, **options: Any) -> None:
 
     Exits with 0 if there was nothing to do or all of it was done, 1 if something failed, 2 if the
     call or the files are wrong, 3 if a dry run found changes.
-    """  # noqa: D301 - \b is click's, for lines that are not to be joined
+    """
     end = ChosenEnd.of(options)
     wished = Wished(end=end, **options)
     wished.require_sense()

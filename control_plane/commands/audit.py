@@ -91,7 +91,12 @@ def audit() -> None:
     """Verify, export and list the audit log, from the database and with the statement key."""
 
 
-@audit.command()
+@audit.command(
+    examples=(
+        "control-plane audit verify",
+        "control-plane audit verify log.jsonl",
+    )
+)
 @click.argument("file", type=click.File("rb"), required=False)
 @command
 async def verify(file: IO[bytes] | None) -> None:
@@ -121,7 +126,7 @@ async def verify(file: IO[bytes] | None) -> None:
     _tell(report, agreement)
 
 
-@audit.command()
+@audit.command(examples=("control-plane audit export > log.jsonl",))
 @command
 async def export() -> None:
     """Print every entry's envelope as a JSON line.
@@ -150,7 +155,7 @@ async def _note_export(database: Database, sequence: int) -> None:
         say(f"The export is whole, but no control plane will show it in its metrics: {error}")
 
 
-@audit.command("accept-restore")
+@audit.command("accept-restore", examples=("control-plane audit accept-restore --head 2f1c…",))
 @click.option("--head", required=True, help="The hash of the entry that the log ends with now.")
 @command
 async def accept(head: str) -> None:
@@ -169,7 +174,13 @@ async def accept(head: str) -> None:
     say("Sign again what went back: `/readyz` says what, if there is a CONTROL_PLANE_STATE_DIR.")
 
 
-@audit.command("list")
+@audit.command(
+    "list",
+    examples=(
+        "control-plane audit list --since 7d --actor alice",
+        "control-plane audit list --action connection.approve --last 20",
+    ),
+)
 @click.option("--actor", help="Who did it: an operator, or shell:USER.")
 @click.option("--action", help="What was done, or how that begins: connection.approve, operator.")
 @click.option("--about", help="The subject, or how it begins: connection/ID, operator/NAME.")

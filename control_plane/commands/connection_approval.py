@@ -36,7 +36,13 @@ def _asked_comment(ctx: click.Context, param: click.Parameter, value: str | None
     return str(click.prompt("Why is it sent back?", err=True))
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane connections approve ghcr.io",
+        "control-plane connections approve ghcr.io --fingerprint sha256:… --expires 90d",
+    ),
+)
 @connection_name
 @click.option(
     "--fingerprint",
@@ -77,7 +83,11 @@ async def approve(
     show_state(view, as_json=as_json)
 
 
-@click.command("send-back", cls=Command)
+@click.command(
+    "send-back",
+    cls=Command,
+    examples=("control-plane connections send-back ghcr.io --comment 'which fleets?'",),
+)
 @connection_name
 @click.option("--comment", callback=_asked_comment, help="Why, for whoever made the draft.")
 @click.option("--fingerprint", help="Of the draft that was seen; another one is not sent back.")

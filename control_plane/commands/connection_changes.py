@@ -30,7 +30,19 @@ from shared.upstream.hosts import registry_host_from_people
 NOT_TOLD_EXIT_CODE: Final = 3
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane connections add ghcr.io --username robot --token-stdin < token",
+        "control-plane connections add docker.io --anonymous --repository 'library/*'",
+        "control-plane connections add registry.local:5000 --anonymous --allow-network 10.0.0.0/8",
+        "control-plane connections add us-docker.pkg.dev --service-account-key-file key.json",
+        (
+            "control-plane connections add 123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+            " --role-arn arn:aws:iam::123456789012:role/facade"
+        ),
+    ),
+)
 @request_options
 @click.option("--description", default="")
 @check_first
@@ -47,7 +59,10 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
     show_made(view, as_json=as_json)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=("control-plane connections check ghcr.io --username robot --token-stdin < token",),
+)
 @request_options
 @as_json
 @command
@@ -74,7 +89,13 @@ async def check(*, as_json: bool, **options: Any) -> None:
             raise SystemExit(NOT_TOLD_EXIT_CODE)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane connections edit ghcr.io --repository 'team/**' --fleet line-a",
+        "control-plane connections edit ghcr.io --all-fleets",
+    ),
+)
 @connection_name
 @edit_options
 @check_first
@@ -95,7 +116,13 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
     show_made(view, as_json=as_json)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane connections rotate ghcr.io --token-stdin < token",
+        "control-plane connections rotate gcr.io --service-account-key-file key.json --approve",
+    ),
+)
 @connection_name
 @credential_options
 @click.option("--approve", is_flag=True, help="Let it serve at once; needs the role approver.")
@@ -119,7 +146,7 @@ async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **opti
     show_made(view, as_json=as_json)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=("control-plane connections discard ghcr.io",))
 @connection_name
 @as_json
 @command

@@ -16,7 +16,7 @@ from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=("control-plane connections review ghcr.io",))
 @connection_name
 @as_json
 @command

@@ -43,7 +43,14 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back):
     connections.add_command(each)
 
 
-@connections.command("list")
+@connections.command(
+    "list",
+    examples=(
+        "control-plane connections list",
+        "control-plane connections list --status pending",
+        "control-plane connections list --all --wide",
+    ),
+)
 @click.option(
     "--status", type=click.Choice([each.value for each in Status]), help="Of this status alone."
 )
@@ -115,7 +122,12 @@ class Chosen:
         return not is_left_out
 
 
-@connections.command()
+@connections.command(
+    examples=(
+        "control-plane connections show ghcr.io",
+        "control-plane connections show 3f2a --json",
+    )
+)
 @connection_name
 @as_json
 @command
@@ -127,7 +139,9 @@ async def show(name: str, *, as_json: bool) -> None:
     show_connection(view, as_json=as_json)
 
 
-@connections.command()
+@connections.command(
+    examples=("control-plane connections revoke ghcr.io --reason 'contract ended'",)
+)
 @connection_name
 @click.option("--reason", default="")
 @as_json
@@ -142,7 +156,12 @@ async def revoke(name: str, reason: str, *, as_json: bool) -> None:
     show_state(view, as_json=as_json)
 
 
-@connections.command()
+@connections.command(
+    examples=(
+        "control-plane connections grant 123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+        "control-plane connections grant 3f2a --policy trust > trust.json",
+    )
+)
 @connection_name
 @click.option(
     "--policy",

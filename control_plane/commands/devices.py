@@ -26,7 +26,16 @@ def devices() -> None:
     """
 
 
-@devices.command()
+@devices.command(
+    examples=(
+        (
+            "control-plane devices revoke spiffe://example.com/fleet/line-a/device/press-7"
+            " --reason stolen"
+        ),
+        "control-plane devices revoke --serial 0A:BC:1F",
+        "control-plane devices revoke --from devices.txt --reason 'decommissioned'",
+    )
+)
 @click.argument("device", required=False)
 @click.option("--serial", help="One certificate, by its serial number in hexadecimal.")
 @click.option("--issuer", help="With --serial: of this issuer alone, as RFC 4514.")
@@ -109,7 +118,13 @@ async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
     say(f"{new} revoked, {before} were revoked already")
 
 
-@devices.command("list")
+@devices.command(
+    "list",
+    examples=(
+        "control-plane devices list",
+        "control-plane devices list --serial 0A:BC:1F",
+    ),
+)
 @click.argument("device", required=False)
 @click.option("--serial", help="Of certificates of this serial number, whoever issued them.")
 @click.option("--issuer", help="With --serial: revoked with this issuer alone.")
@@ -138,7 +153,7 @@ async def list_revocations(
             await print_revocations(pages, wide=wide, whole_ids=bool(query))
 
 
-@devices.command()
+@devices.command(examples=("control-plane devices lift serial:0abc1f",))
 @click.argument("revocation", metavar="REVOCATION")
 @as_json
 @command

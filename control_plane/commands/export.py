@@ -13,7 +13,13 @@ from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane export > connections.yaml",
+        "control-plane export --set production --json",
+    ),
+)
 @click.option("--set", "set_name", metavar="NAME", help="The connections of this set alone.")
 @as_json
 @command
@@ -23,12 +29,8 @@ async def export(set_name: str | None, *, as_json: bool) -> None:
     Secrets are no part of it: each is a reference to fill in. A draft is printed in place of what
     serves, and revoked connections are left out.
 
-    \b
-    Example:
-      control-plane export > connections.yaml
-
     Settings: CONTROL_PLANE_URL, CONTROL_PLANE_TOKEN, CONTROL_PLANE_CA_FILE.
-    """  # noqa: D301 - \b is click's, for lines that are not to be joined
+    """
     async with ApiClient.open(settings(ClientSettings)) as api:
         views = await api.items("connections")
     present = [found for view in views if (found := present_connection(view)) is not None]

@@ -53,7 +53,13 @@ _KINDS: Final[Mapping[str, Callable[[], _NewKey]]] = {
 }
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane keys --out keys",
+        "control-plane keys --out keys --only session",
+    ),
+)
 @click.option(
     "--out",
     "folder",

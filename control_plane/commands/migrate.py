@@ -36,7 +36,9 @@ _ALWAYS = (
 )
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command, examples=("CONTROL_PLANE_MIGRATION_DATABASE_URL=… control-plane migrate",)
+)
 @command
 async def migrate() -> None:
     """Bring the database to the current schema, and state the group roles' grants.

@@ -102,7 +102,12 @@ _whose = click.option(
 )
 
 
-@operators.command()
+@operators.command(
+    examples=(
+        "control-plane operators add alice --role connector --expires 90d",
+        "control-plane operators add ci --role viewer --no-expiry",
+    )
+)
 @click.argument("name", type=NameType())
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @_whose
@@ -125,7 +130,7 @@ async def add(
     _print(token)
 
 
-@operators.command()
+@operators.command(examples=("control-plane operators rotate alice --expires 90d",))
 @click.argument("name", type=NameType())
 @_whose
 @_expires
@@ -141,7 +146,7 @@ async def rotate(
     say("From now on the token before it lets nobody in.")
 
 
-@operators.command()
+@operators.command(examples=("control-plane operators remove alice",))
 @click.argument("name", type=NameType())
 @command
 async def remove(name: OperatorName) -> None:
@@ -151,7 +156,7 @@ async def remove(name: OperatorName) -> None:
     say(f"{name} may call no longer; what {name} approved goes on serving")
 
 
-@operators.command("list")
+@operators.command("list", examples=("control-plane operators list --wide",))
 @wide
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @command

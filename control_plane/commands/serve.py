@@ -79,7 +79,7 @@ class Memory:
     seen: SeenChain
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=("CONTROL_PLANE_LISTEN=127.0.0.1:8080 control-plane serve",))
 def serve() -> None:
     """Answer the admin API until SIGTERM or SIGINT."""
     try:

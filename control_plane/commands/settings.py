@@ -1,5 +1,6 @@
 """`control-plane settings`: what every command reads."""
 
+from control_plane.commands.usage import Command
 from control_plane.prefix import PREFIX
 from control_plane.serving.config import (
     AuditSettings,
@@ -22,12 +23,15 @@ def control_plane_settings() -> list[SettingRow]:
         "operators": OperatorsSettings,
         "audit": AuditSettings,
         "webhooks": WebhookSettings,
-        "connections, devices and login": ClientSettings,
+        "connections, apply, export, devices and login": ClientSettings,
     }
     return setting_rows(PREFIX, commands, MEANINGS)
 
 
-@settings_command
+@settings_command(
+    Command,
+    examples=("control-plane settings", "control-plane settings --markdown > settings.md"),
+)
 def settings() -> list[SettingRow]:
     """Print every environment variable: its default, its form, and what it is for.
 

@@ -12,7 +12,7 @@ def facade_settings() -> list[SettingRow]:
     return setting_rows(PREFIX, commands, MEANINGS)
 
 
-@settings_command
+@settings_command()
 def settings() -> list[SettingRow]:
     """Print every environment variable: its default, its form, and what it is for.
 

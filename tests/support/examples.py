@@ -50,6 +50,8 @@ class TypedCommand:
         while words and (assigned := _ASSIGNED.fullmatch(words[0])):
             variables[assigned["name"]] = assigned["value"]
             words = words[1:]
+        if words[-2:-1] == ["<"]:
+            words = words[:-2]
         if words[-2:-1] == [">"]:
             return cls(variables, tuple(words[:-2]), words[-1])
         return cls(variables, tuple(words))

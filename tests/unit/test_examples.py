@@ -164,6 +164,36 @@ def test_a_line_without_what_is_required_is_found() -> None:
         require_all_given(command)
 
 
+def every_command(
+    command: click.Command, context: click.Context, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield each command that does something, with the words that it is typed by."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from every_command(found, click.Context(found, context, name), (*path, name))
+
+
+COMMANDS = dict(every_command(cli, click.Context(cli), ("control-plane",)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_ends_with_examples(path: tuple[str, ...]) -> None:
+    """Each is a line of this very command, as its program takes it."""
+    found = COMMANDS[path]
+    help_text = found.get_help(click.Context(found, info_name=" ".join(path)))
+    lines = help_text.partition("\nExamples:\n")[2].splitlines()
+    assert lines
+    for line in lines:
+        (typed,) = commands(line)
+        assert typed.words[: len(path)] == path
+        check(typed)
+        require_all_given(typed)
+
+
 def run_by_unit(block: str) -> Iterator[TypedCommand]:
     """Yield what a systemd unit starts."""
     unit = configparser.ConfigParser(interpolation=None)
