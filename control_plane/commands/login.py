@@ -13,7 +13,14 @@ from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        "control-plane login",
+        "control-plane login --no-browser",
+        "control-plane login --device",
+    ),
+)
 @click.option(
     "--device",
     is_flag=True,
@@ -22,16 +29,10 @@ from control_plane.serving.environment import settings
 @click.option("--no-browser", is_flag=True, help="Show the address, and open no browser.")
 @command
 async def login(*, device: bool, no_browser: bool) -> None:
-    r"""Log in by single sign-on; other commands then need no CONTROL_PLANE_TOKEN.
+    """Log in by single sign-on; other commands then need no CONTROL_PLANE_TOKEN.
 
     What the provider gives is kept in the keyring of this machine, or in a file that only you may
     read. `control-plane logout` ends it.
-
-    \b
-    Examples:
-      control-plane login
-      control-plane login --no-browser   # open the address yourself
-      control-plane login --device       # on a machine without a browser
     """
     configured = settings(ClientSettings)
     async with ApiClient.anonymous(configured) as api:

@@ -12,7 +12,7 @@ from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=("control-plane logout",))
 @command
 async def logout() -> None:
     """Forget what `control-plane login` got, here and at the provider."""

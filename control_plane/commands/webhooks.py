@@ -43,7 +43,7 @@ def webhooks() -> None:
     """Targets that are told what happens (CONTROL_PLANE_WEBHOOKS_FILE)."""
 
 
-@webhooks.command("list")
+@webhooks.command("list", examples=("control-plane webhooks list",))
 @wide
 @as_json
 @command
@@ -57,7 +57,7 @@ async def list_targets(*, wide: bool, as_json: bool) -> None:
     print_list(_COLUMNS, rows, nothing="the file names no targets", wide=wide)
 
 
-@webhooks.command("test")
+@webhooks.command("test", examples=("control-plane webhooks test pager",))
 @click.argument("name", metavar="TARGET")
 @command
 async def test_target(*, name: str) -> None:

@@ -65,7 +65,7 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
         item = page.get_by_role("listitem").filter(has_text=host)
         expect(item).to_contain_text("6 lines change")
         expect(item).to_contain_text("2 dangers")
-        require_presentable(browser, page)
+        require_presentable(page)
         item.get_by_role("link", name=host).click()
         expect(page.get_by_role("heading", level=1)).to_have_text(f"Review {host}")
         assert line(page, "Fleets") == ["line-a", "all"]
@@ -76,7 +76,7 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
             12
         )
         assert CANARY not in page.content()
-        require_presentable(browser, page)
+        require_presentable(page)
         approve(page)
         expect(page.get_by_role("status")).to_contain_text("It is approved")
     after = meanwhile(plane.client("eve").show(view["id"]))
