@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from shared.settings_table import SettingRow, as_json, as_markdown, as_text
+from shared.settings_table import SettingRow, as_json, as_markdown, as_text, as_yaml
 
 
 def settings_command(
@@ -20,11 +20,14 @@ def _command(
 ) -> click.Command:
     @click.command("settings", cls=cls, help=rows.__doc__, **attributes)
     @click.option("--json", "as_", flag_value="json", help="A JSON array.")
+    @click.option("--yaml", "as_", flag_value="yaml", help="The same as YAML.")
     @click.option("--markdown", "as_", flag_value="markdown", help="A table of Markdown.")
     def settings(as_: str | None) -> None:
         match as_:
             case "json":
                 click.echo(as_json(rows()))
+            case "yaml":
+                click.echo(as_yaml(rows()), nl=False)
             case "markdown":
                 click.echo("\n".join(as_markdown(rows())))
             case _:

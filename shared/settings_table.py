@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import orjson
+import yaml
 from attrs import asdict, frozen
 from typed_settings.cls_utils import deep_options
 from typed_settings.types import OptionInfo
@@ -75,6 +76,11 @@ def as_markdown(rows: Iterable[SettingRow]) -> Iterator[str]:
 def as_json(rows: Iterable[SettingRow]) -> str:
     """Return a JSON array of objects."""
     return orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode()
+
+
+def as_yaml(rows: Iterable[SettingRow]) -> str:
+    """Return the same as YAML."""
+    return yaml.safe_dump(orjson.loads(as_json(rows)), sort_keys=False, allow_unicode=True)
 
 
 def _row(

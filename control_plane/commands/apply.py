@@ -8,9 +8,10 @@ import click
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.apply_run import ApplyRun, Wished
 from control_plane.commands.approval_end import ChosenEnd, end_options
-from control_plane.commands.connection_options import as_json, check_first
+from control_plane.commands.connection_options import check_first
 from control_plane.commands.declared_files import read_declared_files
 from control_plane.commands.lifetime import LifetimeType
+from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.running import command
 from control_plane.commands.usage import Command
 from control_plane.connections.fields import parse_fingerprint
@@ -77,9 +78,9 @@ def _fingerprints(
     "--allow-commands", is_flag=True, help="Run the programs that files name, for secrets."
 )
 @check_first
-@as_json
+@output_form
 @command
-async def apply(*, as_json: bool, **options: Any) -> None:
+async def apply(*, form: OutputForm | None, **options: Any) -> None:
     """Connect and change registries as files say. It makes drafts; an approver lets them serve.
 
     Connections that the files do not name are left alone, unless --prune. Applying twice changes
@@ -96,7 +97,7 @@ async def apply(*, as_json: bool, **options: Any) -> None:
     files = read_declared_files(wished.files)
     wished.require_set(files.wanted.name)
     async with ApiClient.open(settings(ClientSettings)) as api:
-        run = ApplyRun(api, wished, files, as_json=as_json)
+        run = ApplyRun(api, wished, files, form=form)
         status = await run.status()
     if status:
         raise SystemExit(status)

@@ -22,7 +22,8 @@ from control_plane.commands.applying import (
 from control_plane.commands.approval_end import ChosenEnd
 from control_plane.commands.columns import one_line
 from control_plane.commands.declared_files import DeclaredFiles
-from control_plane.commands.printing import print_json
+from control_plane.commands.output_form import OutputForm
+from control_plane.commands.printing import print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
 from control_plane.commands.usage import require_no_contradiction
@@ -91,13 +92,13 @@ class ApplyRun:
     api: ApiClient
     wished: Wished
     files: DeclaredFiles
-    as_json: bool
+    form: OutputForm | None
     outcomes: list[Outcome] = field(factory=list)
 
     async def status(self) -> int:
         """Do it, and return the exit status."""
         plan_ = await self._plan()
-        if not self.as_json:
+        if self.form is None:
             for line in plan_lines(plan_):
                 click.echo(one_line(line))
         if self.wished.dry_run:
@@ -116,7 +117,7 @@ class ApplyRun:
         self._print_result(plan_)
         if self.wished.wait and not has_failed:
             has_failed = not await self._wait()
-        elif not self.as_json:
+        elif self.form is None:
             self._say_next(plan_)
         return 1 if has_failed else 0
 
@@ -222,15 +223,15 @@ class ApplyRun:
         place, words = outcome.step.place, outcome.words
         if outcome.ended is not Ended.DONE:
             say(f"{place}: {outcome.ended.value.upper()}: {words}")
-        elif not self.as_json:
+        elif self.form is None:
             named = f"; its draft has {outcome.fingerprint}" if outcome.fingerprint else ""
             click.echo(one_line(f"{place}: {words}{named}"))
         for warning in warnings_of(outcome):
             say(f"WARNING: {warning}")
 
     def _print_result(self, plan_: Plan) -> None:
-        if self.as_json:
-            print_json(result_of(plan_, self.outcomes, dry_run=self.wished.dry_run))
+        if self.form:
+            print_value(result_of(plan_, self.outcomes, dry_run=self.wished.dry_run), self.form)
 
     def _say_next(self, plan_: Plan) -> None:
         made = [each.fingerprint for each in self.outcomes if each.fingerprint]

@@ -26,9 +26,9 @@ from control_plane.audit.log_reading import (
 from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import Column
-from control_plane.commands.connection_options import as_json
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.printing import ListPrinter, print_json_items, wide
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
 from control_plane.commands.running import (
     command,
     fail,
@@ -98,8 +98,9 @@ def audit() -> None:
     )
 )
 @click.argument("file", type=click.File("rb"), required=False)
+@output_form
 @command
-async def verify(file: IO[bytes] | None) -> None:
+async def verify(file: IO[bytes] | None, *, form: OutputForm | None) -> None:
     """Verify the chain and its signatures, and compare the database with it.
 
     For a FILE that `audit export` wrote (- for standard input), this needs the statement key alone.
@@ -109,7 +110,7 @@ async def verify(file: IO[bytes] | None) -> None:
     if file is None:
         async with _log() as (database, verifier):
             report = await verify_log(database, verifier)
-        _tell(report, "signatures, chain and statements agree")
+        _tell(report, "signatures, chain and statements agree", form)
         return
     configured = settings(AuditFileSettings)
     verifier = _verifier(configured)
@@ -123,7 +124,7 @@ async def verify(file: IO[bytes] | None) -> None:
             report = await verify_export_against(file, verifier, walk(log, verifier))
     if not (report.entries or report.all_faults):
         fail("the file is empty: it is no export of a log, which begins with its first act")
-    _tell(report, agreement)
+    _tell(report, agreement, form)
 
 
 @audit.command(examples=("control-plane audit export > log.jsonl",))
@@ -188,7 +189,7 @@ async def accept(head: str) -> None:
 @click.option("--until", type=MomentType(), help="Before this time, or so long ago.")
 @click.option("--last", type=click.IntRange(min=1), help="Only so many, the newest.")
 @wide
-@as_json
+@output_form
 @command
 async def list_entries(
     actor: str | None,
@@ -199,14 +200,14 @@ async def list_entries(
     last: int | None,
     *,
     wide: bool,
-    as_json: bool,
+    form: OutputForm | None,
 ) -> None:
     """List who did what and when: all entries, or those that match every option."""
     pages = _pages(AuditFilter(actor, action, about, since, until))
     if last is not None:
         pages = _newest(pages, last)
-    if as_json:
-        await print_json_items(pages)
+    if form:
+        await print_items(pages, form)
         return
     columns, printer = _WIDE if wide else _NARROW, ListPrinter(wide=wide)
     doubted = changed = 0
@@ -268,9 +269,12 @@ def _cells(entry: Json) -> list[object]:
     return [entry["sequence"], second, entry["actor"], entry["action"], entry["about"], details]
 
 
-def _tell(report: ChainReport, agreement: str) -> None:
+def _tell(report: ChainReport, agreement: str, form: OutputForm | None) -> None:
     """Say what was found; exit with 1 if anything is wrong."""
     faults = report.all_faults
+    if form:
+        last = report.end.hash if report.entries else None
+        print_value({"entries": report.entries, "faults": faults, "last_hash": last}, form)
     for fault in faults[:MAX_REPORTED_FAULTS]:
         say(fault)
     if faults:

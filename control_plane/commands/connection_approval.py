@@ -7,9 +7,10 @@ import click
 
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.approval_end import END_OPTIONS, ChosenEnd, end_options
-from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_state
 from control_plane.commands.named_connection import named_connection
+from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import terminal_width
 from control_plane.commands.review_text import print_review
 from control_plane.commands.running import command, fail, say
@@ -51,14 +52,14 @@ def _asked_comment(ctx: click.Context, param: click.Parameter, value: str | None
 )
 @end_options
 @click.option("--despite-send-back", is_flag=True, help="Approve a draft that was sent back.")
-@as_json
+@output_form
 @command
 async def approve(
     name: str,
     fingerprint: str | None,
     *,
     despite_send_back: bool,
-    as_json: bool,
+    form: OutputForm | None,
     **options: Any,
 ) -> None:
     """Approve the draft that was seen; without a draft, approve what serves once more.
@@ -80,7 +81,7 @@ async def approve(
         if despite_send_back:
             body["despite_send_back"] = True
         view = await api.call("POST", "connections", connection_id, "approve", body=body)
-    show_state(view, as_json=as_json)
+    show_state(view, form=form)
 
 
 @click.command(
@@ -91,15 +92,17 @@ async def approve(
 @connection_name
 @click.option("--comment", callback=_asked_comment, help="Why, for whoever made the draft.")
 @click.option("--fingerprint", help="Of the draft that was seen; another one is not sent back.")
-@as_json
+@output_form
 @command
-async def send_back(name: str, comment: str, fingerprint: str | None, *, as_json: bool) -> None:
+async def send_back(
+    name: str, comment: str, fingerprint: str | None, *, form: OutputForm | None
+) -> None:
     """Tell who made the draft why it is not approved; the draft stays, an edit of it answers."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         body = {"comment": comment} | ({"fingerprint": fingerprint} if fingerprint else {})
         view = await api.call("POST", "connections", connection_id, "send-back", body=body)
-    show_state(view, as_json=as_json)
+    show_state(view, form=form)
 
 
 def _asked(shown: Json, *, says_end: bool) -> str:

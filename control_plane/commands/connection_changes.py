@@ -7,7 +7,6 @@ import click
 from control_plane.commands.api_client import ApiClient
 from control_plane.commands.check_words import why_not_told
 from control_plane.commands.connection_options import (
-    as_json,
     check_first,
     connection_name,
     credential_body,
@@ -19,6 +18,7 @@ from control_plane.commands.connection_options import (
 )
 from control_plane.commands.connection_output import show_made, show_state
 from control_plane.commands.named_connection import named_connection
+from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import show_view
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
@@ -46,9 +46,9 @@ NOT_TOLD_EXIT_CODE: Final = 3
 @request_options
 @click.option("--description", default="")
 @check_first
-@as_json
+@output_form
 @command
-async def add(*, check: bool, as_json: bool, **options: Any) -> None:
+async def add(*, check: bool, form: OutputForm | None, **options: Any) -> None:
     """Connect a registry; it waits for an approver.
 
     At a terminal, the login is asked for if no option says it.
@@ -56,7 +56,7 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
     body = request_body(options, must_say_login=True)
     async with ApiClient.open(settings(ClientSettings)) as api:
         view = await api.call("POST", "connections", query=_query(check), body=body)
-    show_made(view, as_json=as_json)
+    show_made(view, form=form)
 
 
 @click.command(
@@ -64,9 +64,9 @@ async def add(*, check: bool, as_json: bool, **options: Any) -> None:
     examples=("control-plane connections check ghcr.io --username robot --token-stdin < token",),
 )
 @request_options
-@as_json
+@output_form
 @command
-async def check(*, as_json: bool, **options: Any) -> None:
+async def check(*, form: OutputForm | None, **options: Any) -> None:
     """Ask a registry to log in, and store nothing.
 
     It takes the options of `add`, so that the same line can be tried first. Those on scope, such as
@@ -77,7 +77,7 @@ async def check(*, as_json: bool, **options: Any) -> None:
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
         answer = await api.call("POST", "connection-checks", body=body)
-    show_view(answer, as_json=as_json)
+    show_view(answer, form=form)
     match answer["outcome"]:
         case CheckOutcome.FAILED:
             fail("the registry did not accept this")
@@ -99,9 +99,9 @@ async def check(*, as_json: bool, **options: Any) -> None:
 @connection_name
 @edit_options
 @check_first
-@as_json
+@output_form
 @command
-async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None:
+async def edit(name: str, *, check: bool, form: OutputForm | None, **options: Any) -> None:
     """Make or change the draft; what serves goes on serving until somebody approves it.
 
     A change of what decides who is shown the secret needs the secret again: --ask-token,
@@ -113,7 +113,7 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         view = await api.call("PATCH", "connections", connection_id, query=_query(check), body=body)
-    show_made(view, as_json=as_json)
+    show_made(view, form=form)
 
 
 @click.command(
@@ -127,9 +127,11 @@ async def edit(name: str, *, check: bool, as_json: bool, **options: Any) -> None
 @credential_options
 @click.option("--approve", is_flag=True, help="Let it serve at once; needs the role approver.")
 @check_first
-@as_json
+@output_form
 @command
-async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **options: Any) -> None:
+async def rotate(
+    name: str, *, approve: bool, check: bool, form: OutputForm | None, **options: Any
+) -> None:
     """Give a new secret; the old one serves until somebody approves the new one."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
@@ -143,20 +145,20 @@ async def rotate(name: str, *, approve: bool, check: bool, as_json: bool, **opti
             query=_query(check),
             body=body | ({"approve": True} if approve else {}),
         )
-    show_made(view, as_json=as_json)
+    show_made(view, form=form)
 
 
 @click.command(cls=Command, examples=("control-plane connections discard ghcr.io",))
 @connection_name
-@as_json
+@output_form
 @command
-async def discard(name: str, *, as_json: bool) -> None:
+async def discard(name: str, *, form: OutputForm | None) -> None:
     """Discard the draft; a connection that was never approved ends with it."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         await api.call("DELETE", "connections", connection_id, "draft")
         view = await api.call("GET", "connections", connection_id)
-    show_state(view, as_json=as_json)
+    show_state(view, form=form)
 
 
 def _query(check: bool) -> dict[str, str]:  # noqa: FBT001 - the one thing that is asked

@@ -28,7 +28,6 @@ STDIN: Final = "-"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Decorator = Callable[[_Command], _Command]
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
 check_first = click.option(
     "--check/--no-check", default=True, help="Whether the registry is asked to log in."
 )

@@ -5,33 +5,34 @@ import click
 from control_plane.commands.api_client import Json
 from control_plane.commands.check_words import NOT_ASKED, why_not_told
 from control_plane.commands.connection_text import connection_lines, next_steps, state_line
-from control_plane.commands.printing import print_json
+from control_plane.commands.output_form import OutputForm
+from control_plane.commands.printing import print_value
 from control_plane.commands.running import say
 from shared.upstream.check import CheckOutcome
 
 
-def show_connection(view: Json, *, as_json: bool) -> None:
+def show_connection(view: Json, *, form: OutputForm | None) -> None:
     """Print everything that is known of a connection."""
-    if as_json:
-        print_json(view)
+    if form:
+        print_value(view, form)
         return
     for line in connection_lines(view):
         click.echo(line)
     _say_next(view)
 
 
-def show_state(view: Json, *, as_json: bool) -> None:
+def show_state(view: Json, *, form: OutputForm | None) -> None:
     """Print the state of a connection after an act."""
-    if as_json:
-        print_json(view)
+    if form:
+        print_value(view, form)
         return
     click.echo(state_line(view))
     _say_next(view)
 
 
-def show_made(view: Json, *, as_json: bool) -> None:
+def show_made(view: Json, *, form: OutputForm | None) -> None:
     """Print the state after an act, what was not checked, and what a facade will refuse."""
-    show_state(view, as_json=as_json)
+    show_state(view, form=form)
     made = view["draft"] or view
     check = made["check"]
     if check["outcome"] == CheckOutcome.SKIPPED and check["problem"] != NOT_ASKED:

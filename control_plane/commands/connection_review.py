@@ -6,9 +6,10 @@ import click
 
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_list import place_of
-from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.connection_options import connection_name
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.printing import print_json, terminal_width
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_value, terminal_width
 from control_plane.commands.review_text import print_review
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Command
@@ -18,9 +19,9 @@ from control_plane.serving.environment import settings
 
 @click.command(cls=Command, examples=("control-plane connections review ghcr.io",))
 @connection_name
-@as_json
+@output_form
 @command
-async def review(name: str, *, as_json: bool) -> None:
+async def review(name: str, *, form: OutputForm | None) -> None:
     """Show what would be approved, line by line against what serves.
 
     Also what stands out and what it means, and the fingerprint with twelve words to compare by
@@ -29,8 +30,8 @@ async def review(name: str, *, as_json: bool) -> None:
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         shown = await api.call("GET", "connections", connection_id, "review")
-    if as_json:
-        print_json(shown)
+    if form:
+        print_value(shown, form)
         return
     print_review(shown, terminal_width())
     say("")

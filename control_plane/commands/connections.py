@@ -10,15 +10,16 @@ from control_plane.commands.api_client import ApiClient, ItemsPage, Json
 from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
 from control_plane.commands.connection_list import print_connections
-from control_plane.commands.connection_options import as_json, connection_name
+from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.connection_review import review
 from control_plane.commands.named_connection import named_connection
+from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import (
     ListPrinter,
     print_fields,
-    print_json,
-    print_json_items,
+    print_items,
+    print_value,
     wide,
 )
 from control_plane.commands.running import command, fail, say
@@ -66,7 +67,7 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back):
 @click.option("--search", help="A text in the host, the description or the login.")
 @click.option("--all", "with_revoked", is_flag=True, help="The revoked ones too.")
 @wide
-@as_json
+@output_form
 @command
 async def list_connections(
     status: str | None,
@@ -74,7 +75,7 @@ async def list_connections(
     problem: bool,
     with_revoked: bool,
     wide: bool,
-    as_json: bool,
+    form: OutputForm | None,
     **wanted: str | None,
 ) -> None:
     """List the connections that are not revoked, or those of a status.
@@ -85,11 +86,11 @@ async def list_connections(
         raise click.UsageError("give --status or --all, not both")
     query = {name: value for name, value in wanted.items() if value is not None}
     query |= {"problem": "true"} if problem else {}
-    chosen = Chosen(status, with_revoked=with_revoked or as_json)
+    chosen = Chosen(status, with_revoked=with_revoked or form is not None)
     async with ApiClient.open(settings(ClientSettings)) as api:
         pages = chosen.of(api.pages("connections", query=query))
-        if as_json:
-            await print_json_items(page.items async for page in pages)
+        if form:
+            await print_items((page.items async for page in pages), form)
             return
         printer = ListPrinter(wide=wide)
         await print_connections(pages, printer)
@@ -129,14 +130,14 @@ class Chosen:
     )
 )
 @connection_name
-@as_json
+@output_form
 @command
-async def show(name: str, *, as_json: bool) -> None:
+async def show(name: str, *, form: OutputForm | None) -> None:
     """Show what an approver sees of a connection."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
         view = await api.call("GET", "connections", connection_id)
-    show_connection(view, as_json=as_json)
+    show_connection(view, form=form)
 
 
 @connections.command(
@@ -144,16 +145,16 @@ async def show(name: str, *, as_json: bool) -> None:
 )
 @connection_name
 @click.option("--reason", default="")
-@as_json
+@output_form
 @command
-async def revoke(name: str, reason: str, *, as_json: bool) -> None:
+async def revoke(name: str, reason: str, *, form: OutputForm | None) -> None:
     """End a connection for ever; devices are refused at once."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name)
         view = await api.call(
             "POST", "connections", connection_id, "revoke", body={"reason": reason}
         )
-    show_state(view, as_json=as_json)
+    show_state(view, form=form)
 
 
 @connections.command(
@@ -168,15 +169,15 @@ async def revoke(name: str, reason: str, *, as_json: bool) -> None:
     type=click.Choice(["trust", "permissions"]),
     help="Print this policy's JSON alone, to be piped into a file.",
 )
-@as_json
+@output_form
 @command
-async def grant(name: str, policy: str | None, *, as_json: bool) -> None:
+async def grant(name: str, policy: str | None, *, form: OutputForm | None) -> None:
     """Show what to grant in the customer's cloud: ECR's two policies, or Google's roles."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
         answer = await api.call("GET", "connections", connection_id, "grant")
-    if as_json:
-        print_json(answer)
+    if form:
+        print_value(answer, form)
     elif policy is None:
         _show_grant(answer)
     elif f"{policy}_policy" in answer:

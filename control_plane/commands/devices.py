@@ -7,10 +7,10 @@ import click
 
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import one_line
-from control_plane.commands.connection_options import as_json
 from control_plane.commands.device_file import batches, read_devices
 from control_plane.commands.named_revocation import PATH, named_revocation
-from control_plane.commands.printing import print_json, print_json_items, wide
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_items, print_value, wide
 from control_plane.commands.revocation_list import name_of, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
@@ -46,7 +46,7 @@ def devices() -> None:
     help="Of a file (- for standard input), one a line: DEVICE, serial:HEX or serial:HEX ISSUER.",
 )
 @click.option("--reason", default="", help="For people; stays in the audit log.")
-@as_json
+@output_form
 @command
 async def revoke(
     device: str | None,
@@ -55,7 +55,7 @@ async def revoke(
     file: IO[bytes] | None,
     reason: str,
     *,
-    as_json: bool,
+    form: OutputForm | None,
 ) -> None:
     """Stop serving a DEVICE, by the id in its certificate, or one certificate, by its serial.
 
@@ -71,14 +71,14 @@ async def revoke(
         )
     )
     if file is not None:
-        await _revoke_all(read_devices(file, reason), as_json=as_json)
+        await _revoke_all(read_devices(file, reason), form=form)
         return
     given = {"device": device, "serial": serial, "issuer": issuer, "reason": reason}
     body: Json = {name: value for name, value in given.items() if value}
     async with ApiClient.open(settings(ClientSettings)) as api:
         view = await api.call("POST", PATH, body=body)
-    if as_json:
-        print_json(view)
+    if form:
+        print_value(view, form)
         return
     who = name_of(view)
     why = f", reason: {view['reason']}" if view["reason"] else ""
@@ -95,7 +95,7 @@ async def revoke(
     say(f"To serve it again: control-plane devices lift {lift_by}")
 
 
-async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
+async def _revoke_all(asked: Sequence[Json], *, form: OutputForm | None) -> None:
     """Revoke all that are asked for, a batch with each call; print an answer for each device."""
     async with ApiClient.open(settings(ClientSettings)) as api:
 
@@ -104,8 +104,8 @@ async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
                 answer = await api.call("POST", PATH, "batch", body={"revocations": batch})
                 yield answer["items"]
 
-        if as_json:
-            await print_json_items(answers())
+        if form:
+            await print_items(answers(), form)
             return
         new = before = 0
         async for items in answers():
@@ -129,10 +129,15 @@ async def _revoke_all(asked: Sequence[Json], *, as_json: bool) -> None:
 @click.option("--serial", help="Of certificates of this serial number, whoever issued them.")
 @click.option("--issuer", help="With --serial: revoked with this issuer alone.")
 @wide
-@as_json
+@output_form
 @command
 async def list_revocations(
-    device: str | None, serial: str | None, issuer: str | None, *, wide: bool, as_json: bool
+    device: str | None,
+    serial: str | None,
+    issuer: str | None,
+    *,
+    wide: bool,
+    form: OutputForm | None,
 ) -> None:
     """List every revocation in force, or those of a DEVICE or certificate."""
     require_no_contradiction(
@@ -147,17 +152,17 @@ async def list_revocations(
         query["any_issuer"] = "true"
     async with ApiClient.open(settings(ClientSettings)) as api:
         pages = api.pages(PATH, query=query)
-        if as_json:
-            await print_json_items(page.items async for page in pages)
+        if form:
+            await print_items((page.items async for page in pages), form)
         else:
             await print_revocations(pages, wide=wide, whole_ids=bool(query))
 
 
 @devices.command(examples=("control-plane devices lift serial:0abc1f",))
 @click.argument("revocation", metavar="REVOCATION")
-@as_json
+@output_form
 @command
-async def lift(revocation: str, *, as_json: bool) -> None:
+async def lift(revocation: str, *, form: OutputForm | None) -> None:
     """Serve a device again: lift the REVOCATION.
 
     It is named by its id, an unambiguous beginning of that, the device, or serial:HEX. If several
@@ -167,8 +172,8 @@ async def lift(revocation: str, *, as_json: bool) -> None:
         revocation_id = await named_revocation(api, revocation)
         view = await api.call("GET", PATH, revocation_id)
         await api.call("DELETE", PATH, revocation_id)
-    if as_json:
-        print_json(view)
+    if form:
+        print_value(view, form)
         return
     click.echo(one_line(f"{name_of(view)} is served again; the revocation {view['id']} is lifted"))
     say("It is still refused if its certificate and its device were both revoked.")

@@ -3,8 +3,8 @@
 import click
 
 from control_plane.commands.api_client import ApiClient
-from control_plane.commands.connection_options import as_json
-from control_plane.commands.printing import print_json
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_value
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.declared.export_text import export_text, exported
@@ -21,9 +21,9 @@ from control_plane.serving.environment import settings
     ),
 )
 @click.option("--set", "set_name", metavar="NAME", help="The connections of this set alone.")
-@as_json
+@output_form
 @command
-async def export(set_name: str | None, *, as_json: bool) -> None:
+async def export(set_name: str | None, *, form: OutputForm | None) -> None:
     """Print the connections as a file for `apply`, which then finds nothing to do.
 
     Secrets are no part of it: each is a reference to fill in. A draft is printed in place of what
@@ -36,8 +36,8 @@ async def export(set_name: str | None, *, as_json: bool) -> None:
     present = [found for view in views if (found := present_connection(view)) is not None]
     chosen = [each for each in present if set_name in (None, each.set_name)]
     value = exported(chosen)
-    if as_json:
-        print_json(value)
+    if form:
+        print_value(value, form)
     else:
         click.echo(export_text(value), nl=False)
     unbelieved = [each for each in chosen if each.newest is None]

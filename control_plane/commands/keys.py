@@ -10,6 +10,8 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.usage import Command
 from control_plane.sessions.session_seal import SessionSeal
@@ -72,7 +74,8 @@ _KINDS: Final[Mapping[str, Callable[[], _NewKey]]] = {
     type=click.Choice([*_KINDS]),
     help="Make this kind alone, for an installation that has the others.",
 )
-def keys(folder: Path, only: str | None) -> None:
+@output_form
+def keys(folder: Path, only: str | None, *, form: OutputForm | None) -> None:
     """Make the sealing and the statement key pairs, and session.key; nothing is overwritten.
 
     sealing.private.pem belongs to the facade alone, statement.private.pem to the control plane
@@ -90,7 +93,10 @@ def keys(folder: Path, only: str | None) -> None:
         fail(f"nothing was written, for there is already: {', '.join(present)}")
     for name, (pem, mode) in files.items():
         _write_new(folder / name, pem, mode)
-        click.echo(folder / name)
+        if form is None:
+            click.echo(folder / name)
+    if form:
+        print_value([str(folder / name) for name in files], form)
     for each in made:
         if each.words:
             say(each.words)

@@ -10,7 +10,8 @@ import click
 from control_plane.clock import now
 from control_plane.commands.columns import Column
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.printing import print_json, print_list, wide
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_list, print_value, wide
 from control_plane.commands.running import (
     command,
     say,
@@ -112,6 +113,7 @@ _whose = click.option(
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @_whose
 @_expires
+@output_form
 @command
 async def add(
     name: OperatorName,
@@ -120,6 +122,7 @@ async def add(
     expires: timedelta | None,
     *,
     no_expiry: bool,
+    form: OutputForm | None,
 ) -> None:
     """Make an operator and print the new API token, once, alone on standard output."""
     lifetime = _lifetime(expires, no_expiry=no_expiry)
@@ -127,46 +130,55 @@ async def add(
         token = await store.add(
             name, Role(role), lifetime=lifetime, actor=shell_actor(), person=person
         )
-    _print(token)
+    _print(token, form)
 
 
 @operators.command(examples=("control-plane operators rotate alice --expires 90d",))
 @click.argument("name", type=NameType())
 @_whose
 @_expires
+@output_form
 @command
 async def rotate(
-    name: OperatorName, person: Person | None, expires: timedelta | None, *, no_expiry: bool
+    name: OperatorName,
+    person: Person | None,
+    expires: timedelta | None,
+    *,
+    no_expiry: bool,
+    form: OutputForm | None,
 ) -> None:
     """Print a new token; the present one is worth nothing from now on."""
     lifetime = _lifetime(expires, no_expiry=no_expiry)
     async with _operators() as store:
         token = await store.rotate(name, lifetime=lifetime, actor=shell_actor(), person=person)
-    _print(token)
+    _print(token, form)
     say("From now on the token before it lets nobody in.")
 
 
 @operators.command(examples=("control-plane operators remove alice",))
 @click.argument("name", type=NameType())
+@output_form
 @command
-async def remove(name: OperatorName) -> None:
+async def remove(name: OperatorName, *, form: OutputForm | None) -> None:
     """Remove an operator: from now on nobody is let in with their token."""
     async with _operators() as store:
         await store.remove(name, actor=shell_actor())
+    if form:
+        print_value({"name": name.value, "removed": True}, form)
     say(f"{name} may call no longer; what {name} approved goes on serving")
 
 
 @operators.command("list", examples=("control-plane operators list --wide",))
 @wide
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@output_form
 @command
-async def list_operators(*, wide: bool, as_json: bool) -> None:
+async def list_operators(*, wide: bool, form: OutputForm | None) -> None:
     """Show who may call, and rows in the database that are not believed."""
     async with _operators() as store:
         listed = await store.list()
     views = [_view(operator) for operator in listed]
-    if as_json:
-        print_json(views)
+    if form:
+        print_value(views, form)
     else:
         _print_operators(views, wide=wide)
 
@@ -183,12 +195,15 @@ def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -
     print_list([*columns.values()], rows, nothing="There are no operators.", wide=wide)
 
 
-def _print(token: IssuedToken) -> None:
+def _print(token: IssuedToken, form: OutputForm | None) -> None:
     made = token.operator
     until = f"until {format_time(made.expires_at)}" if made.expires_at else "without an end"
     say(f"{made.name} may call as {made.role} {until}.")
     say("This token is shown once and kept nowhere; only its hash is stored.")
-    click.echo(token.secret.reveal_text())
+    if form:
+        print_value(_view(made) | {"token": token.secret.reveal_text()}, form)
+    else:
+        click.echo(token.secret.reveal_text())
     say("Commands and API clients take it from CONTROL_PLANE_TOKEN, or CONTROL_PLANE_TOKEN_FILE.")
 
 

@@ -14,6 +14,7 @@ import orjson
 from attrs import define, field
 
 from control_plane.commands.columns import Column, Table, one_line
+from control_plane.commands.output_form import OutputForm
 from control_plane.commands.running import say
 
 _INDENT: Final = "  "
@@ -21,13 +22,22 @@ _INDENT: Final = "  "
 wide = click.option("--wide", is_flag=True, help="More columns, and nothing is cut.")
 
 
-def print_json(value: object) -> None:
-    """Print JSON on one line, as the API has it."""
-    click.echo(orjson.dumps(value))
+def print_value(value: object, form: OutputForm) -> None:
+    """Print a value as the API has it."""
+    click.echo(form.text(value))
 
 
-async def print_json_items(pages: AsyncIterator[Sequence[object]]) -> None:
-    """Print a list's JSON on one line, each page as it arrives; if that fails, it has no end."""
+async def print_items(pages: AsyncIterator[Sequence[object]], form: OutputForm) -> None:
+    """Print a list, each page as it arrives: JSON on one line, which has no end if that fails."""
+    if form is OutputForm.YAML:
+        is_empty = True
+        async for page in pages:
+            is_empty &= not page
+            if page:
+                click.echo(form.text(page))
+        if is_empty:
+            click.echo("[]")
+        return
     before = b"["
     async for page in pages:
         for item in page:
@@ -67,10 +77,10 @@ class ListPrinter:
             say(nothing)
 
 
-def show_view(view: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print an object of the API, as JSON or in words."""
-    if as_json:
-        print_json(view)
+def show_view(view: Mapping[str, Any], form: OutputForm | None) -> None:
+    """Print an object of the API, for programs or in words."""
+    if form:
+        print_value(view, form)
     else:
         print_fields(view)
 

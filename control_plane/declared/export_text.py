@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import yaml
-
 from control_plane.declared.field_names import PLAIN_FIELDS, REFERENCES
 from control_plane.declared.layers import CONNECTIONS, SET
 from control_plane.declared.present import PresentConnection, PresentRevision
+from control_plane.declared.yaml_writing import yaml_text
 from shared.connection import Provider
 
 HEADER: Final = (
@@ -19,7 +18,6 @@ HEADER: Final = (
     "# change a version only if its secret is a new one. `control-plane schema` says the rest.\n"
 )
 _DEFAULTS: Final[tuple[object, ...]] = (None, "", [], False)
-_WIDTH: Final = 100
 
 Exported = dict[str, Any]
 
@@ -44,10 +42,7 @@ def exported(present: Sequence[PresentConnection]) -> Exported:
 
 def export_text(value: Exported) -> str:
     """Return the YAML that this program, and any other reader of YAML, reads as the value."""
-    dumped = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH, indent=2
-    )
-    return f"{HEADER}{dumped}"
+    return f"{HEADER}{yaml_text(value)}"
 
 
 def _place(present: PresentConnection) -> str:
@@ -82,19 +77,3 @@ def _variables(places: Iterable[str]) -> Iterator[tuple[str, str]]:
             name, number = f"{base}_{number}_TOKEN", number + 1
         taken.add(name)
         yield place, name
-
-
-class _Dumper(yaml.SafeDumper):
-    """Certificates stand as they are written, line by line."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - its signature
-        """Write out what is there twice: an alias is not read again."""
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)

@@ -194,6 +194,22 @@ def test_the_help_of_every_command_ends_with_examples(path: tuple[str, ...]) -> 
         require_all_given(typed)
 
 
+# They print no result, or lines that are JSON already.
+WITHOUT_FORMS = {
+    ("control-plane", "migrate"),
+    ("control-plane", "serve"),
+    ("control-plane", "audit", "export"),
+    ("control-plane", "audit", "accept-restore"),
+}
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS.keys() - WITHOUT_FORMS), ids=" ".join)
+def test_every_result_is_there_as_json_and_as_yaml(path: tuple[str, ...]) -> None:
+    """Programs read the one, and people who keep it in files the other."""
+    options = {option for each in COMMANDS[path].params for option in each.opts}
+    assert {"--json", "--yaml"} <= options
+
+
 def run_by_unit(block: str) -> Iterator[TypedCommand]:
     """Yield what a systemd unit starts."""
     unit = configparser.ConfigParser(interpolation=None)

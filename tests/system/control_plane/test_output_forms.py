@@ -1,0 +1,48 @@
+"""`--yaml` says what `--json` says."""
+
+import pytest
+import yaml
+
+from tests.support.control_plane import ControlPlane
+from tests.support.shell import shell
+
+
+@pytest.mark.parametrize(
+    "arguments, operator",
+    [
+        (("connections", "list"), "eve"),
+        (("connections", "list", "--status", "approved"), "eve"),
+        (("connections", "show", "HOST"), "eve"),
+        (("connections", "review", "HOST"), "eve"),
+        (("devices", "list"), "bob"),
+        (("audit", "list", "--action", "connection"), "eve"),
+        (("audit", "verify"), None),
+        (("operators", "list"), None),
+        (("export",), "eve"),
+        (("schema",), None),
+        (("settings",), None),
+    ],
+)
+async def test_yaml_is_the_same_as_json(
+    plane: ControlPlane, host: str, arguments: tuple[str, ...], operator: str | None
+) -> None:
+    """Empty lists too; other readers of YAML read it so."""
+    if operator:
+        await plane.client("alice").connect(host, description="no", fleets=["1.10", "null"])
+    words = [host if word == "HOST" else word for word in arguments]
+    as_json = await shell(plane, *words, "--json", operator=operator)
+    as_yaml = await shell(plane, *words, "--yaml", operator=operator)
+    assert (as_json.status, as_yaml.status) == (0, 0), as_json
+    assert yaml.safe_load(as_yaml.output) == as_json.result
+
+
+async def test_a_new_token_may_come_in_json(own_plane: ControlPlane) -> None:
+    """For programs that make operators; it is shown once, as it is in words."""
+    made = await shell(
+        own_plane, "operators", "add", "ci", "--role", "viewer", "--json", operator=None
+    )
+    assert (made.result["name"], made.result["role"]) == ("ci", "viewer")
+    answer = await own_plane.client(None, token=made.result["token"]).call("GET", "/v1/me")
+    assert answer.status == 200
+    removed = await shell(own_plane, "operators", "remove", "ci", "--yaml", operator=None)
+    assert yaml.safe_load(removed.output) == {"name": "ci", "removed": True}
