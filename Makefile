@@ -22,7 +22,7 @@ TEST_CLIENTS := skopeo podman containerd chromium
 NODE := .dev/node
 NODE_INSTALLED := $(NODE)/.installed
 # What packs the product, and what runs what was packed.
-DEPLOY_PROGRAMS := aardvark-dns mmdebstrap netavark podman runc prometheus prometheus-alertmanager
+DEPLOY_PROGRAMS := aardvark-dns iptables mmdebstrap netavark podman runc prometheus prometheus-alertmanager
 # The release that its tests run.
 RELEASE := .dev/release
 

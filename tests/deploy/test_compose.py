@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from deploy.dev.image import Destination, Image, push_big_artifact
 from deploy.dev.podman import Container, Podman
 from tests.deploy.compose_project import FACADES, ComposeProject, compose_project
 from tests.deploy.postgres_image import build_postgres_image
+from tests.support.eventually import eventually
 from tests.support.examples import commands, example
 from tests.support.pulling_devices import PullingDevices, pulling
 from tests.support.tcp_balancer import TcpBalancer
@@ -103,6 +105,7 @@ def world(
     with registry(project.podman, images["facade"], folder) as container:
         network = address_of(container)
         to = Destination(f"http://{network['IPAddress']}:5000", REPOSITORY)
+        asyncio.run(eventually(lambda: listens(network["IPAddress"], 5000)))
         image = asyncio.run(push_big_artifact(to, LAYER_BYTES))
         subnet = network["Gateway"].rpartition(".")[0]
         connect_and_approve(project, f"{subnet}.0/24")
@@ -138,6 +141,12 @@ def registry(podman: Podman, image: str, folder: Path) -> Container:
         "--env=OTEL_TRACES_EXPORTER=none",
     ]
     return podman.start(image, "serve", "/registry.json", options=options)
+
+
+def listens(host: str, port: int) -> bool:
+    """Tell whether somebody takes a connection there."""
+    with socket.socket() as asking:
+        return asking.connect_ex((host, port)) == 0
 
 
 def address_of(container: Container) -> dict[str, Any]:
