@@ -15,6 +15,9 @@ from attrs import define, field
 from shared.oci import Digest
 
 HOT_BYTES: Final = 16 * 1024 * 1024  # some thousand manifests of one process
+# That each takes besides its content: its digest, and its place. Or a registry's smallest manifests
+# would take ten times as much as they may.
+ENTRY_BYTES: Final = 512
 
 
 @define(eq=False)
@@ -34,10 +37,14 @@ class HotManifests:
 
     def keep(self, digest: Digest, content: bytes) -> None:
         """Keep verified bytes, in place of the least recently used ones."""
-        if digest in self._contents or len(content) > self._max_bytes:
+        if digest in self._contents or _taken(content) > self._max_bytes:
             return
         self._contents[digest] = content
-        self._bytes += len(content)
+        self._bytes += _taken(content)
         while self._bytes > self._max_bytes:
             _, least_used = self._contents.popitem(last=False)
-            self._bytes -= len(least_used)
+            self._bytes -= _taken(least_used)
+
+
+def _taken(content: bytes) -> int:
+    return len(content) + ENTRY_BYTES
