@@ -1,17 +1,35 @@
 """What went wrong, as a page and beside a form: by the one table of problems of the API. Pure."""
 
 from http import HTTPStatus
+from typing import Final
 
 from control_plane.console.page import ConsoleForm, PageView
 from control_plane.console.submission import FormState, Submission, refused
 from control_plane.errors import ControlPlaneError, InvalidRequestError
 from control_plane.http.problems import HttpProblem, problem_of
 
+_TITLES: Final = {
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "This cannot be shown",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something is wrong here",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not at the moment",
+}
+
 
 def error_view(problem: HttpProblem, request_id: str | None = None) -> PageView:
     """Return a page that says what went wrong."""
-    context = {"detail": problem.detail, "request_id": request_id}
-    return PageView("error.html", problem.status.phrase, context, problem.status)
+    title = _TITLES.get(problem.status, problem.status.phrase)
+    context = {"detail": problem.detail, "errors": _errors(problem), "request_id": request_id}
+    return PageView("error.html", title, context, problem.status)
+
+
+def _errors(problem: HttpProblem) -> list[str]:
+    """Return what is wrong with each field or parameter."""
+    errors = problem.members.get("errors")
+    if not isinstance(errors, list):
+        return []
+    return [f"{each.get('parameter') or each.get('pointer')}: {each['detail']}" for each in errors]
 
 
 def send_again_view(

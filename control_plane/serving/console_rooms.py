@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 
 from control_plane.console.approve import ApprovePages
+from control_plane.console.connection_list import ConnectionListPages
+from control_plane.console.me import MePages
 from control_plane.console.overview import OverviewPages
 from control_plane.console.page import Room
 from control_plane.serving.use_cases import UseCases
+from control_plane.sessions.sessions import Sessions
 
 
-def console_rooms(use_cases: UseCases) -> Sequence[Room]:
+def console_rooms(use_cases: UseCases, sessions: Sessions) -> Sequence[Room]:
     """Return the rooms."""
+    clock = use_cases.chain.clock
     return (
         OverviewPages(),
-        ApprovePages(use_cases.reviews, use_cases.connections, use_cases.chain.clock),
+        ApprovePages(use_cases.reviews, use_cases.connections, clock),
+        ConnectionListPages(use_cases.reader, clock),
+        MePages(sessions),
     )

@@ -85,7 +85,7 @@ def test_the_sign_in_and_an_error_are_presentable(browser: Browser, plane: Contr
         page.goto("/console/sign-in")
         require_presentable(page)
         page.goto("/console/no-such-page")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
         require_presentable(page)
 
 
