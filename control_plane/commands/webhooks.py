@@ -8,8 +8,8 @@ import click
 
 from control_plane.clock import now
 from control_plane.commands.columns import Column
-from control_plane.commands.connection_options import as_json
-from control_plane.commands.printing import print_json, print_list, wide
+from control_plane.commands.output_form import OutputForm, output_form
+from control_plane.commands.printing import print_list, print_value, wide
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
 from control_plane.serving.config import WebhookSettings
@@ -45,13 +45,13 @@ def webhooks() -> None:
 
 @webhooks.command("list", examples=("control-plane webhooks list",))
 @wide
-@as_json
+@output_form
 @command
-async def list_targets(*, wide: bool, as_json: bool) -> None:
+async def list_targets(*, wide: bool, form: OutputForm | None) -> None:
     """List the targets of the file, without URLs and secrets, which are nobody's to see."""
     targets = _targets(settings(WebhookSettings))
-    if as_json:
-        print_json([_view(target) for target in targets])
+    if form:
+        print_value([_view(target) for target in targets], form)
         return
     rows = [_row(target) for target in targets]
     print_list(_COLUMNS, rows, nothing="the file names no targets", wide=wide)
