@@ -26,7 +26,7 @@ DEPLOY_PROGRAMS := aardvark-dns iptables mmdebstrap netavark podman runc prometh
 # The release that its tests run.
 RELEASE := .dev/release
 
-export ONCE UPSTREAM SIZES
+export ONCE UPSTREAM SIZES FUZZ
 # What Python and pytest compiled is kept, whatever the environment says: tests are collected in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 # Files are UTF-8 here, whatever the machine's locale is.

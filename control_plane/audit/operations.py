@@ -5,7 +5,13 @@
 
 from typing import Final
 
-from control_plane.http.operation import LIMIT, AnswerShape, OperatorsOperation, Parameter
+from control_plane.http.operation import (
+    LIMIT,
+    SEQUENCE_CURSOR,
+    AnswerShape,
+    OperatorsOperation,
+    Parameter,
+)
 from control_plane.http.schema import (
     INTEGER,
     TEXT,
@@ -17,6 +23,8 @@ from control_plane.http.schema import (
     ref,
 )
 from control_plane.operators.permissions import Role
+from control_plane.proof.audit_filter import MAX_FILTER_CHARACTERS
+from control_plane.reading.query_reader import MAX_SEQUENCE
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "VerifiedAuditEntry": object_of(
@@ -46,6 +54,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "AuditPage": page_of("AuditEntry"),
 }
 
+_FILTER: Final = TEXT | {"minLength": 1, "maxLength": MAX_FILTER_CHARACTERS}
+
 LIST_AUDIT: Final = OperatorsOperation(
     "GET",
     "/v1/audit",
@@ -61,29 +71,34 @@ LIST_AUDIT: Final = OperatorsOperation(
     parameters=(
         Parameter(
             "after",
-            INTEGER | {"minimum": 0},
+            INTEGER | {"minimum": 0, "maximum": MAX_SEQUENCE},
             "The sequence after which the page begins; the log's beginning if absent.",
         ),
         LIMIT,
-        Parameter("cursor", TEXT, "The same as after."),
+        Parameter("cursor", SEQUENCE_CURSOR.schema, "The same as after; not with it."),
         Parameter(
             "actor",
-            TEXT,
+            _FILTER,
             "Of this actor alone; shell:<user> for commands with the statement key.",
         ),
         Parameter(
             "action",
-            TEXT,
+            _FILTER,
             "Of actions that begin so, such as connection. or connection.approve.",
         ),
         Parameter(
             "about",
-            TEXT,
+            _FILTER,
             "About subjects that begin so, such as connection/<id>, operator/alice, device/<id>.",
         ),
         Parameter("since", TIME, "Of this moment or later."),
         Parameter("until", TIME, "Before this moment."),
     ),
+    rules={
+        "cursor": "the next_cursor of a page; not with after, unless that is 0",
+        **dict.fromkeys(("since", "until"), "a time with its offset from UTC"),
+        **dict.fromkeys(("actor", "action", "about"), "without the character NUL"),
+    },
     role=Role.VIEWER,
 )
 OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (LIST_AUDIT,)

@@ -5,22 +5,26 @@
 
 from typing import Final
 
+from control_plane.connections.field_rules import SECRET_RULES, TERMS_RULES
 from control_plane.connections.filter import MAX_SEARCH_CHARACTERS
 from control_plane.connections.reader import LOOKED_AT
+from control_plane.connections.schemas import TYPED_HOST
 from control_plane.connections.state import Status
 from control_plane.http.operation import (
     CURSOR,
+    CURSOR_RULE,
     ID_BEGINNING,
     JSON,
     LIMIT,
     MERGE_PATCH,
+    SEQUENCE_CURSOR,
     AnswerShape,
     OperatorsOperation,
     Parameter,
     RequestBody,
     switch,
 )
-from control_plane.http.schema import BOOLEAN, TEXT, TIME, one_of, ref
+from control_plane.http.schema import BOOLEAN, TEXT, TIME, one_of, printable, ref
 from control_plane.operators.permissions import Role
 from shared.connection import Provider
 
@@ -47,7 +51,7 @@ LIST: Final = OperatorsOperation(
         CURSOR,
         Parameter(
             "host",
-            TEXT,
+            TYPED_HOST,
             "Of this host alone, as people have it: a pasted https:// URL is reduced to its host.",
         ),
         Parameter("repository_prefix", TEXT, "Of this prefix alone; empty: of the whole host."),
@@ -67,11 +71,18 @@ LIST: Final = OperatorsOperation(
         ),
         Parameter(
             "search",
-            TEXT | {"minLength": 1, "maxLength": MAX_SEARCH_CHARACTERS},
+            printable(MAX_SEARCH_CHARACTERS, least=1),
             "Whose host and prefix, description, user name, e-mail or role has this text, in"
             " whatever case.",
         ),
     ),
+    rules={
+        "host": TERMS_RULES["host"],
+        "repository_prefix": TERMS_RULES["repository_prefix"],
+        "search": TERMS_RULES["description"],
+        "expires_before": "a time with its offset from UTC",
+        **CURSOR_RULE,
+    },
     role=Role.VIEWER,
 )
 CONNECT: Final = OperatorsOperation(
@@ -87,6 +98,8 @@ CONNECT: Final = OperatorsOperation(
     body=RequestBody("ConnectionRequest"),
     parameters=(switch("check", f"{_CHECK}.", default=True),),
     may_conflict=True,
+    rules=TERMS_RULES,
+    repeated="409, and `conflict` names the connection that the first call made.",
     role=Role.CONNECTOR,
 )
 SHOW: Final = OperatorsOperation(
@@ -109,6 +122,9 @@ EDIT: Final = OperatorsOperation(
     ),
     takes_if_match=True,
     may_conflict=True,
+    rules=TERMS_RULES
+    | {"": "host and prefix stay; what decides who is shown the secret comes with the secret"},
+    repeated="200, and nothing is changed or recorded.",
     role=Role.CONNECTOR,
 )
 PUT_CREDENTIAL: Final = OperatorsOperation(
@@ -125,6 +141,8 @@ PUT_CREDENTIAL: Final = OperatorsOperation(
     parameters=(switch("check", f"{_CHECK}.", default=True),),
     takes_if_match=True,
     may_conflict=True,
+    rules=SECRET_RULES | {"": "what else changes is an edit"},
+    repeated="200, and the secret is sealed anew, as one of a new version.",
     role=Role.CONNECTOR,
     role_of_field={"approve": Role.APPROVER},
 )
@@ -136,6 +154,7 @@ DISCARD: Final = OperatorsOperation(
     {204: AnswerShape("Discarded.")},
     takes_if_match=True,
     may_conflict=True,
+    repeated="404, or 409 if the connection ended with its draft.",
     role=Role.CONNECTOR,
 )
 GRANT: Final = OperatorsOperation(
@@ -156,6 +175,8 @@ APPROVE: Final = OperatorsOperation(
     body=RequestBody("Approval"),
     takes_if_match=True,
     may_conflict=True,
+    rules={"expires_at": "a time to come; said if the present approval has an end"},
+    repeated="200, and what serves is approved once more.",
     role=Role.APPROVER,
 )
 SEND_BACK: Final = OperatorsOperation(
@@ -167,6 +188,8 @@ SEND_BACK: Final = OperatorsOperation(
     body=RequestBody("SendBack"),
     takes_if_match=True,
     may_conflict=True,
+    rules={"comment": TERMS_RULES["description"]},
+    repeated="200, and nothing is changed or recorded.",
     role=Role.APPROVER,
 )
 REVOKE: Final = OperatorsOperation(
@@ -178,6 +201,8 @@ REVOKE: Final = OperatorsOperation(
     body=RequestBody("Revocation", is_required=False),
     takes_if_match=True,
     may_conflict=True,
+    rules={"reason": TERMS_RULES["description"]},
+    repeated="409, which says who revoked it, and when.",
     role=Role.APPROVER,
 )
 HISTORY: Final = OperatorsOperation(
@@ -186,7 +211,7 @@ HISTORY: Final = OperatorsOperation(
     "showHistory",
     "Who did what to a connection when, and what it changed; the newest act first",
     {200: AnswerShape("A page of verified acts.", ref("HistoryPage"))},
-    parameters=(LIMIT, CURSOR),
+    parameters=(LIMIT, SEQUENCE_CURSOR),
     role=Role.VIEWER,
 )
 CHECK: Final = OperatorsOperation(
@@ -196,6 +221,8 @@ CHECK: Final = OperatorsOperation(
     "Ask a registry to log in; store nothing",
     {200: AnswerShape("What the registry said.", ref("Check"))},
     body=RequestBody("ConnectionRequest"),
+    rules=TERMS_RULES,
+    repeated="200, and the registry is asked again.",
     role=Role.CONNECTOR,
 )
 OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (

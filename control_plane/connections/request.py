@@ -107,6 +107,7 @@ def read_connection_request(
     if fields.given("set_name") and set_name is None:
         set_name = ""
     secret_label = _secret_label(fields, provider)
+    credential_expires_at = fields.text("credential_expires_at", parse_time)
     if host is None or given is None:
         raise fields.refusal()
     request = ConnectionRequest(
@@ -123,7 +124,7 @@ def read_connection_request(
         secret=given.secret,
         secret_label=secret_label,
         set_name=set_name,
-        credential_expires_at=fields.text("credential_expires_at", parse_time),
+        credential_expires_at=credential_expires_at,
         says_credential_end=fields.given("credential_expires_at"),
     )
     if request.credential_expires_at and not request.needs_secret:

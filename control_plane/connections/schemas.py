@@ -31,12 +31,14 @@ from control_plane.http.schema import (
     object_of,
     one_of,
     page_of,
+    printable,
     ref,
 )
 from control_plane.reading.texts import MAX_REASON_CHARACTERS
 from shared.connection import Provider
 from shared.keys import KEY_ID_HEX_DIGITS
 from shared.upstream.check import CheckOutcome
+from shared.upstream.hosts import MAX_TYPED_HOST_CHARACTERS
 
 FINGERPRINT: Final = TEXT | {"pattern": "^sha256:[0-9a-f]{64}$"}
 _OF_GRANT: Final = described(
@@ -45,6 +47,13 @@ _OF_GRANT: Final = described(
 NOTES: Final = (
     "What of it a facade refuses, always or by default, although it is approved; in words."
 )
+
+# Visible ASCII; `registry_host_from_people` says what else is no host.
+TYPED_HOST: Final = TEXT | {
+    "minLength": 1,
+    "maxLength": MAX_TYPED_HOST_CHARACTERS,
+    "pattern": "^[!-~]+$",
+}
 
 # What is shown of a document, in a connection and in a draft beside what serves.
 _DOCUMENT: Final[dict[str, Schema]] = {
@@ -80,7 +89,7 @@ NAMED: Final[dict[str, Schema]] = {
 }
 
 _SECRET_LABEL: Final = nullable(
-    TEXT | {"minLength": 1, "maxLength": MAX_SECRET_LABEL_CHARACTERS},
+    printable(MAX_SECRET_LABEL_CHARACTERS, least=1),
     "What the new secret is called, to tell later whether another one is newer: it stands in the"
     " audit log and in views, beside the secret that nobody can read. Only with a new secret.",
 )
@@ -114,7 +123,9 @@ def _wishes(external_id: str) -> dict[str, Schema]:
         "provider": one_of(Provider, "How the connection gets what it shows to its registry."),
         **_SECRETS,
         "role_arn": nullable(described(TEXT, "A role in the account of the registry's host.")),
-        "external_id": nullable(described(TEXT, external_id, minLength=2, maxLength=1224)),
+        "external_id": nullable(
+            described(TEXT, external_id, pattern="^[A-Za-z0-9+=,.@:/_-]{2,1224}$")
+        ),
         "pull_through_cache": nullable(
             described(
                 BOOLEAN,
@@ -263,7 +274,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "ConnectionRequest": object_of(
         {
             "host": described(
-                TEXT, "As people have it: a pasted https:// URL is reduced to its host."
+                TYPED_HOST, "As people have it: a pasted https:// URL is reduced to its host."
             ),
             "repository_prefix": nullable(TEXT | {"default": ""}),
             **_wishes("Absent: one is generated. null: none."),
@@ -311,18 +322,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "SendBack": object_of(
         {
             "comment": described(
-                TEXT,
-                "Why, for whoever made the draft; printable characters on one line.",
-                minLength=1,
-                maxLength=MAX_REASON_CHARACTERS,
+                printable(MAX_REASON_CHARACTERS, least=1), "Why, for whoever made the draft."
             ),
             "fingerprint": nullable(FINGERPRINT, "Of the draft that was seen."),
         },
         optional={"fingerprint"},
     ),
-    "Revocation": object_of(
-        {"reason": nullable(TEXT | {"maxLength": MAX_REASON_CHARACTERS})}, required=()
-    ),
+    "Revocation": object_of({"reason": nullable(printable(MAX_REASON_CHARACTERS))}, required=()),
     "ConflictingConnection": object_of(
         NAMED,
         "The connection that is in the way: that has the place, or that is not as the call needs"

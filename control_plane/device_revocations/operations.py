@@ -9,6 +9,7 @@ from control_plane.device_revocations.request import MAX_REVOCATIONS
 from control_plane.http.http_call import MAX_REVOCATIONS_BODY_BYTES
 from control_plane.http.operation import (
     CURSOR,
+    CURSOR_RULE,
     ID_BEGINNING,
     LIMIT,
     AnswerShape,
@@ -29,6 +30,7 @@ from control_plane.http.schema import (
     nullable,
     object_of,
     page_of,
+    printable,
     ref,
 )
 from control_plane.operators.permissions import Role
@@ -75,6 +77,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                     TEXT,
                     "What its certificate says, verbatim: the URI SAN, the DNS SAN,"
                     " or the subject's CN.",
+                    minLength=1,
                     maxLength=MAX_DEVICE_ID_CHARACTERS,
                 )
             ),
@@ -92,9 +95,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             ),
             "reason": nullable(
                 described(
-                    TEXT,
+                    printable(MAX_REASON_CHARACTERS),
                     "For people; in the signed statement and the audit log.",
-                    maxLength=MAX_REASON_CHARACTERS,
                 )
             ),
         },
@@ -124,6 +126,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
 }
 
+_RULES: Final = {
+    "device": "or a serial, and not both; what a certificate can say",
+    "serial": "hexadecimal digits, with or without colons",
+    "issuer": "RFC 4514; with a serial",
+}
 _ALL: Final = "/v1/device-revocations"
 _ONE: Final = f"{_ALL}/{{id}}"
 _VIEW: Final = ref("DeviceRevocation")
@@ -153,6 +160,12 @@ LIST: Final = OperatorsOperation(
         ),
         Parameter("id", ID_BEGINNING, "Whose id begins so; not with device or serial."),
     ),
+    rules={
+        **_RULES,
+        "id": "not with a device or a serial",
+        "any_issuer": "with a serial, and without an issuer",
+        **CURSOR_RULE,
+    },
     role=Role.APPROVER,
 )
 REVOKE: Final = OperatorsOperation(
@@ -172,6 +185,8 @@ REVOKE: Final = OperatorsOperation(
         ),
     },
     body=RequestBody("DeviceRevocationRequest"),
+    rules={**_RULES, "reason": "printable characters on one line"},
+    repeated="200 with the revocation that holds; nothing is changed or recorded.",
     role=Role.APPROVER,
 )
 REVOKE_SEVERAL: Final = OperatorsOperation(
@@ -186,6 +201,8 @@ REVOKE_SEVERAL: Final = OperatorsOperation(
         )
     },
     body=RequestBody("DeviceRevocationsRequest"),
+    rules={"revocations": "each as in revokeDevice"},
+    repeated="200 with those that hold; nothing is changed or recorded.",
     role=Role.APPROVER,
 )
 SHOW: Final = OperatorsOperation(
@@ -204,6 +221,7 @@ LIFT: Final = OperatorsOperation(
     {204: AnswerShape("Lifted.")},
     takes_if_match=True,
     may_conflict=True,
+    repeated="404.",
     role=Role.APPROVER,
 )
 OPERATIONS: Final = (LIST, REVOKE, REVOKE_SEVERAL, SHOW, LIFT)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from control_plane.http.schema import BOOLEAN, INTEGER, TEXT, UUID, Schema, ref
+from control_plane.operators.operator_token import NAME_PATTERN
 from control_plane.operators.permissions import Role, reaches
 from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -81,6 +82,7 @@ _OF_OPERATORS: Final = (
 _OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
 _ID: Final = "{id}"
 _NAME: Final = "{name}"
+_OPERATOR: Final = TEXT | {"pattern": NAME_PATTERN}
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",
     "in": "header",
@@ -150,7 +152,14 @@ LIMIT: Final = Parameter(
     "Items of a page.",
 )
 ID_BEGINNING: Final = TEXT | {"pattern": "^[0-9A-Fa-f-]{1,36}$"}
-CURSOR: Final = Parameter("cursor", TEXT, "next_cursor of the page before.")
+CURSOR: Final = Parameter(
+    "cursor", TEXT | {"pattern": "^[A-Za-z0-9_-]+={0,2}$"}, "next_cursor of the page before."
+)
+# Of a list whose cursor is the place of an entry in the audit log.
+SEQUENCE_CURSOR: Final = Parameter(
+    "cursor", TEXT | {"pattern": "^[0-9]{1,18}$"}, "next_cursor of the page before."
+)
+CURSOR_RULE: Final = {"cursor": "the next_cursor of a page"}
 
 
 def switch(name: str, description: str, *, default: bool) -> Parameter:
@@ -188,7 +197,9 @@ class Operation:
 class OperatorsOperation(Operation):
     """An operation that needs a role: what is sent, and whether what is there may not allow it.
 
-    `role_of_field`: a field of the body that needs another role where it is true.
+    `role_of_field`: a field of the body that needs another role where it is true. `rules`: what
+    must hold of a field or a parameter beyond its schema, or the answer is 422. `repeated`: what
+    the same call is answered after it went through, for whoever did not get the answer.
     """
 
     role: Role
@@ -197,6 +208,8 @@ class OperatorsOperation(Operation):
     may_conflict: bool = False
     takes_if_match: bool = False
     role_of_field: Mapping[str, Role] = field(factory=dict)
+    rules: Mapping[str, str] = field(factory=dict)
+    repeated: str | None = None
 
     def allows(self, role: Role, *fields: str) -> bool:
         """Tell whether a role may do this, with these fields of the body true."""
@@ -208,18 +221,29 @@ class OperatorsOperation(Operation):
         roles = [f"Role: {self.role} or above."]
         for name, role in self.role_of_field.items():
             roles.append(f"With {name}: {role} or above.")
+        if self.repeated:
+            roles.append(f"Repeated after it went through: {self.repeated}")
         described = self._head(" ".join(roles), self._problems())
+        if self.rules:
+            invalid = AnswerShape(self._invalid, ref("Problem"), PROBLEM)
+            described["responses"][str(HTTPStatus.UNPROCESSABLE_ENTITY.value)] = invalid.described()
         if parameters := [*self._parameters()]:
             described["parameters"] = parameters
         if self.body:
             described["requestBody"] = self.body.described()
         return described
 
+    @property
+    def _invalid(self) -> str:
+        _, told = PROBLEMS["Invalid"]
+        rules = (f"{name or 'the whole'}: {rule}." for name, rule in self.rules.items())
+        return f"{told} Beyond what their schemas say: {' '.join(rules)}"
+
     def _parameters(self) -> Iterator[Schema]:
         if _ID in self.path:
             yield {"name": "id", "in": "path", "required": True, "schema": UUID}
         if _NAME in self.path:
-            yield {"name": "name", "in": "path", "required": True, "schema": TEXT}
+            yield {"name": "name", "in": "path", "required": True, "schema": _OPERATOR}
         for parameter in self.parameters:
             yield parameter.described()
         if self.takes_if_match:

@@ -18,6 +18,12 @@ URL: Final[Schema] = {"type": "string", "format": "uri"}
 UUID: Final[Schema] = {"type": "string", "format": "uuid"}
 
 
+def printable(most: int, *, least: int = 0) -> Schema:
+    """Return the schema of a text on one line; what else is not printable no pattern can say."""
+    bounds = {"minLength": least, "maxLength": most} if least else {"maxLength": most}
+    return TEXT | bounds | {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+
+
 def ref(name: str) -> Schema:
     """Return a reference to a schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}

@@ -4,6 +4,7 @@ from typing import Final
 
 from control_plane.http.operation import (
     CURSOR,
+    CURSOR_RULE,
     LIMIT,
     AnswerShape,
     OperatorsOperation,
@@ -100,6 +101,10 @@ SHOW_ME: Final = OperatorsOperation(
     {200: AnswerShape("The caller.", ref("Me"))},
     role=Role.VIEWER,
 )
+_RULES: Final = {
+    "expires_at": "a time to come",
+    "person": "oidc:<issuer>:<sub>, both percent-encoded",
+}
 _ALL: Final = "/v1/operators"
 _ONE: Final = f"{_ALL}/{{name}}"
 _TAGGED: Final = ("ETag",)
@@ -111,6 +116,7 @@ LIST_OPERATORS: Final = OperatorsOperation(
     "Who may call with a token, in the order of their names",
     {200: AnswerShape("A page.", ref("OperatorPage"))},
     parameters=(LIMIT, CURSOR),
+    rules=CURSOR_RULE,
     role=Role.ADMIN,
 )
 ADD_OPERATOR: Final = OperatorsOperation(
@@ -127,6 +133,8 @@ ADD_OPERATOR: Final = OperatorsOperation(
     },
     body=RequestBody("OperatorRequest"),
     may_conflict=True,
+    rules=_RULES,
+    repeated="409; who did not get the token rotates it.",
     role=Role.ADMIN,
 )
 SHOW_OPERATOR: Final = OperatorsOperation(
@@ -150,6 +158,8 @@ ROTATE_OPERATOR: Final = OperatorsOperation(
     body=RequestBody("RotationRequest", is_required=False),
     takes_if_match=True,
     may_conflict=True,
+    rules=_RULES,
+    repeated="200 with another token; the one before is worth nothing.",
     role=Role.ADMIN,
 )
 REMOVE_OPERATOR: Final = OperatorsOperation(
@@ -160,6 +170,7 @@ REMOVE_OPERATOR: Final = OperatorsOperation(
     {204: AnswerShape("Removed.")},
     takes_if_match=True,
     may_conflict=True,
+    repeated="404.",
     role=Role.ADMIN,
 )
 OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (

@@ -122,5 +122,7 @@ async def test_what_has_no_secret_has_no_end_of_one(plane: ControlPlane) -> None
     ):
         ecr = "407407407407.dkr.ecr.eu-central-1.amazonaws.com"
         host = ecr if "role_arn" in fields else "endless.example"
+        wrong = await alice.connect("a b", expect=422, **fields)
+        assert "there is no such field" not in str(wrong)
         answer = await alice.connect(host, expect=422, **fields)
         assert [each["pointer"] for each in answer["errors"]] == ["/credential_expires_at"]
