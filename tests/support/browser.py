@@ -130,6 +130,9 @@ def require_presentable_now(page: Page) -> None:
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= look.width, f"{page.url} is {width} pixels wide ({name})"
         screenshot(page, name)
+    light = LOOKS["light"]
+    page.set_viewport_size({"width": light.width, "height": light.height})
+    page.emulate_media(color_scheme=light.colours)
 
 
 def screenshot(page: Page, name: str) -> None:

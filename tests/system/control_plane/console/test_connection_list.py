@@ -55,7 +55,6 @@ def test_connections_are_listed_with_their_states_and_found_again(
         assert "canary" not in page.content()
         require_presentable(page)
 
-        page.set_viewport_size({"width": 1280, "height": 900})
         page.get_by_label("State").select_option("revoked")
         page.get_by_role("button", name="Show").click()
         expect(rows).to_have_count(2)
