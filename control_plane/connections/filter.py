@@ -39,6 +39,7 @@ class ConnectionFilter:
     has_problem: bool | None = None
     expires_before: datetime | None = None
     search: str | None = None
+    has_ca: bool = False  # certificates of its own
 
     @property
     def found_text(self) -> str | None:
@@ -64,6 +65,7 @@ class ConnectionFilter:
             and (
                 self.expires_before is None or _ends_before(view, format_time(self.expires_before))
             )
+            and (not self.has_ca or view["ca_certificate"] is not None)
             and (self.search is None or self.search.lower() in _searched(view))
         )
 

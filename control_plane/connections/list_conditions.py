@@ -43,6 +43,8 @@ def list_conditions(
     if wanted.provider:
         kinds = [orjson.dumps({"kind": kind})[1:-1] for kind in _KINDS[wanted.provider]]
         yield f"({' OR '.join(_says(kind, add) for kind in kinds)})"
+    if wanted.has_ca:
+        yield _says(b'"ca_certificate":', add)
     if wanted.expires_before:
         yield _ending(add(format_time(wanted.expires_before)), add(list(REVISION_ACTIONS)))
     if wanted.found_text:

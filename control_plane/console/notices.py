@@ -19,6 +19,7 @@ class Notice(Enum):
     ROTATED = "The new secret serves, under the approval that was there."
     DRAFT_DISCARDED = "The draft is discarded."
     REVOKED = "It is revoked, for ever. Facades refuse it within seconds."
+    OPERATOR_REMOVED = "The operator is removed. Their token and their sessions have ended."
     SESSION_ENDED = "The session is ended."
     SIGNED_OUT_EVERYWHERE = "All of your sessions are ended."
 

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from control_plane.console.approve import ApprovePages
 from control_plane.console.connection_list import ConnectionListPages
 from control_plane.console.me import MePages
+from control_plane.console.operators import OperatorPages
 from control_plane.console.overview import OverviewPages
 from control_plane.console.page import Room
+from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
 from control_plane.sessions.sessions import Sessions
 
 
-def console_rooms(use_cases: UseCases, sessions: Sessions) -> Sequence[Room]:
+def console_rooms(use_cases: UseCases, sessions: Sessions, health: Health) -> Sequence[Room]:
     """Return the rooms."""
     clock = use_cases.chain.clock
     return (
-        OverviewPages(),
+        OverviewPages(use_cases.chain, use_cases.reader, use_cases.reviews, health.troubles, clock),
         ApprovePages(use_cases.reviews, use_cases.connections, clock),
         ConnectionListPages(use_cases.reader, clock),
+        OperatorPages(use_cases.operator_accounts, clock),
         MePages(sessions),
     )
