@@ -6,8 +6,10 @@ the end of a file's or a command's text is left out.
 
 import asyncio
 import os
+import select
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -74,32 +76,39 @@ class SecretSources:
             case CommandSource(words=words) as source:
                 if not self.allow_commands:
                     raise UnreadableSecretError(f"{source} is run only with --allow-commands")
-                printed = await _printed(words, folder, str(source), self.command_seconds)
+                printed = await asyncio.to_thread(
+                    _printed, words, folder, str(source), self.command_seconds
+                )
                 return Secret(_without_line_break(printed))
 
 
-async def _printed(words: Sequence[str], folder: Path, source: str, seconds: float) -> bytes:
-    """Return what a program prints; what it says beside that is not shown, as it may be secret."""
+def _printed(words: Sequence[str], folder: Path, source: str, seconds: float) -> bytes:
+    """Return what a program prints. Blocks, within the bounds.
+
+    What it says beside that is not shown, because it may be secret.
+    """
+    deadline = time.monotonic() + seconds
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=DEVNULL,
+        process = subprocess.Popen(  # noqa: S603 - the operator allowed it; no shell reads the words
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             cwd=folder,
             env=surroundings_of_others(),
             start_new_session=True,  # so that its children end with it
         )
     except OSError as error:
         raise UnreadableSecretError(f"{source} cannot be run: {why_unreadable(error)}") from None
-    try:
-        async with asyncio.timeout(seconds):
-            content = await _bounded_output(process, source)
-            status = await process.wait()
-    except TimeoutError:
-        raise UnreadableSecretError(f"{source} took longer than {seconds:g} seconds") from None
-    finally:
-        await _end(process)
+    with process:
+        try:
+            content = _bounded_output(process, source, deadline)
+            status = process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            message = f"{source} took longer than {seconds:g} seconds"
+            raise UnreadableSecretError(message) from None
+        finally:
+            _end(process)
     if status != 0:
         raise UnreadableSecretError(f"{source} failed (exit status {status}); run it by hand")
     if not content:
@@ -107,24 +116,29 @@ async def _printed(words: Sequence[str], folder: Path, source: str, seconds: flo
     return content
 
 
-async def _bounded_output(process: Process, source: str) -> bytes:
-    content = bytearray()
+def _bounded_output(process: subprocess.Popen[bytes], source: str, deadline: float) -> bytes:
     if process.stdout is None:
         raise AssertionError("it was started with a pipe")
-    while piece := await process.stdout.read(_READ_BYTES):
+    content, pipe = bytearray(), process.stdout.fileno()
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while True:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not poll.poll(remaining * 1000):
+            raise subprocess.TimeoutExpired(source, remaining)
+        if not (piece := os.read(pipe, _READ_BYTES)):
+            return bytes(content)
         content += piece
         if len(content) > MAX_SECRET_SOURCE_BYTES:
             raise UnreadableSecretError(
                 f"{source} printed more than {MAX_SECRET_SOURCE_BYTES} bytes"
             )
-    return bytes(content)
 
 
-async def _end(process: Process) -> None:
-    """End the program and its children, if it has not ended itself."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program and its children, if they have not ended themselves."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 def _key(secret: Secret, reference: SecretReference) -> Mapping[str, object]:
