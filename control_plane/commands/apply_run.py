@@ -1,6 +1,7 @@
 """One run of `apply`: plan, show, do, approve, wait."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -23,7 +24,7 @@ from control_plane.commands.approval_end import ChosenEnd
 from control_plane.commands.columns import one_line
 from control_plane.commands.declared_files import DeclaredFiles
 from control_plane.commands.output_form import OutputForm
-from control_plane.commands.printing import print_value
+from control_plane.commands.printing import has_colours, print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
 from control_plane.commands.usage import require_no_contradiction
@@ -35,6 +36,8 @@ from control_plane.operators.permissions import Role, reaches
 CHANGES_EXIT_CODE: Final = 3
 WAIT_POLL_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane
 _PATH: Final = "connections"
+_MARKED: Final = re.compile(r" *([-+~!?]) ")
+_MARK_COLOURS: Final = {"+": "green", "-": "red", "~": "yellow", "!": "red", "?": "cyan"}
 _WAITED_FOR: Final = frozenset({Does.WAIT, Does.NOTHING})
 
 
@@ -100,7 +103,7 @@ class ApplyRun:
         plan_ = await self._plan()
         if self.form is None:
             for line in plan_lines(plan_):
-                click.echo(one_line(line))
+                click.echo(_painted(one_line(line)))
         if self.wished.dry_run:
             self._print_result(plan_)
             if refused := plan_.of(Does.REFUSE):
@@ -244,6 +247,14 @@ class ApplyRun:
             say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint")
             say("(`control-plane connections review HOST` shows what changes):")
             say(f"  control-plane apply {files} --approve {fingerprint}")
+
+
+def _painted(line: str) -> str:
+    """Return a line of a plan in the colour of its mark, where a terminal has colours."""
+    marked = _MARKED.match(line)
+    if marked is None or not has_colours():
+        return line
+    return click.style(line, fg=_MARK_COLOURS[marked[1]])
 
 
 def _approvable(plan_: Plan, fingerprints: Sequence[str]) -> list[PlannedStep]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import click
 
@@ -28,7 +28,13 @@ from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import Column
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.output_form import OutputForm, output_form
-from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
+from control_plane.commands.printing import (
+    ListPrinter,
+    print_document,
+    print_items,
+    print_value,
+    wide,
+)
 from control_plane.commands.running import (
     command,
     fail,
@@ -39,6 +45,7 @@ from control_plane.commands.running import (
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group
+from control_plane.commands.watching import newer_items, until_interrupted, watch
 from control_plane.database.database import Database
 from control_plane.errors import DatabaseUnavailableError, SchemaOutdatedError
 from control_plane.proof.audit_chain import AuditChain
@@ -189,21 +196,18 @@ async def accept(head: str) -> None:
 @click.option("--until", type=MomentType(), help="Before this time, or so long ago.")
 @click.option("--last", type=click.IntRange(min=1), help="Only so many, the newest.")
 @wide
+@watch
 @output_form
 @command
 async def list_entries(
-    actor: str | None,
-    action: str | None,
-    about: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    last: int | None,
-    *,
-    wide: bool,
-    form: OutputForm | None,
+    *, last: int | None, wide: bool, watch: bool, form: OutputForm | None, **options: Any
 ) -> None:
     """List who did what and when: all entries, or those that match every option."""
-    pages = _pages(AuditFilter(actor, action, about, since, until))
+    wanted = AuditFilter(**options)
+    if watch:
+        await until_interrupted(_watch(wanted, last, ListPrinter(wide=wide), form))
+        return
+    pages = _pages(wanted)
     if last is not None:
         pages = _newest(pages, last)
     if form:
@@ -222,6 +226,29 @@ async def list_entries(
         fail(f"{doubted} entries are not believed; see `control-plane audit verify`")
     if changed:
         fail("`control-plane audit verify` says which columns")
+
+
+async def _watch(
+    wanted: AuditFilter, last: int | None, printer: ListPrinter, form: OutputForm | None
+) -> None:
+    """Print the entries that there are, and those that come: the API is asked, from the last on."""
+    if settings(AuditListSettings).database_url is not None:
+        raise click.UsageError("--watch asks the API: leave out CONTROL_PLANE_DATABASE_URL")
+    columns, after = _WIDE if printer.wide else _NARROW, 0
+    async with ApiClient.open(settings(ClientSettings)) as api:
+
+        async def newer() -> list[Json]:
+            place = {"cursor": str(after)} if after else {}
+            return await api.items("audit", query=_query(wanted) | place)
+
+        async for entries in newer_items(newer):
+            shown = entries if last is None or after else entries[-last:]
+            after = max(int(entry["sequence"]) for entry in entries)
+            if form is None:
+                printer.print(columns, [_cells(entry)[: len(columns)] for entry in shown])
+                continue
+            for entry in shown:
+                print_document(entry, form)
 
 
 async def _newest(pages: AsyncIterator[Sequence[Json]], last: int) -> AsyncIterator[Sequence[Json]]:
@@ -244,6 +271,12 @@ async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
                     page = []
             yield page
         return
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        async for asked in api.pages("audit", query=_query(wanted)):
+            yield asked.items
+
+
+def _query(wanted: AuditFilter) -> dict[str, str]:
     query = {
         "actor": wanted.actor,
         "action": wanted.action,
@@ -251,10 +284,7 @@ async def _pages(wanted: AuditFilter) -> AsyncIterator[Sequence[Json]]:
         "since": wanted.since and format_time(wanted.since),
         "until": wanted.until and format_time(wanted.until),
     }
-    given = {name: value for name, value in query.items() if value}
-    async with ApiClient.open(settings(ClientSettings)) as api:
-        async for asked in api.pages("audit", query=given):
-            yield asked.items
+    return {name: value for name, value in query.items() if value}
 
 
 def _is_believed(entry: Json) -> bool:

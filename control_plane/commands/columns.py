@@ -5,9 +5,10 @@ the last to the first; an id never is. Widths are counted in a terminal's cells:
 takes two, and a combining accent none.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+import click
 from attrs import define, field, frozen
 from rich.cells import cell_len, set_cell_size
 
@@ -18,10 +19,14 @@ CUT: Final = "…"
 
 @frozen
 class Column:
-    """A column's header, and to how many cells it may be cut; None: it is never cut."""
+    """A column's header, and to how many cells it may be cut; None: it is never cut.
+
+    `colour` returns which colour of a terminal underlines what a cell says; None: none.
+    """
 
     header: str
     least: int | None = None
+    colour: Callable[[str], str | None] | None = None
 
 
 def lines(
@@ -37,11 +42,13 @@ class Table:
 
     columns: Sequence[Column]
     width: int | None
+    is_coloured: bool = False
     _widths: list[int] = field(factory=list, init=False)
 
     def lines(self, rows: Iterable[Iterable[object]]) -> Iterator[str]:
         """Yield the next rows, with the header before the first of all."""
-        cells = [] if self._widths else [[column.header for column in self.columns]]
+        heads = 0 if self._widths else 1
+        cells = [[column.header for column in self.columns]] * heads
         cells += ([_cell(value) for value in row] for row in rows)
         before = [self._widths] if self._widths else []
         found = ([cell_len(cell) for cell in row] for row in cells)
@@ -49,10 +56,26 @@ class Table:
         widths = self._widths
         if self.width is not None:
             widths = _fitted(widths, self.columns, self.width)
-        for row in cells:
-            *first, last = (_cut(cell, widths[at]) for at, cell in enumerate(row))
-            padded = (cell + " " * (widths[at] - cell_len(cell)) for at, cell in enumerate(first))
-            yield GAP.join([*padded, last])
+        for number, row in enumerate(cells):
+            is_head = number < heads
+            *first, last = (
+                self._shown(_cut(cell, widths[at]), at, is_head=is_head)
+                for at, cell in enumerate(row)
+            )
+            padded = (text + " " * (widths[at] - size) for at, (text, size) in enumerate(first))
+            yield GAP.join([*padded, last[0]])
+
+    def _shown(self, cell: str, at: int, *, is_head: bool) -> tuple[str, int]:
+        """Return a cell as a terminal is sent it, and how many cells of it that takes."""
+        colour = self.columns[at].colour
+        if is_head or not self.is_coloured or colour is None:
+            return cell, cell_len(cell)
+        return click.style(cell, fg=colour(cell)), cell_len(cell)
+
+
+def problem_colour(cell: str) -> str | None:
+    """Return the colour of a problem."""
+    return None if cell == NOTHING else "red"
 
 
 def one_line(text: str) -> str:

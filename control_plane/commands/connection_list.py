@@ -4,14 +4,22 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from control_plane.commands.api_client import ItemsPage, Json
-from control_plane.commands.columns import Column, lines
+from control_plane.commands.columns import Column, lines, problem_colour
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
 _REGISTRY: Final = Column("REGISTRY", least=16)
 _AS: Final = Column("AS", least=4)  # the longest usual hosts (ECR's) leave no more room
-_PROBLEM: Final = Column("PROBLEM", least=12)
-_NARROW: Final = (Column("ID"), _REGISTRY, Column("STATUS"), _AS)
+_PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
+_COLOURS: Final = {"approved": "green", "pending": "yellow", "not served": "red"}
+
+
+def status_colour(cell: str) -> str | None:
+    """Return the colour of a status; what has ended has none."""
+    return _COLOURS.get(cell.partition("+")[0])
+
+
+_NARROW: Final = (Column("ID"), _REGISTRY, Column("STATUS", colour=status_colour), _AS)
 _WIDE: Final = (
     *_NARROW,
     Column("PROVIDER"),
@@ -34,6 +42,11 @@ async def print_connections(pages: AsyncIterator[ItemsPage], printer: ListPrinte
         columns = _with_problem(_WIDE if wide else _NARROW, page.items)
         whole_ids = wide or not page.is_whole
         printer.print(columns, [*_rows(page.items, columns, whole_ids=whole_ids)])
+
+
+async def one_page(views: list[Json]) -> AsyncIterator[ItemsPage]:
+    """Yield these connections, of which there are perhaps more: their ids are not shortened."""
+    yield ItemsPage(views, is_whole=False)
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:

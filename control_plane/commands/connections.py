@@ -1,6 +1,6 @@
 """`control-plane connections`: the API's use cases from a shell."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import click
 import orjson
@@ -9,7 +9,7 @@ from attrs import define, evolve
 from control_plane.commands.api_client import ApiClient, ItemsPage, Json
 from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
-from control_plane.commands.connection_list import print_connections
+from control_plane.commands.connection_list import one_page, place_of, print_connections
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.connection_review import review
@@ -17,6 +17,7 @@ from control_plane.commands.named_connection import named_connection
 from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import (
     ListPrinter,
+    print_document,
     print_fields,
     print_items,
     print_value,
@@ -24,6 +25,12 @@ from control_plane.commands.printing import (
 )
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
+from control_plane.commands.watching import (
+    changed_items,
+    changed_value,
+    until_interrupted,
+    watch,
+)
 from control_plane.connections.state import Status
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
@@ -67,6 +74,7 @@ for each in (add, check, edit, rotate, discard, review, approve, send_back):
 @click.option("--search", help="A text in the host, the description or the login.")
 @click.option("--all", "with_revoked", is_flag=True, help="The revoked ones too.")
 @wide
+@watch
 @output_form
 @command
 async def list_connections(
@@ -75,6 +83,7 @@ async def list_connections(
     problem: bool,
     with_revoked: bool,
     wide: bool,
+    watch: bool,
     form: OutputForm | None,
     **wanted: str | None,
 ) -> None:
@@ -88,6 +97,9 @@ async def list_connections(
     query |= {"problem": "true"} if problem else {}
     chosen = Chosen(status, with_revoked=with_revoked or form is not None)
     async with ApiClient.open(settings(ClientSettings)) as api:
+        if watch:
+            await until_interrupted(_watch_list(api, query, chosen, ListPrinter(wide=wide), form))
+            return
         pages = chosen.of(api.pages("connections", query=query))
         if form:
             await print_items((page.items async for page in pages), form)
@@ -100,6 +112,25 @@ async def list_connections(
     printer.finish(f"There are no connections{of}.")
     if left_out:
         say(f"{left_out} revoked {'one is' if left_out == 1 else 'ones are'} left out: --all")
+
+
+async def _watch_list(
+    api: ApiClient,
+    query: Mapping[str, str],
+    chosen: "Chosen",
+    printer: ListPrinter,
+    form: OutputForm | None,
+) -> None:
+    async def fetch() -> list[Json]:
+        pages = chosen.of(api.pages("connections", query=query))
+        return [view async for page in pages for view in page.items]
+
+    async for views in changed_items(fetch, lambda view: f"{place_of(view)} ({view['id']})"):
+        if form is None:
+            await print_connections(one_page(views), printer)
+            continue
+        for view in views:
+            print_document(view, form)
 
 
 @define
@@ -130,14 +161,27 @@ class Chosen:
     )
 )
 @connection_name
+@watch
 @output_form
 @command
-async def show(name: str, *, form: OutputForm | None) -> None:
+async def show(name: str, *, watch: bool, form: OutputForm | None) -> None:
     """Show what an approver sees of a connection."""
     async with ApiClient.open(settings(ClientSettings)) as api:
         connection_id = await named_connection(api, name, reading=True)
+        if watch:
+            await until_interrupted(_watch_one(api, connection_id, form))
+            return
         view = await api.call("GET", "connections", connection_id)
     show_connection(view, form=form)
+
+
+async def _watch_one(api: ApiClient, connection_id: str, form: OutputForm | None) -> None:
+    async for view in changed_value(lambda: api.call("GET", "connections", connection_id)):
+        if form is None:
+            show_connection(view, form=None)
+            say("")
+        else:
+            print_document(view, form)
 
 
 @connections.command(

@@ -1,6 +1,6 @@
 """`control-plane devices`: revoking devices and lifting revocations, through the API."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import IO
 
 import click
@@ -10,10 +10,17 @@ from control_plane.commands.columns import one_line
 from control_plane.commands.device_file import batches, read_devices
 from control_plane.commands.named_revocation import PATH, named_revocation
 from control_plane.commands.output_form import OutputForm, output_form
-from control_plane.commands.printing import print_items, print_value, wide
-from control_plane.commands.revocation_list import name_of, print_revocations
+from control_plane.commands.printing import (
+    ListPrinter,
+    print_document,
+    print_items,
+    print_value,
+    wide,
+)
+from control_plane.commands.revocation_list import name_of, print_revocation_rows, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
+from control_plane.commands.watching import changed_items, until_interrupted, watch
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 
@@ -129,6 +136,7 @@ async def _revoke_all(asked: Sequence[Json], *, form: OutputForm | None) -> None
 @click.option("--serial", help="Of certificates of this serial number, whoever issued them.")
 @click.option("--issuer", help="With --serial: revoked with this issuer alone.")
 @wide
+@watch
 @output_form
 @command
 async def list_revocations(
@@ -137,6 +145,7 @@ async def list_revocations(
     issuer: str | None,
     *,
     wide: bool,
+    watch: bool,
     form: OutputForm | None,
 ) -> None:
     """List every revocation in force, or those of a DEVICE or certificate."""
@@ -151,11 +160,28 @@ async def list_revocations(
     if serial is not None and not issuer:
         query["any_issuer"] = "true"
     async with ApiClient.open(settings(ClientSettings)) as api:
+        if watch:
+            await until_interrupted(_watch_list(api, query, form, wide=wide))
+            return
         pages = api.pages(PATH, query=query)
         if form:
             await print_items((page.items async for page in pages), form)
         else:
             await print_revocations(pages, wide=wide, whole_ids=bool(query))
+
+
+async def _watch_list(
+    api: ApiClient, query: Mapping[str, str], form: OutputForm | None, *, wide: bool
+) -> None:
+    printer = ListPrinter(wide=wide)
+    async for views in changed_items(
+        lambda: api.items(PATH, query=query), lambda view: f"{name_of(view)} ({view['id']})"
+    ):
+        if form is None:
+            print_revocation_rows(views, printer, whole_ids=True)
+            continue
+        for view in views:
+            print_document(view, form)
 
 
 @devices.command(examples=("control-plane devices lift serial:0abc1f",))

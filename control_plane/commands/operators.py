@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from control_plane.clock import now
-from control_plane.commands.columns import Column
+from control_plane.commands.columns import Column, problem_colour
 from control_plane.commands.lifetime import LifetimeType
 from control_plane.commands.output_form import OutputForm, output_form
-from control_plane.commands.printing import print_list, print_value, wide
+from control_plane.commands.printing import ListPrinter, print_document, print_value, wide
 from control_plane.commands.running import (
     command,
     say,
@@ -20,6 +20,7 @@ from control_plane.commands.running import (
     warn_of_exposure,
 )
 from control_plane.commands.usage import Group, require_no_contradiction
+from control_plane.commands.watching import changed_items, until_interrupted, watch
 from control_plane.database.database import Database
 from control_plane.operators.operator_token import (
     InvalidOperatorNameError,
@@ -170,29 +171,46 @@ async def remove(name: OperatorName, *, form: OutputForm | None) -> None:
 
 @operators.command("list", examples=("control-plane operators list --wide",))
 @wide
+@watch
 @output_form
 @command
-async def list_operators(*, wide: bool, form: OutputForm | None) -> None:
+async def list_operators(*, wide: bool, watch: bool, form: OutputForm | None) -> None:
     """Show who may call, and rows in the database that are not believed."""
+    printer = ListPrinter(wide=wide)
     async with _operators() as store:
-        listed = await store.list()
-    views = [_view(operator) for operator in listed]
+        if watch:
+            await until_interrupted(_watch_list(store, printer, form))
+            return
+        views = await _views(store)
     if form:
         print_value(views, form)
     else:
-        _print_operators(views, wide=wide)
+        _print_operators(views, printer)
+        printer.finish("There are no operators.")
 
 
-def _print_operators(views: Sequence[Mapping[str, str | None]], *, wide: bool) -> None:
+async def _watch_list(store: Operators, printer: ListPrinter, form: OutputForm | None) -> None:
+    async for views in changed_items(lambda: _views(store), lambda view: str(view["name"])):
+        if form is None:
+            _print_operators(views, printer)
+            continue
+        for view in views:
+            print_document(view, form)
+
+
+async def _views(store: Operators) -> list[dict[str, str | None]]:
+    return [_view(operator) for operator in await store.list()]
+
+
+def _print_operators(views: Sequence[Mapping[str, str | None]], printer: ListPrinter) -> None:
     columns = {"name": Column("NAME"), "role": Column("ROLE"), "expires_at": Column("EXPIRES")}
-    if wide:
+    if printer.wide:
         columns |= {"issued_by": Column("ISSUED BY"), "issued_at": Column("ISSUED")}
-    if wide and any(view["person"] for view in views):
+    if printer.wide and any(view["person"] for view in views):
         columns["person"] = Column("PERSON", least=12)
     if any(view["problem"] for view in views):
-        columns["problem"] = Column("PROBLEM", least=12)
-    rows = [[view[name] for name in columns] for view in views]
-    print_list([*columns.values()], rows, nothing="There are no operators.", wide=wide)
+        columns["problem"] = Column("PROBLEM", least=12, colour=problem_colour)
+    printer.print([*columns.values()], [[view[name] for name in columns] for view in views])
 
 
 def _print(token: IssuedToken, form: OutputForm | None) -> None:

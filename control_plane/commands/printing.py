@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 import orjson
 from attrs import define, field
+from rich.console import Console
 
 from control_plane.commands.columns import Column, Table, one_line
 from control_plane.commands.output_form import OutputForm
@@ -25,6 +26,13 @@ wide = click.option("--wide", is_flag=True, help="More columns, and nothing is c
 def print_value(value: object, form: OutputForm) -> None:
     """Print a value as the API has it."""
     click.echo(form.text(value))
+
+
+def print_document(value: object, form: OutputForm) -> None:
+    """Print one of several values: a line of JSON, or a document of YAML."""
+    if form is OutputForm.YAML:
+        click.echo("---")
+    print_value(value, form)
 
 
 async def print_items(pages: AsyncIterator[Sequence[object]], form: OutputForm) -> None:
@@ -67,7 +75,8 @@ class ListPrinter:
         if not rows:
             return
         if self._table is None or self._table.columns != columns:
-            self._table = Table(columns, None if self.wide else terminal_width())
+            width = None if self.wide else terminal_width()
+            self._table = Table(columns, width, is_coloured=has_colours())
         for line in self._table.lines(rows):
             click.echo(line)
 
@@ -92,6 +101,12 @@ def print_fields(view: Mapping[str, Any]) -> None:
     for name, value in shown.items():
         for label, line in zip(chain([f"{name}:"], repeat("")), _texts(value), strict=False):
             click.echo(f"{label:<{width}}{_INDENT}{line}")
+
+
+def has_colours() -> bool:
+    """Tell whether standard output is a terminal with colours, and nobody set NO_COLOR."""
+    console = Console()
+    return console.color_system is not None and not console.no_color
 
 
 def terminal_width() -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from control_plane.commands.api_client import ItemsPage, Json
-from control_plane.commands.columns import Column, lines
+from control_plane.commands.columns import Column, lines, problem_colour
 from control_plane.commands.printing import ListPrinter, terminal_width
 from control_plane.commands.short_ids import short_ids
 
@@ -13,7 +13,7 @@ SERIAL_PREFIX: Final = "serial:"  # no device's id has a colon in this place
 _ISSUER: Final = Column("ISSUER", least=12)
 _NARROW: Final = (Column("ID"), Column("DEVICE", least=24), Column("REVOKED BY"))
 _WIDE: Final = (*_NARROW, Column("REVOKED"), _ISSUER, Column("REASON"))
-_PROBLEM: Final = Column("PROBLEM", least=12)
+_PROBLEM: Final = Column("PROBLEM", least=12, colour=problem_colour)
 
 
 async def print_revocations(
@@ -25,12 +25,17 @@ async def print_revocations(
     """
     printer = ListPrinter(wide=wide)
     async for page in pages:
-        names = [name_of(view) for view in page.items]
-        told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
-        columns = _with_problem(_WIDE if wide else told_apart, page.items)
-        whole = whole_ids or wide or not page.is_whole
-        printer.print(columns, [*_rows(page.items, columns, whole_ids=whole)])
+        print_revocation_rows(page.items, printer, whole_ids=whole_ids or not page.is_whole)
     printer.finish("No such revocation is in force." if whole_ids else "No device is revoked.")
+
+
+def print_revocation_rows(views: Sequence[Json], printer: ListPrinter, *, whole_ids: bool) -> None:
+    """Print one line a revocation."""
+    names = [name_of(view) for view in views]
+    told_apart = (*_NARROW, _ISSUER) if len(set(names)) < len(names) else _NARROW
+    columns = _with_problem(_WIDE if printer.wide else told_apart, views)
+    whole = whole_ids or printer.wide
+    printer.print(columns, [*_rows(views, columns, whole_ids=whole)])
 
 
 def candidate_lines(views: Sequence[Json]) -> Iterator[str]:

@@ -34,7 +34,7 @@ def view(host: str, **fields: object) -> Json:
 
 
 async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlPlane) -> None:
-    """At a real terminal: no boxes, no colours, nothing folded, and what people have fits whole."""
+    """At a real terminal: no boxes, nothing folded, and what people have fits whole."""
     alice, bob = own_plane.client("alice"), own_plane.client("bob")
     ghcr = await approved_connection(own_plane, "ghcr.io", username="robot", token="x")
     await alice.edit(ghcr["id"], fleets=["a"])
@@ -42,7 +42,11 @@ async def test_a_list_is_one_line_a_connection_at_80_columns(own_plane: ControlP
     role = "arn:aws:iam::123456789012:role/pull-for-devices"
     ecr = await alice.connect(ECR_HOST, provider="aws_ecr", role_arn=role)
     await bob.revoke(ecr["id"])
-    settings = own_plane.shell_settings("eve")
+    in_colours = own_plane.shell_settings("eve") | {"TERM": "xterm"}
+    settings = in_colours | {"NO_COLOR": "1"}
+    coloured = at_terminal(in_colours, "connections", "list").screen
+    assert "\x1b[32mapproved+draft\x1b[0m  robot" in coloured
+    assert "\x1b[33mpending\x1b[0m         anonymous" in coloured
     present = at_terminal(settings, "connections", "list").screen
     assert ECR_HOST not in present
     assert "1 revoked one is left out: --all" in present
