@@ -29,7 +29,7 @@ SET_BY_CHART: Final = frozenset(
         *(f"CONTROL_PLANE_{name}_FILE" for name in ("SEALING_PUBLIC_KEY", "STATEMENT_PRIVATE_KEY")),
         *(f"CONTROL_PLANE_{name}" for name in ("TLS_CERT_FILE", "TLS_KEY_FILE", "STATE_DIR")),
         *(f"CONTROL_PLANE_{name}" for name in ("BEHIND_TLS_PROXY", "DRAIN_TIMEOUT")),
-        *(f"CONTROL_PLANE_{name}" for name in ("CONSOLE", "SESSION_KEY_FILE")),
+        *(f"CONTROL_PLANE_{name}" for name in ("CONSOLE", "SESSION_KEY_FILE", "WEBHOOKS_FILE")),
         *(f"CONTROL_PLANE_{name}" for name in ("DEVICE_IDENTITY", "DEVICE_URI_PATTERN")),
     }
 )
@@ -129,6 +129,7 @@ def values_schema() -> dict[str, Any]:
         controlPlane=_component(
             control_plane_settings(),
             behindTlsProxy=_FLAG,
+            webhooksKey={**_KEY, "pattern": r"^[-._a-zA-Z0-9]*$"},
             console=_only(enabled=_FLAG, sessionKey=_KEY),
             ingress=_only(
                 enabled=_FLAG, className=_TEXT, annotations=_STRINGS, tlsSecretName=_TEXT

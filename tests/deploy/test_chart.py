@@ -62,6 +62,7 @@ CASES: Final[dict[str, Json]] = {
                 "CONTROL_PLANE_OIDC_CLIENT_SECRET": "oidc-client-secret",
             },
             "console": {"sessionKey": "sessions"},
+            "webhooksKey": "webhooks.yaml",
             "ingress": {
                 "enabled": True,
                 "className": "nginx",
@@ -346,6 +347,7 @@ def test_settings_reach_their_process() -> None:
     secret = "/etc/registry-backends/secret"
     assert env["CONTROL_PLANE_OIDC_CLIENT_SECRET_FILE"] == f"{secret}/oidc-client-secret"
     assert env["CONTROL_PLANE_SESSION_KEY_FILE"] == f"{secret}/sessions"
+    assert env["CONTROL_PLANE_WEBHOOKS_FILE"] == f"{secret}/webhooks.yaml"
 
 
 def test_the_console_has_one_key_for_all_replicas_or_there_is_none() -> None:

@@ -1,16 +1,22 @@
 """`deploy/compose/compose.yaml`, without starting it: what it hands to whom."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
+from control_plane.commands.settings import control_plane_settings
 from deploy.dev.debian import REPOSITORY
 
 FOLDER: Final = REPOSITORY / "deploy" / "compose"
 TEXT: Final = (FOLDER / "compose.yaml").read_text("utf-8")
 SERVICES: Final[dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OVER_IT: Final = FOLDER / "compose.override.example.yaml"
+COMPOSE: Final = Path(sys.executable).with_name("docker-compose")
 FACADES: Final = ("facade-1", "facade-2")
 SECRET: Final = re.compile(r"PASSWORD|TOKEN|SECRET|PRIVATE|_URL$|_KEY$")
 MAY_BE_PLAIN: Final = {"CONTROL_PLANE_URL"}  # an address without a password
@@ -39,15 +45,39 @@ def test_a_service_is_confined(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_is_secret_is_a_file(name: str) -> None:
     """A variable names the file; whoever lists variables reads no secret."""
-    variables = SERVICES[name].get("environment", {})
+    require_secrets_as_files(SERVICES[name])
+
+
+def require_secrets_as_files(service: dict[str, Any]) -> None:
+    """Fail if a variable may hold a secret, or names a file that is not handed over."""
+    variables = service.get("environment", {})
     secret = {each for each in variables if SECRET.search(each)} - MAY_BE_PLAIN
     assert {each for each in secret if not each.endswith("_FILE")} == set()
     files = {str(value) for key, value in variables.items() if key.endswith("_FILE")}
     handed = {
-        f"/run/secrets/{each if isinstance(each, str) else each['target']}"
-        for each in SERVICES[name].get("secrets", [])
+        f"/run/secrets/{each if isinstance(each, str) else each['target'].rpartition('/')[2]}"
+        for each in service.get("secrets", [])
     }
     assert files <= handed
+
+
+def test_what_lies_over_it_fits() -> None:
+    """As Compose puts both together; the control plane knows each variable."""
+    files = ("--file", FOLDER / "compose.yaml", "--file", OVER_IT)
+    merged = subprocess.run(
+        [COMPOSE, *files, "config"], cwd=FOLDER, env={}, capture_output=True, check=True
+    )
+    service = yaml.safe_load(merged.stdout)["services"]["control-plane"]
+    require_secrets_as_files(service)
+    over = yaml.safe_load(OVER_IT.read_text("utf-8"))["services"]["control-plane"]
+    assert over["environment"].items() <= service["environment"].items()
+    assert set(over["secrets"]) <= {each["source"] for each in service["secrets"]}
+    known = {row.variable for row in control_plane_settings()}
+    assert {
+        each
+        for each in service["environment"]
+        if each not in known and each.removesuffix("_FILE") not in known
+    } == set()
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
