@@ -4,7 +4,9 @@
 
 All connect at the same time, from several loopback addresses; each asks for `/v2/`. With `--stay`
 they connect one after another and stay, all but idle, until standard input ends. A line says how
-many had a whole answer: `{"answered": 5, "failures": {"ConnectionResetError": 3}, "seconds": 1.2}`.
+many had a whole answer: `{"answered": 5, "failures": {"ConnectionResetError": 3}, "seconds": 1.2,
+"late_seconds": 0.3}`. By so much this process was late at the worst: so long a device did nothing,
+although something had come for it.
 """
 
 import argparse
@@ -27,6 +29,7 @@ ADDRESSES: Final = 50  # 127.0.0.1 and following: as many have ports for a milli
 A_TURN: Final = 10  # begun before it is looked at what the facade says: devices have time for that
 ASK_AGAIN_SECONDS: Final = 40.0  # the facade closes what is silent for 75 s
 LOOK_SECONDS: Final = 0.2
+LATENESS_SECONDS: Final = 0.05
 PING: Final = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _WHOLE: Final = b"HTTP/1.1 200"
 _END: Final = b"\r\n\r\n"
@@ -36,7 +39,22 @@ def _address(number: int) -> str:
     return f"127.0.0.{1 + number % ADDRESSES}"
 
 
-async def _all_at_once(called: argparse.Namespace) -> Counter[str]:
+@define
+class _Lateness:
+    """How late this process was at the worst, by a task that wants to run again and again."""
+
+    seconds: float = 0.0
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(LATENESS_SECONDS)
+            self.seconds = max(self.seconds, time.monotonic() - began - LATENESS_SECONDS)
+
+
+async def _all_at_once(called: argparse.Namespace, lateness: _Lateness) -> Counter[str]:
+    watching = asyncio.create_task(lateness.watch())
     tls = ssl.create_default_context(cafile=called.ca)
     tls.load_cert_chain(called.certificate, called.key)
     connecting = [
@@ -47,7 +65,9 @@ async def _all_at_once(called: argparse.Namespace) -> Counter[str]:
         asking.append(asyncio.create_task(_answer(each, tls, called.patience)))
         if number % A_TURN == 0:
             await asyncio.sleep(0)
-    return Counter(await asyncio.gather(*asking))
+    ends = Counter(await asyncio.gather(*asking))
+    watching.cancel()
+    return ends
 
 
 async def _connected(port: int, number: int) -> socket.socket:
@@ -129,9 +149,14 @@ class _Staying:
         return "" if answer.startswith(_WHOLE) else "another answer"
 
 
-def _tell(ends: Counter[str], began: float) -> None:
+def _tell(ends: Counter[str], began: float, late_seconds: float = 0.0) -> None:
     answered = ends.pop("", 0)
-    told = {"answered": answered, "failures": ends, "seconds": time.monotonic() - began}
+    told = {
+        "answered": answered,
+        "failures": ends,
+        "seconds": time.monotonic() - began,
+        "late_seconds": late_seconds,
+    }
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
 
@@ -148,8 +173,9 @@ def main() -> None:
     called = parser.parse_args()
     began = time.monotonic()
     if not called.stay:
+        lateness = _Lateness()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            _tell(runner.run(_all_at_once(called)), began)
+            _tell(runner.run(_all_at_once(called, lateness)), began, lateness.seconds)
         return
     staying = _Staying(called)
     _tell(staying.connect(), began)

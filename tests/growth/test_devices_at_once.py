@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from facade.devices.handshakes import STALL_SECONDS
 from tests.growth.devices import come_at_once
 from tests.growth.measured import GROWTH, Growth, Sizes
 from tests.support.facade_process import Facade
@@ -14,6 +15,7 @@ SIZES: Final = Sizes(small=(50, 100, 200), full=(1_000, 2_500, 5_000))
 PROCESSES: Final = GROWTH.extent(1, 2)
 # In `make test` so few that there are 32 places for handshakes; in `make growth` all 512.
 DESCRIPTORS: Final = GROWTH.extent(256, 16_384)
+ATTEMPTS: Final = 3
 FAILURES: Final = "G4 devices at once, failures"
 
 
@@ -32,9 +34,25 @@ def facade_settings() -> Mapping[str, str]:
 async def test_a_fleet_that_comes_at_once_is_let_in(facade: Facade, growth: Growth) -> None:
     """Beyond the places for handshakes they wait in the kernel's queue, and are not reset."""
     for size in growth.sizes(SIZES):
+        failures = await _failures(facade, size)
+        growth.point(FAILURES, size=size, cost=failures, unit="devices")
+    growth.holds(FAILURES, exponent=0, at_most=0)
+
+
+async def _failures(facade: Facade, size: int) -> int:
+    """Return how many of so many devices were not let in, of those that did their part in time.
+
+    A handshake that does nothing for `STALL_SECONDS` gives way where others wait. On a busy machine
+    the devices' processes are so late themselves (8 and 17 s with a load of 20, and then 1,889 of
+    3,000 failed, where none did of processes that were late by less): then they come again.
+    """
+    late = list[float]()
+    for _ in range(ATTEMPTS):
         told = await asyncio.gather(
             *(come_at_once(facade, size // PROCESSES) for _ in range(PROCESSES))
         )
         failures = sum(sum(each["failures"].values()) for each in told)
-        growth.point(FAILURES, size=size, cost=failures, unit="devices")
-    growth.holds(FAILURES, exponent=0, at_most=0)
+        late.append(max(each["late_seconds"] for each in told))
+        if not failures or late[-1] < STALL_SECONDS:
+            return failures
+    pytest.fail(f"the devices' own processes were late by {late} s: the machine is too busy")
