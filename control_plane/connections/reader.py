@@ -59,13 +59,21 @@ class ConnectionReader:
 
     async def show(self, connection_id: UUID) -> View:
         """Return a connection's view, even if its row is gone, or raise `NotFoundError`."""
+        return (await self.look(connection_id))[0]
+
+    async def look(self, connection_id: UUID) -> tuple[View, ConnectionState]:
+        """Return a connection's view and what is believed of it, even if its row is gone.
+
+        Raises `NotFoundError`.
+        """
         row, subject = connection_row(connection_id), connection_subject(connection_id)
         async with self._chain.reading(row, about=[subject]) as proofs:
             stored = await connection_of(proofs.rows(row), proofs)
             if stored is None:
                 stored = await connection_without_row(connection_id, proofs)
         found = _found(stored)
-        return self._view(found, self._believed(found))
+        state = self._believed(found)
+        return self._view(found, state), state
 
     async def list(self, wanted: ConnectionFilter, *, after: ListPlace | None, limit: int) -> Page:
         """Return a page of the wanted connections, in the order in which they were made.

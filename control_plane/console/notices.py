@@ -15,6 +15,7 @@ class Notice(Enum):
     SIGNED_OUT = "You are signed out."
     APPROVED = "It is approved. Facades take it over within seconds."
     SENT_BACK = "The draft is sent back, with your comment."
+    SAVED = "It is saved."
     DRAFT_MADE = "It is saved. What serves goes on serving until an approver approves the draft."
     ROTATED = "The new secret serves, under the approval that was there."
     DRAFT_DISCARDED = "The draft is discarded."

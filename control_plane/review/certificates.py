@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from shared.malformed_x509 import MALFORMED
 from shared.pem import InvalidPemError, load_certificates
 
+SYSTEM_ALONE: Final = "the system's authorities alone"
 MAX_SHOWN_NAME_CHARACTERS: Final = 256  # a certificate's name has no bound of its own
 
 
@@ -56,5 +57,5 @@ def own_certificates(pem: str | None) -> tuple[ShownCertificate, ...]:
 def certificate_lines(pem: str | None) -> tuple[str, ...]:
     """Return a line for each certificate: its name, its end and its SHA-256."""
     if pem is None:
-        return ("the system's authorities alone",)
+        return (SYSTEM_ALONE,)
     return tuple(map(str, own_certificates(pem))) or ("they cannot be read here",)

@@ -25,6 +25,12 @@ from shared.connection import (
     UsernameAndToken,
 )
 
+ALL: Final = "all"
+TRANSPORT: Final[Mapping[bool, str]] = {False: "TLS", True: "none: plain HTTP"}  # by plain_http
+IMPORTS: Final[Mapping[bool, str]] = {False: "off", True: "on: the role may make repositories"}
+OWN_REALM_ALONE: Final = "the registry's own alone"
+PUBLIC_ALONE: Final = "public addresses alone"
+
 Texts = tuple[str, ...]
 Leaves = Mapping[str, Any]
 
@@ -41,7 +47,7 @@ class Section(StrEnum):
     @property
     def heading(self) -> str:
         """The group's heading for people."""
-        return "Draft" if self is Section.MADE else self.value.capitalize()
+        return "Revision" if self is Section.MADE else self.value.capitalize()
 
 
 @frozen
@@ -142,8 +148,7 @@ def _login_kind(document: ConnectionDocument) -> Texts:
 def _pull_through_cache(document: ConnectionDocument) -> Texts | None:
     if not isinstance(document.credential, EcrRole):
         return None
-    is_on = document.credential.pull_through_cache
-    return ("on: the role may make repositories",) if is_on else ("off",)
+    return (IMPORTS[document.credential.pull_through_cache],)
 
 
 def _secret(document: ConnectionDocument) -> Texts | None:
@@ -186,7 +191,7 @@ LINES: Final = (
         "plain_http",
         "Encryption",
         Section.NETWORK,
-        lambda document: ("none: plain HTTP",) if document.plain_http else ("TLS",),
+        lambda document: (TRANSPORT[document.plain_http],),
     ),
     _line(
         "ca_certificate",
@@ -198,21 +203,21 @@ LINES: Final = (
         "auth_realms",
         "Token endpoints",
         Section.NETWORK,
-        lambda document: document.auth_realms or ("the registry's own alone",),
+        lambda document: document.auth_realms or (OWN_REALM_ALONE,),
     ),
     _line(
         "allowed_networks",
         "Networks",
         Section.NETWORK,
-        lambda document: tuple(map(str, document.allowed_networks)) or ("public addresses alone",),
+        lambda document: tuple(map(str, document.allowed_networks)) or (PUBLIC_ALONE,),
     ),
     _line(
         "repositories",
         "Repositories",
         Section.SCOPE,
-        lambda document: tuple(map(str, document.repositories)) or ("all",),
+        lambda document: tuple(map(str, document.repositories)) or (ALL,),
     ),
-    _line("fleets", "Fleets", Section.SCOPE, lambda document: document.fleets or ("all",)),
+    _line("fleets", "Fleets", Section.SCOPE, lambda document: document.fleets or (ALL,)),
     _label("set_name", "Set of files", Section.MADE),
     _line("connected_by", "Made by", Section.MADE, lambda document: (document.connected_by,)),
     _line(

@@ -72,6 +72,16 @@ def review_of(
     return DocumentReview(tuple(lines), highlights(reviewed, serving, at))
 
 
+def lines_alone(terms: ReviewedTerms) -> tuple[ReviewedLine, ...]:
+    """Return the lines of a revision that is compared with nothing."""
+    read = ((line, line.read(terms)) for line in lines_of(terms))
+    return tuple(
+        ReviewedLine(line, LineChange.SAME, None, shown)
+        for line, shown in read
+        if shown is not None
+    )
+
+
 def _reviewed(
     line: DocumentLine,
     reviewed: ReviewedTerms,

@@ -8,15 +8,16 @@ from attrs import frozen
 from control_plane.clock import Clock
 from control_plane.connections.notes import connection_notes
 from control_plane.connections.reader import ConnectionReader
-from control_plane.connections.revision import Revision
+from control_plane.connections.revision import Revision, RevisionLabels
 from control_plane.connections.revisions import approvable, editable
 from control_plane.connections.state import ConnectionState
 from control_plane.errors import ConflictError, NotPermittedError
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role, require
+from control_plane.reading.page import View
 from control_plane.reading.query_reader import ListPlace
 from control_plane.review.document_lines import ReviewedTerms
-from control_plane.review.review import DocumentReview, review_of
+from control_plane.review.review import DocumentReview, ReviewedLine, lines_alone, review_of
 from control_plane.slices import in_slices
 from shared.approved_connection import ApprovedConnection
 from shared.identity_form import IdentityForm
@@ -72,6 +73,18 @@ class ConnectionReviews:
         """
         _, state = await self._reader.read(connection_id)
         return self._review(state, editable(state), asked_by)
+
+    async def lines(self, connection_id: UUID) -> tuple[View, tuple[ReviewedLine, ...]]:
+        """Return a connection's view, and the lines of the document that the view speaks of.
+
+        There are none if no document is believed. Raises `NotFoundError`.
+        """
+        view, state = await self._reader.look(connection_id)
+        if state.document is None:
+            return view, ()
+        shown = state.served or state.draft
+        labels = shown.labels if shown else RevisionLabels.of_entry(state.last_entry)
+        return view, lines_alone(ReviewedTerms(state.document, labels))
 
     async def queue(
         self, *, after: ListPlace | None, limit: int, asked_by: AuthenticatedOperator

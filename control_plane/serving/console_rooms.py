@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from control_plane.console.approve import ApprovePages
+from control_plane.console.connection import ConnectionPages
+from control_plane.console.connection_changes import ChangePages
 from control_plane.console.connection_list import ConnectionListPages
 from control_plane.console.me import MePages
 from control_plane.console.operators import OperatorPages
@@ -20,6 +22,14 @@ def console_rooms(use_cases: UseCases, sessions: Sessions, health: Health) -> Se
         OverviewPages(use_cases.chain, use_cases.reader, use_cases.reviews, health.troubles, clock),
         ApprovePages(use_cases.reviews, use_cases.connections, clock),
         ConnectionListPages(use_cases.reader, clock),
+        ConnectionPages(
+            use_cases.reviews,
+            use_cases.connection_history,
+            use_cases.grants,
+            use_cases.edits,
+            use_cases.connections,
+        ),
+        ChangePages(use_cases.reader, use_cases.checked_edits),
         OperatorPages(use_cases.operator_accounts, clock),
         MePages(sessions),
     )
