@@ -192,7 +192,7 @@ async def _serve(
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         sessions = Sessions.of(session_seal, authenticator, database, now)
         console = Console.of(
-            console_rooms(use_cases, sessions, health),
+            console_rooms(use_cases, sessions, health, metrics),
             sessions,
             gate,
             DeniedLogins(metrics.denied_logins.inc, lines),

@@ -75,12 +75,12 @@ def edit_body(sent: Submission, edited: EditedConnection) -> Body:
             body["pull_through_cache"] = sent.ticked("pull_through_cache")
         case Provider.GOOGLE_SERVICE_ACCOUNT:
             pass
-    return body | _secret(sent) | _credential_end(sent, edited)
+    return body | secret_body(sent) | _credential_end(sent, edited)
 
 
 def credential_body(sent: Submission, edited: EditedConnection) -> Body:
     """Return the body of a new secret; raise `InvalidRequestError`."""
-    body = _secret(sent) | _credential_end(sent, edited)
+    body = secret_body(sent) | _credential_end(sent, edited)
     if edited.provider is Provider.STATIC and (username := sent.text("username")):
         body["username"] = username
     if sent.ticked("approve"):
@@ -88,7 +88,7 @@ def credential_body(sent: Submission, edited: EditedConnection) -> Body:
     return body
 
 
-def _secret(sent: Submission) -> Body:
+def secret_body(sent: Submission) -> Body:
     """Return the secret, if one was given, and what it is called."""
     body: Body = {}
     if token := sent.verbatim("token"):
@@ -114,8 +114,14 @@ def _credential_end(sent: Submission, edited: EditedConnection) -> Body:
     chosen = sent.text(name)
     if name not in sent.values or chosen == edited.last_day:
         return {}
+    return last_day_body(chosen) or {name: None}
+
+
+def last_day_body(chosen: str) -> Body:
+    """Return that a login ends with a day; nothing if none was chosen."""
+    name = "credential_expires_at"
     if not chosen:
-        return {name: None}
+        return {}
     try:
         moment = datetime.combine(date.fromisoformat(chosen), _LAST_SECOND)
     except ValueError:

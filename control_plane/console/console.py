@@ -12,9 +12,9 @@ from attrs import evolve, frozen
 
 from control_plane.console.local_path import ROOT
 from control_plane.console.notices import PARAMETER, Notice
-from control_plane.console.page import ConsoleForm, ConsolePage, Done, PageView, Room
+from control_plane.console.page import ConsoleForm, ConsolePage, Done, JsonAnswer, PageView, Room
 from control_plane.console.refusals import error_view, refusal_of, send_again_view
-from control_plane.console.rendering import Rendering, see_other
+from control_plane.console.rendering import Rendering, json_of, see_other
 from control_plane.console.same_origin import is_from_our_page
 from control_plane.console.security_headers import FILE_HEADERS
 from control_plane.console.session_cookie import forget_session, keep_session, sealed_session
@@ -183,6 +183,8 @@ class Console:
         _log.info("form done", route=form.url)
         if isinstance(outcome, Done):
             return _after(outcome)
+        if isinstance(outcome, JsonAnswer):
+            return json_of(outcome.members)
         return self._rendering.of_visit(outcome, visit, form.page.section)
 
     async def _shown_again(

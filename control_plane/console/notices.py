@@ -21,6 +21,10 @@ class Notice(Enum):
     DRAFT_DISCARDED = "The draft is discarded."
     REVOKED = "It is revoked, for ever. Facades refuse it within seconds."
     OPERATOR_REMOVED = "The operator is removed. Their token and their sessions have ended."
+    CONNECTED = "It is connected, and waits for an approver."
+    CONNECTED_TO_GRANT = (
+        "It is connected, and waits for an approver. Below is what to grant, ready to paste."
+    )
     SESSION_ENDED = "The session is ended."
     SIGNED_OUT_EVERYWHERE = "All of your sessions are ended."
 

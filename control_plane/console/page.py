@@ -63,8 +63,15 @@ class Done:
     notice: Notice | None = None
 
 
+@frozen
+class JsonAnswer:
+    """What the page's own script is told, in place of a page."""
+
+    members: Mapping[str, object] = field(repr=False)
+
+
 Show = Callable[[Visit], Awaitable[PageView]]
-Submit = Callable[[Visit, Submission], Awaitable[PageView | Done]]
+Submit = Callable[[Visit, Submission], Awaitable[PageView | Done | JsonAnswer]]
 
 
 @frozen(kw_only=True)

@@ -3,9 +3,11 @@
 from http import HTTPStatus
 from typing import Final
 
+from attrs import evolve
+
 from control_plane.console.page import ConsoleForm, PageView
 from control_plane.console.submission import FormState, Submission, refused
-from control_plane.errors import ControlPlaneError, InvalidRequestError
+from control_plane.errors import CheckFailedError, ControlPlaneError, InvalidRequestError
 from control_plane.http.problems import HttpProblem, problem_of
 
 _TITLES: Final = {
@@ -54,5 +56,8 @@ def refusal_of(
     """Return how a form is shown again after an error, and the answer's status."""
     status = problem_of(error).status
     if isinstance(error, InvalidRequestError):
-        return refused(submission, form.secrets, error.errors), status
+        state = refused(submission, form.secrets, error.errors)
+        if isinstance(error, CheckFailedError):
+            state = evolve(state, check=error.check)
+        return state, status
     return refused(submission, form.secrets, (), [str(error)]), status

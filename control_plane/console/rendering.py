@@ -6,6 +6,7 @@ from http import HTTPStatus
 from importlib.resources import files
 
 import aiohttp_jinja2
+import orjson
 from aiohttp import hdrs, web
 from attrs import frozen
 from jinja2 import DictLoader, StrictUndefined
@@ -17,6 +18,7 @@ from control_plane.console.security_headers import PAGE_HEADERS
 from control_plane.console.static_files import StaticFiles
 from control_plane.console.submission import FormState
 from control_plane.console.visit import Visit
+from control_plane.http.operation import JSON
 from shared.canonical_json import format_time
 
 
@@ -97,6 +99,11 @@ def time_element(moment: datetime | str | None) -> Markup:
     text = moment if isinstance(moment, str) else format_time(moment)
     shown = f"{text[:10]} {text[11:16]} UTC"
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
+
+
+def json_of(members: Mapping[str, object]) -> web.Response:
+    """Return what a script of ours is told."""
+    return web.Response(body=orjson.dumps(members), content_type=JSON, headers=PAGE_HEADERS)
 
 
 def see_other(url: str) -> web.Response:

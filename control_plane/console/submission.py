@@ -75,6 +75,7 @@ class FormState:
     values: Mapping[str, Sequence[str]] = field(factory=dict)
     errors: Mapping[str, Sequence[str]] = field(factory=dict)  # by field
     problems: Sequence[str] = ()  # of no field in particular
+    check: Mapping[str, object] | None = None  # of a login that the registry refused
 
     @property
     def was_refused(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from control_plane.console.approve import ApprovePages
+from control_plane.console.connect import ConnectPages
 from control_plane.console.connection import ConnectionPages
 from control_plane.console.connection_changes import ChangePages
 from control_plane.console.connection_list import ConnectionListPages
@@ -10,12 +11,15 @@ from control_plane.console.me import MePages
 from control_plane.console.operators import OperatorPages
 from control_plane.console.overview import OverviewPages
 from control_plane.console.page import Room
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
 from control_plane.sessions.sessions import Sessions
 
 
-def console_rooms(use_cases: UseCases, sessions: Sessions, health: Health) -> Sequence[Room]:
+def console_rooms(
+    use_cases: UseCases, sessions: Sessions, health: Health, metrics: ControlPlaneMetrics
+) -> Sequence[Room]:
     """Return the rooms."""
     clock = use_cases.chain.clock
     return (
@@ -30,6 +34,7 @@ def console_rooms(use_cases: UseCases, sessions: Sessions, health: Health) -> Se
             use_cases.connections,
         ),
         ChangePages(use_cases.reader, use_cases.checked_edits),
+        ConnectPages(use_cases.connections, use_cases.checks, use_cases.keys, metrics),
         OperatorPages(use_cases.operator_accounts, clock),
         MePages(sessions),
     )

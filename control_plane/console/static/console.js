@@ -30,5 +30,46 @@ function addCopying(root) {
   }
 }
 
+/** Return an element with a class and children. */
+function make(name, className, ...children) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+/** Have each `data-try` button try the login of its form, and show the steps. */
+function addTrying(root) {
+  for (const button of root.querySelectorAll("button[data-try]")) {
+    const form = button.form;
+    const shown = form.querySelector("[data-tried]");
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      shown.hidden = false;
+      shown.replaceChildren(make("p", "soft", "The registry is asked…"));
+      try {
+        const answer = await fetch(button.dataset.try, {
+          method: "POST", body: new URLSearchParams(new FormData(form)),
+        });
+        const told = await answer.json();
+        const steps = told.steps.map((step) => make(
+          "li", step.state, make("strong", "", step.name), " ",
+          make("span", "soft", step.told),
+          ...(step.words ? [make("p", "error", step.words)] : []),
+        ));
+        shown.replaceChildren(
+          ...told.problems.map((words) => make("p", "refusal", words)),
+          ...(steps.length ? [make("ol", "steps", ...steps)] : []),
+        );
+      } catch {
+        shown.replaceChildren(make("p", "refusal", "It could not be tried: is your session over?"));
+      }
+      button.disabled = false;
+    });
+  }
+}
+
 if (new Date().getTimezoneOffset() !== 0) localise(document);
 addCopying(document);
+addTrying(document);
