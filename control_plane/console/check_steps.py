@@ -32,7 +32,7 @@ _STEPS: Final[tuple[tuple[str, str, set[str]], ...]] = (
 
 
 @frozen
-class CheckStep:
+class ShownStep:
     """A step, and whether it was done, was not, or was never reached."""
 
     name: str
@@ -46,19 +46,19 @@ class CheckStep:
         return {"done": self.means, "failed": "failed", "open": "not reached"}[self.state]
 
 
-def check_steps(check: Mapping[str, Any], *, plain_http: bool = False) -> list[CheckStep]:
+def check_steps(check: Mapping[str, Any], *, plain_http: bool = False) -> list[ShownStep]:
     """Return the steps of a check's view; none if the registry was not asked at all."""
     steps = [each for each in _STEPS if not (plain_http and each[0] == _TLS)]
     code, last = check["problem"], len(steps) - 1
     if code is None:
-        return [CheckStep(name, means, "done") for name, means, _ in steps]
+        return [ShownStep(name, means, "done") for name, means, _ in steps]
     ended_at = next((at for at, (_, _, codes) in enumerate(steps) if code in codes), None)
     if ended_at is None:
         return []
     if check["auth_scheme"] is not None:  # the challenge was read
         ended_at = last
     return [
-        CheckStep(name, means, _state(at, ended_at), check["detail"] if at == ended_at else "")
+        ShownStep(name, means, _state(at, ended_at), check["detail"] if at == ended_at else "")
         for at, (name, means, _) in enumerate(steps)
     ]
 

@@ -11,7 +11,7 @@ from control_plane.connections.acts import Connections
 from control_plane.connections.checks import NOT_ASKED, Checks, check_view
 from control_plane.connections.request import ConnectionRequest, parse_connection_request
 from control_plane.connections.service_account_keys import ServiceAccountKeys
-from control_plane.console.check_steps import CheckStep, check_steps
+from control_plane.console.check_steps import ShownStep, check_steps
 from control_plane.console.connection_form import LISTS, SECRETS, last_day_body, secret_body
 from control_plane.console.connection_words import PROVIDERS
 from control_plane.console.local_path import ROOT
@@ -184,7 +184,7 @@ def _provider(visit: Visit) -> Provider:
         raise NotFoundError("there is no such kind of login") from None
 
 
-def _steps_of(state: FormState) -> list[CheckStep]:
+def _steps_of(state: FormState) -> list[ShownStep]:
     if state.check is None:
         return []
     return check_steps(state.check, plain_http=state.ticked("plain_http"))

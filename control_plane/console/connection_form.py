@@ -19,7 +19,7 @@ SECRETS: Final = frozenset({"token", "service_account_key"})
 LISTS: Final = ("repositories", "fleets", "allowed_networks", "auth_realms")
 _LAST_SECOND: Final = time(23, 59, 59, tzinfo=UTC)
 
-Body = dict[str, object]
+FormBody = dict[str, object]
 
 
 @frozen
@@ -60,9 +60,9 @@ class EditedConnection:
         return format_time(ends)[: len("2030-01-31")] if ends else ""
 
 
-def edit_body(sent: Submission, edited: EditedConnection) -> Body:
+def edit_body(sent: Submission, edited: EditedConnection) -> FormBody:
     """Return the patch that a sent form asks for; raise `InvalidRequestError`."""
-    body: Body = {name: sent.lines(name) for name in LISTS}
+    body: FormBody = {name: sent.lines(name) for name in LISTS}
     body["description"] = sent.text("description")
     body["ca_certificate"] = sent.text("ca_certificate") or None
     match edited.provider:
@@ -78,7 +78,7 @@ def edit_body(sent: Submission, edited: EditedConnection) -> Body:
     return body | secret_body(sent) | _credential_end(sent, edited)
 
 
-def credential_body(sent: Submission, edited: EditedConnection) -> Body:
+def credential_body(sent: Submission, edited: EditedConnection) -> FormBody:
     """Return the body of a new secret; raise `InvalidRequestError`."""
     body = secret_body(sent) | _credential_end(sent, edited)
     if edited.provider is Provider.STATIC and (username := sent.text("username")):
@@ -88,9 +88,9 @@ def credential_body(sent: Submission, edited: EditedConnection) -> Body:
     return body
 
 
-def secret_body(sent: Submission) -> Body:
+def secret_body(sent: Submission) -> FormBody:
     """Return the secret, if one was given, and what it is called."""
-    body: Body = {}
+    body: FormBody = {}
     if token := sent.verbatim("token"):
         body["token"] = token
     if key := sent.text("service_account_key"):
@@ -108,7 +108,7 @@ def _key(text: str) -> object:
         raise InvalidRequestError((FieldError("/service_account_key", detail),)) from None
 
 
-def _credential_end(sent: Submission, edited: EditedConnection) -> Body:
+def _credential_end(sent: Submission, edited: EditedConnection) -> FormBody:
     """Return when the login ends, if another day was chosen than the one that was shown."""
     name = "credential_expires_at"
     chosen = sent.text(name)
@@ -117,7 +117,7 @@ def _credential_end(sent: Submission, edited: EditedConnection) -> Body:
     return last_day_body(chosen) or {name: None}
 
 
-def last_day_body(chosen: str) -> Body:
+def last_day_body(chosen: str) -> FormBody:
     """Return that a login ends with a day; nothing if none was chosen."""
     name = "credential_expires_at"
     if not chosen:
