@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.commands.api_client import Json
+from control_plane.commands.check_words import why_not_told
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import place_of
 from control_plane.commands.connection_text import GONE, KEPT, NEW, difference
@@ -68,7 +69,7 @@ def _head(shown: Json) -> Iterator[Text]:
     else:
         yield _text(f"{place_of(shown)}: nothing waits, and this would be approved again", "bold")
     yield _text(_compared(shown))
-    yield _text(_checked(shown["check"]))
+    yield _text(_checked(shown))
     if back := shown["sent_back"]:
         words = f"{back['by']} sent it back at {back['at']}: {back['comment']}"
         yield _text(f"Sent back: {words}", "bold yellow")
@@ -94,12 +95,13 @@ def _beside_one_another(pairs: Iterable[tuple[Text, Text]]) -> Table:
     return table
 
 
-def _checked(check: Json) -> str:
+def _checked(shown: Json) -> str:
     """Return whether the registry knows the login, in a sentence."""
+    check = shown["check"]
     if check["outcome"] == CheckOutcome.PASSED:
         return "The registry accepted the login when it was made."
-    why = f" ({check['problem']})" if check["problem"] else ""
-    return f"Nobody has tried the login at the registry{why}."
+    why = why_not_told(shown["host"], check["problem"])
+    return why if why.endswith("?") else f"{why}."
 
 
 def _compared(shown: Json) -> str:

@@ -9,6 +9,7 @@ from control_plane.clock import Clock
 from control_plane.connections import operations
 from control_plane.connections.acts import ApprovalEnd, Connections
 from control_plane.connections.fields import parse_fingerprint
+from control_plane.console.connection_words import check_of, place_of
 from control_plane.console.document_sections import sections_of
 from control_plane.console.local_path import ROOT
 from control_plane.console.notices import Notice
@@ -110,9 +111,10 @@ class ApprovePages:
         is_same_act = state.value("is_draft", "") == (_YES if review.is_draft else _NO)
         return PageView(
             "review.html",
-            f"Review {'/'.join(part for part in review.state.place if part)}",
+            f"Review {place_of(shown)}",
             {
                 "review": shown,
+                "check": check_of(shown),
                 "line_sections": sections_of(map(line_view, review.document.lines)),
                 "may_approve": visit.may(operations.APPROVE),
                 "keeps_ticks": is_as_sent and is_same_act,

@@ -11,6 +11,7 @@ from control_plane.connections.acts import Connections
 from control_plane.connections.connection_grants import ConnectionGrants
 from control_plane.connections.edit_acts import ConnectionEdits
 from control_plane.connections.history_reader import HistoryReader
+from control_plane.console.connection_words import badges_of, check_of, place_of
 from control_plane.console.document_sections import sections_of
 from control_plane.console.history_shown import shown_act
 from control_plane.console.local_path import ROOT
@@ -104,6 +105,8 @@ class ConnectionPages:
             place_of(view),
             {
                 "connection": view,
+                "badges": badges_of(view),
+                "check": check_of(view),
                 "tag": entity_tag(view),
                 "line_sections": sections_of(map(line_view, lines)),
                 "acts": [shown_act(each) for each in page.items],
@@ -151,11 +154,6 @@ class ConnectionPages:
             raise InvalidRequestError((FieldError("/place", detail),))
         await self.connections.revoke(connection_id, reason=reason, actor=visit.operator)
         return Done(url_of(connection_id), Notice.REVOKED)
-
-
-def place_of(view: View) -> str:
-    """Return `host` or `host/prefix`, as it is typed."""
-    return "/".join(str(view[name]) for name in ("host", "repository_prefix") if view[name])
 
 
 def url_of(connection_id: UUID) -> str:

@@ -9,13 +9,14 @@ from control_plane.connections.checked_edits import CheckedEdits, approves
 from control_plane.connections.edit_acts import PlannedEdit
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.revisions import editable
-from control_plane.console.connection import place_of, seen_tag, url_of
+from control_plane.console.connection import seen_tag, url_of
 from control_plane.console.connection_form import (
     SECRETS,
     EditedConnection,
     credential_body,
     edit_body,
 )
+from control_plane.console.connection_words import place_of
 from control_plane.console.notices import Notice
 from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, Done, PageView
 from control_plane.console.submission import Submission

@@ -67,17 +67,14 @@ class ListedConnection:
             )
             if at and shown["status"] != Status.REVOKED
         )
-        check = shown["check"]
-        reason = _REASONS.get(check["problem"], check["problem"])
-        words = _CHECKS.get(check["outcome"], check["outcome"])
         return cls(
             id=shown["id"],
             place=place_of(view),
-            badges=tuple(_badges(shown)),
+            badges=badges_of(view),
             provider=PROVIDERS.get(shown["provider"], "Unknown"),
             identity=_identity(shown),
             connected_at=shown["connected_at"],
-            check=f"{words}: {reason}" if reason else words,
+            check=check_of(view),
             ends_at=ends[0][0] if ends else None,
             end_of=ends[0][1] if ends else "",
             problem=shown["problem"],
@@ -90,21 +87,32 @@ def place_of(view: View) -> str:
     return "/".join(str(part) for part in (view["host"], view["repository_prefix"]) if part)
 
 
+def check_of(view: View) -> str:
+    """Return what the registry said to the login when it was made."""
+    shown: dict[str, Any] = view
+    check = shown["check"]
+    reason = _REASONS.get(check["problem"], check["problem"])
+    words = _CHECKS.get(check["outcome"], check["outcome"])
+    return f"{words}: {reason}" if reason else words
+
+
+def badges_of(view: View) -> tuple[Badge, ...]:
+    """Return how a connection is, and what waits."""
+    shown: dict[str, Any] = view
+    badges = [_status_badge(shown)]
+    if shown["draft"]:
+        badges.append(Badge("Draft waits", "info"))
+    if shown["sent_back"] or (shown["draft"] or {}).get("sent_back"):
+        badges.append(Badge("Sent back", "warn"))
+    return tuple(badges)
+
+
 def _identity(shown: dict[str, Any]) -> str:
     if shown["google"]:
         return str(shown["google"]["client_email"])
     if shown["ecr"]:
         return str(shown["ecr"]["role_arn"])
     return "anonymous" if shown["anonymous"] else str(shown["username"] or "")
-
-
-def _badges(shown: dict[str, Any]) -> list[Badge]:
-    badges = [_status_badge(shown)]
-    if shown["draft"]:
-        badges.append(Badge("Draft waits", "info"))
-    if shown["sent_back"] or (shown["draft"] or {}).get("sent_back"):
-        badges.append(Badge("Sent back", "warn"))
-    return badges
 
 
 def _status_badge(shown: dict[str, Any]) -> Badge:
