@@ -63,7 +63,7 @@ def print_review(shown: Json, width: int | None, *, stderr: bool = False) -> Non
 
 def _head(shown: Json) -> Iterator[Text]:
     """Yield what it is, and what it is compared with."""
-    made = f"{shown['made_by']} made it at {shown['made_at']}"
+    made = f"{_called(shown, 'made_by')} made it at {shown['made_at']}"
     if shown["is_draft"]:
         yield _text(f"Draft of {place_of(shown)}; {made}", "bold")
     else:
@@ -109,7 +109,7 @@ def _compared(shown: Json) -> str:
     if present is None:
         return "Nothing of it was approved before: all of it is new."
     until = f"until {present['expires_at']}" if present["expires_at"] else "without an end"
-    approved = f"{present['approved_by']} approved at {present['approved_at']}, {until}"
+    approved = f"{_called(present, 'approved_by')} approved at {present['approved_at']}, {until}"
     number = shown["changed_terms"]
     changes = f"{number} line{'s' if number != 1 else ''} would change" if number else "no change"
     return f"Compared with what {approved}: {changes}."
@@ -170,6 +170,12 @@ def _fingerprint(shown: Json) -> Iterator[Text]:
         f"    The words carry its first {CARRIED_BITS} bits, to compare by voice; the hexadecimal"
         " has all 256."
     )
+
+
+def _called(shown: Json, field: str) -> str:
+    """Return how people call somebody, with the identity that is signed."""
+    name, identity = shown[f"{field}_name"], shown[field]
+    return f"{name} ({identity})" if name else str(identity)
 
 
 def _text(words: str, style: str = "") -> Text:

@@ -37,7 +37,7 @@ from shared.statement import (
     connection_subject,
 )
 
-_MAKING: Final = frozenset({Action.CONNECT, Action.DRAFT})
+MAKING: Final = frozenset({Action.CONNECT, Action.DRAFT})
 
 
 class Status(StrEnum):
@@ -198,7 +198,7 @@ def never_served(belief: Belief) -> bool:
 
 
 def _is_making(entry: AuditEntry | None) -> bool:
-    return entry is not None and entry.action in _MAKING
+    return entry is not None and entry.action in MAKING
 
 
 def _believed_draft(stored: StoredConnection, newest: AuditEntry | None) -> Revision | None:

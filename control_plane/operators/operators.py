@@ -56,6 +56,9 @@ class LoginKind(StrEnum):
     SINGLE_SIGN_ON = "single_sign_on"  # an access token of the OpenID provider
 
 
+ACTOR_NAME: Final = "actor_name"  # the detail of an entry that says how people call the actor
+
+
 @frozen
 class AuthenticatedOperator:
     """Somebody who was let in: an operator with a token, or a person of single sign-on.
@@ -80,7 +83,7 @@ class AuthenticatedOperator:
     @property
     def audit_details(self) -> Mapping[str, str]:
         """What an audit entry says beside the name."""
-        return {"actor_name": self.display_name} if self.display_name else {}
+        return {ACTOR_NAME: self.display_name} if self.display_name else {}
 
 
 @frozen

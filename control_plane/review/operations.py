@@ -27,6 +27,8 @@ from control_plane.review.fingerprint_words import CARRIED_BITS, FINGERPRINT_WOR
 from control_plane.review.highlights import HighlightKind, Weight
 from control_plane.review.review import LineChange
 
+_NAME: Final = "How people call a person of single sign-on; null for an operator with a token."
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Review": object_of(
         {
@@ -44,6 +46,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 maxItems=FINGERPRINT_WORDS,
             ),
             "made_by": TEXT,
+            "made_by_name": nullable(TEXT, _NAME),
             "made_at": TIME,
             "check": ref("RecordedCheck"),
             "sent_back": nullable(
@@ -78,6 +81,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "fingerprint": FINGERPRINT,
             "approved_by": TEXT,
+            "approved_by_name": nullable(TEXT, _NAME),
             "approved_at": TIME,
             "expires_at": nullable(TIME),
         },

@@ -10,9 +10,9 @@ from control_plane.connections.notes import connection_notes
 from control_plane.connections.reader import ConnectionReader
 from control_plane.connections.revision import Revision, RevisionLabels
 from control_plane.connections.revisions import approvable, editable
-from control_plane.connections.state import ConnectionState
+from control_plane.connections.state import MAKING, ConnectionState
 from control_plane.errors import ConflictError, NotPermittedError
-from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.operators import ACTOR_NAME, AuthenticatedOperator
 from control_plane.operators.permissions import Role, require
 from control_plane.reading.page import View
 from control_plane.reading.query_reader import ListPlace
@@ -39,6 +39,19 @@ class ConnectionReview:
     def is_draft(self) -> bool:
         """Whether a draft waits; otherwise what serves may be approved once more."""
         return self.state.draft is not None
+
+    @property
+    def maker_name(self) -> str | None:
+        """How people call who made it, if that is a person of single sign-on."""
+        entry = self.state.newest_entry
+        is_making = entry is not None and entry.action in MAKING
+        return entry.details.get(ACTOR_NAME) if entry and is_making else None
+
+    @property
+    def approver_name(self) -> str | None:
+        """How people call who approved what serves, if that is a person of single sign-on."""
+        entry = self.state.belief.entry
+        return entry.details.get(ACTOR_NAME) if entry and self.serving else None
 
     @property
     def serving(self) -> ApprovedConnection | None:

@@ -21,13 +21,16 @@ def review_view(review: ConnectionReview) -> View:
         "fingerprint": fingerprint,
         "fingerprint_words": list(fingerprint_words(fingerprint)),
         "made_by": document.connected_by,
+        "made_by_name": review.maker_name,
         "made_at": format_time(document.connected_at),
         "check": {
             "outcome": review.revision.check.outcome,
             "problem": review.revision.check.problem,
         },
         "sent_back": sent_back_view(review.state.sent_back),
-        "approved": _approved_view(review.serving) if review.serving else None,
+        "approved": _approved_view(review.serving, review.approver_name)
+        if review.serving
+        else None,
         "changed_terms": review.document.changed_terms,
         "lines": [line_view(each) for each in review.document.lines],
         "highlights": [_highlight_view(each) for each in review.document.highlights],
@@ -38,10 +41,11 @@ def review_view(review: ConnectionReview) -> View:
     }
 
 
-def _approved_view(serving: ApprovedConnection) -> dict[str, Any]:
+def _approved_view(serving: ApprovedConnection, name: str | None) -> dict[str, Any]:
     return {
         "fingerprint": serving.fingerprint,
         "approved_by": serving.approved_by,
+        "approved_by_name": name,
         "approved_at": format_time(serving.approved_at),
         "expires_at": format_time(serving.expires_at) if serving.expires_at else None,
     }

@@ -30,6 +30,7 @@ CONNECTIONS: Final = Sizes(small=(20, 40, 80), full=(100, 1_000, 10_000))
 REVOCATIONS: Final = Sizes(small=(25, 50, 100), full=(100, 1_000, 10_000))
 ENTRIES: Final = Sizes(small=(200, 400, 800), full=(1_000, 10_000, 100_000))
 LISTED: Final = Sizes(small=(400, 800, 1_600), full=(1_000, 10_000, 100_000))
+_WAITING: Final = "G7 a page of drafts that wait, round trips"
 PAGE: Final = 200
 FLEET: Final = "spiffe://example.com/fleet/line-a/device"
 
@@ -133,8 +134,11 @@ async def test_round_trips_of_filtered_lists(scene: Scene, growth: Growth) -> No
             growth.point(named, size=size, cost=scene.costs[named], unit="round trips")
             if name != "problem":
                 assert page.next_place is None
+        await scene.costing(_WAITING, reader.waiting(after=None, limit=PAGE))
+        growth.point(_WAITING, size=size, cost=scene.costs[_WAITING], unit="round trips")
     for name in ("status", "provider", "expires_before", "search"):
         growth.holds(f"G7 a page by {name}, round trips", exponent=0.0, at_most=4)
+    growth.holds(_WAITING, exponent=0.0, at_most=3)
     growth.holds("G7 a page by problem, round trips", exponent=1.0, at_most=12)
 
 

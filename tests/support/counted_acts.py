@@ -37,6 +37,7 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import Evidence
 from control_plane.proof.history import History
 from control_plane.proof.signer import Signer
+from control_plane.review.reviews import ConnectionReviews
 from shared.connection import Anonymous
 from shared.oci import RepositoryName
 from shared.postgres.database_url import read_database_url
@@ -173,6 +174,9 @@ class Scene:
         planned = await edits.plan(made, {"repositories": [f"b/{number}"]})
         draft = (await edits.redraft(planned, CHECK, actor=ALICE))["draft"]
         assert isinstance(draft, dict)
+        reviews = ConnectionReviews(reader, now, None, second_approver=False)
+        await costing("review", reviews.review(made, asked_by=BOB))
+        await costing("review what waits", reviews.queue(after=None, limit=50, asked_by=BOB))
         change = connections.approve(made, draft["fingerprint"], end=ApprovalEnd(), actor=BOB)
         await costing("approve a change", change)
         await costing("show", reader.show(made))

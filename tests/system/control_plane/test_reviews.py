@@ -1,14 +1,31 @@
 """What an approver is asked: the review of a draft, by the API and in a shell."""
 
 import asyncio
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from mnemonic import Mnemonic
 
+from control_plane.clock import now
+from control_plane.connections.acts import ApprovalEnd, Connections
+from control_plane.connections.reader import ConnectionReader
+from control_plane.connections.request import ConnectionRequest
+from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.permissions import Role
+from control_plane.proof.acts import Acts
+from control_plane.proof.history import History
+from control_plane.review.reviews import ConnectionReviews
+from control_plane.review.view import review_view
 from deploy.dev.device_ca import CertificateAuthority
+from shared.connection import Anonymous
+from shared.registry_host import RegistryHost
 from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.counted_acts import scene_at
+from tests.support.database import Database
+from tests.support.postgres_trips import Trips
 from tests.support.shell import shell
+from tests.support.signed_installation import CHECK
 from tests.support.terminal import at_terminal
 from tests.system.control_plane.conftest import StartPlane
 
@@ -189,3 +206,28 @@ async def test_a_draft_that_was_sent_back_says_so(plane: ControlPlane, host: str
     (line,) = [each.split() for each in ran.words.splitlines() if " --fingerprint " in each]
     approved = await shell(plane, *line[1:], operator="bob")
     assert approved.status == 0, approved.words
+
+
+async def test_a_person_of_single_sign_on_is_called_by_their_name(database: Database) -> None:
+    """Beside the identity, which is what is signed and approved."""
+    maker = AuthenticatedOperator(
+        "oidc:a:1", Role.CONNECTOR, person="oidc:a:1", display_name="Alice"
+    )
+    approver = AuthenticatedOperator(
+        "oidc:a:2", Role.APPROVER, person="oidc:a:2", display_name="Bob"
+    )
+    async with scene_at(database, database.server.port, Trips()) as scene:
+        acts, reader = Acts(scene.chain), ConnectionReader(scene.chain, History(scene.chain))
+        connections = Connections(
+            acts, reader, scene.installation.sealer, now, second_approver=True
+        )
+        reviews = ConnectionReviews(reader, now, None, second_approver=True)
+        request = ConnectionRequest(RegistryHost.parse("registry.example"), Anonymous())
+        made = await connections.connect(request, CHECK, actor=maker)
+        found, fingerprint = UUID(str(made["id"])), str(made["fingerprint"])
+        first = review_view(await reviews.review(found, asked_by=maker))
+        await connections.approve(found, fingerprint, end=ApprovalEnd(), actor=approver)
+        then = review_view(await reviews.review(found, asked_by=maker))
+    assert (first["made_by"], first["made_by_name"]) == ("oidc:a:1", "Alice")
+    approved: Json = dict(then)["approved"]  # type: ignore[assignment]  # an object, now
+    assert (approved["approved_by"], approved["approved_by_name"]) == ("oidc:a:2", "Bob")

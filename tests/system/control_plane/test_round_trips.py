@@ -55,6 +55,8 @@ async def test_an_act_waits_four_times_and_a_login_once(scene: Scene) -> None:
         "plan": 1,
         "edit": ACT,
         "discard": ACT,
+        "review": 1,
+        "review what waits": LISTED - 1,  # a draft without a row is no draft
         "approve a change": ACT,
         "show": 1,
         "list": LISTED,
@@ -78,6 +80,8 @@ async def test_each_signature_is_verified_once(scene: Scene) -> None:
         "plan": statement_and_entry,
         "edit": statement_and_entry,
         "discard": statement_and_entry + draft,
+        "review": statement_and_entry + draft,
+        "review what waits": statement_and_entry + draft,
         "approve a change": statement_and_entry + draft,
         "show": statement_and_entry,
         "list": statement_and_entry,
