@@ -2,6 +2,9 @@
 
 The words carry the first 128 bits of the fingerprint; four bits of the last word are BIP-39's
 checksum of the others. The hexadecimal has all 256 bits: an approval names that, and never words.
+
+To change a draft and keep its words takes 2**128 tries. To make two drafts of the same words takes
+2**64, of documents into which the control plane puts its own time and the digest of what it seals.
 """
 
 from functools import cache

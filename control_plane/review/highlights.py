@@ -4,7 +4,7 @@ A highlight speaks of what is approved, not of a mistake: private networks may b
 facade will refuse is said by `connections/notes.py`, and is not said here again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from control_plane.connections.grant import PULL_THROUGH_CACHE_MEANS, WITHOUT_EXTERNAL_ID
-from control_plane.review.certificates import own_certificates
+from control_plane.review.certificates import ShownCertificate, own_certificates
 from control_plane.review.document_lines import ReviewedTerms
 from shared.canonical_json import Network
 from shared.connection import Anonymous, ConnectionDocument, EcrRole
@@ -166,28 +166,34 @@ def _of_transport(document: ConnectionDocument, at: datetime) -> Iterator[Highli
             "plain_http",
             f"No TLS: everybody between a facade and the registry can read {read}.",
         )
-    for certificate in own_certificates(document.ca_certificate):
-        name, ends = certificate.name, certificate.ends
-        yield _caution(
-            HighlightKind.OWN_AUTHORITY,
+    yield from _of_authorities(own_certificates(document.ca_certificate), at)
+
+
+def _of_authorities(certificates: Sequence[ShownCertificate], at: datetime) -> Iterator[Highlight]:
+    """Yield a highlight of each kind, however many certificates there are."""
+    if not certificates:
+        return
+    names = [each.name for each in certificates]
+    are = "are" if len(names) > 1 else "is"
+    yield _caution(
+        HighlightKind.OWN_AUTHORITY,
+        "ca_certificate",
+        f"{_some(names)} {are} believed beside the public authorities: whoever has the private key"
+        " can pass for the registry.",
+    )
+    ends = [(each.name, each.ends) for each in certificates if each.ends is not None]
+    if over := [f"{name} on {end:%Y-%m-%d}" for name, end in ends if end <= at]:
+        yield _danger(
+            HighlightKind.AUTHORITY_EXPIRED,
             "ca_certificate",
-            f"{name} is believed beside the public authorities: whoever has its private key can"
-            " pass for the registry.",
+            f"Expired: {_some(over)}. Nobody can pull any more by what it signed.",
         )
-        if ends is None:
-            continue
-        if ends <= at:
-            yield _danger(
-                HighlightKind.AUTHORITY_EXPIRED,
-                "ca_certificate",
-                f"{name} expired on {ends:%Y-%m-%d}: it lets nobody pull any more.",
-            )
-        elif ends <= at + ENDS_SOON:
-            yield _caution(
-                HighlightKind.AUTHORITY_ENDS_SOON,
-                "ca_certificate",
-                f"{name} ends on {ends:%Y-%m-%d}: from then on nobody can pull by it.",
-            )
+    if soon := [f"{name} on {end:%Y-%m-%d}" for name, end in ends if at < end <= at + ENDS_SOON]:
+        yield _caution(
+            HighlightKind.AUTHORITY_ENDS_SOON,
+            "ca_certificate",
+            f"Ends soon: {_some(soon)}. From then on nobody can pull by what it signed.",
+        )
 
 
 def _of_realms(document: ConnectionDocument) -> Iterator[Highlight]:

@@ -214,6 +214,15 @@ def test_many_patterns_are_one_highlight() -> None:
     assert f"{names[MOST_NAMED - 1]} and {20 - MOST_NAMED} more" in words
 
 
+def test_many_authorities_are_one_highlight() -> None:
+    """A bundle of a hundred is one thing to look at."""
+    bundle = "".join(
+        CertificateAuthority.create(f"CA {number}").pem.decode() for number in range(5)
+    )
+    words = only(document(ca_certificate=bundle)).words
+    assert words.startswith("CN=CA 0, CN=CA 1, CN=CA 2 and 2 more are believed")
+
+
 def test_dangers_come_first_and_of_those_the_new_ones() -> None:
     """An approver reads from the top."""
     before = document(fleets=(), plain_http=True)
