@@ -102,7 +102,7 @@ class ConnectionPages:
         page = await self.history.page(connection_id, before=before, limit=ACTS_OF_A_PAGE)
         return PageView(
             "connection.html",
-            place_of(view),
+            name_of(view),
             {
                 "connection": view,
                 "badges": badges_of(view),
@@ -134,7 +134,9 @@ class ConnectionPages:
         """Show what a revocation means, and the form that does it."""
         visit.query().finish()
         view, _ = await self.reviews.lines(visit.path_id("connection"))
-        return PageView("revoke.html", f"Revoke {place_of(view)}", {"connection": view})
+        return PageView(
+            "revoke.html", f"Revoke {name_of(view)}", {"connection": view, "name": name_of(view)}
+        )
 
     async def discard(self, visit: Visit, submission: Submission) -> Done:
         """Discard the draft that was seen."""
@@ -149,11 +151,16 @@ class ConnectionPages:
         fields = FieldReader(submission.given("reason"))
         reason = fields.text("reason", parse_reason) or ""
         fields.finish()
-        if submission.text("place") != place_of(view):
-            detail = f"type {place_of(view)}, so that no other connection is revoked"
+        if submission.text("place") != name_of(view):
+            detail = f"type {name_of(view)}, so that no other connection is revoked"
             raise InvalidRequestError((FieldError("/place", detail),))
         await self.connections.revoke(connection_id, reason=reason, actor=visit.operator)
         return Done(url_of(connection_id), Notice.REVOKED)
+
+
+def name_of(view: View) -> str:
+    """Return the place; the id of a connection whose row is gone."""
+    return place_of(view) or str(view["id"])
 
 
 def url_of(connection_id: UUID) -> str:

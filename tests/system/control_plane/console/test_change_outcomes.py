@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.console_client import console_client
 from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.database import Database
 from tests.support.simulators.google import ServiceAccount
 
 CANARY = "canary-of-a-change"
@@ -23,7 +24,7 @@ async def changed(
         form = await client.get(path)
         sent = {"form_token": form.form_token, "seen": seen_in(form.text), **fields}
         answer = await client.post(path, sent)
-    assert CANARY not in answer.text
+    assert CANARY not in answer.text + plane.log.read_text()
     return answer.status, answer.text or answer.headers["Location"]
 
 
@@ -62,7 +63,7 @@ async def test_a_rotation_during_an_edit_is_told(plane: ControlPlane, host: str)
         assert (refused.status, "this is not what was seen" in refused.text) == (412, True)
         again = await client.post(paths[1], rotation)
     assert (again.status, "this is not what was seen" in again.text) == (412, True)
-    assert CANARY not in again.text
+    assert CANARY not in again.text + plane.log.read_text()
     now = await plane.client("eve").show(view["id"])
     assert (now["secret_version"], now["draft"]) == (2, None)
 
@@ -105,6 +106,27 @@ async def test_what_is_revoked_is_neither_edited_nor_revoked_again(
             assert "root revoked it at" in refused.text
         assert "It is revoked already." in (await client.get(f"{path}/revoke")).text
         assert (await client.get(path)).status == 200
+
+
+async def test_a_connection_whose_row_is_gone_is_shown_all_the_same(
+    own_plane: ControlPlane, database: Database, host: str
+) -> None:
+    """The signed log names it; its page says what is wrong, and has no place to type."""
+    view = await approved_connection(own_plane, host)
+    row = f"id = '{view['id']}'"
+    database.sql(
+        f"UPDATE connections SET approved_revision = NULL WHERE {row};"
+        f" DELETE FROM connection_revisions WHERE connection_{row};"
+        f" DELETE FROM connections WHERE {row}"
+    )
+    path = f"/console/connections/{view['id']}"
+    async with console_client(own_plane, "bob") as bob:
+        page = await bob.get(path)
+        assert (page.status, "has vanished" in page.text) == (200, True)
+        assert "bob</strong> approved it" in page.text
+        form = await bob.get(f"{path}/revoke")
+        sent = {"form_token": form.form_token, "place": ""}
+        assert (await bob.post(f"{path}/revoke", sent)).status == 422
 
 
 @pytest.mark.parametrize("page", ["edit", "rotate", "grant", "revoke"])
