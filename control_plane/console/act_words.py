@@ -39,6 +39,11 @@ class ToldAct:
     url: str | None  # of a connection's page
 
 
+def words_of(action: str) -> str:
+    """Return what was done, to be followed by what it was done to."""
+    return _WORDS.get(action, f"{action}:")
+
+
 def connection_id_of(entry: AuditEntry) -> str | None:
     """Return the id of the connection that an entry is about."""
     is_of_connection = entry.about.startswith(_CONNECTION)
@@ -52,7 +57,7 @@ def told(entry: AuditEntry, at: str, place: str | None) -> ToldAct:
     about = place or (name if entry.action in _WORDS else entry.about)
     return ToldAct(
         actor=entry.details.get("actor_name") or entry.actor,
-        words=_WORDS.get(entry.action, f"{entry.action}:"),
+        words=words_of(entry.action),
         about=f"the {kind} {about}" if kind == "device" else about,
         at=at,
         url=f"{ROOT}connections/{connection_id}" if connection_id else None,

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from control_plane.connections.revisions import COMMENT
-from control_plane.proof.actions import SEND_BACK, Action
+from control_plane.console.act_words import words_of
 from control_plane.reading.page import View
 from control_plane.review.certificates import SYSTEM_ALONE, certificate_lines
 from control_plane.review.document_lines import (
@@ -18,16 +18,6 @@ from control_plane.review.document_lines import (
     TRANSPORT,
 )
 
-_ACTS: Final[Mapping[str, str]] = {
-    Action.CONNECT: "connected it",
-    Action.DRAFT: "made a draft",
-    Action.DISCARD: "discarded the draft",
-    Action.APPROVE: "approved it",
-    Action.ROTATE: "gave a new secret, under the approval that was there",
-    Action.REVOKE: "revoked it",
-    SEND_BACK: "sent the draft back",
-    "connection.describe": "described it",
-}
 _LABELS: Final = {line.name: line.label for line in LINES} | {
     "provider": "Provider",
     "anonymous": "Anonymous",
@@ -77,7 +67,7 @@ def shown_act(view: View) -> ShownAct:
         sequence=item["sequence"],
         at=item.get("at"),
         who=details.get("actor_name") or item.get("actor", ""),
-        what=_ACTS.get(action, action),
+        what=f"{words_of(action)} it",
         said=details.get(COMMENT) or details.get("reason") or "",
         changes=tuple(_changes(item.get("changes") or ())),
         problem=item.get("problem"),

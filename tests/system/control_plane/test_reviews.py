@@ -25,7 +25,7 @@ from tests.support.counted_acts import scene_at
 from tests.support.database import Database
 from tests.support.postgres_trips import Trips
 from tests.support.shell import shell
-from tests.support.signed_installation import CHECK
+from tests.support.signed_installation import ALICE, BOB, CHECK
 from tests.support.terminal import at_terminal
 from tests.system.control_plane.conftest import StartPlane
 
@@ -206,6 +206,28 @@ async def test_a_draft_that_was_sent_back_says_so(plane: ControlPlane, host: str
     (line,) = [each.split() for each in ran.words.splitlines() if " --fingerprint " in each]
     approved = await shell(plane, *line[1:], operator="bob")
     assert approved.status == 0, approved.words
+
+
+async def test_drafts_that_wait_come_in_pages_the_oldest_first(database: Database) -> None:
+    """None is left out, and none comes twice; what is approved waits no longer."""
+    async with scene_at(database, database.server.port, Trips()) as scene:
+        acts, reader = Acts(scene.chain), ConnectionReader(scene.chain, History(scene.chain))
+        connections = Connections(
+            acts, reader, scene.installation.sealer, now, second_approver=False
+        )
+        reviews = ConnectionReviews(reader, now, None, second_approver=False)
+        made = []
+        for number in range(4):
+            host = RegistryHost.parse(f"registry-{number}.example")
+            request = ConnectionRequest(host, Anonymous())
+            made.append(await connections.connect(request, CHECK, actor=ALICE))
+        approved = UUID(str(made[1]["id"])), str(made[1]["fingerprint"])
+        await connections.approve(*approved, end=ApprovalEnd(), actor=BOB)
+        first = await reviews.queue(after=None, limit=2, asked_by=BOB)
+        rest = await reviews.queue(after=first.next_place, limit=2, asked_by=BOB)
+    waiting = [str(each.state.id) for each in (*first.reviews, *rest.reviews)]
+    assert waiting == [each["id"] for each in (made[0], made[2], made[3])]
+    assert (len(first.reviews), rest.next_place) == (2, None)
 
 
 async def test_a_person_of_single_sign_on_is_called_by_their_name(database: Database) -> None:

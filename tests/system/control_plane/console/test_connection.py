@@ -43,7 +43,7 @@ def test_a_connection_tells_what_it_is_and_what_was_done_to_it(
         expect(page.get_by_text(f"facade check {host}", exact=True)).to_be_visible()
         expect(page.get_by_text("it opens no way into a facade")).to_be_visible()
         acts = page.locator(".history > li")
-        expect(acts.nth(0)).to_contain_text("bob sent the draft back")
+        expect(acts.nth(0)).to_contain_text("bob sent back the draft of it")
         expect(acts.nth(0)).to_contain_text("which line is it for?")
         expect(acts.nth(1)).to_contain_text("alice made a draft")
         expect(acts.nth(1)).to_contain_text("line-b")
