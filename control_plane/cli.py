@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     "audit",
     "webhooks",
     "settings",
+    "completion",
 )
 
 

@@ -43,6 +43,7 @@ def _fingerprints(
     "-f",
     "--file",
     "files",
+    type=click.Path(allow_dash=True),
     multiple=True,
     required=True,
     metavar="FILE|DIR",

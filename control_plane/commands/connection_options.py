@@ -13,6 +13,7 @@ import click
 
 from control_plane.commands.api_client import Json
 from control_plane.commands.connection_login import require_login
+from control_plane.commands.proposed_names import propose_connections
 from control_plane.commands.running import fail
 from control_plane.commands.usage import require_no_contradiction
 from control_plane.connections.fields import certificates_alone
@@ -31,7 +32,7 @@ _Decorator = Callable[[_Command], _Command]
 check_first = click.option(
     "--check/--no-check", default=True, help="Whether the registry is asked to log in."
 )
-connection_name = click.argument("name", metavar="CONNECTION")
+connection_name = click.argument("name", metavar="CONNECTION", shell_complete=propose_connections)
 
 # The lists of a connection: option, field, metavar, help, the option that empties the list, and
 # what an empty list means.

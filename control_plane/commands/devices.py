@@ -17,6 +17,7 @@ from control_plane.commands.printing import (
     print_value,
     wide,
 )
+from control_plane.commands.proposed_names import propose_revocations
 from control_plane.commands.revocation_list import name_of, print_revocation_rows, print_revocations
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Group, require_no_contradiction
@@ -185,7 +186,7 @@ async def _watch_list(
 
 
 @devices.command(examples=("control-plane devices lift serial:0abc1f",))
-@click.argument("revocation", metavar="REVOCATION")
+@click.argument("revocation", metavar="REVOCATION", shell_complete=propose_revocations)
 @output_form
 @command
 async def lift(revocation: str, *, form: OutputForm | None) -> None:

@@ -198,6 +198,10 @@ def test_the_help_of_every_command_ends_with_examples(path: tuple[str, ...]) -> 
 WITHOUT_FORMS = {
     ("control-plane", "migrate"),
     ("control-plane", "serve"),
+    ("control-plane", "login"),
+    ("control-plane", "logout"),
+    ("control-plane", "webhooks", "test"),
+    ("control-plane", "completion"),
     ("control-plane", "audit", "export"),
     ("control-plane", "audit", "accept-restore"),
 }

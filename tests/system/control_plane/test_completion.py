@@ -1,0 +1,74 @@
+"""What a shell proposes while a line is typed."""
+
+import asyncio
+import subprocess
+
+import pytest
+
+from deploy.dev.product import PROGRAMS
+from tests.support.control_plane import ControlPlane
+from tests.support.shell import ran, shell
+from tests.support.surroundings import of_a_child
+
+
+async def proposed(settings: dict[str, str], line: str) -> list[str]:
+    """Return what is proposed for the last word of a line."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    asked = await ran(settings | words | {"_CONTROL_PLANE_COMPLETE": "bash_complete"})
+    assert (asked.status, asked.words) == (0, "")
+    return [each.partition(",")[2] for each in asked.output.split()]
+
+
+async def test_commands_options_and_their_values_are_proposed(plane: ControlPlane) -> None:
+    """Without a call of the API."""
+    assert await proposed({}, "control-plane connections sh") == ["show"]
+    assert "--watch" in await proposed({}, "control-plane connections list --w")
+    assert await proposed({}, "control-plane connections list --status app") == ["approved"]
+    assert await proposed({}, "control-plane completion z") == ["zsh"]
+    assert await proposed({}, "control-plane connections show ghcr") == []
+    away = plane.shell_settings("eve") | {"CONTROL_PLANE_URL": "http://127.0.0.1:9"}
+    assert await proposed(away, "control-plane connections show ghcr") == []
+
+
+async def test_connections_and_revocations_are_proposed_by_name_or_id(
+    own_plane: ControlPlane,
+) -> None:
+    """As a person would type them; revoked connections by their ids alone."""
+    alice, bob = own_plane.client("alice"), own_plane.client("bob")
+    one = await alice.connect("one.example", repository_prefix="team")
+    other = await alice.connect("other.example")
+    await bob.revoke(other["id"])
+    revocation = await bob.revoke_device(device="spiffe://example.com/fleet/a/device/b")
+    settings = own_plane.shell_settings("bob")
+    assert await proposed(settings, "control-plane connections show o") == ["one.example/team"]
+    assert await proposed(settings, "control-plane connections show ") == ["one.example/team"]
+    for made in (one, other):
+        line = f"control-plane connections show {made['id'][:8]}"
+        assert await proposed(settings, line) == [made["id"]]
+    assert await proposed(settings, "control-plane devices lift s") == [revocation["device"]]
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+async def test_each_shell_has_its_script(plane: ControlPlane, name: str) -> None:
+    """It asks this program, by the variable that the program reads."""
+    script = await shell(plane, "completion", name, operator=None)
+    assert f"_CONTROL_PLANE_COMPLETE={name}_complete" in script.output
+    assert "control-plane" in script.output
+
+
+async def test_a_real_bash_takes_the_script() -> None:
+    """As the help says: for this shell alone."""
+    typed = (
+        "source <(control-plane completion bash); COMP_WORDS=(control-plane connections re);"
+        " COMP_CWORD=2; _control_plane_completion control-plane;"
+        ' printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["bash", "--norc", "-c", typed],
+        env=of_a_child({"PATH": f"{PROGRAMS}:/usr/bin:/bin"}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(done.stdout.split()) == ["review", "revoke"]
