@@ -16,7 +16,8 @@ from attrs import frozen
 from yarl import URL
 
 from control_plane.commands.api_trouble import not_the_api, why_no_answer
-from control_plane.commands.kept_login import AGAIN, kept_token
+from control_plane.commands.kept_login import kept_token
+from control_plane.commands.next_step import next_step
 from control_plane.errors import ControlPlaneError
 from control_plane.prefix import PREFIX
 from control_plane.serving.config import ClientSettings
@@ -76,17 +77,17 @@ class ApiRefusedError(ControlPlaneError):
         self,
         status: int,
         problem: Json,
-        retry_after: str | None = None,
         *,
         advice: str | None = None,
+        retry_after_seconds: int | None = None,
     ) -> None:
         """Hold the problem, and after how many seconds the same call may go through."""
-        super().__init__("\n  ".join(filter(None, (_words(status, problem), advice))))
+        said = [_words(status, problem), *([f"next: {advice}"] if advice else [])]
+        super().__init__("\n  ".join(said))
         self.status = status
         self.problem = problem
-        self.retry_after_seconds = (
-            int(retry_after) if retry_after and _SECONDS.fullmatch(retry_after) else None
-        )
+        self.advice = advice
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ApiUnreachableError(ControlPlaneError):
@@ -196,9 +197,10 @@ class ApiClient:
                 body_of_answer = await _body(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ApiUnreachableError(why_no_answer(error, self._url, self._ca_file)) from None
-        return TaggedAnswer(self._answer(response, body_of_answer), response.headers.get("ETag"))
+        answer = self._answer(response, body_of_answer, path[0])
+        return TaggedAnswer(answer, response.headers.get("ETag"))
 
-    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Json:
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes, asked_for: str) -> Json:
         if response.status == HTTPStatus.NO_CONTENT:
             return {}
         try:
@@ -210,12 +212,18 @@ class ApiClient:
             raise ApiUnreachableError(not_the_api(response.status, self._url))
         if is_problem:
             request_id = response.headers.get("X-Request-Id", "")
-            is_to_log_in = self._is_login and response.status == HTTPStatus.UNAUTHORIZED
+            seconds = _seconds(response.headers.get("Retry-After", ""))
+            advice = next_step(
+                response.status,
+                asked_for,
+                is_login=self._is_login,
+                retry_after_seconds=seconds,
+            )
             raise ApiRefusedError(
                 response.status,
                 {"request_id": request_id} | answer,
-                response.headers.get("Retry-After"),
-                advice=AGAIN if is_to_log_in else None,
+                advice=advice,
+                retry_after_seconds=seconds,
             )
         return answer
 
@@ -237,6 +245,10 @@ class ApiClient:
             if following is None:
                 return
             asked["cursor"], is_first = following, False
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if _SECONDS.fullmatch(text) else None
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

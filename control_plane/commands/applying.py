@@ -164,6 +164,8 @@ def refusal_words(error: ApiRefusedError) -> str:
     check = problem.get("check")
     if isinstance(check, dict) and check.get("realm"):
         lines.append(f"  the registry's realm: {check['realm']}")
+    if error.advice:
+        lines.append(f"  next: {error.advice}")
     return "\n".join(lines)
 
 

@@ -118,10 +118,13 @@ async def test_every_refusal_has_its_request_id(plane: ControlPlane, host: str) 
         (line,) = (line for line in refused.words.splitlines() if "request id: " in line)
         assert line.rpartition(" ")[2] in {each.get("request_id") for each in plane.log_lines}
         assert ("--prefix (/repository_prefix)" in refused.words) == ("--prefix" in arguments)
+        is_told_already = "--prefix" in arguments
+        assert ("\n  next: " in refused.words) != is_told_already
     settings = plane.shell_settings("alice") | {"CONTROL_PLANE_TOKEN": TOKEN}
     unknown = await ran(settings, "connections", "list")
     assert (unknown.status, "401" in unknown.words) == (1, True)
     assert "request id: " in unknown.words
+    assert "next: `control-plane operators rotate NAME` makes a new token" in unknown.words
 
 
 def test_without_a_terminal_nobody_is_asked_for_a_token(plane: ControlPlane, host: str) -> None:
