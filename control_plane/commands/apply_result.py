@@ -47,6 +47,7 @@ def _step_result(step: PlannedStep, outcome: Outcome | None) -> Json:
         "fingerprint": (outcome.fingerprint if outcome else None) or step.fingerprint,
         "outcome": outcome.ended.value if outcome else None,
         "detail": outcome.words if outcome else None,
+        "stands_out": list(outcome.stands_out) if outcome else [],
     }
 
 

@@ -229,6 +229,8 @@ class ApplyRun:
         elif self.form is None:
             named = f"; its draft has {outcome.fingerprint}" if outcome.fingerprint else ""
             click.echo(one_line(f"{place}: {words}{named}"))
+            for words in outcome.stands_out:
+                click.echo(one_line(f"      {words}"))
         for warning in warnings_of(outcome):
             say(f"WARNING: {warning}")
 

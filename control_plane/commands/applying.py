@@ -21,6 +21,7 @@ from control_plane.errors import ControlPlaneError
 
 MAX_RETRIES: Final = 30  # after 429; checks of registries come one in two seconds
 MAX_RETRY_SECONDS: Final = 60  # a longer Retry-After is not waited for
+MAX_REVIEWED_DRAFTS: Final = 200  # nobody reads more of them; each costs a call
 _PATH: Final = "connections"
 # What fails for one connection with one of these fails for every other.
 _ENDING: Final = frozenset(
@@ -48,7 +49,7 @@ class Outcome:
     ended: Ended
     words: str
     view: Json | None = None
-    warnings: tuple[str, ...] = ()
+    stands_out: tuple[str, ...] = ()  # of the draft that was made, as its review says
 
     @property
     def fingerprint(self) -> str | None:
@@ -69,6 +70,7 @@ class Applying:
     wait: Callable[[str], None]  # is told why it waits
     _why_ended: str | None = None
     _has_failed: bool = False
+    _reviewed: int = 0
 
     async def outcomes(self, plan: Plan, tell: Callable[[Outcome], None]) -> list[Outcome]:
         """Do what is to be done, tell what became of each as it ends, and return all."""
@@ -113,12 +115,14 @@ class Applying:
             case Does.CONNECT:
                 body = step.body(self._secret(step))
                 view = await self._call("POST", _PATH, query=query, body=body)
-                return Outcome(step, Ended.DONE, "connected", view)
+                return Outcome(step, Ended.DONE, "connected", view, await self._standing_out(view))
             case Does.CHANGE:
                 body = step.body(self._secret(step))
                 view = await self._call("PATCH", _PATH, present, query=query, body=body, seen=seen)
                 is_drafted = view["draft"] or view["status"] == "pending"
-                return Outcome(step, Ended.DONE, "draft made" if is_drafted else "changed", view)
+                if not is_drafted:
+                    return Outcome(step, Ended.DONE, "changed", view)
+                return Outcome(step, Ended.DONE, "draft made", view, await self._standing_out(view))
             case Does.DISCARD:
                 await self._call("DELETE", _PATH, present, "draft", seen=seen)
                 return Outcome(step, Ended.DONE, "draft discarded")
@@ -126,6 +130,19 @@ class Applying:
                 reason = {"reason": f"no longer in the files of the set {step.set_name}"}
                 view = await self._call("POST", _PATH, present, "revoke", body=reason, seen=seen)
                 return Outcome(step, Ended.DONE, "revoked, for ever", view)
+
+    async def _standing_out(self, view: Json) -> tuple[str, ...]:
+        """Return what an approver of the draft that was made will be shown first."""
+        self._reviewed += 1
+        if self._reviewed > MAX_REVIEWED_DRAFTS:
+            return ()
+        try:
+            review = await self._call("GET", _PATH, view["id"], "review")
+        except ControlPlaneError as error:
+            return (f"its review cannot be read: {error}",)
+        return tuple(
+            f"{each['weight']}: {each['words']}" for each in review["highlights"] if each["is_new"]
+        )
 
     def _secret(self, step: PlannedStep) -> SecretFields:
         return self.secrets[step.wanted.name] if step.secret and step.wanted else {}

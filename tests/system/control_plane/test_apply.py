@@ -120,6 +120,7 @@ async def test_apply_makes_drafts_and_says_what_to_approve(hall: Hall) -> None:
     assert "fingerprint:      known once the draft is made" in planned.output
     assert await hall.views() == []
     made = await hall.ran("-f", hall.path)
+    assert "      caution: " in made.output
     first, second = await hall.views()
     assert (first["set_name"], first["secret_label"], first["status"]) == ("hall", "1", "pending")
     assert f"one.example: connected; its draft has {first['fingerprint']}" in made.output
