@@ -152,6 +152,8 @@ class ApplyRun:
         say(f"Revoked for ever, and refused to devices at once ({len(going)}):")
         for step in going:
             say(f"  {step.place}")
+        if plan_.of(Does.CONNECT, Does.CHANGE, Does.WAIT):
+            say("What waits for an approver does not serve in their place yet.")
         if not click.confirm("Revoke them?", err=True):
             fail("nothing was changed")
 

@@ -8,11 +8,18 @@ from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from control_plane.declared.field_names import file_name_of
+from control_plane.declared.field_names import PLAIN_FIELDS, file_name_of
 from control_plane.declared.plan import Does, FieldChange, Plan, PlannedStep, SecretChange
 from shared.connection import Provider
 from shared.pem import InvalidPemError, load_certificates
 
+_ORDER: Final = {name: at for at, name in enumerate(PLAIN_FIELDS)}
+_EMPTY_LISTS: Final = {
+    "repositories": "all",
+    "fleets": "all",
+    "allowed_networks": "public addresses alone",
+    "auth_realms": "the registry's own alone",
+}
 _INDENT: Final = "      "
 _NAME_WIDTH: Final = 18
 MARKS: Final = {
@@ -49,7 +56,7 @@ def step_lines(step: PlannedStep) -> Iterator[str]:
     yield f"{MARKS[step.does]} {step.place} {_HEADS[step.does]}{_beside(step)}"
     if step.why:
         yield f"{_INDENT}{step.why}"
-    for change in step.fields:
+    for change in sorted(step.fields, key=_in_the_order_of_files):
         yield from _field_lines(change, is_new=step.does is Does.CONNECT)
     if step.secret is not None and step.wanted is not None:
         yield from _secret_lines(step.secret, str(step.wanted.body["provider"]))
@@ -118,22 +125,28 @@ def _field_lines(change: FieldChange, *, is_new: bool) -> Iterator[str]:
     if is_new:
         yield _line("+", name, ", ".join(after))
     elif isinstance(change.before, list) or isinstance(change.after, list):
-        yield from _list_lines(name, change.before, change.after)
+        yield from _list_lines(change)
     else:
         yield _line("~", name, f"{', '.join(before)} -> {', '.join(after)}")
 
 
-def _list_lines(name: str, before: object, after: object) -> Iterator[str]:
-    old, new = (each if isinstance(each, list) else [] for each in (before, after))
-    yield _line("~", name, f"{_counted(old)} -> {_counted(new)}")
+def _list_lines(change: FieldChange) -> Iterator[str]:
+    old, new = (each if isinstance(each, list) else [] for each in (change.before, change.after))
+    counts = (_counted(change.name, each) for each in (old, new))
+    yield _line("~", file_name_of(change.name), " -> ".join(counts))
     for item in _only(old, new):
         yield f"{_INDENT}{'':<{_NAME_WIDTH}}  - {item}"
     for item in _only(new, old):
         yield f"{_INDENT}{'':<{_NAME_WIDTH}}  + {item}"
 
 
-def _counted(items: Sequence[object]) -> str:
-    return "default" if not items else f"{len(items)}"
+def _counted(name: str, items: Sequence[object]) -> str:
+    """Return how many there are; without any, what that means."""
+    return str(len(items)) if items else _EMPTY_LISTS.get(name, "none")
+
+
+def _in_the_order_of_files(change: FieldChange) -> int:
+    return _ORDER.get(change.name, len(_ORDER))
 
 
 def _only(items: Iterable[object], others: Sequence[object]) -> Iterator[object]:

@@ -251,11 +251,14 @@ def test_a_plan_reads_down_the_page() -> None:
         "  a: {host: ghcr.io, provider: static, fleets: [x, y]}\n"
         "  b: {host: old.example, provider: static}\n"
     )
+    there.connect({"host": "wide.example", "provider": "static", "repositories": ["a", "b"]})
+    there.approve_all()
     files = (
         "set: a\nconnections:\n"
         "  a: {host: ghcr.io, provider: static, fleets: [x, z]}\n"
         "  c: {host: new.example, provider: static, username: robot,"
         " tokenFrom: {file: secret, version: 2026-11}}\n"
+        "  d: {host: wide.example, provider: static}\n"
     )
     lines = [*plan_lines(plan(declared(files), there.present(), prune=True))]
     assert lines == [
@@ -272,7 +275,14 @@ def test_a_plan_reads_down_the_page() -> None:
         "    + tokenFrom:        version 2026-11, from the file secret",
         "      fingerprint:      known once the draft is made: it covers by whom and when",
         "",
+        "~ wide.example will have a draft; what serves goes on serving",
+        "    ~ repositories:     2 -> all",
+        "                          - a",
+        "                          - b",
+        "    ~ set:              none -> a",
+        "      fingerprint:      known once the draft is made: it covers by whom and when",
+        "",
         "- old.example will be revoked, for ever",
         "",
-        "Plan: 1 to connect, 1 to change, 1 to revoke.",
+        "Plan: 1 to connect, 2 to change, 1 to revoke.",
     ]
