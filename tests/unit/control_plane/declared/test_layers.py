@@ -1,7 +1,7 @@
 """Files beside one another, and upon one another."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.declared.file_problems import WrongFilesError, nearest_place
@@ -48,6 +48,7 @@ def test_layers_are_merge_patches(target: object, patch: dict[str, object], resu
     assert merged(target, patch) == result
 
 
+@settings(max_examples=40)
 @given(OBJECTS, OBJECTS)
 def test_a_patch_laid_over_twice_changes_nothing_more(
     target: dict[str, object], patch: dict[str, object]

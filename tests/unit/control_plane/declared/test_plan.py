@@ -83,7 +83,7 @@ def wanted_of(files: dict[str, Any]) -> DeclaredSet:
     return declared(orjson.dumps(files).decode())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(TURNS)
 def test_a_plan_done_gives_what_is_wanted_and_then_there_is_none(
     turns: list[tuple[dict[str, Any], bool, bool, bool]],
