@@ -11,12 +11,12 @@ from control_plane.commands.approval_end import ChosenEnd, end_options
 from control_plane.commands.connection_options import check_first
 from control_plane.commands.declared_files import read_declared_files
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.running import command
 from control_plane.commands.usage import Command
 from control_plane.connections.fields import parse_fingerprint
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 
 DEFAULT_WAIT: Final = "10m"
 

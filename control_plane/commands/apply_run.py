@@ -23,7 +23,6 @@ from control_plane.commands.applying import (
 from control_plane.commands.approval_end import ChosenEnd
 from control_plane.commands.columns import one_line
 from control_plane.commands.declared_files import DeclaredFiles
-from control_plane.commands.output_form import OutputForm
 from control_plane.commands.printing import has_colours, print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
@@ -32,6 +31,7 @@ from control_plane.declared.plan import Does, Plan, PlannedStep, plan
 from control_plane.declared.plan_text import plan_lines
 from control_plane.declared.present import PresentConnection, present_connection
 from control_plane.operators.permissions import Role, reaches
+from shared.output_form import OutputForm
 
 CHANGES_EXIT_CODE: Final = 3
 WAIT_POLL_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane

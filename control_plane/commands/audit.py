@@ -27,7 +27,6 @@ from control_plane.clock import now
 from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import Column
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import (
     ListPrinter,
     print_document,
@@ -62,6 +61,7 @@ from control_plane.serving.config import (
 )
 from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
+from shared.output_form import OutputForm, output_form
 
 PRINTED_ENTRIES: Final = 500  # at once, of entries from the database
 _NARROW: Final = (

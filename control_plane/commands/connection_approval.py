@@ -10,13 +10,13 @@ from control_plane.commands.approval_end import END_OPTIONS, ChosenEnd, end_opti
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_state
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import terminal_width
 from control_plane.commands.review_text import print_review
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 
 
 def _require_fingerprint(

@@ -18,12 +18,12 @@ from control_plane.commands.connection_options import (
 )
 from control_plane.commands.connection_output import show_made, show_state
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import show_view
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 from shared.upstream.check import CheckOutcome
 from shared.upstream.hosts import registry_host_from_people
 

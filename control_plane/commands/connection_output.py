@@ -5,9 +5,9 @@ import click
 from control_plane.commands.api_client import Json
 from control_plane.commands.check_words import NOT_ASKED, why_not_told
 from control_plane.commands.connection_text import connection_lines, next_steps, state_line
-from control_plane.commands.output_form import OutputForm
 from control_plane.commands.printing import print_value
 from control_plane.commands.running import say
+from shared.output_form import OutputForm
 from shared.upstream.check import CheckOutcome
 
 

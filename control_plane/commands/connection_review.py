@@ -8,13 +8,13 @@ from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.connection_list import place_of
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import print_value, terminal_width
 from control_plane.commands.review_text import print_review
 from control_plane.commands.running import command, say
 from control_plane.commands.usage import Command
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 
 
 @click.command(cls=Command, examples=("control-plane connections review ghcr.io",))

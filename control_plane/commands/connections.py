@@ -14,7 +14,6 @@ from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
 from control_plane.commands.connection_review import review
 from control_plane.commands.named_connection import named_connection
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import (
     ListPrinter,
     print_document,
@@ -35,6 +34,7 @@ from control_plane.connections.state import Status
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
 from shared.connection import Provider
+from shared.output_form import OutputForm, output_form
 
 
 @click.group(cls=Group)

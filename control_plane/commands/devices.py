@@ -9,7 +9,6 @@ from control_plane.commands.api_client import ApiClient, Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.device_file import batches, read_devices
 from control_plane.commands.named_revocation import PATH, named_revocation
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import (
     ListPrinter,
     print_document,
@@ -24,6 +23,7 @@ from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.commands.watching import changed_items, until_interrupted, watch
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 
 
 @click.group(cls=Group)

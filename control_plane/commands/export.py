@@ -3,7 +3,6 @@
 import click
 
 from control_plane.commands.api_client import ApiClient
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import print_value
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Command
@@ -11,6 +10,7 @@ from control_plane.declared.export_text import export_text, exported
 from control_plane.declared.present import present_connection
 from control_plane.serving.config import ClientSettings
 from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
 
 
 @click.command(

@@ -10,12 +10,12 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.usage import Command
 from control_plane.sessions.session_seal import SessionSeal
 from shared.keys import key_id, private_pem, public_pem
+from shared.output_form import OutputForm, output_form
 
 
 @frozen

@@ -10,7 +10,6 @@ import click
 from control_plane.clock import now
 from control_plane.commands.columns import Column, problem_colour
 from control_plane.commands.lifetime import LifetimeType
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import ListPrinter, print_document, print_value, wide
 from control_plane.commands.running import (
     command,
@@ -39,6 +38,7 @@ from control_plane.proof.belief import HighestGenerations
 from control_plane.serving.config import OperatorsSettings
 from control_plane.serving.environment import settings
 from shared.canonical_json import format_time
+from shared.output_form import OutputForm, output_form
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -15,8 +15,8 @@ from attrs import define, field
 from rich.console import Console
 
 from control_plane.commands.columns import Column, Table, one_line
-from control_plane.commands.output_form import OutputForm
 from control_plane.commands.running import say
+from shared.output_form import OutputForm
 
 _INDENT: Final = "  "
 

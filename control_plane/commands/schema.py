@@ -3,10 +3,10 @@
 import click
 import orjson
 
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import print_value
 from control_plane.commands.usage import Command
 from control_plane.declared.file_schema import file_schema
+from shared.output_form import OutputForm, output_form
 
 
 @click.command(cls=Command, examples=("control-plane schema > connections.schema.json",))

@@ -1,29 +1,14 @@
 """Commands that name everything that is wrong with a call at once, as settings do."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import click
 
+from shared.command_examples import ExemplaryCommand
 
-class Command(click.Command):
-    """A command that names all wrong options and arguments, not only the first.
 
-    Its help ends with examples: lines as they are typed.
-    """
-
-    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **settings: Any) -> None:
-        """Hold the examples."""
-        super().__init__(*arguments, **settings)
-        self.examples = tuple(examples)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, each in a line of its own that is never folded."""
-        super().format_epilog(ctx, formatter)
-        if self.examples:
-            with formatter.section("Examples"):
-                for example in self.examples:
-                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+class Command(ExemplaryCommand):
+    """A command that names all wrong options and arguments, not only the first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; raise `click.UsageError` with every wrong one."""

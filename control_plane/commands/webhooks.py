@@ -8,7 +8,6 @@ import click
 
 from control_plane.clock import now
 from control_plane.commands.columns import Column
-from control_plane.commands.output_form import OutputForm, output_form
 from control_plane.commands.printing import print_list, print_value, wide
 from control_plane.commands.running import command, fail, say
 from control_plane.commands.usage import Group
@@ -20,6 +19,7 @@ from control_plane.webhooks.payload import event_of_test
 from control_plane.webhooks.targets_file import SETTING, TargetsFile, TargetsFileError
 from control_plane.webhooks.webhook_target import WebhookTarget
 from shared.environment import ConfigurationError
+from shared.output_form import OutputForm, output_form
 from shared.upstream.transport import TransportMeans
 
 _COLUMNS: Final = (Column("NAME"), Column("SECRETS"), Column("EVENTS", least=20))

@@ -10,8 +10,8 @@ from typing import Any, Final
 from control_plane.declared.field_names import PLAIN_FIELDS, REFERENCES
 from control_plane.declared.layers import CONNECTIONS, SET
 from control_plane.declared.present import PresentConnection, PresentRevision
-from control_plane.declared.yaml_writing import yaml_text
 from shared.connection import Provider
+from shared.yaml_text import yaml_text
 
 HEADER: Final = (
     "# Made by `control-plane export`. Secrets are no part of it: fill in where each is read, and\n"

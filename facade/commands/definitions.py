@@ -24,44 +24,54 @@ from facade.commands.typed_reference import (
     parse_check_target,
 )
 from shared.approved_connection import ApprovedConnection
+from shared.command_examples import ExemplaryCommand
+from shared.output_form import OutputForm, output_form
 from shared.registry_host import RegistryHost
 
 _Parsed = TypeVar("_Parsed")
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-@click.command("check")
+@click.command(
+    "check",
+    cls=ExemplaryCommand,
+    examples=(
+        "facade check ghcr.io",
+        "facade check ghcr.io/team/app@sha256:…",
+    ),
+)
 @click.argument("target", metavar="HOST[/REPOSITORY@DIGEST]")
-@_as_json
-def check(target: str, *, as_json: bool) -> None:
+@output_form
+def check(target: str, *, form: OutputForm | None) -> None:
     """Try a connection step by step, and say in words which one fails.
 
     A digest is pulled as for a device. Without one, the login of every approved connection of the
     host is tried, and no repository is asked. The result is `passed` or `failed`.
     """
     asked = _parsed(parse_check_target, target)
-    run_command(lambda means: _check(means, asked, as_json=as_json))
+    run_command(lambda means: _check(means, asked, form=form))
 
 
-@click.command("tags")
+@click.command("tags", cls=ExemplaryCommand, examples=("facade tags ghcr.io/team/app",))
 @click.argument("repository", metavar="HOST/REPOSITORY")
-@_as_json
-def tags(repository: str, *, as_json: bool) -> None:
+@output_form
+def tags(repository: str, *, form: OutputForm | None) -> None:
     """List a repository's tags, one a line, in the registry's order."""
     asked = _parsed(TypedRepository.parse, repository)
-    run_command(lambda means: _tags(means, asked, as_json=as_json))
+    run_command(lambda means: _tags(means, asked, form=form))
 
 
-@click.command("resolve")
+@click.command("resolve", cls=ExemplaryCommand, examples=("facade resolve ghcr.io/team/app:1.4",))
 @click.argument("reference", metavar="HOST/REPOSITORY:TAG")
-@_as_json
-def resolve(reference: str, *, as_json: bool) -> None:
+@output_form
+def resolve(reference: str, *, form: OutputForm | None) -> None:
     """Print the digest that a tag names now, to pin: HOST/REPOSITORY@sha256:..."""
     asked = _parsed(TypedTag.parse, reference)
-    run_command(lambda means: _resolve(means, asked, as_json=as_json))
+    run_command(lambda means: _resolve(means, asked, form=form))
 
 
-async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_json: bool) -> bool:
+async def _check(
+    means: CommandMeans, asked: RegistryHost | TypedDigest, *, form: OutputForm | None
+) -> bool:
     check_means = CheckMeans(
         means.providers, means.settings.allow_loopback, means.settings.outbound_proxy
     )
@@ -77,7 +87,7 @@ async def _check(means: CommandMeans, asked: RegistryHost | TypedDigest, *, as_j
     passed = bool(reports) and all(report.has_passed for report in reports)
     if digest is None and any(report.has_tried_login for report in reports):
         say("note: the login alone was tried; HOST/REPOSITORY@DIGEST tries a pull")
-    _print(check_view(asked, reports) if as_json else "passed" if passed else "failed")
+    _print(form, check_view(asked, reports), "passed" if passed else "failed")
     return passed
 
 
@@ -94,18 +104,18 @@ def _connections(
         return ()
 
 
-async def _tags(means: CommandMeans, asked: TypedRepository, *, as_json: bool) -> bool:
+async def _tags(means: CommandMeans, asked: TypedRepository, *, form: OutputForm | None) -> bool:
     async with means.client_of(means.connection_of(asked)) as client:
         found = await list_tags(client, asked.repository)
     if found.clipped is not None:
         say(f"note: the list is not whole: {found.clipped}")
     if found.left_out:
         say(f"note: {found.left_out} names are no tags, and are left out")
-    _print(tags_view(asked, found) if as_json else "\n".join(found.tags))
+    _print(form, tags_view(asked, found), "\n".join(found.tags))
     return True
 
 
-async def _resolve(means: CommandMeans, asked: TypedTag, *, as_json: bool) -> bool:
+async def _resolve(means: CommandMeans, asked: TypedTag, *, form: OutputForm | None) -> bool:
     async with means.client_of(means.connection_of(asked.at)) as client:
         found = await resolve_tag(client, asked.at.repository, asked.tag)
     say(f"media type: {found.media_type}")
@@ -116,7 +126,7 @@ async def _resolve(means: CommandMeans, asked: TypedTag, *, as_json: bool) -> bo
         say(f"platform: {each.platform}, {each.digest}, {size}")
     if found.left_out:
         say(f"note: {found.left_out} more manifests are left out")
-    _print(resolve_view(asked, found) if as_json else f"{asked.at}@{found.digest}")
+    _print(form, resolve_view(asked, found), f"{asked.at}@{found.digest}")
     return True
 
 
@@ -177,9 +187,10 @@ def _parsed(parse: Callable[[str], _Parsed], text: str) -> _Parsed:
         raise click.UsageError(str(error)) from None
 
 
-def _print(result: dict[str, Any] | str) -> None:
-    if isinstance(result, str):
-        if result:
-            click.echo(result)
-    else:
-        click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
+def _print(form: OutputForm | None, view: dict[str, Any], words: str) -> None:
+    if form is OutputForm.JSON:
+        click.echo(orjson.dumps(view, option=orjson.OPT_INDENT_2).decode())
+    elif form is OutputForm.YAML:
+        click.echo(form.text(view))
+    elif words:
+        click.echo(words)

@@ -14,6 +14,7 @@ from facade.errors import StartError
 from facade.serving.app import serve as serve_devices
 from facade.serving.config import PREFIX, FacadeSettings
 from shared import structured_log
+from shared.command_examples import ExemplaryCommand
 from shared.core_dumps import allow_core_dumps
 from shared.environment import (
     CONFIGURATION_ERROR_EXIT_CODE,
@@ -38,7 +39,7 @@ COLLECT_AFTER_OBJECTS: Final = 50_000
 SWITCH_SECONDS: Final = 0.001
 
 
-@click.command("serve")
+@click.command("serve", cls=ExemplaryCommand, examples=("FACADE_LISTEN=0.0.0.0:8443 facade serve",))
 def serve() -> None:
     """Run the device endpoint until SIGTERM or SIGINT; SIGHUP reads changed files at once.
 

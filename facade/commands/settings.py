@@ -2,6 +2,7 @@
 
 from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
 from facade.serving.setting_meanings import MEANINGS
+from shared.command_examples import ExemplaryCommand
 from shared.settings_command import settings_command
 from shared.settings_table import SettingRow, setting_rows
 
@@ -12,7 +13,9 @@ def facade_settings() -> list[SettingRow]:
     return setting_rows(PREFIX, commands, MEANINGS)
 
 
-@settings_command()
+@settings_command(
+    ExemplaryCommand, examples=("facade settings", "facade settings --markdown > settings.md")
+)
 def settings() -> list[SettingRow]:
     """Print every environment variable: its default, its form, and what it is for.
 

@@ -177,7 +177,11 @@ def every_command(
         yield from every_command(found, click.Context(found, context, name), (*path, name))
 
 
-COMMANDS = dict(every_command(cli, click.Context(cli), ("control-plane",)))
+COMMANDS = {
+    path: command
+    for program, group in PROGRAMS.items()
+    for path, command in every_command(group, click.Context(group), (program,))
+}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -198,6 +202,7 @@ def test_the_help_of_every_command_ends_with_examples(path: tuple[str, ...]) -> 
 WITHOUT_FORMS = {
     ("control-plane", "migrate"),
     ("control-plane", "serve"),
+    ("facade", "serve"),
     ("control-plane", "login"),
     ("control-plane", "logout"),
     ("control-plane", "webhooks", "test"),

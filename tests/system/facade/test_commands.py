@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import yaml
 
 from deploy.dev.image import Destination, Image, make_image, make_index, push
 from deploy.dev.registry import Registry
@@ -148,8 +149,9 @@ async def test_a_real_registrys_tags_become_digests(
     await write_and_wait(facade, writer, approval)
     at = f"{htpasswd_registry.host}/{repository}"
     form = RegistryHost.parse(htpasswd_registry.host).path_form
-    tags, listed, plain, multi, missing = await asyncio.gather(
+    tags, as_yaml, listed, plain, multi, missing = await asyncio.gather(
         run(facade, "tags", at),
+        run(facade, "tags", at, "--yaml"),
         run(facade, "tags", f"{form}/{repository}", "--json"),
         run(facade, "resolve", f"{at}:1.0"),
         run(facade, "resolve", f"{at}:multi", "--json"),
@@ -157,6 +159,7 @@ async def test_a_real_registrys_tags_become_digests(
     )
     assert (tags.status, sorted(tags.output.splitlines())) == (0, ["1.0", "multi"])
     assert listed.result["tags"] == tags.output.splitlines()
+    assert yaml.safe_load(as_yaml.output) == listed.result
     assert listed.result["clipped"] is None
     assert (plain.status, plain.output) == (0, f"{at}@{pushed['1.0']}\n")
     assert "size:" in plain.words

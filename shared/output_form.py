@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 import orjson
 
-from control_plane.declared.yaml_writing import yaml_text
+from shared.yaml_text import yaml_text
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ def output_form(function: _Command) -> _Command:
     """Give a command both options; it is called with `form`, None for words."""
     for form, words in (
         (OutputForm.YAML, "Print the same as YAML."),
-        (OutputForm.JSON, "Print the API's JSON."),
+        (OutputForm.JSON, "Print JSON, as the API has it."),
     ):
         option = click.option(
             f"--{form}", "form", flag_value=form, type=click.UNPROCESSED, default=None, help=words
