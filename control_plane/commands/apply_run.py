@@ -215,7 +215,11 @@ class ApplyRun:
                         return False
                     if now.of(Does.WAIT) != waiting:
                         waiting = now.of(Does.WAIT)
-                        say(f"Waiting for {len(waiting)} to be approved." if waiting else "")
+                        say(
+                            f"Waiting for {len(waiting)} to be approved."
+                            if waiting
+                            else "All of it is approved."
+                        )
                     if not waiting:
                         return True
                     await asyncio.sleep(WAIT_POLL_SECONDS)
