@@ -59,8 +59,9 @@ async def list_targets(*, wide: bool, form: OutputForm | None) -> None:
 
 @webhooks.command("test", examples=("control-plane webhooks test pager",))
 @click.argument("name", metavar="TARGET")
+@output_form
 @command
-async def test_target(*, name: str) -> None:
+async def test_target(*, name: str, form: OutputForm | None) -> None:
     """Send one signed event of type webhook.test to a target, from where this runs."""
     configured = settings(WebhookSettings)
     target = _named(_targets(configured), name)
@@ -69,7 +70,10 @@ async def test_target(*, name: str) -> None:
     ) as delivery:
         began = time.monotonic()
         delivered = await delivery.send(event_of_test(target.name, now()), now())
-    words = f"{target.name}: {_said(delivered)} ({time.monotonic() - began:.2f} s)"
+    seconds = time.monotonic() - began
+    if form:
+        print_value(_outcome(target, delivered, seconds), form)
+    words = f"{target.name}: {_said(delivered)} ({seconds:.2f} s)"
     if not delivered.is_success:
         fail(words)
     say(words)
@@ -78,6 +82,15 @@ async def test_target(*, name: str) -> None:
 def _view(target: WebhookTarget) -> dict[str, object]:
     chosen = [kind.value for kind in CHOSEN_KINDS if target.wants(kind)]
     return {"name": target.name, "secrets": len(target.secrets), "events": chosen}
+
+
+def _outcome(target: WebhookTarget, delivered: Delivered, seconds: float) -> dict[str, object]:
+    return {
+        "target": target.name,
+        "outcome": delivered.outcome.value,
+        "status": delivered.status,
+        "seconds": round(seconds, 3),
+    }
 
 
 def _row(target: WebhookTarget) -> list[str]:

@@ -13,11 +13,10 @@ from typing import Final
 
 from attrs import field, frozen
 
-from control_plane.proof.actions import DEVICE_LIFT, DEVICE_REVOKE, Action
+from control_plane.proof.actions import DEVICE_LIFT, DEVICE_REVOKE, SEND_BACK, Action
 from shared.canonical_json import to_json
 
 CHECK_REFUSED: Final = "connection.refuse"  # as `connections.checks` records it
-SEND_BACK: Final = "connection.send_back"
 ID_HEX_DIGITS: Final = 32  # 128 bits of a SHA-256
 
 

@@ -91,6 +91,9 @@ async def test_each_act_is_told_once_signed_and_in_order(told: ToldPlane, host: 
     view = await alice.connect(host, username="robot", token=CANARY)
     await bob.approve(view)
     await alice.edit(view["id"], repositories=["team/app"])
+    path = f"/v1/connections/{view['id']}/send-back"
+    sent = await bob.call("POST", path, {"comment": "which team?"})
+    assert sent.status == 200
     await alice.discard(view["id"])
     await bob.put_credential(view["id"], token=CANARY, approve=True)
     await bob.revoke(view["id"], reason="<script>moved</script>")
@@ -100,11 +103,12 @@ async def test_each_act_is_told_once_signed_and_in_order(told: ToldPlane, host: 
         DRAFT,
         APPROVED,
         DRAFT,
+        "connection.sent_back",
         "connection.draft_discarded",
         "connection.rotated",
         REVOKED,
     ]
-    await eventually(lambda: len(told.receiver.once) == 9)
+    await eventually(lambda: len(told.receiver.once) == 10)
     of_connection = [each for each in told.receiver.once if each.about.endswith(view["id"])]
     assert [each.kind for each in of_connection] == told_of
     for each in of_connection:
@@ -116,6 +120,7 @@ async def test_each_act_is_told_once_signed_and_in_order(told: ToldPlane, host: 
         }
     assert of_connection[0].data["actor"] == "alice"
     assert of_connection[0].data["details"]["fingerprint"] == view["fingerprint"]
+    assert of_connection[3].data["details"]["comment"] == "which team?"
     assert of_connection[-1].data["details"]["reason"] == "<script>moved</script>"
     assert [each.kind for each in told.receiver.once if "device" in each.about] == [
         "device.revoked",
@@ -429,6 +434,8 @@ async def test_a_target_is_tried_from_a_shell(tmp_path: Path) -> None:
         ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager")
         assert ran.status == 1
         assert "500" in ran.words
+        ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager", "--json")
+        assert (ran.status, ran.result["outcome"]) == (1, "server_error")
         ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pagr")
         assert ran.status == 2
         assert "pager" in ran.words
