@@ -105,9 +105,10 @@ class InstalledMachine:
         """Put what an operator brings beside what is typed."""
         self.write(PurePosixPath("/root") / name, content, "0600")
 
-    def type(self, beginning: str) -> str:
-        """Type the one block of the page that begins so; what it prints."""
-        return self.run(f"cd /root\n{example(PAGE, beginning).text}")
+    def type(self, beginning: str, *, host: str = "ghcr.io") -> str:
+        """Type the one block of the page that begins so, of this registry; what it prints."""
+        text = example(PAGE, beginning).text.replace("ghcr.io", host)
+        return self.run(f"export FACADE_ALLOW_LOOPBACK=true\ncd /root\n{text}")
 
     def settings(self, unit: str, settings: Mapping[str, str]) -> None:
         """Write a unit's default file anew."""

@@ -163,6 +163,13 @@ async def test_a_device_pulls(machine: InstalledMachine, site: Site) -> None:
         assert machine.show(unit, "SubState") == "running"
 
 
+def test_what_is_wrong_with_a_registry_can_be_asked(
+    machine: InstalledMachine, approved: str
+) -> None:
+    """On the machine of a facade, by the lines of the page."""
+    assert machine.type("export FACADE_DATABASE_URL_FILE", host=approved).strip() == "passed"
+
+
 @pytest.mark.parametrize("unit", [*UNITS, "facade@8082"])
 def test_a_unit_may_do_little(machine: InstalledMachine, unit: str) -> None:
     """`systemd-analyze security` is at most 2.0, and the unit has nothing that systemd ignores."""
