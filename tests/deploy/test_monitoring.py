@@ -10,10 +10,12 @@ from typing import Final
 import pytest
 import uvloop
 from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from control_plane.http.tls_reload import ReloadedTls
 from control_plane.metrics import ControlPlaneMetrics
+from control_plane.webhooks.webhook_metrics import WebhookMetrics
 from deploy.dev.device_ca import CertificateFiles
 from deploy.dev.postgres import Postgres
 from deploy.dev.processes import free_port
@@ -209,6 +211,7 @@ async def test_every_expression_is_answered_by_what_was_scraped_under_load(
         of_facade,
         of_plane,
         shown_with_tls(server_certificate),
+        shown_with_webhooks(),
     )
     of_rules = [rule["expr"] for rule in rules()]
     expressions = [*of_rules, *of_dashboards()]
@@ -226,6 +229,13 @@ def shown_with_tls(files: CertificateFiles) -> str:
     assert tls
     metrics.watch_certificate(tls)
     return metrics.exposition().decode()
+
+
+def shown_with_webhooks() -> str:
+    """Return what a control plane shows that has a target of webhooks; the one here has none."""
+    registry = CollectorRegistry()
+    WebhookMetrics(registry).begin("pager")
+    return generate_latest(registry).decode()
 
 
 async def test_the_numbers_of_a_dashboard_are_those_of_the_traffic(
