@@ -4,9 +4,10 @@
 on it: whoever may write there can only hide that there was no export.
 """
 
+from datetime import datetime
 from typing import ClassVar, Final
 
-from attrs import define
+from attrs import define, frozen
 from typing_extensions import override
 
 from control_plane.database.database import Database, DatabaseConnection
@@ -31,6 +32,21 @@ async def note_export(database: Database, sequence: int) -> None:
     """
     async with database.connection() as connection:
         await connection.execute(_NOTED, sequence)
+
+
+@frozen
+class NotedExport:
+    """What the database says of the last export: nobody signs it."""
+
+    sequence: int  # up to this entry
+    at: datetime
+
+
+async def fetch_last_export(database: Database) -> NotedExport | None:
+    """Return the last export that was noted."""
+    async with database.connection() as connection:
+        noted = await connection.fetchrow(_LAST)
+    return NotedExport(noted["sequence"], noted["exported_at"]) if noted else None
 
 
 @define(eq=False)

@@ -19,7 +19,12 @@ from control_plane.database.database import Database, DatabaseConnection
 from control_plane.proof.audit_filter import EVERY_ENTRY, AuditFilter
 from control_plane.proof.signed_log import BEGINNING, Place, entry_hash, entry_of
 from control_plane.proof.signer import Verifier, not_configured
-from control_plane.proof.statement_store import AUDIT_PAGE_ENTRIES, ListedEntry, fetch_entries
+from control_plane.proof.statement_store import (
+    AUDIT_PAGE_ENTRIES,
+    ListedEntry,
+    fetch_entries,
+    fetch_newest_entries,
+)
 from control_plane.slices import in_slices
 from shared.canonical_json import format_time
 from shared.statement import AuditEntry, StatementRefusedError, StoredStatement
@@ -174,6 +179,33 @@ async def read_page(
     lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
     following = lines[-1].sequence if len(entries) > limit else None
     return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
+
+
+async def read_newest_page(
+    database: Database, verifier: Verifier, wanted: AuditFilter, *, before: int, limit: int
+) -> tuple[list[AuditLine], int | None]:
+    """Return the wanted entries before a place, the newest first, and where to go on, if at all."""
+    async with database.connection() as connection:
+        entries = await fetch_newest_entries(connection, wanted, before=before, limit=limit + 1)
+    lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
+    following = lines[-1].sequence if len(entries) > limit else None
+    return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
+
+
+async def exported_lines(database: Database) -> AsyncIterator[bytes]:
+    """Yield every envelope as a line of an export, as many at once as a walk reads.
+
+    No connection is held between them, because whoever reads may be slow. Nothing is verified:
+    whoever has an export verifies it.
+    """
+    after = 0
+    while True:
+        async with database.connection() as connection:
+            entries = await fetch_entries(connection, after=after, limit=AUDIT_PAGE_ENTRIES)
+        if not entries:
+            return
+        yield b"".join(AuditLine(row.sequence, row.stored, None).export() for row in entries)
+        after = entries[-1].sequence
 
 
 async def walk(

@@ -39,7 +39,7 @@ from control_plane.proof.sealer import Sealer
 from control_plane.proof.signer import Signer
 from control_plane.serving.app import make_app
 from control_plane.serving.config import ServeSettings
-from control_plane.serving.console_rooms import console_rooms
+from control_plane.serving.console_rooms import console_downloads, console_rooms
 from control_plane.serving.environment import settings
 from control_plane.serving.health import Health
 from control_plane.serving.private_keys import PrivateKeys
@@ -196,6 +196,7 @@ async def _serve(
             sessions,
             gate,
             DeniedLogins(metrics.denied_logins.inc, lines),
+            downloads=console_downloads(use_cases),
             public_url=configured.public_url,
         )
         app = make_app(

@@ -12,11 +12,19 @@ from attrs import evolve, frozen
 
 from control_plane.console.local_path import ROOT
 from control_plane.console.notices import PARAMETER, Notice
-from control_plane.console.page import ConsoleForm, ConsolePage, Done, JsonAnswer, PageView, Room
+from control_plane.console.page import (
+    ConsoleDownload,
+    ConsoleForm,
+    ConsolePage,
+    Done,
+    JsonAnswer,
+    PageView,
+    Room,
+)
 from control_plane.console.refusals import error_view, refusal_of, send_again_view
 from control_plane.console.rendering import Rendering, json_of, see_other
 from control_plane.console.same_origin import is_from_our_page
-from control_plane.console.security_headers import FILE_HEADERS
+from control_plane.console.security_headers import FILE_HEADERS, PAGE_HEADERS
 from control_plane.console.session_cookie import forget_session, keep_session, sealed_session
 from control_plane.console.sign_in import NEXT, SIGN_IN, SignIn, SignInWay
 from control_plane.console.static_files import FOLDER, StaticFiles
@@ -60,6 +68,7 @@ class Console:
     _sign_in: SignIn
     _rendering: Rendering
     _public_url: str | None
+    _downloads: Sequence[ConsoleDownload] = ()
 
     @classmethod
     def of(
@@ -71,6 +80,7 @@ class Console:
         *,
         public_url: str | None,
         ways: Sequence[SignInWay] = (),
+        downloads: Sequence[ConsoleDownload] = (),
     ) -> Self:
         """Return the console with these rooms; it reads its files. Blocks."""
         pages = (page for room in rooms for page in room.pages())
@@ -81,7 +91,7 @@ class Console:
         }
         rendering = Rendering(StaticFiles.read(), entrances)
         sign_in = SignIn(sessions, gate, denied, rendering, ways)
-        return cls(rooms, sessions, sign_in, rendering, public_url)
+        return cls(rooms, sessions, sign_in, rendering, public_url, downloads)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes, and what renders the pages. Blocks."""
@@ -93,6 +103,8 @@ class Console:
         router.add_route("GET", SIGN_IN, self._show_sign_in)
         router.add_route("POST", SIGN_IN, self._take_sign_in)
         router.add_route("POST", SIGN_OUT, self._sign_out)
+        for download in self._downloads:
+            router.add_route("GET", download.url, self._downloading(download))
         for room in self._rooms:
             for page in room.pages():
                 router.add_route("GET", page.url, self._showing(page))
@@ -154,6 +166,18 @@ class Console:
                 return self._kept(self._rendering.of_visit(view, visit, page.section), opened)
 
         return show
+
+    def _downloading(self, download: ConsoleDownload) -> Handler:
+        async def send(request: web.Request) -> web.StreamResponse:
+            opened = await self._opened(request)
+            with log_context(actor=opened.operator.name, role=opened.operator.role):
+                note_operator(request)
+                require(opened.operator.role, download.operation.role)
+                response = await download.send(Visit(request, opened))
+                response.headers.update(PAGE_HEADERS)
+                return self._kept(response, opened)
+
+        return send
 
     def _submitting(self, form: ConsoleForm) -> Handler:
         async def submit(request: web.Request) -> web.StreamResponse:

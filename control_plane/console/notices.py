@@ -26,6 +26,9 @@ class Notice(Enum):
         "It is connected, and waits for an approver. Below is what to grant, ready to paste."
     )
     SESSION_ENDED = "The session is ended."
+    DEVICE_REVOKED = "It is served no longer."
+    DEVICE_WAS_REVOKED = "It was revoked already, and stays as it was."
+    DEVICE_LIFTED = "It is served again, if its certificate still holds."
     SIGNED_OUT_EVERYWHERE = "All of your sessions are ended."
 
     @property

@@ -9,6 +9,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Protocol
 
+from aiohttp import web
 from attrs import field, frozen
 
 from control_plane.console.local_path import ROOT
@@ -102,6 +103,20 @@ class ConsoleForm:
     page: ConsolePage
     submit: Submit
     secrets: frozenset[str] = frozenset()
+
+    @property
+    def url(self) -> str:
+        """The whole path."""
+        return f"{ROOT}{self.path}"
+
+
+@frozen(kw_only=True)
+class ConsoleDownload:
+    """A file that a page links to: `send` answers GET, for whoever may do the operation."""
+
+    path: str
+    operation: OperatorsOperation
+    send: Callable[[Visit], Awaitable[web.Response]]
 
     @property
     def url(self) -> str:

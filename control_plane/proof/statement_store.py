@@ -28,6 +28,13 @@ _FOUND_BY: Final = ", ".join(
         "CASE WHEN at BETWEEN '2000-01-01Z' AND '9000-01-01Z' THEN at END AS at",
     )
 )
+_WANTED: Final = f"""
+SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries
+WHERE ($3::text IS NULL OR actor = $3) AND starts_with(action, $4) AND starts_with(about, $5)
+  AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
+"""  # noqa: S608 - constants
+_UPWARDS: Final = f"{_WANTED} AND sequence > $1 ORDER BY sequence LIMIT $2"
+_DOWNWARDS: Final = f"{_WANTED} AND sequence < $1 ORDER BY sequence DESC LIMIT $2"
 # Takes the act lock until the transaction ends.
 LOCK: Final = "SELECT the_only FROM public.audit_lock FOR UPDATE"
 AUDIT_PAGE_ENTRIES: Final = 500  # a walk of the chain reads this many at a time
@@ -180,13 +187,22 @@ async def fetch_entries(
     limit: int,
 ) -> list[ListedEntry]:
     """Return the wanted entries after a place, in the order of the chain."""
+    return await _fetch_wanted(connection, _UPWARDS, wanted, after, limit)
+
+
+async def fetch_newest_entries(
+    connection: DatabaseConnection, wanted: AuditFilter, *, before: int, limit: int
+) -> list[ListedEntry]:
+    """Return the wanted entries before a place, the newest first."""
+    return await _fetch_wanted(connection, _DOWNWARDS, wanted, before, limit)
+
+
+async def _fetch_wanted(
+    connection: DatabaseConnection, query: str, wanted: AuditFilter, place: int, limit: int
+) -> list[ListedEntry]:
     rows = await connection.fetch(
-        f"SELECT sequence, {_ENVELOPE}, {_FOUND_BY} FROM public.audit_entries"  # noqa: S608 - constants
-        " WHERE sequence > $1 AND ($3::text IS NULL OR actor = $3)"
-        " AND starts_with(action, $4) AND starts_with(about, $5)"
-        " AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)"
-        " ORDER BY sequence LIMIT $2",
-        after,
+        query,
+        place,
         limit,
         wanted.actor,
         wanted.action or "",

@@ -29,6 +29,7 @@ from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
 from control_plane.review.reviews import ConnectionReviews
 from control_plane.serving.config import ServeSettings
+from shared.identity_form import IdentityForm
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 
 KEYS: Final = "service account keys"
@@ -52,6 +53,7 @@ class UseCases:
     revocations: DeviceRevocations
     revocation_reader: DeviceRevocationReader
     operator_accounts: OperatorAccounts
+    identity_form: IdentityForm | None
 
     @classmethod
     def of(
@@ -92,4 +94,5 @@ class UseCases:
             DeviceRevocations(acts, form),
             DeviceRevocationReader(chain, form),
             OperatorAccounts(chain, Operators(chain, acts), second_approver=second),
+            form,
         )

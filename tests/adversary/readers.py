@@ -46,6 +46,12 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/control_plane/declared/test_yaml_reading.py::test_any_bytes_are_documents_or_refused_with_one_error",
         "system/control_plane/test_apply.py::test_wrong_files_are_told_by_line_and_exit_with_2",
     ),
+    "control_plane.device_revocations.device_certificate.parse_device_certificate": Tested(
+        "unit/control_plane/device_revocations/test_device_certificate.py"
+        "::test_any_text_is_a_certificate_or_refused",
+        "system/control_plane/console/test_devices.py"
+        "::test_a_private_key_is_refused_and_not_shown_again",
+    ),
     "control_plane.device_revocations.fields.parse_issuer": Tested(
         "unit/control_plane/device_revocations/test_fields.py::test_any_text_is_an_issuer_in_one_form_or_refused",
         "adversary/control_plane/test_nonsense.py::test_an_operator_who_sends_nonsense",

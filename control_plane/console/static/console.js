@@ -70,6 +70,42 @@ function addTrying(root) {
   }
 }
 
+const MAX_FILE_BYTES = 64 * 1024; // what the server reads of a certificate
+
+/** Put the text of a file into a field. */
+async function take(file, field) {
+  if (!file) return;
+  field.value = file.size > MAX_FILE_BYTES ? "" : await file.text();
+  field.setCustomValidity(file.size > MAX_FILE_BYTES ? "This file is too large" : "");
+  field.reportValidity();
+  field.focus();
+}
+
+/** Have files dropped on a `data-drop`, or chosen at a `data-pick`, fill the named field. */
+function addFiles(root) {
+  for (const place of root.querySelectorAll("[data-drop]")) {
+    const field = document.getElementById(place.dataset.drop);
+    place.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      place.classList.add("over");
+    });
+    for (const name of ["dragleave", "drop"]) {
+      place.addEventListener(name, () => place.classList.remove("over"));
+    }
+    place.addEventListener("drop", (event) => {
+      event.preventDefault();
+      take(event.dataTransfer.files[0], field);
+    });
+  }
+  for (const label of root.querySelectorAll("[data-pick]")) {
+    label.hidden = false;
+    label.querySelector("input").addEventListener("change", (event) => {
+      take(event.target.files[0], document.getElementById(label.dataset.pick));
+    });
+  }
+}
+
 if (new Date().getTimezoneOffset() !== 0) localise(document);
 addCopying(document);
 addTrying(document);
+addFiles(document);
