@@ -104,11 +104,16 @@ class Lanes(Generic[_Event]):
             return math.inf
         return max(0.0, max(min(free), self._not_before) - self._clock())
 
+    def retry_at_once(self) -> None:
+        """Have everything tried that waits, because somebody asked, or the target is back."""
+        self._failures, self._not_before = 0, -math.inf
+        for lane in self._lanes.values():
+            lane.failures, lane.not_before = 0, -math.inf
+
     def sent(self, event: _Event) -> None:
         """Take an event out, which the target has now."""
         if self._failures >= AWAY_AFTER:
-            for lane in self._lanes.values():
-                lane.not_before = -math.inf
+            self.retry_at_once()
         self._failures, self._not_before = 0, -math.inf
         self.not_sent(event)
 

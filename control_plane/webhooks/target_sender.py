@@ -95,12 +95,14 @@ class TargetSender:
         return self._lanes.failures
 
     def turn_on(self) -> None:
-        """Have the target tried again if it is off."""
+        """Have the target tried again at once, also if it is off."""
         if self.standing.standing.is_off:
             self.standing = TargetStanding()
+        self._lanes.retry_at_once()
 
     async def run(self) -> None:
-        """Read and send until cancelled; raises what nobody foresaw."""
+        """Read and send until cancelled; raises what nobody foresaw, and may be run again."""
+        self._rest()
         async with Delivery.open(
             self.target, proxy=self._means.proxy, means=self._means.transport
         ) as delivery:

@@ -102,11 +102,15 @@ class Webhooks:
 
     async def close(self) -> None:
         """Store the positions, and have another process go on at once. `run` has ended."""
-        for running in self._running.values():
-            await running.sender.save()
-        if self._means.lease.own is not None and self._means.lease.is_held:
-            await release(self._means.chain.database, self._means.lease.own)
-        self._means.lease.lost()
+        lease = self._means.lease
+        try:
+            for running in self._running.values():
+                await running.sender.save()
+            if lease.own is not None and lease.is_held:
+                await release(self._means.chain.database, lease.own)
+        except (DatabaseUnavailableError, SchemaOutdatedError) as error:
+            _log.warning("webhook positions not stored", reason=str(error))
+        lease.lost()
 
     async def _match(self) -> None:
         """Begin with new targets and end those that the file names no more."""
@@ -134,7 +138,7 @@ class Webhooks:
         try:
             await running.sender.save()
         except (DatabaseUnavailableError, SchemaOutdatedError) as error:
-            _log.warning("webhook position not stored", target=name, reason=str(error))
+            _log.warning("webhook positions not stored", target=name, reason=str(error))
         self._means.metrics.forget(name)
 
     async def _beat(self) -> None:

@@ -12,6 +12,7 @@
 
 import base64
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,6 +82,7 @@ class WebhookReceiver:
     secrets: list[str] = field(factory=lambda: [new_secret()])
     port: int = field(factory=free_port)
     answer: Answer = accepts
+    tls: ssl.SSLContext | None = None
     received: list[ReceivedWebhook] = field(factory=list, init=False)
     tried: list[ReceivedWebhook] = field(factory=list, init=False)
     refused: list[str] = field(factory=list, init=False)
@@ -88,9 +90,9 @@ class WebhookReceiver:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
+    async def open(cls, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         """Yield a receiver that listens."""
-        receiver = cls()
+        receiver = cls(tls=tls)
         await receiver.start()
         try:
             yield receiver
@@ -99,11 +101,12 @@ class WebhookReceiver:
 
     def target(self, name: str, **fields: object) -> Json:
         """Return what the file of targets says of it."""
+        scheme, host = ("https", "localhost") if self.tls else ("http", "127.0.0.1")
         return {
             "name": name,
-            "url": f"http://127.0.0.1:{self.port}/hooks/{name}?key=canary-of-a-url",
+            "url": f"{scheme}://{host}:{self.port}/hooks/{name}?key=canary-of-a-url",
             "secrets": self.secrets[:1],
-            "plain_http": True,
+            "plain_http": self.tls is None,
             "allowed_networks": ["127.0.0.0/8"],
             **fields,
         }
@@ -128,7 +131,10 @@ class WebhookReceiver:
         app.router.add_post("/hooks/{name}", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        site = web.TCPSite(
+            self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls
+        )
+        await site.start()
 
     async def stop(self) -> None:
         """Listen no more, and close every connection."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from control_plane.proof.audit_chain import AuditChain
 from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.signer import Signer
 from control_plane.webhooks.approval_ends import EndsUntil, notices_due
+from deploy.dev.device_ca import CertificateAuthority
 from deploy.dev.processes import free_port
 from shared.postgres.database_url import read_database_url
 from tests.support.commands import run_command
@@ -24,6 +26,7 @@ from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.database_writer import DatabaseWriter
 from tests.support.eventually import eventually
 from tests.support.log_schema import require_documented
+from tests.support.simulators.proxy import ProxySimulator
 from tests.support.simulators.webhook_receiver import (
     ReceivedWebhook,
     WebhookReceiver,
@@ -251,9 +254,14 @@ async def test_a_connection_whose_events_fail_holds_no_other_up(told: ToldPlane)
         )
     assert REVOKED not in told.receiver.kinds
     # The one that waits is in the signed position, and survives a restart.
+    ends = datetime.now(UTC) + timedelta(days=1, milliseconds=300)
+    await bob.approve(others[0], expires_at=ends.isoformat(timespec="milliseconds"))
     told.receiver.answer = lambda _: 204
     await told.plane.restart()
     await eventually(lambda: REVOKED in told.receiver.kinds)
+    await eventually(lambda: bool(told.receiver.of("connection.approval_ends")))
+    (notice,) = told.receiver.of("connection.approval_ends")
+    assert (notice.data["days"], notice.data["connection"]["host"]) == (1, "host-a.example")
 
 
 async def test_what_is_not_taken_is_tried_again_and_no_redirect_is_followed(
@@ -458,6 +466,27 @@ async def _is_stored(told: ToldPlane) -> bool:
     return (
         told.receiver.kinds == ["webhook.gap"] and "sequence" in position and "gaps" not in position
     )
+
+
+async def test_a_target_over_tls_is_reached_with_its_ca_and_through_the_proxy(
+    tmp_path: Path, server_ca: CertificateAuthority, server_tls: ssl.SSLContext
+) -> None:
+    """The proxy is asked for the address that was judged; without the CA nothing is sent."""
+    file = tmp_path / "webhooks.yaml"
+    settings = {"CONTROL_PLANE_WEBHOOKS_FILE": str(file)}
+    async with WebhookReceiver.open(tls=server_tls) as receiver, ProxySimulator() as proxy:
+        target = receiver.target("pager")
+        write_targets(file, target)
+        ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager", "--json")
+        assert (ran.status, ran.result["outcome"]) == (1, "tls")
+        write_targets(file, target | {"ca_certificate": server_ca.pem.decode()})
+        ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager")
+        assert (ran.status, receiver.kinds) == (0, ["webhook.test"])
+        assert proxy.targets == []
+        settings["CONTROL_PLANE_HTTPS_PROXY"] = proxy.url
+        ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager")
+        assert (ran.status, len(receiver.once)) == (0, 2)
+        assert proxy.targets == [f"127.0.0.1:{receiver.port}"]
 
 
 async def _is_ready(plane: ControlPlane) -> bool:

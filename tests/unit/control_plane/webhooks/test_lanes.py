@@ -119,6 +119,19 @@ def test_what_the_target_says_of_retry_after_holds_for_all_its_lanes() -> None:
     assert lanes.take() == Numbered("b", 1)
 
 
+def test_somebody_who_asks_has_everything_tried_at_once() -> None:
+    """Who has mended a receiver does not wait for an hour."""
+    lanes, clock = lanes_of(Numbered("a", 1))
+    for _ in range(20):
+        clock.now += lanes.seconds_until_next()
+        event = lanes.take()
+        assert event is not None
+        lanes.failed(event)
+    assert lanes.seconds_until_next() > 1000
+    lanes.retry_at_once()
+    assert lanes.take() == Numbered("a", 1)
+
+
 def test_the_room_ends() -> None:
     """Then the audit log is read no further."""
     lanes, _ = lanes_of(*(Numbered("a", number) for number in range(MAX_WAITING)))
