@@ -55,6 +55,11 @@ def candidate_lines(views: Sequence[Json]) -> Iterator[str]:
     return lines(columns, _rows(views, columns, whole_ids=True), terminal_width())
 
 
+def called(view: Json, name: str | None) -> str:
+    """Return what people call somebody whom a view names: a person of single sign-on by name."""
+    return str(view.get("names", {}).get(name, name))
+
+
 def place_of(view: Json) -> str:
     """Return `host` or `host/prefix`, as it is typed."""
     return "/".join(part for part in (view["host"], view["repository_prefix"]) if part)
@@ -94,9 +99,9 @@ def _rows(
             "STATUS": _status(view) + ("+draft" if view["draft"] else ""),
             "AS": identity_of(view),
             "PROVIDER": view["provider"],
-            "CONNECTED BY": view["connected_by"],
+            "CONNECTED BY": called(view, view["connected_by"]) if view["connected_by"] else None,
             "CONNECTED": view["connected_at"],
-            "APPROVED BY": view["approved_by"],
+            "APPROVED BY": called(view, view["approved_by"]) if view["approved_by"] else None,
             "APPROVED": view["approved_at"],
             "EXPIRES": view["expires_at"],
             "DESCRIPTION": view["description"],

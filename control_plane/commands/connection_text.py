@@ -9,7 +9,7 @@ from typing import Final
 
 from control_plane.commands.api_client import Json
 from control_plane.commands.columns import one_line
-from control_plane.commands.connection_list import identity_of, is_served, place_of
+from control_plane.commands.connection_list import called, identity_of, is_served, place_of
 from control_plane.review.certificates import certificate_lines
 from shared.connection import Provider
 
@@ -38,7 +38,7 @@ def draft_lines(view: Json) -> Iterator[str]:
     if draft is None:
         yield from connection_lines(view)
         return
-    yield f"Draft of {place_of(view)}; {draft['by']} made it at {draft['at']}"
+    yield f"Draft of {place_of(view)}; {called(view, draft['by'])} made it at {draft['at']}"
     yield "  - is what serves and would go, + is what would come"
     yield ""
     yield from _group_lines(_groups(draft), serving)
@@ -49,7 +49,9 @@ def sent_back_of(view: Json) -> str | None:
     """Return who sent back the draft that waits, and why, in words; None if nobody did."""
     back = (view["draft"] or view).get("sent_back")
     return (
-        one_line(f"{back['by']} sent it back at {back['at']}: {back['comment']}") if back else None
+        one_line(f"{called(view, back['by'])} sent it back at {back['at']}: {back['comment']}")
+        if back
+        else None
     )
 
 
@@ -88,7 +90,7 @@ def next_steps(view: Json) -> Iterator[str]:
 
 
 def _state(view: Json) -> str:
-    made = f"{view['connected_by']} made it at {view['connected_at']}"
+    made = f"{called(view, view['connected_by'])} made it at {view['connected_at']}"
     match view["status"]:
         case "pending" if view["provider"] is None:
             return f"does not serve: {view['problem']}"
@@ -96,16 +98,18 @@ def _state(view: Json) -> str:
             back = sent_back_of(view)
             state = f"is sent back: {back}; {made}" if back else f"waits for an approver; {made}"
         case "revoked" if view["generation"] is None:  # nothing was ever signed about it
-            by = f"{view['revoked_by']} at {view['revoked_at']}"
+            by = f"{called(view, view['revoked_by'])} at {view['revoked_at']}"
             state = f"was never approved, and its draft is discarded; by {by}"
         case "revoked":
-            state = f"is revoked, for ever; by {view['revoked_by']} at {view['revoked_at']}"
+            by = f"{called(view, view['revoked_by'])} at {view['revoked_at']}"
+            state = f"is revoked, for ever; by {by}"
         case _:
             until = f"until {view['expires_at']}" if view["expires_at"] else "without an end"
             serves = "serves" if is_served(view) else f"does not serve: {view['problem']}"
-            state = f"{serves}; approved by {view['approved_by']} at {view['approved_at']}, {until}"
+            by = f"{called(view, view['approved_by'])} at {view['approved_at']}"
+            state = f"{serves}; approved by {by}, {until}"
             if view["draft"]:
-                state += f"; a draft of {view['draft']['by']} waits"
+                state += f"; a draft of {called(view, view['draft']['by'])} waits"
                 back = sent_back_of(view)
                 state += f", and {back}" if back else ""
     is_said = view["status"] == "approved" and not is_served(view)
@@ -118,8 +122,9 @@ def _connection(view: Json) -> dict[str, Values]:
         "registry": place_of(view),
         "description": view["description"],
         "set of files": view.get("set_name"),
-        "made": f"{view['connected_at']} by {view['connected_by']}",
-        "approved": view["approved_at"] and f"{view['approved_at']} by {view['approved_by']}",
+        "made": f"{view['connected_at']} by {called(view, view['connected_by'])}",
+        "approved": view["approved_at"]
+        and f"{view['approved_at']} by {called(view, view['approved_by'])}",
         "ends": view["expires_at"],
         "generation": view["generation"],
         "fingerprint": view["fingerprint"],

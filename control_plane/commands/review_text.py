@@ -15,7 +15,7 @@ from rich.text import Text
 from control_plane.commands.api_client import Json
 from control_plane.commands.check_words import why_not_told
 from control_plane.commands.columns import one_line
-from control_plane.commands.connection_list import place_of
+from control_plane.commands.connection_list import called, place_of
 from control_plane.commands.connection_text import GONE, KEPT, NEW, difference
 from control_plane.review.document_lines import Section
 from control_plane.review.fingerprint_words import CARRIED_BITS
@@ -71,7 +71,7 @@ def _head(shown: Json) -> Iterator[Text]:
     yield _text(_compared(shown))
     yield _text(_checked(shown))
     if back := shown["sent_back"]:
-        words = f"{back['by']} sent it back at {back['at']}: {back['comment']}"
+        words = f"{called(shown, back['by'])} sent it back at {back['at']}: {back['comment']}"
         yield _text(f"Sent back: {words}", "bold yellow")
     if shown["problem"]:
         yield _text(f"Not believed: {shown['problem']}", "bold red")

@@ -15,6 +15,7 @@ from control_plane.connections.stored_connection import StoredConnection
 from control_plane.database.one_trip import Row
 from control_plane.errors import FieldError, InvalidRequestError, NotBelievedError
 from control_plane.operators.operators import AuthenticatedOperator
+from control_plane.operators.second_approver import MAKER_NAME
 from control_plane.proof.actions import Action
 from control_plane.proof.acts import Act
 from shared.canonical_json import MAX_DOCUMENT_BYTES, to_json
@@ -84,7 +85,9 @@ def approve_revision(
         expires_at=expires_at,
         sealed_secret=revision.sealed_secret,
     )
-    belief = act.sign(approval, actor=actor, action=action, details=revision.details)
+    maker_name = state.names.get(revision.document.connected_by)
+    details = revision.details | ({MAKER_NAME: maker_name} if maker_name else {})
+    belief = act.sign(approval, actor=actor, action=action, details=details)
     act.change(update_connection(state.id, approved_revision=revision.number, draft_revision=None))
     after = evolve(before, approved=revision.stored, draft=None)
     return after, state_of(after, belief, belief.entry)

@@ -61,11 +61,11 @@ def approvable(
         raise ConflictError("nothing waits for approval: an edit or a new secret does", state.name)
     if only_draft and state.draft is None and state.serving:
         raise ConflictError(
-            f"no draft waits any more: {state.serving.approved_by} approved what serves at"
-            f" {format_time(state.serving.approved_at)}",
+            f"no draft waits any more: {state.called(state.serving.approved_by)} approved what"
+            f" serves at {format_time(state.serving.approved_at)}",
             state.name,
         )
-    by = found.document.connected_by
+    by = state.called(found.document.connected_by)
     made = f"{by} made it at {format_time(found.document.connected_at)}"
     what = "the draft" if state.draft else "nothing waits for approval, and what serves"
     if found.fingerprint != seen_fingerprint:
@@ -95,7 +95,8 @@ def returnable(state: ConnectionState, *, seen_fingerprint: str | None) -> Revis
         raise ConflictError("no draft waits that could be sent back", state.name)
     if seen_fingerprint not in (None, state.draft.fingerprint):
         document = state.draft.document
-        made = f"{document.connected_by} made it at {format_time(document.connected_at)}"
+        by = state.called(document.connected_by)
+        made = f"{by} made it at {format_time(document.connected_at)}"
         raise ConflictError(
             f"the draft has another fingerprint ({made}): look at it before sending it back",
             state.name,
@@ -142,7 +143,7 @@ def renewable(
     if needs_second:
         raise ConflictError(f"a second person than {approver} is needed: {LEAVE_OUT}", state.name)
     if state.draft_waits:
-        by = f" of {state.draft.document.connected_by}" if state.draft else ""
+        by = f" of {state.called(state.draft.document.connected_by)}" if state.draft else ""
         raise ConflictError(
             f"a draft waits beside it{by}: approve or discard that, or {LEAVE_OUT}", state.name
         )
@@ -180,12 +181,12 @@ def ends_when_discarded(state: ConnectionState) -> bool:
 def require_not_revoked(state: ConnectionState) -> None:
     """Raise `ConflictError` if the connection has ended."""
     if ended := state.revocation:
-        when = f"{ended.revoked_by} revoked it at {format_time(ended.revoked_at)}"
+        when = f"{state.called(ended.revoked_by)} revoked it at {format_time(ended.revoked_at)}"
         raise ConflictError(
             f"the connection is revoked, for ever ({when}); make a new one", state.name
         )
     if discarded := state.discarded:
-        when = f"{discarded.actor} did at {format_time(discarded.at)}"
+        when = f"{state.called(discarded.actor)} did at {format_time(discarded.at)}"
         raise ConflictError(
             f"the connection's only draft was discarded ({when}); make a new one", state.name
         )

@@ -19,6 +19,7 @@ from control_plane.connections.state import Status
 from control_plane.http.schema import (
     BOOLEAN,
     INTEGER,
+    NAMES,
     TEXT,
     TEXTS,
     TIME,
@@ -232,6 +233,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 ref("SentBack"),
                 "Of the draft while there is only that; a draft beside what serves has its own.",
             ),
+            "names": NAMES,
             "check": ref("RecordedCheck"),
             "problem": nullable(
                 described(

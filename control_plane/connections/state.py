@@ -18,7 +18,8 @@ from attrs import frozen
 
 from control_plane.connections.revision import RecordedCheck, Revision, RevisionLabels
 from control_plane.connections.stored_connection import StoredConnection
-from control_plane.operators.second_approver import MAKER_PERSON
+from control_plane.operators.operators import ACTOR_NAME
+from control_plane.operators.second_approver import MAKER_NAME, MAKER_PERSON
 from control_plane.proof.actions import REVISION_ACTIONS, SEND_BACK, Action
 from control_plane.proof.belief import ACTED, Belief, believe
 from control_plane.proof.signer import Verifier
@@ -103,6 +104,24 @@ class ConnectionState:
     def place(self) -> tuple[str, str]:
         """Host and repository prefix, as they are shown."""
         return place_of(self.document) if self.document else self.stored_place
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What people call the persons who acted, by their identities, as the signed log says."""
+        acted = (self.belief.entry, self.newest_entry, self.discarded, self.sent_back)
+        found = {
+            entry.actor: entry.details[ACTOR_NAME]
+            for entry in acted
+            if entry is not None and ACTOR_NAME in entry.details
+        }
+        approved = self.belief.entry.details if self.belief.entry else {}
+        if self.serving is not None and MAKER_NAME in approved:
+            found.setdefault(self.serving.document.connected_by, approved[MAKER_NAME])
+        return found
+
+    def called(self, name: str) -> str:
+        """Return what people call somebody who acted: a person of single sign-on by name."""
+        return self.names.get(name, name)
 
     @property
     def name(self) -> dict[str, object]:

@@ -50,6 +50,7 @@ def connection_view(
         ),
         "draft": _draft_view(state, state.draft, form) if serving and state.draft else None,
         "sent_back": sent_back_view(state.sent_back if lone_draft else None),
+        "names": state.names,
         "check": _check_view(
             lone_draft.check if lone_draft else RecordedCheck.of_entry(state.last_entry)
         ),

@@ -44,6 +44,7 @@ class Rendering:
         )
         environment.globals["static"] = self.files.url
         environment.filters["time"] = time_element
+        environment.filters["called"] = called
 
     def of_visit(
         self, view: PageView, visit: Visit, section: ConsoleSection | None
@@ -90,6 +91,11 @@ class Rendering:
         )
         response.headers.update(PAGE_HEADERS)
         return response
+
+
+def called(name: str | None, names: Mapping[str, str]) -> str | None:
+    """Return what people call a person of single sign-on; an operator is called by their name."""
+    return None if name is None else names.get(name, name)
 
 
 def time_element(moment: datetime | str | None) -> Markup:

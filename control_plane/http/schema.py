@@ -24,6 +24,14 @@ def printable(most: int, *, least: int = 0) -> Schema:
     return TEXT | bounds | {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 
 
+# Of persons of single sign-on alone; an operator's name is what it is.
+NAMES: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "description": "What people call the persons whom this answer names, by their identities.",
+}
+
+
 def ref(name: str) -> Schema:
     """Return a reference to a schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}

@@ -15,6 +15,7 @@ from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.person import is_person
 
 MAKER_PERSON: Final = "maker_person"  # in the audit entry of a draft, and of its approval
+MAKER_NAME: Final = "maker_name"  # in that of an approval: what people call who made the draft
 _TIE: Final = "`control-plane operators rotate NAME --person P` ties a token to a person"
 
 

@@ -10,6 +10,7 @@ from control_plane.http.operation import AnswerShape, OperatorsOperation
 from control_plane.http.schema import (
     BOOLEAN,
     INTEGER,
+    NAMES,
     TEXT,
     TEXTS,
     TIME,
@@ -48,6 +49,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "made_by": TEXT,
             "made_by_name": nullable(TEXT, _NAME),
             "made_at": TIME,
+            "names": NAMES,
             "check": ref("RecordedCheck"),
             "sent_back": nullable(
                 ref("SentBack"), "An approval of such a draft says despite_send_back."

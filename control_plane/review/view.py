@@ -23,6 +23,7 @@ def review_view(review: ConnectionReview) -> View:
         "made_by": document.connected_by,
         "made_by_name": review.maker_name,
         "made_at": format_time(document.connected_at),
+        "names": review.state.names,
         "check": {
             "outcome": review.revision.check.outcome,
             "problem": review.revision.check.problem,

@@ -85,7 +85,13 @@ async def test_a_person_is_who_the_provider_says(signed_on: SignedOn, host: str)
         in (await plane.client("bob").approve(view, expect=409))["detail"]
     )
     ben = plane.client(None, token=provider.access_token(sub="ben", email="ben@firm.example"))
-    assert (await ben.approve(view))["approved_by"] == str(Person(provider.issuer, "ben"))
+    approved = await ben.approve(view)
+    ben_here = str(Person(provider.issuer, "ben"))
+    assert approved["approved_by"] == ben_here
+    assert approved["names"] == {ada: "ada@firm.example", ben_here: "ben@firm.example"}
+    shown = plane.run("connections", "show", host, operator="eve")
+    assert "by ada@firm.example" in shown
+    assert "by ben@firm.example" in shown
     entries = [each for each in await person.audit() if each["action"].startswith("connection.")]
     assert [each["details"]["actor_name"] for each in entries] == [
         "ada@firm.example",
@@ -93,6 +99,9 @@ async def test_a_person_is_who_the_provider_says(signed_on: SignedOn, host: str)
     ]
     of_bob = await plane.client("bob").connect(f"other-{host}")
     assert "it might be your own" in (await person.approve(of_bob, expect=409))["detail"]
+    revoked = await ben.revoke(view["id"])
+    assert revoked["names"] == {ben_here: "ben@firm.example"}
+    assert "ben@firm.example revoked it" in (await person.approve(view, expect=409))["detail"]
 
 
 async def test_any_other_token_is_refused_in_words(signed_on: SignedOn) -> None:
