@@ -16,6 +16,7 @@ from control_plane.commands.running import fail, load_key, signer_of
 from control_plane.commands.usage import Command
 from control_plane.connections.survey import ConnectionSurvey
 from control_plane.console.console import Console
+from control_plane.console.provider_sign_in import ProviderSignIn
 from control_plane.database.database import Database
 from control_plane.database.notification_queue import NotificationQueue
 from control_plane.errors import ControlPlaneError
@@ -191,13 +192,22 @@ async def _serve(
         )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
         sessions = Sessions.of(session_seal, authenticator, database, now)
+        denied = DeniedLogins(metrics.denied_logins.inc, lines)
         console = Console.of(
             console_rooms(use_cases, sessions, health, metrics),
             sessions,
             gate,
-            DeniedLogins(metrics.denied_logins.inc, lines),
+            denied,
             downloads=console_downloads(use_cases),
             public_url=configured.public_url,
+            provider=ProviderSignIn.of(
+                sign_on,
+                sessions,
+                session_seal,
+                gate.refused_logins,
+                denied,
+                public_url=configured.public_url,
+            ),
         )
         app = make_app(
             Api.of(use_cases, configured, metrics, health),

@@ -21,12 +21,20 @@ from control_plane.console.page import (
     PageView,
     Room,
 )
+from control_plane.console.provider_sign_in import (
+    BACK_CHANNEL,
+    BEGIN,
+    CALLBACK,
+    END,
+    WAY,
+    ProviderSignIn,
+)
 from control_plane.console.refusals import error_view, refusal_of, send_again_view
 from control_plane.console.rendering import Rendering, json_of, see_other
 from control_plane.console.same_origin import is_from_our_page
 from control_plane.console.security_headers import FILE_HEADERS, PAGE_HEADERS
 from control_plane.console.session_cookie import forget_session, keep_session, sealed_session
-from control_plane.console.sign_in import NEXT, SIGN_IN, SignIn, SignInWay
+from control_plane.console.sign_in import NEXT, SIGN_IN, SignIn
 from control_plane.console.static_files import FOLDER, StaticFiles
 from control_plane.console.submission import (
     FORM_TOKEN,
@@ -54,6 +62,7 @@ from shared.structured_log import get_logger, log_context
 
 SIGN_OUT: Final = f"{ROOT}sign-out"
 FORM: Final = "application/x-www-form-urlencoded"
+_SIGNING_OUT: Final = PageView("signing_out.html", "Signed out", {"url": END})
 _OTHER_SESSION: Final = "this form was made in another session: look at it again, and send it again"
 
 _log = get_logger("control_plane.console")
@@ -69,6 +78,7 @@ class Console:
     _rendering: Rendering
     _public_url: str | None
     _downloads: Sequence[ConsoleDownload] = ()
+    _provider: ProviderSignIn | None = None
 
     @classmethod
     def of(
@@ -79,8 +89,8 @@ class Console:
         denied: DeniedLogins,
         *,
         public_url: str | None,
-        ways: Sequence[SignInWay] = (),
         downloads: Sequence[ConsoleDownload] = (),
+        provider: ProviderSignIn | None = None,
     ) -> Self:
         """Return the console with these rooms; it reads its files. Blocks."""
         pages = (page for room in rooms for page in room.pages())
@@ -90,8 +100,8 @@ class Console:
             if page.section is not None and page.url == page.section.url
         }
         rendering = Rendering(StaticFiles.read(), entrances)
-        sign_in = SignIn(sessions, gate, denied, rendering, ways)
-        return cls(rooms, sessions, sign_in, rendering, public_url, downloads)
+        sign_in = SignIn(sessions, gate, denied, rendering, (WAY,) if provider else ())
+        return cls(rooms, sessions, sign_in, rendering, public_url, downloads, provider)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes, and what renders the pages. Blocks."""
@@ -105,6 +115,11 @@ class Console:
         router.add_route("POST", SIGN_OUT, self._sign_out)
         for download in self._downloads:
             router.add_route("GET", download.url, self._downloading(download))
+        if self._provider is not None:
+            router.add_route("GET", BEGIN, self._provider.begin)
+            router.add_route("GET", CALLBACK, self._come_back)
+            router.add_route("GET", END, self._provider.end)
+            router.add_route("POST", BACK_CHANNEL, self._provider.back_channel)
         for room in self._rooms:
             for page in room.pages():
                 router.add_route("GET", page.url, self._showing(page))
@@ -144,8 +159,19 @@ class Console:
             return response
         _require_token(submission, opened.session)
         await self._sessions.end(opened.session.id)
+        if self._provider is not None and opened.session.token_sha256 is None:
+            response = self._rendering.of_visitor(_SIGNING_OUT, request)
         forget_session(response)
         return response
+
+    async def _come_back(self, request: web.Request) -> web.Response:
+        if self._provider is None:
+            raise AssertionError("there is no such route")
+        try:
+            present = (await self._opened(request)).session
+        except NotAuthenticatedError:
+            present = None
+        return await self._provider.come_back(request, self._sign_in, present)
 
     def _showing(self, page: ConsolePage) -> Handler:
         async def show(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The two cookies: a session's, and a visitor's who has not signed in yet.
+"""The cookies: a session's, a visitor's who has not signed in yet, and that of a login that began.
 
 Browsers take a `__Host-` cookie from this very host alone, over TLS or from this machine, and send
 it nowhere else. `Lax`: a link in a message opens a page, and no form of another site reaches us.
@@ -12,6 +12,7 @@ from aiohttp import web
 
 SESSION_COOKIE: Final = "__Host-control-plane-session"
 VISITOR_COOKIE: Final = "__Host-control-plane-visitor"
+COOKIE_OF_LOGIN: Final = "__Host-control-plane-login"  # of one that has begun at the provider
 _VISITOR_BYTES: Final = 16
 _VISITOR: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
@@ -46,6 +47,16 @@ def new_visitor() -> str:
 def keep_visitor(response: web.StreamResponse, visitor: str) -> None:
     """Have the browser keep it."""
     _set(response, VISITOR_COOKIE, visitor)
+
+
+def keep_login(response: web.StreamResponse, sealed: str) -> None:
+    """Have the browser keep a login that has begun, until it comes back from the provider."""
+    _set(response, COOKIE_OF_LOGIN, sealed)
+
+
+def forget_login(response: web.StreamResponse) -> None:
+    """Have the browser forget that login: its answer has come."""
+    _delete(response, COOKIE_OF_LOGIN)
 
 
 def _set(response: web.StreamResponse, name: str, value: str) -> None:

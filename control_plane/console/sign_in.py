@@ -8,9 +8,10 @@ import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 from aiohttp import web
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from control_plane.console.local_path import ROOT, local_path
 from control_plane.console.page import PageView
@@ -61,20 +62,20 @@ class SignIn:
 
     def page(self, request: web.Request) -> web.Response:
         """Answer GET: show the ways to sign in."""
-        return self._shown(request, request.query.get(NEXT, ROOT))
+        return self.shown(request, request.query.get(NEXT, ROOT))
 
     async def by_token(self, request: web.Request, submission: Submission) -> web.Response:
         """Answer POST: begin a session with an operator's token."""
         after = local_path(submission.text(NEXT))
         visitor = visitor_of(request)
         if visitor is None or not hmac.compare_digest(visitor, submission.text(FORM_TOKEN)):
-            return self._shown(request, after, _COOKIE_LOST, HTTPStatus.FORBIDDEN)
+            return self.shown(request, after, _COOKIE_LOST, HTTPStatus.FORBIDDEN)
         try:
             token = _token(submission.text(TOKEN_FIELD))
             operator = await self._gate.let_in(token, request.remote or "")
         except (NotAuthenticatedError, TooManyRequestsError) as error:
             self._denied.note(error, request, SIGN_IN)
-            return self._shown(request, after, str(error), problem_of(error).status)
+            return self.shown(request, after, str(error), problem_of(error).status)
         session = await self._sessions.begin(operator, token_sha256=token.sha256)
         return await self.signed_in(request, session, after)
 
@@ -86,15 +87,18 @@ class SignIn:
         keep_session(response, self._sessions.seal(session))
         return response
 
-    def _shown(
+    def shown(
         self,
         request: web.Request,
         after: str,
         problem: str | None = None,
         status: HTTPStatus = HTTPStatus.OK,
     ) -> web.Response:
+        """Show the ways to sign in, and why one of them led nowhere."""
         visitor = visitor_of(request) or new_visitor()
-        context = {"next": local_path(after), "ways": self._ways, "problem": problem}
+        query = urlencode({NEXT: local_path(after)})
+        ways = [evolve(way, url=f"{way.url}?{query}") for way in self._ways]
+        context = {"next": local_path(after), "ways": ways, "problem": problem}
         view = PageView("sign_in.html", "Sign in", context, status)
         response = self._rendering.of_visitor(view, request, visitor)
         keep_visitor(response, visitor)

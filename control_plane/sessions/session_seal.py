@@ -68,14 +68,21 @@ class SessionSeal:
 
     def seal(self, session: Session) -> str:
         """Return the session as a cookie's value."""
+        return self.seal_content(orjson.dumps(_members(session)), _PURPOSE)
+
+    def seal_content(self, content: bytes, purpose: bytes) -> str:
+        """Return what is sealed for a purpose, for a cookie; for no other purpose is it opened."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        cipher = ChaCha20Poly1305(self._keys[0].reveal())
-        sealed = cipher.encrypt(nonce, orjson.dumps(_members(session)), _PURPOSE)
+        sealed = ChaCha20Poly1305(self._keys[0].reveal()).encrypt(nonce, content, purpose)
         return base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
 
     @reads_bytes_of(Party.STRANGER)
     def read(self, text: str) -> Session:
         """Return the session of a cookie's value, or raise `UnknownSessionError`."""
+        return _session(self.read_content(text, _PURPOSE))
+
+    def read_content(self, text: str, purpose: bytes) -> bytes:
+        """Return what was sealed for a purpose, or raise `UnknownSessionError`."""
         if len(text) > MAX_SEALED_CHARACTERS:
             raise UnknownSessionError
         try:
@@ -85,12 +92,11 @@ class SessionSeal:
             raise UnknownSessionError from None
         for key in self._keys:
             try:
-                opened = ChaCha20Poly1305(key.reveal()).decrypt(
-                    sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _PURPOSE
+                return ChaCha20Poly1305(key.reveal()).decrypt(
+                    sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose
                 )
             except (InvalidTag, ValueError):  # ValueError: too short for a nonce
                 continue
-            return _session(opened)
         raise UnknownSessionError
 
 
@@ -106,6 +112,7 @@ def _members(session: Session) -> dict[str, object]:
         "used_at": session.used_at,
         "form_token": session.form_token,
         "token_sha256": session.token_sha256,
+        "provider_session": session.provider_session,
     }
 
 
@@ -127,6 +134,7 @@ def _session(opened: bytes) -> Session:
             datetime.fromisoformat(members["used_at"]),
             members["form_token"],
             members["token_sha256"],
+            members.get("provider_session"),
         )
     except (KeyError, ValueError):
         raise UnknownSessionError from None

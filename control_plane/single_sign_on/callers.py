@@ -145,7 +145,9 @@ class Persons:
             )
         except TokenRefusedError as error:
             raise _refused(str(error)) from None
-        if await self._logouts.is_logged_out(verified):
+        if await self._logouts.is_logged_out(
+            str(verified.person), verified.issued_at, verified.session_id
+        ):
             raise _refused("the provider has logged its person out since: log in again")
         return operator_of(verified, role_of(claims, self._configured))
 

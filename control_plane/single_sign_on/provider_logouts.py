@@ -13,7 +13,7 @@ from urllib.parse import quote
 from attrs import define, field
 
 from control_plane.database.database import Database
-from control_plane.single_sign_on.claims import ProviderLogout, VerifiedPerson
+from control_plane.single_sign_on.claims import CLOCK_SKEW_SECONDS, ProviderLogout
 from shared.bounded_map import BoundedMap
 
 KEPT_SECONDS: Final = 2 * 24 * 3600.0  # longer than any token or session goes on
@@ -47,27 +47,34 @@ class ProviderLogouts:
     def _nobody_yet(self) -> BoundedMap[str, float]:
         return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS)
 
-    async def note(self, logout: ProviderLogout) -> None:
-        """Keep a logout; a repeated one changes nothing. Raises what `Database` raises."""
+    async def note(self, logout: ProviderLogout, at: datetime) -> None:
+        """Keep a logout that came at this time. Raises what `Database` raises.
+
+        Tokens are of the provider's clock, sessions of ours, so the later of both counts; but a
+        logout that is sent again later ends nothing that came after it.
+        """
+        latest = logout.issued_at + CLOCK_SKEW_SECONDS
+        ended_at = max(logout.issued_at, min(at.timestamp(), latest))
         person = str(logout.person) if logout.person else None
         # A logout that names the person and a session ends what the person holds: access tokens
         # need not say of which session they are.
         ended = [person or self._session(logout.session_id or "")]
         for each in ended:
-            self._told.set(each, max(logout.issued_at, self._told.get(each) or 0.0))
+            self._told.set(each, max(ended_at, self._told.get(each) or 0.0))
         async with self._database.connection() as connection:
             await connection.execute(_FORGET, KEPT_SECONDS)
-            await connection.execute(_NOTE, ended, datetime.fromtimestamp(logout.issued_at, UTC))
+            await connection.execute(_NOTE, ended, datetime.fromtimestamp(ended_at, UTC))
 
-    async def is_logged_out(self, verified: VerifiedPerson) -> bool:
-        """Tell whether the person was logged out since a token was issued.
+    async def is_logged_out(
+        self, person: str, issued_at: float, provider_session: str | None
+    ) -> bool:
+        """Tell whether the person was logged out since something was issued to them.
 
-        A logout of the same second counts. Raises what `Database` raises.
+        A token says its second alone, so a logout of the same second counts. Raises what `Database`
+        raises.
         """
-        ended = [str(verified.person)]
-        if verified.session_id:
-            ended.append(self._session(verified.session_id))
-        return verified.issued_at <= await self._last(ended)
+        ended = [person, *([self._session(provider_session)] if provider_session else [])]
+        return issued_at <= await self._last(ended)
 
     async def _last(self, ended: Sequence[str]) -> float:
         told = max(self._told.get(each) or float("-inf") for each in ended)

@@ -10,6 +10,7 @@ from control_plane.clock import Clock
 from control_plane.database.database import Database
 from control_plane.operators.login_gate import LoginGate
 from control_plane.single_sign_on.callers import Callers, Persons
+from control_plane.single_sign_on.code_exchange import CodeExchange
 from control_plane.single_sign_on.configuration import SingleSignOn
 from control_plane.single_sign_on.provider import OpenIdProvider
 from control_plane.single_sign_on.provider_http import ProviderHttp
@@ -25,6 +26,14 @@ class Configured:
     settings: SingleSignOn
     provider: OpenIdProvider
     logouts: ProviderLogouts
+    clock: Clock
+
+    @property
+    def code_exchange(self) -> CodeExchange | None:
+        """The console's client, if there is one."""
+        if self.settings.client_id is None:
+            return None
+        return CodeExchange(self.settings, self.provider, self.clock)
 
 
 @frozen
@@ -49,7 +58,7 @@ class SignOn:
             provider = OpenIdProvider(settings.issuer, http)
             logouts = ProviderLogouts(settings.issuer, database)
             persons = Persons.of(settings, provider, logouts, gate.refused_logins, clock)
-            yield cls(Callers(gate, persons), Configured(settings, provider, logouts))
+            yield cls(Callers(gate, persons), Configured(settings, provider, logouts, clock))
 
     def work(self) -> dict[str, Endless]:
         """Return what goes on in the background: the provider's keys are kept fresh."""

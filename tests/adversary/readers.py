@@ -107,6 +107,12 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "::test_any_answer_is_a_code_or_refused",
         "system/control_plane/test_login.py::test_an_answer_of_another_login_is_not_taken",
     ),
+    "control_plane.single_sign_on.begun_login.begun_login": Tested(
+        "unit/control_plane/single_sign_on/test_begun_login.py"
+        "::test_any_cookie_is_a_begun_login_or_refused",
+        "system/control_plane/console/test_single_sign_on.py"
+        "::test_only_the_browser_that_began_a_login_ends_it",
+    ),
     "control_plane.single_sign_on.authorization.ProviderTokens.parse": Tested(
         "unit/control_plane/single_sign_on/test_authorization.py"
         "::test_any_token_answer_is_read_or_refused",

@@ -50,6 +50,8 @@ const provider = new Provider(issuer, {
       }),
     },
   },
+  // Its own way refuses addresses of this machine, where the console of a test is.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   clientDefaults: { id_token_signed_response_alg: 'ES256' },
 });
 provider.on('server_error', (_, error) => console.error(error));

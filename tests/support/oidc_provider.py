@@ -145,8 +145,8 @@ class PersonsBrowser:
     ) -> tuple[URL, int, str]:
         """Open an address, answer the provider's forms, and return where it ends.
 
-        `answers`: what a form's fields are filled with, by their names. `until`: it stops before it
-        follows a redirect to an address that begins so.
+        `answers`: what each form's fields and buttons say, by their names. `until`: it stops before
+        it follows a redirect to an address that begins so.
         """
         filled = {"login": self.name, "password": "any", **(answers or {})}
         url, form = URL(address, encoded=True), None
@@ -161,10 +161,10 @@ class PersonsBrowser:
                         return url, response.status, ""
                     continue
             found = _FORM.search(text)
-            if found is None or response.status >= 400 or "/console/" in str(url):
+            if found is None or response.status >= 400 or url.path.startswith("/console/"):
                 return url, response.status, text
             url = url.join(URL(unescape(found["action"]), encoded=True))
-            form = _fields(found["fields"], filled)
+            form = _fields(found["fields"], filled) | dict(answers or {})
         raise AssertionError(f"still asked after {MAX_STEPS} steps: {url}")
 
 

@@ -121,7 +121,7 @@ class SignedInstallation:
         uses.note("kept")
         await uses.look()
         logouts = ProviderLogouts(ISSUER, self.database)
-        await logouts.note(ProviderLogout(Person(ISSUER, "1"), None, now().timestamp()))
+        await logouts.note(ProviderLogout(Person(ISSUER, "1"), None, now().timestamp()), now())
 
     async def _webhooks(self, end: Place) -> None:
         position = WebhookPosition("pager", end.sequence, end.hash, now())

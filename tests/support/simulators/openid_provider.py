@@ -8,6 +8,7 @@ It is for tokens that no good provider would give. A real one is `tests/support/
 
 - `rotate()`: it signs with another key, and publishes that one alone.
 - `away`: it answers 503. `nonsense`: it answers that to whoever asks for its keys.
+- `id_token`: what it gives for any code; `token_requests`: how it was asked.
 - `asked`: how often its keys were fetched. `metadata`: what its discovery document says besides.
 """
 
@@ -38,6 +39,8 @@ class OpenIdSimulator:
     nonsense: bytes | None = None
     asked: int = 0
     metadata: dict[str, Any] = field(factory=dict)
+    id_token: str = ""
+    token_requests: list[dict[str, str]] = field(factory=list)
     _runner: web.AppRunner = field(init=False)
     port: int = field(default=0, init=False)
 
@@ -46,6 +49,7 @@ class OpenIdSimulator:
         app = web.Application()
         app.router.add_get("/firm/.well-known/openid-configuration", self._discovery)
         app.router.add_get("/firm/keys", self._keys)
+        app.router.add_post("/firm/token", self._token)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -121,6 +125,11 @@ class OpenIdSimulator:
                 **self.metadata,
             }
         )
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.token_requests.append(form | {"Authorization": request.headers["Authorization"]})
+        return web.json_response({"access_token": "a", "id_token": self.id_token})
 
     async def _keys(self, _: web.Request) -> web.Response:
         if self.away:

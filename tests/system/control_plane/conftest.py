@@ -110,6 +110,8 @@ async def start_on(
     keys: KeyFiles,
     folder: Path,
     settings: Mapping[str, str | None] | None = None,
+    *,
+    port: int | None = None,
 ) -> ControlPlane:
     """Start a control plane on a migrated database, with settings beside the usual ones."""
     return await ControlPlane.start(
@@ -118,4 +120,5 @@ async def start_on(
         url=database.url(LOGIN_ROLE, LOGIN_PASSWORD),
         keys=keys,
         environment=settings,
+        port=port,
     )

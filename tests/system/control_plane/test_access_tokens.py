@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -186,9 +187,12 @@ async def test_a_logout_at_the_provider_ends_what_was_issued_before(signed_on: S
     async with Database.open(read_database_url(plane.database_url)) as database:
         logouts = ProviderLogouts(provider.issuer, database)
         ada = Person(provider.issuer, "ada")
-        await logouts.note(ProviderLogout(ada, "s-9", now - 10))
-        await logouts.note(ProviderLogout(ada, None, now - 15))
-        await logouts.note(ProviderLogout(None, "s-1", now - 10))
+        came_at = datetime.fromtimestamp(now - 10, UTC)
+        await logouts.note(ProviderLogout(ada, "s-9", now - 10), came_at)
+        await logouts.note(ProviderLogout(ada, None, now - 15), came_at)
+        await logouts.note(ProviderLogout(None, "s-1", now - 10), came_at)
+        sent_again = datetime.fromtimestamp(now, UTC)
+        await logouts.note(ProviderLogout(ada, None, now - 100), sent_again)
     for token in (before, of_a_session):
         assert "logged its person out since" in await signed_on.refusal(token)
     assert (await signed_on.me(after))["person"] == str(ada)
