@@ -28,6 +28,7 @@ from control_plane.single_sign_on.authorization import (
     lifetime,
     read_answer,
 )
+from control_plane.single_sign_on.presented_token import PresentedToken, TokenRefusedError
 from control_plane.single_sign_on.provider_http import ProviderHttp, ProviderUnreachableError
 from control_plane.single_sign_on.provider_metadata import (
     WELL_KNOWN,
@@ -165,6 +166,10 @@ class ProviderLogin:
                 renewed = await self._exchange(form)
         except ProviderLoginError as error:
             raise ProviderLoginError(f"your login was not renewed: {error}; {AGAIN}") from None
+        if _subject(renewed) != _subject(login):
+            raise ProviderLoginError(
+                f"the provider renewed the login of somebody else than yours: {AGAIN}"
+            )
         return evolve(renewed, refresh_token=renewed.refresh_token or login.refresh_token)
 
     async def revoke(self, login: SavedLogin) -> bool:
@@ -231,6 +236,18 @@ def _in_words(issuer: str) -> Iterator[None]:
         raise ProviderLoginError(f"the provider at {issuer}: {error}") from None
     except LoginFailedError as error:
         raise ProviderLoginError(str(error)) from None
+
+
+def _subject(login: SavedLogin) -> object:
+    """Return whom an access token says it is of, unverified: for the API it is one of many.
+
+    OpenID Connect Core section 12.2: a renewed login is of the same person.
+    """
+    try:
+        claims = PresentedToken.parse(login.access_token.reveal_text()).unverified_claims
+    except TokenRefusedError:
+        return None  # it is opaque to us, and the API's to judge
+    return claims.get("sub")
 
 
 def _shown(found: Mapping[str, object], name: str) -> str:

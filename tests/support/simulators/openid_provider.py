@@ -8,7 +8,8 @@ It is for tokens that no good provider would give. A real one is `tests/support/
 
 - `rotate()`: it signs with another key, and publishes that one alone.
 - `away`: it answers 503. `nonsense`: it answers that to whoever asks for its keys.
-- `id_token`: what it gives for any code; `token_requests`: how it was asked.
+- `id_token`, `renewed_token`: what it gives for any code or refresh token.
+- `token_requests`: how it was asked for them.
 - `asked`: how often its keys were fetched. `metadata`: what its discovery document says besides.
 """
 
@@ -40,6 +41,7 @@ class OpenIdSimulator:
     asked: int = 0
     metadata: dict[str, Any] = field(factory=dict)
     id_token: str = ""
+    renewed_token: str = ""
     token_requests: list[dict[str, str]] = field(factory=list)
     _runner: web.AppRunner = field(init=False)
     port: int = field(default=0, init=False)
@@ -128,8 +130,10 @@ class OpenIdSimulator:
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
-        self.token_requests.append(form | {"Authorization": request.headers["Authorization"]})
-        return web.json_response({"access_token": "a", "id_token": self.id_token})
+        shown = request.headers.get("Authorization", "")
+        self.token_requests.append(form | {"Authorization": shown})
+        tokens = {"access_token": self.renewed_token or "a", "id_token": self.id_token}
+        return web.json_response({name: token for name, token in tokens.items() if token})
 
     async def _keys(self, _: web.Request) -> web.Response:
         if self.away:
