@@ -1,7 +1,7 @@
 """Signing in to the console, and out of it, at the OpenID provider.
 
     sign-in page --link--> here --redirect--> provider --redirect--> callback --> a session
-    sign-out --> a page that goes on --> provider, which ends its own session too
+    sign-out --> a page with a link --> provider, which ends its own session too
     provider --logout token--> back-channel: what the person held of before is refused
 
 Strangers may begin logins and send answers. What comes back without the cookie of a login costs

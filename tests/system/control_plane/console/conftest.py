@@ -1,11 +1,13 @@
 """A browser for each file of tests, and a control plane with nothing in it."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser
 
 from deploy.dev.postgres import Postgres
+from deploy.dev.processes import free_port
 from tests.support.browser import chromium, meanwhile
 from tests.support.control_plane import (
     LOGIN_PASSWORD,
@@ -14,6 +16,8 @@ from tests.support.control_plane import (
     KeyFiles,
     copy_of,
 )
+from tests.support.oidc_provider import OidcProvider
+from tests.system.control_plane.conftest import start_on
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +43,23 @@ def empty_plane(
     )
     yield started
     started.stop()
+
+
+class SignedOn(NamedTuple):
+    """A control plane, and a certified provider of its persons."""
+
+    plane: ControlPlane
+    provider: OidcProvider
+
+
+@pytest.fixture(scope="session")
+def signed_on(
+    postgres: Postgres, template: str, keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SignedOn]:
+    """One of each; the provider knows where the console is."""
+    folder, port = tmp_path_factory.mktemp("console"), free_port()
+    with OidcProvider.start(folder, console_url=f"http://127.0.0.1:{port}") as provider:
+        database = copy_of(postgres, template)
+        plane = meanwhile(start_on(database, keys, folder, provider.environment(), port=port))
+        yield SignedOn(plane, provider)
+        plane.stop()

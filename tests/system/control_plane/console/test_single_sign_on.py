@@ -4,51 +4,27 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import orjson
 import pytest
-import uvloop
 from joserfc.jwk import OctKey
 from yarl import URL
 
 from control_plane.operators.person import Person
-from deploy.dev.postgres import Postgres
-from deploy.dev.processes import free_port
 from tests.support.console_client import SESSION, ConsoleClient, Page, console_client
-from tests.support.control_plane import ControlPlane, KeyFiles, copy_of
+from tests.support.control_plane import ControlPlane
 from tests.support.eventually import eventually
-from tests.support.oidc_provider import AUDIENCE, CONSOLE_SECRET, OidcProvider, PersonsBrowser
+from tests.support.oidc_provider import AUDIENCE, CONSOLE_SECRET, PersonsBrowser
 from tests.support.simulators.openid_provider import CLIENT_ID, OpenIdSimulator, signing_key
-from tests.system.control_plane.conftest import StartPlane, start_on
+from tests.system.control_plane.conftest import StartPlane
+from tests.system.control_plane.console.conftest import SignedOn
 
 BEGIN = "/console/single-sign-on"
 LOGIN = "__Host-control-plane-login"
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
-
-
-class SignedOn(NamedTuple):
-    """A control plane, and a certified provider of its persons."""
-
-    plane: ControlPlane
-    provider: OidcProvider
-
-
-@pytest.fixture(scope="module")
-def signed_on(
-    postgres: Postgres, template: str, keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SignedOn]:
-    """One of each; the provider knows where the console is."""
-    folder, port = tmp_path_factory.mktemp("console"), free_port()
-    with OidcProvider.start(folder, console_url=f"http://127.0.0.1:{port}") as provider:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            database = copy_of(postgres, template)
-            settings = provider.environment()
-            plane = runner.run(start_on(database, keys, folder, settings, port=port))
-        yield SignedOn(plane, provider)
-        plane.stop()
 
 
 class Visitor(NamedTuple):
