@@ -48,6 +48,7 @@ from control_plane.errors import (
     NotAuthenticatedError,
     NotFoundError,
     NotPermittedError,
+    UnavailableError,
     UnsupportedMediaTypeError,
 )
 from control_plane.http.denied_logins import DeniedLogins
@@ -210,8 +211,9 @@ class Console:
             submission = await self._submission(request)
             try:
                 opened = await self._opened(request)
-            except NotAuthenticatedError as error:
-                status = HTTPStatus.UNAUTHORIZED
+            except (NotAuthenticatedError, UnavailableError) as error:
+                status = problem_of(error).status
+                _log.info("form refused", route=form.url, status=status.value, reason=str(error))
                 view = send_again_view(request.path, submission, form, str(error), status)
                 return self._rendering.of_visitor(view, request)
             with log_context(actor=opened.operator.name, role=opened.operator.role):

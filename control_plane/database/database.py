@@ -33,6 +33,7 @@ DatabaseConnection = PoolConnectionProxy
 _UNAVAILABLE: Final = (
     OSError,  # TimeoutError is one, and DatabaseAwayError
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server ended the connection while a statement was sent
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

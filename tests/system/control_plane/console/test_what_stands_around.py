@@ -3,6 +3,7 @@
 import pytest
 
 from control_plane.operators.operator_token import OperatorName
+from deploy.dev.postgres import Postgres
 from tests.support.console_client import SESSION, VISITOR, console_client
 from tests.support.control_plane import ControlPlane, operators_of
 from tests.system.control_plane.conftest import StartPlane
@@ -185,3 +186,27 @@ async def test_another_version_of_the_public_address_is_configured(start_plane: 
             "/console/sign-in", sent, {"Origin": "https://console.example", "Sec-Fetch-Site": ""}
         )
     assert (here.status, there.status) == (403, 303)
+
+
+async def test_while_the_database_is_away_nothing_that_was_typed_is_lost(
+    own_plane: ControlPlane, postgres: Postgres
+) -> None:
+    """A page says so with 503; a form keeps what was typed, but its secrets."""
+    name = own_plane.owner_url.rpartition("/")[2].partition("?")[0]
+    async with console_client(own_plane, "alice") as client:
+        shown = await client.get("/console/connect/login")
+        sent = {"form_token": shown.form_token, "host": "kept.example", "token": UNKNOWN_TOKEN}
+        postgres.sql(
+            f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false;'
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        page = await client.get("/console/")
+        form = await client.post("/console/connect/login", sent)
+        postgres.sql(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        again = await client.post("/console/connect/login", sent)
+    assert (page.status, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert "the database is not available" in page.text
+    assert form.status == 503
+    assert 'name="host" value="kept.example"' in form.text
+    assert UNKNOWN_TOKEN not in form.text
+    assert again.status == 422
