@@ -34,8 +34,10 @@ def test_each_needs_an_operation_of_the_table() -> None:
     """So a role that is taken from an operation is taken from its page as well."""
     assert len(PAGES) > 8
     assert len(FORMS) > 8
-    for each in (*PAGES, *FORMS):
-        assert each.operation in OPERATIONS, each.path
+    for page in PAGES:
+        assert page.operation in OPERATIONS, page.path
+    for form in FORMS:
+        assert form.operation in OPERATIONS, form.path
 
 
 def test_a_form_stands_on_a_page_that_those_may_see_who_may_send_it() -> None:
