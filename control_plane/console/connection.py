@@ -28,6 +28,7 @@ from control_plane.reading.query_reader import parse_sequence
 from control_plane.reading.texts import parse_reason
 from control_plane.review.reviews import ConnectionReviews
 from control_plane.review.view import line_view
+from control_plane.slices import in_slices
 
 ACTS_OF_A_PAGE: Final = 20
 
@@ -100,6 +101,8 @@ class ConnectionPages:
         query.finish()
         view, lines = await self.reviews.lines(connection_id)
         page = await self.history.page(connection_id, before=before, limit=ACTS_OF_A_PAGE)
+        # One after the other: an act may have changed a bundle of a hundred certificates.
+        acts = await in_slices(page.items, shown_act, at_once=1)
         return PageView(
             "connection.html",
             name_of(view),
@@ -109,7 +112,7 @@ class ConnectionPages:
                 "check": check_of(view),
                 "tag": entity_tag(view),
                 "line_sections": sections_of(map(line_view, lines)),
-                "acts": [shown_act(each) for each in page.items],
+                "acts": acts,
                 "is_first_page": before is None,
                 "older": page.next_place,
                 "repository": _named_repository(view),

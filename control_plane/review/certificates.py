@@ -4,6 +4,7 @@ A connector chose them, so what cannot be read of one is said, and nothing raise
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Self
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from shared.malformed_x509 import MALFORMED
 from shared.pem import InvalidPemError, load_certificates
 
 SYSTEM_ALONE: Final = "the system's authorities alone"
+READ_BUNDLES: Final = 4  # a review reads two, several times; each has 64 KiB at most
 MAX_SHOWN_NAME_CHARACTERS: Final = 256  # a certificate's name has no bound of its own
 
 
@@ -46,6 +48,7 @@ class ShownCertificate:
         return f"{self.name}, until {until}, SHA-256 {self.sha256}"
 
 
+@lru_cache(maxsize=READ_BUNDLES)
 def own_certificates(pem: str | None) -> tuple[ShownCertificate, ...]:
     """Return the certificates; none if there is no PEM, or if it cannot be read."""
     try:

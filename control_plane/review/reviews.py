@@ -107,6 +107,7 @@ class ConnectionReviews:
         reviews = await in_slices(
             [(state, state.draft) for state in states if state.draft],
             lambda each: self._review(*each, asked_by),
+            at_once=1,  # of the longest documents one takes 20 ms
         )
         unbelieved = tuple(state for state in states if not state.draft)
         return ReviewQueue(tuple(reviews), unbelieved, next_place)
