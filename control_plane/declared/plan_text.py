@@ -43,9 +43,9 @@ _HEADS: Final = {
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Yield the plan, of what is as wanted only how many there are."""
+    """Yield the plan; of what is as wanted only how many there are, unless it has a problem."""
     for step in plan.steps:
-        if step.does is not Does.NOTHING:
+        if step.does is not Does.NOTHING or _trouble(step):
             yield from step_lines(step)
             yield ""
     yield summary(plan)
@@ -54,8 +54,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 def step_lines(step: PlannedStep) -> Iterator[str]:
     """Yield what is done about one connection."""
     yield f"{MARKS[step.does]} {step.place} {_HEADS[step.does]}{_beside(step)}"
-    if step.why:
-        yield f"{_INDENT}{step.why}"
+    for said in filter(None, (step.why, _trouble(step))):
+        yield f"{_INDENT}{said}"
     for change in sorted(step.fields, key=_in_the_order_of_files):
         yield from _field_lines(change, is_new=step.does is Does.CONNECT)
     if step.secret is not None and step.wanted is not None:
@@ -107,6 +107,10 @@ def field_texts(value: object) -> list[str]:
             return _certificates(value)
         case _:
             return [str(value)]
+
+
+def _trouble(step: PlannedStep) -> str | None:
+    return step.present.trouble if step.present else None
 
 
 def _beside(step: PlannedStep) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from control_plane.connections.state import Status
 
@@ -53,7 +53,10 @@ class PresentRevision:
 
 @frozen
 class PresentConnection:
-    """A connection that is not revoked. `problem` says why nothing of it is believed."""
+    """A connection that is not revoked. `problem` says why nothing of it is believed.
+
+    `trouble` says what else is wrong with it: an approval that has expired, for one.
+    """
 
     id: str
     host: str
@@ -61,6 +64,7 @@ class PresentConnection:
     serving: PresentRevision | None
     draft: PresentRevision | None
     problem: str | None = None
+    trouble: str | None = field(default=None, eq=False)  # it comes and goes with time
 
     @property
     def place(self) -> tuple[str, str]:
@@ -100,6 +104,7 @@ def present_connection(view: Mapping[str, Any]) -> PresentConnection | None:
         serving=serving,
         draft=draft,
         problem=problem,
+        trouble=None if problem else view["problem"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 import yaml
@@ -230,6 +231,20 @@ def test_what_is_not_believed_is_neither_changed_nor_pruned(prune: bool) -> None
     step = plan(declared(GHCR % "tokenFrom: {env: A, version: 1}"), [lost], prune=prune).steps[0]
     assert (step.does, step.why) == (Does.REFUSE, "its approval is not believed")
     assert plan(declared("set: a\nconnections: {}"), [lost], prune=prune).steps == ()
+
+
+def test_what_is_as_wanted_and_does_not_serve_is_told() -> None:
+    """An approval that has expired is no difference to the files, and yet no device is served."""
+    there = installed(GHCR % "tokenFrom: {env: A, version: 1}")
+    (present,) = there.present()
+    expired = attrs.evolve(present, trouble="the approval has expired")
+    wanted = declared(GHCR % "tokenFrom: {env: A, version: 1}")
+    assert [*plan_lines(plan(wanted, [expired]))] == [
+        "  ghcr.io is as wanted",
+        "      the approval has expired",
+        "",
+        "Plan: nothing to do, 1 as wanted.",
+    ]
 
 
 def test_a_thousand_connections_are_planned() -> None:
