@@ -8,8 +8,9 @@ was. Lanes do not wait for one another:
   with a pause between them. So a target that is away costs one request a minute.
 - The first success after several failures lets every lane go on at once.
 
-At most `MAX_WAITING` events wait. Then no more are read from the audit log, until some are sent.
-That is how far a lane that fails can hold others up: not before so many of its events wait.
+At most `MAX_WAITING` events wait. More are read from the audit log when fewer than
+`READ_ON_BELOW` wait: each reading walks all that is unread. That is how far a lane that fails can
+hold others up: not before so many of its events wait.
 """
 
 import math
@@ -21,7 +22,8 @@ from attrs import define, field
 
 from shared.jitter import jittered
 
-MAX_WAITING: Final = 500  # events of a target; each has some 300 bytes, in memory and in its place
+MAX_WAITING: Final = 1000  # events of a target; 300 bytes each, and 80 in its position
+READ_ON_BELOW: Final = 500
 MAX_IN_FLIGHT: Final = 4  # requests to a target at once
 FIRST_RETRY_SECONDS: Final = 2.0  # jittered; a receiver that was restarted is back by then
 MAX_RETRY_SECONDS: Final = 3600.0  # jittered; one event of a target that answers others
@@ -70,8 +72,9 @@ class Lanes(Generic[_Event]):
 
     @property
     def room(self) -> int:
-        """How many more may wait."""
-        return max(0, MAX_WAITING - len(self))
+        """How many more may wait; none until many have been sent."""
+        waiting = len(self)
+        return MAX_WAITING - waiting if waiting < READ_ON_BELOW else 0
 
     @property
     def failures(self) -> int:

@@ -15,6 +15,7 @@ from control_plane.webhooks.lanes import (
     MAX_PAUSE_SECONDS,
     MAX_RETRY_SECONDS,
     MAX_WAITING,
+    READ_ON_BELOW,
     Lanes,
 )
 
@@ -134,8 +135,12 @@ def test_somebody_who_asks_has_everything_tried_at_once() -> None:
 
 def test_the_room_ends() -> None:
     """Then the audit log is read no further."""
-    lanes, _ = lanes_of(*(Numbered("a", number) for number in range(MAX_WAITING)))
+    lanes, _ = lanes_of(*(Numbered("a", number) for number in range(READ_ON_BELOW)))
     assert lanes.room == 0
+    event = lanes.take()
+    assert event is not None
+    lanes.sent(event)
+    assert lanes.room == MAX_WAITING - READ_ON_BELOW + 1
     assert lanes.seconds_until_next() == 0
     assert lanes_of()[0].seconds_until_next() == math.inf
 
