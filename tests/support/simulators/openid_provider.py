@@ -13,6 +13,7 @@ It is for tokens that no good provider would give. A real one is `tests/support/
 - `asked`: how often its keys were fetched. `metadata`: what its discovery document says besides.
 """
 
+import ssl
 import time
 from typing import Any, Final, Self
 
@@ -43,6 +44,7 @@ class OpenIdSimulator:
     id_token: str = ""
     renewed_token: str = ""
     token_requests: list[dict[str, str]] = field(factory=list)
+    tls: ssl.SSLContext | None = None
     _runner: web.AppRunner = field(init=False)
     port: int = field(default=0, init=False)
 
@@ -54,7 +56,7 @@ class OpenIdSimulator:
         app.router.add_post("/firm/token", self._token)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
@@ -66,7 +68,7 @@ class OpenIdSimulator:
     @property
     def issuer(self) -> str:
         """Its URL."""
-        return f"http://127.0.0.1:{self.port}/firm"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/firm"
 
     def settings(self, **more: str) -> dict[str, str]:
         """Return what a control plane is told of it."""

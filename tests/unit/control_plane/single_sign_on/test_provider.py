@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import ssl
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,8 +24,11 @@ from control_plane.single_sign_on.provider_metadata import (
     parse_issuer,
     parse_keys,
 )
+from deploy.dev.device_ca import CertificateAuthority
 from shared.setting_types import parse_networks
+from shared.upstream.proxy import OutboundProxy
 from tests.support.simulators.openid_provider import OpenIdSimulator, signing_key
+from tests.support.simulators.proxy import ProxySimulator
 
 ISSUER = "https://login.example/firm"
 LOOPBACK = parse_networks("127.0.0.0/8")
@@ -266,6 +271,34 @@ async def test_the_egress_rule_holds_for_what_the_provider_names() -> None:
             trouble = provider.trouble()
             assert trouble is not None
             assert "metadata or role-credential address" in trouble.words
+
+
+async def test_a_provider_of_a_private_ca_is_reached_through_the_proxy(tmp_path: Path) -> None:
+    """As registries are; without the CA it is nobody's, and nothing goes past the proxy."""
+    authority = CertificateAuthority.create("CA of the firm")
+    files = authority.issue_server().write(tmp_path, "provider")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+    async with OpenIdSimulator(tls=tls) as simulator, ProxySimulator() as proxy:
+        keys = f"{simulator.issuer}/keys"
+        through = OutboundProxy.parse(proxy.url)
+        for ca, other in ((authority.pem.decode(), None), (None, through)):
+            opened = ProviderHttp.open(LOOPBACK, ca_certificate=ca, proxy=other)
+            async with opened as http:
+                if ca is None:
+                    with pytest.raises(ProviderUnreachableError, match="certificate"):
+                        await http.get(keys)
+                else:
+                    assert parse_keys(await http.get(keys)).keys
+        assert proxy.targets == [f"127.0.0.1:{simulator.port}"]
+        opened = ProviderHttp.open((), ca_certificate=authority.pem.decode(), proxy=through)
+        async with opened as http:
+            with pytest.raises(ProviderUnreachableError, match="loopback"):
+                await http.get(keys)
+        opened = ProviderHttp.open(LOOPBACK, ca_certificate=authority.pem.decode(), proxy=through)
+        async with opened as http:
+            assert parse_keys(await http.get(keys)).keys
+        assert proxy.targets == [f"127.0.0.1:{simulator.port}"] * 2
 
 
 async def test_an_answer_that_is_too_long_is_not_read() -> None:
