@@ -4,6 +4,7 @@ OpenID Connect Core section 3.1.3. The provider is asked with the console's clie
 """
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote_plus
 
 from attrs import frozen
@@ -27,8 +28,10 @@ from control_plane.single_sign_on.provider_metadata import ProviderMetadata
 from shared.secret import Secret
 from shared.upstream.basic_credential import BasicCredential
 
-BASIC = "client_secret_basic"  # what a provider takes that does not say it (Discovery section 3)
-IN_FORM = "client_secret_post"
+# How a client shows its secret; the first is what a provider takes that says nothing of it
+# (OpenID Connect Discovery section 3).
+BASIC: Final = "client_secret_basic"
+IN_FORM: Final = "client_secret_post"
 
 
 @frozen
