@@ -159,7 +159,7 @@ async def test_any_other_token_is_refused_in_words(signed_on: SignedOn) -> None:
     assert none.split(".")[2] not in printed
 
 
-@pytest.mark.parametrize("nonsense", [None, b"[" * 100_000, b'{"keys":[{"kty":"EC"},7]}'])
+@pytest.mark.parametrize("nonsense", [None, b'{"keys":[{"kty":"EC"},7]}'])
 async def test_the_provider_is_away(signed_on: SignedOn, nonsense: bytes | None) -> None:
     """Or answers nonsense: persons are told so with 503, and operators with tokens go on."""
     plane, provider = signed_on
