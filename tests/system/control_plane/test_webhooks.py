@@ -4,11 +4,12 @@ import asyncio
 import signal
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 from attrs import frozen
 
@@ -19,10 +20,19 @@ from control_plane.proof.belief import HighestGenerations
 from control_plane.proof.signer import Signer
 from control_plane.webhooks.approval_ends import EndsUntil, notices_due
 from deploy.dev.device_ca import CertificateAuthority
+from deploy.dev.postgres import Postgres
 from deploy.dev.processes import free_port
 from shared.postgres.database_url import read_database_url
 from tests.support.commands import run_command
-from tests.support.control_plane import ControlPlane, Json, approved_connection
+from tests.support.control_plane import (
+    LOGIN_PASSWORD,
+    LOGIN_ROLE,
+    ControlPlane,
+    Json,
+    KeyFiles,
+    approved_connection,
+    copy_of,
+)
 from tests.support.database_writer import DatabaseWriter
 from tests.support.eventually import eventually
 from tests.support.log_schema import require_documented
@@ -50,7 +60,17 @@ class ToldPlane:
     plane: ControlPlane
     receiver: WebhookReceiver
     file: Path
-    writer: DatabaseWriter
+    name: str = "pager"  # the target's
+
+    @property
+    def writer(self) -> DatabaseWriter:
+        """Somebody who may write everything in its database."""
+        return DatabaseWriter(self.plane.owner_url)
+
+    @property
+    def target(self) -> Json:
+        """What the file says of the target."""
+        return self.receiver.target(self.name)
 
     def put(self, *targets: Json) -> None:
         """Replace the file, and say so."""
@@ -73,23 +93,58 @@ class ToldPlane:
 
 @pytest.fixture
 async def told(start_plane: StartPlane, tmp_path: Path) -> AsyncIterator[ToldPlane]:
-    """Yield one whose target begins at the present end of the log."""
+    """Yield one of the test's own, whose target begins at the present end of the log."""
     file = tmp_path / "webhooks.yaml"
     async with WebhookReceiver.open() as receiver:
         write_targets(file, receiver.target("pager"))
         plane = await start_plane({"CONTROL_PLANE_WEBHOOKS_FILE": str(file)})
-        told = ToldPlane(plane, receiver, file, DatabaseWriter(plane.owner_url))
+        told = ToldPlane(plane, receiver, file)
+        await eventually(lambda: _is_stored(told))
+        yield told
+
+
+@pytest.fixture(scope="module")
+def shared(
+    postgres: Postgres, template: str, keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ControlPlane, Path]]:
+    """Start a control plane for tests that leave it as it is; each puts a target of its own."""
+    folder, database = tmp_path_factory.mktemp("webhooks"), copy_of(postgres, template)
+    file = folder / "webhooks.yaml"
+    write_targets(file, WebhookReceiver().target("nobody"))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        plane = runner.run(
+            ControlPlane.start(
+                folder,
+                owner_url=database.superuser_url,
+                url=database.url(LOGIN_ROLE, LOGIN_PASSWORD),
+                keys=keys,
+                environment={"CONTROL_PLANE_WEBHOOKS_FILE": str(file)},
+            )
+        )
+    yield plane, file
+    plane.stop()
+
+
+@pytest.fixture
+async def told_beside(shared: tuple[ControlPlane, Path]) -> AsyncIterator[ToldPlane]:
+    """Yield the shared one, with a target of the test's own alone."""
+    plane, file = shared
+    async with WebhookReceiver.open() as receiver:
+        told = ToldPlane(plane, receiver, file, f"t{uuid.uuid4().hex[:8]}")
+        told.put(told.target)
         await eventually(lambda: _is_stored(told))
         yield told
 
 
 async def stored_position(told: ToldPlane) -> str:
     """Return what is stored of where the target is."""
-    return str(await told.writer.value("SELECT encode(payload, 'escape') FROM webhook_positions"))
+    query = "SELECT encode(payload, 'escape') FROM webhook_positions WHERE target = $1"
+    return str(await told.writer.value(query, told.name))
 
 
-async def test_each_act_is_told_once_signed_and_in_order(told: ToldPlane, host: str) -> None:
+async def test_each_act_is_told_once_signed_and_in_order(told_beside: ToldPlane, host: str) -> None:
     """With the host that was signed, and never with a secret."""
+    told = told_beside
     alice, bob = told.plane.client("alice"), told.plane.client("bob")
     view = await alice.connect(host, username="robot", token=CANARY)
     await bob.approve(view)
@@ -265,9 +320,10 @@ async def test_a_connection_whose_events_fail_holds_no_other_up(told: ToldPlane)
 
 
 async def test_what_is_not_taken_is_tried_again_and_no_redirect_is_followed(
-    told: ToldPlane,
+    told_beside: ToldPlane,
 ) -> None:
     """With the same id and the same body, whatever the first answer was."""
+    told = told_beside
     firsts = {
         "error.example": (web.Response(status=500), "server_error"),
         "away.example": (
@@ -295,18 +351,21 @@ async def test_what_is_not_taken_is_tried_again_and_no_redirect_is_followed(
     assert len({(each.id, each.body) for each in tries}) == len(firsts)
     text = await told.metrics()
     for _, outcome in firsts.values():
-        name = f'control_plane_webhook_attempts_total{{outcome="{outcome}",target="pager"}} 1.0'
+        name = f'control_plane_webhook_attempts_total{{outcome="{outcome}",target="{told.name}"}} 1'
         assert name in text
 
 
-async def test_410_turns_a_target_off_until_somebody_asks(told: ToldPlane, host: str) -> None:
+async def test_410_turns_a_target_off_until_somebody_asks(
+    told_beside: ToldPlane, host: str
+) -> None:
     """A note says so, and nothing is lost."""
+    told = told_beside
     told.receiver.answer = lambda _: 410
     await told.plane.client("alice").connect(host)
-    off = 'control_plane_webhook_target{state="gone",target="pager"} 1.0'
+    off = f'control_plane_webhook_target{{state="gone",target="{told.name}"}} 1.0'
     await eventually(lambda: _says(told, off))
     notes = str((await told.readiness())["notes"])
-    assert "webhook target pager answered 410 Gone" in notes
+    assert f"webhook target {told.name} answered 410 Gone" in notes
     assert len(told.receiver.tried) == 2
     told.receiver.answer = lambda _: 204
     told.hang_up()
@@ -314,12 +373,13 @@ async def test_410_turns_a_target_off_until_somebody_asks(told: ToldPlane, host:
 
 
 async def test_the_file_is_read_again_and_a_wrong_one_changes_nothing(
-    told: ToldPlane, host: str
+    told_beside: ToldPlane, host: str
 ) -> None:
     """A secret is rotated, a second target begins, the first one ends."""
+    told = told_beside
     alice = told.plane.client("alice")
     old, new = told.receiver.secrets[0], new_secret()
-    target = told.receiver.target("pager")
+    target = told.target
     refused = 'control_plane_file_refused{setting="CONTROL_PLANE_WEBHOOKS_FILE"} '
     told.put(target | {"secrets": [new[:20]]})
     await eventually(lambda: _says(told, f"{refused}1.0"))
@@ -335,22 +395,25 @@ async def test_the_file_is_read_again_and_a_wrong_one_changes_nothing(
     second = told.receiver.target("chat", events=[REVOKED])
     told.put(second)
     await eventually(lambda: len(told.receiver.of("webhook.gap")) == 2)
-    assert 'target="pager"' not in await told.metrics()
+    assert f'target="{told.name}"' not in await told.metrics()
     view = await approved_connection(told.plane, f"third-{host}")
     await told.plane.client("bob").revoke(view["id"])
     await eventually(lambda: REVOKED in told.receiver.kinds)
     assert len(told.receiver.of(DRAFT)) == 2
 
 
-async def test_addresses_that_nobody_opened_are_not_spoken_to(told: ToldPlane, host: str) -> None:
+async def test_addresses_that_nobody_opened_are_not_spoken_to(
+    told_beside: ToldPlane, host: str
+) -> None:
     """Neither literally nor by a name; the file opens networks for one target."""
-    closed = told.receiver.target("pager", allowed_networks=[])
+    told = told_beside
+    closed = told.target | {"allowed_networks": []}
     by_name = {**closed, "name": "named", "url": closed["url"].replace("127.0.0.1", "localhost")}
     told.put(closed, by_name)
     await eventually(lambda: _says(told, 'target="named"'))
     tried = len(told.receiver.tried)
     await told.plane.client("alice").connect(host)
-    for name in ("pager", "named"):
+    for name in (told.name, "named"):
         line = f'control_plane_webhook_attempts_total{{outcome="not_allowed",target="{name}"}}'
         await eventually(lambda line=line: _says(told, line))  # type: ignore[misc]
     assert len(told.receiver.tried) == tried

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import meanwhile, require_presentable, signed_in
+from tests.support.browser import meanwhile, require_presentable, signed_in, visitor
 from tests.support.control_plane import ControlPlane
 
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -80,3 +80,12 @@ def test_what_the_last_export_covers_and_whether_the_log_is_whole(
     assert lines[: len(exported)] == exported
     assert len(lines) == len(exported) + 1
     assert download.value.suggested_filename.endswith(".jsonl")
+
+
+def test_a_download_needs_a_session(browser: Browser, plane: ControlPlane) -> None:
+    """And is no page that a browser shows."""
+    with signed_in(browser, plane, "eve") as page, visitor(browser, plane) as stranger:
+        answer = page.request.get("/console/audit/export")
+        assert (answer.status, answer.headers["x-content-type-options"]) == (200, "nosniff")
+        assert answer.headers["content-disposition"].startswith("attachment;")
+        assert stranger.request.get("/console/audit/export").status == 401
