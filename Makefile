@@ -22,7 +22,7 @@ TEST_CLIENTS := skopeo podman containerd chromium
 NODE := .dev/node
 NODE_INSTALLED := $(NODE)/.installed
 # What packs the product, and what runs what was packed.
-DEPLOY_PROGRAMS := aardvark-dns iptables mmdebstrap netavark podman runc prometheus prometheus-alertmanager
+DEPLOY_PROGRAMS := aardvark-dns binutils iptables mmdebstrap netavark podman runc prometheus prometheus-alertmanager
 # The release that its tests run.
 RELEASE := .dev/release
 
@@ -121,6 +121,7 @@ images: $(INSTALLED) ## dist/: the images control-plane and facade in one archiv
 
 .PHONY: package
 package: $(INSTALLED) ## dist/: wheel, sdist, and Debian packages with units for systemd
+	@$(BIN)/python -m deploy.dev.debian install binutils
 	@wheel=$$($(MAKE) wheel) && $(BIN)/python -m deploy.release packages --wheel "$$wheel" --out $(DIST)
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build --target sdist --directory $(DIST) >/dev/null
 

@@ -56,6 +56,7 @@ def make_program_tree(wheel: Path, root: Path, python: str = PYTHON) -> Path:
     for service in (packages / "botocore/data").iterdir():
         if service.is_dir() and service.name not in _AWS_SERVICES:
             shutil.rmtree(service)
+    strip_debug_information(packages)
     programs = prefix / "bin"
     programs.mkdir()
     (programs / "python").symlink_to(python)
@@ -67,6 +68,12 @@ def make_program_tree(wheel: Path, root: Path, python: str = PYTHON) -> Path:
     (prefix / "pyvenv.cfg").write_text(_ENVIRONMENT.format(home=home))
     compile_python(packages, f"{PREFIX}/{SITE_PACKAGES}")
     return prefix
+
+
+def strip_debug_information(folder: Path) -> None:
+    """Take out of compiled libraries what only a debugger reads: more than half of their bytes."""
+    for library in sorted(folder.rglob("*.so")):
+        run("strip", "--strip-debug", library)
 
 
 def compile_python(folder: Path, shown: str) -> None:

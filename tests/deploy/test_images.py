@@ -147,6 +147,18 @@ def test_it_holds_every_file_of_the_wheel(release: Release, files: tarfile.TarFi
     assert packed - present == set()
 
 
+def test_its_libraries_hold_nothing_for_a_debugger(files: tarfile.TarFile) -> None:
+    """As Debian's own: it was more than half of their bytes."""
+    libraries = [each for each in files.getmembers() if each.name.endswith(".so")]
+    found = []
+    for each in libraries:
+        opened = files.extractfile(each) if each.isfile() else None
+        if opened is not None and b"\0.debug_info\0" in opened.read():
+            found.append(each.name)
+    assert libraries
+    assert found == []
+
+
 def test_its_list_of_what_is_in_it_is_whole(
     name: str, release: Release, files: tarfile.TarFile
 ) -> None:
