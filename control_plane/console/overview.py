@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from control_plane.audit.log_reading import read_page
 from control_plane.clock import Clock
@@ -14,6 +14,7 @@ from control_plane.connections.filter import ConnectionFilter
 from control_plane.connections.reader import ConnectionReader
 from control_plane.console.act_words import ToldAct, connection_id_of, told
 from control_plane.console.connection_words import ListedConnection, place_of
+from control_plane.console.costly_answer import CostlyAnswer
 from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, PageView
 from control_plane.console.visit import Visit
 from control_plane.errors import NotFoundError
@@ -46,6 +47,16 @@ class EndingSoon:
 
 
 @frozen
+class Found:
+    """What was found among all connections, and when."""
+
+    broken: list[ListedConnection]
+    ends: list[EndingSoon]
+    at: str
+    has_more_broken: bool
+
+
+@frozen
 class OverviewPages:
     """The page that an operator begins at."""
 
@@ -54,6 +65,11 @@ class OverviewPages:
     reviews: ConnectionReviews
     troubles: Callable[[], Sequence[Trouble]]
     clock: Clock
+    found: CostlyAnswer[Found] = field(init=False)
+
+    @found.default
+    def _not_looked_yet(self) -> CostlyAnswer[Found]:
+        return CostlyAnswer(self._find)
 
     def pages(self) -> tuple[ConsolePage, ...]:
         """Return the page."""
@@ -73,7 +89,7 @@ class OverviewPages:
     async def show(self, visit: Visit) -> PageView:
         """Show the four lists."""
         visit.query().finish()
-        broken = await self.reader.list(ConnectionFilter(has_problem=True), after=None, limit=SHOWN)
+        found = await self.found.get()
         return PageView(
             "overview.html",
             "Overview",
@@ -82,22 +98,33 @@ class OverviewPages:
                 "may_approve": visit.may(operations.APPROVE),
                 "may_connect": visit.may(operations.CONNECT),
                 "troubles": [each.words for each in self.troubles()],
-                "broken": [ListedConnection.of(view) for view in broken.items],
-                "more_broken": broken.next_place is not None,
-                "ends": await self._ending(),
+                "found": found,
                 "changes": await self._changes(),
                 "days": ENDS_SOON.days,
             },
         )
 
+    async def _find(self) -> Found:
+        """Look through the connections for what is broken, and for what ends soon."""
+        broken = await self.reader.list(ConnectionFilter(has_problem=True), after=None, limit=SHOWN)
+        return Found(
+            [ListedConnection.of(view) for view in broken.items],
+            await self._ending(),
+            at=format_time(self.clock()),
+            has_more_broken=broken.next_place is not None,
+        )
+
     async def _waiting(self, operator: AuthenticatedOperator) -> dict[str, object]:
-        """Return the drafts that wait for this operator, and how many wait for others."""
+        """Return the drafts that wait for this operator, and how many wait for others.
+
+        A draft waits for those who may approve it; one that was sent back, for whoever made it.
+        """
         queue = await self.reviews.queue(after=None, limit=LOOKED_AT_DRAFTS, asked_by=operator)
         views = [review_view(each) for each in queue.reviews]
         mine = [
             view
             for view in views
-            if view["refusal"] is None or (view["sent_back"] and view["made_by"] == operator.name)
+            if (view["made_by"] == operator.name if view["sent_back"] else view["refusal"] is None)
         ]
         return {
             "waiting": mine[:SHOWN],
