@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -200,33 +200,28 @@ class ApplyRun:
 
     async def _wait(self) -> bool:
         """Wait until what the files want serves; tell whether it does."""
-        waiting: tuple[PlannedStep, ...] = ()
-        try:
-            async with asyncio.timeout(self.wished.timeout.total_seconds()):
-                while True:
-                    now = plan(self.files.wanted, await self._present())
-                    if back := [step for step in now.of(Does.WAIT) if step.why]:
-                        for step in back:
-                            say(f"{step.place}: {step.why}")
-                        return False
-                    if other := [step for step in now.steps if step.does not in _WAITED_FOR]:
-                        for step in other:
-                            say(f"{step.place}: somebody changed it meanwhile; apply again")
-                        return False
-                    if now.of(Does.WAIT) != waiting:
-                        waiting = now.of(Does.WAIT)
-                        say(
-                            f"Waiting for {len(waiting)} to be approved."
-                            if waiting
-                            else "All of it is approved."
-                        )
-                    if not waiting:
-                        return True
-                    await asyncio.sleep(WAIT_POLL_SECONDS)
-        except TimeoutError:
-            for step in waiting:
-                say(f"{step.place}: still waits for an approver: {step.fingerprint}")
-            return False
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.wished.timeout.total_seconds()
+        said: tuple[PlannedStep, ...] = ()
+        while True:
+            now = plan(self.files.wanted, await self._present())
+            if ended := [*_ended_waits(now)]:
+                for words in ended:
+                    say(words)
+                return False
+            waiting = now.of(Does.WAIT)
+            if not waiting:
+                say("All of it is approved.")
+                return True
+            if waiting != said:
+                say(f"Waiting for {len(waiting)} to be approved.")
+                said = waiting
+            remaining = deadline - clock()
+            if remaining <= 0:
+                for step in waiting:
+                    say(f"{step.place}: still waits for an approver: {step.fingerprint}")
+                return False
+            await asyncio.sleep(min(WAIT_POLL_SECONDS, remaining))
 
     def _tell(self, outcome: Outcome) -> None:
         place, words = outcome.step.place, outcome.words
@@ -255,6 +250,15 @@ class ApplyRun:
             say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint")
             say("(`control-plane connections review HOST` shows what changes):")
             say(f"  control-plane apply {files} --approve {fingerprint}")
+
+
+def _ended_waits(now: Plan) -> Iterator[str]:
+    """Yield for what there is no use in waiting any longer."""
+    for step in now.steps:
+        if step.does is Does.WAIT and step.why:  # it was sent back
+            yield f"{step.place}: {step.why}"
+        elif step.does not in _WAITED_FOR:
+            yield f"{step.place}: somebody changed it meanwhile; apply again"
 
 
 def _painted(line: str) -> str:

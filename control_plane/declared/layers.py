@@ -86,9 +86,9 @@ def _put(value: Mapped, document: SourceDocument) -> Iterable[FileProblem]:
                 yield FileProblem(
                     nearest_place(document.places, way),
                     way,
-                    "another file of this folder has this name too; overlays have -f of their own",
+                    "another document beside it has this name too; an overlay has a -f of its own",
                 )
             present |= given
         elif given != present and given is not None:
             where = nearest_place(document.places, (name,))
-            yield FileProblem(where, (name,), "another file of this folder says otherwise")
+            yield FileProblem(where, (name,), "another document beside it says otherwise")

@@ -63,7 +63,7 @@ def test_a_patch_laid_over_twice_changes_nothing_more(
 def test_a_name_stands_once_in_a_folder_and_again_in_an_overlay() -> None:
     """In which order files of a folder are read would else decide what holds."""
     one, other = "connections: {a: {host: a.example}}", "connections: {a: {host: b.example}}"
-    with pytest.raises(WrongFilesError, match=r"folder/1.yaml:1: /connections/a: another file"):
+    with pytest.raises(WrongFilesError, match=r"folder/1.yaml:1: /connections/a: another document"):
         layer(one, other)
     both = overlaid([layer(one), layer(other, name="over")])
     assert both.value == {"connections": {"a": {"host": "b.example"}}}
@@ -76,7 +76,7 @@ def test_files_of_a_folder_are_put_together() -> None:
     """The set's name may stand in one or in all."""
     together = layer("set: a\nconnections: {x: {}}", "set: a", "connections: {y: {}}")
     assert together.value == {"set": "a", "connections": {"x": {}, "y": {}}}
-    with pytest.raises(WrongFilesError, match=r"/set: another file"):
+    with pytest.raises(WrongFilesError, match=r"/set: another document"):
         layer("set: a", "set: b")
 
 
