@@ -7,11 +7,12 @@ restarted ends no watch.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Final, TypeVar
 
 import click
 
-from control_plane.commands.api_client import ApiUnreachableError, Json
+from control_plane.commands.api_client import ApiRefusedError, ApiUnreachableError, Json
 from control_plane.commands.running import say
 
 WATCH_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane
@@ -21,6 +22,7 @@ watch = click.option(
     "--watch", "-w", is_flag=True, help="Go on, and print what changes, until Ctrl-C."
 )
 
+_PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _Found = TypeVar("_Found")
 
 
@@ -61,15 +63,15 @@ async def changed_value(
 
 
 async def _looks(fetch: Callable[[], Awaitable[_Found]], seconds: float) -> AsyncIterator[_Found]:
-    """Yield what is there, over and over; raise `ApiUnreachableError` after a long silence."""
+    """Yield what is there, over and over; raise what refuses, or a long silence."""
     clock = asyncio.get_running_loop().time
     answered: float | None = None  # without any answer at first, the command just fails
     is_told = False
     while True:
         try:
             found = await fetch()
-        except ApiUnreachableError as error:
-            if answered is None or clock() - answered > SILENCE_SECONDS:
+        except (ApiUnreachableError, ApiRefusedError) as error:
+            if not _passes(error) or answered is None or clock() - answered > SILENCE_SECONDS:
                 raise
             if not is_told:
                 say(f"{error}; asking on")
@@ -78,6 +80,11 @@ async def _looks(fetch: Callable[[], Awaitable[_Found]], seconds: float) -> Asyn
             answered, is_told = clock(), False
             yield found
         await asyncio.sleep(seconds)
+
+
+def _passes(error: ApiUnreachableError | ApiRefusedError) -> bool:
+    """Tell whether the same call may work later: nobody answers, or a start is not over yet."""
+    return isinstance(error, ApiUnreachableError) or error.status in _PASSING
 
 
 async def until_interrupted(watched: Awaitable[None]) -> None:

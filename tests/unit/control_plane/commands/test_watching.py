@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from control_plane.commands.api_client import ApiUnreachableError, Json
+from control_plane.commands.api_client import ApiRefusedError, ApiUnreachableError, Json
 from control_plane.commands.watching import (
     changed_items,
     changed_value,
@@ -72,6 +72,15 @@ async def test_without_any_answer_there_is_nothing_to_watch() -> None:
         await told_by(newer_items(looks(away), seconds=0))
     told = await told_by(newer_items(looks([ONE], away, away, [TWO]), seconds=0))
     assert told == [[ONE], [TWO]]
+
+
+async def test_a_control_plane_that_starts_ends_no_watch_and_one_that_refuses_does() -> None:
+    """While it reads the audit log it answers 503; a token that expired is no pause."""
+    starting, refused = (ApiRefusedError(status, {"detail": ""}) for status in (503, 401))
+    told = await told_by(newer_items(looks([ONE], starting, [TWO]), seconds=0))
+    assert told == [[ONE], [TWO]]
+    with pytest.raises(ApiRefusedError):
+        await told_by(newer_items(looks([ONE], refused), seconds=0))
 
 
 async def test_what_is_no_interruption_is_no_end() -> None:
