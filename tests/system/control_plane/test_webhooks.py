@@ -5,6 +5,7 @@ import signal
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -550,6 +551,40 @@ async def test_a_target_over_tls_is_reached_with_its_ca_and_through_the_proxy(
         ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager")
         assert (ran.status, len(receiver.once)) == (0, 2)
         assert proxy.targets == [f"127.0.0.1:{receiver.port}"]
+
+
+@pytest.mark.parametrize(
+    "beginning, outcome",
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "delivered"),
+        (b"HTTP/1.1 200 OK\r\nX-Header: ", "connect"),
+        (b"nonsense", "connect"),
+    ],
+)
+async def test_a_target_that_answers_without_end_is_left(
+    tmp_path: Path, beginning: bytes, outcome: str
+) -> None:
+    """Its status is all that is asked of it."""
+    sent = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(beginning)
+        with suppress(OSError):
+            while True:
+                writer.write(b"x" * 65536)
+                sent += 65536
+                await writer.drain()
+        writer.close()
+
+    receiver, file = WebhookReceiver(), tmp_path / "webhooks.yaml"
+    write_targets(file, receiver.target("pager"))
+    settings = {"CONTROL_PLANE_WEBHOOKS_FILE": str(file)}
+    async with await asyncio.start_server(answer, "127.0.0.1", receiver.port):
+        ran = await asyncio.to_thread(run_command, settings, "webhooks", "test", "pager", "--json")
+    assert ran.result["outcome"] == outcome
+    assert sent < 64 * 1024 * 1024
 
 
 async def _is_ready(plane: ControlPlane) -> bool:
