@@ -1,5 +1,6 @@
 """The way to Postgres: pools that may start before the database does, and how failures are told."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -43,6 +44,12 @@ _UNAVAILABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCachedStatementError,  # the schema changed just now; it is prepared again
 )
+# What asyncpg says of a session that the server has ended, before the socket tells so: its state is
+# 1 (failed), 2 (the end of an error is awaited) or 4 (terminating). Higher ones are of our queries.
+_ENDED: Final = re.compile(
+    r'protocol is in the "failed" state|another operation \([124]\) is in progress', re.ASCII
+)
+_TAKEN_BACK: Final = "called on a free connection holder"
 # What our queries raise if a column has another type.
 _OTHER_TYPES: Final = (
     asyncpg.UndefinedFunctionError,
@@ -114,8 +121,8 @@ class Database:
             message = "the database's columns are of other types than `control-plane migrate` made"
             note(message)
             raise SchemaOutdatedError(message) from None
-        except _UNAVAILABLE as error:
-            unavailable = DatabaseUnavailableError(error)
+        except (*_UNAVAILABLE, asyncpg.InternalClientError) as error:
+            unavailable = DatabaseUnavailableError(_as_away(error))
             note(unavailable.reason)
             raise unavailable from None
         else:
@@ -131,7 +138,7 @@ class Database:
         try:
             yield connection
         finally:
-            await pool.release(connection)
+            await _give_back(pool, connection)
 
     def pools(self) -> Mapping[str, asyncpg.Pool]:
         """Return the pools, by what they are for."""
@@ -174,6 +181,27 @@ class Database:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+
+async def _give_back(pool: asyncpg.Pool, connection: DatabaseConnection) -> None:
+    """Give a connection back, also one that its pool took back because the server ended it."""
+    try:
+        await pool.release(connection)
+    except asyncpg.InternalClientError as error:
+        if _TAKEN_BACK not in str(error):
+            raise
+
+
+def _as_away(error: Exception) -> Exception:
+    """Return the failure; of a session that the server has ended, what it means.
+
+    Any other error of asyncpg's own state is a mistake of ours, and is raised.
+    """
+    if not isinstance(error, asyncpg.InternalClientError):
+        return error
+    if not _ENDED.search(str(error)):
+        raise error
+    return asyncpg.ConnectionDoesNotExistError("the server has ended the session")
 
 
 def patience_seconds(parameters: ConnectionParameters) -> float:
