@@ -27,6 +27,7 @@ from control_plane.commands.printing import has_colours, print_value
 from control_plane.commands.running import fail, say
 from control_plane.commands.secret_sources import SecretSources, UnreadableSecretError
 from control_plane.commands.usage import require_no_contradiction
+from control_plane.commands.watching import looks
 from control_plane.declared.plan import Does, Plan, PlannedStep, plan
 from control_plane.declared.plan_text import plan_lines
 from control_plane.declared.present import PresentConnection, present_connection
@@ -34,7 +35,6 @@ from control_plane.operators.permissions import Role, reaches
 from shared.output_form import OutputForm
 
 CHANGES_EXIT_CODE: Final = 3
-WAIT_POLL_SECONDS: Final = 2.0  # a page of 200 connections takes some 30 ms of the control plane
 _PATH: Final = "connections"
 _MARKED: Final = re.compile(r" *([-+~!?]) ")
 _MARK_COLOURS: Final = {"+": "green", "-": "red", "~": "yellow", "!": "red", "?": "cyan"}
@@ -201,10 +201,11 @@ class ApplyRun:
     async def _wait(self) -> bool:
         """Wait until what the files want serves; tell whether it does."""
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self.wished.timeout.total_seconds()
+        seconds = self.wished.timeout.total_seconds()
+        deadline = clock() + seconds
         said: tuple[PlannedStep, ...] = ()
-        while True:
-            now = plan(self.files.wanted, await self._present())
+        async for present in looks(self._present, silence_seconds=seconds):
+            now = plan(self.files.wanted, present)
             if ended := [*_ended_waits(now)]:
                 for words in ended:
                     say(words)
@@ -216,12 +217,11 @@ class ApplyRun:
             if waiting != said:
                 say(f"Waiting for {len(waiting)} to be approved.")
                 said = waiting
-            remaining = deadline - clock()
-            if remaining <= 0:
-                for step in waiting:
-                    say(f"{step.place}: still waits for an approver: {step.fingerprint}")
-                return False
-            await asyncio.sleep(min(WAIT_POLL_SECONDS, remaining))
+            if clock() >= deadline:
+                break
+        for step in said:
+            say(f"{step.place}: still waits for an approver: {step.fingerprint}")
+        return False
 
     def _tell(self, outcome: Outcome) -> None:
         place, words = outcome.step.place, outcome.words

@@ -33,7 +33,7 @@ async def changed_items(
 ) -> AsyncIterator[list[Json]]:
     """Yield all items, and then those alone that are new or not as they were."""
     before = dict[Hashable, Json]()
-    async for found in _looks(fetch, seconds):
+    async for found in looks(fetch, seconds):
         now = {key(item): item for item in found}
         if changed := [item for name, item in now.items() if before.get(name) != item]:
             yield changed
@@ -46,7 +46,7 @@ async def newer_items(
     fetch: Callable[[], Awaitable[list[Json]]], seconds: float = WATCH_SECONDS
 ) -> AsyncIterator[list[Json]]:
     """Yield what each look finds, if it finds anything: whoever asks for news says since when."""
-    async for found in _looks(fetch, seconds):
+    async for found in looks(fetch, seconds):
         if found:
             yield found
 
@@ -56,13 +56,18 @@ async def changed_value(
 ) -> AsyncIterator[_Found]:
     """Yield a value, and then again each time when it is another one."""
     before: _Found | None = None
-    async for found in _looks(fetch, seconds):
+    async for found in looks(fetch, seconds):
         if found != before:
             yield found
         before = found
 
 
-async def _looks(fetch: Callable[[], Awaitable[_Found]], seconds: float) -> AsyncIterator[_Found]:
+async def looks(
+    fetch: Callable[[], Awaitable[_Found]],
+    seconds: float = WATCH_SECONDS,
+    *,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> AsyncIterator[_Found]:
     """Yield what is there, over and over; raise what refuses, or a long silence."""
     clock = asyncio.get_running_loop().time
     answered: float | None = None  # without any answer at first, the command just fails
@@ -71,7 +76,7 @@ async def _looks(fetch: Callable[[], Awaitable[_Found]], seconds: float) -> Asyn
         try:
             found = await fetch()
         except (ApiUnreachableError, ApiRefusedError) as error:
-            if not _passes(error) or answered is None or clock() - answered > SILENCE_SECONDS:
+            if not passes(error) or answered is None or clock() - answered > silence_seconds:
                 raise
             if not is_told:
                 say(f"{error}; asking on")
@@ -82,7 +87,7 @@ async def _looks(fetch: Callable[[], Awaitable[_Found]], seconds: float) -> Asyn
         await asyncio.sleep(seconds)
 
 
-def _passes(error: ApiUnreachableError | ApiRefusedError) -> bool:
+def passes(error: ApiUnreachableError | ApiRefusedError) -> bool:
     """Tell whether the same call may work later: nobody answers, or a start is not over yet."""
     return isinstance(error, ApiUnreachableError) or error.status in _PASSING
 
