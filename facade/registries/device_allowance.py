@@ -21,7 +21,9 @@ from shared.bounded_map import BoundedMap
 from shared.pace import Pace
 
 MAX_WAIT_SECONDS: Final = 5.0  # clients wait longer for headers; a longer wait is refused
-MAX_DEVICES: Final = 65_536  # remembered, some 500 bytes each; the longest silent one is forgotten
+# Remembered, some 500 bytes each, and 1,140 for what one spent at one registry; the longest silent
+# one is forgotten.
+MAX_DEVICES: Final = 65_536
 # What a device spent at a registry is remembered for so long after it last asked. An hour's bytes
 # are earned again by then; if it owes more, that is forgiven.
 SPENDING_SECONDS: Final = 2 * 3600.0

@@ -29,7 +29,7 @@ from shared.supervised import tell_of_failure
 IDLE_SECONDS: Final = 3600.0  # as long as a provider's credential lasts: an hourly pull finds it
 # Also if it remembers failures: nobody asked for so long, and a new facade would not know them.
 FORGOTTEN_SECONDS: Final = 6 * 3600.0
-MAX_OPEN: Final = 4096  # 30 KiB each; those that are lent or remember failures may be more
+MAX_OPEN: Final = 4096  # 24 KiB each; those that are lent or remember failures may be more
 LOOKED_AT_SECONDS: Final = 60.0  # jittered
 CANDIDATES: Final = 16  # looked at if there are too many, before one more is made
 

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from facade.metrics.store_metrics import StoreMetrics
 from facade.store.index import NOTICED_WITHIN_SECONDS, Index, IndexFailedError
-from facade.store.index_file import IndexFile, IndexInUseError
+from facade.store.index_file import PAGE_CACHE_BYTES, IndexFile, IndexInUseError
 from facade.store.layout import FlightKey
 from shared.oci import OCI_MANIFEST, Digest, Kind, RepositoryName
 from tests.support.clock import Clock
@@ -132,6 +132,13 @@ def test_an_index_without_the_count_of_changes_forgets_more_often(tmp_path: Path
         index.look()
         assert index.right_nowait(KEY, APP) is None
         assert index.right(KEY, APP) is not None
+
+
+def test_both_connections_keep_a_bounded_number_of_pages(tmp_path: Path) -> None:
+    """Whatever bound this machine's SQLite was built with."""
+    with closing(IndexFile.open(tmp_path / "index.sqlite3", tmp_path / "aside")) as file:
+        for each in (file.writer, file.reader):
+            assert each.execute("PRAGMA cache_size").fetchall() == [(-PAGE_CACHE_BYTES // 1024,)]
 
 
 def test_a_proof_is_renewed_only_where_the_right_still_is(index: Index) -> None:
