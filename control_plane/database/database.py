@@ -121,7 +121,7 @@ class Database:
             message = "the database's columns are of other types than `control-plane migrate` made"
             note(message)
             raise SchemaOutdatedError(message) from None
-        except (*_UNAVAILABLE, asyncpg.InternalClientError) as error:
+        except _UNAVAILABLE as error:
             unavailable = DatabaseUnavailableError(_as_away(error))
             note(unavailable.reason)
             raise unavailable from None
@@ -193,15 +193,10 @@ async def _give_back(pool: asyncpg.Pool, connection: DatabaseConnection) -> None
 
 
 def _as_away(error: Exception) -> Exception:
-    """Return the failure; of a session that the server has ended, what it means.
-
-    Any other error of asyncpg's own state is a mistake of ours, and is raised.
-    """
-    if not isinstance(error, asyncpg.InternalClientError):
-        return error
-    if not _ENDED.search(str(error)):
-        raise error
-    return asyncpg.ConnectionDoesNotExistError("the server has ended the session")
+    """Return the failure; of a session that the server has ended, what it means."""
+    if isinstance(error, asyncpg.InternalClientError) and _ENDED.search(str(error)):
+        return asyncpg.ConnectionDoesNotExistError("the server has ended the session")
+    return error
 
 
 def patience_seconds(parameters: ConnectionParameters) -> float:
