@@ -80,9 +80,11 @@ def test_sessions_are_listed_and_ended(browser: Browser, plane: ControlPlane) ->
     with signed_in(browser, plane, "root") as other, signed_in(browser, plane, "root") as page:
         page.get_by_role("link", name="Me").click()
         require_presentable(page)
-        others = page.get_by_role("row").filter(has_not_text="This one")
-        others.get_by_role("button").first.click()
-        expect(page.get_by_role("status")).to_have_text("The session is ended.")
+        others = page.get_by_role("row").filter(has_not_text="This one").get_by_role("button")
+        assert others.count() > 0
+        while others.count():  # other tests have left some
+            others.first.click()
+            expect(page.get_by_role("status")).to_have_text("The session is ended.")
         other.goto("/console/me")
         expect(other).to_have_title("Sign in · Registry control plane")
         page.get_by_role("button", name="End all of them").click()
