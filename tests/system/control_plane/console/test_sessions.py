@@ -69,8 +69,8 @@ async def test_a_row_that_is_changed_or_deleted_ends_a_session_at_most(
     async with console_client(own_plane, "eve") as client:
         await owner.execute("UPDATE session_uses SET subject = 'root', ends_at = 'infinity'")
         page = await client.get("/console/")
-        assert ">eve<" in page.text
-        assert ">root<" not in page.text
+        assert '"who-name">eve<' in page.text
+        assert '"who-name">root<' not in page.text
 
 
 async def test_an_ending_that_is_undone_in_the_database_stands(

@@ -67,7 +67,7 @@ async def test_a_cookie_from_before_the_sign_in_is_worth_nothing_after_it(
         await client.sign_in(plane.tokens["root"])
         assert client.cookies[SESSION] != planted.cookies[SESSION]
         assert VISITOR not in client.cookies
-        assert ">root<" in (await client.get("/console/")).text
+        assert '"who-name">root<' in (await client.get("/console/")).text
         assert (await planted.get("/console/")).status == 303
 
 
