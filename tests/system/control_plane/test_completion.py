@@ -56,19 +56,32 @@ async def test_each_shell_has_its_script(plane: ControlPlane, name: str) -> None
     assert "control-plane" in script.output
 
 
-async def test_a_real_bash_takes_the_script() -> None:
-    """As the help says: for this shell alone."""
+async def in_bash(settings: dict[str, str], line: str) -> list[str]:
+    """Return what a real bash proposes at the end of a line, for the word behind its last colon."""
     typed = (
-        "source <(control-plane completion bash); COMP_WORDS=(control-plane connections re);"
-        " COMP_CWORD=2; _control_plane_completion control-plane;"
+        "source <(control-plane completion bash); COMP_LINE=$1; COMP_POINT=${#COMP_LINE};"
+        " _control_plane_completion control-plane;"
         ' printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = await asyncio.to_thread(
         subprocess.run,
-        ["bash", "--norc", "-c", typed],
-        env=of_a_child({"PATH": f"{PROGRAMS}:/usr/bin:/bin"}),
+        ["bash", "--norc", "-c", typed, "bash", line],
+        env=of_a_child(settings | {"PATH": f"{PROGRAMS}:/usr/bin:/bin"}),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert sorted(done.stdout.split()) == ["review", "revoke"]
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+async def test_a_real_bash_takes_the_script(plane: ControlPlane, host: str) -> None:
+    """As the help says. Bash breaks words at colons: what stands before one is not typed again."""
+    await plane.client("alice").connect(f"{host}:5000")
+    settings = plane.shell_settings("eve")
+    words, ports = await asyncio.gather(
+        in_bash({}, "control-plane connections re"),
+        in_bash(settings, f"control-plane connections show {host}:50"),
+    )
+    assert sorted(words) == ["review", "revoke"]
+    assert ports == ["5000"]
