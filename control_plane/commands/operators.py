@@ -21,6 +21,7 @@ from control_plane.commands.running import (
 from control_plane.commands.usage import Group, require_no_contradiction
 from control_plane.commands.watching import changed_items, until_interrupted, watch
 from control_plane.database.database import Database
+from control_plane.operators.last_uses import fetch_last_uses
 from control_plane.operators.operator_token import (
     InvalidOperatorNameError,
     OperatorName,
@@ -181,7 +182,7 @@ async def list_operators(*, wide: bool, watch: bool, form: OutputForm | None) ->
         if watch:
             await until_interrupted(_watch_list(store, printer, form))
             return
-        views = await _views(store)
+        views = await _used(store, await _views(store))
     if form:
         print_value(views, form)
     else:
@@ -202,10 +203,21 @@ async def _views(store: Operators) -> list[dict[str, str | None]]:
     return [_view(operator) for operator in await store.list()]
 
 
+async def _used(
+    store: Operators, views: Sequence[dict[str, str | None]]
+) -> list[dict[str, str | None]]:
+    """Return the views with the last use of each; a list that is watched would change by that."""
+    used = await fetch_last_uses(store.database, [str(view["name"]) for view in views])
+    told = {name: format_time(at) for name, at in used.items()}
+    return [view | {"last_used_at": told.get(str(view["name"]))} for view in views]
+
+
 def _print_operators(views: Sequence[Mapping[str, str | None]], printer: ListPrinter) -> None:
     columns = {"name": Column("NAME"), "role": Column("ROLE"), "expires_at": Column("EXPIRES")}
     if printer.wide:
         columns |= {"issued_by": Column("ISSUED BY"), "issued_at": Column("ISSUED")}
+    if printer.wide and any(view.get("last_used_at") for view in views):
+        columns["last_used_at"] = Column("LAST USED")
     if printer.wide and any(view["person"] for view in views):
         columns["person"] = Column("PERSON", least=12)
     if any(view["problem"] for view in views):

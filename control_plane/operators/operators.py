@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
+from control_plane.database.database import Database
 from control_plane.database.one_trip import Row, fetch_parts
 from control_plane.errors import ConflictError, NotAuthenticatedError, NotFoundError
 from control_plane.operators.operator_token import OperatorName, OperatorToken
@@ -252,6 +253,11 @@ class Operators:
         """Hold what the acts need; those of one process wait for one another."""
         self._chain = chain
         self._acts = acts or Acts(chain)
+
+    @property
+    def database(self) -> Database:
+        """Where they are."""
+        return self._chain.database
 
     async def add(
         self,

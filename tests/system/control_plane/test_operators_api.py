@@ -1,5 +1,7 @@
 """An admin lists, makes, rotates and removes operators; a token is in one answer alone."""
 
+import orjson
+
 from tests.support.control_plane import Answer, ControlPlane, Json
 from tests.support.database import Database
 from tests.support.eventually import eventually
@@ -142,7 +144,11 @@ async def test_the_last_use_is_written_beside_the_calls(
 
     await eventually(has_bob)
     assert database.sql("SELECT used_at FROM operator_uses WHERE name = 'alice'") == first
+    told = orjson.loads(own_plane.run("operators", "list", "--json"))
+    assert {each["name"] for each in told if each["last_used_at"]} >= {"alice", "bob"}
+    assert "LAST USED" in own_plane.run("operators", "list", "--wide")
     database.sql("DROP TABLE operator_uses")
+    assert "LAST USED" not in own_plane.run("operators", "list", "--wide")
     assert (await listed(own_plane))["alice"]["last_used_at"] is None
     assert (await own_plane.client("alice").call("GET", "/readyz")).status == 200
 
