@@ -67,8 +67,8 @@ class SignIn:
     async def by_token(self, request: web.Request, submission: Submission) -> web.Response:
         """Answer POST: begin a session with an operator's token."""
         after = local_path(submission.text(NEXT))
-        visitor = visitor_of(request)
-        if visitor is None or not hmac.compare_digest(visitor, submission.text(FORM_TOKEN)):
+        visitor, told = visitor_of(request), submission.text(FORM_TOKEN)
+        if visitor is None or not hmac.compare_digest(visitor.encode(), told.encode()):
             return self.shown(request, after, _COOKIE_LOST, HTTPStatus.FORBIDDEN)
         try:
             token = _token(submission.text(TOKEN_FIELD))

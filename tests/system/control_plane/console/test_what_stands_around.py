@@ -78,7 +78,8 @@ async def test_a_sign_in_needs_the_form_that_this_browser_was_shown(plane: Contr
         without = await client.post("/console/sign-in", sent)
         await client.get("/console/sign-in")
         other = await client.post("/console/sign-in", sent)
-    for page in (without, other):
+        foreign = await client.post("/console/sign-in", sent | {"form_token": "é" * 22})
+    for page in (without, other, foreign):
         assert page.status == 403
         assert "did not send our cookie back" in page.text
         assert plane.tokens["eve"] not in page.text
