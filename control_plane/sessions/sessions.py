@@ -114,18 +114,19 @@ class Sessions:
             return
         await self.end(session.id)
 
-    async def end_all(self, name: str) -> None:
-        """End every session of an operator that has begun."""
-        await self._end(of_subject(name))
+    async def end_all(self, name: str, *, began_by: datetime | None = None) -> None:
+        """End every session of an operator that has begun, or had by a time."""
+        await self._end(of_subject(name), began_by)
 
-    async def end_of_provider(self, provider_session: str) -> None:
-        """End every session that hangs on a session of the OpenID provider."""
-        await self._end(of_provider(provider_session))
+    async def end_of_provider(self, provider_session: str, *, began_by: datetime) -> None:
+        """End every session that hung on a session of the OpenID provider by a time."""
+        await self._end(of_provider(provider_session), began_by)
 
-    async def _end(self, what: str) -> None:
+    async def _end(self, what: str, began_by: datetime | None = None) -> None:
         now = self._clock()
-        self.ended.note(what, now)
-        await self._store.end(what, now)
+        ended_at = min(began_by or now, now)
+        self.ended.note(what, ended_at)
+        await self._store.end(what, ended_at)
         _log.info("session ended", subject=what)
 
     def _read(self, cookie: str) -> Session:

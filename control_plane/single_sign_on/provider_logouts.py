@@ -47,8 +47,10 @@ class ProviderLogouts:
     def _nobody_yet(self) -> BoundedMap[str, float]:
         return BoundedMap(REMEMBERED_LOGOUTS, seconds=KEPT_SECONDS)
 
-    async def note(self, logout: ProviderLogout, at: datetime) -> None:
-        """Keep a logout that came at this time. Raises what `Database` raises.
+    async def note(self, logout: ProviderLogout, at: datetime) -> datetime:
+        """Keep a logout that came at this time; return until when what began is ended by it.
+
+        Raises what `Database` raises.
 
         Tokens are of the provider's clock, sessions of ours, so the later of both counts; but a
         logout that is sent again later ends nothing that came after it.
@@ -64,6 +66,7 @@ class ProviderLogouts:
         async with self._database.connection() as connection:
             await connection.execute(_FORGET, KEPT_SECONDS)
             await connection.execute(_NOTE, ended, datetime.fromtimestamp(ended_at, UTC))
+        return datetime.fromtimestamp(ended_at, UTC)
 
     async def is_logged_out(
         self, person: str, issued_at: float, provider_session: str | None

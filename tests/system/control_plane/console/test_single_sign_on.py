@@ -237,7 +237,7 @@ async def test_an_id_token_is_one_of_this_login(simulated: Simulated) -> None:
 
 
 async def test_a_logout_token_is_the_providers(simulated: Simulated) -> None:
-    """Nobody else logs persons out; whoever was logged out is told so."""
+    """Nobody else logs persons out, nor does one that comes again later; who was, is told so."""
     provider, console = simulated.provider, simulated.console
     now = int(time.time())
     usual: dict[str, Any] = {
@@ -261,6 +261,10 @@ async def test_a_logout_token_is_the_providers(simulated: Simulated) -> None:
         answer = await console.post(f"{BEGIN}/logout", {"logout_token": token}, {"Origin": ""})
         assert (answer.status, orjson.loads(answer.text)["error"]) == (400, "invalid_request")
     assert (await console.get("/console/")).status == 200
+    of_before = provider.access_token(header={"typ": "logout+jwt"}, **usual | {"iat": now - 100})
+    answer = await console.post(f"{BEGIN}/logout", {"logout_token": of_before}, {"Origin": ""})
+    assert answer.status == 200
+    assert (await console.get("/console/")).status == 200  # it began after that logout
     token = provider.access_token(header={"typ": "logout+jwt"}, **usual | {"iat": now + 5})
     for _ in range(2):
         answer = await console.post(
