@@ -33,8 +33,8 @@ CREATE TABLE IF NOT EXISTS public.operator_uses (
 -- When each session of the console was used last. The session itself is in its cookie, under seal: a
 -- row that is changed or deleted ends it at most.
 CREATE TABLE IF NOT EXISTS public.session_uses (
-    session_id   text PRIMARY KEY,
-    subject      text NOT NULL,
+    session_id   text PRIMARY KEY CHECK (octet_length(session_id) <= 64),
+    subject      text NOT NULL CHECK (octet_length(subject) <= 4096),
     began_at     timestamptz NOT NULL,
     ends_at      timestamptz NOT NULL,
     last_used_at timestamptz NOT NULL
@@ -44,7 +44,7 @@ CREATE INDEX IF NOT EXISTS session_uses_subject ON public.session_uses (subject)
 -- What ended sessions: session/<id>, all that began until then of subject/<name>, or of the OpenID
 -- provider's session provider/<sid>.
 CREATE TABLE IF NOT EXISTS public.session_endings (
-    what     text PRIMARY KEY,
+    what     text PRIMARY KEY CHECK (octet_length(what) <= 4096),
     ended_at timestamptz NOT NULL
 );
 

@@ -1,6 +1,7 @@
 """The endings that this process has seen: whoever deletes one from the database undoes nothing.
 
-It looks for those of other processes every few seconds.
+It looks for those of other processes every few seconds. Its own are kept apart from those: however
+many rows somebody writes into the database, they push out none of them.
 """
 
 from datetime import datetime
@@ -16,7 +17,11 @@ from control_plane.sessions.session import Session
 from control_plane.sessions.session_store import KEPT, recent_endings
 from shared.bounded_map import BoundedMap
 
-MAX_REMEMBERED: Final = 20_000  # endings of half a day; 300 bytes each
+MAX_REMEMBERED: Final = 20_000  # endings of half a day, and as many of others; 300 bytes each
+
+
+def _nothing() -> BoundedMap[str, datetime]:
+    return BoundedMap(MAX_REMEMBERED, seconds=KEPT.total_seconds())
 
 
 @define(eq=False)
@@ -26,25 +31,33 @@ class EndedSessions(RegularLook):
     every_seconds: ClassVar = 5.0
 
     _clock: Clock
-    _seen: BoundedMap[str, datetime] = field(init=False)
-
-    @_seen.default
-    def _nothing_seen(self) -> BoundedMap[str, datetime]:
-        return BoundedMap(MAX_REMEMBERED, seconds=KEPT.total_seconds())
+    _own: BoundedMap[str, datetime] = field(init=False, factory=_nothing)
+    _seen: BoundedMap[str, datetime] = field(init=False, factory=_nothing)
 
     def note(self, what: str, ended_at: datetime) -> None:
-        """Remember an ending; of the same name the later one."""
-        before = self._seen.get(what)
-        self._seen.set(what, max(ended_at, before or ended_at))
+        """Remember an ending of this process."""
+        _remember(self._own, what, ended_at)
+
+    def see(self, what: str, ended_at: datetime) -> None:
+        """Remember what the database says; an end to come is one of now."""
+        _remember(self._seen, what, min(ended_at, self._clock()))
 
     def has_ended(self, session: Session) -> bool:
         """Tell whether an ending that was seen ends a session."""
-        seen = ((what, self._seen.get(what)) for what in session.ended_by)
-        return session.is_ended({what: at for what, at in seen if at is not None})
+        return any(
+            session.is_ended({what: at for what in session.ended_by if (at := endings.get(what))})
+            for endings in (self._own, self._seen)
+        )
 
     @override
     async def ask(self, connection: DatabaseConnection) -> None:
         """Take over what others ended."""
         now = self._clock()
         for what, ended_at in (await recent_endings(connection, now - KEPT)).items():
-            self.note(what, min(ended_at, now))
+            self.see(what, ended_at)
+
+
+def _remember(endings: BoundedMap[str, datetime], what: str, ended_at: datetime) -> None:
+    """Keep an ending; of the same name the later one."""
+    before = endings.get(what)
+    endings.set(what, max(ended_at, before or ended_at))

@@ -30,15 +30,24 @@ _END: Final = """
 INSERT INTO public.session_endings (what, ended_at) VALUES ($1, $2)
 ON CONFLICT (what) DO UPDATE SET ended_at = greatest(session_endings.ended_at, excluded.ended_at)
 """
-_LAST_USE: Final = "SELECT last_used_at FROM public.session_uses WHERE session_id = $1"
-_ENDINGS_OF: Final = "SELECT what, ended_at FROM public.session_endings WHERE what = ANY($1)"
+# Postgres knows times that Python does not: whoever writes one ends a session at most.
+_LAST_USE: Final = """
+SELECT last_used_at FROM public.session_uses
+WHERE session_id = $1 AND last_used_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'
+"""
+_ENDINGS_OF: Final = """
+SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endings
+WHERE what = ANY($1) AND ended_at > '2000-01-01Z'
+"""
 _RECENT_ENDINGS: Final = """
-SELECT what, ended_at FROM public.session_endings WHERE ended_at >= $1
-ORDER BY ended_at DESC LIMIT $2
+SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endings
+WHERE ended_at >= $1
+ORDER BY session_endings.ended_at DESC LIMIT $2
 """
 _OF_SUBJECT: Final = """
 SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
 WHERE subject = $1 AND ends_at > $2 AND last_used_at > $3
+  AND began_at > '2000-01-01Z' AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
   AND NOT EXISTS (SELECT FROM public.session_endings e
                   WHERE e.what IN ('session/' || u.session_id, 'subject/' || u.subject)
                     AND e.ended_at >= u.began_at)

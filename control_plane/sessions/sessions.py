@@ -86,7 +86,7 @@ class Sessions:
         operator = await self._present(session)
         last_used_at, endings = await self._store.state(session)
         for what, ended_at in endings.items():
-            self.ended.note(what, min(ended_at, now))
+            self.ended.see(what, ended_at)
         if last_used_at is None:
             raise _over("your session has ended", "no row of it", session.operator.name)
         self._require_going_on(session, session.why_over(now, last_used_at=last_used_at))

@@ -6,10 +6,13 @@ import asyncpg
 import pytest
 
 from control_plane.clock import now
+from control_plane.database.database import Database
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role
-from control_plane.sessions.session import IDLE, LIFETIME, Session
+from control_plane.sessions.ended_sessions import MAX_REMEMBERED, EndedSessions
+from control_plane.sessions.session import IDLE, LIFETIME, Session, of_session
 from control_plane.sessions.session_seal import SessionSeal
+from shared.postgres.database_url import read_database_url
 from tests.support.console_client import SESSION, ConsoleClient, console_client
 from tests.support.control_plane import ControlPlane
 from tests.support.eventually import eventually
@@ -59,6 +62,11 @@ async def test_a_row_that_is_changed_or_deleted_ends_a_session_at_most(
         "UPDATE session_uses SET session_id = session_id || 'x'",
         "INSERT INTO session_endings SELECT 'session/' || session_id, now() FROM session_uses",
         "INSERT INTO session_endings VALUES ('subject/eve', now())",
+        "INSERT INTO session_endings VALUES ('subject/eve', 'infinity')",
+        "INSERT INTO session_endings VALUES ('subject/eve', '200000-01-01')",
+        "UPDATE session_uses SET last_used_at = 'infinity'",
+        "UPDATE session_uses SET last_used_at = '-infinity'",
+        "UPDATE session_uses SET last_used_at = '200000-01-01'",
     )
     for ending in endings:
         async with console_client(own_plane, "eve") as client:
@@ -67,7 +75,9 @@ async def test_a_row_that_is_changed_or_deleted_ends_a_session_at_most(
             assert not await goes_on(client), ending
             await owner.execute("DELETE FROM session_uses; DELETE FROM session_endings")
     async with console_client(own_plane, "eve") as client:
-        await owner.execute("UPDATE session_uses SET subject = 'root', ends_at = 'infinity'")
+        await owner.execute("UPDATE session_uses SET ends_at = 'infinity', began_at = '-infinity'")
+        assert (await client.get("/console/me")).status == 200
+        await owner.execute("UPDATE session_uses SET subject = 'root'")
         page = await client.get("/console/")
         assert '"who-name">eve<' in page.text
         assert '"who-name">root<' not in page.text
@@ -84,6 +94,26 @@ async def test_an_ending_that_is_undone_in_the_database_stands(
         await owner.execute("DELETE FROM session_endings")
         client.cookies[SESSION] = stolen
         assert not await goes_on(client)
+
+
+async def test_no_rows_keep_an_ending_from_being_remembered(
+    own_plane: ControlPlane, owner: asyncpg.Connection
+) -> None:
+    """Neither times that Python does not know, nor more rows than are remembered."""
+    session = Session.begin(AuthenticatedOperator("eve", Role.VIEWER), now())
+    other = Session.begin(session.operator, now())
+    await owner.execute(
+        "INSERT INTO session_endings VALUES ('a', 'infinity'), ('b', '200000-01-01')"
+    )
+    await owner.execute("INSERT INTO session_endings VALUES ($1, 'infinity')", of_session(other.id))
+    async with Database.open(read_database_url(own_plane.database_url)) as database:
+        ended = EndedSessions(database, now)
+        ended.note(of_session(session.id), now())
+        await ended.look()
+        assert ended.has_ended(other)
+        for number in range(MAX_REMEMBERED + 1):
+            ended.see(of_session(str(number)), now())
+    assert ended.has_ended(session)
 
 
 async def test_a_session_that_is_idle_stays_so_whatever_the_database_says(
