@@ -191,7 +191,13 @@ async def _serve(
             chain, tls, private_keys, remembering, notifications, supervisor, sign_on, webhooks
         )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
-        sessions = Sessions.of(session_seal, authenticator, database, now)
+        sessions = Sessions.of(
+            session_seal,
+            authenticator,
+            database,
+            now,
+            sign_on=sign_on.configured.settings.sha256 if sign_on.configured else None,
+        )
         denied = DeniedLogins(metrics.denied_logins.inc, lines)
         console = Console.of(
             console_rooms(use_cases, sessions, health, metrics),

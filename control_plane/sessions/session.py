@@ -22,7 +22,8 @@ class Session:
 
     `token_sha256` is the hash of the operator's token that it was begun with: the session lasts no
     longer than that token. `provider_session` is the OpenID provider's name of its own session
-    (`sid`), which may end this one. Each is None where there is none.
+    (`sid`), which may end this one. `sign_on` tells which settings of single sign-on it was begun
+    under. Each is None where there is none.
     """
 
     id: str  # hexadecimal
@@ -33,6 +34,7 @@ class Session:
     form_token: str = field(repr=False)  # every form of this session bears it
     token_sha256: str | None = field(default=None, repr=False)
     provider_session: str | None = None
+    sign_on: str | None = None
 
     @classmethod
     def begin(
@@ -42,6 +44,7 @@ class Session:
         *,
         token_sha256: str | None = None,
         provider_session: str | None = None,
+        sign_on: str | None = None,
     ) -> Self:
         """Return a new session, whose id nobody can have known before."""
         return cls(
@@ -53,6 +56,7 @@ class Session:
             secrets.token_urlsafe(_FORM_TOKEN_BYTES),
             token_sha256,
             provider_session,
+            sign_on,
         )
 
     def why_over(self, at: datetime, *, last_used_at: datetime | None = None) -> str | None:

@@ -113,6 +113,7 @@ def _members(session: Session) -> dict[str, object]:
         "form_token": session.form_token,
         "token_sha256": session.token_sha256,
         "provider_session": session.provider_session,
+        "sign_on": session.sign_on,
     }
 
 
@@ -135,6 +136,7 @@ def _session(opened: bytes) -> Session:
             members["form_token"],
             members["token_sha256"],
             members.get("provider_session"),
+            members.get("sign_on"),
         )
     except (KeyError, ValueError):
         raise UnknownSessionError from None

@@ -42,13 +42,21 @@ class Sessions:
     _store: SessionStore
     ended: EndedSessions  # it looks for endings in the background
     _clock: Clock
+    _sign_on: str | None  # the present settings of single sign-on, by their hash
 
     @classmethod
     def of(
-        cls, seal: SessionSeal, operators: Authenticator, database: Database, clock: Clock
+        cls,
+        seal: SessionSeal,
+        operators: Authenticator,
+        database: Database,
+        clock: Clock,
+        *,
+        sign_on: str | None,
     ) -> Self:
         """Return the sessions that a database knows of."""
-        return cls(seal, operators, SessionStore(database), EndedSessions(database, clock), clock)
+        ended = EndedSessions(database, clock)
+        return cls(seal, operators, SessionStore(database), ended, clock, sign_on)
 
     async def begin(
         self,
@@ -59,13 +67,15 @@ class Sessions:
     ) -> Session:
         """Return a new session of an operator who has just signed in.
 
-        Without a `token_sha256` its role is the one of the sign-in until it ends.
+        Without a `token_sha256` its role is the one of the sign-in, until it ends or the settings
+        of single sign-on are others.
         """
         session = Session.begin(
             operator,
             self._clock(),
             token_sha256=token_sha256,
             provider_session=provider_session,
+            sign_on=self._sign_on if token_sha256 is None else None,
         )
         await self._store.begin(session)
         _log.info("signed in", actor=operator.name, role=operator.role)
@@ -144,6 +154,12 @@ class Sessions:
     async def _present(self, session: Session) -> AuthenticatedOperator:
         """Return the session's operator as of now."""
         if session.token_sha256 is None:
+            if self._sign_on is None or session.sign_on != self._sign_on:
+                raise _over(
+                    "the settings of single sign-on have changed: sign in again",
+                    "begun under other settings of single sign-on",
+                    session.operator.name,
+                )
             return session.operator
         return await self._operators.present(session.operator.name, session.token_sha256)
 

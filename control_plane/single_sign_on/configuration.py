@@ -1,5 +1,8 @@
 """Single sign-on as it is configured: one provider, our clients there, and who gets which role."""
 
+import hashlib
+
+import orjson
 from attrs import field, frozen
 
 from control_plane.single_sign_on.role_mapping import RoleMapping
@@ -25,3 +28,10 @@ class SingleSignOn:
     ca_certificate: str | None = None  # PEM, beside the system's
     networks: tuple[Network, ...] = ()
     proxy: OutboundProxy | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The hexadecimal hash of what says who a person is, and which role they have."""
+        roles = {value: role.value for value, role in sorted(self.roles.roles.items())}
+        told = [self.issuer, self.client_id, self.roles_claim, roles]
+        return hashlib.sha256(orjson.dumps(told)).hexdigest()

@@ -277,6 +277,30 @@ async def test_a_logout_token_is_the_providers(simulated: Simulated) -> None:
     assert str(Person(provider.issuer, "ada")) in simulated.plane.log.read_text()
 
 
+async def test_a_session_lasts_no_longer_than_the_settings_it_was_begun_under(
+    start_plane: StartPlane, plane: ControlPlane
+) -> None:
+    """Also where the session's key stays: neither its role nor its provider holds any more."""
+    key_file = plane.folder / "settings" / "session.key"
+    plane.run("keys", "--only", "session", "--out", str(key_file.parent))
+    async with OpenIdSimulator() as provider:
+        usual = provider.settings(CONTROL_PLANE_SESSION_KEY_FILE=str(key_file))
+        own = await start_plane(usual)
+        async with console_client(own, None) as console:
+            await Simulated(own, provider, console).come_back()
+            await own.restart()
+            assert (await console.get("/console/")).status == 200
+            cookie = console.cookies[SESSION]
+            own.environment["CONTROL_PLANE_OIDC_ROLES"] = '{"approvers":"approver"}'
+            await own.restart()
+            assert (await console.get("/console/")).status == 303
+            for name in usual.keys() - {"CONTROL_PLANE_SESSION_KEY_FILE"}:
+                del own.environment[name]
+            await own.restart()
+            console.cookies[SESSION] = cookie
+            assert (await console.get("/console/")).status == 303
+
+
 async def test_the_provider_is_away(simulated: Simulated) -> None:
     """Persons are told so on a page; a token signs in all the same."""
     simulated.provider.away = True
