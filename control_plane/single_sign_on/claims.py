@@ -165,7 +165,7 @@ def _session_id(claims: Claims) -> str | None:
     session_id = claims.get("sid")
     if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID_CHARACTERS:
         return None
-    return session_id
+    return session_id if session_id.isprintable() else None  # Postgres keeps no NUL
 
 
 def _require_issuer(claims: Claims, issuer: str) -> None:

@@ -231,3 +231,21 @@ def test_a_mapping_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidRoleMappingError):
         RoleMapping.parse(text)
     assert RoleMapping.parse(str(ROLES)) == ROLES
+
+
+@pytest.mark.parametrize("session_id", ["", "s" * 256, "a\0b", "a\nb", 7, None])
+def test_a_session_of_an_odd_name_is_none(session_id: object) -> None:
+    """The database could not hold it; the person's logout ends what is theirs all the same."""
+    person = person_of_id_token(
+        {**ID, "sid": session_id},
+        issuer=ISSUER,
+        client_id=CLIENT,
+        nonce="n-1",
+        name_claim="email",
+        at=AT,
+    )
+    assert person.session_id is None
+    told = logout_of(
+        {**LOGOUT, "sid": session_id}, "logout+jwt", issuer=ISSUER, client_id=CLIENT, at=AT
+    )
+    assert (told.person, told.session_id) == (Person(ISSUER, "ada"), None)
