@@ -216,6 +216,12 @@ class Operator:
         items: list[Json] = _expected(await self.call("GET", "/v1/audit?limit=200"), 200)["items"]
         return items
 
+    async def audit_about(self, view: Json) -> list[Json]:
+        """Return what the audit log has of a connection, up to a page."""
+        path = f"/v1/audit?limit=200&about=connection/{view['id']}"
+        items: list[Json] = _expected(await self.call("GET", path), 200)["items"]
+        return items
+
     async def revoke(self, connection_id: str, *, expect: int = 200, **fields: object) -> Json:
         """Return the view of the revoked connection."""
         path = f"/v1/connections/{connection_id}/revoke"

@@ -71,7 +71,7 @@ async def test_a_history_says_who_did_what_and_what_it_changed(
     ]
     assert acts[-1]["details"]["reason"] == "moved"
     assert {each["problem"] for each in acts} == {None}
-    listed = {each["sequence"]: each["at"] for each in await plane.client("eve").audit()}
+    listed = {each["sequence"]: each["at"] for each in await plane.client("eve").audit_about(view)}
     assert all(listed[each["sequence"]] == each["at"] for each in acts)
 
 

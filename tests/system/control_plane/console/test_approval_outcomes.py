@@ -163,12 +163,12 @@ async def test_the_end_of_the_present_approval_can_be_kept(plane: ControlPlane, 
 
 
 async def test_a_draft_that_was_sent_back_is_approved_by_who_knows_of_it(
-    plane: ControlPlane, host: str
+    empty_plane: ControlPlane, host: str
 ) -> None:
     """The comment stands in the queue and in the review."""
-    view = await drafted(plane, host)
+    view = await drafted(empty_plane, host)
     comment = "which line is <b>it</b> for?"
-    async with client(plane, "bob") as bob, client(plane, "root") as root:
+    async with client(empty_plane, "bob") as bob, client(empty_plane, "root") as root:
         shown = await bob.get(review_of(view))
         sent = form_of(shown, view, comment=comment)
         back = await bob.post(f"/console/connections/{view['id']}/send-back", sent)

@@ -56,11 +56,11 @@ def everything(host: str) -> dict[str, Any]:
 
 
 def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
-    browser: Browser, plane: ControlPlane, host: str
+    browser: Browser, empty_plane: ControlPlane, host: str
 ) -> None:
     """What was seen is what serves then."""
-    view = draft_of(plane, host, **everything(host))
-    with signed_in(browser, plane, "bob") as page:
+    view = draft_of(empty_plane, host, **everything(host))
+    with signed_in(browser, empty_plane, "bob") as page:
         page.get_by_role("link", name="Approve").click()
         item = page.get_by_role("listitem").filter(has_text=host)
         expect(item).to_contain_text("6 lines change")
@@ -79,14 +79,16 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
         require_presentable(page)
         approve(page)
         expect(page.get_by_role("status")).to_contain_text("It is approved")
-    after = meanwhile(plane.client("eve").show(view["id"]))
+    after = meanwhile(empty_plane.client("eve").show(view["id"]))
     assert (after["fingerprint"], after["draft"]) == (view["draft"]["fingerprint"], None)
 
 
-def test_a_first_draft_is_presentable_too(browser: Browser, plane: ControlPlane, host: str) -> None:
+def test_a_first_draft_is_presentable_too(
+    browser: Browser, empty_plane: ControlPlane, host: str
+) -> None:
     """One side alone, refused and answered."""
-    view = meanwhile(plane.client("alice").connect(host))
-    with signed_in(browser, plane, "bob") as page:
+    view = meanwhile(empty_plane.client("alice").connect(host))
+    with signed_in(browser, empty_plane, "bob") as page:
         open_review(page, view)
         expect(page.get_by_text("all of it is new")).to_be_visible()
         page.get_by_label("The approval ends").select_option("Until a day")
@@ -100,15 +102,17 @@ def test_a_first_draft_is_presentable_too(browser: Browser, plane: ControlPlane,
         page.get_by_label("Last day").fill("2040-01-31")
         approve(page)
         expect(page.get_by_role("status")).to_contain_text("It is approved")
-    assert meanwhile(plane.client("eve").show(view["id"]))["expires_at"].startswith("2040-01-31")
+    assert meanwhile(empty_plane.client("eve").show(view["id"]))["expires_at"].startswith(
+        "2040-01-31"
+    )
 
 
 def test_an_approval_needs_no_script_and_no_mouse(
-    browser: Browser, plane: ControlPlane, host: str
+    browser: Browser, empty_plane: ControlPlane, host: str
 ) -> None:
     """From the queue on: Tab, Space and Enter."""
-    view = meanwhile(plane.client("alice").connect(host))
-    with signed_in(browser, plane, "bob", java_script_enabled=False) as page:
+    view = meanwhile(empty_plane.client("alice").connect(host))
+    with signed_in(browser, empty_plane, "bob", java_script_enabled=False) as page:
         page.goto("/console/approve")
         tab_to(page, page.get_by_role("link", name=host))
         page.keyboard.press("Enter")
@@ -118,7 +122,7 @@ def test_an_approval_needs_no_script_and_no_mouse(
         tab_to(page, page.get_by_role("button", name="Approve", exact=True))
         page.keyboard.press("Enter")
         expect(page.get_by_role("status")).to_contain_text("It is approved")
-    assert meanwhile(plane.client("eve").show(view["id"]))["status"] == "approved"
+    assert meanwhile(empty_plane.client("eve").show(view["id"]))["status"] == "approved"
 
 
 def tab_to(page: Page, wanted: Locator) -> None:
@@ -131,19 +135,19 @@ def tab_to(page: Page, wanted: Locator) -> None:
 
 
 def test_a_session_that_ends_during_an_approval_goes_on_after_a_sign_in(
-    browser: Browser, plane: ControlPlane, host: str
+    browser: Browser, empty_plane: ControlPlane, host: str
 ) -> None:
     """In another tab, as the page says; nothing was done before."""
-    view = meanwhile(plane.client("alice").connect(host))
-    with signed_in(browser, plane, "bob") as page:
+    view = meanwhile(empty_plane.client("alice").connect(host))
+    with signed_in(browser, empty_plane, "bob") as page:
         open_review(page, view)
         page.context.clear_cookies()
         approve(page)
         expect(page.get_by_text("Nothing was done")).to_be_visible()
-        assert meanwhile(plane.client("eve").show(view["id"]))["status"] == "pending"
+        assert meanwhile(empty_plane.client("eve").show(view["id"]))["status"] == "pending"
         with page.context.expect_page() as opened:
             page.get_by_role("link", name="Sign in").click()
-        sign_in(opened.value, plane.tokens["bob"])
+        sign_in(opened.value, empty_plane.tokens["bob"])
         expect(opened.value.get_by_role("heading", level=1)).to_be_visible()
         page.get_by_role("button", name="Go on").click()
         expect(page.get_by_role("alert")).to_contain_text("made in another session")
@@ -151,18 +155,18 @@ def test_a_session_that_ends_during_an_approval_goes_on_after_a_sign_in(
         expect(page.get_by_role("status")).to_contain_text("It is approved")
 
 
-def test_what_others_stored_is_text(browser: Browser, plane: ControlPlane, host: str) -> None:
+def test_what_others_stored_is_text(browser: Browser, empty_plane: ControlPlane, host: str) -> None:
     """Whoever makes a draft puts no markup before an approver."""
     authority = CertificateAuthority.create(MARKUP).pem.decode()
     fields: Json = {"fleets": [MARKUP], "username": MARKUP, "token": CANARY, "set_name": None}
     view = meanwhile(
-        plane.client("alice").connect(
+        empty_plane.client("alice").connect(
             host, ca_certificate=authority, description=MARKUP, secret_label=MARKUP, **fields
         )
     )
     path = f"/v1/connections/{view['id']}/send-back"
-    meanwhile(plane.client("root").call("POST", path, {"comment": MARKUP}))
-    with signed_in(browser, plane, "bob") as page:
+    meanwhile(empty_plane.client("root").call("POST", path, {"comment": MARKUP}))
+    with signed_in(browser, empty_plane, "bob") as page:
         for address in ("/console/approve", f"/console/connections/{view['id']}/review"):
             page.goto(address)
             expect(page.get_by_text(MARKUP).first).to_be_visible()
