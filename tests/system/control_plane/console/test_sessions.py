@@ -7,6 +7,7 @@ import pytest
 
 from control_plane.clock import now
 from control_plane.database.database import Database
+from control_plane.operators.operator_token import OperatorToken
 from control_plane.operators.operators import AuthenticatedOperator
 from control_plane.operators.permissions import Role
 from control_plane.sessions.ended_sessions import MAX_REMEMBERED, EndedSessions
@@ -28,6 +29,11 @@ async def goes_on(client: ConsoleClient) -> bool:
     client.cookies = kept
     assert page.status == 200 or page.headers["Location"] == ENDED
     return page.status == 200
+
+
+def hash_of(plane: ControlPlane, name: str) -> str:
+    """Return the hash of an operator's token, which a session of theirs was begun with."""
+    return OperatorToken.parse(plane.tokens[name]).sha256
 
 
 @pytest.fixture
@@ -130,7 +136,7 @@ async def test_a_session_that_is_idle_stays_so_whatever_the_database_says(
     async with console_client(own, None) as client:
         found = {}
         for name, began_at in used.items():
-            session = Session.begin(eve, began_at)
+            session = Session.begin(eve, began_at, token_sha256=hash_of(own, "eve"))
             if name == "over":
                 session = session.used(now())
             await owner.execute(
@@ -153,7 +159,8 @@ async def test_a_use_is_noted_and_renews_the_cookie(
     own = await start_plane({"CONTROL_PLANE_SESSION_KEY_FILE": str(key_file)})
     seal = SessionSeal.parse(key_file.read_bytes())
     began_at = now() - IDLE / 2
-    session = Session.begin(AuthenticatedOperator("eve", Role.VIEWER), began_at)
+    eve = AuthenticatedOperator("eve", Role.VIEWER)
+    session = Session.begin(eve, began_at, token_sha256=hash_of(own, "eve"))
     owner = await asyncpg.connect(own.owner_url)
     await owner.execute(
         "INSERT INTO session_uses VALUES ($1, 'eve', $2, $3, $2)",
