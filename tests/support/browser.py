@@ -23,6 +23,9 @@ CHROMIUM: Final = Path("/usr/bin/chromium")
 AXE: Final = DEV / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE_MILLISECONDS: Final = 30_000
 MAX_PAGE_BYTES: Final = 100 * 1024  # of a page with everything that it loads
+PRESENT_SECTION_ENDS: Final = (
+    "document.querySelector('nav.sections [aria-current]')?.getBoundingClientRect().right ?? 0"
+)
 
 
 @frozen
@@ -129,6 +132,7 @@ def require_presentable_now(page: Page) -> None:
         require_accessible(page)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= look.width, f"{page.url} is {width} pixels wide ({name})"
+        assert page.evaluate(PRESENT_SECTION_ENDS) <= look.width, f"{page.url} hides its section"
         screenshot(page, name)
     light = LOOKS["light"]
     page.set_viewport_size({"width": light.width, "height": light.height})
