@@ -108,7 +108,8 @@ def _what_to_try(stack: Running) -> str:
     name = f"localhost:{stack.ports.facade}/{image.facade_path}@{image.digest}"
     return f"""
 Facade         {stack.facade_url}    (devices, mTLS)
-Control plane  {stack.control_plane_url}    (operators)
+Control plane  {stack.control_plane_url}    (operators' API)
+Console        {stack.control_plane_url}/console/    (sign in with the operator token)
 Operations     http://127.0.0.1:{stack.ports.operations}/readyz
 Operator token {stack.token}
 Logs, keys, certificates: {server_ca.parents[2].relative_to(REPOSITORY)}/
