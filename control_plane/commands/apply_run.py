@@ -250,6 +250,8 @@ class ApplyRun:
             say(f"{len(made) + len(waits)} wait for an approver, who compares the fingerprint")
             say("(`control-plane connections review HOST` shows what changes):")
             say(f"  control-plane apply {files} --approve {fingerprint}")
+            if len(made) + len(waits) > 1:
+                say("That approves the first of them; --approve is given once for each.")
 
 
 def _ended_waits(now: Plan) -> Iterator[str]:

@@ -24,7 +24,8 @@ def _require_fingerprint(
 ) -> str | None:
     """Refuse a call without a fingerprint if there is no terminal to ask at."""
     if value is None and not sys.stdin.isatty():
-        raise click.MissingParameter("Without a terminal nobody is asked", ctx, param)
+        told = "Without a terminal nobody is asked; `control-plane connections review` prints it"
+        raise click.MissingParameter(told, ctx, param)
     return value
 
 

@@ -94,7 +94,13 @@ def _lifetime(expires: timedelta | None, *, no_expiry: bool) -> timedelta | None
 
 @click.group(cls=Group)
 def operators() -> None:
-    """Add, list, rotate and remove those who may call the API."""
+    """Add, list, rotate and remove those who may call the API.
+
+    Without the API, beside the database and with the statement key; an admin does the same in the
+    console.
+
+    Settings: CONTROL_PLANE_DATABASE_URL, CONTROL_PLANE_STATEMENT_PRIVATE_KEY_FILE.
+    """
 
 
 _whose = click.option(
@@ -234,7 +240,8 @@ def _print(token: IssuedToken, form: OutputForm | None) -> None:
         print_value(_view(made) | {"token": token.secret.reveal_text()}, form)
     else:
         click.echo(token.secret.reveal_text())
-    say("Commands and API clients take it from CONTROL_PLANE_TOKEN, or CONTROL_PLANE_TOKEN_FILE.")
+    say("Commands and API clients take it from CONTROL_PLANE_TOKEN, or CONTROL_PLANE_TOKEN_FILE;")
+    say("the console's sign-in page takes it too.")
 
 
 def _view(operator: ListedOperator) -> dict[str, str | None]:
