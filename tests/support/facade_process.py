@@ -1,6 +1,7 @@
 """A real facade as a child process, and devices that ask it over real mutual TLS."""
 
 import asyncio
+import re
 import socket
 import ssl
 import sys
@@ -151,6 +152,15 @@ class Facade:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def not_asked(self) -> dict[str, float]:
+        """Return how often no registry was asked, by each reason that there was."""
+        counted = re.findall(
+            r'^facade_not_asked_total\{reason="(\w+)"\} (\S+)$',
+            self.operations("/metrics")[1],
+            re.MULTILINE,
+        )
+        return {reason: float(count) for reason, count in counted if float(count)}
 
     @property
     def log_text(self) -> str:

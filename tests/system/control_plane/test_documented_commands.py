@@ -151,7 +151,12 @@ async def test_operators_work(plane: ControlPlane, host: str, tmp_path: Path) ->
     connecting = [
         each for each in first_start if each.words[1:2] in (("connections",), ("devices",))
     ]
-    assert [each.words[2] for each in connecting] == ["add", "approve", "revoke"]
+    assert [each.words[2] for each in connecting] == [
+        "add",
+        "review",
+        "approve",
+        "revoke",
+    ]
     for typed in connecting:
         await run(typed)
         shown = await asyncio.to_thread(
