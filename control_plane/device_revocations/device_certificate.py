@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from control_plane.device_revocations.fields import parse_issuer, parse_serial
 from shared.device_id import is_device_id
 from shared.identity_form import IdentityForm
+from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, load_certificates, pem_blocks
 
@@ -51,7 +52,7 @@ def parse_device_certificate(text: str, form: IdentityForm | None = None) -> Dev
         raise ValueError(f"{_EXPECTED}: {error}") from None
     try:
         return _named(certificate, form)
-    except ValueError:  # of the library, or of our grammars; it may quote the certificate
+    except MALFORMED:  # of the library, or of our grammars; it may quote the certificate
         raise ValueError(
             "the certificate has a serial, an issuer or names that cannot be read"
         ) from None

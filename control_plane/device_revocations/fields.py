@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from shared.device_id import is_device_id
+from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 
 MAX_SERIAL_DIGITS: Final = (
@@ -82,7 +83,7 @@ def parse_issuer(text: str) -> str:
     try:
         name = x509.Name.from_rfc4514_string(text, _DESCRIPTORS)
         issuer = x509.Name([_in_order_of_der(part) for part in name.rdns]).rfc4514_string()
-    except ValueError:  # quotes the text
+    except MALFORMED:  # quotes the text
         raise ValueError(expected) from None
     if not issuer.isprintable() or not 0 < len(issuer.encode()) <= MAX_ISSUER_BYTES:
         raise ValueError(expected)

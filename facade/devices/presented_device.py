@@ -22,11 +22,11 @@ from facade.devices.tls import (
 )
 from facade.values.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
 from shared.log_fields import bounded_text
+from shared.malformed_x509 import MALFORMED
 from shared.statement import device_subject
 
 MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
 UNREADABLE: Final = "(cannot be read)"
-_MALFORMED: Final = (ValueError, x509.InvalidVersion)
 _NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not issued by a CA")
 
 
@@ -127,7 +127,7 @@ def name_of(certificate: x509.Certificate, which: Literal["subject", "issuer"]) 
     try:
         name = certificate.subject if which == "subject" else certificate.issuer
         return name.rfc4514_string()
-    except _MALFORMED:
+    except MALFORMED:
         return UNREADABLE
 
 

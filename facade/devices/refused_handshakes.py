@@ -20,12 +20,12 @@ from facade.devices.handshake_end import LEFT_SILENTLY, Ending, HandshakeEnd
 from facade.devices.presented_device import name_of
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.values.device_identity import IdentityRule
+from shared.malformed_x509 import MALFORMED
 from shared.structured_log import get_logger
 
 LINES_A_WINDOW: Final = 20  # of one reason: shows the device, or that there are many
 LOOKS_A_WINDOW: Final = 200  # at certificates, for one that has no line yet; a chain may be long
 WINDOW_SECONDS: Final = 60.0
-_MALFORMED: Final = (ValueError, x509.InvalidVersion)
 _log = get_logger("facade.refused_handshakes")
 
 
@@ -40,7 +40,7 @@ class _PresentedChain:
         """Return what OpenSSL has built of what was presented, verified or not."""
         try:
             chain = connection.get_verified_chain(as_cryptography=True) if connection else None
-        except _MALFORMED:
+        except MALFORMED:
             chain = None
         return cls(tuple(chain or ()))
 

@@ -8,7 +8,6 @@ SANs and a missing extended key usage; this does not.
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from attrs import frozen
 from cryptography import x509
@@ -18,10 +17,8 @@ from facade.errors import MalformedError
 from facade.values.trust_domain import may_issue
 from shared.device_id import DNS_NAME, MAX_DEVICE_ID_CHARACTERS, SUBJECT_FIELD
 from shared.identity_form import IdentityKind
+from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
-
-# What reading a certificate may raise although OpenSSL accepted it. Only the first is a ValueError.
-_MALFORMED: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 class UnidentifiedDeviceError(MalformedError, ValueError):
@@ -61,7 +58,7 @@ class IdentityRule:
                 )
         except UnidentifiedDeviceError:
             raise
-        except _MALFORMED:
+        except MALFORMED:  # although OpenSSL accepted it
             raise UnidentifiedDeviceError("the certificate is malformed") from None
         return DeviceIdentity(
             id=device,
@@ -91,7 +88,7 @@ def may_authenticate_clients(certificate: x509.Certificate) -> bool:
     """Tell whether the extended key usage is present and names clientAuth (RFC 5280 4.2.1.12)."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, *_MALFORMED):
+    except (x509.ExtensionNotFound, *MALFORMED):
         return False
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 

@@ -10,6 +10,8 @@ from typing import Final
 
 from cryptography import x509
 
+from shared.malformed_x509 import MALFORMED
+
 MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
 _SCHEME: Final = "spiffe://"
 
@@ -18,8 +20,7 @@ _SCHEME: Final = "spiffe://"
 def trust_domains(authority: x509.Certificate) -> frozenset[str]:
     """Return the trust domains that a CA's certificate names.
 
-    Raises `ValueError`, `x509.DuplicateExtension` or `x509.UnsupportedGeneralNameType` for one that
-    cannot be read.
+    Raises one of `MALFORMED` for one that cannot be read.
     """
     try:
         names = authority.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -39,7 +40,7 @@ def names_none(authority: x509.Certificate) -> bool:
     """Tell whether a CA's certificate names no trust domain, as far as it can be read."""
     try:
         return not trust_domains(authority)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except MALFORMED:
         return True  # each of its devices is refused as malformed, so it issues none
 
 
