@@ -109,9 +109,12 @@ def parse_name_cursor(text: str) -> str:
     try:
         if not 0 < len(text) <= MAX_NAME_CURSOR_CHARACTERS:
             raise ValueError
-        return base64.b64decode(text, altchars=b"-_", validate=True).decode()
+        name = base64.b64decode(text, altchars=b"-_", validate=True).decode()
+        if "\0" in name:  # which PostgreSQL's texts cannot hold
+            raise ValueError
     except (ValueError, binascii.Error):
         raise ValueError("expected the next_cursor of a page") from None
+    return name
 
 
 def format_name_cursor(name: str | None) -> str | None:
