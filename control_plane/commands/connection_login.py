@@ -8,10 +8,9 @@ import click
 from control_plane.commands.api_client import Json
 from control_plane.commands.running import say
 from control_plane.connections.request import parse_connection_request
+from control_plane.connections.suggested_provider import suggested_provider
 from control_plane.errors import InvalidRequestError
 from shared.connection import Provider
-from shared.ecr_host import EcrHost, InvalidEcrHostError
-from shared.google_host import InvalidGoogleHostError, require_google_host
 from shared.registry_host import RegistryHost
 from shared.upstream.hosts import UnusableHostError, registry_host_from_people
 
@@ -22,21 +21,6 @@ _SUGGESTED: Final = {
     Provider.GOOGLE_SERVICE_ACCOUNT: "this host is Google's: --service-account-key-file (provider"
     " google_service_account) gets tokens that renew themselves",
 }
-
-
-def suggested_provider(host: RegistryHost) -> Provider:
-    """Return the provider that a host's name suggests."""
-    try:
-        EcrHost.parse(host)
-    except InvalidEcrHostError:
-        pass
-    else:
-        return Provider.AWS_ECR
-    try:
-        require_google_host(host)
-    except InvalidGoogleHostError:
-        return Provider.STATIC
-    return Provider.GOOGLE_SERVICE_ACCOUNT
 
 
 def require_login(options: dict[str, Any], rest: Json) -> None:

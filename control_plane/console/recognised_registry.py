@@ -5,9 +5,8 @@ from typing import Final
 
 from attrs import frozen
 
+from control_plane.connections.suggested_provider import suggested_provider
 from shared.connection import Provider
-from shared.ecr_host import EcrHost, InvalidEcrHostError
-from shared.google_host import InvalidGoogleHostError, require_google_host
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.upstream.hosts import registry_host_from_people
@@ -55,22 +54,7 @@ def recognise(text: str) -> RecognisedRegistry:
     if reference and not ("." in name or name == "localhost" or (slash and ":" in head)):
         head, path = _DOCKER_HUB, reference
     host = registry_host_from_people(head)
-    return RecognisedRegistry(host, provider_of(host), _repository(path))
-
-
-def provider_of(host: RegistryHost) -> Provider:
-    """Return how one logs in at a host."""
-    try:
-        EcrHost.parse(host)
-    except InvalidEcrHostError:
-        pass
-    else:
-        return Provider.AWS_ECR
-    try:
-        require_google_host(host)
-    except InvalidGoogleHostError:
-        return Provider.STATIC
-    return Provider.GOOGLE_SERVICE_ACCOUNT
+    return RecognisedRegistry(host, suggested_provider(host), _repository(path))
 
 
 def login_hint(host: str) -> str:
