@@ -1,6 +1,6 @@
 """Reading the audit log: a page of it, or the whole chain. Nothing is repaired."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import orjson
@@ -176,9 +176,7 @@ async def read_page(
     """Return the wanted entries after a place, and the place to go on from, if any."""
     async with database.connection() as connection:
         entries = await fetch_entries(connection, wanted, after=after, limit=limit + 1)
-    lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
-    following = lines[-1].sequence if len(entries) > limit else None
-    return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following
+    return await _page(entries, verifier, wanted, limit)
 
 
 async def read_newest_page(
@@ -187,6 +185,13 @@ async def read_newest_page(
     """Return the wanted entries before a place, the newest first, and where to go on, if at all."""
     async with database.connection() as connection:
         entries = await fetch_newest_entries(connection, wanted, before=before, limit=limit + 1)
+    return await _page(entries, verifier, wanted, limit)
+
+
+async def _page(
+    entries: Sequence[ListedEntry], verifier: Verifier, wanted: AuditFilter, limit: int
+) -> tuple[list[AuditLine], int | None]:
+    """Return the wanted ones of the first `limit` entries, and where to go on if there are more."""
     lines = await in_slices(entries[:limit], lambda row: _shown(row, verifier))
     following = lines[-1].sequence if len(entries) > limit else None
     return [line for line in lines if line.entry is None or wanted.fits(line.entry)], following

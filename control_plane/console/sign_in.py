@@ -28,7 +28,7 @@ from control_plane.errors import NotAuthenticatedError, TooManyRequestsError
 from control_plane.http.denied_logins import DeniedLogins
 from control_plane.http.problems import problem_of
 from control_plane.operators.login_gate import LoginGate
-from control_plane.operators.operator_token import InvalidOperatorTokenError, OperatorToken
+from control_plane.operators.operator_token import OperatorToken
 from control_plane.sessions.session import Session
 from control_plane.sessions.sessions import Sessions
 
@@ -71,7 +71,7 @@ class SignIn:
         if visitor is None or not hmac.compare_digest(visitor.encode(), told.encode()):
             return self.shown(request, after, _COOKIE_LOST, HTTPStatus.FORBIDDEN)
         try:
-            token = _token(submission.text(TOKEN_FIELD))
+            token = OperatorToken.presented(submission.text(TOKEN_FIELD))
             operator = await self._gate.let_in(token, request.remote or "")
         except (NotAuthenticatedError, TooManyRequestsError) as error:
             self._denied.note(error, request, SIGN_IN)
@@ -103,13 +103,3 @@ class SignIn:
         response = self._rendering.of_visitor(view, request, visitor)
         keep_visitor(response, visitor)
         return response
-
-
-def _token(text: str) -> OperatorToken:
-    try:
-        return OperatorToken.parse(text)
-    except InvalidOperatorTokenError as error:
-        raise NotAuthenticatedError(
-            f"this is no operator's token, or not the whole of one: {error}",
-            reason="not of a token's form",
-        ) from None
