@@ -151,9 +151,13 @@ class Verifying:
     def _elsewhere(
         self, envelopes: Sequence[StoredStatement | None]
     ) -> asyncio.Future[list[_Answer]]:
+        """Give the envelopes to a process; raise `VerifyingEndedError` if one has been ended."""
         executor = self._executor = self._executor or self._start()
         parts = [_parts(each) for each in envelopes]
-        answers = asyncio.get_running_loop().run_in_executor(executor, _answers_of, parts)
+        try:
+            answers = asyncio.get_running_loop().run_in_executor(executor, _answers_of, parts)
+        except BrokenProcessPool:
+            raise VerifyingEndedError from None
         answers.add_done_callback(_note_failure)
         return answers
 

@@ -93,7 +93,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._entries: dict[tuple[str, str, str], Entry] = {}
         self._delivered: set[tuple[str, str]] = set()  # access key, content
         self._claimed: set[tuple[str, str, str]] = set()  # access key, repository, content
-        self._rotten: set[str] = set()
+        self._rotten: dict[str, int] = {}  # content, and the file that was rotten
         self._came_wrong: set[tuple[str, str]] = set()  # access key, content: not asked for a while
         self._spoiled: set[tuple[str, str]] = set()  # the same, of a partial that rotted
         self.world = self._run(World.start(Path(self._scratch.name), QUOTA, HOSTS))
@@ -183,7 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
         if name not in self._stored():
             return
         path = self.world.layout.blob(digest)
-        self._rotten.add(name)
+        self._rotten[name] = path.stat().st_ino
         match how:
             case "gone":
                 path.unlink()
@@ -218,14 +218,14 @@ class StoreMachine(RuleBasedStateMachine):
 
         Whoever notices is cut; it is kept all the same, and found rotten when it is read as stored.
         """
-        rotten: set[str] = set()
+        rotten: dict[str, int] = {}
 
         async def forget(_: Sequence[asyncio.Task[Body]]) -> None:
             first = herd[0]
             path = self.world.partial(self._host(first.host), CONTENTS[name], first.repository)
             if path.exists():
                 rot(path, at)
-                rotten.add(name)
+                rotten[name] = path.stat().st_ino
 
         self._run(self._held(name, byte, herd, forget, late))
         self._rotten |= rotten
@@ -345,13 +345,19 @@ class StoreMachine(RuleBasedStateMachine):
         access_key = self._access_key(asker.host)
         if body is None:
             assert not must_end, "a pull that nothing was in the way of did not end"
-            self._rotten.discard(name)
+            if not self._is_rotten_there(name):
+                self._rotten.pop(name, None)
             self._spoiled.discard((access_key, name))
             self._came_wrong.add((access_key, name))
             return
         assert body == asker.wanted(CONTENTS[name]), "a clean end with wrong bytes"
         assert (access_key, asker.repository, name) in self._claimed, "read without a right"
         assert (access_key, name) in self._delivered, "read what another connection brought"
+
+    def _is_rotten_there(self, name: str) -> bool:
+        """Tell whether the rotten file is still stored: a pull that failed may not have read it."""
+        path = self.world.layout.blob(CONTENTS[name].digest)
+        return path.exists() and path.stat().st_ino == self._rotten.get(name)
 
     def _stored(self) -> list[str]:
         return [name for name in CONTENTS if self.world.is_stored(CONTENTS[name])]

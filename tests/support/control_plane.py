@@ -10,6 +10,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import asyncpg
@@ -212,15 +213,12 @@ class Operator:
         return _expected(await self.call("GET", f"/v1/connections/{connection_id}/grant"), expect)
 
     async def audit(self) -> list[Json]:
-        """Return the first page of the audit log."""
-        items: list[Json] = _expected(await self.call("GET", "/v1/audit?limit=200"), 200)["items"]
-        return items
+        """Return the audit log."""
+        return await self._every_page("/v1/audit")
 
     async def audit_about(self, view: Json) -> list[Json]:
-        """Return what the audit log has of a connection, up to a page."""
-        path = f"/v1/audit?limit=200&about=connection/{view['id']}"
-        items: list[Json] = _expected(await self.call("GET", path), 200)["items"]
-        return items
+        """Return what the audit log has of a connection."""
+        return await self._every_page("/v1/audit", about=f"connection/{view['id']}")
 
     async def revoke(self, connection_id: str, *, expect: int = 200, **fields: object) -> Json:
         """Return the view of the revoked connection."""
@@ -237,19 +235,27 @@ class Operator:
         assert answer.status == expect, answer.body
 
     async def device_revocations(self) -> list[Json]:
-        """Return the first page of the revocations in force."""
-        answer = await self.call("GET", "/v1/device-revocations?limit=200")
-        items: list[Json] = _expected(answer, 200)["items"]
-        return items
+        """Return the revocations in force."""
+        return await self._every_page("/v1/device-revocations")
 
     async def show(self, connection_id: str) -> Json:
         """Return a connection's view."""
         return _expected(await self.call("GET", f"/v1/connections/{connection_id}"), 200)
 
-    async def list(self) -> list[Json]:
-        """Return the first page of connections."""
-        items: list[Json] = _expected(await self.call("GET", "/v1/connections"), 200)["items"]
-        return items
+    async def _every_page(self, path: str, **query: str) -> list[Json]:
+        """Return all of a list: tests that share a control plane have made more than a page."""
+        items: list[Json] = []
+        while True:
+            asked = f"{path}?{urlencode({'limit': 200, **query})}"
+            page = _expected(await self.call("GET", asked), 200)
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            query["cursor"] = page["next_cursor"]
+
+    async def list(self, **filters: str) -> list[Json]:
+        """Return the connections, or those that the filters let through."""
+        return await self._every_page("/v1/connections", **filters)
 
 
 @define

@@ -308,7 +308,7 @@ async def test_who_waits_is_told_when_it_is_approved_or_not(files: Files, host: 
     assert late.status == 1
     assert f"{host}: still waits for an approver: sha256:" in late.words
     waiting = asyncio.create_task(files.apply("-f", path, "--wait", "--timeout", "60s"))
-    (drafted,) = [each for each in await files.plane.client("bob").list() if each["host"] == host]
+    (drafted,) = await files.plane.client("bob").list(host=host)
     await files.plane.client("bob").approve(drafted)
     assert (await waiting).status == 0
 
@@ -317,7 +317,7 @@ async def test_who_waits_is_told_why_a_draft_was_sent_back(files: Files, host: s
     """The plan tells it too, until the files say otherwise."""
     path = files.write("a.yaml", named(a=member(host)))
     assert (await files.apply("-f", path)).status == 0
-    (drafted,) = [each for each in await files.plane.client("bob").list() if each["host"] == host]
+    (drafted,) = await files.plane.client("bob").list(host=host)
     ran = await shell(
         files.plane, "connections", "send-back", drafted["id"], "--comment", "which fleets?",
         operator="bob",
@@ -336,7 +336,7 @@ async def test_a_fingerprint_of_anything_else_approves_nothing(files: Files, hos
     alice, bob = files.plane.client("alice"), files.plane.client("bob")
     path = files.write("a.yaml", named(a=member(host)))
     assert (await files.apply("-f", path)).status == 0
-    (drafted,) = [each for each in await alice.list() if each["host"] == host]
+    (drafted,) = await alice.list(host=host)
     edited = await alice.edit(drafted["id"], fleets=["elsewhere"])
     other = await alice.connect(f"other-{host}")
     for fingerprint, words in (

@@ -61,7 +61,7 @@ def test_the_queue_leads_to_the_review_and_the_review_to_an_approval(
     """What was seen is what serves then."""
     view = draft_of(empty_plane, host, **everything(host))
     with signed_in(browser, empty_plane, "bob") as page:
-        page.get_by_role("link", name="Approve").click()
+        page.get_by_role("link", name="Approve", exact=True).click()
         item = page.get_by_role("listitem").filter(has_text=host)
         expect(item).to_contain_text("6 lines change")
         expect(item).to_contain_text("2 dangers")

@@ -19,7 +19,9 @@ def test_the_log_is_filtered_in_the_address_and_shows_the_newest_first(
     meanwhile(bob.approve(view))
     meanwhile(bob.revoke(view["id"], reason=MARKUP))
     with signed_in(browser, plane, "eve") as page:
-        page.get_by_role("navigation", name="Sections").get_by_role("link", name="Audit").click()
+        page.get_by_role("navigation", name="Sections").get_by_role(
+            "link", name="Audit", exact=True
+        ).click()
         page.get_by_label("About begins with").fill(f"connection/{view['id']}")
         page.get_by_label("Action begins with").fill("connection.")
         page.get_by_role("button", name="Show").click()
@@ -51,9 +53,9 @@ def test_older_entries_are_a_page_further_on(browser: Browser, plane: ControlPla
     with signed_in(browser, plane, "eve") as page:
         page.goto("/console/audit?about=device/spiffe://a.example/")
         first = page.locator("tbody tr th").all_inner_texts()
-        page.get_by_role("link", name="Older").click()
+        page.get_by_role("link", name="Older", exact=True).click()
         second = page.locator("tbody tr th").all_inner_texts()
-        page.get_by_role("link", name="Newest").click()
+        page.get_by_role("link", name="Newest", exact=True).click()
         expect(page.locator("tbody tr th")).to_have_text(first)
     assert len(first) == len(second) == 50
     assert int(first[-1]) == int(second[0]) + 1

@@ -63,7 +63,7 @@ def test_an_edit_keeps_what_was_typed_and_becomes_a_draft(
     view = approved(plane, host)
     with signed_in(browser, plane, "alice", java_script_enabled=False) as page:
         open_connection(page, view)
-        page.get_by_role("link", name="Edit").click()
+        page.get_by_role("link", name="Edit", exact=True).click()
         page.get_by_label("Repositories").fill("team/app\nTeam/*")
         page.get_by_label("Private networks").fill("10.1.0.0/16")
         page.get_by_label("Description").fill("hall 3")
@@ -114,7 +114,7 @@ def test_a_revocation_needs_the_host_typed_in(
     view = approved(plane, host, repository_prefix="team")
     with signed_in(browser, plane, "bob") as page:
         open_connection(page, view)
-        page.get_by_role("link", name="Revoke").click()
+        page.get_by_role("link", name="Revoke", exact=True).click()
         require_presentable(page)
         typed = page.get_by_label("Type")
         for wrong in ("", host, f"{host}/teams"):

@@ -38,7 +38,7 @@ def test_connections_are_listed_with_their_states_and_found_again(
     beginning = f"a{uuid.uuid4().hex[:8]}"
     hosts = make_connections(plane, beginning)
     with signed_in(browser, plane, "alice") as page:
-        page.get_by_role("link", name="Connections").click()
+        page.get_by_role("link", name="Connections", exact=True).click()
         page.get_by_label("Search").fill(beginning)
         page.get_by_role("button", name="Show").click()
         rows = page.get_by_role("row")
@@ -59,7 +59,7 @@ def test_connections_are_listed_with_their_states_and_found_again(
         page.get_by_role("button", name="Show").click()
         expect(rows).to_have_count(2)
         address = page.url
-        page.get_by_role("link", name="Clear").click()
+        page.get_by_role("link", name="Clear", exact=True).click()
         page.goto(address)
         expect(rows).to_have_count(2)
         expect(page.get_by_label("State")).to_have_value("revoked")
@@ -78,7 +78,7 @@ def test_what_fits_no_connection_is_said(browser: Browser, plane: ControlPlane) 
 def test_sessions_are_listed_and_ended(browser: Browser, plane: ControlPlane) -> None:
     """Another browser's, and then all of them."""
     with signed_in(browser, plane, "root") as other, signed_in(browser, plane, "root") as page:
-        page.get_by_role("link", name="Me").click()
+        page.get_by_role("link", name="Me", exact=True).click()
         require_presentable(page)
         others = page.get_by_role("row").filter(has_not_text="This one").get_by_role("button")
         assert others.count() > 0

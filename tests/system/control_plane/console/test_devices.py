@@ -33,7 +33,9 @@ def issued(device: str) -> IssuedCertificate:
 
 def open_revoke(page: Page) -> None:
     """Go from the navigation to the page that revokes."""
-    page.get_by_role("navigation", name="Sections").get_by_role("link", name="Devices").click()
+    page.get_by_role("navigation", name="Sections").get_by_role(
+        "link", name="Devices", exact=True
+    ).click()
     page.get_by_role("link", name="Revoke a device").click()
 
 

@@ -41,7 +41,7 @@ def test_an_empty_installation_says_so_and_what_to_do(
     with signed_in(browser, empty_plane, "alice") as page:
         assert "Nothing waits for you" in card(page, "Waits for you")
         assert "Nothing is broken" in card(page, "Broken")
-        page.get_by_role("link", name="Connections").click()
+        page.get_by_role("link", name="Connections", exact=True).click()
         expect(page.get_by_role("link", name="Connect the first one")).to_be_visible()
 
 
@@ -104,7 +104,7 @@ def test_an_admin_adds_rotates_and_removes_operators(
 ) -> None:
     """The token is shown once; a name that is wrong or taken is said, and nothing is lost."""
     with signed_in(browser, empty_plane, "root") as page:
-        page.get_by_role("link", name="Operators").click()
+        page.get_by_role("link", name="Operators", exact=True).click()
         require_presentable(page)
         page.get_by_label("Name").fill("Not a name")
         page.get_by_label("Role").select_option("approver")

@@ -1,5 +1,6 @@
 """Signatures are verified alike in this process and in processes beside it, in order."""
 
+import asyncio
 import gc
 import multiprocessing
 from collections.abc import AsyncIterator, Sequence
@@ -82,3 +83,23 @@ async def test_a_process_that_is_killed_ends_it_in_words(
     assert multiprocessing.active_children() == []
     gc.collect()  # what asyncio says of a failure that nobody took note of
     assert (capfd.readouterr().err, caplog.text) == ("", "")
+
+
+async def test_a_process_that_was_killed_is_given_nothing_more() -> None:
+    """What comes after that ends in the same words, wherever it is noticed."""
+
+    async def batches_behind_a_kill() -> AsyncIterator[Sequence[Row]]:
+        stored = [removal(number) for number in range(20 * BATCH)]
+        async for rows in batches_of(stored):
+            yield rows
+            processes = multiprocessing.active_children()
+            for process in processes:
+                process.kill()
+            for process in processes:
+                await asyncio.to_thread(process.join)
+            await asyncio.sleep(0.05)  # so that the executor has noticed it as well
+
+    async with Verifying.open(Verifier(SIGNER.public_keys), alone=0) as verifying:
+        with pytest.raises(VerifyingEndedError, match="was ended"):
+            _ = [each async for each in verifying.rows(batches_behind_a_kill())]
+    assert multiprocessing.active_children() == []
