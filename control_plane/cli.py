@@ -23,6 +23,7 @@ _COMMANDS: Final = (
     "export",
     "schema",
     "devices",
+    "sessions",
     "audit",
     "webhooks",
     "settings",

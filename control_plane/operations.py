@@ -12,6 +12,7 @@ from control_plane.device_revocations import operations as of_devices
 from control_plane.http.operation import AnswerShape, OperatorsOperation
 from control_plane.http.schema import TEXT
 from control_plane.operator_accounts import operations as of_operators
+from control_plane.operator_accounts import session_operations as of_sessions
 from control_plane.operators.permissions import Role
 from control_plane.review import operations as of_reviews
 
@@ -28,6 +29,7 @@ OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
     *of_reviews.OPERATIONS,
     *of_devices.OPERATIONS,
     *of_operators.OPERATIONS,
+    *of_sessions.OPERATIONS,
     *of_audit.OPERATIONS,
     SHOW_METRICS,
 )

@@ -173,7 +173,14 @@ async def _serve(
         sign_on = await ending.enter_async_context(
             SignOn.open(configured.sign_on, gate, database, now)
         )
-        use_cases = UseCases.of(configured, chain, sealer, google, now, metrics)
+        sessions = Sessions.of(
+            session_seal,
+            authenticator,
+            database,
+            now,
+            sign_on=sign_on.configured.settings.sha256 if sign_on.configured else None,
+        )
+        use_cases = UseCases.of(configured, chain, sealer, google, now, metrics, sessions)
         remembering = Upkeep(chain, use_cases.history, MissingKeys(chain), memory.file)
         notifications = NotificationQueue(database)
         _watch(metrics, database, notifications, chain)
@@ -191,16 +198,9 @@ async def _serve(
             chain, tls, private_keys, remembering, notifications, supervisor, sign_on, webhooks
         )
         lines = StrangerLines.of(behind_proxy=configured.behind_tls_proxy)
-        sessions = Sessions.of(
-            session_seal,
-            authenticator,
-            database,
-            now,
-            sign_on=sign_on.configured.settings.sha256 if sign_on.configured else None,
-        )
         denied = DeniedLogins(metrics.denied_logins.inc, lines)
         console = Console.of(
-            console_rooms(use_cases, sessions, health, metrics),
+            console_rooms(use_cases, health, metrics),
             sessions,
             gate,
             denied,

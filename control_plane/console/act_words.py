@@ -23,6 +23,8 @@ _WORDS: Final = {
     "operator.add": "added the operator",
     "operator.rotate": "gave a new token to the operator",
     "operator.remove": "removed the operator",
+    "operator.end_session": "ended a session of the operator",
+    "operator.end_sessions": "ended the sessions of the operator",
     "audit.accept_restore": "accepted the restore of a backup",
 }
 _CONNECTION: Final = "connection/"

@@ -9,19 +9,20 @@ from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection,
 from control_plane.console.sign_in import SIGN_IN
 from control_plane.console.submission import Submission
 from control_plane.console.visit import Visit
-from control_plane.errors import NotFoundError
 from control_plane.operator_accounts.operations import SHOW_ME
-from control_plane.sessions.session_store import MAX_LISTED_SESSIONS
-from control_plane.sessions.sessions import Sessions
+from control_plane.operator_accounts.operator_sessions import OperatorSessions
+from control_plane.operator_accounts.session_operations import END_SESSION, END_SESSIONS
+from control_plane.reading.query_reader import format_place
 
 SESSION_FIELD: Final = "session"
+SESSIONS_OF_A_PAGE: Final = 50
 
 
 @frozen
 class MePages:
     """The page, and the forms that end sessions."""
 
-    sessions: Sessions
+    sessions: OperatorSessions
 
     def pages(self) -> tuple[ConsolePage, ...]:
         """Return the page."""
@@ -33,14 +34,14 @@ class MePages:
             ConsoleForm(
                 path="me/end-session",
                 name="end-session",
-                operation=SHOW_ME,
+                operation=END_SESSION,
                 page=self._me,
                 submit=self.end_session,
             ),
             ConsoleForm(
                 path="me/end-all",
                 name="end-all",
-                operation=SHOW_ME,
+                operation=END_SESSIONS,
                 page=self._me,
                 submit=self.end_all,
             ),
@@ -57,15 +58,17 @@ class MePages:
 
     async def show(self, visit: Visit) -> PageView:
         """Show the operator and their sessions."""
-        visit.query().finish()
-        sessions = await self.sessions.list_of(visit.operator.name)
+        query = visit.query()
+        after = query.place()
+        query.finish()
+        page = await self.sessions.page(visit.operator.name, after=after, limit=SESSIONS_OF_A_PAGE)
         return PageView(
             "me.html",
             "Me",
             {
                 "session": visit.session,
-                "sessions": sessions,
-                "has_more": len(sessions) == MAX_LISTED_SESSIONS,
+                "sessions": page.sessions,
+                "next_cursor": format_place(page.next_place),
                 "token_expires_at": visit.opened.token_expires_at,
                 "is_of_token": visit.session.token_sha256 is not None,
             },
@@ -74,15 +77,12 @@ class MePages:
     async def end_session(self, visit: Visit, submission: Submission) -> Done:
         """End one of the operator's sessions."""
         wanted = submission.text(SESSION_FIELD)
-        listed = await self.sessions.list_of(visit.operator.name)
-        if wanted not in {each.id for each in listed}:
-            raise NotFoundError("this session has ended already")
-        await self.sessions.end(wanted)
+        await self.sessions.end_own(visit.operator.name, wanted)
         if wanted == visit.session.id:
             return Done(SIGN_IN, Notice.SIGNED_OUT)
         return Done(ConsoleSection.ME.url, Notice.SESSION_ENDED)
 
     async def end_all(self, visit: Visit, _: Submission) -> Done:
         """End every session of the operator, this one included."""
-        await self.sessions.end_all(visit.operator.name)
+        await self.sessions.end_all_own(visit.operator.name)
         return Done(SIGN_IN, Notice.SIGNED_OUT_EVERYWHERE)

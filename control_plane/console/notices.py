@@ -26,6 +26,7 @@ class Notice(Enum):
         "It is connected, and waits for an approver. Below is what to grant, ready to paste."
     )
     SESSION_ENDED = "The session is ended."
+    SESSIONS_ENDED = "Their sessions are ended. The audit log says so."
     DEVICE_REVOKED = "It is served no longer."
     DEVICE_WAS_REVOKED = "It was revoked already, and stays as it was."
     DEVICE_LIFTED = "It is served again, if its certificate still holds."

@@ -9,22 +9,27 @@ from attrs import frozen
 from control_plane.clock import Clock
 from control_plane.console.notices import Notice
 from control_plane.console.page import ConsoleForm, ConsolePage, ConsoleSection, Done, PageView
+from control_plane.console.sign_in import SIGN_IN
 from control_plane.console.submission import Submission
 from control_plane.console.visit import Visit
 from control_plane.errors import FieldError, InvalidRequestError, NotFoundError
 from control_plane.operator_accounts import operations
 from control_plane.operator_accounts.accounts import OperatorAccounts
+from control_plane.operator_accounts.operator_sessions import OperatorSessions
 from control_plane.operator_accounts.request import (
     parse_operator_request,
     parse_rotation_request,
 )
 from control_plane.operator_accounts.routes import format_name_cursor, parse_name_cursor
+from control_plane.operator_accounts.session_operations import END_OPERATOR_SESSIONS
 from control_plane.operators.operator_token import InvalidOperatorNameError, OperatorName
 from control_plane.operators.operators import IssuedToken
 from control_plane.operators.permissions import Role
+from control_plane.operators.person import InvalidPersonError, Person
 from shared.canonical_json import format_time
 
 OPERATORS_OF_A_PAGE: Final = 50
+SHOWN_SESSIONS: Final = 20  # of one operator; one button ends them all
 _NEVER: Final = "never"
 LIFETIMES: Final = (
     ("30", "in 30 days"),
@@ -45,6 +50,7 @@ class OperatorPages:
     """The list, and a page for each operator."""
 
     accounts: OperatorAccounts
+    sessions: OperatorSessions
     clock: Clock
 
     def pages(self) -> tuple[ConsolePage, ...]:
@@ -74,6 +80,20 @@ class OperatorPages:
                 operation=operations.REMOVE_OPERATOR,
                 page=self._one,
                 submit=self.remove,
+            ),
+            ConsoleForm(
+                path="operators/{name}/end-sessions",
+                name="end-sessions",
+                operation=END_OPERATOR_SESSIONS,
+                page=self._one,
+                submit=self.end_sessions,
+            ),
+            ConsoleForm(
+                path="operators/sign-out",
+                name="sign-out-person",
+                operation=END_OPERATOR_SESSIONS,
+                page=self._list,
+                submit=self.sign_out,
             ),
         )
 
@@ -117,7 +137,10 @@ class OperatorPages:
         """Show an operator, and the forms that rotate the token and remove them."""
         visit.query().finish()
         name = _name(visit)
+        sessions = await self.sessions.page(name.value, after=None, limit=SHOWN_SESSIONS)
         context = {
+            "sessions": sessions.sessions,
+            "has_more_sessions": sessions.has_more,
             "shown": await self.accounts.show(name.value),
             "url": f"{ConsoleSection.OPERATORS.url}/{quote(name.value)}",
             "is_self": name.value == visit.operator.name,
@@ -145,6 +168,25 @@ class OperatorPages:
             raise InvalidRequestError((FieldError("/typed_name", f"type {name} to remove them"),))
         await self.accounts.remove(name, actor=visit.operator)
         return Done(ConsoleSection.OPERATORS.url, Notice.OPERATOR_REMOVED)
+
+    async def end_sessions(self, visit: Visit, _: Submission) -> Done:
+        """End every session of an operator."""
+        name = _name(visit)
+        await self.sessions.end_all_of(name.value, actor=visit.operator)
+        if name.value == visit.operator.name:
+            return Done(SIGN_IN, Notice.SIGNED_OUT_EVERYWHERE)
+        return Done(f"{ConsoleSection.OPERATORS.url}/{quote(name.value)}", Notice.SESSIONS_ENDED)
+
+    async def sign_out(self, visit: Visit, submission: Submission) -> Done:
+        """End every session of a person of single sign-on."""
+        try:
+            person = Person.parse(submission.text("signed_out"))
+        except InvalidPersonError as error:
+            raise InvalidRequestError((FieldError("/signed_out", str(error)),)) from None
+        await self.sessions.end_all_of(str(person), actor=visit.operator)
+        if str(person) == visit.operator.name:
+            return Done(SIGN_IN, Notice.SIGNED_OUT_EVERYWHERE)
+        return Done(ConsoleSection.OPERATORS.url, Notice.SESSIONS_ENDED)
 
     def _end(self, submission: Submission) -> dict[str, object]:
         """Return when the token ends, as the API is told."""

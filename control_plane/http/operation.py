@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from control_plane.http.schema import BOOLEAN, INTEGER, TEXT, UUID, Schema, ref
+from control_plane.http.schema import BOOLEAN, INTEGER, TEXT, UUID, Schema, described, ref
 from control_plane.operators.operator_token import NAME_PATTERN
 from control_plane.operators.permissions import Role, reaches
+from control_plane.operators.person import MAX_PERSON_CHARACTERS
 from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
 
 JSON: Final = "application/json"
@@ -82,7 +83,17 @@ _OF_OPERATORS: Final = (
 _OF_BODIES: Final = ("Unreadable", "TooSlow", "TooLarge", "UnsupportedMediaType")
 _ID: Final = "{id}"
 _NAME: Final = "{name}"
+_CALLER: Final = "{caller}"
+_SESSION: Final = "{session}"
 _OPERATOR: Final = TEXT | {"pattern": NAME_PATTERN}
+_NAMED_CALLER: Final = described(
+    TEXT,
+    "An operator's name, or a person of single sign-on: oidc:<issuer>:<sub>, both percent-encoded"
+    " (and once more in a path).",
+    minLength=1,
+    maxLength=MAX_PERSON_CHARACTERS,
+)
+SESSION_ID_PATTERN: Final = "^[0-9a-f]{32}$"
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",
     "in": "header",
@@ -244,6 +255,11 @@ class OperatorsOperation(Operation):
             yield {"name": "id", "in": "path", "required": True, "schema": UUID}
         if _NAME in self.path:
             yield {"name": "name", "in": "path", "required": True, "schema": _OPERATOR}
+        if _CALLER in self.path:
+            yield {"name": "caller", "in": "path", "required": True, "schema": _NAMED_CALLER}
+        if _SESSION in self.path:
+            schema = TEXT | {"pattern": SESSION_ID_PATTERN}
+            yield {"name": "session", "in": "path", "required": True, "schema": schema}
         for parameter in self.parameters:
             yield parameter.described()
         if self.takes_if_match:
@@ -253,7 +269,7 @@ class OperatorsOperation(Operation):
         yield from _OF_OPERATORS
         if self.body:
             yield from _OF_BODIES
-        if _ID in self.path or _NAME in self.path:
+        if "{" in self.path:
             yield "NotFound"
         if self.may_conflict:
             yield "Conflict"

@@ -13,6 +13,7 @@ from attrs import frozen
 MAX_ISSUER_CHARACTERS: Final = 255
 MAX_SUBJECT_CHARACTERS: Final = 255  # OpenID Connect Core section 2
 SCHEME: Final = "oidc:"
+MAX_PERSON_CHARACTERS: Final = 5 + 765 + 1 + 765  # each character as three, percent-encoded
 
 _SAFE: Final = "[A-Za-z0-9._~-]|%[0-9A-F]{2}"
 _PERSON: Final = re.compile(

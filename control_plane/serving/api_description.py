@@ -12,6 +12,7 @@ from control_plane.connections.schemas import SCHEMAS as CONNECTION_SCHEMAS
 from control_plane.device_revocations.operations import SCHEMAS as DEVICE_SCHEMAS
 from control_plane.http.operation import Operation, headers, problem_responses
 from control_plane.operator_accounts.operations import SCHEMAS as OPERATOR_SCHEMAS
+from control_plane.operator_accounts.session_operations import SCHEMAS as SESSION_SCHEMAS
 from control_plane.review.operations import SCHEMAS as REVIEW_SCHEMAS
 from control_plane.serving import operations as of_process
 from control_plane.single_sign_on import operations as of_sign_on
@@ -54,6 +55,7 @@ def api_description() -> dict[str, Any]:
             | REVIEW_SCHEMAS
             | DEVICE_SCHEMAS
             | OPERATOR_SCHEMAS
+            | SESSION_SCHEMAS
             | AUDIT_SCHEMAS
             | of_process.SCHEMAS
             | of_sign_on.SCHEMAS,

@@ -16,11 +16,10 @@ from control_plane.console.page import ConsoleDownload, Room
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.serving.health import Health
 from control_plane.serving.use_cases import UseCases
-from control_plane.sessions.sessions import Sessions
 
 
 def console_rooms(
-    use_cases: UseCases, sessions: Sessions, health: Health, metrics: ControlPlaneMetrics
+    use_cases: UseCases, health: Health, metrics: ControlPlaneMetrics
 ) -> Sequence[Room]:
     """Return the rooms."""
     clock = use_cases.chain.clock
@@ -37,10 +36,10 @@ def console_rooms(
         ),
         ChangePages(use_cases.reader, use_cases.checked_edits),
         ConnectPages(use_cases.connections, use_cases.checks, use_cases.keys, metrics),
-        OperatorPages(use_cases.operator_accounts, clock),
+        OperatorPages(use_cases.operator_accounts, use_cases.operator_sessions, clock),
         DevicePages(use_cases.revocation_reader, use_cases.revocations, use_cases.identity_form),
         AuditPages(use_cases.chain),
-        MePages(sessions),
+        MePages(use_cases.operator_sessions),
     )
 
 

@@ -18,6 +18,7 @@ from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operations import SHOW_METRICS, allowed_to
 from control_plane.operator_accounts.operations import SHOW_ME
 from control_plane.operator_accounts.routes import OperatorRoutes
+from control_plane.operator_accounts.session_routes import SessionRoutes
 from control_plane.proof.audit_filter import read_audit_filter
 from control_plane.proof.signer import Verifier
 from control_plane.reading.query_reader import QueryReader, parse_sequence
@@ -44,6 +45,7 @@ class Api:
     health: Health
     sign_on: SignOnRoutes
     operators: OperatorRoutes
+    sessions: SessionRoutes
 
     @classmethod
     def of(
@@ -76,6 +78,7 @@ class Api:
             health,
             SignOnRoutes(configured.sign_on),
             OperatorRoutes(use_cases.operator_accounts, chain.clock),
+            SessionRoutes(use_cases.operator_sessions),
         )
 
     def routes(self) -> tuple[Route, ...]:
@@ -87,6 +90,7 @@ class Api:
             *self.device_revocations.routes(),
             Route(SHOW_ME, self.show_me),
             *self.operators.routes(),
+            *self.sessions.routes(),
             Route(LIST_AUDIT, self.list_audit),
             Route(SHOW_METRICS, self.show_metrics),
         )

@@ -21,6 +21,7 @@ from control_plane.device_revocations.acts import DeviceRevocations
 from control_plane.device_revocations.reader import DeviceRevocationReader
 from control_plane.metrics import ControlPlaneMetrics
 from control_plane.operator_accounts.accounts import OperatorAccounts
+from control_plane.operator_accounts.operator_sessions import OperatorSessions
 from control_plane.operators.operators import Operators
 from control_plane.operators.rate_limit import RateLimit
 from control_plane.proof.acts import Acts
@@ -29,6 +30,7 @@ from control_plane.proof.history import History
 from control_plane.proof.sealer import Sealer
 from control_plane.review.reviews import ConnectionReviews
 from control_plane.serving.config import ServeSettings
+from control_plane.sessions.sessions import Sessions
 from shared.identity_form import IdentityForm
 from shared.upstream.credentials.google import GoogleTokenEndpoint
 
@@ -53,6 +55,7 @@ class UseCases:
     revocations: DeviceRevocations
     revocation_reader: DeviceRevocationReader
     operator_accounts: OperatorAccounts
+    operator_sessions: OperatorSessions
     identity_form: IdentityForm | None
 
     @classmethod
@@ -64,6 +67,7 @@ class UseCases:
         google: GoogleTokenEndpoint,
         clock: Clock,
         metrics: ControlPlaneMetrics,
+        sessions: Sessions,
     ) -> Self:
         """Return those of a control plane with these settings."""
         acts, history = Acts(chain), History(chain)
@@ -94,5 +98,6 @@ class UseCases:
             DeviceRevocations(acts, form),
             DeviceRevocationReader(chain, form),
             OperatorAccounts(chain, Operators(chain, acts), second_approver=second),
+            OperatorSessions(sessions, acts),
             form,
         )

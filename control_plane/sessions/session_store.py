@@ -3,17 +3,18 @@
 It makes none: a session is in its cookie, under seal. Rows are kept for as long as they can matter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from attrs import frozen
 
 from control_plane.database.database import Database, DatabaseConnection
 from control_plane.database.one_trip import Part, RowChange, fetch_parts, make_changes
-from control_plane.sessions.session import LIFETIME, Session
+from control_plane.reading.query_reader import ListPlace
+from control_plane.sessions.session import IDLE, LIFETIME, Session
 
-MAX_LISTED_SESSIONS: Final = 100  # of one operator: who has more ends all
 KEPT: Final = LIFETIME + timedelta(hours=1)  # endings: no session is older; an hour for clocks
 MAX_ENDINGS: Final = 10_000  # taken at once, the newest first
 
@@ -44,14 +45,21 @@ SELECT what, least(ended_at, '9000-01-01Z') AS ended_at FROM public.session_endi
 WHERE ended_at >= $1
 ORDER BY session_endings.ended_at DESC LIMIT $2
 """
+# Those that go on: neither over, nor idle, nor ended. An id is one of ours, and no other text.
 _OF_SUBJECT: Final = """
 SELECT session_id, began_at, ends_at, last_used_at FROM public.session_uses u
 WHERE subject = $1 AND ends_at > $2 AND last_used_at > $3
-  AND began_at > '2000-01-01Z' AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
+  AND began_at > greatest('2000-01-01Z', (SELECT max(e.ended_at) FROM public.session_endings e
+                                          WHERE e.what = 'subject/' || $1))
+  AND greatest(began_at, ends_at, last_used_at) < '9000-01-01Z'
   AND NOT EXISTS (SELECT FROM public.session_endings e
-                  WHERE e.what IN ('session/' || u.session_id, 'subject/' || u.subject)
-                    AND e.ended_at >= u.began_at)
-ORDER BY last_used_at DESC, session_id LIMIT $4
+                  WHERE e.what = 'session/' || u.session_id AND e.ended_at >= u.began_at)
+  AND session_id ~ '^[0-9a-f]{32}$'
+"""
+_ONE: Final = f"{_OF_SUBJECT} AND session_id = $4"
+_PAGE: Final = f"""
+{_OF_SUBJECT} AND ($4::timestamptz IS NULL OR (began_at, session_id COLLATE "C") < ($4, $5))
+ORDER BY began_at DESC, session_id COLLATE "C" DESC LIMIT $6
 """
 
 
@@ -63,6 +71,24 @@ class SessionRow:
     began_at: datetime
     ends_at: datetime
     last_used_at: datetime
+
+    @property
+    def place(self) -> ListPlace:
+        """Its place in a list."""
+        return self.began_at, UUID(self.id)
+
+
+@frozen
+class SessionPage:
+    """Sessions of one operator, the newest first."""
+
+    sessions: list[SessionRow]
+    has_more: bool
+
+    @property
+    def next_place(self) -> ListPlace | None:
+        """After which place the next page begins."""
+        return self.sessions[-1].place if self.has_more else None
 
 
 @frozen
@@ -93,7 +119,7 @@ class SessionStore:
     async def end(self, what: str, at: datetime) -> None:
         """Note an ending."""
         async with self.database.connection() as connection:
-            await connection.execute(_END, what, at)
+            await make_changes(connection, [ending(what, at)])
 
     async def state(self, session: Session) -> tuple[datetime | None, Mapping[str, datetime]]:
         """Return when the session was used last, and the endings that may be its own."""
@@ -104,13 +130,25 @@ class SessionStore:
         last_used_at = uses[0]["last_used_at"] if uses else None
         return last_used_at, {row["what"]: row["ended_at"] for row in ended}
 
-    async def of_subject(
-        self, name: str, at: datetime, used_since: datetime
-    ) -> Sequence[SessionRow]:
-        """Return the sessions of an operator that go on, the last used first."""
+    async def page_of(
+        self, name: str, at: datetime, *, after: ListPlace | None, limit: int
+    ) -> SessionPage:
+        """Return sessions of an operator that go on, the newest first, from a place on."""
+        began_at, session_id = (after[0], after[1].hex) if after else (None, None)
+        place = began_at, session_id, limit + 1
         async with self.database.connection() as connection:
-            rows = await connection.fetch(_OF_SUBJECT, name, at, used_since, MAX_LISTED_SESSIONS)
-        return [SessionRow(*row) for row in rows]
+            rows = await connection.fetch(_PAGE, name, at, at - IDLE, *place)
+        return SessionPage([SessionRow(*row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def goes_on(self, name: str, session_id: str, at: datetime) -> bool:
+        """Tell whether this is a session of the operator that goes on."""
+        async with self.database.connection() as connection:
+            return bool(await connection.fetch(_ONE, name, at, at - IDLE, session_id))
+
+
+def ending(what: str, at: datetime) -> RowChange:
+    """Return the change that notes an ending."""
+    return RowChange(_END, (what, at))
 
 
 async def recent_endings(connection: DatabaseConnection, since: datetime) -> dict[str, datetime]:

@@ -4,7 +4,6 @@ A request's session is the one of its cookie, if a key of ours sealed that. Then
 its own times and by the database's; and its operator is looked at as the API does.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
@@ -12,12 +11,14 @@ from attrs import evolve, frozen
 
 from control_plane.clock import Clock
 from control_plane.database.database import Database
+from control_plane.database.one_trip import RowChange
 from control_plane.errors import NotAuthenticatedError
 from control_plane.operators.operators import AuthenticatedOperator, Authenticator, LoginKind
+from control_plane.reading.query_reader import ListPlace
 from control_plane.sessions.ended_sessions import EndedSessions
-from control_plane.sessions.session import IDLE, Session, of_provider, of_session, of_subject
+from control_plane.sessions.session import Session, of_provider, of_session, of_subject
 from control_plane.sessions.session_seal import SessionSeal, UnknownSessionError
-from control_plane.sessions.session_store import SessionRow, SessionStore
+from control_plane.sessions.session_store import SessionPage, SessionStore, ending
 from shared.structured_log import get_logger
 
 _log = get_logger("control_plane.sessions")
@@ -107,14 +108,24 @@ class Sessions:
         present = evolve(operator, login=LoginKind.SESSION, expires_at=ends_at)
         return OpenSession(used, present, operator.expires_at, is_newly_used=used is not session)
 
-    async def list_of(self, name: str) -> Sequence[SessionRow]:
-        """Return the sessions of an operator, as the database has them."""
-        now = self._clock()
-        return await self._store.of_subject(name, now, now - IDLE)
+    async def page_of(self, name: str, *, after: ListPlace | None, limit: int) -> SessionPage:
+        """Return sessions of an operator, as the database has them: the newest first."""
+        return await self._store.page_of(name, self._clock(), after=after, limit=limit)
+
+    async def goes_on(self, name: str, session_id: str) -> bool:
+        """Tell whether this is a session of the operator that goes on, as the database has it."""
+        return await self._store.goes_on(name, session_id, self._clock())
 
     async def end(self, session_id: str) -> None:
         """End one session."""
         await self._end(of_session(session_id))
+
+    def ending(self, what: str) -> RowChange:
+        """Return what ends sessions together with an act; here they end at once."""
+        now = self._clock()
+        self.ended.note(what, now)
+        _log.info("session ended", subject=what)
+        return ending(what, now)
 
     async def end_cookie(self, cookie: str) -> None:
         """End the session of a cookie, if it is one of ours."""

@@ -60,6 +60,8 @@ async def test_an_operator_who_sends_nonsense(
             cursor = quote(nonsense.header("YWxpY2U=")[:500])
             answer = await admin.call("GET", f"/v1/operators?cursor={cursor}")
             assert answer.status in {200, 422}
+            answer = await admin.call("GET", f"/v1/operators/{cursor}/sessions")
+            assert answer.status in {200, 404, 405}
             answer = await admin.call("POST", "/v1/operators", content=nonsense.like(*OPERATORS))
             assert answer.status < 500
             answer = await admin.call(

@@ -102,6 +102,7 @@ class AttrsClient:
 
     def refused(self, operation: str, /, body: Any = None, **parameters: Any) -> tuple[int, str]:
         """Return status and detail of the problem, as its model has them."""
+        self.called.add(operation)
         module = import_module(f"{WITH_ATTRS}.api.default.{operation}")
         sent = {} if body is None else {"body": body}
         problem = module.sync(client=self._client, **sent, **parameters)
@@ -180,6 +181,7 @@ def test_every_operation_is_called_by_a_generated_client(
     ):
         call_everything(alice, bob, host)
         make_an_operator(root)
+        end_sessions(alice, root)
     assert alice.called | bob.called | root.called == operations() - {"describe", "show_metrics"}
 
 
@@ -208,6 +210,17 @@ def make_an_operator(root: GeneratedClient) -> None:
     assert name in {each.name for each in root.call("list_operators", limit=200).items}
     root.call("remove_operator", name=name)
     assert root.refused("show_operator", name=name)[0] == 404
+
+
+def end_sessions(alice: GeneratedClient, root: GeneratedClient) -> None:
+    """List and end sessions of the console, of which the caller has none, and anybody's."""
+    assert alice.call("list_sessions", limit=1).items == []
+    alice.call("end_sessions")
+    assert alice.refused("end_session", session="0" * 32)[0] == 404
+    person = "oidc:https%3A%2F%2Fid.example:42"
+    assert root.call("list_operator_sessions", caller=person).items == []
+    root.call("end_operator_sessions", caller=person)
+    assert root.refused("end_operator_session", caller=person, session="0" * 32)[0] == 404
 
 
 def connect_and_revoke(alice: GeneratedClient, bob: GeneratedClient, host: str) -> None:

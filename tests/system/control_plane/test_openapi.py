@@ -13,6 +13,7 @@ from control_plane.device_revocations.routes import DeviceRevocationRoutes
 from control_plane.http.openapi import description
 from control_plane.operations import OPERATIONS
 from control_plane.operator_accounts.routes import OperatorRoutes
+from control_plane.operator_accounts.session_routes import SessionRoutes
 from control_plane.review.routes import ReviewRoutes
 from control_plane.serving.routes import Api
 from control_plane.single_sign_on.routes import SignOnRoutes
@@ -36,6 +37,7 @@ def unconnected_api() -> Api:
         nothing,
         SignOnRoutes(nothing),
         OperatorRoutes(nothing, nothing),
+        SessionRoutes(nothing),
     )
 
 

@@ -38,6 +38,7 @@ from tests.support.control_plane import (
 
 EXAMPLES: Final = int(os.environ.get("FUZZ") or "3")  # of each role and kind, for each operation
 ANSWER_SECONDS: Final = 60.0
+CALLERS: Final = ("eve", "nobody", "oidc:https%3A%2F%2Fid.example:42")
 KINDS: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 load_all_checks()
@@ -99,6 +100,8 @@ class Explored:
             name = f"o-{uuid.uuid4().hex[:12]}"
             self.call(Role.ADMIN, "POST", "/v1/operators", {"name": name, "role": "viewer"})
             return [{"name": name}, {"name": "nobody"}]
+        if "{session}" in operation.path or "{caller}" in operation.path:
+            return [{"caller": each, "session": uuid.uuid4().hex} for each in CALLERS]
         if "{id}" not in operation.path:
             return [{}]
         made = self._revocation() if "device" in operation.path else self._connection()

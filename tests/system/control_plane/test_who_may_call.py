@@ -34,7 +34,8 @@ async def refused(
 
 def path_of(operation: OperatorsOperation) -> str:
     """Return a path of the operation, of something that is not there."""
-    return operation.path.replace("{id}", ID).replace("{name}", "nobody")
+    path = operation.path.replace("{id}", ID).replace("{name}", "nobody")
+    return path.replace("{caller}", "nobody").replace("{session}", "0" * 32)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.id)

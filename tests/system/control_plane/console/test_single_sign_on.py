@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -87,6 +88,11 @@ async def test_a_person_signs_in_and_out(signed_on: SignedOn, persons: Any) -> N
 
     await eventually(is_out)
     assert (await ben.console.get("/console/")).status == 200
+    of_ben = f"/v1/operators/{quote(str(Person(signed_on.provider.issuer, 'ben')), safe='')}"
+    root = signed_on.plane.client("root")
+    assert len((await root.call("GET", f"{of_ben}/sessions")).json["items"]) == 1
+    assert (await root.call("DELETE", f"{of_ben}/sessions")).status == 204
+    assert (await ben.console.get("/console/")).status == 303
     log = signed_on.plane.log.read_text()
     assert "logged out at the provider" in log
     assert CONSOLE_SECRET not in log + signed_on.plane.child.log_tail

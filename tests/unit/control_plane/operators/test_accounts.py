@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.errors import InvalidRequestError
+from control_plane.errors import InvalidRequestError, NotFoundError
 from control_plane.operator_accounts.request import (
     parse_operator_request,
     parse_rotation_request,
 )
 from control_plane.operator_accounts.routes import format_name_cursor, parse_name_cursor
+from control_plane.operator_accounts.session_routes import parse_caller
 from control_plane.operators.operator_token import OperatorName
 from control_plane.operators.permissions import Role
 
@@ -90,3 +91,19 @@ def test_any_other_cursor_is_refused(text: str) -> None:
     except ValueError:
         return
     assert format_name_cursor(name) == text
+
+
+@given(st.text() | st.text().map("oidc:{}:x".format))
+def test_any_caller_is_somebody_or_nobody(text: str) -> None:
+    """An operator or a person, by the one form of their name; whatever else a path says."""
+    try:
+        name = parse_caller(text)
+    except NotFoundError:
+        return
+    assert name == text
+
+
+@pytest.mark.parametrize("name", ["alice", "oidc:https%3A%2F%2Fid.example:42"])
+def test_operators_and_persons_are_callers(name: str) -> None:
+    """Whoever may have a session."""
+    assert parse_caller(name) == name

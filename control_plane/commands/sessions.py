@@ -1,0 +1,103 @@
+"""`control-plane sessions`: where one is signed in at the console, through the API."""
+
+import click
+
+from control_plane.commands.api_client import ApiClient, Json
+from control_plane.commands.columns import Column
+from control_plane.commands.printing import ListPrinter, print_items, print_value, wide
+from control_plane.commands.running import command, say
+from control_plane.commands.short_ids import short_ids
+from control_plane.commands.usage import Group, require_no_contradiction
+from control_plane.errors import NotFoundError
+from control_plane.serving.config import ClientSettings
+from control_plane.serving.environment import settings
+from shared.output_form import OutputForm, output_form
+
+_COLUMNS = (Column("ID"), Column("BEGAN"), Column("LAST USED"), Column("ENDS"))
+
+_of_operator = click.option(
+    "--operator",
+    metavar="NAME",
+    help="Somebody else's, for admins: an operator, or a person of single sign-on (oidc:...).",
+)
+
+
+@click.group(cls=Group)
+def sessions() -> None:
+    """List and end sessions of the console: your own, or as an admin anybody's.
+
+    Settings: CONTROL_PLANE_URL, CONTROL_PLANE_TOKEN, CONTROL_PLANE_CA_FILE.
+    """
+
+
+@sessions.command(
+    "list",
+    examples=("control-plane sessions list", "control-plane sessions list --operator alice"),
+)
+@_of_operator
+@wide
+@output_form
+@command
+async def list_sessions(*, operator: str | None, wide: bool, form: OutputForm | None) -> None:
+    """List where you are signed in, the newest first."""
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        pages = api.pages(*_path(operator))
+        if form:
+            await print_items((page.items async for page in pages), form)
+            return
+        printer = ListPrinter(wide=wide)
+        async for page in pages:
+            _print(page.items, printer, whole_ids=wide or not page.is_whole)
+    printer.finish("There are no sessions that go on.")
+
+
+@sessions.command(
+    examples=(
+        "control-plane sessions end 3f2a1b4c",
+        "control-plane sessions end --all",
+        "control-plane sessions end --all --operator alice",
+    )
+)
+@click.argument("session", required=False)
+@click.option("--all", "is_all", is_flag=True, help="Every one that has begun.")
+@_of_operator
+@output_form
+@command
+async def end(
+    session: str | None, *, is_all: bool, operator: str | None, form: OutputForm | None
+) -> None:
+    """End a SESSION, named by its id or an unambiguous beginning of that, or all of them."""
+    require_no_contradiction(
+        ["give a SESSION or --all" if (session is not None) == is_all else None]
+    )
+    path = _path(operator)
+    async with ApiClient.open(settings(ClientSettings)) as api:
+        ended = [] if session is None else [await _named(api, path, session)]
+        await api.call("DELETE", *path, *ended)
+    if form:
+        print_value({"operator": operator, "ended": ended[0] if ended else "all"}, form)
+    whose = f"of {operator} " if operator else ""
+    what = f"the session {ended[0]} " if ended else "every session "
+    say(f"{what}{whose}is ended")
+
+
+def _path(operator: str | None) -> tuple[str, ...]:
+    return ("operators", operator, "sessions") if operator else ("sessions",)
+
+
+async def _named(api: ApiClient, path: tuple[str, ...], text: str) -> str:
+    """Return the id of the session that is meant; raise `NotFoundError` or `click.UsageError`."""
+    found = [str(view["id"]) for view in await api.items(*path)]
+    meant = [each for each in found if each.startswith(text.lower())]
+    if not meant or not text:
+        raise NotFoundError(f"no session {text} goes on; `control-plane sessions list` shows all")
+    if len(meant) > 1:
+        raise click.UsageError("\n".join([f"{text} may mean {len(meant)} sessions:", *meant]))
+    return meant[0]
+
+
+def _print(views: list[Json], printer: ListPrinter, *, whole_ids: bool) -> None:
+    ids = {} if whole_ids else short_ids([view["id"] for view in views])
+    names = ("began_at", "last_used_at", "ends_at")
+    rows = [[ids.get(view["id"], view["id"]), *(view[name] for name in names)] for view in views]
+    printer.print(_COLUMNS, rows)

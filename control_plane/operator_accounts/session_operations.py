@@ -1,0 +1,96 @@
+"""What the API does with sessions of the console: one's own, and an admin with anybody's. Pure."""
+
+from typing import Final
+
+from control_plane.http.operation import (
+    CURSOR,
+    CURSOR_RULE,
+    LIMIT,
+    AnswerShape,
+    OperatorsOperation,
+)
+from control_plane.http.schema import TEXT, TIME, Schema, described, object_of, page_of, ref
+from control_plane.operators.permissions import Role
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Session": object_of(
+        {
+            "id": described(TEXT, "What ends it is told; it lets nobody in."),
+            "began_at": TIME,
+            "last_used_at": described(TIME, "To a minute."),
+            "ends_at": described(TIME, "At the latest: 30 minutes without use end it, too."),
+        },
+        "A session of the console that goes on. None of it is signed.",
+    ),
+    "SessionPage": page_of("Session"),
+}
+_OWN: Final = "/v1/sessions"
+_OF_OPERATOR: Final = "/v1/operators/{caller}/sessions"
+_PAGE: Final = {200: AnswerShape("A page, the newest first.", ref("SessionPage"))}
+_ENDED: Final = {204: AnswerShape("Ended.")}
+_REPEATED: Final = "204; what began in between is ended as well."
+
+LIST_SESSIONS: Final = OperatorsOperation(
+    "GET",
+    _OWN,
+    "listSessions",
+    "The caller's own sessions of the console",
+    _PAGE,
+    parameters=(LIMIT, CURSOR),
+    rules=CURSOR_RULE,
+    role=Role.VIEWER,
+)
+END_SESSION: Final = OperatorsOperation(
+    "DELETE",
+    f"{_OWN}/{{session}}",
+    "endSession",
+    "End one of the caller's own sessions",
+    _ENDED,
+    repeated="404.",
+    role=Role.VIEWER,
+)
+END_SESSIONS: Final = OperatorsOperation(
+    "DELETE",
+    _OWN,
+    "endSessions",
+    "End all of the caller's own sessions",
+    _ENDED,
+    repeated=_REPEATED,
+    role=Role.VIEWER,
+)
+LIST_OPERATOR_SESSIONS: Final = OperatorsOperation(
+    "GET",
+    _OF_OPERATOR,
+    "listOperatorSessions",
+    "The sessions of an operator, or of a person of single sign-on",
+    _PAGE,
+    parameters=(LIMIT, CURSOR),
+    rules=CURSOR_RULE,
+    role=Role.ADMIN,
+)
+END_OPERATOR_SESSION: Final = OperatorsOperation(
+    "DELETE",
+    f"{_OF_OPERATOR}/{{session}}",
+    "endOperatorSession",
+    "End a session of an operator or a person; the audit log says so",
+    _ENDED,
+    repeated="404.",
+    role=Role.ADMIN,
+)
+END_OPERATOR_SESSIONS: Final = OperatorsOperation(
+    "DELETE",
+    _OF_OPERATOR,
+    "endOperatorSessions",
+    "End all sessions of an operator or a person; the audit log says so",
+    _ENDED,
+    repeated=_REPEATED,
+    role=Role.ADMIN,
+)
+OPERATIONS: Final[tuple[OperatorsOperation, ...]] = (
+    LIST_SESSIONS,
+    END_SESSION,
+    END_SESSIONS,
+    LIST_OPERATOR_SESSIONS,
+    END_OPERATOR_SESSION,
+    END_OPERATOR_SESSIONS,
+)
