@@ -9,6 +9,7 @@ from attrs import define, evolve
 from control_plane.commands.api_client import ApiClient, ItemsPage, Json
 from control_plane.commands.connection_approval import approve, send_back
 from control_plane.commands.connection_changes import add, check, discard, edit, rotate
+from control_plane.commands.connection_history import history
 from control_plane.commands.connection_list import one_page, place_of, print_connections
 from control_plane.commands.connection_options import connection_name
 from control_plane.commands.connection_output import show_connection, show_state
@@ -47,7 +48,7 @@ def connections() -> None:
     """
 
 
-for each in (add, check, edit, rotate, discard, review, approve, send_back):
+for each in (add, check, edit, rotate, discard, review, approve, send_back, history):
     connections.add_command(each)
 
 

@@ -2,6 +2,7 @@
 
 from tests.support.control_plane import ControlPlane, Json, approved_connection
 from tests.support.database import Database
+from tests.support.shell import shell
 from tests.system.control_plane.test_openapi import require_documented
 
 PATH = "/v1/connections/{id}/history"
@@ -137,3 +138,19 @@ async def test_what_was_changed_in_the_database_is_told(
     (_, unsigned) = (await history(own_plane, view["id"]))["items"]
     assert unsigned["sequence"] == approved["sequence"]
     assert "not believed" in unsigned["problem"]
+
+
+async def test_a_history_is_shown_in_a_shell(plane: ControlPlane, host: str) -> None:
+    """One line an act, the newest first; wide, with what was said and what a field became."""
+    view = await whole_life(plane, host)
+    shown = (await shell(plane, "connections", "history", host, operator="eve")).output
+    head, *lines = [line.split("  ") for line in shown.splitlines()]
+    assert [cell.strip() for cell in head if cell] == ["SEQ", "AT", "WHO", "DID", "CHANGED"]
+    assert [line[-1].strip() for line in lines][:3] == ["-", "Secret, version", "Secret, version"]
+    assert len(lines) == 9
+    wide = await shell(plane, "connections", "history", view["id"], "--wide", operator="eve")
+    assert "Fleets: all -> line-a; Description: none -> a press" in wide.output
+    assert wide.output.splitlines()[1].endswith("moved")
+    last = await shell(plane, "connections", "history", host, "--last", "2", "--json")
+    assert last.result == (await history(plane, view["id"]))["items"][:2]
+    assert CANARY not in shown + wide.output + last.output

@@ -14,6 +14,8 @@ from tests.support.shell import shell
         (("connections", "list", "--status", "approved"), "eve"),
         (("connections", "show", "HOST"), "eve"),
         (("connections", "review", "HOST"), "eve"),
+        (("connections", "history", "HOST"), "eve"),
+        (("sessions", "list"), "eve"),
         (("devices", "list"), "bob"),
         (("audit", "list", "--action", "connection"), "eve"),
         (("audit", "verify"), None),
