@@ -86,9 +86,9 @@ format: $(INSTALLED) ## Format, and mend what the linter can mend
 	$(BIN)/ruff check --fix
 
 .PHONY: bench
-bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path CONGESTION=bbr
+bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 SIZE=256MiB JSON=path CONGESTION=bbr WORKERS=4 FLEETS=1000
 	@$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(ROUNDS:%=--rounds %) $(SIZE:%=--size %) $(JSON:%=--json %) \
-	  $(CONGESTION:%=--congestion %)
+	  $(CONGESTION:%=--congestion %) $(WORKERS:%=--workers %) $(FLEETS:%=--fleet %)
 
 .PHONY: faults
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some

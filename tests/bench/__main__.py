@@ -12,14 +12,27 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from attrs import evolve
 
 from deploy.dev.debian import DebianError
 from deploy.dev.processes import ChildFailedError
 from shared.setting_types import parse_byte_size
 from tests.bench import own_network
+from tests.bench.figures import FLEETS, WORKERS
 from tests.bench.generators import MeasurementError
 from tests.bench.machine import Machine, Rivals
-from tests.bench.measures import first_byte, herd, manifests, memory, processes, sessions, warm
+from tests.bench.measures import (
+    first_byte,
+    herd,
+    manifests,
+    memory,
+    parallel,
+    processes,
+    segments,
+    sessions,
+    storm,
+    warm,
+)
 from tests.bench.measures.measure import Measuring, Options
 from tests.bench.observations import Observations
 from tests.bench.report import text, write_json
@@ -31,7 +44,10 @@ MEASURES: dict[str, Callable[[Measuring], None]] = {
     "herd": herd.measure,
     "manifests": manifests.measure,
     "sessions": sessions.measure,
+    "storm": storm.measure,
     "first-byte": first_byte.measure,
+    "parallel": parallel.measure,
+    "segments": segments.measure,
     "processes": processes.measure,
 }
 FAILED = 1
@@ -54,6 +70,19 @@ class _ByteSize(click.ParamType[int]):
 @click.option("--rounds", default=3, type=click.IntRange(1, 100), help="Rounds of each measure.")
 @click.option("--size", default="256MiB", type=_ByteSize(), help="Bytes of the blob, as 256MiB.")
 @click.option(
+    "--workers",
+    multiple=True,
+    type=click.Choice([str(each) for each in WORKERS]),
+    help="These cases of `parallel` alone.",
+)
+@click.option(
+    "--fleet",
+    "fleets",
+    multiple=True,
+    type=click.Choice([str(each) for each in FLEETS]),
+    help="So many devices of `storm`, and no others.",
+)
+@click.option(
     "--json",
     "json_path",
     default=FOLDER / "result.json",
@@ -66,7 +95,13 @@ class _ByteSize(click.ParamType[int]):
     help="TCP congestion control of all servers, if it can be had; else the best that can.",
 )
 def main(
-    only: tuple[str, ...], rounds: int, size: int, json_path: Path, congestion: str | None
+    only: tuple[str, ...],
+    rounds: int,
+    size: int,
+    workers: tuple[str, ...],
+    fleets: tuple[str, ...],
+    json_path: Path,
+    congestion: str | None,
 ) -> None:
     """Measure the facade beside nginx and distribution."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -76,7 +111,7 @@ def main(
     def say(words: str) -> None:
         click.echo(f"bench: {time.monotonic() - began:5.0f} s  {words}", err=True)
 
-    options, observations = Options(rounds, size, only), Observations()
+    options, observations = _options(rounds, size, only, workers, fleets), Observations()
     machine, status = _machine(congestion), 0
     try:
         with running(say) as scene:
@@ -88,6 +123,15 @@ def main(
     click.echo(text(machine, options, observations))
     say(f"{'FAILED' if status else 'done'}; every round is in {json_path}")
     sys.exit(status)
+
+
+def _options(
+    rounds: int, size: int, only: tuple[str, ...], workers: tuple[str, ...], fleets: tuple[str, ...]
+) -> Options:
+    options = Options(rounds, size, only)
+    if workers:
+        options = evolve(options, workers=tuple(map(int, workers)))
+    return evolve(options, fleets=tuple(map(int, fleets))) if fleets else options
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 a handler's signature

@@ -49,6 +49,11 @@ class Run:
         return sum(result.count for result in self.results)
 
     @property
+    def failures(self) -> int:
+        """Attempts that did not give the right answer, over all generators."""
+        return sum(result.failures for result in self.results)
+
+    @property
     def generator_cpu_seconds(self) -> float:
         """CPU time of the generators together."""
         return sum(result.cpu_seconds for result in self.results)

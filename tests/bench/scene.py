@@ -34,12 +34,15 @@ RUN_PREFIX = "run-"
 class Scene:
     """What runs, while it runs."""
 
+    folder: Path
     upstream: Upstream
     contenders: tuple[Contender, ...]  # the facade first
     facades: Facades
     devices: Devices
     generators: Generators
+    server: CertificateFiles
     server_ca: Path
+    device_ca: Path
     say: Callable[[str], None]
 
     def target(self, contender: Contender) -> Target:
@@ -121,11 +124,14 @@ def _start(folder: Path, stack: ExitStack, say: Callable[[str], None]) -> Scene:
         mutual_tls.require(contender, server_ca)
         say(f"{contender.name}: process {contender.pids[0]}, port {contender.port}")
     return Scene(
+        folder,
         upstream,
         contenders,
         facades,
         Devices(files.device_ca, folder / "devices"),
         Generators(folder),
+        server,
         server_ca,
+        device_ca,
         say,
     )

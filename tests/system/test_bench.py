@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -11,7 +12,9 @@ from deploy.dev.debian import REPOSITORY
 from deploy.dev.device_ca import CertificateFiles
 from tests.bench.contenders.nginx import nginx
 
-MEASURE_SECONDS = 120.0  # on a loaded machine
+MEASURE_SECONDS = 240.0  # on a loaded machine
+WITH_HEADS = 1.05  # a MiB, with the heads of 32 answers at most
+MOST_UPSTREAM = 40.0  # each range of a MiB was asked for as the whole, and some again
 
 
 def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) -> None:
@@ -23,8 +26,9 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
     answer = subprocess.run(
         [
             *(sys.executable, "-m", "tests.bench"),
-            *("--only", "warm", "--rounds", "1", "--size", "1MiB", "--json", result),
-            *("--congestion", "no-such"),
+            *("--only", "warm", "--only", "storm", "--only", "parallel", "--only", "segments"),
+            *("--rounds", "1", "--size", "1MiB", "--fleet", "24", "--workers", "4"),
+            *("--congestion", "no-such", "--json", result),
         ],
         cwd=REPOSITORY,
         capture_output=True,
@@ -43,6 +47,22 @@ def test_a_small_measure_prints_a_table_and_keeps_every_round(tmp_path: Path) ->
         "nginx": 1,
         "distribution": 1,
     }
+    assert_nothing_failed(figures)
+
+
+def assert_nothing_failed(figures: dict[str, Any]) -> None:
+    """Counts are right at any load: what each device got, and what the registry was asked for."""
+    for key in ("storm.24", "parallel.closed_4", "parallel.open_4"):
+        failures = figures[f"{key}.failures"]["rounds"]
+        assert failures["facade"] == [0], key
+        assert failures["nginx"] == [0], key
+    for key in ("parallel.closed_4", "parallel.open_4", "segments"):
+        upstream = figures[f"{key}.upstream"]["rounds"]
+        assert upstream.keys() == {"facade", "nginx", "nginx-slice", "distribution"}
+        # Each server has asked for the whole blob, and heads of answers count, too.
+        assert all(1.0 <= factor < MOST_UPSTREAM for [factor] in upstream.values()), upstream
+        assert upstream["nginx"][0] < WITH_HEADS
+        assert upstream["nginx-slice"][0] < WITH_HEADS
 
 
 def test_nginx_runs_from_a_checkout_whose_path_has_a_space(

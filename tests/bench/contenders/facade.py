@@ -8,6 +8,7 @@ from attrs import define
 
 from deploy.dev.processes import Child
 from tests.bench.contenders.contender import Contender
+from tests.bench.figures import FACADE
 from tests.bench.upstream import PASSWORD, USERNAME
 from tests.support.facade_database import FacadeDatabase
 from tests.support.facade_process import Facade, FacadeFiles
@@ -28,6 +29,7 @@ class Facades:
 
     files: FacadeFiles
     database: FacadeDatabase
+    writer: StatementWriter
     first: Facade
 
     @classmethod
@@ -37,14 +39,21 @@ class Facades:
         """Start one that may serve everything of the registry at `upstream` (`address:port`)."""
         settings = {**SETTINGS, "FACADE_CACHE_DIR": str(files.folder / "cache")}
         facade = Facade.start(files, database.facade_url, settings, cold=True)
-        approval = writer.approval(upstream, username=USERNAME, token=PASSWORD, plain_http=True)
+        facades = cls(files, database, writer, facade)
+        facades.approve(upstream)
+        return facades
+
+    def approve(self, upstream: str) -> None:
+        """Let the first one serve everything of one more registry, and wait until it does."""
+        approval = self.writer.approval(
+            upstream, username=USERNAME, token=PASSWORD, plain_http=True
+        )
 
         async def approve() -> None:
-            await writer.write(approval)
-            await until_accepted(facade, approval)
+            await self.writer.write(approval)
+            await until_accepted(self.first, approval)
 
         asyncio.run(approve())
-        return cls(files, database, facade)
 
     @contextmanager
     def another(self) -> Iterator[Child]:
@@ -65,8 +74,13 @@ class Facades:
 @contextmanager
 def facade(facades: Facades, upstream: str) -> Iterator[Contender]:
     """Give the first facade, and stop it."""
-    prefix = f"/v2/{upstream.replace(':', '_')}"
     try:
-        yield Contender("facade", facades.first.port, (facades.first.child,), prefix)
+        yield before(facades, upstream)
     finally:
         facades.first.child.stop()
+
+
+def before(facades: Facades, upstream: str) -> Contender:
+    """Return the first facade as what stands before one of its registries."""
+    prefix = f"/v2/{upstream.replace(':', '_')}"
+    return Contender(FACADE, facades.first.port, (facades.first.child,), prefix)

@@ -1,4 +1,8 @@
-"""nginx as its experts would run it here: mutual TLS, a locked cache, one worker."""
+"""nginx as its experts would run it here: mutual TLS, a locked cache, one worker.
+
+The same server has everything twice: below `/v2/` as whole contents, and below `/slice/v2/` in
+slices, which is its best answer to ranges.
+"""
 
 import os
 import resource
@@ -6,11 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from attrs import evolve
+
 from deploy.dev import debian
 from deploy.dev.device_ca import CertificateFiles
 from deploy.dev.processes import Child, free_port, port_answers
 from tests.bench.contenders.contender import Contender
+from tests.bench.figures import NGINX_SLICE
 from tests.bench.load.connection import ACCEPT
+
+SLICE_BYTES = 8 * 1024**2
+SLICED_PREFIX = "/slice/v2"
 
 # - All descriptors that it may have, as the facade takes. Asked for more it would get none of them.
 # - The lock never expires, so that a herd is one fetch however long it takes.
@@ -51,7 +61,7 @@ http {{
     keepalive_requests 100000000;
   }}
   server {{
-    listen 127.0.0.1:{port} ssl reuseport backlog=1024;
+    listen 127.0.0.1:{port} ssl reuseport backlog=65535;
     server_name localhost;
     ssl_certificate "{certificate}";
     ssl_certificate_key "{key}";
@@ -60,6 +70,26 @@ http {{
     ssl_protocols TLSv1.3;
     ssl_session_tickets off;
     ssl_conf_command Options KTLS;
+    proxy_cache blobs;
+    proxy_cache_lock on;
+    proxy_cache_lock_timeout 1h;
+    proxy_cache_lock_age 1h;
+    proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
+    proxy_buffer_size 64k;
+    proxy_buffers 16 256k;
+    proxy_busy_buffers_size 1m;
+    location /slice/v2/ {{
+      slice {slice_bytes};
+      proxy_pass http://registry/v2/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host {upstream};
+      proxy_set_header Authorization "{authorization}";
+      proxy_set_header Accept "{accept}";
+      proxy_set_header Range $slice_range;
+      proxy_cache_key $uri$slice_range;
+      proxy_cache_valid 200 206 30d;
+    }}
     location /v2/ {{
       proxy_pass http://registry;
       proxy_http_version 1.1;
@@ -67,16 +97,8 @@ http {{
       proxy_set_header Host {upstream};
       proxy_set_header Authorization "{authorization}";
       proxy_set_header Accept "{accept}";
-      proxy_buffer_size 64k;
-      proxy_buffers 16 256k;
-      proxy_busy_buffers_size 1m;
-      proxy_cache blobs;
       proxy_cache_key $uri;
       proxy_cache_valid 200 30d;
-      proxy_cache_lock on;
-      proxy_cache_lock_timeout 1h;
-      proxy_cache_lock_age 1h;
-      proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
     }}
   }}
 }}
@@ -91,6 +113,7 @@ def nginx(
     authorization: str,
     server: CertificateFiles,
     device_ca: Path,
+    slice_bytes: int = SLICE_BYTES,
 ) -> Iterator[Contender]:
     """Run nginx before the registry at `upstream` (`address:port`)."""
     folder.mkdir()
@@ -109,6 +132,7 @@ def nginx(
             device_ca=device_ca,
             authorization=authorization,
             accept=ACCEPT,
+            slice_bytes=slice_bytes,
         )
     )
     child = Child.start(
@@ -129,3 +153,8 @@ def nginx(
         yield Contender("nginx", port, (child,))
     finally:
         child.stop()
+
+
+def sliced(nginx: Contender) -> Contender:
+    """Return the same server as one that fetches and keeps slices."""
+    return evolve(nginx, name=NGINX_SLICE, prefix=SLICED_PREFIX)

@@ -13,13 +13,15 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.bench.load import first_byte, requests, sessions, stopped, streams
+from tests.bench.load import first_byte, ranges, requests, sessions, stopped, storm, streams
 from tests.bench.load.jobs import (
     FirstByteJob,
+    RangesJob,
     RequestsJob,
     Result,
     SessionsJob,
     StoppedJob,
+    StormJob,
     StreamsJob,
     read,
     write,
@@ -33,6 +35,8 @@ KINDS: dict[str, tuple[type, Prepare]] = {
     "StreamsJob": (StreamsJob, streams.prepare),
     "RequestsJob": (RequestsJob, requests.prepare),
     "SessionsJob": (SessionsJob, sessions.prepare),
+    "RangesJob": (RangesJob, ranges.prepare),
+    "StormJob": (StormJob, storm.prepare),
     "StoppedJob": (StoppedJob, stopped.prepare),
     "FirstByteJob": (FirstByteJob, first_byte.prepare),
 }

@@ -53,8 +53,8 @@ def require_cipher(name: str | None) -> None:
         raise OtherCipherError(str(name))
 
 
-def request(target: Target, path: str) -> bytes:
-    """Return a GET on a connection that stays open."""
-    fields = {"Host": "localhost", "Accept": ACCEPT, **target.headers}
+def request(target: Target, path: str, **more: str) -> bytes:
+    """Return a GET, with more header fields if any, on a connection that stays open."""
+    fields = {"Host": "localhost", "Accept": ACCEPT, **target.headers, **more}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()

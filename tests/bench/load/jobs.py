@@ -67,6 +67,34 @@ class SessionsJob:
 
 
 @frozen
+class RangesJob:
+    """One device pulls a blob in ranges, so many workers at a time, each on its own connection.
+
+    With `is_open` a worker asks for everything from a place on, reads its range, and closes.
+    Marks: for each worker, the longest time in which it waited for a byte.
+    """
+
+    target: Target
+    device: Identity
+    blob: Asked
+    range_bytes: int
+    workers: int
+    is_open: bool
+
+
+@frozen
+class StormJob:
+    """All devices connect at the same moment, ask for the same, and leave.
+
+    A device that fails begins again. Marks: for each device, the seconds until it had its answer.
+    """
+
+    target: Target
+    devices: list[Identity]
+    asked: Asked
+
+
+@frozen
 class StoppedJob:
     """Each device asks for a blob, reads the head of the answer, and then nothing."""
 
@@ -87,7 +115,7 @@ class FirstByteJob:
     blobs: list[Asked]
 
 
-Job = StreamsJob | RequestsJob | SessionsJob | StoppedJob | FirstByteJob
+Job = StreamsJob | RequestsJob | SessionsJob | RangesJob | StormJob | StoppedJob | FirstByteJob
 
 
 @frozen
@@ -99,6 +127,7 @@ class Result:
     count: int  # of answers, each of the right length
     marks: list[float]  # what the kind of job says, in seconds
     cpu_seconds: float = 0.0  # of the generator
+    failures: int = 0  # attempts that did not give the right answer, where a job goes on after one
 
 
 def read(path: Path, kind: type[T]) -> T:

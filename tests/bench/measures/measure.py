@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from tests.bench.contenders.contender import Contender
 from tests.bench.content import Content
+from tests.bench.figures import FLEETS, WORKERS
 from tests.bench.generators import Run
 from tests.bench.load.jobs import Asked, StreamsJob
 from tests.bench.observations import Observations
@@ -28,6 +29,8 @@ class Options:
     rounds: int = 3
     size: int = 256 * MIB  # of the blob that is pulled
     only: tuple[str, ...] = ()  # measures; none: all
+    workers: tuple[int, ...] = WORKERS  # cases of `parallel`
+    fleets: tuple[int, ...] = FLEETS[1:]  # devices of `storm`
 
 
 @define

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.figures import DISTRIBUTION, FACADE, NGINX, Bar, Figure, Side, at_least, at_most
+from tests.bench.figures import (
+    DISTRIBUTION,
+    FACADE,
+    NGINX,
+    NGINX_SLICE,
+    Bar,
+    Figure,
+    Side,
+    at_least,
+    at_most,
+)
 from tests.bench.observations import Observations
 
 SPENT = Figure("warm.cpu", "server CPU", "s", (at_most(1.0, NGINX), at_most(0.6, DISTRIBUTION)))
@@ -97,7 +107,7 @@ def test_the_summary_keeps_every_round() -> None:
     """Whoever doubts a median can look."""
     summary = observed(SPENT, facade=[0.9, 1.1], nginx=[1.0, 1.0]).summary(SPENT)
     assert summary["rounds"] == {FACADE: [0.9, 1.1], NGINX: [1.0, 1.0]}
-    assert summary["ratios"] == {NGINX: 1.0, DISTRIBUTION: None}
+    assert summary["ratios"] == {NGINX: 1.0, DISTRIBUTION: None, NGINX_SLICE: None}
     assert summary["bars"] == [
         {"side": Side.AT_MOST.value, "limit": 1.0, "of": NGINX, "value": 1.0, "met": True}
     ]
