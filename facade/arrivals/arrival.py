@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
+from facade.arrivals.arrival_state import ArrivalMachine
 from facade.errors import PullError
 from facade.loop.thread_work import close_in_thread, finish_in_thread
 from facade.store.arriving_file import ArrivingFile
@@ -84,9 +85,8 @@ class Progress:
 
     file: ArrivingFile
     repository: RepositoryName
+    machine: ArrivalMachine  # of its flight, which alone advances it, and then tells
     readers: BlobReaders = field(factory=BlobReaders)
-    proven: bool = False
-    failure: BaseException | None = None
     reached: int = field(init=False)
     # Bytes of the beginning that readers want; infinite: all of them.
     wanted: float = field(default=0, init=False)
@@ -113,29 +113,19 @@ class Progress:
     def advance(self) -> None:
         """Note that more has come."""
         self.reached = self.file.checked
-        self._tell()
-
-    def prove(self) -> None:
-        """Let readers go to the end, which is known now."""
-        self.file.end()
-        self.proven = True
-        self._tell()
-
-    def fail(self, failure: BaseException) -> None:
-        """Tell readers that no more will come."""
-        self.failure = failure
-        self._tell()
+        self.tell()
 
     async def readable_beyond(self, offset: int) -> int:
         """Wait as `Arrival` says."""
         while True:
-            limit = _limit(self.reached, self.length, is_proven=self.proven)
-            if limit > offset or self.proven:
+            is_proven, failure = self.machine.is_proven, self.machine.cause
+            limit = _limit(self.reached, self.length, is_proven=is_proven)
+            if limit > offset or is_proven:
                 return limit
-            if isinstance(self.failure, StoreGaveUpError):
-                raise StoreGaveUpError from self.failure.__cause__
-            if self.failure is not None:
-                raise ArrivalEndedError from self.failure
+            if isinstance(failure, StoreGaveUpError):
+                raise StoreGaveUpError from failure.__cause__
+            if failure is not None:
+                raise ArrivalEndedError from failure
             await self._moved.wait()
 
     def read_nowait(self, offset: int, count: int) -> Piece | None:
@@ -158,7 +148,8 @@ class Progress:
             self.readers.share(offset, piece)
         return piece
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Let readers look again: more has come, or the state is another one."""
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 

@@ -23,6 +23,7 @@ from typing import Final
 from attrs import define, field
 
 from facade.arrivals.arrival import Progress, StoreGaveUpError
+from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.arrivals.claim_watch import ClaimWatch, WatchTimes
 from facade.arrivals.claimed_room import ClaimedRoom
 from facade.arrivals.download import (
@@ -120,12 +121,11 @@ class Flight:
     _readers: int = field(default=0, init=False)
     _devices: set[str] = field(factory=set, init=False)  # `GRACE_DEVICES` of those that joined
     _goes_on_to: float = field(default=math.inf, init=False)  # bytes, while nobody reads it
-    _kept: bool = field(default=False, init=False)
+    _machine: ArrivalMachine = field(factory=ArrivalMachine, init=False)
     _room: ClaimedRoom = field(init=False)
     _makes_way: bool = field(default=False, init=False)
-    has_begun: bool = field(default=False, init=False)  # the registry has said yes
-    length: int | None = field(default=None, init=False)  # that it said, if it has begun
-    is_landing: bool = field(default=False, init=False)  # nobody may join any more
+    length: int | None = field(default=None, init=False)  # that the registry said
+    _is_stopped: bool = field(default=False, init=False)  # nobody reads it, say
     ended: asyncio.Event = field(factory=asyncio.Event, init=False)
     _grace_timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -172,12 +172,17 @@ class Flight:
     def proven_length(self) -> int | None:
         """The blob's length if it was proven."""
         progress = self._begun
-        return progress.length if progress is not None and progress.proven else None
+        return progress.length if progress is not None and self._machine.is_proven else None
 
     @property
     def may_be_joined(self) -> bool:
         """Whether another repository may read along: the registry has said yes, and it goes on."""
-        return self.has_begun and not self.is_landing
+        return self._machine.state is not ArrivalState.WAITING and not self.is_landing
+
+    @property
+    def is_landing(self) -> bool:
+        """Whether nobody may join any more. Whoever comes now waits for the end."""
+        return self._is_stopped or self._machine.is_over
 
     def may_be(self, length: int | None) -> bool:
         """Tell whether the blob may have this length, as far as lengths are known."""
@@ -195,14 +200,14 @@ class Flight:
 
     def _cancel(self) -> None:
         if not self.is_landing:
-            self.is_landing = True
+            self._is_stopped = True
             self._task.cancel()
 
     def _last_one_left(self) -> None:
         progress = self._begun
         if self._task.done():
             self._close(progress)
-        elif progress is None or not progress.proven:
+        elif not self._machine.is_proven:
             reached, wanted = (progress.reached, progress.wanted) if progress else (0, 0)
             self._goes_on_to = self._grace.end(len(self._devices), reached, wanted)
             self._grace_timer = asyncio.get_running_loop().call_later(
@@ -249,7 +254,8 @@ class Flight:
         finally:
             if self._makes_way and isinstance(failure, FlightLandedError):
                 failure = StoreGaveUpError()
-            self.is_landing = True  # whoever comes now waits for the end, and begins another
+            if not self._machine.is_over:
+                self._machine.fail(failure)
             try:
                 await self._let_go(failure)
             finally:
@@ -288,7 +294,8 @@ class Flight:
                 raise NothingArrivesError
             if (here := self._arrives_here(self)) is not None:
                 raise ArrivesElsewhereError(here)
-        self.has_begun = True  # in the same step: of several that are answered at once, one goes on
+        # In the same step: of several that are answered at once, one goes on.
+        self._machine.advance(ArrivalState.ARRIVING)
         if download.is_claim and (beside := await self._arrives_beside(self)) is not None:
             raise ArrivesElsewhereError(beside)
 
@@ -311,7 +318,8 @@ class Flight:
         """Make room and let readers in, because upstream has said that they may read."""
         await self._room.begin(length, inherited_bytes, self.repository)
         file = self._ingest.reader(length)
-        progress = Progress(file, self.repository, self._store.new_readers())
+        readers = self._store.new_readers()
+        progress = Progress(file, self.repository, self._machine, readers)
         self._progress.set_result(progress)
         return progress
 
@@ -383,19 +391,21 @@ class Flight:
     async def _prove(self, progress: Progress) -> None:
         """Let readers go to the end, because digest and length agree."""
         await finish_in_thread(self._ingest.prove)
-        progress.prove()
+        progress.file.end()  # its length is known now
+        self._machine.advance(ArrivalState.PROVEN)
+        progress.tell()
         await finish_in_thread(self._store.index.prove, self.key, self.repository, OCTET_STREAM)
 
     async def _keep(self, length: int) -> None:
         await self._store.commit(self._ingest, self.key, length)
-        self._kept = True
+        self._machine.advance(ArrivalState.KEPT)
 
     def _end(self, failure: Exception) -> None:
         """Tell readers that no more will come."""
         self._stop_grace_timer()
         progress = self._begun
         if progress is not None:
-            progress.fail(failure)
+            progress.tell()
         elif not self._progress.done():
             self._progress.set_result(Failed(failure))
         if self._readers == 0:
@@ -405,7 +415,7 @@ class Flight:
 
     async def _let_go(self, failure: Exception) -> None:
         """Let go of the file, unless it is stored."""
-        if self._kept:
+        if self._machine.state is ArrivalState.KEPT:
             return
         at_store = isinstance(failure, UpstreamError) and failure.at_store  # a link, perhaps
         keep_partial = at_store or not isinstance(failure, _NOTHING_TO_KEEP)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facade.arrivals.arrival import ArrivalEndedError, Progress, StoreGaveUpError
+from facade.arrivals.arrival_state import ArrivalMachine, ArrivalState
 from facade.content.arriving_pieces import ArrivingPieces, ReadFailure
 from facade.content.source import PiecesNowait
 from facade.store.arriving_file import DATA
@@ -43,7 +44,9 @@ class ArrivingBlob:
         assert ingest is not None
         ingest.announce(LENGTH, REPOSITORY)
         ingest.append([CONTENT[:count]])
-        progress = Progress(ingest.reader(LENGTH), REPOSITORY)
+        machine = ArrivalMachine()
+        machine.advance(ArrivalState.ARRIVING)
+        progress = Progress(ingest.reader(LENGTH), REPOSITORY, machine)
         progress.readers.join()
         progress.readers.join()
         return cls(ingest, progress)
@@ -58,7 +61,13 @@ class ArrivingBlob:
     def prove(self) -> None:
         """Say that all of it was right."""
         self.ingest.prove()
-        self.progress.prove()
+        self.progress.machine.advance(ArrivalState.PROVEN)
+        self.progress.tell()
+
+    def fail(self, cause: Exception) -> None:
+        """Say that no more comes."""
+        self.progress.machine.fail(cause)
+        self.progress.tell()
 
     def end(self) -> None:
         """Close everything."""
@@ -152,7 +161,7 @@ async def test_nothing_is_at_hand_behind_what_has_come(blob: ArrivingBlob, tmp_p
         assert rest == []
         rest = [await anext(pieces)]
     assert rest == [CONTENT[READ_BYTES : READ_BYTES + CHECKED_BYTES]]
-    blob.progress.fail(OSError("gone"))
+    blob.fail(OSError("gone"))
     assert pieces.next_nowait() is None
     with pytest.raises(ArrivalEndedError):
         await anext(pieces)
@@ -176,7 +185,7 @@ async def test_where_the_store_gives_up_the_rest_comes_from_elsewhere(blob: Arri
     pieces = ArrivingPieces(blob.progress, span, elsewhere.rest)
     received: list[Piece] = [await anext(pieces)]
     received += at_hand(pieces)
-    blob.progress.fail(StoreGaveUpError())
+    blob.fail(StoreGaveUpError())
     async for piece in pieces:
         received.append(piece)
         assert pieces.next_nowait() is None
