@@ -19,6 +19,7 @@ from shared.canonical_json import Network, from_json, register_union, to_json
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
+from shared.statement_level import since
 
 SEAL_CONTEXT: Final = b"registry-secret/1 "
 
@@ -86,7 +87,7 @@ class SealedSecretReference:
 
 @frozen
 class ConnectionTerms:
-    """The nine terms of a connection: what a connector asks for, and an approver approves."""
+    """The ten terms of a connection: what a connector asks for, and an approver approves."""
 
     host: RegistryHost
     credential: Credential
@@ -97,6 +98,8 @@ class ConnectionTerms:
     plain_http: bool = field(default=False, kw_only=True)
     allowed_networks: tuple[Network, ...] = field(default=(), kw_only=True)
     ca_certificate: str | None = field(default=None, kw_only=True)
+    # Whether devices may list what refers to a digest: a list that no digest proves.
+    referrers: bool = field(default=False, kw_only=True, metadata=since(3))
 
     @property
     def provider(self) -> Provider:
@@ -118,7 +121,7 @@ class ConnectionTerms:
 
     @property
     def terms(self) -> dict[str, Any]:
-        """The nine alone, by their names."""
+        """The ten alone, by their names."""
         return {name: getattr(self, name) for name in attrs.fields_dict(ConnectionTerms)}
 
 

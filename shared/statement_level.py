@@ -6,6 +6,7 @@ other control plane, knows that level (`CONTROL_PLANE_STATEMENT_LEVEL`).
 
 - Level 1: everything that version 0.2.0 reads.
 - Level 2: the person whom an operator's token is tied to.
+- Level 3: a connection whose devices may list referrers.
 - A new type says its level in a class variable, `LEVEL: ClassVar = 2`.
 - A new field has a default, which is left out of the bytes, and says `metadata=since(2)`.
 """
@@ -15,7 +16,7 @@ from typing import Final
 import attrs
 
 OLDEST_LEVEL: Final = 1
-NEWEST_LEVEL: Final = 2  # what this version reads
+NEWEST_LEVEL: Final = 3  # what this version reads
 
 _SINCE: Final = "since_level"
 

@@ -59,6 +59,7 @@ _OPTIONS: Final = {
     "comment": "--comment",
     "despite_send_back": "--despite-send-back",
     "plain_http": "--plain-http",
+    "referrers": "--referrers",
     "ca_certificate": "--ca-certificate",
     "provider": "--provider",
     "role_arn": "--role-arn",

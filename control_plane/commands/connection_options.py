@@ -97,6 +97,7 @@ _ROLE: Final = (
     ),
     click.option("--no-external-id", is_flag=True, help="The trust policy asks for none."),
 )
+_REFERRERS: Final = "Devices may list what refers to a digest: signatures, SBOMs."
 _SET_NAME: Final = click.option("--set-name", help="The set of files that it belongs to.")
 _PULL_THROUGH_CACHE: Final = "The role may make ECR repositories, for pull through cache rules."
 
@@ -123,6 +124,7 @@ request_options: Final[_Decorator[Any]] = _all_of(
             )
             for option, field, metavar, words, _, empty in _LISTS
         ),
+        click.option("--referrers", is_flag=True, help=f"{_REFERRERS} Default: they may not."),
         click.option("--plain-http", is_flag=True, help="The registry has no TLS."),
         click.option(
             "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
@@ -153,6 +155,7 @@ edit_options: Final[_Decorator[Any]] = _all_of(
                 click.option(none, f"no_{field}", is_flag=True, help=f"{empty.capitalize()}."),
             )
         ),
+        click.option("--referrers/--no-referrers", default=None, help=_REFERRERS),
         click.option("--plain-http/--no-plain-http", default=None, help="Without TLS, or with."),
         click.option(
             "--ca-certificate", type=click.File("rb"), help="PEM of the registry's CA, or its own."
@@ -192,7 +195,7 @@ def request_body(options: dict[str, Any], *, must_say_login: bool = False) -> Js
 
 def _plain_fields(options: dict[str, Any]) -> Json:
     """Return the fields whose values are options as they were typed."""
-    names = ("host", "repository_prefix", "plain_http", "description")
+    names = ("host", "repository_prefix", "referrers", "plain_http", "description")
     lists = (field for _, field, *_ in _LISTS)
     return {name: options[name] for name in names if options.get(name)} | {
         name: list(options[name]) for name in lists if options[name]

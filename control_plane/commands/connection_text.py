@@ -11,6 +11,7 @@ from control_plane.commands.api_client import Json
 from control_plane.commands.columns import one_line
 from control_plane.commands.connection_list import called, identity_of, is_served, place_of
 from control_plane.review.certificates import certificate_lines
+from control_plane.review.document_lines import REFERRERS
 from shared.connection import Provider
 
 KEPT, GONE, NEW = "  ", "- ", "+ "
@@ -148,6 +149,7 @@ def _groups(view: Json) -> dict[str, dict[str, Values]]:
         "Scope": {
             "repositories": view["repositories"] or ["all"],
             "fleets": view["fleets"] or ["all"],
+            "referrers": [REFERRERS[view["referrers"]]],
         },
         "Check": {"login": [_check(view["check"])]},
     }

@@ -100,6 +100,7 @@ def read_connection_request(
     if plain_http and ca_certificate:
         fields.wrong("/ca_certificate", "plain HTTP has no certificate to check")
     realms = fields.texts("auth_realms", parse_realm, at_most=MAX_REALMS)
+    referrers = fields.flag("referrers")
     description = fields.text("description", parse_description)
     if fields.given("description") and description is None:
         description = ""
@@ -120,6 +121,7 @@ def read_connection_request(
         allowed_networks=networks,
         ca_certificate=ca_certificate,
         auth_realms=realms,
+        referrers=referrers,
         description=description,
         secret=given.secret,
         secret_label=secret_label,
@@ -155,6 +157,7 @@ def scope_body(terms: ConnectionTerms) -> dict[str, object]:
         "plain_http": terms.plain_http,
         "allowed_networks": [str(network) for network in terms.allowed_networks],
         "ca_certificate": terms.ca_certificate,
+        "referrers": terms.referrers,
     }
 
 

@@ -48,8 +48,13 @@ def make_draft(
 
 
 def store_revision(act: Act, connection_id: UUID, revision: Revision, *, made_by: str) -> None:
-    """Store a revision; raise `InvalidRequestError` if its approval would be too long."""
+    """Store a revision that can be approved.
+
+    Raises `InvalidRequestError` if its approval would be too long, and `StatementLevelError` if
+    not everybody who reads it would understand it: an older control plane reads drafts, too.
+    """
     _require_approvable_size(revision.stored)
+    act.require_level(revision.document)
     act.change(
         insert_revision(
             connection_id,

@@ -73,6 +73,7 @@ _DOCUMENT: Final[dict[str, Schema]] = {
     "plain_http": BOOLEAN,
     "allowed_networks": TEXTS,
     "ca_certificate": nullable(TEXT),
+    "referrers": described(BOOLEAN, "Whether devices may list what refers to a digest."),
     "google": nullable(ref("GoogleServiceAccount")),
     "ecr": nullable(ref("EcrRole")),
     "set_name": nullable(TEXT, "The set of files that it was made by, and that may end it."),
@@ -159,6 +160,12 @@ def _wishes(external_id: str) -> dict[str, Schema]:
         "auth_realms": nullable(
             array_of(URL, maxItems=MAX_REALMS),
             "Token endpoints that may be logged in to, beside those of the registry's own host.",
+        ),
+        "referrers": nullable(
+            BOOLEAN | {"default": False},
+            "Whether devices may list what refers to a digest: signatures, SBOMs, attestations. No"
+            " digest proves such a list, so the devices have to verify what is on it. It needs"
+            " statement level 3.",
         ),
         "description": nullable(
             TEXT | {"maxLength": MAX_DESCRIPTION_CHARACTERS},

@@ -23,6 +23,7 @@ _NO_SCOPE: Final[View] = {  # of a connection whose document is not believed
     "plain_http": False,
     "allowed_networks": [],
     "ca_certificate": None,
+    "referrers": False,
 }
 
 

@@ -209,6 +209,7 @@ def _body(provider: Provider, sent: Submission) -> dict[str, object]:
             body["external_id"] = None
         if sent.ticked("pull_through_cache"):
             body["pull_through_cache"] = True
-    if sent.ticked("plain_http"):
-        body["plain_http"] = True
+    for name in ("plain_http", "referrers"):
+        if sent.ticked(name):
+            body[name] = True
     return body | secret_body(sent) | last_day_body(sent.text("credential_expires_at"))

@@ -45,6 +45,7 @@ class EditedConnection:
             **{name: "\n".join(map(str, getattr(document, name))) for name in LISTS},
             "plain_http": document.plain_http,
             "ca_certificate": document.ca_certificate or "",
+            "referrers": document.referrers,
             "username": credential.username if isinstance(credential, UsernameAndToken) else "",
             "role_arn": role.role_arn if role else "",
             "external_id": (role.external_id or "") if role else "",
@@ -65,6 +66,7 @@ def edit_body(sent: Submission, edited: EditedConnection) -> FormBody:
     body: FormBody = {name: sent.lines(name) for name in LISTS}
     body["description"] = sent.text("description")
     body["ca_certificate"] = sent.text("ca_certificate") or None
+    body["referrers"] = sent.ticked("referrers")
     match edited.provider:
         case Provider.STATIC:
             body["plain_http"] = sent.ticked("plain_http")

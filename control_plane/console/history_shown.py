@@ -15,6 +15,7 @@ from control_plane.review.document_lines import (
     LINES,
     OWN_REALM_ALONE,
     PUBLIC_ALONE,
+    REFERRERS,
     TRANSPORT,
 )
 
@@ -32,7 +33,11 @@ _EMPTY: Final = {  # what is meant where nothing is said
     "allowed_networks": PUBLIC_ALONE,
     "ca_certificate": SYSTEM_ALONE,
 }
-_SWITCHES: Final = {"plain_http": TRANSPORT, "pull_through_cache": IMPORTS}
+_SWITCHES: Final = {
+    "plain_http": TRANSPORT,
+    "pull_through_cache": IMPORTS,
+    "referrers": REFERRERS,
+}
 _OBJECTS: Final = frozenset({"google", "ecr"})  # objects, whose fields are told apart
 
 

@@ -18,6 +18,7 @@ _SCOPE: Final = (
     "plain_http",
     "allowed_networks",
     "ca_certificate",
+    "referrers",
 )
 
 

@@ -78,6 +78,10 @@ class Act:
             )
         return generation
 
+    def require_level(self, value: object) -> None:
+        """Raise `StatementLevelError` if readers might not understand what a statement will say."""
+        self._chain.signer.require_level(value)
+
     def sign(
         self, statement: Statement, *, actor: Actor | str, action: str, details: Mapping[str, str]
     ) -> Belief:

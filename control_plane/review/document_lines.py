@@ -28,6 +28,10 @@ from shared.connection import (
 ALL: Final = "all"
 TRANSPORT: Final[Mapping[bool, str]] = {False: "TLS", True: "none: plain HTTP"}  # by plain_http
 IMPORTS: Final[Mapping[bool, str]] = {False: "off", True: "on: the role may make repositories"}
+REFERRERS: Final[Mapping[bool, str]] = {
+    False: "not listed",
+    True: "listed by digest: signatures, SBOMs, attestations",
+}
 OWN_REALM_ALONE: Final = "the registry's own alone"
 PUBLIC_ALONE: Final = "public addresses alone"
 
@@ -218,6 +222,12 @@ LINES: Final = (
         lambda document: tuple(map(str, document.repositories)) or (ALL,),
     ),
     _line("fleets", "Fleets", Section.SCOPE, lambda document: document.fleets or (ALL,)),
+    _line(
+        "referrers",
+        "Referrers",
+        Section.SCOPE,
+        lambda document: (REFERRERS[document.referrers],),
+    ),
     _label("set_name", "Set of files", Section.MADE),
     _line("connected_by", "Made by", Section.MADE, lambda document: (document.connected_by,)),
     _line(

@@ -101,6 +101,7 @@ connection_documents = st.builds(
     repositories=st.lists(repository_patterns, max_size=2).map(tuple),
     fleets=st.lists(texts, max_size=2).map(tuple),
     plain_http=st.booleans(),
+    referrers=st.booleans(),
     allowed_networks=st.lists(networks, max_size=2).map(tuple),
     ca_certificate=st.one_of(st.none(), texts),
     secret=st.one_of(st.none(), secret_references),

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from hypothesis import given
 
+from shared.canonical_json import InvalidDocumentError
 from shared.connection import (
     SEAL_CONTEXT,
     Anonymous,
@@ -26,6 +27,7 @@ from shared.connection import (
 from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.repository_pattern import RepositoryPattern
+from shared.statement_level import level_of
 from tests.unit.shared.strategies import connection_documents
 
 CONNECTION = UUID("0190a0b0-c0d0-7000-8000-000000000001")
@@ -82,6 +84,7 @@ CHANGES: dict[str, tuple[Any, bool]] = {
     "repository_prefix": (None, False),
     "repositories": ((), False),
     "fleets": ((), False),
+    "referrers": (True, False),
 }
 
 
@@ -89,6 +92,17 @@ def test_the_bytes_of_a_document_stay_what_they_were() -> None:
     """Fingerprints and signatures of every stored approval hang on them."""
     assert DOCUMENT.to_bytes() == GOLDEN_BYTES
     assert ConnectionDocument.from_bytes(GOLDEN_BYTES) == DOCUMENT
+
+
+def test_referrers_are_in_the_bytes_only_if_they_are_listed() -> None:
+    """A facade of before would refuse the whole document, and withdraw the connection."""
+    on = attrs.evolve(DOCUMENT, referrers=True)
+    assert b"referrers" not in DOCUMENT.to_bytes()
+    assert b'"referrers":true' in on.to_bytes()
+    assert ConnectionDocument.from_bytes(on.to_bytes()) == on
+    assert (level_of(DOCUMENT), level_of(on)) == (1, 3)
+    with pytest.raises(InvalidDocumentError):
+        ConnectionDocument.from_bytes(GOLDEN_BYTES[:-1] + b',"referrers":false}')
 
 
 def test_an_option_of_a_role_that_is_off_is_not_in_the_bytes() -> None:

@@ -161,6 +161,16 @@ def test_a_role_and_its_external_id_change() -> None:
     assert refused({"role_arn": "arn:aws:iam::1:role/x"}, ECR) == ["/role_arn"]
 
 
+def test_referrers_are_switched_on_and_off_without_the_secret() -> None:
+    """They are a matter of what devices may ask for, not of who is shown the secret."""
+    edit = parse_edit({"referrers": True}, STATIC)
+    listed = edit.document(STATIC)
+    assert (edit.rebinds, listed.referrers, listed.secret) == ((), True, STATIC.secret)
+    assert parse_edit({"fleets": ["line-a"]}, listed).document(listed).referrers
+    assert parse_edit({"referrers": None}, listed).document(listed) == STATIC
+    assert refused({"referrers": "yes"}, STATIC) == ["/referrers"]
+
+
 def test_filling_pull_through_caches_is_switched_on_and_off() -> None:
     """What is not named stays. A change rebinds: the facade asks for other keys of the role."""
     edit = parse_edit({"pull_through_cache": True}, ECR)

@@ -25,6 +25,7 @@ HOSTS = {
         auth_realms=("https://login.example/token",),
     ),
     "plain": document(plain_http=True, fleets=()),
+    "referrers": document(referrers=True),
     "anonymous": document(credential=Anonymous()),
     "google": document(
         "europe-docker.pkg.dev", GoogleServiceAccount("e@p.iam", "p"), secret=SECRET

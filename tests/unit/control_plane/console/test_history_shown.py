@@ -59,6 +59,16 @@ CA = CertificateAuthority.create("Company CA").pem.decode()
             [ShownChange("Encryption", ("TLS",), ("none: plain HTTP",))],
         ),
         (
+            {"field": "referrers", "before": False, "after": True},
+            [
+                ShownChange(
+                    "Referrers",
+                    ("not listed",),
+                    ("listed by digest: signatures, SBOMs, attestations",),
+                )
+            ],
+        ),
+        (
             {"field": "description", "after": "hall 3"},
             [ShownChange("Description", ("none",), ("hall 3",))],
         ),

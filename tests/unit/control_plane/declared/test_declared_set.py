@@ -64,6 +64,7 @@ def test_a_connection_has_every_field_that_a_request_has() -> None:
         "plain_http": False,
         "allowed_networks": [],
         "ca_certificate": None,
+        "referrers": False,
         "description": "no",
         "credential_expires_at": None,
     }
