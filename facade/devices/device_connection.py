@@ -6,8 +6,8 @@
 - Nothing of a malformed request reaches the log or the answer. aiohttp's own 400 does both:
   `Authorization : Bearer X` leaked a whole token (docs/decisions/devices.md).
 - Once the facade is told to stop, each answer is the last one of its connection.
-- If headers do not come in time, the connection is closed; so are idle connections, and old ones
-  after an answer.
+- If headers do not come in time, or have no end, the connection is cut. Idle connections are
+  closed, and old ones after an answer.
 - A request that stands alone is shown to `AnswerAtOnce` first. What that answers is not parsed.
 """
 
@@ -41,6 +41,8 @@ REQUEST_HEADERS_SECONDS: Final = 15.0
 AGE_JITTER: Final = 0.1  # of the age, so that a fleet that came at once does not leave at once
 LOOK_AT_CLOCK_SECONDS: Final = 60.0  # timers run on another clock than certificates
 MAX_LONE_HEAD_BYTES: Final = 2048  # containerd's for a manifest has some 700
+# Of a head that is not complete: 64 fields of 8,190 bytes, the request line, and a long `Range`.
+MAX_HEAD_BYTES: Final = 552 * 1024
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _log = get_logger("facade.device_connection")
@@ -63,6 +65,7 @@ class DeviceConnection(RequestHandler):
         "_answer_at_once",
         "_clock_timer",
         "_ends_at",
+        "_head_bytes",
         "_headers_timer",
         "_identity_rule",
         "_is_in_step",
@@ -100,6 +103,7 @@ class DeviceConnection(RequestHandler):
         self._answer_at_once = answer_at_once
         self._is_in_step = True  # all that came was lone heads: the parser stands between requests
         self.lone_head = None
+        self._head_bytes = 0  # since the last complete head; of a body less is read unasked
         self._identity_rule = identity_rule
         self._live = live
         self._pulls = pulls
@@ -204,8 +208,13 @@ class DeviceConnection(RequestHandler):
         self.lone_head = awaited if self._is_in_step else None
         if received:
             self._have_headers()
-        elif self._headers_timer is None:
+            self._head_bytes = 0
+            return
+        if self._headers_timer is None:
             self._await_headers()
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._give_up("a head without an end")
 
     @property
     def _awaits_request(self) -> bool:
@@ -262,8 +271,12 @@ class DeviceConnection(RequestHandler):
         if self._request_in_progress or self._messages:
             self._await_headers()  # pipelined behind what is being answered
             return
-        if self._live.may_tell(self.device, "no request in time"):
-            _log.info("no request in time", device=self.device.id, peer=self.peer)
+        self._give_up("no request in time")
+
+    def _give_up(self, event: str) -> None:
+        """Cut the connection, which does not get to its next request."""
+        if self._live.may_tell(self.device, event):
+            _log.info(event, device=self.device.id, peer=self.peer)
         abort(self.transport)
 
     def _look_at_clock(self) -> None:

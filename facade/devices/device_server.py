@@ -4,12 +4,14 @@ It notes which connections are busy, and ends old ones, and all at the end, with
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
 from typing import Final, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
@@ -22,6 +24,9 @@ from facade.values.device_identity import IdentityRule
 KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
 MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
 MAX_HEADER_FIELD_BYTES: Final = 8190  # containerd sends every Accept in one field
+# `Range` alone: containers/image asks for 1,024 ranges in it, of up to 26 characters each in a blob
+# of a TiB.
+MAX_RANGE_FIELD_BYTES: Final = 32 * 1024
 MAX_HEADER_FIELDS: Final = 64
 
 
@@ -62,7 +67,7 @@ class DeviceServer(web.Server):
             keepalive_timeout=self._keep_alive_seconds,
             access_log=None,
             max_line_size=MAX_REQUEST_LINE_BYTES,
-            max_field_size=MAX_HEADER_FIELD_BYTES,
+            max_field_size=MAX_RANGE_FIELD_BYTES,
             max_headers=MAX_HEADER_FIELDS,
             auto_decompress=False,
             lingering_time=0,
@@ -79,6 +84,9 @@ class DeviceServer(web.Server):
         connection = cast(DeviceConnection, request.protocol)
         self.live.begin_request(connection)
         try:
+            if has_too_long_field(request.raw_headers):
+                too_long = LineTooLong(b"", MAX_HEADER_FIELD_BYTES)
+                return connection.handle_error(request, HTTPStatus.BAD_REQUEST, too_long)
             return await self._handler(request)
         finally:
             connection.end_pull()
@@ -98,3 +106,11 @@ class DeviceServer(web.Server):
         if cast(DeviceConnection, protocol).is_ending:
             message = message._replace(should_close=True)
         return super()._make_request(message, payload, protocol, writer, task)
+
+
+def has_too_long_field(raw_headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a field is longer than the parser would let it be, if it were not for ranges."""
+    return any(
+        len(name) + len(value) > MAX_HEADER_FIELD_BYTES and name.lower() != b"range"
+        for name, value in raw_headers
+    )

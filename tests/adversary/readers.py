@@ -292,7 +292,9 @@ LIBRARY_READERS: Final = (
         (
             "facade.devices.device_server.MAX_REQUEST_LINE_BYTES",
             "facade.devices.device_server.MAX_HEADER_FIELD_BYTES",
+            "facade.devices.device_server.MAX_RANGE_FIELD_BYTES",
             "facade.devices.device_server.MAX_HEADER_FIELDS",
+            "facade.devices.device_connection.MAX_HEAD_BYTES",
             "facade.devices.device_connection.REQUEST_HEADERS_SECONDS",
         ),
     ),

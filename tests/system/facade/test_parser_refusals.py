@@ -8,7 +8,9 @@ import contextlib
 
 import pytest
 
-from tests.support.eventually import PATIENCE_SECONDS
+from facade.devices.device_connection import MAX_HEAD_BYTES
+from facade.devices.device_server import MAX_HEADER_FIELDS
+from tests.support.eventually import PATIENCE_SECONDS, eventually
 from tests.support.facade_process import Facade
 from tests.support.raw_http import raw_connection
 from tests.system.facade.conftest import Served
@@ -102,6 +104,21 @@ async def test_garbage_behind_a_request_leaks_nothing(facade: Facade, served: Se
             assert b"HTTP/1.0 400 " in received
             assert CANARY not in received
     assert CANARY.decode() not in facade.log_text
+
+
+async def test_a_head_without_an_end_is_cut(facade: Facade, served: Served) -> None:
+    """Each field is as long as `Range` may be, and what has no end cannot be looked at."""
+    field = b"X: " + CANARY + b"a" * 32_000 + b"\r\n"
+    assert len(field) * MAX_HEADER_FIELDS > 2 * MAX_HEAD_BYTES
+    async with raw_connection(served.device) as connection:
+        await connection.send(fill(HEAD, served))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(MAX_HEADER_FIELDS // 2):
+                await connection.send(field)
+        assert await connection.rest() == b""
+    await eventually(lambda: bool(facade.log_lines(event="a head without an end")))
+    assert CANARY.decode() not in facade.log_text
+    assert (await served.device.get("/v2/")).status == 200
 
 
 async def test_a_request_that_never_ends_leaks_nothing(facade: Facade, served: Served) -> None:
