@@ -7,7 +7,7 @@ from typing import Self
 from attrs import define, field, frozen
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.piece_size import PieceSize
+from facade.content.piece_size import SMALL_BYTES, PieceSize
 from facade.content.source import Blob, BlobPart
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
@@ -29,6 +29,7 @@ class StoredPieces:
     _offset: int
     _end: int
     _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)
+    _checked: Piece | None = field(default=None, init=False)  # all of a short span
 
     def __aiter__(self) -> Self:
         """Return the iterator: itself."""
@@ -38,6 +39,8 @@ class StoredPieces:
         """Return the next piece if it needs no waiting. If it is rotten, `__anext__` says so."""
         if self._offset >= self._end:
             return None
+        if self._checked is not None:
+            return self._take_checked(self._checked)
         try:
             piece = self._blob.read_nowait(self._offset, self._next_size())
         except (RottenBlobError, OSError):
@@ -50,16 +53,28 @@ class StoredPieces:
         """Return the next piece; raise `RottenContentError` instead of a rotten one."""
         if self._offset >= self._end:
             raise StopAsyncIteration
+        if self._checked is not None:
+            return self._take_checked(self._checked)
         piece = await self._read(self._offset, self._next_size())
         self._offset += len(piece)
         return piece
 
     async def check_beginning(self) -> None:
-        """Raise now what reading the first `PIECE_BYTES` would raise. They are read again later."""
+        """Raise now what reading the first `PIECE_BYTES` would raise.
+
+        They are read again later, unless they are short enough to wait for a slow device.
+        """
         offset = self._offset
         end = min(self._end, offset + PIECE_BYTES)
         while offset < end:
-            offset += len(await self._read(offset, end - offset))
+            piece = await self._read(offset, end - offset)
+            offset += len(piece)
+            if len(piece) == self._end - self._offset <= SMALL_BYTES:
+                self._checked = piece
+
+    def _take_checked(self, piece: Piece) -> Piece:
+        self._checked, self._offset = None, self._end
+        return piece
 
     def _next_size(self) -> int:
         return min(self._size.next(time.monotonic()), self._end - self._offset)
@@ -92,6 +107,16 @@ class WarmBlob:
     def length(self) -> int:
         """Bytes of the whole blob."""
         return self._blob.length
+
+    @property
+    def gives_spans(self) -> bool:
+        """Always: the file is read from anywhere."""
+        return True
+
+    @property
+    def verifies_parts(self) -> bool:
+        """Whether every part comes verified: it does, unless a rotten blob is brought again."""
+        return True
 
     async def whole(self) -> BlobPart:
         """Return all pieces, as `part` does."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from facade.content.piece_size import SMALL_BYTES
 from facade.content.warm_blob import RottenContentError, StoredPieces
 from facade.store.blob_store import BlobStore
 from facade.store.piece_checksums import CHECKED_BYTES
@@ -39,3 +40,23 @@ async def test_a_reader_of_what_was_put_aside_puts_nothing_else_aside(store: Blo
     assert store.has(digest)
     first.close()
     second.close()
+
+
+async def test_a_short_span_is_read_once_and_a_long_one_again(store: BlobStore) -> None:
+    """What rots meanwhile shows it: the short one was read before, and is what it was."""
+    digest = await keep(store, CONTENT)
+    blob = await store.open_blob(digest)
+    assert blob is not None
+    short = StoredPieces(store, blob, 10, 10 + SMALL_BYTES // 2)
+    long = StoredPieces(store, blob, 0, 2 * SMALL_BYTES)
+    for pieces in (short, long):
+        await pieces.check_beginning()
+    with store.layout.blob(digest).open("r+b") as file:
+        file.write(b"rot")
+    assert short.next_nowait() == CONTENT[10 : 10 + SMALL_BYTES // 2]
+    assert short.next_nowait() is None
+    with pytest.raises(StopAsyncIteration):
+        await anext(short)
+    with pytest.raises(RottenContentError):
+        await anext(long)
+    blob.close()
