@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from facade.errors import PullError
 from facade.metrics.pull_metrics import RefusedBy
+from facade.values.byte_range import MAX_RANGES
 
 JSON_MEDIA_TYPE: Final = "application/json"
 DEFAULT_RETRY_AFTER_SECONDS: Final = 5  # containerd and podman try again; soon, not at once
@@ -164,6 +165,12 @@ TOO_MANY_PULLS: Final = ErrorAnswer(
     "TOOMANYREQUESTS",
     "the device pulls too much at once",
     {"Retry-After": str(DEFAULT_RETRY_AFTER_SECONDS)},
+)
+# containers/image asks again with half as many; other statuses end its pull.
+TOO_MANY_RANGES: Final = ErrorAnswer(
+    HTTPStatus.BAD_REQUEST,
+    "RANGE_INVALID",
+    f"at most {MAX_RANGES} ranges are served in one request",
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field
 
 from facade.arrivals.arrival import Arrival, ArrivalEndedError, StoreGaveUpError
 from facade.arrivals.download import download_behind
@@ -30,7 +30,7 @@ REHASH_BYTES: Final = 4 * 1024 * 1024  # of what came before the store gave up, 
 _log = get_logger("facade.arriving_blob")
 
 
-@frozen
+@define(eq=False)
 class ArrivingBlob:
     """A blob that arrives for everybody who asks for it in the meantime."""
 
@@ -39,11 +39,22 @@ class ArrivingBlob:
     _far_ranges: FarRanges
     _stack: AsyncExitStack  # of the answer
     _metrics: StoreMetrics
+    _has_given_up: bool = field(default=False, init=False)  # the store, while this was answered
 
     @property
     def length(self) -> int | None:
         """Bytes of the whole blob; None as long as nobody knows."""
         return self._arrival.length
+
+    @property
+    def gives_spans(self) -> bool:
+        """Until the store gives up: after that, each part would buy the rest of the blob again."""
+        return not self._has_given_up
+
+    @property
+    def verifies_parts(self) -> bool:
+        """Whether nothing is relayed."""
+        return not self._far_ranges.enabled
 
     async def whole(self) -> BlobPart:
         """Return all bytes as they come."""
@@ -62,6 +73,7 @@ class ArrivingBlob:
 
     def _going_on(self, failure: ReadFailure, offset: int, end: int | None) -> AsyncIterator[Piece]:
         """Return the part of a span that the store will not have, or cannot give."""
+        self._has_given_up = True
         is_readable = isinstance(failure, StoreGaveUpError)
         left = min(offset, self._arrival.reached) if is_readable else 0
         count_not_kept(self._metrics, failure)

@@ -27,13 +27,13 @@ MAX_RELAYS: Final = 2  # per digest; upstream sends these bytes twice
 class FarRanges:
     """The relays of one process."""
 
-    _enabled: bool
+    enabled: bool
     _relayed: Counter[Digest] = field(factory=Counter, init=False)
 
     def takes(self, digest: Digest, span: Span, reached: int) -> bool:
         """Tell whether a span of an arriving blob is to be relayed."""
         is_far = span.first > reached + NEAR_BYTES
-        return self._enabled and is_far and self._relayed[digest] < MAX_RELAYS
+        return self.enabled and is_far and self._relayed[digest] < MAX_RELAYS
 
     @asynccontextmanager
     async def relay(

@@ -42,6 +42,14 @@ class Blob(Protocol):
     def length(self) -> int | None:
         """Bytes of the whole blob; None as long as nobody knows."""
 
+    @property
+    def gives_spans(self) -> bool:
+        """Whether `part` may be called for one span after another; if not, only once."""
+
+    @property
+    def verifies_parts(self) -> bool:
+        """Whether every part comes verified; otherwise each says for itself whether it does."""
+
     async def whole(self) -> BlobPart:
         """Return all bytes, however many. The last ones come only if all were right."""
 

@@ -32,6 +32,16 @@ class StreamedBlob:
         """Bytes of the whole blob; None if the registry does not tell."""
         return self._download.length
 
+    @property
+    def gives_spans(self) -> bool:
+        """Never: the download is read once."""
+        return False
+
+    @property
+    def verifies_parts(self) -> bool:
+        """Whether nothing is relayed."""
+        return not self._far_ranges.enabled
+
     async def whole(self) -> BlobPart:
         """Return all bytes. The last ones are held back, as `Download` says."""
         return BlobPart(self._pieces())

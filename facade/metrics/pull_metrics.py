@@ -78,6 +78,14 @@ class NotAsked(StrEnum):
     WRONG_BYTES = "wrong_bytes"
 
 
+class SeveralRanges(StrEnum):
+    """How a request for several ranges of a blob was answered, unless it was refused."""
+
+    MULTIPART = "multipart"  # a part for each
+    ONE = "one"  # only one of them begins before the blob's end
+    WHOLE = "whole"  # they overlap, or are small and descend, or the blob can be read only once
+
+
 @frozen
 class PullMetrics:
     """The counters of one process. They are plain integers, because each small answer counts."""
@@ -85,6 +93,7 @@ class PullMetrics:
     _device_bytes: Tally
     _pulls: Tally
     _refused: Tally
+    _several_ranges: Tally
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "PullMetrics":
@@ -111,6 +120,13 @@ class PullMetrics:
                 ("reason",),
                 [(each,) for each in RefusedBy],
             ),
+            Tally.create(
+                registry,
+                "facade_several_ranges",
+                "Answers to requests for several ranges of a blob",
+                ("answer",),
+                [(each,) for each in SeveralRanges],
+            ),
         )
 
     def sent(self, kind: Kind, count: int) -> None:
@@ -127,3 +143,7 @@ class PullMetrics:
     def refused(self, by: RefusedBy) -> None:
         """Count a request that was refused."""
         self._refused.counts[by,] += 1
+
+    def answered_ranges(self, how: SeveralRanges) -> None:
+        """Count a request for several ranges that is answered."""
+        self._several_ranges.counts[how,] += 1

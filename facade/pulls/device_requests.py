@@ -21,6 +21,9 @@ from shared.pace import Pace
 # 10,000 requests, and each range of a chunked pull is one more.
 BURST_SECONDS: Final = 60.0  # of requests at the pace, all at once
 PAUSE_SECONDS: Final = 1.0  # before a refusal: the least that `Retry-After` can say
+# So many parts of an answer cost about as much as a request. The most that are served in one,
+# 1,024, fit into a burst of the lowest pace.
+RANGES_A_REQUEST: Final = 32
 MAX_DEVICES: Final = 65_536  # remembered, some 700 bytes each; the longest silent one is forgotten
 
 
@@ -41,24 +44,33 @@ class DeviceRequests:
     _clock: Callable[[], float] = time.monotonic
     _paces: BoundedMap[str, Pace] = field(factory=lambda: BoundedMap(MAX_DEVICES), init=False)
 
-    async def require_pace(self, connection: DeviceConnection, device: str) -> None:
-        """Count a request; if it is too much, count nothing and raise `DeviceTooFastError`.
+    async def require_pace(
+        self, connection: DeviceConnection, device: str, requests: int = 1
+    ) -> None:
+        """Count requests; if they are too much, count nothing and raise `DeviceTooFastError`.
 
         That is raised after a pause of `PAUSE_SECONDS`.
         """
-        if not self.may_ask(connection, device) and connection.request_pace is not None:
-            wait = connection.request_pace.wait_for(1)
+        if not self.may_ask(connection, device, requests) and connection.request_pace is not None:
+            wait = connection.request_pace.wait_for(requests)
             await asyncio.sleep(PAUSE_SECONDS)
             raise DeviceTooFastError(wait)
 
-    def may_ask(self, connection: DeviceConnection, device: str) -> bool:
-        """Count a request; return False, and count nothing, if it is too much."""
+    async def require_pace_of_ranges(
+        self, connection: DeviceConnection, device: str, ranges: int
+    ) -> None:
+        """Count what many ranges in one request cost beyond it, as `require_pace` does."""
+        if further := (ranges - 1) // RANGES_A_REQUEST:
+            await self.require_pace(connection, device, further)
+
+    def may_ask(self, connection: DeviceConnection, device: str, requests: int = 1) -> bool:
+        """Count requests; return False, and count nothing, if they are too much."""
         if not self._per_second:
             return True
         pace = connection.request_pace
         if pace is None:
             pace = connection.request_pace = self._pace_of(device)
-        return pace.take_now(1)
+        return pace.take_now(requests)
 
     def _pace_of(self, device: str) -> Pace:
         """Return what all connections of a device share."""

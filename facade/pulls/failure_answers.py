@@ -14,6 +14,7 @@ from facade.answers.distribution_errors import (
     SECRET_NOT_OPENED,
     SECRET_UNUSABLE,
     TOO_MANY_PULLS,
+    TOO_MANY_RANGES,
     WRONG_ANSWER,
     ErrorAnswer,
     PullRefusedError,
@@ -48,7 +49,7 @@ from facade.registries.failing_paths import (
 from facade.registries.sealed_provider import SecretNotOpenedError, SecretUnusableError
 from facade.registries.upstreams import ConnectionRevokedError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
-from facade.values.byte_range import UnsatisfiableRangeError
+from facade.values.byte_range import TooManyRangesError, UnsatisfiableRangeError
 from facade.values.piece import WrongBytesError
 from shared.oci import Kind
 from shared.upstream.errors import (
@@ -110,7 +111,7 @@ def refused_by(failure: BaseException) -> RefusedBy | None:  # noqa: PLR0911 - a
             return RefusedBy.PACE
         case TooCostlyError():
             return RefusedBy.ALLOWANCE
-        case UnsatisfiableRangeError():
+        case UnsatisfiableRangeError() | TooManyRangesError():
             return RefusedBy.REQUEST
         case _:
             return None
@@ -134,6 +135,8 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
             return too_many_requests(failure.retry_after)
         case UnsatisfiableRangeError():
             return range_not_satisfiable(failure.length)
+        case TooManyRangesError():
+            return TOO_MANY_RANGES
         case ArrivalEndedError():
             return answer_to(failure.__cause__, kind)
         case NotInRegistryError() | GoneError():

@@ -13,10 +13,11 @@ from attrs import define, field
 from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
 from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
-from facade.content.source import Blob, BlobPart, Content, PullInProgress
+from facade.content.source import Content, PullInProgress
 from facade.devices.device_connection import DeviceConnection, PullAbortedError
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import RefusedBy
+from facade.pulls.blob_body import all_content, blob_body
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.failure_answers import PULL_FAILURES, answer_to, refused_by, why_not_asked
 from facade.pulls.gate import Gate
@@ -30,7 +31,7 @@ from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRec
 from facade.registries.payer import Payers
 from facade.registries.spender import spending
 from facade.registries.upstreams import Upstreams
-from facade.values.byte_range import ByteRange, Span
+from facade.values.byte_range import ByteRanges
 from facade.values.device_identity import DeviceIdentity
 from facade.values.piece import Piece
 from facade.values.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
@@ -209,26 +210,43 @@ class PullHandler:
         pull = asked.pull
         if request.version < HttpVersion11:
             raise PullRefusedError(errors.HTTP_VERSION, "a blob over HTTP/1.0", RefusedBy.REQUEST)
+        ranges = _asked_ranges(request, pull)
+        if ranges is not None:
+            await self._device_requests.require_pace_of_ranges(
+                _connection_of(request), asked.payer.device, len(ranges.asked)
+            )
         async with self._content.blob(asked) as blob:
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, record.request_id)
             )
-            part = await _part(request, response, pull, blob)
-            if not part.is_verified:
+            body = await blob_body(response, ranges, blob)
+            del ranges  # the device may take its time
+            if body.several is not None:
+                self._metrics.pulls.answered_ranges(body.several)
+            if not body.is_verified:
                 _mark_unverified(response)
-                record.reason = "a far range of a cold blob, relayed unverified"
+                record.reason = "ranges of a cold blob, perhaps relayed unverified"
                 self._metrics.unverified_ranges.inc()
-            counted = self._counting(record, pull.kind)
-            await relay(request, response, part.pieces, on_given=counted)
+            counted = self._counting(record, pull.kind, body.content_in)
+            await relay(request, response, body.pieces, on_given=counted)
         return response
 
-    def _counting(self, record: RequestRecord, kind: Kind) -> Callable[[int], None]:
-        """Return a counter of bytes given to be sent, which counts while an answer takes hours."""
+    def _counting(
+        self,
+        record: RequestRecord,
+        kind: Kind,
+        content_in: Callable[[int], int] = all_content,
+    ) -> Callable[[int], None]:
+        """Return a counter of bytes given to be sent, which counts while an answer takes hours.
+
+        `content_in`: how many of such bytes are content.
+        """
         sent = self._metrics.pulls.sent
 
         def count(given: int) -> None:
-            record.body_bytes += given
-            sent(kind, given)
+            content = content_in(given)
+            record.body_bytes += content
+            sent(kind, content)
 
         return count
 
@@ -259,36 +277,15 @@ def _matches(if_none_match: str | None, pull: Pull) -> bool:
     return any(tag.strip() in wanted for tag in if_none_match.split(","))
 
 
-def _asked_range(request: web.BaseRequest, pull: Pull) -> ByteRange | None:
-    """Return the range that is asked for, unless its condition fails (RFC 9110 section 13.1.5)."""
+def _asked_ranges(request: web.BaseRequest, pull: Pull) -> ByteRanges | None:
+    """Return what ranges are asked for, unless their condition fails (RFC 9110 section 13.1.5).
+
+    Raises `TooManyRangesError`.
+    """
     if request.headers.get("If-Range", f'"{pull.digest}"') != f'"{pull.digest}"':
         return None
     header = request.headers.get("Range")
-    return ByteRange.parse(header) if header is not None else None
-
-
-async def _part(
-    request: web.BaseRequest, response: web.StreamResponse, pull: Pull, blob: Blob
-) -> BlobPart:
-    """Return the bytes that are asked for, and say in the answer's head which those are.
-
-    Raises `UnsatisfiableRangeError`.
-
-    If nobody knows a blob's length, nobody can say whether it has such a range. The range is
-    ignored then (RFC 9110 section 14.2), and the answer is chunked instead of having a
-    Content-Length.
-    """
-    if blob.length is None:
-        response.enable_chunked_encoding()
-        return await blob.whole()
-    span = Span.whole(blob.length)
-    response.headers["Accept-Ranges"] = "bytes"
-    if byte_range := _asked_range(request, pull):
-        span = byte_range.span(blob.length)
-        response.set_status(HTTPStatus.PARTIAL_CONTENT)
-        response.headers["Content-Range"] = span.content_range
-    response.content_length = span.count
-    return await blob.part(span)
+    return ByteRanges.parse(header) if header is not None else None
 
 
 def _mark_unverified(response: web.StreamResponse) -> None:

@@ -1,24 +1,40 @@
-"""One byte range of a blob, asked and answered (RFC 9110 section 14). Pure.
+"""The byte ranges of one request, and the spans of a blob that answer them. Pure.
 
-Several ranges, other units and malformed headers are ignored, as the RFC allows: the answer is then
-the whole blob.
+RFC 9110 section 14:
+
+- Each satisfiable range is a span of its own, in the order asked. Nothing is coalesced: clients
+  that ask for several ranges count the parts of the answer.
+- Other units and malformed headers are ignored: the answer is then the whole blob.
+- Ranges that overlap, or many small ones in descending order, are ignored in the same way. They
+  would cost more than the whole blob, and no client needs them.
 """
 
 import re
-from typing import Final
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final, Self
 
 from attrs import frozen
 
 from facade.errors import PullError
 from shared.outside_bytes import Party, reads_bytes_of
 
-_RANGE: Final = re.compile(
-    r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.ASCII | re.IGNORECASE
-)
+MAX_RANGES: Final = 1024  # containers/storage asks for so many chunks at most in one request
+MAX_ELEMENTS: Final = 2 * MAX_RANGES  # of the list, with empty ones (RFC 9110 section 5.6.1.2)
+# RFC 9110 section 14.2: "more than two overlapping ranges". They could ask for a blob many times.
+MAX_OVERLAPPING: Final = 2
+# "Many small ranges that are not listed in ascending order": Apache's MaxRangeReversals, and a
+# length for which the store reads as much as for one byte.
+MAX_SMALL_DESCENTS: Final = 20
+SMALL_BYTES: Final = 32 * 1024
+
+_RANGE_SPEC: Final = re.compile(r"[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.ASCII)
+_U64: Final = "Q"
 
 
 class UnsatisfiableRangeError(PullError):
-    """The range begins behind the end of a blob of so many bytes: 416."""
+    """Each range begins behind the end of a blob of so many bytes: 416."""
 
     def __init__(self, length: int) -> None:
         """Keep the blob's length."""
@@ -26,37 +42,65 @@ class UnsatisfiableRangeError(PullError):
         self.length = length
 
 
-@frozen
-class ByteRange:
-    """`first-`, `first-last` or `-suffix_length`: as asked, before the length is known."""
+class TooManyRangesError(PullError):
+    """There are more ranges than are served in one request: 400, so that fewer are asked for."""
 
-    first: int | None
-    last: int | None
+    def __init__(self) -> None:
+        """Say how many may be."""
+        super().__init__(f"more than {MAX_RANGES} ranges in one request")
+
+
+@frozen
+class ByteRanges:
+    """What a `Range` header asks for, before the blob's length is known: one range or more."""
+
+    # `first-`, `first-last` or `-suffix_length`: None stands for what is left out.
+    asked: tuple[tuple[int | None, int | None], ...]
 
     @classmethod
     @reads_bytes_of(Party.DEVICE)
-    def parse(cls, header: str) -> "ByteRange | None":
-        """Return the range of a `Range` header; None if the header is ignored."""
-        match = _RANGE.fullmatch(header)
-        if match is None or not (match[1] or match[2]):
-            return None
-        first = int(match[1]) if match[1] else None
-        last = int(match[2]) if match[2] else None
-        if first is not None and last is not None and last < first:
-            return None
-        return cls(first, last)
+    def parse(cls, header: str) -> Self | None:
+        """Return the ranges of a `Range` header; None if the header is ignored.
 
-    def span(self, length: int) -> "Span":
-        """Return the bytes of a blob of this length; raise `UnsatisfiableRangeError`."""
-        if self.first is None:
-            suffix = min(self.last or 0, length)
-            first, last = length - suffix, length - 1
-        else:
-            first = self.first
-            last = length - 1 if self.last is None else min(self.last, length - 1)
-        if first > last:
+        Raises `TooManyRangesError`, before any of them is looked at.
+        """
+        unit, _, range_set = header.partition("=")
+        if unit.lower() != "bytes":
+            return None
+        if range_set.count(",") >= MAX_ELEMENTS:
+            raise TooManyRangesError
+        range_specs = [each for each in range_set.split(",") if each.strip(" \t")]
+        if len(range_specs) > MAX_RANGES:
+            raise TooManyRangesError
+        asked = tuple(pair for each in range_specs if (pair := _parsed(each)) is not None)
+        return cls(asked) if asked and len(asked) == len(range_specs) else None
+
+    def spans(self, length: int) -> "Spans":
+        """Return the satisfiable ones of a blob of this length; raise `UnsatisfiableRangeError`."""
+        firsts, counts = array(_U64), array(_U64)
+        for first, last in self.asked:
+            if first is None:
+                begin, end = max(0, length - (last or 0)), length
+            else:
+                begin, end = first, length if last is None else min(last + 1, length)
+            if begin < end:
+                firsts.append(begin)
+                counts.append(end - begin)
+        if not firsts:
             raise UnsatisfiableRangeError(length)
-        return Span(first, last - first + 1, length)
+        return Spans(length, firsts, counts)
+
+
+def _parsed(range_spec: str) -> tuple[int | None, int | None] | None:
+    match = _RANGE_SPEC.fullmatch(range_spec)
+    if match is None:
+        return None
+    first, last = match.groups()
+    if not first:
+        return (None, int(last)) if last else None
+    if not last:
+        return int(first), None
+    return (int(first), int(last)) if int(first) <= int(last) else None
 
 
 @frozen
@@ -81,3 +125,49 @@ class Span:
     def content_range(self) -> str:
         """The value of `Content-Range`."""
         return f"bytes {self.first}-{self.end - 1}/{self.length}"
+
+
+@frozen
+class Spans:
+    """Spans of one blob, in the order in which they were asked for: 16 bytes each."""
+
+    length: int  # of the whole blob
+    _firsts: "array[int]"
+    _counts: "array[int]"
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._firsts)
+
+    def __iter__(self) -> Iterator[Span]:
+        """Give each of them."""
+        for first, count in self.numbers():
+            yield Span(first, count, self.length)
+
+    def numbers(self) -> Iterator[tuple[int, int]]:
+        """Give the first byte and the count of each."""
+        return zip(self._firsts, self._counts, strict=True)
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether they are to be ignored, because they overlap, or are small and descend."""
+        return self._overlapping() > MAX_OVERLAPPING or self._small_descents() > MAX_SMALL_DESCENTS
+
+    def _overlapping(self) -> int:
+        """Return how many of the spans have a byte in common with another one."""
+        by_first = sorted(self.numbers())
+        next_firsts = [first for first, _ in by_first[1:]] + [self.length]
+        count, reached = 0, 0
+        for (first, length), next_first in zip(by_first, next_firsts, strict=True):
+            end = first + length
+            if first < reached or next_first < end:
+                count += 1
+            reached = max(reached, end)
+        return count
+
+    def _small_descents(self) -> int:
+        """Return how many small spans begin before the one that was asked for ahead of them."""
+        return sum(
+            first < first_before and count < SMALL_BYTES
+            for (first_before, _), (first, count) in pairwise(self.numbers())
+        )

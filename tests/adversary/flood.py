@@ -1,7 +1,7 @@
 """Asks the same thing on many connections, as fast as the answers come, or faster. A process.
 
     python -m tests.adversary.flood PORT TARGET --ca FILE --certificate FILE --key FILE \
-        [--connections N] [--pipelined N]
+        [--connections N] [--pipelined N] [--ranges VALUE]
 
 `pipelined`: so many requests are sent in one piece, and so on without waiting for an answer. It
 goes on until it is killed, and connects again when it is cut.
@@ -52,10 +52,12 @@ async def main() -> None:
     parser.add_argument("--key", required=True)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--pipelined", type=int, default=1)
+    parser.add_argument("--ranges")
     options = parser.parse_args()
     tls = ssl.create_default_context(cafile=options.ca)
     tls.load_cert_chain(options.certificate, options.key)
-    request = f"GET {options.target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    ranges = f"Range: {options.ranges}\r\n" if options.ranges else ""
+    request = f"GET {options.target} HTTP/1.1\r\nHost: localhost\r\n{ranges}\r\n".encode()
     asking = (
         _ask_for_ever(options.port, tls, request, options.pipelined)
         for _ in range(options.connections)

@@ -169,9 +169,9 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/devices/test_revocation_list.py::test_bytes_that_are_no_list_are_refused",
         "adversary/facade/test_nonsense.py::test_files_of_nonsense",
     ),
-    "facade.values.byte_range.ByteRange.parse": Tested(
-        "unit/facade/values/test_byte_range.py::test_any_header_is_a_range_or_ignored",
-        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    "facade.values.byte_range.ByteRanges.parse": Tested(
+        "unit/facade/values/test_byte_range.py::test_any_header_is_ranges_or_ignored_or_too_many",
+        "adversary/facade/test_device.py::test_a_device_that_asks_for_a_thousand_ranges",
     ),
     "facade.pulls.named.read_names": Tested(
         "unit/facade/pulls/test_named.py::test_whatever_is_asked_takes_a_bounded_place_in_the_log",

@@ -33,7 +33,7 @@ from facade.registries.upstreams import Upstreams
 from facade.store.blob_store import BlobStore
 from facade.store.file_lock import is_locked
 from facade.store.layout import FlightKey, Layout, Right
-from facade.values.byte_range import ByteRange, Span
+from facade.values.byte_range import Span
 from facade.values.piece import WrongBytesError
 from facade.values.pull_path import Pull
 from shared.approved_connection import ApprovedConnection
@@ -175,7 +175,7 @@ class Process:
             if end > length:  # the whole is answered
                 wanted, cut = Span.whole(length), slice(first, end)
             else:
-                wanted = ByteRange(first, end - 1).span(length) if span else Span.whole(end)
+                wanted = Span(first, end - first, length)
                 cut = slice(None)
             body = await _body(await blob.part(wanted))
             assert len(body) == wanted.end - wanted.first, "a clean end, but not all of it"

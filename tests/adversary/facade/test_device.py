@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from facade.values.byte_range import MAX_RANGES
 from shared.outside_bytes import Party
 from tests.adversary.watch import Target, Watch
 from tests.support.facade_process import Device, Facade, device_session
@@ -19,12 +20,15 @@ pytestmark = pytest.mark.attack
 LOOPS = 8
 COLD_PULLS = 100
 PATTERNS = 256
+LARGE = 64 * 1024 * 1024
 MAX_LOG_BYTES = 32 * 1024 * 1024  # of one attack: 33 GB an hour are 92 MB in ten seconds
 NOWHERE = "/v2/nowhere.example/app/manifests/latest"
 
 
 @asynccontextmanager
-async def flood(device: Device, target: str, *, pipelined: int) -> AsyncIterator[None]:
+async def flood(
+    device: Device, target: str, *, pipelined: int, ranges: str | None = None
+) -> AsyncIterator[None]:
     """Have a process ask for a target on many connections meanwhile."""
     flooding = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -32,6 +36,7 @@ async def flood(device: Device, target: str, *, pipelined: int) -> AsyncIterator
         *("--ca", str(device.facade.files.folder / "server-ca.pem")),
         *("--certificate", str(device.files.certificate), "--key", str(device.files.key)),
         *("--pipelined", str(pipelined)),
+        *([] if ranges is None else ["--ranges", ranges]),
     )
     try:
         yield
@@ -109,5 +114,40 @@ async def test_a_device_that_asks_for_a_name_that_many_patterns_nearly_fit(
     async with (
         watch("V14", "256 patterns with stars", Party.DEVICE, target) as attack,
         flood(attacker(facade), path, pipelined=1),
+    ):
+        await attack.to_its_end()
+
+
+def one_byte_ranges(count: int, stride: int) -> str:
+    """Return what asks for so many single bytes, each in another piece of the store's."""
+    return "bytes=" + ",".join(f"{at * stride}-{at * stride}" for at in range(count))
+
+
+RANGES = {
+    "1,024 of one byte": one_byte_ranges(MAX_RANGES, LARGE // MAX_RANGES),
+    "as many as 32 KiB hold": one_byte_ranges(3000, 100),
+    "32 KiB of nonsense": "bytes=" + "x-" * 16_000,
+    "the whole, a hundred times": "bytes=" + ",".join(["0-"] * 100),
+}
+
+
+@pytest.mark.parametrize("ranges", RANGES.values(), ids=RANGES)
+async def test_a_device_that_asks_for_a_thousand_ranges(
+    watch: Watch,
+    target: Target,
+    facade: Facade,
+    own_writer: StatementWriter,
+    upstream: RegistrySimulator,
+    ranges: str,
+) -> None:
+    """The smallest parts of a stored blob, on 32 connections, and what is no range at all."""
+    digest = upstream.blob(bytes(LARGE))
+    await connect(facade, own_writer, upstream)
+    path = pull_path(upstream, digest)
+    assert (await facade.device().get(path)).status == 200
+    name = next(each for each in RANGES if RANGES[each] == ranges)
+    async with (
+        watch("ranges", name, Party.DEVICE, target) as attack,
+        flood(attacker(facade), path, pipelined=1, ranges=ranges),
     ):
         await attack.to_its_end()

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from facade.pulls.device_requests import BURST_SECONDS
+from facade.pulls.device_requests import BURST_SECONDS, RANGES_A_REQUEST
+from facade.values.byte_range import MAX_RANGES
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.raw_http import RawAnswer, raw_connection, request_bytes
@@ -49,3 +50,29 @@ async def test_a_device_that_floods_is_told_to_come_later(
     assert int(answer.header("Retry-After") or "0") >= 1
     assert b"TOOMANYREQUESTS" in answer.body
     assert (await facade.device().get(path)).status == 200
+
+
+async def test_many_ranges_are_counted_as_the_requests_that_they_cost(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """1,024 parts take as much as some thirty requests, and so many are counted."""
+    content = bytes(2 * MAX_RANGES)
+    digest = upstream.blob(content)
+    await connect(facade, writer, upstream)
+    device = facade.device(facade.files.device_ca.issue_device(device="many-ranges"))
+    ranges = "bytes=" + ",".join(f"{at}-{at}" for at in range(0, 2 * MAX_RANGES, 2))
+    head = request_bytes(
+        pull_path(upstream, digest).encode(), headers=f"Range: {ranges}\r\n".encode()
+    )
+    answered = 0
+    async with raw_connection(device) as connection:
+        while True:
+            await connection.send(head)
+            answer = await connection.answer()
+            if answer.status == 429:
+                break
+            assert answer.status == 206
+            answered += 1
+            assert answered <= BURST
+    assert answered >= BURST // (MAX_RANGES // RANGES_A_REQUEST + 1) > 0
+    assert answered < 2 * BURST // (MAX_RANGES // RANGES_A_REQUEST)

@@ -130,7 +130,6 @@ async def test_a_range_behind_the_end_is_refused_and_if_range_is_honoured(
     device, path = facade.device(), pull_path(upstream, digest)
     refused = await device.get(path, Range="bytes=7-")
     assert (refused.status, refused.headers["Content-Range"]) == (416, "bytes */7")
-    assert (await device.get(path, Range="bytes=0-1,3-4")).body == b"content"
     other = await device.get(path, **{"Range": "bytes=1-2", "If-Range": '"sha256:other"'})
     assert (other.status, other.body) == (200, b"content")
     same = await device.get(path, **{"Range": "bytes=1-2", "If-Range": f'"{digest}"'})
