@@ -14,15 +14,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-import yaml
 from attrs import define, field
-from typing_extensions import override
 
 from control_plane.errors import ControlPlaneError, InvalidRequestError
 from control_plane.prefix import PREFIX
 from control_plane.reading.field_reader import FieldReader
 from control_plane.webhooks.webhook_target import WebhookTarget, parse_target
 from shared.outside_bytes import Party, reads_bytes_of
+from shared.plain_yaml import PlainYamlError, read_plain_yaml
 from shared.structured_log import get_logger
 from shared.watched_files import WatchedFiles
 
@@ -37,18 +36,6 @@ _log = get_logger(__name__)
 
 class TargetsFileError(ControlPlaneError):
     """The file names no targets that can be used; the message quotes nothing of it."""
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as JSON has it: no aliases, and each name of a mapping once."""
-
-    @override
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """Return a mapping; raise `TargetsFileError` if a name is given more than once."""
-        names = Counter(name.value for name, _ in node.value if isinstance(name.value, str))
-        if any(count > 1 for count in names.values()):
-            raise TargetsFileError("a name is given more than once")
-        return super().construct_mapping(node, deep)
 
 
 @reads_bytes_of(Party.FILE)
@@ -74,34 +61,10 @@ def parse_targets(content: bytes) -> tuple[WebhookTarget, ...]:
 
 
 def _loaded(content: bytes) -> object:
-    if len(content) > MAX_FILE_BYTES:
-        raise TargetsFileError(f"it is longer than {MAX_FILE_BYTES} bytes")
     try:
-        text = content.decode()
-        _require_plain(text)
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader, and stricter
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        where = _line_of(error)
-        raise TargetsFileError(f"it is neither YAML nor JSON in UTF-8{where}") from None
-
-
-def _require_plain(text: str) -> None:
-    """Raise `TargetsFileError` before anything is made of a text that would grow as it is read."""
-    depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise TargetsFileError("it has an anchor or an alias, which are not read here")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise TargetsFileError("it is nested too deep")
-
-
-def _line_of(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f": see line {mark.line + 1}" if mark is not None else ""
+        return read_plain_yaml(content, max_bytes=MAX_FILE_BYTES, max_depth=MAX_DEPTH)
+    except PlainYamlError as error:
+        raise TargetsFileError(str(error)) from None
 
 
 def _named(body: Mapping[Any, object]) -> Mapping[str, object]:

@@ -165,6 +165,11 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/values/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
         "system/facade/test_certificates.py::test_a_certificate_that_identifies_nobody_is_denied",
     ),
+    "shared.plain_yaml.read_plain_yaml": Tested(
+        "unit/shared/test_plain_yaml.py::test_any_bytes_are_what_a_safe_loader_reads_or_refused",
+        "system/control_plane/test_webhooks.py"
+        "::test_the_file_is_read_again_and_a_wrong_one_changes_nothing",
+    ),
     "facade.devices.revocation_list.RevocationList.parse_all": Tested(
         "unit/facade/devices/test_revocation_list.py::test_bytes_that_are_no_list_are_refused",
         "adversary/facade/test_nonsense.py::test_files_of_nonsense",
