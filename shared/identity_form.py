@@ -1,15 +1,18 @@
-"""How an installation's certificates say who a device is: a kind of name, and a SPIFFE pattern.
+"""How an installation's certificates say who a device is: a kind of name, or a profile for each CA.
 
 The facade reads certificates by this form. The control plane knows it too, so that nobody revokes
 an id that no certificate of this form can bear.
 """
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import frozen
+from cryptography import x509
 
+from shared.certificate_fields import texts_of
 from shared.device_id import (
     DNS_NAME,
     MAX_DEVICE_ID_CHARACTERS,
@@ -17,7 +20,9 @@ from shared.device_id import (
     SUBJECT_FIELD,
     TRUST_DOMAIN,
 )
+from shared.identity_profile import IdentityProfile
 
+MAX_SHOWN_PROFILES: Final = 4  # in a sentence for people
 DEFAULT_URI_PATTERN: Final = "spiffe://{trust_domain}/fleet/{fleet}/device/{device}"
 
 _PLACEHOLDERS: Final = {"trust_domain": TRUST_DOMAIN, "fleet": SEGMENT, "device": SEGMENT}
@@ -40,9 +45,19 @@ class InvalidUriPatternError(ValueError):
     """The pattern is no SPIFFE id with `{device}` and known placeholders as whole segments."""
 
 
-@frozen
-class IdentityForm:
+class IdentityForm(Protocol):
     """The form of an installation's identities: which devices and fleets there can be."""
+
+    def says_device(self, device: str) -> bool:
+        """Tell whether a certificate of this form can say this of its device."""
+
+    def says_fleet(self, fleet: str) -> bool:
+        """Tell whether a device of this form can be of this fleet."""
+
+
+@frozen
+class KindForm:
+    """All certificates are read by one kind of name."""
 
     kind: IdentityKind
     uri_pattern: str = DEFAULT_URI_PATTERN  # of SPIFFE ids alone
@@ -78,6 +93,47 @@ class IdentityForm:
                 return "a lower-case host name, the DNS SAN"
             case IdentityKind.SUBJECT:
                 return "the subject's CN: letters, digits, '.', '_' and '-'"
+
+
+@frozen
+class ProfilesForm:
+    """The certificates of each CA are read by a profile of their own."""
+
+    profiles: tuple[IdentityProfile, ...]
+
+    def says_device(self, device: str) -> bool:
+        """Tell whether a certificate of a profile can say this of its device."""
+        name, slash, value = device.partition("/")
+        is_named = any(slash and each.name == name and each.says_value(value) for each in self)
+        return is_named or (len(self.profiles) == 1 and self.profiles[0].says_value(device))
+
+    def says_fleet(self, fleet: str) -> bool:
+        """Tell whether a device of a profile can be of this fleet."""
+        return any(each.says_fleet(fleet) for each in self)
+
+    def ids_in(self, certificate: x509.Certificate) -> tuple[str, ...]:
+        """Return the ids that it may have, of the CA of whichever profile it is.
+
+        Raises one of `MALFORMED` for a certificate that cannot be read.
+        """
+        is_alone = len(self.profiles) == 1
+        return tuple(
+            text if is_alone else f"{profile.name}/{text}"
+            for profile in self
+            for text in texts_of(certificate, profile.device_field)
+            if profile.says_value(text)
+        )
+
+    def __iter__(self) -> Iterator[IdentityProfile]:
+        """Go through the profiles."""
+        return iter(self.profiles)
+
+    def __str__(self) -> str:
+        """Return what ids look like: of the first profiles."""
+        forms = [f"{each.name}/{each.patterns[each.device_field].text}" for each in self]
+        more = len(forms) - MAX_SHOWN_PROFILES
+        shown = " or ".join(forms[:MAX_SHOWN_PROFILES])
+        return f"{shown}, or of {more} more profiles" if more > 0 else shown
 
 
 def compile_uri_pattern(pattern: str) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ from shared.importing import without_collecting
 
 
 class LazyGroup(click.Group):
-    """Knows the module of each command. There it is the function of its name."""
+    """Knows the module of each command. There it is the function of its name, with `_` for `-`."""
 
     def __init__(self, *arguments: Any, modules: Mapping[str, str], **settings: Any) -> None:
         """Take the modules, by the names of the commands in the order of the help."""
@@ -36,7 +36,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._modules:
             return None
         with without_collecting():
-            found = getattr(import_module(self._modules[cmd_name]), cmd_name)
+            module = import_module(self._modules[cmd_name])
+            found = getattr(module, _function_of(cmd_name))
         if not isinstance(found, click.Command):
             raise TypeError(cmd_name)
         return found
@@ -50,10 +51,14 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _short_help(self, name: str, limit: int) -> str:
-        spec = find_spec(self._modules[name])
+        spec, function = find_spec(self._modules[name]), _function_of(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(self._modules[name])
         for node in ast.parse(Path(spec.origin).read_text("utf-8")).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
                 return click.Command(name, help=ast.get_docstring(node)).get_short_help_str(limit)
         raise LookupError(name)
+
+
+def _function_of(command: str) -> str:
+    return command.replace("-", "_")

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from control_plane.device_revocations.fields import parse_issuer, parse_serial
 from shared.device_id import is_device_id
-from shared.identity_form import IdentityForm
+from shared.identity_form import IdentityForm, ProfilesForm
 from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.pem import InvalidPemError, load_certificates, pem_blocks
@@ -59,8 +59,11 @@ def parse_device_certificate(text: str, form: IdentityForm | None = None) -> Dev
 
 
 def _named(certificate: x509.Certificate, form: IdentityForm | None) -> DeviceCertificate:
-    names = [name for name in _names(certificate) if is_device_id(name)]
-    devices = [name for name in names if form is None or form.says_device(name)]
+    if isinstance(form, ProfilesForm):
+        devices = [*form.ids_in(certificate)]
+    else:
+        names = [name for name in _names(certificate) if is_device_id(name)]
+        devices = [name for name in names if form is None or form.says_device(name)]
     return DeviceCertificate(
         certificate.subject.rfc4514_string(),
         parse_serial(f"{certificate.serial_number:x}"),

@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from shared.device_id import is_device_id
+from shared.device_id import is_device_id, is_profile_value
 from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 
@@ -44,13 +44,22 @@ _DESCRIPTORS: Final[dict[str, x509.ObjectIdentifier]] = {
 
 
 def parse_device_id(text: str) -> str:
-    """Return a device's id, verbatim: a SPIFFE id, a lower-case host name, or a subject's CN."""
+    """Return a device's id, verbatim: a SPIFFE id, a lower-case host name, a subject's CN.
+
+    Or `profile/value`, where facades have identity profiles.
+    """
     if not is_device_id(text):
         raise ValueError(
             "expected what the certificate says, verbatim: a SPIFFE id such as"
-            " spiffe://example.com/fleet/a/device/b, a lower-case host name, or the subject's CN"
+            " spiffe://example.com/fleet/a/device/b, a lower-case host name, or the subject's CN;"
+            " or PROFILE/VALUE of an identity profile"
         )
     return text
+
+
+def parse_revoked_device(text: str) -> str:
+    """Return a device's id that a revocation may name, by whichever form of identities then."""
+    return text if is_profile_value(text) else parse_device_id(text)
 
 
 @reads_bytes_of(Party.OPERATOR)

@@ -5,7 +5,12 @@ from typing import Final
 
 from attrs import frozen
 
-from control_plane.device_revocations.fields import parse_device_id, parse_issuer, parse_serial
+from control_plane.device_revocations.fields import (
+    parse_device_id,
+    parse_issuer,
+    parse_revoked_device,
+    parse_serial,
+)
 from control_plane.errors import InvalidRequestError
 from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import QueryReader
@@ -59,7 +64,7 @@ class RevocationRequest:
 def read_target(query: QueryReader) -> RevocationTarget | None:
     """Return whom a list is asked about, None for everybody; errors are noted in the query."""
     target = RevocationTarget(
-        device=query.text("device", parse_device_id),
+        device=query.text("device", parse_revoked_device),
         serial=query.text("serial", parse_serial),
         issuer=query.text("issuer", parse_issuer),
     )
@@ -83,8 +88,10 @@ def parse_revocation_request(
     fields = FieldReader(body)
 
     def parse_device(text: str) -> str:
+        if form is not None and form.says_device(text):
+            return text
         device = parse_device_id(text)
-        if form is not None and not form.says_device(device):
+        if form is not None:
             raise ValueError(
                 f"no certificate of this installation says this of its device; expected {form}"
             )

@@ -125,7 +125,7 @@ def _notes(device: str | None, form: IdentityForm | None) -> Iterator[str]:
     if form is None:
         yield (
             "whether any certificate says this of its device is not known here: a typing error"
-            " revokes nobody (CONTROL_PLANE_DEVICE_IDENTITY tells)"
+            " revokes nobody (CONTROL_PLANE_DEVICE_IDENTITY or _PROFILES_FILE tells)"
         )
     elif not form.says_device(device):
         yield f"no certificate here says this of its device: expected {form}"

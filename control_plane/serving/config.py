@@ -10,12 +10,17 @@ from control_plane.connections.grant import parse_principal_arn
 from control_plane.serving.api_token import ApiToken
 from control_plane.single_sign_on.configuration import SingleSignOn
 from control_plane.single_sign_on.settings import OidcSettings
+from shared.bounded_file import read_bounded
 from shared.identity_form import (
     IdentityForm,
     IdentityKind,
     InvalidUriPatternError,
+    KindForm,
+    ProfilesForm,
     compile_uri_pattern,
 )
+from shared.identity_profile import IdentityProfile
+from shared.identity_profiles_file import MAX_PROFILES_FILE_BYTES, parse_profiles
 from shared.postgres.connection_parameters import ConnectionParameters
 from shared.postgres.setting import DatabaseUrl
 from shared.setting_types import (
@@ -26,6 +31,7 @@ from shared.setting_types import (
     LogLevel,
     Networks,
     ReadableFile,
+    parse_readable_file,
 )
 from shared.statement_level import NEWEST_LEVEL, OLDEST_LEVEL, parse_level
 from shared.upstream.no_proxy import NO_EXCEPTIONS, NoProxyList
@@ -40,6 +46,15 @@ AwsPrincipalArn = Annotated[
     Form(parse_principal_arn, "an ARN such as arn:aws:iam::123456789012:role/facade"),
 ]
 
+
+def _read_profiles(path: str) -> tuple[IdentityProfile, ...]:
+    return parse_profiles(read_bounded(parse_readable_file(path), MAX_PROFILES_FILE_BYTES))
+
+
+DeviceProfiles = Annotated[
+    tuple[IdentityProfile, ...],
+    Form(_read_profiles, "the path of a readable YAML or JSON file of identity profiles"),
+]
 StatementLevel = Annotated[int, Form(parse_level, f"a level from {OLDEST_LEVEL} to {NEWEST_LEVEL}")]
 
 
@@ -65,6 +80,7 @@ class ServeSettings(OidcSettings):
     aws_principal_arn: AwsPrincipalArn | None = None
     device_identity: IdentityKind | None = None
     device_uri_pattern: str | None = None
+    device_profiles_file: DeviceProfiles | None = None
     google_token_url: HttpUrl | None = None  # Google's own
     https_proxy: ProxyUrl | None = None
     no_proxy: NoProxyList = NO_EXCEPTIONS
@@ -86,9 +102,11 @@ class ServeSettings(OidcSettings):
     @property
     def identity_form(self) -> IdentityForm | None:
         """How certificates say who a device is, as facades are told; None where nobody said."""
+        if self.device_profiles_file is not None:
+            return ProfilesForm(self.device_profiles_file)
         if self.device_uri_pattern is not None:
-            return IdentityForm(IdentityKind.SPIFFE, self.device_uri_pattern)
-        return IdentityForm(self.device_identity) if self.device_identity else None
+            return KindForm(IdentityKind.SPIFFE, self.device_uri_pattern)
+        return KindForm(self.device_identity) if self.device_identity else None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
@@ -103,6 +121,9 @@ class ServeSettings(OidcSettings):
                     "device_uri_pattern",
                     "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe",
                 )
+        if self.device_profiles_file and (self.device_identity or self.device_uri_pattern):
+            variables = (f"CONTROL_PLANE_DEVICE_{name}" for name in ("IDENTITY", "URI_PATTERN"))
+            yield "device_profiles_file", f"neither {' nor '.join(variables)} beside it"
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             missing = "tls_key_file" if self.tls_key_file is None else "tls_cert_file"
             yield missing, "a file too, for certificate and key belong together"

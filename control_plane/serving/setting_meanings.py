@@ -65,6 +65,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "the form of the URI SAN if the identity is spiffe, as facades are told",
         default="the facade's own default",
     ),
+    "device_profiles_file": Meaning(
+        "the file of identity profiles, as facades are given it, read at the start"
+        " (docs/devices.md)",
+        default="none: CONTROL_PLANE_DEVICE_IDENTITY says it for all",
+    ),
     "google_token_url": Meaning("Google's token endpoint, for checks", default="Google's own"),
     "https_proxy": Meaning(
         "the outbound proxy for checks and Google's token endpoint", default="none"

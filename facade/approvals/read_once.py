@@ -8,7 +8,7 @@ that an approver saw with it, because the seal binds that.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -50,14 +50,20 @@ class Approvals:
 
 
 async def read_approvals(
-    database: ConnectionParameters, public_keys: Mapping[str, Ed25519PublicKey]
+    database: ConnectionParameters,
+    public_keys: Mapping[str, Ed25519PublicKey],
+    *,
+    also: Collection[str] = (),
 ) -> Approvals:
-    """Return the approvals; raise `DatabaseUnreadableError`."""
+    """Return the approvals, and what revokes the subjects of `also`.
+
+    Raises `DatabaseUnreadableError`.
+    """
     snapshot, refused = Snapshot(), list[RefusedRow]()
-    async for found in _found(database):
+    async for found in _found(database, frozenset(also)):
         candidates = await asyncio.to_thread(_verified, found, public_keys)
         for candidate in candidates:
-            if isinstance(candidate, VerifiedRow):
+            if isinstance(candidate, VerifiedRow) or candidate.row.subject in also:
                 snapshot.apply(candidate)
             elif len(refused) < MAX_TOLD_REFUSALS:
                 refused.append(candidate)
@@ -71,11 +77,11 @@ def _verified(
     return [*(verify_row(row, public_keys, highest) for row in found.rows), *found.refused]
 
 
-async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:
+async def _found(database: ConnectionParameters, also: frozenset[str]) -> AsyncIterator[FoundRows]:
     try:
         connection = await connect_database(database)
         try:
-            subjects = await _subjects(connection)
+            subjects = await _subjects(connection, also)
             for start in range(0, len(subjects), BATCH_ROWS):
                 async for found in found_rows(connection, subjects[start : start + BATCH_ROWS]):
                     yield found
@@ -85,12 +91,13 @@ async def _found(database: ConnectionParameters) -> AsyncIterator[FoundRows]:
         raise DatabaseUnreadableError(f"the database cannot be read: {reason_of(error)}") from None
 
 
-async def _subjects(connection: asyncpg.Connection) -> list[str]:
-    """Return the subjects of connections; raise one of `DATABASE_FAILURES`."""
+async def _subjects(connection: asyncpg.Connection, also: frozenset[str]) -> list[str]:
+    """Return the subjects of connections, and of `also`; raise one of `DATABASE_FAILURES`."""
     subjects = list[str]()
     async with aclosing(signature_pages(connection)) as pages:
         async for page in pages:
-            subjects += [subject for subject, _ in page.signatures if _is_connections(subject)]
+            found = (subject for subject, _ in page.signatures)
+            subjects += [each for each in found if _is_connections(each) or each in also]
             if len(subjects) > MAX_CONNECTIONS:
                 raise UnreadableRowsError("the database has more rows than a command reads")
     return subjects

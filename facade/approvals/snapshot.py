@@ -157,6 +157,10 @@ class Snapshot:
         """Return those of a host whose prefix covers the repository, longest prefix first."""
         return self._index.covering(host, repository)
 
+    def connections(self) -> tuple[ApprovedConnection, ...]:
+        """Return all approved connections."""
+        return tuple(self._by_subject.values())
+
     def serving(self, subject: str) -> ApprovedConnection | None:
         """Return the connection that a subject serves now."""
         return self._by_subject.get(subject)
@@ -169,7 +173,7 @@ class Snapshot:
         """Tell whether the device, or its certificate, is revoked. The issuer is RFC 4514."""
         return bool(self._revoked) and not self._revoked.isdisjoint(
             (
-                f"device/{device.id}",
+                *(f"device/{name}" for name in device.names),
                 f"certificate/{device.serial}/",
                 f"certificate/{device.serial}/{issuer}",
             )

@@ -1,6 +1,6 @@
 """`facade settings`: what `serve` and the other commands read."""
 
-from facade.serving.config import PREFIX, FacadeSettings, UpstreamSettings
+from facade.serving.config import PREFIX, FacadeSettings, IdentifySettings, UpstreamSettings
 from facade.serving.setting_meanings import MEANINGS
 from shared.command_examples import ExemplaryCommand
 from shared.settings_command import settings_command
@@ -9,7 +9,11 @@ from shared.settings_table import SettingRow, setting_rows
 
 def facade_settings() -> list[SettingRow]:
     """Return a row for each FACADE_* variable."""
-    commands = {"serve": FacadeSettings, "check, tags and resolve": UpstreamSettings}
+    commands = {
+        "serve": FacadeSettings,
+        "check, tags and resolve": UpstreamSettings,
+        "identify": IdentifySettings,
+    }
     return setting_rows(PREFIX, commands, MEANINGS)
 
 

@@ -38,7 +38,10 @@ class Admissions:
         if self._let_in or not self._refused:
             return None
         words = f"no device was let in so far, and {self._refused} were refused"
-        hint = "are FACADE_DEVICE_CA_FILE and FACADE_DEVICE_IDENTITY those of your devices?"
+        hint = (
+            "are FACADE_DEVICE_CA_FILE and FACADE_DEVICE_IDENTITY, or FACADE_DEVICE_PROFILES_FILE,"
+            " those of your devices?"
+        )
         return Problem(
             FacadePart.DEVICES, Stops.SOME, f"{words}, the last one: {self._last_reason}; {hint}"
         )

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from cryptography import x509
 
 from facade.devices.device_authorities import CertificateBundle
-from facade.devices.presented_device import Authority
 from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
+from facade.values.authority import Authority
 
 
 def by_signer(

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from facade.devices.presented_device import PresentedDevice
-from facade.values.device_identity import IdentityRule, UnidentifiedDeviceError
+from facade.values.device_identity import Identification, UnidentifiedDeviceError
 from shared.malformed_x509 import MALFORMED
 
 _REFUSED: Final = (crypto.X509StoreContextError, crypto.Error, UnidentifiedDeviceError, *MALFORMED)
@@ -24,19 +24,20 @@ class ChainVerifier:
     """Verifies against the CAs and CRLs of a context for handshakes, and reads who it is."""
 
     _context: SSL.Context
-    _rule: IdentityRule
+    _rule: Identification
 
     def accepts(self, device: PresentedDevice) -> bool:
-        """Tell whether the device would be let in and identified. For a thread: some 0.2 ms."""
+        """Tell whether the device would be let in, and be who it is. For a thread: some 0.2 ms."""
         try:
             leaf, *brought = (x509.load_der_x509_certificate(each) for each in device.chain)
-            authorities = self._verified(leaf, brought)[1:]
-            self._rule.identify(leaf, authorities)
+            authorities = self.verified(leaf, brought)[1:]
+            if self._rule.identify(leaf, authorities) != device.identity:
+                return False
         except _REFUSED:
             return False
-        return all(map(_may_issue_clients, authorities))
+        return all(map(may_issue_clients, authorities))
 
-    def _verified(
+    def verified(
         self, leaf: x509.Certificate, brought: list[x509.Certificate]
     ) -> list[x509.Certificate]:
         """Return the chain up to an anchor; raise `X509StoreContextError` if there is none."""
@@ -51,7 +52,7 @@ class ChainVerifier:
         return [each.to_cryptography() for each in asked.get_verified_chain()]
 
 
-def _may_issue_clients(authority: x509.Certificate) -> bool:
+def may_issue_clients(authority: x509.Certificate) -> bool:
     """Tell whether the CA's extended key usage, if there is one, allows clients.
 
     In a handshake OpenSSL checks this itself, because it knows the purpose there.

@@ -32,7 +32,7 @@ from facade.devices.presented_device import PresentedDevice, identify
 from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
 from facade.errors import FacadeError
-from facade.values.device_identity import IdentityRule
+from facade.values.device_identity import Identification
 from shared.pace import Pace
 from shared.structured_log import get_logger
 
@@ -91,7 +91,7 @@ class DeviceConnection(RequestHandler):
     def __init__(
         self,
         server: web.Server,
-        identity_rule: IdentityRule,
+        identity_rule: Identification,
         live: LiveConnections,
         pulls: PullsUnderWay,
         max_age_seconds: float,

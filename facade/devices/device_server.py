@@ -19,7 +19,7 @@ from facade.devices.connection_limits import MAX_AGE_SECONDS
 from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
 from facade.devices.live_connections import LiveConnections
 from facade.devices.pulls_under_way import PullsUnderWay
-from facade.values.device_identity import IdentityRule
+from facade.values.device_identity import Identification
 
 KEEP_ALIVE_SECONDS: Final = 75.0  # aiohttp's hour keeps a vanished device's memory; nginx's default
 MAX_REQUEST_LINE_BYTES: Final = 4096  # a pull's path is at most 665 characters
@@ -36,7 +36,7 @@ class DeviceServer(web.Server):
     def __init__(
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        identity_rule: IdentityRule,
+        identity_rule: Identification,
         live: LiveConnections,
         *,
         answer_at_once: AnswerAtOnce = lambda _connection, _head: None,

@@ -44,6 +44,26 @@ class TlsFiles:
 
 
 @frozen
+class BelievedCertificates:
+    """What devices' certificates are verified with."""
+
+    device_cas: list[x509.Certificate]
+    crls: list[x509.CertificateRevocationList] | None
+    trust: DeviceTrust
+
+    @classmethod
+    def load(cls, device_ca: bytes, device_crl: bytes | None) -> "BelievedCertificates":
+        """Return what the files say, or raise `TlsConfigurationError`. Blocks: for a thread."""
+        with _named(DEVICE_CA):
+            device_cas = _device_cas(device_ca)
+        with _named(DEVICE_CRL):
+            lists = _lists(device_crl)
+        with _named(DEVICE_CA):
+            trust = _trust(device_cas, lists)
+        return cls(device_cas, None if lists is None else [each.crl for each in lists], trust)
+
+
+@frozen
 class DeviceTls:
     """What new handshakes use, and what open connections are checked by."""
 
@@ -55,22 +75,17 @@ class DeviceTls:
     @classmethod
     def load(cls, files: TlsFiles, minimum: str) -> "DeviceTls":
         """Return what the files say, or raise `TlsConfigurationError`. Blocks: for a thread."""
-        with _named(DEVICE_CA):
-            device_cas = _device_cas(files.device_ca)
-        with _named(DEVICE_CRL):
-            lists = _lists(files.device_crl)
-        with _named(DEVICE_CA):
-            trust = _trust(device_cas, lists)
+        believed = BelievedCertificates.load(files.device_ca, files.device_crl)
         with _named(CERTIFICATE):
             context = server_context(
                 certificate=files.certificate,
                 key=files.key,
-                device_cas=device_cas,
-                crls=None if lists is None else [each.crl for each in lists],
+                device_cas=believed.device_cas,
+                crls=believed.crls,
                 minimum=minimum,
             )
             own = ServerCertificate.parse(files.certificate)
-        return cls(files, context, trust, own)
+        return cls(files, context, believed.trust, own)
 
     def succeeded_by(self, found: TlsFiles, minimum: str) -> "tuple[DeviceTls, Mapping[str, str]]":
         """Return what to go on with, and which files are not used and why. Blocks.

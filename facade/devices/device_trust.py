@@ -16,8 +16,9 @@ from facade.devices.authority_lists import by_signer, revoked_authorities
 from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.chain_periods import Period
 from facade.devices.device_authorities import CertificateBundle
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
 from facade.devices.revocation_list import RevocationList
+from facade.values.authority import Authority
 from facade.values.trust_domain import names_none
 
 

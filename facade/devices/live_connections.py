@@ -128,7 +128,12 @@ class LiveConnections:
         are_others = trust.authorities != self.trust.authorities
         self.trust = trust
         self.cut_refused()
-        if are_others and not self._all:
+        if are_others:
+            self.begin_admissions_anew()
+
+    def begin_admissions_anew(self) -> None:
+        """Forget who came, unless somebody is in: other devices will be let in."""
+        if not self._all:
             self.admissions.begin_anew()
 
     def identified(self) -> list[LiveConnection]:

@@ -1,7 +1,6 @@
 """Who is at the other end of a finished handshake, and which CAs its certificate depends on."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
@@ -9,43 +8,26 @@ from typing import Final, Literal
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.tls import (
+    NO_CLIENT,
     UNPARSED_CA,
     RefusedConnectionError,
     brought_authorities,
     presented_certificate,
     verified_chain,
 )
-from facade.values.device_identity import DeviceIdentity, IdentityRule, UnidentifiedDeviceError
+from facade.values.authority import MAX_REMEMBERED_AUTHORITIES, Authority, remembered_authority
+from facade.values.device_identity import DeviceIdentity, Identification, UnidentifiedDeviceError
 from shared.log_fields import bounded_text
 from shared.malformed_x509 import MALFORMED
 from shared.statement import device_subject
 
-MAX_REMEMBERED_AUTHORITIES: Final = 256  # a bundle of some hundred CAs
 UNREADABLE: Final = "(cannot be read)"
 _NOT_ISSUED: Final = Ending(HandshakeEnd.UNKNOWN_CA, "the certificate was not issued by a CA")
-
-
-@frozen(cache_hash=True)  # looked up at each request of its devices
-class Authority:
-    """A certificate authority: a name with a key, whichever certificate says so.
-
-    A renewed CA certificate is the same authority. Another key with the same name is not.
-    """
-
-    name: str  # RFC 4514
-    key: bytes  # SHA-256 of the SubjectPublicKeyInfo
-
-    @classmethod
-    def of(cls, certificate: x509.Certificate) -> "Authority":
-        """Return the authority that a CA's certificate speaks of."""
-        public_key = certificate.public_key()
-        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return cls(certificate.subject.rfc4514_string(), hashlib.sha256(spki).digest())
 
 
 @frozen
@@ -91,7 +73,8 @@ class PresentedDevice:
         )
         if self.identity is None:
             return certificates
-        return (device_subject(self.identity.id, None, None), *certificates)
+        names = (device_subject(name, None, None) for name in self.identity.names)
+        return (*names, *certificates)
 
     @property
     def counts_as(self) -> str:
@@ -99,10 +82,24 @@ class PresentedDevice:
         return self.subjects[0] if self.identity else self.subjects[-1]
 
 
-def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
+def identify(tls: SSL.Connection, rule: Identification) -> PresentedDevice:
     """Return who finished the handshake, or raise `RefusedConnectionError`."""
-    certificate = presented_certificate(tls)
-    chain = verified_chain(tls)
+    certificate, chain = presented_certificate(tls), verified_chain(tls)
+    if not rule.takes_usage(certificate, chain[1:]):
+        raise RefusedConnectionError(NO_CLIENT)
+    return presented(certificate, chain, rule, brought_authorities(tls))
+
+
+def presented(
+    certificate: x509.Certificate,
+    chain: Sequence[x509.Certificate],
+    rule: Identification,
+    brought: Iterable[x509.Certificate] = (),
+) -> PresentedDevice:
+    """Return whose certificate it is, or raise `RefusedConnectionError`.
+
+    `chain` is verified and begins with it; `brought` is what the device sends with it.
+    """
     issuing, anchor = _authorities(chain)
     identity, problem, subject = None, "", None
     try:
@@ -118,7 +115,7 @@ def identify(tls: SSL.Connection, rule: IdentityRule) -> PresentedDevice:
         anchored_in=anchor,
         problem=problem,
         subject=subject,
-        chain=(_der(certificate), *map(_shared_der, brought_authorities(tls))),
+        chain=(_der(certificate), *map(_shared_der, brought)),
     )
 
 
@@ -136,7 +133,7 @@ def _authorities(chain: Sequence[x509.Certificate]) -> tuple[Authority, Authorit
     if len(chain) < 2:  # noqa: PLR2004 - a leaf, and whoever issued it
         raise RefusedConnectionError(_NOT_ISSUED)
     try:
-        return _authority(chain[1]), _authority(chain[-1])
+        return remembered_authority(chain[1]), remembered_authority(chain[-1])
     except (ValueError, UnsupportedAlgorithm):
         raise RefusedConnectionError(UNPARSED_CA) from None
 
@@ -149,9 +146,3 @@ def _der(certificate: x509.Certificate) -> bytes:
 def _shared_der(authority: x509.Certificate) -> bytes:
     """Return a CA's certificate as bytes that all devices share that present it."""
     return _der(authority)
-
-
-@lru_cache(maxsize=MAX_REMEMBERED_AUTHORITIES)
-def _authority(certificate: x509.Certificate) -> Authority:
-    """Return a CA of a verified chain. All devices of a fleet present the same."""
-    return Authority.of(certificate)

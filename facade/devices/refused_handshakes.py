@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from facade.devices.handshake_end import LEFT_SILENTLY, Ending, HandshakeEnd
 from facade.devices.presented_device import name_of
 from facade.metrics.device_metrics import DeviceMetrics
-from facade.values.device_identity import IdentityRule
+from facade.values.device_identity import Identification
 from shared.malformed_x509 import MALFORMED
 from shared.structured_log import get_logger
 
@@ -44,7 +44,7 @@ class _PresentedChain:
             chain = None
         return cls(tuple(chain or ()))
 
-    def fields(self, rule: IdentityRule, ending: Ending) -> dict[str, str | None]:
+    def fields(self, rule: Identification, ending: Ending) -> dict[str, str | None]:
         """Return what a line says of them. The log bounds and escapes it."""
         if not self.certificates:
             return {}
@@ -78,7 +78,7 @@ class RefusedHandshakes:
     """Counts and logs them, on the loop."""
 
     _metrics: DeviceMetrics
-    _rule: IdentityRule
+    _rule: Identification
     _window_seconds: float = WINDOW_SECONDS
     _windows: dict[HandshakeEnd, _Window] = field(factory=dict, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -132,7 +132,7 @@ class RefusedHandshakes:
             _log.warning("more handshakes refused", code=reason, count=window.untold)
 
 
-def _device(certificate: x509.Certificate, rule: IdentityRule) -> str | None:
+def _device(certificate: x509.Certificate, rule: Identification) -> str | None:
     try:
         return rule.identify(certificate).id
     except ValueError:  # of which `UnidentifiedDeviceError` is one

@@ -21,7 +21,6 @@ from facade.devices.handshake_end import Ending, HandshakeEnd
 from facade.devices.own_certificate import UNUSABLE, present
 from facade.devices.trust_store import believe
 from facade.errors import FacadeError, UnusableSettingError
-from facade.values.device_identity import may_authenticate_clients
 from shared.pem import InvalidPemError
 
 # A handshake takes two round trips, which are some seconds at most on a slow radio link.
@@ -54,7 +53,7 @@ _UNPARSED: Final = Ending(
     HandshakeEnd.INVALID_CERTIFICATE, "the certificate does not parse", depth=0
 )
 _NONE: Final = Ending(HandshakeEnd.NO_CERTIFICATE, "no certificate was presented")
-_NO_CLIENT: Final = Ending(
+NO_CLIENT: Final = Ending(
     HandshakeEnd.WRONG_PURPOSE, "the certificate is not for client authentication", depth=0
 )
 
@@ -137,8 +136,6 @@ def presented_certificate(connection: SSL.Connection) -> x509.Certificate:
         raise RefusedConnectionError(_UNPARSED) from None
     if certificate is None:
         raise RefusedConnectionError(_NONE)
-    if not may_authenticate_clients(certificate):
-        raise RefusedConnectionError(_NO_CLIENT)
     return certificate
 
 

@@ -46,8 +46,6 @@ from facade.serving.health import Readiness, operations_app
 from facade.serving.open_content import KnownApprovals, open_content
 from facade.serving.servable import Servable
 from facade.serving.startup_files import StartupFiles
-from facade.values.device_identity import IdentityRule
-from shared.identity_form import compile_uri_pattern
 from shared.listen_failure import why_not_listening
 from shared.service_manager import ServiceManager
 from shared.setting_types import ListenAddress
@@ -67,8 +65,8 @@ async def serve(
 
     Files that have changed are read again; at once if `reload` is set.
 
-    Raises `TlsConfigurationError`, `InvalidKeyFileError`, `StateFileError` or `StartError`
-    before the first device is let in.
+    Raises `TlsConfigurationError`, `UnusableProfilesError`, `InvalidKeyFileError`,
+    `StateFileError` or `StartError` before the first device is let in.
     """
     files = await in_access_thread(StartupFiles.read, settings)
     opener, openings, refused = Unsealer(files.sealing_keys), SecretOpenings(), RefusedCredentials()
@@ -149,9 +147,7 @@ async def serve(
                 remembered,
                 requests,
             ),
-            IdentityRule(
-                settings.device_identity, compile_uri_pattern(settings.device_uri_pattern)
-            ),
+            files.identification,
             live,
             answer_at_once=AnswersAtOnce(
                 remembered, gate, slots, content, request_log, metrics, requests

@@ -15,6 +15,7 @@ from facade.registries.upstream_spending import SpendingLimits
 from facade.serving.setting_files import (
     CertificateFile,
     PrivateKeyFile,
+    ProfilesFile,
     RevocationListFile,
     SealingPrivateKeyFile,
     StatementPublicKeyFile,
@@ -81,14 +82,55 @@ class UpstreamSettings:
             yield "proxy_resolves", "to stand beside FACADE_HTTPS_PROXY"
 
 
+@frozen(kw_only=True, slots=False)  # one class with slots can stand beside it as a base
+class DeviceSettings:
+    """Which devices are let in, and how their certificates say who they are."""
+
+    device_ca_file: CertificateFile
+    device_crl_file: RevocationListFile | None = None
+    device_identity: IdentityKind = IdentityKind.SPIFFE
+    device_uri_pattern: str = DEFAULT_URI_PATTERN
+    device_profiles_file: ProfilesFile | None = None
+
+    @property
+    def takes_any_trust_domain(self) -> bool:
+        """Whether the identity of a device may be of any SPIFFE trust domain."""
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE and not self.device_profiles_file
+        return is_spiffe and "{trust_domain}" in self.device_uri_pattern
+
+    def device_problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        try:
+            compile_uri_pattern(self.device_uri_pattern)
+        except InvalidUriPatternError as error:
+            yield "device_uri_pattern", str(error)
+        is_spiffe = self.device_identity is IdentityKind.SPIFFE
+        is_default = self.device_uri_pattern == DEFAULT_URI_PATTERN
+        if not is_spiffe and not is_default:
+            yield "device_uri_pattern", "no pattern, unless FACADE_DEVICE_IDENTITY is spiffe"
+        if self.device_profiles_file is not None and not (is_spiffe and is_default):
+            expected = "neither FACADE_DEVICE_IDENTITY nor FACADE_DEVICE_URI_PATTERN beside it"
+            yield "device_profiles_file", expected
+
+
 @frozen(kw_only=True)
-class FacadeSettings(UpstreamSettings):
+class IdentifySettings(DeviceSettings):
+    """`facade identify`: who a device would be, and what it might pull."""
+
+    database_url: DatabaseUrl
+    statement_public_key_file: StatementPublicKeyFile
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Name what is wrong across fields."""
+        yield from self.device_problems()
+
+
+@frozen(kw_only=True)
+class FacadeSettings(UpstreamSettings, DeviceSettings):
     """`facade serve`; `docs/settings.md` says what each is for."""
 
     tls_cert_file: CertificateFile
     tls_key_file: PrivateKeyFile
-    device_ca_file: CertificateFile
-    device_crl_file: RevocationListFile | None = None
     state_dir: Path
     cache_dir: Path | None = None
     cache_max_bytes: ByteSize
@@ -99,8 +141,6 @@ class FacadeSettings(UpstreamSettings):
     max_connections: Count = 0  # 0: as many as the descriptors allow, and 10,000 at most
     max_connections_per_device: PositiveCount = DEFAULT_CONNECTIONS_PER_DEVICE
     max_connection_age: PositiveDuration = MAX_AGE_SECONDS
-    device_identity: IdentityKind = IdentityKind.SPIFFE
-    device_uri_pattern: str = DEFAULT_URI_PATTERN
     snapshot_max_age: PositiveDuration = 24 * 3600.0
     poll_interval: PositiveDuration = 15.0
     unverified_ranges: bool = True
@@ -139,12 +179,6 @@ class FacadeSettings(UpstreamSettings):
         )
 
     @property
-    def takes_any_trust_domain(self) -> bool:
-        """Whether the identity of a device may be of any SPIFFE trust domain."""
-        is_spiffe = self.device_identity is IdentityKind.SPIFFE
-        return is_spiffe and "{trust_domain}" in self.device_uri_pattern
-
-    @property
     def upstream_timeouts(self) -> Timeouts:
         """How long a registry may be silent, before its headers and after."""
         seconds = self.upstream_timeout
@@ -154,13 +188,7 @@ class FacadeSettings(UpstreamSettings):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Name what is wrong across fields."""
         yield from super().problems()
-        try:
-            compile_uri_pattern(self.device_uri_pattern)
-        except InvalidUriPatternError as error:
-            yield "device_uri_pattern", str(error)
-        is_spiffe = self.device_identity is IdentityKind.SPIFFE
-        if not is_spiffe and self.device_uri_pattern != DEFAULT_URI_PATTERN:
-            yield "device_uri_pattern", "no pattern, unless FACADE_DEVICE_IDENTITY is spiffe"
+        yield from self.device_problems()
         if not belong_together(self.tls_cert_file, self.tls_key_file):
             yield "tls_key_file", "the private key of the certificate in FACADE_TLS_CERT_FILE"
         if self.cache_max_bytes != 0 and self.cache_dir is None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from facade.devices.device_trust import DeviceTrust
+from facade.devices.identification import PROFILES
 from facade.devices.live_connections import LiveConnections
 from facade.devices.server_certificate import ENDS_SOON
 from facade.metrics.problems import FacadePart, Finding, Problem, Stops, problem_of
@@ -23,7 +24,11 @@ def device_problems(
         problem_of(FacadePart.SERVER_CERTIFICATE, files.tls.certificate.findings(now)),
         problem_of(
             FacadePart.DEVICE_TRUST,
-            chain(_untrusted(live.trust, now), _unbound(live.trust) if any_trust_domain else ()),
+            chain(
+                _untrusted(live.trust, now),
+                _unbound(live.trust) if any_trust_domain else (),
+                _without_authority(files, live.trust),
+            ),
         ),
         live.admissions.problem(),
         problem_of(FacadePart.FILES, _refused(files)),
@@ -51,6 +56,15 @@ def _unbound(trust: DeviceTrust) -> Iterator[Finding]:
             " a certificate that names its own"
         )
         yield Finding(Stops.NOTHING, words, "any trust domain")
+
+
+def _without_authority(files: StartupFiles, trust: DeviceTrust) -> Iterator[Finding]:
+    for name in files.identification.without_authority(trust.authorities):
+        words = (
+            f"{PROFILES}: no device of the profile {name} is let in: none of its CAs is in"
+            " FACADE_DEVICE_CA_FILE, or issued by one that is"
+        )
+        yield Finding(Stops.SOME, words, name)
 
 
 def _refused(files: StartupFiles) -> Iterator[Finding]:

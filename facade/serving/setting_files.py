@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from facade.devices import own_certificate
+from facade.devices.identification import load_profiles
 from facade.devices.revocation_list import MAX_FILE_BYTES as MAX_CRL_FILE_BYTES
 from facade.devices.revocation_list import RevocationList
 from shared.bounded_file import read_bounded
+from shared.identity_profiles_file import MAX_PROFILES_FILE_BYTES
 from shared.keys import load_sealing_private_keys, load_statement_public_keys
 from shared.pem import load_certificates
 from shared.setting_types import Form, parse_readable_file
@@ -55,6 +57,13 @@ RevocationListFile = Annotated[
     Form(
         _readable_by(RevocationList.parse_all, MAX_CRL_FILE_BYTES),
         "the path of a readable PEM file of complete CRLs with a nextUpdate, and nothing else",
+    ),
+]
+ProfilesFile = Annotated[
+    Path,
+    Form(
+        _readable_by(load_profiles, MAX_PROFILES_FILE_BYTES),
+        "the path of a readable YAML or JSON file of identity profiles",
     ),
 ]
 SealingPrivateKeyFile = Annotated[

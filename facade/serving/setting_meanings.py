@@ -26,6 +26,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "device_identity": Meaning("which name in a certificate says who the device is"),
     "device_uri_pattern": Meaning("the form of the URI SAN if the identity is spiffe"),
+    "device_profiles_file": Meaning(
+        "a YAML or JSON file that says, for the certificates of each CA, where device and fleet"
+        " come from; reloaded when it changes (docs/devices.md)",
+        default="none: FACADE_DEVICE_IDENTITY says it for all",
+    ),
     "state_dir": Meaning(
         "a folder that keeps over restarts what is believed; each process has its own, made 0700"
     ),

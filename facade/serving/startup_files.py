@@ -10,6 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from facade.devices.device_listener import DeviceListener
 from facade.devices.device_tls import CERTIFICATE, DEVICE_CA, DEVICE_CRL, KEY, DeviceTls, TlsFiles
+from facade.devices.identification import (
+    PROFILES,
+    CurrentIdentification,
+    UnusableProfilesError,
+    load_profiles,
+)
 from facade.devices.live_connections import LiveConnections
 from facade.devices.reload import ReloadedFiles, Take
 from facade.devices.replaceable import Replaceable
@@ -17,7 +23,9 @@ from facade.devices.revocation_list import MAX_FILE_BYTES
 from facade.devices.tls import TlsConfigurationError
 from facade.loop.thread_work import in_access_thread
 from facade.metrics.device_metrics import DeviceMetrics
-from facade.serving.config import FacadeSettings
+from facade.serving.config import DeviceSettings, FacadeSettings
+from facade.values.device_identity import Identification, IdentityRule
+from shared.identity_form import compile_uri_pattern
 from shared.keys import InvalidKeyFileError, load_sealing_private_keys, load_statement_public_keys
 from shared.log_fields import bounded_text
 from shared.structured_log import get_logger
@@ -40,6 +48,7 @@ class StartupFiles:
     _contents: Mapping[str, bytes] = field(repr=False)
     _tls_minimum: str
     tls: DeviceTls
+    identification: CurrentIdentification
     sealing_keys: Replaceable[str, X25519PrivateKey] = field(repr=False)
     statement_keys: Replaceable[str, Ed25519PublicKey]
     exposed: dict[str, bool]  # by setting of a private key: every user of the machine may read it
@@ -49,7 +58,7 @@ class StartupFiles:
     def read(cls, settings: FacadeSettings) -> "StartupFiles":
         """Read everything. Blocks.
 
-        Raises `TlsConfigurationError` or `InvalidKeyFileError`.
+        Raises `TlsConfigurationError`, `UnusableProfilesError` or `InvalidKeyFileError`.
         """
         paths = _paths(settings)
         found = WatchedFiles(paths, MAX_FILE_BYTES).read()
@@ -61,6 +70,7 @@ class StartupFiles:
             contents,
             settings.tls_minimum,
             DeviceTls.load(TlsFiles.of(contents), settings.tls_minimum),
+            CurrentIdentification(identification_of(settings, contents.get(PROFILES))),
             Replaceable(load_sealing_private_keys(contents[SEALING_KEY])),
             Replaceable(load_statement_public_keys(contents[STATEMENT_KEY])),
             {name: name in found.exposed for name in PRIVATE_KEYS},
@@ -90,12 +100,25 @@ class StartupFiles:
                 await listener.judge_anew()
             return refused
 
+        async def take_profiles(contents: Mapping[str, bytes]) -> Mapping[str, str]:
+            try:
+                found = await in_access_thread(load_profiles, contents[PROFILES])
+            except UnusableProfilesError as error:
+                return {PROFILES: str(error)}
+            self.identification.current = found
+            live.begin_admissions_anew()
+            await listener.judge_anew()
+            return {}
+
         sealing = _key_taker(SEALING_KEY, load_sealing_private_keys, self.sealing_keys)
         statement = _key_taker(
             STATEMENT_KEY, load_statement_public_keys, self.statement_keys, look_again
         )
+        profiles = self._paths.keys() & {PROFILES}
+        of_tls = self._paths.keys() - {SEALING_KEY, STATEMENT_KEY, PROFILES}
         return [
-            self._part(self._paths.keys() - {SEALING_KEY, STATEMENT_KEY}, take_tls, metrics),
+            self._part(of_tls, take_tls, metrics),
+            *(self._part({each}, take_profiles, metrics) for each in profiles),
             self._part({SEALING_KEY}, sealing, metrics),
             self._part({STATEMENT_KEY}, statement, metrics),
         ]
@@ -130,7 +153,19 @@ def _paths(settings: FacadeSettings) -> dict[str, Path]:
     }
     if settings.device_crl_file is not None:
         paths[DEVICE_CRL] = settings.device_crl_file
+    if settings.device_profiles_file is not None:
+        paths[PROFILES] = settings.device_profiles_file
     return paths
+
+
+def identification_of(settings: DeviceSettings, profiles: bytes | None) -> Identification:
+    """Return how certificates are read; raise `UnusableProfilesError`.
+
+    `profiles`: what the file of identity profiles holds, if there is one.
+    """
+    if profiles is not None:
+        return load_profiles(profiles)
+    return IdentityRule(settings.device_identity, compile_uri_pattern(settings.device_uri_pattern))
 
 
 def _key_taker(

@@ -8,6 +8,7 @@ SANs and a missing extended key usage; this does not.
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 from attrs import frozen
 from cryptography import x509
@@ -33,6 +34,31 @@ class DeviceIdentity:
     fleet: str | None
     serial: str  # lower-case hexadecimal without leading zeros
     not_after: datetime
+    # How else revocations may name it: with its profile's name, or without, as it was called while
+    # another number of profiles was configured.
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its id, and every other name: whoever revokes one of them means this device."""
+        return (self.id, *self.other_names)
+
+
+class Identification(Protocol):
+    """How an installation reads in certificates who a device is."""
+
+    def takes_usage(
+        self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate]
+    ) -> bool:
+        """Tell whether its extended key usage, or the lack of one, lets it in."""
+
+    def identify(
+        self, certificate: x509.Certificate, authorities: Sequence[x509.Certificate] = ()
+    ) -> DeviceIdentity:
+        """Return the identity; raise `UnidentifiedDeviceError` if there is none.
+
+        `authorities`: the CAs of its verified chain.
+        """
 
 
 @frozen
@@ -41,6 +67,14 @@ class IdentityRule:
 
     kind: IdentityKind
     uri_pattern: re.Pattern[str]
+
+    def takes_usage(
+        self,
+        certificate: x509.Certificate,
+        authorities: Sequence[x509.Certificate],  # noqa: ARG002 - it is the same for every CA
+    ) -> bool:
+        """Tell whether its extended key usage names clientAuth."""
+        return may_authenticate_clients(certificate)
 
     @reads_bytes_of(Party.DEVICE)
     def identify(

@@ -165,6 +165,17 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/values/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
         "system/facade/test_certificates.py::test_a_certificate_that_identifies_nobody_is_denied",
     ),
+    "facade.values.identity_profiles.IdentityProfiles.identify": Tested(
+        "unit/facade/values/test_identity_profiles.py"
+        "::test_a_subject_is_read_as_trying_everything_reads_it",
+        "system/facade/test_identity_profiles.py"
+        "::test_two_cas_have_devices_of_one_name_in_two_fleets",
+    ),
+    "shared.identity_profiles_file.parse_profiles": Tested(
+        "unit/shared/test_identity_profiles_file.py::test_any_bytes_are_profiles_or_refused",
+        "system/facade/test_identity_profiles.py"
+        "::test_the_file_is_read_again_and_a_wrong_one_changes_nothing",
+    ),
     "shared.plain_yaml.read_plain_yaml": Tested(
         "unit/shared/test_plain_yaml.py::test_any_bytes_are_what_a_safe_loader_reads_or_refused",
         "system/control_plane/test_webhooks.py"
@@ -275,9 +286,11 @@ OWN_READERS: Final[dict[str, Tested]] = {
 
 LIBRARY_READERS: Final = (
     LibraryReader(
-        "PyYAML, through libyaml, the file of webhook targets",
+        "PyYAML, through libyaml, the files of webhook targets and of identity profiles",
         (Party.FILE,),
         (
+            "shared.identity_profiles_file.MAX_PROFILES_FILE_BYTES",
+            "shared.identity_profiles_file.MAX_DEPTH",
             "control_plane.webhooks.targets_file.MAX_FILE_BYTES",
             "control_plane.webhooks.targets_file.MAX_DEPTH",
         ),

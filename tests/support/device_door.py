@@ -14,9 +14,10 @@ from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from facade.devices.device_listener import DeviceListener, listening_socket
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_tls import DeviceTls, TlsFiles
+from facade.devices.identification import CurrentIdentification
 from facade.devices.live_connections import LiveConnections
 from facade.metrics.device_metrics import DeviceMetrics
-from facade.values.device_identity import IdentityRule
+from facade.values.device_identity import Identification, IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.setting_types import ListenAddress
 from tests.support.eventually import eventually
@@ -24,6 +25,7 @@ from tests.support.eventually import eventually
 REQUEST = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SERVED = b"HTTP/1.1 200 OK\r\n"
 BOTH_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+SPIFFE = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
 _MINIMUM = "1.2"
 _REFUSED = "facade_device_handshakes_refused_total"
 
@@ -38,6 +40,7 @@ class DeviceDoor:
     live: LiveConnections
     _listener: DeviceListener
     _tls: DeviceTls
+    _identification: CurrentIdentification
     _registry: CollectorRegistry
     _written: int = field(default=0, init=False)
 
@@ -106,6 +109,11 @@ class DeviceDoor:
         self.live.adopt(self._tls.trust)
         await self._listener.judge_anew()
 
+    async def identify_by(self, identification: Identification) -> None:
+        """Go on with other identities, as a reload of their file does."""
+        self._identification.current = identification
+        await self._listener.judge_anew()
+
 
 @asynccontextmanager
 async def device_door(
@@ -115,6 +123,7 @@ async def device_door(
     device_ca: bytes,
     device_crl: bytes | None = None,
     minimum: str = _MINIMUM,
+    identification: Identification = SPIFFE,
 ) -> AsyncIterator[DeviceDoor]:
     """Open one on files of these contents; raise `TlsConfigurationError` for what is wrong."""
     server = server_ca.issue_server()
@@ -123,14 +132,14 @@ async def device_door(
     registry = CollectorRegistry()
     metrics = DeviceMetrics.create(registry)
     live = LiveConnections(tls.trust, metrics)
-    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
+    rule = CurrentIdentification(identification)
     devices = DeviceServer(_answer, rule, live)
     listening = listening_socket(ListenAddress("127.0.0.1", 0), reuse_port=False)
     listener = DeviceListener(listening, devices, metrics, tls.context)
     port = listening.getsockname()[1]
     listener.start()
     try:
-        yield DeviceDoor(server_ca, folder, port, live, listener, tls, registry)
+        yield DeviceDoor(server_ca, folder, port, live, listener, tls, rule, registry)
     finally:
         listener.stop()
         devices.pre_shutdown()

@@ -59,7 +59,7 @@ FILES = (click.File, click.Path)  # the examples' are not there
 RUN_AS_THEY_STAND = {
     "sql": {"docs/operating.md"},
     "nginx": {"docs/clients.md"},
-    "yaml": {"docs/configuration-as-files.md", "docs/webhooks.md"},
+    "yaml": {"docs/configuration-as-files.md", "docs/devices.md", "docs/webhooks.md"},
 }
 PAGES = [page for page in pages() if "deploy" not in page.relative_to(REPOSITORY).parts]
 # `make check-deploy` has the others.

@@ -2,11 +2,11 @@
 
 import pytest
 
-from shared.identity_form import IdentityForm, IdentityKind
+from shared.identity_form import IdentityForm, IdentityKind, KindForm
 
-SPIFFE = IdentityForm(IdentityKind.SPIFFE)
-FIXED = IdentityForm(IdentityKind.SPIFFE, "spiffe://example.com/site-1/{device}")
-DNS, SUBJECT = IdentityForm(IdentityKind.DNS), IdentityForm(IdentityKind.SUBJECT)
+SPIFFE = KindForm(IdentityKind.SPIFFE)
+FIXED = KindForm(IdentityKind.SPIFFE, "spiffe://example.com/site-1/{device}")
+DNS, SUBJECT = KindForm(IdentityKind.DNS), KindForm(IdentityKind.SUBJECT)
 DEVICE = "spiffe://example.com/fleet/line-a/device/press-7"
 
 

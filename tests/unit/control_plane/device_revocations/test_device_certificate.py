@@ -12,7 +12,7 @@ from control_plane.device_revocations.device_certificate import (
 )
 from control_plane.device_revocations.fields import parse_issuer, parse_serial
 from deploy.dev.device_ca import CertificateAuthority
-from shared.identity_form import IdentityForm, IdentityKind
+from shared.identity_form import IdentityKind, KindForm
 
 URI = "spiffe://example.com/fleet/line-a/device/press-7"
 AUTHORITY = CertificateAuthority.create("device CA")
@@ -41,7 +41,7 @@ def test_only_names_of_the_installations_form_are_offered(
     kind: IdentityKind, device: tuple[str, ...]
 ) -> None:
     """Another name would revoke nobody."""
-    assert parse_device_certificate(PEM, IdentityForm(kind)).devices == device
+    assert parse_device_certificate(PEM, KindForm(kind)).devices == device
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from control_plane.device_revocations.fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.device_revocations.request import RevocationTarget
 from facade.values.device_identity import IdentityRule, UnidentifiedDeviceError
-from shared.identity_form import IdentityForm, IdentityKind, compile_uri_pattern
+from shared.identity_form import IdentityKind, KindForm, compile_uri_pattern
 
 KEY = Ed25519PrivateKey.generate()
 AT = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -173,7 +173,7 @@ def test_every_uri_that_identifies_a_device_can_be_revoked(uri: str) -> None:
     except UnidentifiedDeviceError:
         return
     assert parse_device_id(identity.id) == identity.id
-    assert IdentityForm(IdentityKind.SPIFFE, pattern).says_device(identity.id)
+    assert KindForm(IdentityKind.SPIFFE, pattern).says_device(identity.id)
 
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,70}", fullmatch=True))
@@ -189,7 +189,7 @@ def test_every_name_that_identifies_a_device_can_be_revoked(name: str) -> None:
     presented = certificate(subject=subject, names=(x509.DNSName(name),))
     by_subject = IdentityRule(IdentityKind.SUBJECT, pattern).identify(presented)
     assert parse_device_id(by_subject.id) == by_subject.id
-    form = IdentityForm(IdentityKind.SUBJECT)
+    form = KindForm(IdentityKind.SUBJECT)
     assert form.says_device(by_subject.id)
     assert by_subject.fleet is not None
     assert form.says_fleet(by_subject.fleet)
@@ -198,7 +198,7 @@ def test_every_name_that_identifies_a_device_can_be_revoked(name: str) -> None:
     except UnidentifiedDeviceError:
         return
     assert parse_device_id(by_name.id) == by_name.id
-    assert IdentityForm(IdentityKind.DNS).says_device(by_name.id)
+    assert KindForm(IdentityKind.DNS).says_device(by_name.id)
 
 
 @given(

@@ -6,8 +6,9 @@ import attrs
 
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.admissions import Admissions
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
 from facade.metrics.problems import FacadePart, Stops
+from facade.values.authority import Authority
 from facade.values.device_identity import DeviceIdentity
 
 NOW = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)

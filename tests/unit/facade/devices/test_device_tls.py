@@ -7,8 +7,8 @@ import pytest
 
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.device_tls import CERTIFICATE, DEVICE_CA, DEVICE_CRL, KEY, DeviceTls, TlsFiles
-from facade.devices.presented_device import Authority
 from facade.devices.tls import TlsConfigurationError
+from facade.values.authority import Authority
 
 SERVER_CA = CertificateAuthority.create("server CA")
 FIRST, SECOND = (CertificateAuthority.create(name) for name in ("first CA", "second CA"))

@@ -7,8 +7,9 @@ import pytest
 
 from deploy.dev.device_ca import CertificateAuthority, IssuedCertificate
 from facade.devices.device_trust import DeviceTrust
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
 from facade.devices.revocation_list import InvalidRevocationListError, RevocationList
+from facade.values.authority import Authority
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -15,9 +15,10 @@ from facade.devices.connection_limits import (
 )
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import WAITING_TOO, LiveConnections
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
 from facade.devices.revocation_list import RevocationList
 from facade.metrics.device_metrics import DeviceMetrics
+from facade.values.authority import Authority
 from facade.values.device_identity import DeviceIdentity
 from shared.statement import device_subject
 

@@ -33,6 +33,7 @@ from facade.devices.tls import (
 from facade.values.device_identity import IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 
+RULE = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
 RECORDS = 1 << 20  # more than a handshake's
 
 
@@ -154,7 +155,7 @@ def test_a_certificate_that_is_not_a_clients_is_refused(
     issued = device_ca.issue(uris=["spiffe://a/b"], usages=usages)  # type: ignore[arg-type]  # object identifiers
     client = client_context(server_ca, issued, tmp_path)
     with pytest.raises((RefusedConnectionError, SSL.Error)):
-        presented_certificate(shake_hands(context, client)[0])
+        identify(shake_hands(context, client)[0], RULE)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -186,9 +187,8 @@ def test_a_resumed_session_would_be_refused(
     _, first = shake_hands(context, client)
     server_end, second = shake_hands(context, client, first.session)
     assert second.session_reused
-    rule = IdentityRule(IdentityKind.SPIFFE, compile_uri_pattern(DEFAULT_URI_PATTERN))
     with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
-        identify(server_end, rule)
+        identify(server_end, RULE)
 
 
 def test_an_end_without_a_certificate_is_refused(

@@ -13,10 +13,11 @@ from facade.devices.device_connection import DeviceConnection
 from facade.devices.device_server import DeviceServer
 from facade.devices.device_trust import DeviceTrust
 from facade.devices.live_connections import LiveConnections
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.metrics.device_metrics import DeviceMetrics
 from facade.pulls.gate import Gate
+from facade.values.authority import Authority
 from facade.values.device_identity import DeviceIdentity, IdentityRule
 from shared.identity_form import DEFAULT_URI_PATTERN, IdentityKind, compile_uri_pattern
 from shared.keys import key_id

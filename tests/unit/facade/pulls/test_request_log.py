@@ -20,7 +20,8 @@ from uuid import UUID
 from facade.values.device_identity import DeviceIdentity
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import PullSource
-from facade.devices.presented_device import Authority, PresentedDevice
+from facade.devices.presented_device import PresentedDevice
+from facade.values.authority import Authority
 from facade.answers.distribution_errors import DeviceRefusal
 from facade.pulls.request_log import RequestRecord, RequestLog, RefusedDevice
 from facade.pulls.known_pull import KnownPull
