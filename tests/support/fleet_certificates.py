@@ -33,9 +33,9 @@ _TEXT = _ASN1Type.UTF8String
 
 
 @cache
-def device_key() -> ec.EllipticCurvePrivateKey:
+def device_key() -> ec.EllipticCurvePublicKey:
     """Return the key of every certificate here that says nothing else."""
-    return ec.generate_private_key(ec.SECP256R1())
+    return ec.generate_private_key(ec.SECP256R1()).public_key()
 
 
 def printable(text: str) -> bytes:
@@ -53,7 +53,7 @@ class Shape:
     extensions: Mapping[str, bytes] = field(factory=dict)
     policies: tuple[str, ...] = ()
     ends: dt.datetime | None = None
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(factory=device_key)
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey = field(factory=device_key)
 
     def with_subject(self, *attributes: tuple[x509.ObjectIdentifier, str]) -> "Shape":
         """Return it with another subject."""
@@ -77,7 +77,7 @@ class Shape:
             x509.CertificateBuilder()
             .subject_name(x509.Name(attributes))
             .issuer_name(ca.certificate.subject)
-            .public_key(self.key.public_key())
+            .public_key(self.public_key)
             .serial_number(0xABC123)
             .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(self.ends or now + dt.timedelta(days=1))

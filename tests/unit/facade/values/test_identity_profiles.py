@@ -270,11 +270,15 @@ TWINS: dict[str, tuple[str, Shape]] = {
     ),
     "idevid: another curve": (
         "idevid",
-        evolve(MAKERS["idevid"].shape, key=ec.generate_private_key(ec.SECP256K1())),
+        evolve(
+            MAKERS["idevid"].shape, public_key=ec.generate_private_key(ec.SECP256K1()).public_key()
+        ),
     ),
     "idevid: a type of key that is not allowed": (
         "idevid",
-        evolve(MAKERS["idevid"].shape, key=ec.generate_private_key(ec.SECP521R1())),
+        evolve(
+            MAKERS["idevid"].shape, public_key=ec.generate_private_key(ec.SECP521R1()).public_key()
+        ),
     ),
 }
 
@@ -339,7 +343,7 @@ def test_keys_of_other_types_are_nobodys() -> None:
     }
     for allowed, (name, key) in product(keys, keys.items()):
         profiles = of_fields({"common_name": "{device}"}, key_types=[allowed])
-        certificate = evolve(shape, key=key).issue(CA)
+        certificate = evolve(shape, public_key=key.public_key()).issue(CA)
         if name == allowed:
             assert profiles.identify(certificate, chain()).id == "press-7"
         else:
