@@ -46,6 +46,7 @@ _OPTIONS: Final = {
     "token": "--token-stdin",
     "service_account_key": "--service-account-key-file",
     "repositories": "--repository",
+    "repository": "--try-repository",
     "fleets": "--fleet",
     "allowed_networks": "--allow-network",
     "auth_realms": "--auth-realm",

@@ -64,9 +64,12 @@ async def add(*, check: bool, form: OutputForm | None, **options: Any) -> None:
     examples=("control-plane connections check ghcr.io --username robot --token-stdin < token",),
 )
 @request_options
+@click.option(
+    "--try-repository", metavar="NAME", help="After the login, ask for this repository's tags, too."
+)
 @output_form
 @command
-async def check(*, form: OutputForm | None, **options: Any) -> None:
+async def check(*, try_repository: str | None, form: OutputForm | None, **options: Any) -> None:
     """Ask a registry to log in, and store nothing.
 
     It takes the options of `add`, so that the same line can be tried first. Those on scope, such as
@@ -76,7 +79,8 @@ async def check(*, form: OutputForm | None, **options: Any) -> None:
     """
     body = request_body(options)
     async with ApiClient.open(settings(ClientSettings)) as api:
-        answer = await api.call("POST", "connection-checks", body=body)
+        query = {"repository": try_repository} if try_repository else {}
+        answer = await api.call("POST", "connection-checks", query=query, body=body)
     show_view(answer, form=form)
     match answer["outcome"]:
         case CheckOutcome.FAILED:

@@ -18,6 +18,7 @@ from control_plane.operators.rate_limit import RateLimit
 from control_plane.proof.acts import Acts
 from shared.canonical_json import Network
 from shared.connection import Anonymous, EcrRole, GoogleServiceAccount, UsernameAndToken
+from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.upstream.basic_credential import BasicCredential
 from shared.upstream.check import (
@@ -26,9 +27,11 @@ from shared.upstream.check import (
     CheckOutcome,
     CheckProblem,
     LoginCheck,
+    TellStage,
     check_login,
     check_of_error,
     is_about_addresses,
+    told_nobody,
 )
 from shared.upstream.credentials.google import GoogleServiceAccountProvider, GoogleTokenEndpoint
 from shared.upstream.credentials.google_key import GoogleServiceAccountKey
@@ -60,9 +63,19 @@ class Checks:
     networks: tuple[Network, ...] = field(factory=tuple)
     proxy: OutboundProxy | None = None
 
-    async def check(self, request: ConnectionRequest, *, actor: str) -> LoginCheck:
-        """Return what the registry said; raise `TooManyRequestsError`."""
-        check = await self._ask(request, actor)
+    async def check(
+        self,
+        request: ConnectionRequest,
+        *,
+        actor: str,
+        repository: RepositoryName | None = None,
+        tell: TellStage = told_nobody,
+    ) -> LoginCheck:
+        """Return what the registry said; raise `TooManyRequestsError`.
+
+        `repository` is asked for as well. `tell` is told of each stage once it is done.
+        """
+        check = await self._ask(request, actor, repository, tell)
         async with self.acts.begin() as act:
             act.record(
                 actor=actor,
@@ -86,23 +99,37 @@ class Checks:
             )
         raise _failed(request, check)
 
-    async def _ask(self, request: ConnectionRequest, actor: str) -> LoginCheck:
+    async def _ask(
+        self,
+        request: ConnectionRequest,
+        actor: str,
+        repository: RepositoryName | None = None,
+        tell: TellStage = told_nobody,
+    ) -> LoginCheck:
         if isinstance(request.credential, EcrRole):
             return ROLE_NOT_ASSUMED
         self.limit.take(actor)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-                return await self._log_in(request)
+                return await self._log_in(request, repository, tell)
         except TimeoutError:
             problem = CheckProblem("timeout", f"no end within {CHECK_TIMEOUT_SECONDS:.0f} s")
             return LoginCheck(CheckOutcome.SKIPPED, problem=problem)
 
-    async def _log_in(self, request: ConnectionRequest) -> LoginCheck:
+    async def _log_in(
+        self, request: ConnectionRequest, repository: RepositoryName | None, tell: TellStage
+    ) -> LoginCheck:
         try:
             credential = await self._credential(request)
         except UpstreamError as error:
             return check_of_error(error)
-        check = await check_login(_target(request, self.networks), credential, proxy=self.proxy)
+        check = await check_login(
+            _target(request, self.networks),
+            credential,
+            repository=repository,
+            proxy=self.proxy,
+            tell=tell,
+        )
         return _with_nearest_name(_without_the_inside(check, request.host), request.host)
 
     async def _credential(self, request: ConnectionRequest) -> BasicCredential | None:

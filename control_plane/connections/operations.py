@@ -27,6 +27,7 @@ from control_plane.http.operation import (
 from control_plane.http.schema import BOOLEAN, TEXT, TIME, one_of, printable, ref
 from control_plane.operators.permissions import Role
 from shared.connection import Provider
+from shared.oci import MAX_REPOSITORY_NAME_CHARACTERS
 
 _ALL: Final = "/v1/connections"
 _ONE: Final = f"{_ALL}/{{id}}"
@@ -220,8 +221,16 @@ CHECK: Final = OperatorsOperation(
     "check",
     "Ask a registry to log in; store nothing",
     {200: AnswerShape("What the registry said.", ref("Check"))},
+    parameters=(
+        Parameter(
+            "repository",
+            printable(MAX_REPOSITORY_NAME_CHARACTERS, least=1),
+            "After the login it is asked for its tags, too. Some registries show those to fewer"
+            " than may pull.",
+        ),
+    ),
     body=RequestBody("ConnectionRequest"),
-    rules=TERMS_RULES,
+    rules=TERMS_RULES | {"repository": "a repository's name"},
     repeated="200, and the registry is asked again.",
     role=Role.CONNECTOR,
 )

@@ -23,6 +23,7 @@ from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import format_place, parse_sequence
 from control_plane.reading.texts import parse_comment, parse_reason
 from control_plane.reading.times import parse_time
+from shared.oci import RepositoryName
 
 
 @frozen
@@ -67,9 +68,11 @@ class ConnectionRoutes:
 
     async def check(self, call: Call) -> web.Response:
         """Ask a registry to log in; store nothing but that it was asked, and by whom."""
-        with call.query().finishing_with_body():
+        query = call.query()
+        repository = query.text("repository", RepositoryName.parse)
+        with query.finishing_with_body():
             request = await self._request(call)
-        check = await self.checks.check(request, actor=call.operator.name)
+        check = await self.checks.check(request, actor=call.operator.name, repository=repository)
         self.metrics.checks.labels(check.outcome.value).inc()
         return json_response(check_view(check))
 

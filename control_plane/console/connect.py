@@ -1,14 +1,16 @@
 """Connect: what is pasted is recognised, and there is one form for each kind of login."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
 from urllib.parse import urlencode
 
+from aiohttp import hdrs
 from attrs import frozen
 
 from control_plane.connections import operations
 from control_plane.connections.acts import Connections
-from control_plane.connections.checks import NOT_ASKED, Checks, check_view
+from control_plane.connections.checks import NOT_ASKED, Checks
 from control_plane.connections.request import ConnectionRequest, parse_connection_request
 from control_plane.connections.service_account_keys import ServiceAccountKeys
 from control_plane.console.check_steps import ShownStep, check_steps
@@ -21,18 +23,24 @@ from control_plane.console.page import (
     ConsolePage,
     ConsoleSection,
     Done,
-    JsonAnswer,
+    FormShownAgain,
     PageView,
+    StreamedAnswer,
 )
 from control_plane.console.recognised_registry import RecognisedRegistry, login_hint, recognise
 from control_plane.console.submission import FormState, Submission
+from control_plane.console.tried_login import TriedLogin
 from control_plane.console.visit import Visit
-from control_plane.errors import ControlPlaneError, InvalidRequestError, NotFoundError
+from control_plane.errors import FieldError, InvalidRequestError, NotFoundError
+from control_plane.http.operation import JSON_LINES
 from control_plane.metrics import ControlPlaneMetrics
 from shared.connection import Provider
+from shared.oci import InvalidRepositoryNameError, RepositoryName
+from shared.upstream.check import LoginCheck
 
 PASTED: Final = "registry"  # the query's parameter
 CONNECT_FORM: Final = "connect"
+TRIED_REPOSITORY: Final = "tried_repository"
 KINDS: Final = {
     "login": Provider.STATIC,
     "google": Provider.GOOGLE_SERVICE_ACCOUNT,
@@ -134,6 +142,7 @@ class ConnectPages:
                 "repository": repository,
                 "login_hint": login_hint(state.value("host", host)),
                 "steps": _steps_of(state),
+                "is_tried": False,
             },
         )
 
@@ -150,24 +159,29 @@ class ConnectPages:
             return Done(url, Notice.CONNECTED)
         return Done(f"{url}/grant", Notice.CONNECTED_TO_GRANT)
 
-    async def try_login(self, visit: Visit, submission: Submission) -> JsonAnswer:
-        """Answer the page's script with the steps of a check; nothing is stored."""
-        try:
-            request = await self._request(visit, submission)
-            check = await self.checks.check(request, actor=visit.operator.name)
-        except InvalidRequestError as error:
-            errors = [f"{each.pointer.removeprefix('/')}: {each.detail}" for each in error.errors]
-            return JsonAnswer({"problems": errors, "steps": []})
-        except ControlPlaneError as error:
-            return JsonAnswer({"problems": [str(error)], "steps": []})
+    async def try_login(
+        self, visit: Visit, submission: Submission
+    ) -> FormShownAgain | StreamedAnswer:
+        """Try a login, and store nothing.
+
+        The page's script is told the steps as they happen; without it, the form is shown again
+        with them.
+        """
+        trial = TriedLogin(
+            self.checks,
+            await self._request(visit, submission),
+            _tried_repository(submission),
+            visit.operator.name,
+            self._count,
+        )
+        if JSON_LINES in visit.request.headers.get(hdrs.ACCEPT, ""):
+            return StreamedAnswer(_lines(trial))
+        ended = await trial.end()
+        state = FormState(submission.kept(SECRETS), problems=ended.problems)
+        return FormShownAgain(state, {"steps": ended.steps, "is_tried": True})
+
+    def _count(self, check: LoginCheck) -> None:
         self.metrics.checks.labels(check.outcome.value).inc()
-        shown = check_view(check)
-        steps: list[dict[str, Any]] = [
-            {"name": each.name, "told": each.told, "state": each.state, "words": each.words}
-            for each in check_steps(shown, plain_http=request.plain_http)
-        ]
-        problems = [] if steps or check.problem is None else [check.problem.text]
-        return JsonAnswer({"problems": problems, "steps": steps})
 
     async def _request(self, visit: Visit, submission: Submission) -> ConnectionRequest:
         """Return what is asked for; it is read in a thread, for certificates take long."""
@@ -182,6 +196,20 @@ def _provider(visit: Visit) -> Provider:
         return KINDS[visit.request.match_info["kind"]]
     except KeyError:
         raise NotFoundError("there is no such kind of login") from None
+
+
+def _tried_repository(submission: Submission) -> RepositoryName | None:
+    """Return the repository that is to be asked for, if one is named."""
+    name = submission.text(TRIED_REPOSITORY)
+    try:
+        return RepositoryName.parse(name) if name else None
+    except InvalidRepositoryNameError as error:
+        raise InvalidRequestError((FieldError(f"/{TRIED_REPOSITORY}", str(error)),)) from None
+
+
+async def _lines(trial: TriedLogin) -> AsyncIterator[Mapping[str, object]]:
+    async for each in trial.progress():
+        yield each.line()
 
 
 def _steps_of(state: FormState) -> list[ShownStep]:

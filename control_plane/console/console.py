@@ -17,9 +17,10 @@ from control_plane.console.page import (
     ConsoleForm,
     ConsolePage,
     Done,
-    JsonAnswer,
+    FormShownAgain,
     PageView,
     Room,
+    StreamedAnswer,
 )
 from control_plane.console.provider_sign_in import (
     BACK_CHANNEL,
@@ -30,7 +31,7 @@ from control_plane.console.provider_sign_in import (
     ProviderSignIn,
 )
 from control_plane.console.refusals import error_view, refusal_of, send_again_view
-from control_plane.console.rendering import Rendering, json_of, see_other
+from control_plane.console.rendering import Rendering, see_other, stream_of
 from control_plane.console.same_origin import is_from_our_page
 from control_plane.console.security_headers import FILE_HEADERS, PAGE_HEADERS
 from control_plane.console.session_cookie import forget_session, keep_session, sealed_session
@@ -235,8 +236,13 @@ class Console:
         _log.info("form done", route=form.url)
         if isinstance(outcome, Done):
             return _after(outcome)
-        if isinstance(outcome, JsonAnswer):
-            return json_of(outcome.members)
+        if isinstance(outcome, StreamedAnswer):
+            return stream_of(outcome.lines)
+        if isinstance(outcome, FormShownAgain):
+            again = evolve(visit, refused={form.name: outcome.state})
+            view = await form.page.show(again)
+            shown = evolve(view, context={**view.context, **outcome.context})
+            return self._rendering.of_visit(shown, again, form.page.section)
         return self._rendering.of_visit(outcome, visit, form.page.section)
 
     async def _shown_again(

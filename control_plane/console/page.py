@@ -4,7 +4,7 @@ A page and a form each name the operation of the API whose role they need. Handl
 use cases as the API's, and raise the same errors; `console.py` shows those in words.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum
 from http import HTTPStatus
 from typing import Protocol
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from control_plane.console.local_path import ROOT
 from control_plane.console.notices import Notice
-from control_plane.console.submission import Submission
+from control_plane.console.submission import FormState, Submission
 from control_plane.console.visit import Visit
 from control_plane.http.operation import OperatorsOperation
 
@@ -65,14 +65,22 @@ class Done:
 
 
 @frozen
-class JsonAnswer:
-    """What the page's own script is told, in place of a page."""
+class StreamedAnswer:
+    """What the page's own script is told as it happens: one JSON object a line."""
 
-    members: Mapping[str, object] = field(repr=False)
+    lines: AsyncIterator[Mapping[str, object]] = field(repr=False)
+
+
+@frozen
+class FormShownAgain:
+    """The form as it was sent, though nothing was refused, with more that the template uses."""
+
+    state: FormState
+    context: Mapping[str, object] = field(factory=dict, repr=False)
 
 
 Show = Callable[[Visit], Awaitable[PageView]]
-Submit = Callable[[Visit, Submission], Awaitable[PageView | Done | JsonAnswer]]
+Submit = Callable[[Visit, Submission], Awaitable[PageView | Done | StreamedAnswer | FormShownAgain]]
 
 
 @frozen(kw_only=True)

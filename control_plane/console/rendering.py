@@ -1,6 +1,6 @@
 """Pages as HTML: the templates, and what each of them is given."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from importlib.resources import files
@@ -18,7 +18,7 @@ from control_plane.console.security_headers import PAGE_HEADERS
 from control_plane.console.static_files import StaticFiles
 from control_plane.console.submission import FormState
 from control_plane.console.visit import Visit
-from control_plane.http.operation import JSON
+from control_plane.http.operation import JSON_LINES
 from shared.canonical_json import format_time
 
 
@@ -107,9 +107,14 @@ def time_element(moment: datetime | str | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
 
 
-def json_of(members: Mapping[str, object]) -> web.Response:
-    """Return what a script of ours is told."""
-    return web.Response(body=orjson.dumps(members), content_type=JSON, headers=PAGE_HEADERS)
+def stream_of(lines: AsyncIterator[Mapping[str, object]]) -> web.Response:
+    """Return what a script of ours is told as it happens: each line leaves at once."""
+
+    async def encoded() -> AsyncIterator[bytes]:
+        async for each in lines:
+            yield orjson.dumps(each) + b"\n"
+
+    return web.Response(body=encoded(), content_type=JSON_LINES, headers=PAGE_HEADERS)
 
 
 def see_other(url: str) -> web.Response:

@@ -17,6 +17,7 @@ from control_plane.operators.person import MAX_PERSON_CHARACTERS
 from control_plane.reading.query_reader import DEFAULT_LIMIT, MAX_LIMIT
 
 JSON: Final = "application/json"
+JSON_LINES: Final = "application/x-ndjson"
 MERGE_PATCH: Final = "application/merge-patch+json"  # RFC 7396, what our PATCH is
 PROBLEM: Final = "application/problem+json"  # RFC 9457
 

@@ -1,8 +1,10 @@
 """An operator's check: one login at a registry, and what happened in words, step by step."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
+import aiohttp
 from attrs import evolve, frozen
 
 from shared.oci import RepositoryName
@@ -37,7 +39,7 @@ from shared.upstream.proxy import OutboundProxy
 from shared.upstream.resolver import Lookup, system_lookup
 from shared.upstream.scope import Scope
 from shared.upstream.target import UpstreamTarget
-from shared.upstream.transport import Timeouts, UpstreamTransport
+from shared.upstream.transport import Timeouts, TransportMeans, UpstreamTransport
 
 # Somebody waits for the check's answer: less patience than for a pull.
 CHECK_TIMEOUTS: Final = Timeouts(
@@ -51,6 +53,23 @@ class CheckOutcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"  # it cannot be tried from here; that says nothing about the connection
+
+
+class CheckStage(StrEnum):
+    """What a check has done, in this order."""
+
+    NAME = "name"
+    CONNECTION = "connection"  # with its TLS
+    CHALLENGE = "challenge"
+    TOKEN = "token"  # noqa: S105  # the login is taken
+    REPOSITORY = "repository"  # if one was named
+
+
+TellStage = Callable[[CheckStage], None]
+
+
+def told_nobody(_: CheckStage) -> None:
+    """Tell nobody."""
 
 
 @frozen
@@ -102,6 +121,16 @@ _PROBLEMS: Final[tuple[tuple[type[UpstreamError], CheckOutcome, str], ...]] = (
     (UpstreamError, CheckOutcome.FAILED, "exchange_failed"),
 )
 
+REPOSITORY_UNKNOWN: Final = "repository_unknown"
+REPOSITORY_REFUSED: Final = "repository_refused"
+# What those codes are where a repository was asked for, after the login.
+_OF_REPOSITORY: Final = {
+    "not_a_registry": (REPOSITORY_UNKNOWN, "the registry has no such repository"),
+    "credential_refused": (REPOSITORY_REFUSED, "the registry does not show it to this login"),
+    "policy_denied": (REPOSITORY_REFUSED, "the registry does not show it to this login"),
+    "exchange_failed": (REPOSITORY_REFUSED, "the registry gives no token for it to this login"),
+}
+
 _STEPS: Final = {
     Step.RESOLVE: "resolving the host",
     Step.CONNECT: "connecting to the host",
@@ -122,20 +151,26 @@ async def check_login(
     timeouts: Timeouts | None = None,
     proxy: OutboundProxy | None = None,
     lookup: Lookup = system_lookup,
+    tell: TellStage = told_nobody,
 ) -> LoginCheck:
     """Log in once, for `repository` or for none. Tell what happened; raise no `UpstreamError`.
 
+    A repository is then asked for its first tags. `tell` is told of each stage once it is done.
     Nothing is sent to a realm outside the target's rule. A registry that cannot be reached from
     here is `skipped`, because the facade may stand elsewhere.
     """
     try:
         transport = await UpstreamTransport.open(
-            target, timeouts=timeouts or CHECK_TIMEOUTS, proxy=proxy, lookup=lookup
+            target,
+            timeouts=timeouts or CHECK_TIMEOUTS,
+            proxy=proxy,
+            lookup=lookup,
+            means=TransportMeans(trace=_trace(tell)),
         )
     except TlsError as error:
         return _with_problem(LoginCheck(CheckOutcome.FAILED), error)
     try:
-        return await _Check(transport, credential, repository).run()
+        return await _Check(transport, credential, repository, tell).run()
     finally:
         await transport.close()
 
@@ -157,10 +192,13 @@ class _Check:
         transport: UpstreamTransport,
         credential: BasicCredential | None,
         repository: RepositoryName | None,
+        tell: TellStage,
     ) -> None:
         self._transport = transport
         self._client = RegistryClient(transport, OneShotAuthorizer(transport, credential))
         self._credential = credential
+        self._repository = repository
+        self._tell = tell
         self._scope = Scope(
             upstream_repository(transport.target.host, repository) if repository else None
         )
@@ -173,15 +211,24 @@ class _Check:
             is_plain = self._transport.target.plain_http
             advice = LEAVE_OUT_PLAIN_HTTP if is_plain and isinstance(error, _OF_TLS_PORTS) else ""
             return _with_problem(self._seen, error, advice)
+        self._tell(CheckStage.TOKEN)
+        if self._repository is not None:
+            try:
+                await self._client.tag_page(self._repository)
+            except UpstreamError as error:
+                return _of_repository(_with_problem(self._seen, error))
+            self._tell(CheckStage.REPOSITORY)
         return self._seen
 
     async def _log_in(self) -> None:
         ping = await self._client.ping()
         if ping.is_open:
+            self._tell(CheckStage.CHALLENGE)
             await self._accept_without_challenge()
             return
         challenge = answerable(ping.challenges)
         self._note(challenge)
+        self._tell(CheckStage.CHALLENGE)
         minted = await mint(self._transport, challenge, self._scope, self._credential)
         self._seen = evolve(self._seen, token_expires_in_seconds=minted.lifetime_seconds)
         # Quay answers 401 even to an anonymous token of its own: only a login is tried.
@@ -218,3 +265,36 @@ def _with_problem(seen: LoginCheck, error: UpstreamError, advice: str = "") -> L
         # the one that would have to be allowed, which a redirect may have named
         seen = evolve(seen, realm=error.realm, realm_entry=error.entry)
     return evolve(seen, outcome=outcome, problem=CheckProblem(code, text))
+
+
+def _of_repository(check: LoginCheck) -> LoginCheck:
+    """Return the check; its problem is one of the repository, for the login was taken before."""
+    problem = check.problem
+    if problem is None or problem.code not in _OF_REPOSITORY:
+        return check
+    code, text = _OF_REPOSITORY[problem.code]
+    return evolve(check, problem=CheckProblem(code, text))
+
+
+def _trace(tell: TellStage) -> aiohttp.TraceConfig:
+    """Return what tells of the first name that resolves, and of the first connection.
+
+    A name that has no address, or none that may be spoken to, is told of in neither case.
+    """
+    trace, told = aiohttp.TraceConfig(), set[CheckStage]()
+
+    def once(stage: CheckStage) -> None:
+        if stage not in told:
+            told.add(stage)
+            tell(stage)
+
+    async def resolved(*_: Any) -> None:
+        once(CheckStage.NAME)
+
+    async def connected(*_: Any) -> None:
+        once(CheckStage.NAME)  # of an address there is nothing to resolve
+        once(CheckStage.CONNECTION)
+
+    trace.on_dns_resolvehost_end.append(resolved)
+    trace.on_connection_create_end.append(connected)
+    return trace

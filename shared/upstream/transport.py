@@ -137,6 +137,7 @@ class TransportMeans:
 
     tls: TlsContexts = field(factory=TlsContexts)
     kept: KeptConnections = field(factory=KeptConnections)
+    trace: aiohttp.TraceConfig | None = None  # what is told of names and connections
 
 
 class UpstreamTransport:
@@ -202,6 +203,7 @@ class UpstreamTransport:
             auto_decompress=False,
             trust_env=False,
             requote_redirect_url=False,
+            trace_configs=[means.trace] if means.trace else None,
             read_bufsize=READ_BUFFER_BYTES,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,

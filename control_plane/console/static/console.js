@@ -38,34 +38,65 @@ function make(name, className, ...children) {
   return element;
 }
 
-/** Have each `data-try` button try the login of its form, and show the steps. */
+/** Yield each JSON object of an answer that has one a line, as it comes. */
+async function* lines(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const {done, value} = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop();
+    for (const part of parts) yield JSON.parse(part);
+  }
+}
+
+/** Show how far a check has come. */
+function showSteps(shown, told) {
+  const steps = told.steps.map((step) => make(
+    "li", step.state, make("strong", "", step.name), " ",
+    make("span", "soft", step.told),
+    ...(step.words ? [make("p", "error", step.words)] : []),
+  ));
+  const before = [...shown.querySelectorAll(".steps li")];
+  if (steps.length === 0 || before.length !== steps.length) {
+    shown.replaceChildren(
+      ...told.problems.map((words) => make("p", "refusal", words)),
+      ...(steps.length ? [make("ol", "steps", ...steps)] : []),
+    );
+    return;
+  }
+  before.forEach((step, at) => { // a screen reader reads what is new alone
+    if (!step.isEqualNode(steps[at])) step.replaceWith(steps[at]);
+  });
+}
+
+/** Have each `data-try` button try the login of its form, and show the steps as they happen. */
 function addTrying(root) {
   for (const button of root.querySelectorAll("button[data-try]")) {
     const form = button.form;
     const shown = form.querySelector("[data-tried]");
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      button.disabled = true;
+    button.addEventListener("click", async (event) => {
+      event.preventDefault();
+      if (button.getAttribute("aria-disabled")) return;
+      button.setAttribute("aria-disabled", "true");
       shown.hidden = false;
       shown.replaceChildren(make("p", "soft", "The registry is asked…"));
       try {
-        const answer = await fetch(button.dataset.try, {
+        const answer = await fetch(button.formAction, {
           method: "POST", body: new URLSearchParams(new FormData(form)),
+          headers: {Accept: "application/x-ndjson"},
         });
-        const told = await answer.json();
-        const steps = told.steps.map((step) => make(
-          "li", step.state, make("strong", "", step.name), " ",
-          make("span", "soft", step.told),
-          ...(step.words ? [make("p", "error", step.words)] : []),
-        ));
-        shown.replaceChildren(
-          ...told.problems.map((words) => make("p", "refusal", words)),
-          ...(steps.length ? [make("ol", "steps", ...steps)] : []),
-        );
+        const type = answer.headers.get("Content-Type") ?? "";
+        if (!type.startsWith("application/x-ndjson")) {
+          form.requestSubmit(button); // what is wrong is said by the page
+          return;
+        }
+        for await (const told of lines(answer)) showSteps(shown, told);
       } catch {
         shown.replaceChildren(make("p", "refusal", "It could not be tried: is your session over?"));
       }
-      button.disabled = false;
+      button.removeAttribute("aria-disabled");
     });
   }
 }

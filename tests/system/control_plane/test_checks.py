@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -39,6 +40,14 @@ async def test_a_right_password_passes_and_a_wrong_one_fails(
     assert (right["outcome"], right["auth_scheme"], right["problem"]) == ("passed", "basic", None)
     wrong = await check(alice, host, username=ROBOT, token=WRONG, plain_http=True)
     assert (wrong["outcome"], wrong["problem"]) == ("failed", "credential_refused")
+    body = {"host": host, "provider": "static", "plain_http": True, "username": ROBOT}
+    for name, status, problem in (
+        ("no/such", 200, "repository_unknown"),
+        ("No Such", 422, None),
+    ):
+        path = f"/v1/connection-checks?repository={quote(name)}"
+        answer = await alice.call("POST", path, body | {"token": ROBOT_PASSWORD})
+        assert (answer.status, answer.json.get("problem")) == (status, problem)
     assert await alice.list() == []
 
 

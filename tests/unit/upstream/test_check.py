@@ -10,7 +10,7 @@ from shared.oci import RepositoryName
 from shared.registry_host import RegistryHost
 from shared.secret import Secret
 from shared.upstream.basic_credential import BasicCredential
-from shared.upstream.check import CheckOutcome, LoginCheck, check_login
+from shared.upstream.check import CheckOutcome, CheckStage, LoginCheck, check_login
 from shared.upstream.target import UpstreamTarget
 from tests.support.simulators.behaviour import (
     Answers,
@@ -25,6 +25,7 @@ from tests.support.simulators.registry import RegistrySimulator, StoreSimulator
 from tests.unit.upstream.conftest import PASSWORD, QUICK, ROBOT, target_of
 from tests.unit.upstream.reading import APP, UPSTREAM_TEXT
 
+TAGS = f"/v2/{APP}/tags/list"
 WRONG = BasicCredential(ROBOT.username, Secret("canary-wrong"))
 
 
@@ -46,8 +47,12 @@ async def test_a_basic_login_passes() -> None:
 
 async def test_a_token_login_passes() -> None:
     """Scheme, realm and the token's lifetime are told; the token is tried."""
+    stages: list[CheckStage] = []
     async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
-        check = await check_login(target_of(registry), ROBOT, repository=APP)
+        registry.paths[TAGS] = Answers(200, (), b'{"name":"team/app","tags":["1.4"]}')
+        target = target_of(registry)
+        check = await check_login(target, ROBOT, repository=APP, tell=stages.append)
+        assert stages == [*CheckStage]
         assert check == LoginCheck(
             CheckOutcome.PASSED,
             auth_scheme="bearer",
@@ -56,6 +61,34 @@ async def test_a_token_login_passes() -> None:
         )
         assert ("scope", "repository:team/app:pull") in registry.requests[1].query
         assert (registry.requests[2].header("Authorization") or "").startswith("Bearer ")
+
+
+@pytest.mark.parametrize(
+    "status, code",
+    [(404, "repository_unknown"), (403, "repository_refused"), (401, "repository_refused")],
+)
+async def test_a_repository_that_is_not_shown_fails_after_the_login(status: int, code: str) -> None:
+    """In words of the repository, and not of the login, which was taken."""
+    stages: list[CheckStage] = []
+    async with RegistrySimulator(login=BearerLogin(ROBOT.username, PASSWORD)) as registry:
+        challenge = ("WWW-Authenticate", f'Bearer realm="{registry.origin}/token"')
+        registry.paths[TAGS] = Answers(status, (challenge,), UPSTREAM_TEXT.encode())
+        target = target_of(registry)
+        check = await check_login(target, ROBOT, repository=APP, tell=stages.append)
+        assert problem(check) == (CheckOutcome.FAILED, code)
+    assert stages == [*CheckStage][:-1]
+
+
+async def test_what_was_not_done_is_not_told() -> None:
+    """Neither of a host that nobody knows, nor of a login that is refused."""
+    stages: list[CheckStage] = []
+    async with RegistrySimulator(login=BasicLogin(ROBOT.username, PASSWORD)) as registry:
+        await check_login(target_of(registry), WRONG, tell=stages.append)
+    assert stages == [CheckStage.NAME, CheckStage.CONNECTION, CheckStage.CHALLENGE]
+    stages.clear()
+    unknown = UpstreamTarget(RegistryHost.parse("registry.example"))
+    await check_login(unknown, None, tell=stages.append, lookup=lambda *_: [])
+    assert stages == []
 
 
 async def test_a_check_without_a_repository_asks_for_no_scope() -> None:

@@ -54,11 +54,21 @@ def test_a_login_is_tried_shown_step_by_step_and_connected(
         prefix = f"a{uuid.uuid4().hex[:8]}"
         page.get_by_label("Only below").fill(prefix)
 
+        page.get_by_label("A repository").fill("no/such")
         page.get_by_role("button", name="Only try the login").click()
         steps = page.locator("[data-tried] .steps li")
-        expect(steps).to_have_count(4)
+        expect(steps).to_have_count(5)
         expect(page.locator("[data-tried] .failed")).to_contain_text("Token")
         expect(page.get_by_label("Token or password")).to_have_value(CANARY)
+        page.get_by_label("Token or password").fill(ROBOT_PASSWORD)
+        page.get_by_role("button", name="Only try the login").click()
+        expect(page.locator("[data-tried] .failed")).to_contain_text("no such repository")
+        require_presentable_now(page)
+        page.get_by_label("Token or password").fill(CANARY)
+        page.get_by_label("A repository").fill("No Such")
+        page.get_by_role("button", name="Only try the login").click()
+        expect(page.get_by_label("A repository")).to_have_attribute("aria-invalid", "true")
+        page.get_by_label("Token or password").fill(CANARY)
 
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.locator(".steps .failed")).to_contain_text("refuses the credential")

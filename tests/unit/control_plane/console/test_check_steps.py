@@ -2,7 +2,8 @@
 
 import pytest
 
-from control_plane.console.check_steps import check_steps
+from control_plane.console.check_steps import check_steps, steps_so_far
+from shared.upstream.check import CheckStage
 
 
 def steps(code: str | None, scheme: str | None = None) -> list[str]:
@@ -42,3 +43,32 @@ def test_the_words_stand_at_the_step_that_failed() -> None:
     """Alone."""
     view = {"problem": "tls_failed", "auth_scheme": None, "detail": "why"}
     assert [each.words for each in check_steps(view)] == ["", "", "why", "", ""]
+
+
+def test_a_check_that_goes_on_says_what_is_tried_now() -> None:
+    """What is done, what is tried, and what comes after it."""
+    stages = [*CheckStage]
+    states = [
+        [
+            each.state
+            for each in steps_so_far(stages[:count], plain_http=plain_http, repository=True)
+        ]
+        for plain_http, count in ((False, 0), (False, 2), (True, 1), (True, len(stages)))
+    ]
+    assert states == [
+        ["asked", *["open"] * 5],
+        [*["done"] * 3, "asked", *["open"] * 2],
+        ["done", "asked", *["open"] * 3],
+        ["done"] * 5,
+    ]
+
+
+@pytest.mark.parametrize("code", ["repository_refused", "repository_unknown", "timeout"])
+def test_a_repository_is_refused_after_the_login(code: str) -> None:
+    """Whatever the registry says of it then; before, the login was what failed."""
+    view = {"problem": code, "auth_scheme": "bearer", "detail": "why"}
+    after = check_steps(view, repository=True, is_logged_in=True)
+    assert [each.state for each in after] == [*["done"] * 5, "failed"]
+    if code == "timeout":
+        before = check_steps(view, repository=True)
+        assert [each.state for each in before] == [*["done"] * 4, "failed", "open"]
