@@ -106,6 +106,7 @@ class ClientFolder:
             "XDG_RUNTIME_DIR": str(self.path),
             "CONTAINERS_CONF": str(self.path / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.path / "storage.conf"),
             "TMPDIR": str(self.path),
         }
 
@@ -139,12 +140,26 @@ def skopeo_copy(
     )
 
 
-def podman_pull(folder: ClientFolder, image: str, *, is_set_up: bool = False) -> Path:
+def skopeo_compress(folder: ClientFolder, archive: Path, to: Path) -> None:
+    """Write an OCI archive's only image into a layout, with layers of `zstd:chunked`."""
+    chunked = ("--dest-compress-format", "zstd:chunked")
+    images = (f"oci-archive:{archive}", f"oci:{to}:chunked")
+    _run(folder, ["skopeo", "--policy", folder.policy, "copy", *chunked, *images])
+
+
+def podman_pull(
+    folder: ClientFolder, image: str, *, is_set_up: bool = False, driver: str = "vfs"
+) -> Path:
     """Pull and unpack an image; return the folder of the unpacked layers.
 
-    `is_set_up`: it finds the certificates by itself, as on a device.
+    `is_set_up`: it finds the certificates by itself, as on a device. With the driver `overlay` it
+    asks for those files of a `zstd:chunked` layer that it has not.
     """
     root = folder.path / "podman"
+    (folder.path / "storage.conf").write_text(
+        f'[storage]\ndriver = "{driver}"\nrunroot = "{folder.path}/run"\ngraphroot = "{root}"\n'
+        '[storage.options]\npull_options = {enable_partial_images = "true"}\n'
+    )
     podman: list[str | Path] = [
         *_as_root(),
         "podman",
@@ -155,7 +170,7 @@ def podman_pull(folder: ClientFolder, image: str, *, is_set_up: bool = False) ->
         "--tmpdir",
         folder.path / "tmp",
         "--storage-driver",
-        "vfs",
+        driver,
         "--cgroup-manager",
         "cgroupfs",
         "--events-backend",
@@ -168,7 +183,7 @@ def podman_pull(folder: ClientFolder, image: str, *, is_set_up: bool = False) ->
         folder.policy,
     ]
     _run(folder, [*podman, "pull", "--quiet", *verified, image])
-    return root / "vfs" / "dir"
+    return root / "vfs" / "dir" if driver == "vfs" else root / driver
 
 
 @frozen
