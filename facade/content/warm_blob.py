@@ -4,10 +4,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from facade.arrivals.arrival import ArrivalEndedError
-from facade.content.piece_size import SMALL_BYTES, PieceSize
+from facade.content.piece_size import PieceSize
 from facade.content.source import Blob, BlobPart
 from facade.loop.thread_work import finish_in_thread
 from facade.store.blob_store import BlobStore
@@ -28,8 +28,8 @@ class StoredPieces:
     _blob: StoredBlob
     _offset: int
     _end: int
-    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)
-    _checked: Piece | None = field(default=None, init=False)  # all of a short span
+    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()))
+    _first: Piece | None = field(default=None, init=False)  # the next one, if it was read already
 
     def __aiter__(self) -> Self:
         """Return the iterator: itself."""
@@ -39,8 +39,8 @@ class StoredPieces:
         """Return the next piece if it needs no waiting. If it is rotten, `__anext__` says so."""
         if self._offset >= self._end:
             return None
-        if self._checked is not None:
-            return self._take_checked(self._checked)
+        if self._first is not None:
+            return self._take_first(self._first)
         try:
             piece = self._blob.read_nowait(self._offset, self._next_size())
         except (RottenBlobError, OSError):
@@ -53,27 +53,28 @@ class StoredPieces:
         """Return the next piece; raise `RottenContentError` instead of a rotten one."""
         if self._offset >= self._end:
             raise StopAsyncIteration
-        if self._checked is not None:
-            return self._take_checked(self._checked)
+        if self._first is not None:
+            return self._take_first(self._first)
         piece = await self._read(self._offset, self._next_size())
         self._offset += len(piece)
         return piece
 
-    async def check_beginning(self) -> None:
-        """Raise now what reading the first `PIECE_BYTES` would raise.
+    async def check_beginning(self, count: int) -> None:
+        """Raise now what reading the first piece, and the first `count` bytes, would raise.
 
-        They are read again later, unless they are short enough to wait for a slow device.
+        The first piece is kept; what is behind it is read again later.
         """
-        offset = self._offset
-        end = min(self._end, offset + PIECE_BYTES)
+        if self._offset >= self._end:
+            return
+        self._first = await self._read(self._offset, self._next_size())
+        offset = self._offset + len(self._first)
+        end = min(self._end, self._offset + count)
         while offset < end:
-            piece = await self._read(offset, end - offset)
-            offset += len(piece)
-            if len(piece) == self._end - self._offset <= SMALL_BYTES:
-                self._checked = piece
+            offset += len(await self._read(offset, end - offset))
 
-    def _take_checked(self, piece: Piece) -> Piece:
-        self._checked, self._offset = None, self._end
+    def _take_first(self, piece: Piece) -> Piece:
+        self._first = None
+        self._offset += len(piece)
         return piece
 
     def _next_size(self) -> int:
@@ -95,13 +96,18 @@ class StoredPieces:
         )
 
 
-@frozen
+@define(eq=False)
 class WarmBlob:
-    """A stored blob. If its beginning turns out to be rotten, it is brought again."""
+    """A stored blob. If its beginning turns out to be rotten, it is brought again.
+
+    Of the first span that is asked for, `PIECE_BYTES` are the beginning; of any other one piece.
+    """
 
     _store: BlobStore
     _blob: StoredBlob
     _bring_anew: Callable[[], Awaitable[Blob]]
+    _size: PieceSize = field(factory=lambda: PieceSize(time.monotonic()), init=False)  # all spans'
+    _checked_bytes: int = field(default=PIECE_BYTES, init=False)  # of the next span
 
     @property
     def length(self) -> int:
@@ -124,9 +130,10 @@ class WarmBlob:
 
     async def part(self, span: Span) -> BlobPart:
         """Return checked pieces. The beginning is checked while the blob can still be brought."""
-        pieces = StoredPieces(self._store, self._blob, span.first, span.end)
+        pieces = StoredPieces(self._store, self._blob, span.first, span.end, self._size)
+        checked_bytes, self._checked_bytes = self._checked_bytes, 0
         try:
-            await pieces.check_beginning()
+            await pieces.check_beginning(checked_bytes)
         except RottenContentError:
             return await (await self._bring_anew()).part(span)
         return BlobPart(pieces)

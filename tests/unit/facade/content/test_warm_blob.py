@@ -1,15 +1,19 @@
 """A stored blob that turns out to be rotten while it is read."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 from facade.content.piece_size import SMALL_BYTES
-from facade.content.warm_blob import RottenContentError, StoredPieces
+from facade.content.source import Blob, BlobPart
+from facade.content.warm_blob import RottenContentError, StoredPieces, WarmBlob
 from facade.store.blob_store import BlobStore
 from facade.store.piece_checksums import CHECKED_BYTES
+from facade.values.byte_range import Span
+from facade.values.piece import PIECE_BYTES
 from tests.unit.facade.store.test_quota import keep
 
 QUOTA = 1024 * 1024
@@ -42,21 +46,75 @@ async def test_a_reader_of_what_was_put_aside_puts_nothing_else_aside(store: Blo
     second.close()
 
 
-async def test_a_short_span_is_read_once_and_a_long_one_again(store: BlobStore) -> None:
-    """What rots meanwhile shows it: the short one was read before, and is what it was."""
+async def test_the_first_piece_is_read_once_and_what_is_behind_it_again(store: BlobStore) -> None:
+    """What rots meanwhile shows it: the first piece was read before, and is what it was."""
     digest = await keep(store, CONTENT)
     blob = await store.open_blob(digest)
     assert blob is not None
     short = StoredPieces(store, blob, 10, 10 + SMALL_BYTES // 2)
-    long = StoredPieces(store, blob, 0, 2 * SMALL_BYTES)
+    long = StoredPieces(store, blob, 0, len(CONTENT))
     for pieces in (short, long):
-        await pieces.check_beginning()
+        await pieces.check_beginning(PIECE_BYTES)
     with store.layout.blob(digest).open("r+b") as file:
-        file.write(b"rot")
+        file.write(bytes(len(CONTENT)))
     assert short.next_nowait() == CONTENT[10 : 10 + SMALL_BYTES // 2]
     assert short.next_nowait() is None
     with pytest.raises(StopAsyncIteration):
         await anext(short)
+    assert await anext(long) == CONTENT[:SMALL_BYTES]
     with pytest.raises(RottenContentError):
         await anext(long)
     blob.close()
+
+
+async def test_a_rotten_span_is_brought_again_and_of_later_ones_one_piece_is_looked_at(
+    store: BlobStore,
+) -> None:
+    """Before anything of the span was sent; the rest is found while it is read."""
+    digest = await keep(store, CONTENT)
+    blob = await store.open_blob(digest)
+    assert blob is not None
+    with store.layout.blob(digest).open("r+b") as file:
+        file.seek(SMALL_BYTES)
+        file.write(bytes(SMALL_BYTES))
+    brought: list[Span] = []
+
+    async def bring_anew() -> Blob:
+        return Other(brought)
+
+    warm = WarmBlob(store, blob, bring_anew)
+    whole = Span.whole(len(CONTENT))
+    await warm.part(whole)
+    assert brought == [whole]
+    later = await warm.part(whole)
+    assert brought == [whole]
+    with pytest.raises(RottenContentError):
+        [piece async for piece in later.pieces]
+    behind = Span(SMALL_BYTES, 1, len(CONTENT))
+    await warm.part(behind)
+    assert brought == [whole, behind]
+    blob.close()
+
+
+@frozen
+class Other:
+    """A blob that is brought again, and what is asked of it."""
+
+    asked: list[Span]
+    length: int = len(CONTENT)
+    gives_spans: bool = True
+    verifies_parts: bool = True
+
+    async def whole(self) -> BlobPart:
+        """Return nothing, for nobody asks."""
+        raise AssertionError
+
+    async def part(self, span: Span) -> BlobPart:
+        """Note the span."""
+        self.asked.append(span)
+        return BlobPart(_nothing())
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
