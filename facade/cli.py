@@ -11,6 +11,7 @@ from shared.lazy_commands import LazyGroup
 
 _COMMANDS: Final = {
     "check": "facade.commands.definitions",
+    "device-config": "facade.commands.device_config",
     "identify": "facade.commands.identify",
     "resolve": "facade.commands.definitions",
     "serve": "facade.commands.serve",

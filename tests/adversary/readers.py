@@ -153,6 +153,10 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "system/control_plane/test_webhooks.py"
         "::test_the_file_is_read_again_and_a_wrong_one_changes_nothing",
     ),
+    "facade.commands.written_files.parse_record": Tested(
+        "unit/facade/commands/test_written_files.py::test_any_bytes_are_a_record_or_refused",
+        "system/facade/test_documented_clients.py::test_a_set_up_that_is_not_ours_is_left_as_it_is",
+    ),
     "facade.content.json_fields.fields_of": Tested(
         "unit/facade/content/test_json_fields.py::test_arbitrary_bytes_are_an_object_or_unreadable",
         "adversary/facade/test_manifests.py::test_manifests_with_as_much_in_them_as_there_may_be",

@@ -6,6 +6,7 @@ The text is taken from there, with this test's names in the places of the exampl
 import asyncio
 import contextlib
 import hashlib
+import shutil
 import tomllib
 from collections.abc import Iterator
 
@@ -22,11 +23,15 @@ from deploy.dev.registry import Registry
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.clients import ClientFolder, containerd, podman_pull, skopeo_copy
 from tests.support.documented import blocks, documented
+from tests.support.facade_command import facade_command
 from tests.support.facade_process import Facade
 from tests.support.facade_states import write_and_wait
 from tests.support.statement_writer import StatementWriter
+from tests.support.warm.program import Finished
 from tests.system.facade.test_real_clients import contents_of, verified_files
 
+DEVICE_ROOT = "device"  # what a device has as /
+CONFIGURED = "registries.conf"  # what podman's environment names
 NGINX = """\
 daemon off;
 pid "{folder}/nginx.pid";
@@ -124,6 +129,96 @@ async def test_podman_and_skopeo_as_documented(
         layers = await asyncio.to_thread(podman_pull, folder, example.name, is_set_up=True)
         [unpacked] = layers.iterdir()
         assert (unpacked / "bin" / "busybox").exists()
+
+
+async def set_up_by_command(example: Example, folder: ClientFolder, client: str) -> Finished:
+    """Run `facade device-config` for the device's folder as a root."""
+    certificates = folder.certificates
+    return await facade_command(
+        {},
+        *("device-config", "--client", client, "--root", str(folder.path / DEVICE_ROOT)),
+        *("--facade", example.values["facade.example:8443"], "--ca", f"{certificates}/ca.crt"),
+        *("--certificate", f"{certificates}/client.cert", "--key", f"{certificates}/client.key"),
+        example.registry,
+    )
+
+
+async def removed_by_command(folder: ClientFolder, client: str) -> Finished:
+    """Take it away again."""
+    root = ("--root", str(folder.path / DEVICE_ROOT))
+    return await facade_command({}, "device-config", "--client", client, *root, "--remove")
+
+
+def left(folder: ClientFolder) -> list[str]:
+    """Return the files below the root."""
+    root = folder.path / DEVICE_ROOT
+    return [str(each) for each in root.rglob("*") if not each.is_dir() or each.is_symlink()]
+
+
+@pytest.mark.parametrize("client", ["skopeo", "podman"])
+async def test_podman_and_skopeo_as_the_command_sets_them_up(
+    example: Example, folder: ClientFolder, image: Image, client: str
+) -> None:
+    """They find everything by themselves, and afterwards nothing is left."""
+    finished = await set_up_by_command(example, folder, client)
+    assert finished.status == 0, finished.words
+    written = folder.path / DEVICE_ROOT / "etc" / "containers"
+    home = folder.path / ".config" / "containers"
+    (home / "certs.d").symlink_to(written / "certs.d")
+    # A folder of its own: links to folders are not walked through. podman is told of a file alone.
+    shutil.copytree(written / "registries.conf.d", home / "registries.conf.d")
+    shutil.copy(written / "registries.conf.d" / "registry-facade.conf", folder.path / CONFIGURED)
+    if client == "skopeo":
+        layout = folder.path / "layout"
+        await asyncio.to_thread(skopeo_copy, folder, example.name, layout, is_set_up=True)
+        assert verified_files(layout / "blobs" / "sha256") == contents_of(image)
+    else:
+        layers = await asyncio.to_thread(podman_pull, folder, example.name, is_set_up=True)
+        assert len(list(layers.iterdir())) == 1
+    assert (await removed_by_command(folder, client)).status == 0
+    assert left(folder) == []
+
+
+async def test_containerd_as_the_command_sets_it_up(
+    example: Example, folder: ClientFolder, image: Image
+) -> None:
+    """By the registry's own name, and by the facade's."""
+    finished = await set_up_by_command(example, folder, "containerd")
+    assert finished.status == 0, finished.words
+    hosts = folder.path / DEVICE_ROOT / "etc" / "containerd" / "certs.d"
+    facade = example.values["facade.example:8443"]
+    with containerd(folder) as daemon:
+        for host, name in (
+            (example.registry, example.name),
+            (facade, f"{facade}/{example.path_form}/{example.repository}@{example.digest}"),
+        ):
+            text = (hosts / host / "hosts.toml").read_text()
+            await asyncio.to_thread(daemon.pull, name, hosts_toml=text)
+        assert verified_files(daemon.content) == contents_of(image)
+    assert (await removed_by_command(folder, "containerd")).status == 0
+    assert left(folder) == []
+
+
+async def test_a_set_up_that_is_not_ours_is_left_as_it_is(
+    example: Example, folder: ClientFolder
+) -> None:
+    """Nothing is written then; what was edited since stays, and is told. A foreign record, too."""
+    theirs = folder.path / DEVICE_ROOT / "etc" / "containers" / "registries.conf.d"
+    theirs.mkdir(parents=True)
+    (theirs / "registry-facade.conf").write_text("# theirs\n")
+    refused = await set_up_by_command(example, folder, "podman")
+    assert (refused.status, "nothing is written" in refused.words) == (1, True)
+    assert left(folder) == [str(theirs / "registry-facade.conf")]
+    (theirs / "registry-facade.conf").unlink()
+    assert (await set_up_by_command(example, folder, "podman")).status == 0
+    (theirs / "registry-facade.conf").write_text("# edited\n")
+    kept = await removed_by_command(folder, "podman")
+    assert (kept.status, "kept: it is not as it was written" in kept.output) == (1, True)
+    assert (theirs / "registry-facade.conf").read_text() == "# edited\n"
+    (record,) = (folder.path / DEVICE_ROOT / "var").rglob("*.json")
+    record.write_bytes(b"\xff not ours")
+    foreign = await removed_by_command(folder, "podman")
+    assert (foreign.status, "no record of this command" in foreign.words) == (1, True)
 
 
 async def test_nginx_shows_the_certificate_for_clients_that_cannot(
