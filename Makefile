@@ -92,6 +92,10 @@ bench: $(INSTALLED) ## Beside nginx and distribution; ONLY="warm herd" ROUNDS=3 
 	@$(BIN)/python -m tests.bench $(ONLY:%=--only %) $(ROUNDS:%=--rounds %) $(SIZE:%=--size %) $(JSON:%=--json %) \
 	  $(CONGESTION:%=--congestion %) $(WORKERS:%=--workers %) $(FLEETS:%=--fleet %)
 
+.PHONY: pages
+pages: $(INSTALLED) ## What each page of the console takes among 10,000 connections; SIZE=1000 ROUNDS=15
+	@$(BIN)/python -m tests.bench.pages $(SIZE:%=--size %) $(ROUNDS:%=--rounds %)
+
 .PHONY: faults
 faults: $(INSTALLED) ## The long fault suite, with a table at the end; TESTS="-k postgres" runs some
 	@FAULTS=all $(BIN)/python -m pytest tests/faults $(TESTS)

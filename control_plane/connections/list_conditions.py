@@ -87,8 +87,11 @@ def _ending(before: str, actions: str) -> str:
 
 
 def _found(column: str, field: str) -> str:
-    """Return the time that a field of a payload has."""
-    return f"""substring(encode({_bounded(column)}, 'escape') FROM '"{field}":"{_TIME}"')"""
+    """Return the time that a field of a payload has; few have one, and those alone are read."""
+    return (
+        f'CASE WHEN position(\'"{field}":"\'::bytea IN {column}) > 0 THEN'
+        f""" substring(encode({_bounded(column)}, 'escape') FROM '"{field}":"{_TIME}"') END"""
+    )
 
 
 def _containing(text: str) -> str:

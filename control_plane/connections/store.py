@@ -24,6 +24,7 @@ from shared.statement import connection_subject
 
 # A row without such a time has no place in the order; it is listed with those whose rows are gone.
 _HAS_PLACE: Final = "c.created_at BETWEEN '2000-01-01Z' AND '9000-01-01Z'"
+CONNECTIONS: Final = "connection/"  # how their subjects begin, before an id in its one form
 _COLUMNS: Final = {
     "id": "c.id",
     "host": "c.host",
@@ -67,7 +68,10 @@ SELECT {_SELECTED}, {envelope_columns("s", "statement_")}, d.made_at AS draft_ma
 LEFT JOIN public.statements s ON s.subject = 'connection/' || c.id::text
 WHERE d.revision IS NOT NULL AND c.revoked_at IS NULL AND {_DRAFT_HAS_PLACE}
 """
-_IDS: Final = f"SELECT c.id FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
+# In one text: ten thousand rows would take the loop 30 ms to read.
+_IDS: Final = (
+    f"SELECT string_agg(c.id::text, ' ') AS ids FROM public.connections c WHERE {_HAS_PLACE}"  # noqa: S608 - constants
+)
 
 
 def connection_row(connection_id: UUID) -> Part:
@@ -136,14 +140,18 @@ async def connections_without_row(
 
     The product deletes no row, so rows may be read later than the log.
     """
-    (rows,) = await fetch_parts(proofs.connection, [Part(("id",), _IDS)])
-    logged = {UUID(subject.partition("/")[2]) for subject in proofs.log.connections()}
+    ((row,),) = await fetch_parts(proofs.connection, [Part(("ids",), _IDS)])
+    listed = {f"{CONNECTIONS}{each}" for each in (row["ids"] or "").split()}
+    beginning = f"{CONNECTIONS}{wanted.id_beginning or ''}"
+    place = connection_subject(after) if after else ""
     lost = (
-        each
-        for each in logged - {row["id"] for row in rows}
-        if str(each).startswith(wanted.id_beginning or "") and (after is None or each > after)
+        subject
+        for subject in proofs.log.connections()
+        if subject not in listed and subject.startswith(beginning) and subject > place
     )
-    subjects = {connection_subject(each): each for each in heapq.nsmallest(limit, lost)}
+    subjects = {
+        subject: UUID(subject.removeprefix(CONNECTIONS)) for subject in heapq.nsmallest(limit, lost)
+    }
     evidences = await proofs.evidences_of(subjects)
     await proofs.fetch_entries(subjects)
     return [
