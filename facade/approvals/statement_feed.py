@@ -37,6 +37,7 @@ from facade.approvals.snapshot import (
     VerifiedRow,
     verify_row,
 )
+from facade.approvals.state_file import StateRow
 from facade.approvals.statement_rows import (
     BATCH_ROWS,
     FoundRows,
@@ -45,6 +46,7 @@ from facade.approvals.statement_rows import (
     signature_pages,
 )
 from facade.loop.thread_work import in_access_thread
+from facade.loop.worked_ahead import worked_ahead
 from shared.generation_bound import highest_generation_at
 from shared.jitter import jittered
 from shared.pace import Pace
@@ -64,6 +66,8 @@ LATE_SECONDS: Final = QUERY_TIMEOUT_SECONDS  # a query that takes longer fails, 
 MAX_DIFFERING_BYTES: Final = 16 * 1024 * 1024
 DIFFERING_COST_BYTES: Final = 200  # of a name and a signature, without the name's characters
 MAX_COMPARISON_SECONDS: Final = 1800.0  # a million rows at the first start take a few minutes
+# libsodium lets go of the interpreter: one batch is verified while others are read and taken in.
+RESTORED_AT_ONCE: Final = 3
 SUBJECTS_AT_ONCE: Final = 10_000  # looked through in about 1 ms
 
 # Whoever may log in may notify without end, and each notification is parsed on the loop. If there
@@ -149,24 +153,32 @@ class StatementFeed:
     async def restore(self) -> None:
         """Take in what the state folder remembers, before the database is asked."""
         highest = _highest_generation()
-        async for batch in self._remembering.batches():
-            verified = await self._verify([each.row for each in batch])
-            for remembered, candidate in zip(batch, verified, strict=True):
-                # An older version may have kept a generation far ahead, which would keep out every
-                # newer one.
-                generation = remembered.generation if remembered.generation <= highest else 0
-                self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
-                if isinstance(candidate, RefusedRow):
-                    _log.warning(
-                        "remembered statement refused",
-                        subject=candidate.row.subject,
-                        reason=candidate.reason,
-                    )
-            gc.freeze()
+        verified = worked_ahead(
+            self._remembering.batches(), self._verify_remembered, RESTORED_AT_ONCE
+        )
+        async with aclosing(verified) as batches:
+            async for batch in batches:
+                for remembered, candidate in batch:
+                    self._restore(remembered, candidate, highest)
+                gc.freeze()
         age = await self._remembering.age_seconds()
         if age is not None:
             self._last_read = self._clock() - age
         self.problem = "the database was not read yet"
+
+    def _restore(
+        self, remembered: StateRow, candidate: VerifiedRow | RefusedRow, highest: int
+    ) -> None:
+        # An older version may have kept a generation far ahead, which would keep out every newer
+        # one.
+        generation = remembered.generation if remembered.generation <= highest else 0
+        self._snapshot.restore(candidate, generation, withdrawn=remembered.withdrawn)
+        if isinstance(candidate, RefusedRow):
+            _log.warning(
+                "remembered statement refused",
+                subject=candidate.row.subject,
+                reason=candidate.reason,
+            )
 
     async def run(self) -> None:
         """Follow the database until cancelled. Every failure is logged, and then it tries again."""
@@ -316,6 +328,11 @@ class StatementFeed:
             changes.extend(self._snapshot.vanish(subject) for subject in found.absent)
         finally:  # what was applied takes effect, even if the rest failed
             await self._keep(changes)
+
+    async def _verify_remembered(
+        self, batch: list[StateRow]
+    ) -> list[tuple[StateRow, VerifiedRow | RefusedRow]]:
+        return list(zip(batch, await self._verify([each.row for each in batch]), strict=True))
 
     async def _verify(self, rows: list[StatementRow]) -> list[VerifiedRow | RefusedRow]:
         highest = _highest_generation()
