@@ -24,6 +24,7 @@ from deploy.dev.token_server import TokenServer
 from shared.importing import without_collecting
 from tests.support.database import Database
 from tests.support.facade_database import DatabaseTemplate, FacadeDatabase
+from tests.support.run_order import place
 from tests.support.surroundings import (
     ONE_AUTHORITY,
     leave_out,
@@ -58,6 +59,12 @@ def pytest_collection() -> Generator[None, object, object]:
         found = yield
     gc.freeze()
     return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; within a folder the order stays."""
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)
