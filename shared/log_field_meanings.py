@@ -29,7 +29,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "repository": "a repository's full name",
     "digest": "the digest that is asked for, or that it is about",
     "reference": "a tag, or a digest that is not served",
-    "kind": "manifests or blobs",
+    "kind": "manifests, blobs or referrers",
     "method": "the request's method",
     "route": "which route of the API was asked; never the path itself",
     "media_type": "a manifest's media type",

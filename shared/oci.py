@@ -38,6 +38,15 @@ class Kind(StrEnum):
     BLOB = "blobs"
 
 
+class Listing(StrEnum):
+    """What can be asked about a digest: the routes whose answers no digest proves."""
+
+    REFERRERS = "referrers"
+
+
+ReadRoute = Kind | Listing
+
+
 class Hasher(Protocol):
     """The part of a `hashlib` object that verification needs."""
 

@@ -29,6 +29,16 @@ def answer_headers(digest: Digest, media_type: str | None, request_id: str) -> d
     return headers
 
 
+def list_headers(media_type: str, request_id: str) -> dict[str, str]:
+    """Return the header fields of a list that no digest proves: nobody keeps it."""
+    return {
+        "Cache-Control": "no-store",
+        "Server": SERVER_NAME,
+        "Content-Type": media_type,
+        "X-Request-Id": request_id,
+    }
+
+
 def new_request_id() -> str:
     """Return an id for an answer and its log line, to find one by the other. It is no secret."""
     return f"{random.getrandbits(64):016x}"

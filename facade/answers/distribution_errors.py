@@ -149,6 +149,11 @@ EGRESS_REFUSED: Final = ErrorAnswer(
 WRONG_ANSWER: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry's answer is not what the digest names"
 )
+REFERRERS_UNPROVEN: Final = ErrorAnswer(
+    HTTPStatus.BAD_GATEWAY,
+    "UNAVAILABLE",
+    "the registry lists referrers, but none of them could be proven",
+)
 ODD_STATUS: Final = ErrorAnswer(
     HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", "the registry does not accept the request"
 )

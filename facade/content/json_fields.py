@@ -8,6 +8,7 @@ Below the top level, only strings and brackets are checked.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -49,17 +50,27 @@ class JsonField:
 
 
 @reads_bytes_of(Party.REGISTRY)
-def fields_of(document: bytes) -> list[JsonField]:
+def fields_of(document: bytes, *, longest: int = MAX_READ_VALUE_BYTES) -> list[JsonField]:
     """Return all fields of an object in their order, including several of the same name.
 
-    Raises `UnreadableJsonError`.
+    A value of more than `longest` bytes is left out. Raises `UnreadableJsonError`.
     """
-    return _Reader(document).read()
+    return _Reader(document, longest).read()
+
+
+def elements_of(array: bytes) -> Iterator[bytes]:
+    """Give the elements of an array, one after the other; raise `UnreadableJsonError`.
+
+    The bounds are those of an object: many elements of no interest are only as costly as the array
+    is long, and a caller may stop after enough of them.
+    """
+    return _Reader(array, len(array)).elements()
 
 
 @define
 class _Reader:
     _document: bytes
+    _longest: int
     _at: int = field(default=0, init=False)
     _strings: int = field(default=0, init=False)
     _containers: int = field(default=0, init=False)
@@ -80,6 +91,21 @@ class _Reader:
             raise _malformed()
         return fields
 
+    def elements(self) -> Iterator[bytes]:
+        self._take(b"[")
+        mark = b"]" if self._next() == b"]" else b","
+        while mark == b",":
+            self._next()
+            start = self._at
+            self._value()
+            yield self._document[start : self._at]
+            mark = self._next()
+            if mark == b",":
+                self._at += 1
+        self._take(b"]")
+        if self._next():
+            raise _malformed()
+
     def _field(self) -> JsonField:
         self._next()
         start = self._at
@@ -89,7 +115,7 @@ class _Reader:
         self._next()
         start = self._at
         self._value()
-        is_short = self._at - start <= MAX_READ_VALUE_BYTES
+        is_short = self._at - start <= self._longest
         value = self._document[start : self._at] if is_short else None
         try:
             return JsonField(orjson.loads(name), value)

@@ -29,7 +29,7 @@ from facade.metrics.pull_metrics import NotAsked, PullMetrics
 from facade.metrics.store_metrics import StoreMetrics
 from facade.metrics.upstream_metrics import MAX_HOSTS, OTHER, UpstreamMetrics
 from shared.build import Build
-from shared.oci import Kind
+from shared.oci import ReadRoute
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # From a manifest on a warm token to a model of tens of GiB over a slow link.
@@ -71,7 +71,7 @@ class FacadeMetrics:
     pulls: PullMetrics
     upstreams: UpstreamMetrics
     # Each lookup by labels took a tenth of a small answer's time (docs/decisions/pulls.md).
-    _answered: dict[tuple[int | None, Kind | None], tuple[Counter, Histogram]] = field(
+    _answered: dict[tuple[int | None, ReadRoute | None], tuple[Counter, Histogram]] = field(
         factory=dict, init=False
     )
 
@@ -221,7 +221,7 @@ class FacadeMetrics:
         rest = by_host.total() - sum(count for _, count in shown)
         self.refused_credentials.labels(OTHER).set(rest)
 
-    def answered(self, status: int | None, kind: Kind | None, seconds: float) -> None:
+    def answered(self, status: int | None, kind: ReadRoute | None, seconds: float) -> None:
         """Count an answer; without a status it was aborted, or its device left."""
         children = self._answered.get((status, kind))
         if children is None:

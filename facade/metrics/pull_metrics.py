@@ -11,10 +11,11 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from facade.metrics.tally import Tally
-from shared.oci import Kind
+from shared.oci import Kind, Listing, ReadRoute
 
 _CLIENT_ERRORS: Final = 400  # the first status of them
 _SERVER_ERRORS: Final = 500
+_ROUTES: Final = (*Kind, *Listing)
 
 
 class PullSource(StrEnum):
@@ -86,6 +87,21 @@ class SeveralRanges(StrEnum):
     WHOLE = "whole"  # they overlap, or are small and descend, or the blob can be read only once
 
 
+class LeftOut(StrEnum):
+    """Why something on a registry's list is not on ours."""
+
+    UNREADABLE = "unreadable"  # it names no digest, or its manifest is none that clients can read
+    MISSING = "missing"  # the registry does not have it
+    OTHER_SUBJECT = "other_subject"  # it does not refer to what was asked about
+    WRONG_BYTES = "wrong_bytes"  # the registry gives other bytes
+    WITHHELD = "withheld"  # the registry's policy gives it to nobody
+
+    @property
+    def is_doubt(self) -> bool:
+        """Whether it may be a referrer all the same."""
+        return self in (LeftOut.WRONG_BYTES, LeftOut.WITHHELD)
+
+
 @frozen
 class PullMetrics:
     """The counters of one process. They are plain integers, because each small answer counts."""
@@ -94,6 +110,7 @@ class PullMetrics:
     _pulls: Tally
     _refused: Tally
     _several_ranges: Tally
+    _left_out: Tally
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "PullMetrics":
@@ -102,16 +119,16 @@ class PullMetrics:
             Tally.create(
                 registry,
                 "facade_device_bytes",
-                "Bytes of manifests and blobs that were given to be sent to devices",
+                "Bytes of manifests, blobs and lists that were given to be sent to devices",
                 ("kind",),
-                [(kind,) for kind in Kind],
+                [(kind,) for kind in _ROUTES],
             ),
             Tally.create(
                 registry,
                 "facade_pulls",
                 "Pulls by how they ended, and where what they were answered with came from",
                 ("kind", "outcome", "source"),
-                product(Kind, PullOutcome, PullSource),
+                product(_ROUTES, PullOutcome, PullSource),
             ),
             Tally.create(
                 registry,
@@ -127,13 +144,20 @@ class PullMetrics:
                 ("answer",),
                 [(each,) for each in SeveralRanges],
             ),
+            Tally.create(
+                registry,
+                "facade_referrers_left_out",
+                "What registries list as referrers, and devices are not shown",
+                ("why",),
+                [(each,) for each in LeftOut],
+            ),
         )
 
-    def sent(self, kind: Kind, count: int) -> None:
+    def sent(self, kind: ReadRoute, count: int) -> None:
         """Count bytes of an answer that are given to be sent."""
         self._device_bytes.counts[kind,] += count
 
-    def ended(self, kind: Kind, status: int | None, source: PullSource) -> None:
+    def ended(self, kind: ReadRoute, status: int | None, source: PullSource) -> None:
         """Count a pull that has ended; `status` None: it was aborted, or its device left."""
         outcome = PullOutcome.of_status(status)
         if outcome is PullOutcome.REFUSED or outcome is PullOutcome.FAILED:
@@ -147,3 +171,7 @@ class PullMetrics:
     def answered_ranges(self, how: SeveralRanges) -> None:
         """Count a request for several ranges that is answered."""
         self._several_ranges.counts[how,] += 1
+
+    def left_out(self, why: LeftOut, count: int) -> None:
+        """Count what is on a registry's list of referrers, and not on ours."""
+        self._left_out.counts[why,] += count

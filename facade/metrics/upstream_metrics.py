@@ -28,7 +28,7 @@ from prometheus_client.utils import floatToGoString
 from typing_extensions import override
 
 from facade.metrics.upstream_outcomes import RequestOutcome, TokenFailure
-from shared.oci import Kind
+from shared.oci import Kind, ReadRoute
 
 MAX_HOSTS: Final = 1000  # connections that have series, some 25 lines of a scrape each
 REST_SECONDS: Final = 600.0  # unused for so long, a connection's series may go
@@ -55,7 +55,9 @@ class HostSeries:
 
     used_at: float
     streams: int = field(default=0, init=False)  # that are being read
-    bytes: dict[Kind, int] = field(factory=lambda: dict.fromkeys(Kind, 0), init=False)
+    bytes: dict[ReadRoute, int] = field(
+        factory=lambda: dict[ReadRoute, int].fromkeys(Kind, 0), init=False
+    )
     requests: dict[RequestOutcome, int] = field(factory=dict, init=False)
     answered: list[int] = field(factory=lambda: [0] * (len(_SECONDS) + 1), init=False)
     seconds: float = field(default=0.0, init=False)  # of all that were answered
@@ -131,7 +133,7 @@ def _answer_seconds() -> _Family:
 _FAMILIES: Final = (
     _counter(
         "facade_upstream_bytes",
-        "Bytes of manifests and blobs that were read from a connection's registry",
+        "Bytes of manifests, blobs and lists that were read from a connection's registry",
         "kind",
         lambda series: series.bytes,
     ),
@@ -255,10 +257,11 @@ class HostCounts:
             series.seconds += seconds
 
     @contextmanager
-    def reading(self, kind: Kind, *, is_download: bool) -> Iterator[Callable[[int], None]]:
+    def reading(self, kind: ReadRoute, *, is_download: bool) -> Iterator[Callable[[int], None]]:
         """Give what is told of the bytes of a body within the block."""
         series, metrics = self._now, self._metrics
         counts = series.bytes
+        counts.setdefault(kind, 0)  # lists are asked of few registries
 
         def count(came: int) -> None:
             counts[kind] += came

@@ -10,6 +10,7 @@ from facade.answers.distribution_errors import (
     NAME_UNKNOWN,
     ODD_STATUS,
     POLICY_DENIED,
+    REFERRERS_UNPROVEN,
     ROLE_NOT_ASSUMED,
     SECRET_NOT_OPENED,
     SECRET_UNUSABLE,
@@ -27,6 +28,7 @@ from facade.answers.distribution_errors import (
     wrong_answer_lately,
 )
 from facade.arrivals.arrival import ArrivalEndedError
+from facade.content.referrers import UnprovenReferrersError
 from facade.errors import PullError
 from facade.metrics.pull_metrics import NotAsked, RefusedBy
 from facade.pulls.device_requests import DeviceTooFastError
@@ -51,7 +53,7 @@ from facade.registries.upstreams import ConnectionRevokedError
 from facade.registries.wrong_bytes_backoff import WrongBytesLatelyError
 from facade.values.byte_range import TooManyRangesError, UnsatisfiableRangeError
 from facade.values.piece import WrongBytesError
-from shared.oci import Kind
+from shared.oci import Kind, ReadRoute
 from shared.upstream.errors import (
     BrokenBodyError,
     ChallengeError,
@@ -118,7 +120,7 @@ def refused_by(failure: BaseException) -> RefusedBy | None:  # noqa: PLR0911 - a
 
 
 def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
-    failure: BaseException | None, kind: Kind | None
+    failure: BaseException | None, kind: ReadRoute | None
 ) -> ErrorAnswer:
     """Return the device's answer. Only upstream's own 404 and 410 become a 404, no other trouble.
 
@@ -157,6 +159,8 @@ def answer_to(  # noqa: C901, PLR0911, PLR0912 - a table
             return ODD_STATUS
         case WrongBytesError() | BrokenBodyError() | UnexpectedAnswerError() | ChallengeError():
             return WRONG_ANSWER
+        case UnprovenReferrersError():
+            return REFERRERS_UNPROVEN
         case WrongBytesLatelyError():
             return wrong_answer_lately(failure.retry_after)
         case TooCostlyError():

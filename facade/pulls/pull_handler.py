@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import attrs
 from aiohttp import HttpVersion10, HttpVersion11, web
-from attrs import define, field
+from attrs import define
 
 from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
@@ -25,6 +25,7 @@ from facade.pulls.held_manifests import HeldManifests
 from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import read_names
 from facade.pulls.pull_slots import PullSlots
+from facade.pulls.referrers_answers import ReferrersAnswers
 from facade.pulls.relay import WRITE_BYTES, relay
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import LEFT, RefusedDevice, RequestLog, RequestRecord
@@ -35,6 +36,7 @@ from facade.values.byte_range import ByteRanges
 from facade.values.device_identity import DeviceIdentity
 from facade.values.piece import Piece
 from facade.values.pull_path import ApiVersionCheck, Pull, Refusal, parse_request
+from facade.values.referrers_request import ReferrersRequest, parse_referrers
 from shared.oci import OCTET_STREAM, Kind
 from shared.upstream.hosts import upstream_repository
 
@@ -67,7 +69,8 @@ class PullHandler:
     _request_log: RequestLog
     _remembered: RememberedRequests  # for `AnswersAtOnce`
     _device_requests: DeviceRequests
-    _held: HeldManifests = field(factory=HeldManifests, init=False)
+    _held: HeldManifests
+    _referrers: ReferrersAnswers
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request. One log line tells of it, whatever becomes of it."""
@@ -101,7 +104,7 @@ class PullHandler:
             if request.writer.output_size:
                 raise PullAbortedError(str(failure)) from failure
             record.reason, record.refused_by = str(failure), refused_by(failure)
-            answer = answer_to(failure, record.known.pull.kind if record.known else None)
+            answer = answer_to(failure, record.route)
             return error_response(answer, record.request_id)
 
     async def _answer(self, request: web.BaseRequest, record: RequestRecord) -> web.StreamResponse:
@@ -111,7 +114,7 @@ class PullHandler:
         asked = asked_for(request.method, request.raw_path)
         if isinstance(asked, KnownPull):
             record.known = asked
-        elif isinstance(asked, Refusal):
+        elif isinstance(asked, Refusal | ReferrersRequest):
             record.named = read_names(request.raw_path)
         device = self._identify(connection, record)
         await self._device_requests.require_pace(connection, device.id)
@@ -123,6 +126,8 @@ class PullHandler:
             raise PullRefusedError(_REFUSALS[asked], asked.value, RefusedBy.REQUEST)
         if isinstance(asked, ApiVersionCheck):
             return _api_version(record.request_id)
+        if isinstance(asked, ReferrersRequest):
+            return await self._referrers.answer(request, record, asked, device)
         async with self._slots.slot(device.id):
             return await self._pull(request, record, asked.pull, device)
 
@@ -260,13 +265,18 @@ async def _one_piece(content: bytes) -> AsyncIterator[Piece]:
 
 
 @lru_cache(REMEMBERED_REQUESTS)
-def asked_for(method: str, raw_target: str) -> ApiVersionCheck | KnownPull | Refusal:
+def asked_for(
+    method: str, raw_target: str
+) -> ApiVersionCheck | KnownPull | ReferrersRequest | Refusal:
     """Return what is asked, a repository by its full upstream name (`library/` on Docker Hub)."""
+    if (listed := parse_referrers(method, raw_target)) is not None:
+        return attrs.evolve(listed, subject=_upstream_pull(listed.subject))
     asked = parse_request(method, raw_target)
-    if not isinstance(asked, Pull):
-        return asked
-    name = upstream_repository(asked.host, asked.repository)
-    return KnownPull(method, attrs.evolve(asked, repository=name))
+    return KnownPull(method, _upstream_pull(asked)) if isinstance(asked, Pull) else asked
+
+
+def _upstream_pull(pull: Pull) -> Pull:
+    return attrs.evolve(pull, repository=upstream_repository(pull.host, pull.repository))
 
 
 def _matches(if_none_match: str | None, pull: Pull) -> bool:

@@ -17,6 +17,7 @@ from facade.pulls.known_pull import KnownPull
 from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
 from shared.approved_connection import ApprovedConnection
+from shared.oci import Listing, ReadRoute
 from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
 
 FIRST_REFUSAL: Final = 400  # of the statuses
@@ -47,12 +48,18 @@ class RequestRecord:
     device: DeviceIdentity | None = None
     known: KnownPull | None = None
     named: Named | None = None  # of a request that is no pull: what it names
+    listing: Listing | None = None  # of a request for a list about a digest
     connection: ApprovedConnection | None = None
     refused: RefusedDevice | None = None
     refused_by: RefusedBy | None = None  # the facade's own rule that refused it, if one did
     source: PullSource = PullSource.NONE  # of what a pull is answered with
     reason: str = ""
     body_bytes: int = 0  # of content that were given to be sent
+
+    @property
+    def route(self) -> ReadRoute | None:
+        """What is pulled or listed; None if a request is neither."""
+        return self.known.pull.kind if self.known is not None else self.listing
 
 
 @define(eq=False)
@@ -77,15 +84,15 @@ class RequestLog:
 
     def tell(self, record: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; `status` None: its answer was aborted."""
-        pull = record.known.pull if record.known else None
+        route = record.route
         device = record.device.id if record.device else None
         connection = record.connection.id if record.connection else None
         seconds = time.perf_counter() - record.started
         is_whole = status is not None and status < FIRST_REFUSAL
         source = record.source if is_whole or status is None else PullSource.NONE
-        self._metrics.answered(status, pull.kind if pull else None, seconds)
-        if pull is not None:
-            self._metrics.pulls.ended(pull.kind, status, source)
+        self._metrics.answered(status, route, seconds)
+        if route is not None:
+            self._metrics.pulls.ended(route, status, source)
         if record.refused_by is not None:
             self._metrics.pulls.refused(record.refused_by)
         refused = record.refused
@@ -159,7 +166,7 @@ def _what(record: RequestRecord) -> RenderedFields:
         method=method,
         host=named.host,
         repository=named.repository,
-        kind=named.kind,
+        kind=record.listing or named.kind,
         digest=named.digest,
         reference=named.reference,
     )

@@ -29,7 +29,7 @@ from facade.registries.counted_failures import (
     is_answer_to_probe,
 )
 from facade.registries.failing_paths import Admitted, CircuitOpenError, FailingPaths, Question
-from shared.oci import Kind
+from shared.oci import Kind, ReadRoute
 from shared.upstream.errors import UpstreamError
 
 __all__ = ["FAILURES_TO_OPEN", "CircuitBreaker", "CircuitOpenError", "Question"]
@@ -66,7 +66,7 @@ class CircuitBreaker:
     _tell: Callable[[str | None], None] = lambda _: None  # why nobody asks; None: all may again
     _reach: Circuit = field(init=False)
     _unreached: int = field(default=0, init=False)  # in a row
-    _paths: dict[Kind, FailingPaths] = field(init=False)
+    _paths: dict[ReadRoute, FailingPaths] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with a registry that is well."""
@@ -102,7 +102,7 @@ class CircuitBreaker:
         which the pull's device has waited.
         """
         self._require_reachable()
-        paths = self._paths[question.kind]
+        paths = self._paths_of(question.kind)
         paths.require_willing(question)
         paths.require_device(question)
 
@@ -139,7 +139,7 @@ class CircuitBreaker:
         """
         if self._reach.is_open:  # again, since the probe
             raise CircuitOpenError(max(self._reach.left, FIRST_WAIT_SECONDS))
-        attempt = Attempt(self._paths[question.kind].admit(question))
+        attempt = Attempt(self._paths_of(question.kind).admit(question))
         try:
             yield attempt
         except Exception as error:
@@ -166,6 +166,13 @@ class CircuitBreaker:
         if attempt.body_follows:
             attempt.body_follows = False
             self._note_body(attempt, error)
+
+    def _paths_of(self, kind: ReadRoute) -> FailingPaths:
+        """Return what failed of a kind. Most connections are never asked for a list."""
+        paths = self._paths.get(kind)
+        if paths is None:
+            paths = self._paths[kind] = FailingPaths(self._clock)
+        return paths
 
     def _require_reachable(self) -> None:
         if self._reach.is_open and (left := self._reach.left):
@@ -216,7 +223,7 @@ class CircuitBreaker:
         self._unreached = 0
         self._reach.worked()
 
-    def _tell_change(self, kind: Kind | None, *, was_open: bool) -> None:
+    def _tell_change(self, kind: ReadRoute | None, *, was_open: bool) -> None:
         if self.is_open == was_open:
             return
         if not self.is_open:

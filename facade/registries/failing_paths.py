@@ -1,4 +1,5 @@
-"""Silence and 5xx of one registry, for one kind of content: what they concern, and who may ask.
+"""Silence and 5xx of one registry, for one kind of content or list: what they concern, and who may
+ask.
 
 A failing path may concern nothing else: it is a damaged manifest, say, which a device may ask for
 as often as it likes. So failures stop as few requests as they can:
@@ -24,7 +25,7 @@ from attrs import define, field, frozen
 
 from facade.registries.circuit import Circuit
 from shared.bounded_map import BoundedMap
-from shared.oci import Digest, Kind, RepositoryName
+from shared.oci import Digest, ReadRoute, RepositoryName
 from shared.upstream.client import Method
 from shared.upstream.errors import UpstreamError
 
@@ -73,7 +74,7 @@ class DeviceFailingError(CircuitOpenError):
 class Question:
     """What a registry is asked, and for which device; empty: nobody in particular."""
 
-    kind: Kind
+    kind: ReadRoute
     repository: RepositoryName
     digest: Digest
     method: Method = "GET"

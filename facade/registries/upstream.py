@@ -16,9 +16,10 @@ from contextlib import (
     contextmanager,
 )
 from functools import partial
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from attrs import evolve, field, frozen
+from yarl import URL
 
 from facade.loop.one_at_a_time import OneAtATime
 from facade.metrics.upstream_metrics import HostCounts
@@ -32,10 +33,11 @@ from facade.registries.open_questions import OpenQuestions
 from facade.registries.registry_troubles import RegistryTroubles
 from facade.registries.spender import spend_bytes
 from facade.registries.wrong_bytes_backoff import WrongBytesBackoff
-from shared.oci import Digest, Kind, RepositoryName
+from shared.oci import Digest, Kind, Listing, RepositoryName
 from shared.upstream.answer import UpstreamAnswer
 from shared.upstream.client import Method, RegistryClient
 from shared.upstream.errors import (
+    CredentialRefusedError,
     GoneError,
     NotInRegistryError,
     NotNowError,
@@ -43,13 +45,15 @@ from shared.upstream.errors import (
     UpstreamError,
     WastefulAnswerError,
 )
+from shared.upstream.referrers import ListAnswer, referrers_tag
 
 LINKS: Final = 2  # to a store that are tried for one request: the first one may have expired
 # Over 64 KiB, of one registry, in memory while they come and are read: 32 MiB. The others wait.
 MAX_LONG_MANIFESTS: Final = 8
 CLIENT_ERRORS: Final = range(400, 500)
 
-_Fetch = Callable[[], AbstractAsyncContextManager[UpstreamAnswer]]
+_Answer = TypeVar("_Answer")
+_Fetch = Callable[[], AbstractAsyncContextManager[_Answer]]
 
 
 @frozen
@@ -119,15 +123,63 @@ class Upstream:
                 last_byte=last_byte,
             )
             if first_byte:  # a resumed download, or a device's own range
-                answer, attempt = await self._answered(fetch, question, stack, links=links)
+                answer, attempt = await self._answered(fetch, question, stack, absence, links)
             else:
                 async with self._questions.ask((absence, method, last_byte)):
-                    answer, attempt = await self._answered(fetch, question, stack, links=links)
+                    answer, attempt = await self._answered(fetch, question, stack, absence, links)
             is_download = (kind, method) == (Kind.BLOB, "GET") and last_byte != 0
             counted = stack.enter_context(self._counts.reading(kind, is_download=is_download))
             answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
             with self._noting_body(attempt):
                 yield answer if self._bandwidth is None else self._bandwidth.paced(answer)
+
+    @asynccontextmanager
+    async def fetch_referrers(
+        self, repository: RepositoryName, subject: Digest, page: URL | None = None
+    ) -> AsyncIterator[ListAnswer]:
+        """Give the answer with a page of what refers to a digest.
+
+        Raises `UnknownRouteError` if the registry has no such route.
+        """
+        fetch = partial(self._client.fetch_referrers, repository, subject, page)
+        async with self._listed(fetch, repository, subject) as (listed, noted):
+            yield evolve(listed, answer=noted(listed.answer))
+
+    @asynccontextmanager
+    async def fetch_referrers_tag(
+        self, repository: RepositoryName, subject: Digest
+    ) -> AsyncIterator[UpstreamAnswer]:
+        """Give the answer with the list of referrers that clients keep under a tag."""
+        tag = referrers_tag(subject)
+        fetch = partial(self._client.fetch, Kind.MANIFEST, repository, tag)
+        async with self._listed(fetch, repository, subject) as (answer, noted):
+            yield noted(answer)
+
+    @asynccontextmanager
+    async def _listed(
+        self, fetch: _Fetch[_Answer], repository: RepositoryName, subject: Digest
+    ) -> AsyncIterator[tuple[_Answer, Callable[[UpstreamAnswer], UpstreamAnswer]]]:
+        """Give an answer with a list, and what notes the reading of its body."""
+        self._require_secret()
+        question = Question(Listing.REFERRERS, repository, subject, "GET", self.device)
+        async with AsyncExitStack() as stack:
+            listed, attempt = await self._answered(fetch, question, stack, None, LINKS)
+            counted = stack.enter_context(
+                self._counts.reading(Listing.REFERRERS, is_download=False)
+            )
+
+            def noted(answer: UpstreamAnswer) -> UpstreamAnswer:
+                answer = evolve(answer, on_bytes=partial(self._note_bytes, attempt, counted))
+                return answer if self._bandwidth is None else self._bandwidth.paced(answer)
+
+            with self._noting_body(attempt):
+                yield listed, noted
+
+    def require_worth_listing(self, repository: RepositoryName, subject: Digest) -> None:
+        """Raise, as `require_worth_asking` does, if referrers would not be asked for now."""
+        self._require_secret()
+        question = Question(Listing.REFERRERS, repository, subject, "GET", self.device)
+        self._breaker.require_willing(question)
 
     def require_worth_asking(
         self, kind: Kind, repository: RepositoryName, digest: Digest, method: Method = "GET"
@@ -172,14 +224,13 @@ class Upstream:
 
     async def _answered(
         self,
-        fetch: _Fetch,
+        fetch: _Fetch[_Answer],
         question: Question,
         stack: AsyncExitStack,
-        *,
+        absence: Absence | None,  # of what is asked for; None: of a list, which is never absent
         links: int,
-    ) -> tuple[UpstreamAnswer, Attempt]:
+    ) -> tuple[_Answer, Attempt]:
         """Return the answer, open as long as the stack; note whether it is there."""
-        absence = Absence.of(question.kind, question.repository, question.digest, question.method)
         refused: list[type[UpstreamError]] = []
         try:
             if self._breaker.needs_probe:
@@ -188,11 +239,12 @@ class Upstream:
                 answer = await _by_some_link(fetch, stack, links, refused)
                 attempt.body_follows = question.method == "GET"
         except UpstreamError as error:
-            self._note_failure(error, absence, refused)
+            self._note_failure(error, question, absence, refused)
             raise
-        self._absences.forget(absence)
+        if absence is not None:
+            self._absences.forget(absence)
         if self._troubles is not None:
-            self._troubles.answered(absence.repository)
+            self._troubles.answered(question.repository)
         return answer, attempt
 
     def _note_bytes(self, attempt: Attempt, counted: Callable[[int], None], count: int) -> None:
@@ -221,20 +273,29 @@ class Upstream:
                 raise
 
     def _note_failure(
-        self, error: UpstreamError, absence: Absence, refused: Sequence[type[UpstreamError]]
+        self,
+        error: UpstreamError,
+        question: Question,
+        absence: Absence | None,
+        refused: Sequence[type[UpstreamError]],
     ) -> None:
-        """Note a failure. A store that does not know a link says nothing of the content."""
-        if isinstance(error, NotInRegistryError) and (
+        """Note a failure. A store that does not know a link says nothing of the content.
+
+        Some registries refuse a login for lists alone: nobody is told that it does not work.
+        """
+        is_absent = isinstance(error, NotInRegistryError) and (
             not error.at_store or refused == [NotInRegistryError] * LINKS
-        ):
+        )
+        if is_absent and absence is not None:
             self._absences.remember(absence)
-        if self._troubles is not None:
-            self._troubles.failed(error, absence.repository)
+        refuses_list = absence is None and isinstance(error, CredentialRefusedError)
+        if self._troubles is not None and not refuses_list:
+            self._troubles.failed(error, question.repository)
 
 
 async def _by_some_link(
-    fetch: _Fetch, stack: AsyncExitStack, links: int, refused: list[type[UpstreamError]]
-) -> UpstreamAnswer:
+    fetch: _Fetch[_Answer], stack: AsyncExitStack, links: int, refused: list[type[UpstreamError]]
+) -> _Answer:
     """Return the answer to the first link that is not refused; note the errors."""
     while True:
         try:

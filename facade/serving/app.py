@@ -14,6 +14,7 @@ from facade.approvals.remembering import Remembering
 from facade.approvals.snapshot import Change, RowOutcome, Snapshot
 from facade.approvals.state_file import StateFile
 from facade.approvals.statement_feed import STATEMENTS, StatementFeed
+from facade.content.referrers import Referrers
 from facade.devices.connection_limits import ConnectionLimits
 from facade.devices.device_server import DeviceServer
 from facade.devices.live_connections import LiveConnections
@@ -26,8 +27,10 @@ from facade.metrics.metrics import FacadeMetrics
 from facade.pulls.answers_at_once import AnswersAtOnce
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.gate import Gate
+from facade.pulls.held_manifests import HeldManifests
 from facade.pulls.pull_handler import PullHandler
 from facade.pulls.pull_slots import PullSlots
+from facade.pulls.referrers_answers import ReferrersAnswers
 from facade.pulls.remembered_requests import RememberedRequests
 from facade.pulls.request_log import RequestLog
 from facade.registries.bandwidth import Bandwidth
@@ -127,12 +130,16 @@ async def serve(
         content = await stack.enter_async_context(
             open_content(settings, upstreams, approvals, metrics.store, supervisor)
         )
+        referrers = Referrers(content, upstreams, metrics.pulls)
+        stack.push_async_callback(referrers.close)
         readiness.servable.stores_some = content.stores_some
         gate, request_log = (
             Gate(snapshot, readiness.staleness),
             RequestLog(metrics, settings.log_sample_hits),
         )
         slots = PullSlots(settings.max_connections_per_device)
+        payers = Payers.within(settings.cost_limits, settings.spending_limits)
+        held = HeldManifests()
         remembered = RememberedRequests()
         requests = DeviceRequests(settings.device_requests_per_second)
         devices = DeviceServer(
@@ -140,12 +147,14 @@ async def serve(
                 gate,
                 upstreams,
                 content,
-                Payers.within(settings.cost_limits, settings.spending_limits),
+                payers,
                 slots,
                 metrics,
                 request_log,
                 remembered,
                 requests,
+                held,
+                ReferrersAnswers(gate, upstreams, referrers, payers, slots, held, metrics),
             ),
             files.identification,
             live,

@@ -14,7 +14,7 @@ import aiohttp
 from attrs import evolve, frozen
 from yarl import URL
 
-from shared.oci import MANIFEST_MEDIA_TYPES, TAG, Digest, Kind, RepositoryName
+from shared.oci import MANIFEST_MEDIA_TYPES, OCI_INDEX, TAG, Digest, Kind, RepositoryName
 from shared.secret import Secret
 from shared.upstream.answer import (
     UpstreamAnswer,
@@ -42,6 +42,7 @@ from shared.upstream.errors import (
 from shared.upstream.hosts import upstream_repository
 from shared.upstream.login import Login, asks_for_login, challenges_of
 from shared.upstream.redirect import REDIRECT_STATUSES, next_hop, origin
+from shared.upstream.referrers import ListAnswer, UnknownRouteError, is_unknown_route
 from shared.upstream.scope import Scope
 from shared.upstream.status import SUCCESSES, error_of_status
 from shared.upstream.tags import MAX_TAG_PAGE_BYTES, TAGS_OF_A_PAGE, TagPage, read_tag_page
@@ -178,6 +179,36 @@ class RegistryClient:
         finally:
             close_response(hop.response)
 
+    @asynccontextmanager
+    async def fetch_referrers(
+        self, repository: RepositoryName, subject: Digest, page: URL | None = None
+    ) -> AsyncIterator[ListAnswer]:
+        """Give the answer with the first page of what refers to a digest, or with another page.
+
+        Raises `UpstreamError`; `UnknownRouteError` if the registry has no such route.
+        """
+        name = upstream_repository(self._transport.target.host, repository)
+        url = page or self._url(f"/v2/{name}/referrers/{subject}")
+        with Login(self._authorizer, Scope.pull(name)) as login:
+            try:
+                hop = await self._send("GET", url, {"Accept": OCI_INDEX}, login, Kind.MANIFEST)
+            except UpstreamError as error:
+                if page is None and is_unknown_route(error):
+                    raise _unknown_route(error) from None
+                raise
+        try:
+            response = hop.response
+            answer = _read_answer(response, "GET", 0, None)
+            patience = self._transport.timeouts.patience(Kind.MANIFEST)
+            yield ListAnswer(
+                evolve(answer, patience=patience, clock=self._transport.clock),
+                url,
+                response.url,
+                tuple(response.headers.getall("Link", ())),
+            )
+        finally:
+            close_response(hop.response)
+
     async def ping(self, authorization: Secret | None = None) -> PingAnswer:
         """Ask `GET /v2/` with what is given, and nothing else; a refusal is an answer too."""
         hop = await self._follow("GET", self._url("/v2/"), {"Accept": "*/*"}, authorization)
@@ -301,6 +332,12 @@ def _reference(reference: str | Digest) -> str:
     if isinstance(reference, str) and not TAG.fullmatch(reference):
         raise ValueError("a reference is a digest or a tag")
     return str(reference)
+
+
+def _unknown_route(answered: UpstreamError) -> UnknownRouteError:
+    error = UnknownRouteError("the registry does not list referrers")
+    error.at_store, error.at_registry = answered.at_store, answered.at_registry
+    return error
 
 
 def _accept(kind: Kind) -> str:

@@ -13,13 +13,11 @@ from yarl import URL
 from shared.oci import TAG
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.upstream.errors import UnexpectedAnswerError
-from shared.upstream.links import Links, read_links
-from shared.upstream.redirect import origin
-from shared.upstream.uri_reference import InvalidReferenceError, resolve
+from shared.upstream.links import read_links
+from shared.upstream.next_page import next_page
 
 TAGS_OF_A_PAGE: Final = 1000  # what is asked for; Amazon's most, and go-containerregistry's default
 MAX_TAG_PAGE_BYTES: Final = 8 * 1024 * 1024  # distribution 2 gives all at once: 100,000 tags
-NEXT: Final = "next"  # the relation of section "Listing tags"
 
 
 @frozen
@@ -50,7 +48,7 @@ def read_tag_page(
         raise UnexpectedAnswerError("the registry's list of tags is too long")
     names = _names(body)
     tags = tuple(name for name in names if isinstance(name, str) and TAG.fullmatch(name))
-    following = _next_page(url, read_links(links), registry or url)
+    following = next_page(url, read_links(links), registry or url)
     return TagPage(
         tags=tags,
         left_out=len(names) - len(tags),
@@ -71,28 +69,3 @@ def _names(body: bytes) -> list[object]:
     if not isinstance(names, list):
         raise UnexpectedAnswerError("the registry does not answer with a list of tags")
     return names
-
-
-def _next_page(url: URL, links: Links, registry: URL) -> URL | str | None:
-    """Return where the next page is, why it is not followed, or None if there is none.
-
-    A link that cannot be read may be the next page's. So a list is whole only if there is none.
-    """
-    unreadable = "a Link header of its answer cannot be read"
-    try:
-        targets = {
-            resolve(url, link.target)  # a cursor is the registry's own: no byte is changed
-            for link in links.links
-            if NEXT in link.relations
-            and (link.anchor is None or resolve(url, link.anchor) == resolve(url, ""))
-        }
-    except InvalidReferenceError:
-        return "the address of its next page cannot be read"
-    if not targets:
-        return None if links.is_readable else unreadable
-    if len(targets) > 1:
-        return "it names several next pages"
-    [target] = targets
-    if origin(target) != origin(registry):  # another origin gets no credential
-        return "its next page is at another address than the registry's, which is not asked"
-    return target

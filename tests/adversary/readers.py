@@ -165,6 +165,14 @@ OWN_READERS: Final[dict[str, Tested]] = {
         "unit/facade/content/test_manifest.py::test_arbitrary_bytes_are_a_manifest_or_refused",
         "adversary/facade/test_nonsense.py::test_a_registry_that_answers_nonsense",
     ),
+    "facade.content.referrer.referrer_of": Tested(
+        "unit/facade/content/test_referrer.py::test_any_bytes_are_a_referrer_or_left_out",
+        "adversary/facade/test_referrers.py::test_referrers_with_as_much_in_them_as_there_may_be",
+    ),
+    "facade.content.referrers_index.read_listed": Tested(
+        "unit/facade/content/test_referrers_index.py::test_any_bytes_are_a_list_or_none",
+        "adversary/facade/test_referrers.py::test_lists_with_as_much_in_them_as_there_may_be",
+    ),
     "facade.values.device_identity.IdentityRule.identify": Tested(
         "unit/facade/values/test_device_identity.py::test_any_uri_is_an_identity_of_that_very_text_or_nobodys",
         "system/facade/test_certificates.py::test_a_certificate_that_identifies_nobody_is_denied",
@@ -199,6 +207,10 @@ OWN_READERS: Final[dict[str, Tested]] = {
     ),
     "facade.values.pull_path.parse_request": Tested(
         "unit/facade/values/test_pull_path.py::test_any_target_is_a_pull_of_that_very_spelling_or_refused",
+        "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
+    ),
+    "facade.values.referrers_request.parse_referrers": Tested(
+        "unit/facade/values/test_referrers_request.py::test_any_target_is_a_request_or_none",
         "adversary/facade/test_nonsense.py::test_a_device_that_asks_for_nonsense",
     ),
     "facade.approvals.noted_subjects.NotedSubjects.note": Tested(
@@ -304,6 +316,7 @@ LIBRARY_READERS: Final = (
         (Party.REGISTRY,),
         (
             "facade.content.manifest.WHOLLY_READ_BYTES",
+            "facade.content.referrer.MAX_REFERRER_FIELD_BYTES",
             "shared.upstream.token_exchange.MAX_TOKEN_RESPONSE_BYTES",
             "shared.upstream.tags.MAX_TAG_PAGE_BYTES",
         ),

@@ -10,6 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]*))?\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_TEST = re.compile(r"`(?P<path>tests/[\w./-]+\.py)::(?P<name>\w+)`")
 _FILE = re.compile(r"`(?P<path>(?:facade|control_plane|shared|tests|deploy|docs)/[\w./-]+)`")
 
 
@@ -60,6 +61,13 @@ def test_a_page_names_only_what_is_there(page: Path) -> None:
         return  # it tells of what was
     named = [found["path"] for found in _FILE.finditer(_CODE.sub("", page.read_text("utf-8")))]
     assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_a_page_names_only_tests_that_are_there(page: Path) -> None:
+    """What it says was tried can be tried again."""
+    for named in _TEST.finditer(page.read_text("utf-8")):
+        assert f"def {named['name']}(" in (REPOSITORY / named["path"]).read_text("utf-8")
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:

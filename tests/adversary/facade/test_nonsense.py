@@ -25,6 +25,7 @@ pytestmark = pytest.mark.attack
 DIGEST = "sha256:" + "a" * 64
 TOKEN = b'{"token": "abc", "expires_in": 300, "issued_at": "2026-11-29T00:00:00Z"}'
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'
+LIST = b'{"schemaVersion":2,"manifests":[{"digest":"sha256:%b"}]}' % (b"b" * 64)
 STATUSES = (200, 206, 301, 307, 308, 401, 403, 404, 416, 429, 500, 503)
 
 
@@ -35,7 +36,7 @@ class NonsenseRegistry(RegistrySimulator):
 
     @override
     async def respond(self, request: RecordedRequest, wire: Wire) -> None:
-        header, body = self.nonsense.header, self.nonsense.like(TOKEN, MANIFEST)
+        header, body = self.nonsense.header, self.nonsense.like(TOKEN, MANIFEST, LIST)
         headers = (
             ("WWW-Authenticate", header(f'Bearer realm="{self.origin}/token",scope="a:b:c"')),
             ("Location", header(f"{self.origin}/v2/x", "//x/../y?z", "/v2/")),
@@ -55,18 +56,19 @@ class NonsenseRegistry(RegistrySimulator):
 async def test_a_registry_that_answers_nonsense(
     watch: Watch, target: Target, facade: Facade, own_writer: StatementWriter
 ) -> None:
-    """Challenges, redirects, ranges, tokens, manifests."""
+    """Challenges, redirects, ranges, tokens, manifests, lists of referrers."""
     device = facade.device(facade.files.device_ca.issue_device(device="attacker"))
     async with NonsenseRegistry() as registry:
-        await connect(facade, own_writer, registry)
+        await connect(facade, own_writer, registry, referrers=True)
         async with watch("nonsense", "answers", Party.REGISTRY, target) as attack:
             number = 0
             while attack.goes_on:
                 number += 1
-                kind = ("blobs", "manifests")[number % 2]
+                kind = ("blobs", "manifests", "referrers")[number % 3]
                 path = pull_path(registry, f"sha256:{number:064x}", kind=kind)
-                answer = await device.get(path, method=("GET", "HEAD")[number // 2 % 2])
-                assert answer.status in {403, 404, 429, 502, 503}
+                answer = await device.get(path, method=("GET", "HEAD")[number // 3 % 2])
+                is_list = kind == "referrers" and answer.status == 200
+                assert is_list or answer.status in {403, 404, 429, 502, 503}
 
 
 async def test_a_device_that_asks_for_nonsense(
@@ -79,12 +81,14 @@ async def test_a_device_that_asks_for_nonsense(
     """Paths, methods, ranges, heads."""
     nonsense = Nonsense()
     good = pull_path(upstream, upstream.blob(b"content"))
-    await connect(facade, own_writer, upstream)
+    await connect(facade, own_writer, upstream, referrers=True)
     device = facade.device(facade.files.device_ca.issue_device(device="attacker"))
+    listed = f"{good.replace('/blobs/', '/referrers/')}?artifactType=a%2Fb&last={DIGEST}"
     head = f"GET {good} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\nAccept: */*\r\n\r\n".encode()
+    lists = f"GET {listed} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     async with watch("nonsense", "requests", Party.DEVICE, target) as attack:
         while attack.goes_on:
-            await device.raw(b"".join(nonsense.like(head) for _ in range(8)), wait=0.2)
+            await device.raw(b"".join(nonsense.like(head, lists) for _ in range(8)), wait=0.2)
 
 
 async def test_a_database_writer_who_writes_nonsense(

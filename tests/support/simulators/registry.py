@@ -10,6 +10,7 @@
 - `blob` and `manifest` return the digest. `get` and `head` say how it is answered: see
   `behaviour.py` for every kind (fewer, more, other bytes, gzip, HTML, no length, breaks, redirects,
   statuses, slow, stalls, raw bytes). `head` left out behaves as `get` does.
+- `listing`: what refers to a digest; without one, there is no such route here (404).
 - `requests`: every request as it came in; `pulls`: those for manifests and blobs.
 - `paths`: how single paths are answered, before all else: `.paths["/token"] = Answers(404)`.
 - `tls`: an `ssl.SSLContext` to serve with; `name`: the host name that clients use.
@@ -29,7 +30,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from shared.oci import OCI_MANIFEST, OCTET_STREAM
+from shared.oci import OCI_INDEX, OCI_MANIFEST, OCTET_STREAM
 from shared.registry_host import RegistryHost
 from tests.support.simulators.behaviour import Behaviour, Honest
 from tests.support.simulators.body import write_content
@@ -104,6 +105,21 @@ class RegistrySimulator(WireServer):
         return self._serve_at(
             f"/v2/{repository}/manifests/", content, media_type, get, head, digest
         )
+
+    def listing(
+        self,
+        subject: str,
+        body: bytes,
+        *,
+        media_type: str = OCI_INDEX,
+        repository: str = DEFAULT_REPOSITORY,
+        get: Behaviour | None = None,
+        page: str = "",
+    ) -> str:
+        """Serve a list of what refers to a digest, or a further page of it; return its path."""
+        path = f"/v2/{repository}/referrers/{subject}{page}"
+        self._contents[path] = StoredContent(body, media_type, "", get or Honest(), None)
+        return path
 
     def forget(self) -> None:
         """Let go of every content, and of what was asked."""

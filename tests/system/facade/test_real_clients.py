@@ -7,11 +7,14 @@ their name. What landed is hashed anew.
 import asyncio
 import hashlib
 import platform
+import secrets
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
+import orjson
 import pytest
 from attrs import field, frozen
 
@@ -30,6 +33,8 @@ from deploy.dev.image import (
 )
 from deploy.dev.registry import Registry
 from deploy.dev.token_server import TokenServer
+from shared.oci import Digest
+from shared.upstream.referrers import referrers_tag
 from tests.conftest import ROBOT, ROBOT_PASSWORD
 from tests.support.clients import (
     ClientFolder,
@@ -40,6 +45,7 @@ from tests.support.clients import (
 )
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, write_and_wait
+from tests.support.referrers import SBOM
 from tests.support.simulators.behaviour import Answers, NoLength, TypedAs
 from tests.support.simulators.registry import RegistrySimulator
 from tests.support.statement_writer import StatementWriter
@@ -94,6 +100,7 @@ async def source(
     host = destinations[kind].registry_url.partition("://")[2]
     over_tls = {"auth_realms": (token_server.realm,), "ca_certificate": server_ca.pem.decode()}
     approved: dict[str, Any] = {"plain_http": True} if kind == "htpasswd" else over_tls
+    approved["referrers"] = True
     approval = writer.approval(host, username=ROBOT, token=ROBOT_PASSWORD, **approved)
     await write_and_wait(facade, writer, approval)
     return Source(facade, destinations[kind], host)
@@ -146,6 +153,29 @@ async def test_skopeo_copies_an_index_with_all_platforms(
     await asyncio.to_thread(skopeo_copy, folder, name, layout, every_platform=True)
     expected = names(index.manifest).union(*map(contents_of, index.images))
     assert verified_files(layout / "blobs" / "sha256") == expected
+
+
+async def test_what_refers_to_an_image_is_found_and_copied(
+    source: Source, folder: ClientFolder, image: Image, issued: IssuedCertificate
+) -> None:
+    """This registry has no route for it, so clients keep the list under a tag, as here."""
+    name = await source.push(image)
+    other = make_image({"report": secrets.token_bytes(16)})
+    said = {"artifactType": SBOM, "subject": image.manifest.descriptor}
+    manifest = attrs.evolve(
+        other.manifest, body=orjson.dumps(orjson.loads(other.manifest.body) | said)
+    )
+    report = attrs.evolve(other, manifest=manifest)
+    tag = referrers_tag(Digest.parse(image.digest))
+    await push(make_index([report]), source.to, tag=tag)
+    path = f"/v2/{name.partition('/')[2].partition('@')[0]}/referrers/{image.digest}"
+    answer = await source.facade.device(issued).get(f"{path}?artifactType={SBOM}")
+    assert answer.status == 200, answer.body
+    (found,) = orjson.loads(answer.body)["manifests"]
+    assert found == {**report.manifest.descriptor, "artifactType": SBOM}
+    layout, listed = folder.path / "layout", name.replace(image.digest, found["digest"])
+    await asyncio.to_thread(skopeo_copy, folder, listed, layout, every_platform=False)
+    assert verified_files(layout / "blobs" / "sha256") == contents_of(report)
 
 
 @pytest.mark.parametrize("pulled", ["image", "index"])
