@@ -25,6 +25,7 @@ from tests.bench.measures import (
     first_byte,
     herd,
     manifests,
+    many_ranges,
     memory,
     parallel,
     processes,
@@ -48,6 +49,7 @@ MEASURES: dict[str, Callable[[Measuring], None]] = {
     "first-byte": first_byte.measure,
     "parallel": parallel.measure,
     "segments": segments.measure,
+    "many-ranges": many_ranges.measure,
     "processes": processes.measure,
 }
 FAILED = 1

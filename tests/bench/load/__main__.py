@@ -13,9 +13,19 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.bench.load import first_byte, ranges, requests, sessions, stopped, storm, streams
+from tests.bench.load import (
+    first_byte,
+    many_ranges,
+    ranges,
+    requests,
+    sessions,
+    stopped,
+    storm,
+    streams,
+)
 from tests.bench.load.jobs import (
     FirstByteJob,
+    ManyRangesJob,
     RangesJob,
     RequestsJob,
     Result,
@@ -36,6 +46,7 @@ KINDS: dict[str, tuple[type, Prepare]] = {
     "RequestsJob": (RequestsJob, requests.prepare),
     "SessionsJob": (SessionsJob, sessions.prepare),
     "RangesJob": (RangesJob, ranges.prepare),
+    "ManyRangesJob": (ManyRangesJob, many_ranges.prepare),
     "StormJob": (StormJob, storm.prepare),
     "StoppedJob": (StoppedJob, stopped.prepare),
     "FirstByteJob": (FirstByteJob, first_byte.prepare),

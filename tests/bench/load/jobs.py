@@ -83,6 +83,21 @@ class RangesJob:
 
 
 @frozen
+class ManyRangesJob:
+    """One device asks so many times for the same ranges of a blob, in one request each.
+
+    `ranges`: first and last byte of each; `sha256`: of their bytes. Marks: bytes of each body.
+    """
+
+    target: Target
+    device: Identity
+    blob: Asked
+    ranges: list[tuple[int, int]]
+    sha256: str
+    times: int
+
+
+@frozen
 class StormJob:
     """All devices connect at the same moment, ask for the same, and leave.
 
@@ -115,7 +130,16 @@ class FirstByteJob:
     blobs: list[Asked]
 
 
-Job = StreamsJob | RequestsJob | SessionsJob | RangesJob | StormJob | StoppedJob | FirstByteJob
+Job = (
+    StreamsJob
+    | RequestsJob
+    | SessionsJob
+    | RangesJob
+    | ManyRangesJob
+    | StormJob
+    | StoppedJob
+    | FirstByteJob
+)
 
 
 @frozen
@@ -125,7 +149,7 @@ class Result:
     began: float
     ended: float
     count: int  # of answers, each of the right length
-    marks: list[float]  # what the kind of job says, in seconds
+    marks: list[float]  # what the kind of job says: seconds, or bytes
     cpu_seconds: float = 0.0  # of the generator
     failures: int = 0  # attempts that did not give the right answer, where a job goes on after one
 
