@@ -93,6 +93,11 @@ class ClientFolder:
             file.write_text(registries)
 
     @property
+    def storage(self) -> Path:
+        """How podman keeps images; without this file it knows by itself."""
+        return self.path / "storage.conf"
+
+    @property
     def policy(self) -> Path:
         """Which images may be pulled: any."""
         return self.path / "policy.json"
@@ -106,7 +111,7 @@ class ClientFolder:
             "XDG_RUNTIME_DIR": str(self.path),
             "CONTAINERS_CONF": str(self.path / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf"),
-            "CONTAINERS_STORAGE_CONF": str(self.path / "storage.conf"),
+            **({"CONTAINERS_STORAGE_CONF": str(self.storage)} if self.storage.exists() else {}),
             "TMPDIR": str(self.path),
         }
 
@@ -152,14 +157,10 @@ def podman_pull(
 ) -> Path:
     """Pull and unpack an image; return the folder of the unpacked layers.
 
-    `is_set_up`: it finds the certificates by itself, as on a device. With the driver `overlay` it
-    asks for those files of a `zstd:chunked` layer that it has not.
+    `is_set_up`: it finds the certificates by itself, as on a device. The driver `overlay` may be
+    told by the folder's `storage` to ask for some files of a layer alone.
     """
     root = folder.path / "podman"
-    (folder.path / "storage.conf").write_text(
-        f'[storage]\ndriver = "{driver}"\nrunroot = "{folder.path}/run"\ngraphroot = "{root}"\n'
-        '[storage.options]\npull_options = {enable_partial_images = "true"}\n'
-    )
     podman: list[str | Path] = [
         *_as_root(),
         "podman",

@@ -267,6 +267,6 @@ def nginx(folder: ClientFolder, example: Example) -> Iterator[str]:
 
 def test_what_is_documented_can_be_read() -> None:
     """Also what no test here can run."""
-    assert len([tomllib.loads(text) for text in blocks("toml")]) == 4
+    assert len([tomllib.loads(text) for text in blocks("toml")]) == 5
     [regctl] = [orjson.loads(text) for text in blocks("json") if "hosts" in text]
     assert regctl["hosts"].keys() == {"facade.example:8443"}

@@ -16,6 +16,7 @@ from deploy.dev.image import make_image
 from deploy.dev.oci_archive import oci_archive
 from shared.oci import OCI_MANIFEST
 from tests.support.clients import ClientFolder, podman_pull, skopeo_compress
+from tests.support.documented import documented
 from tests.support.facade_process import Facade
 from tests.support.facade_states import connect, pull_path
 from tests.support.simulators.registry import RegistrySimulator
@@ -37,8 +38,13 @@ def facade_settings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, st
 
 @pytest.fixture
 def folder(facade: Facade) -> Iterator[ClientFolder]:
-    """A client's folder, with a device's certificate."""
+    """A client's folder, with a device's certificate, and podman's storage as documented."""
     with ClientFolder.make(facade.device()) as folder:
+        places = {
+            "/run/containers/storage": f"{folder.path}/run",
+            "/var/lib/containers/storage": f"{folder.path}/podman",
+        }
+        folder.storage.write_text(documented("/etc/containers/storage.conf", "toml", places))
         yield folder
 
 
