@@ -121,7 +121,8 @@ class ServeSettings(OidcSettings):
                     "device_uri_pattern",
                     "no pattern, unless CONTROL_PLANE_DEVICE_IDENTITY is spiffe",
                 )
-        if self.device_profiles_file and (self.device_identity or self.device_uri_pattern):
+        is_spiffe = self.device_identity in {None, IdentityKind.SPIFFE}  # which charts say anyway
+        if self.device_profiles_file and (self.device_uri_pattern or not is_spiffe):
             variables = (f"CONTROL_PLANE_DEVICE_{name}" for name in ("IDENTITY", "URI_PATTERN"))
             yield "device_profiles_file", f"neither {' nor '.join(variables)} beside it"
         if (self.tls_cert_file is None) != (self.tls_key_file is None):

@@ -105,7 +105,8 @@ def test_the_file_is_a_setting_and_not_beside_one_kind_for_all(tmp_path: Path) -
             for name in ("SEALING_PUBLIC_KEY", "STATEMENT_PRIVATE_KEY", "DEVICE_PROFILES")
         },
     }
-    settings = load(ServeSettings, "CONTROL_PLANE", variables)
+    as_charts_say = {**variables, "CONTROL_PLANE_DEVICE_IDENTITY": "spiffe"}
+    settings = load(ServeSettings, "CONTROL_PLANE", as_charts_say)
     assert isinstance(settings.identity_form, ProfilesForm)
     assert settings.identity_form.says_device(MAKERS["spire"].value)
     for change, said in (
