@@ -101,7 +101,9 @@ class WrittenFiles:
         digest = _digest_at(place)
         if digest is not None and digest not in digests:
             return Fate.KEPT
-        place.unlink(missing_ok=True)
+        for each in (place, _unfinished(place)):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                each.unlink()
         if place.parent.parent.name == _HOSTS:
             with suppress(OSError):  # others' files are in it, or it is not there
                 place.parent.rmdir()
@@ -180,7 +182,7 @@ def _digest(kind: bytes, content: bytes) -> str:
 def _put(place: Path, file: ClientFile) -> None:
     """Write a file as a whole, or not at all; raise `OSError`."""
     place.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    unfinished = place.with_name(f".{place.name}.unfinished")
+    unfinished = _unfinished(place)
     unfinished.unlink(missing_ok=True)
     if file.link_to is not None:
         unfinished.symlink_to(file.link_to)
@@ -196,3 +198,8 @@ def _put(place: Path, file: ClientFile) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _unfinished(place: Path) -> Path:
+    """Return what a file is called until it is whole."""
+    return place.with_name(f".{place.name}.unfinished")

@@ -215,6 +215,22 @@ def recorded(root: Path) -> dict[str, list[str]]:
     return files
 
 
+def test_a_disk_that_fails_in_the_middle_leaves_what_is_known(tmp_path: Path) -> None:
+    """The record names a file before it is there, so that it is removed like any other."""
+    below(tmp_path, PurePosixPath("/etc/certs.d")).mkdir(parents=True)
+    in_the_way = below(tmp_path, PurePosixPath("/etc/certs.d/b"))
+    in_the_way.write_text("a file where a folder belongs")
+    written = WrittenFiles(tmp_path, "podman")
+    files = [file(PLACES[0], "ours"), file(PLACES[2], "ours")]
+    assert PLACES[2].parent.name == "b"
+    with pytest.raises(OSError, match=r"exists|Not a directory"):
+        written.write(files)
+    assert below(tmp_path, PLACES[0]).read_text() == "ours"
+    below(tmp_path, PLACES[0]).with_name(".x.unfinished").write_text("of a kill before the rename")
+    assert Fate.KEPT not in written.remove().values()
+    assert tree(tmp_path) == {"/etc/certs.d/b": "a file where a folder belongs"}
+
+
 @given(
     st.binary(max_size=60)
     | st.recursive(

@@ -230,6 +230,14 @@ TWINS: dict[str, tuple[str, Shape]] = {
         "step-ca",
         MAKERS["step-ca"].shape.with_names(x509.DNSName("*.line-a.devices.example.com")),
     ),
+    "step-ca: a label that ends with a hyphen": (
+        "step-ca",
+        MAKERS["step-ca"].shape.with_names(x509.DNSName("press-.line-a.devices.example.com")),
+    ),
+    "flightctl: a name that no log line holds": (
+        "flightctl",
+        renamed("flightctl", CN, lambda text: text + "x" * 300),
+    ),
     "step-ca: the name as CN alone": ("step-ca", MAKERS["step-ca"].shape.with_names()),
     "spire: another trust domain": (
         "spire",
