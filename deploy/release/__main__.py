@@ -6,6 +6,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import frozen
@@ -33,6 +34,19 @@ class Wanted:
     python: str  # in it
 
 
+def make_release(wanted: Wanted, what: Sequence[str]) -> None:
+    """Make the packages, the images or both; the base of the images beside all that needs none."""
+    origin = Origin.of_this_checkout()
+    with tempfile.TemporaryDirectory(dir=DEV) as work, ThreadPoolExecutor(1) as beside:
+        folder = Path(work)
+        base = beside.submit(find_base, wanted, origin, folder) if "images" in what else None
+        if "packages" in what:
+            make_packages(wanted, origin, folder)
+        if base is not None:
+            _program_tree(wanted.wheel, folder, wanted.python)
+            make_images(wanted, base.result(), origin, folder)
+
+
 def make_packages(wanted: Wanted, origin: Origin, folder: Path) -> None:
     """Make the Debian packages, and the list of what is in them."""
     tree, prefix = _program_tree(wanted.wheel, folder)
@@ -44,21 +58,32 @@ def make_packages(wanted: Wanted, origin: Origin, folder: Path) -> None:
     make_debian_packages(tree, wanted.out, origin)
 
 
-def make_images(wanted: Wanted, origin: Origin, folder: Path) -> None:
+@frozen
+class Base:
+    """What the images stand on."""
+
+    reference: str
+    packages: list[DebianPackage]  # of the default one; nobody knows what is in another
+
+
+def find_base(wanted: Wanted, origin: Origin, folder: Path) -> Base:
+    """Return the base that is wanted; make the default one."""
+    if wanted.base is not None:
+        return Base(wanted.base, [])
+    layer, packages = make_base(folder / "base", origin.at)
+    return Base(load_base(Podman.of_this_checkout(), layer), packages)
+
+
+def make_images(wanted: Wanted, base: Base, origin: Origin, folder: Path) -> None:
     """Make both images, their archive, and the list of what is in each."""
     podman = Podman.of_this_checkout()
-    packages: list[DebianPackage] = []
-    base = wanted.base
-    if base is None:
-        layer, packages = make_base(folder / "base", origin.at)
-        base = load_base(podman, layer)
     product, prefix = _program_tree(wanted.wheel, folder, wanted.python)
     for name in IMAGES:
         document = bill_of_materials(
-            name, origin.version, prefix / SITE_PACKAGES, packages, origin.at
+            name, origin.version, prefix / SITE_PACKAGES, base.packages, origin.at
         )
         (wanted.out / f"{_stem(name, origin)}.cdx.json").write_bytes(document)
-    references = build_images(podman, base, product, folder, origin)
+    references = build_images(podman, base.reference, product, folder, origin)
     save_images(podman, references, wanted.out / f"{_stem('registry-backends', origin)}.tar")
 
 
@@ -97,10 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         wanted = Wanted(said.wheel, said.out, said.base or None, said.python)
-        with tempfile.TemporaryDirectory(dir=DEV) as work:
-            for what, make in {"packages": make_packages, "images": make_images}.items():
-                if what in said.what:
-                    make(wanted, Origin.of_this_checkout(), Path(work))
+        if {"images", "packages"} & {*said.what}:
+            make_release(wanted, said.what)
         if "sums" in said.what:
             write_sums(said.out)
     except (ReleaseError, PodmanError) as error:
