@@ -156,7 +156,8 @@ UNPACK_DEPLOY_PROGRAMS := test -d .dev/debian/docker-registry -a -d .dev/debian/
 check-deploy: $(INSTALLED) ## The release, made and run on real parts, as far as 4 minutes go; TESTS="-k images" runs some
 	@$(MAKE_RELEASE_AND_MACHINE)
 	@$(UNPACK_DEPLOY_PROGRAMS)
-	@DEPLOY=check RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/deploy $(TESTS)
+	@DEPLOY=check RELEASE=$(RELEASE) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  tests/deploy $(TESTS)
 
 .PHONY: test-deploy
 test-deploy: $(INSTALLED) ## The same, whole, and the release made twice

@@ -14,7 +14,7 @@ import pytest
 from deploy.dev import debian
 from deploy.dev.image import make_image
 from deploy.dev.oci_archive import oci_archive
-from deploy.dev.podman import Podman
+from deploy.dev.podman import FOLDER, Podman
 from deploy.release.images import IMAGES, reference_of
 from tests.bench import own_network
 from tests.deploy.release_files import Release
@@ -46,9 +46,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def podman() -> Iterator[Podman]:
-    """Containers; what was left running by a run that was killed is removed, before and after."""
-    podman = Podman.of_this_checkout()
+def podman(worker_id: str) -> Iterator[Podman]:
+    """Containers; what was left running by a run that was killed is removed, before and after.
+
+    Each process of pytest has its own: what one removes is not what another runs. The first one's
+    has the layers of the images, because they were built there.
+    """
+    is_first = worker_id in {"master", "gw0"}
+    folder = FOLDER if is_first else FOLDER.with_name(f"{FOLDER.name}-{worker_id}")
+    podman = Podman.of_this_checkout(folder)
     podman.run("rm", "--all", "--force", "--time=0", "--volumes")
     yield podman
     podman.run("rm", "--all", "--force", "--time=0", "--volumes")

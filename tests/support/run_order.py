@@ -9,6 +9,7 @@ from typing import Final
 # Beginnings of node ids; an item belongs to the first that it has. Each group's files have shorter
 # tests than those of the groups before it.
 LONGEST_FIRST: Final = (
+    "tests/deploy/test_installed",  # a machine that takes a minute to set up, and a dozen restarts
     "tests/system/test_",  # whole installations, `make run`
     "tests/faults/",
     "tests/growth/",
