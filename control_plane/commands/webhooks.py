@@ -23,6 +23,11 @@ from shared.output_form import OutputForm, output_form
 from shared.upstream.transport import TransportMeans
 
 _COLUMNS: Final = (Column("NAME"), Column("SECRETS"), Column("EVENTS", least=20))
+_NO_FILE: Final = (
+    "it names no file, so nobody is told what happens. Write one with `targets`, each with a name,"
+    " a url and secrets (docs/webhooks.md has an example;"
+    ' `echo "whsec_$(openssl rand -base64 32)"` makes a secret), and name it here and for `serve`'
+)
 _WORDS: Final = {
     DeliveryOutcome.DELIVERED: "it was taken",
     DeliveryOutcome.GONE: "the target says that it is gone; `serve` would send it nothing more",
@@ -40,7 +45,10 @@ _WORDS: Final = {
 
 @click.group(cls=Group)
 def webhooks() -> None:
-    """Targets that are told what happens (CONTROL_PLANE_WEBHOOKS_FILE)."""
+    """List and try the targets that are told what happens.
+
+    They stand in a file, which CONTROL_PLANE_WEBHOOKS_FILE names for `serve` and here.
+    """
 
 
 @webhooks.command("list", examples=("control-plane webhooks list",))
@@ -48,7 +56,11 @@ def webhooks() -> None:
 @output_form
 @command
 async def list_targets(*, wide: bool, form: OutputForm | None) -> None:
-    """List the targets of the file, without URLs and secrets, which are nobody's to see."""
+    """List the targets of the file: how many secrets each has, and which events it is sent.
+
+    URLs and secrets are not shown. How `serve` gets on with a target is in its metrics and in the
+    notes of `/readyz`.
+    """
     targets = _targets(settings(WebhookSettings))
     if form:
         print_value([_view(target) for target in targets], form)
@@ -105,6 +117,8 @@ def _said(delivered: Delivered) -> str:
 
 
 def _targets(configured: WebhookSettings) -> tuple[WebhookTarget, ...]:
+    if configured.webhooks_file is None:
+        raise ConfigurationError([f"{SETTING}: {_NO_FILE}"])
     try:
         return TargetsFile.load(configured.webhooks_file).current
     except TargetsFileError as error:

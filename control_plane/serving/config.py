@@ -212,7 +212,7 @@ class AuditListSettings:
 class WebhookSettings:
     """`control-plane webhooks`: the file of targets, and the way to them."""
 
-    webhooks_file: ReadableFile
+    webhooks_file: ReadableFile | None = None
     https_proxy: ProxyUrl | None = None
     no_proxy: NoProxyList = NO_EXCEPTIONS
 

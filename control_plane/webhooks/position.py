@@ -17,11 +17,13 @@ from attrs import evolve, field, frozen
 
 from control_plane.proof.signed_log import Place
 from control_plane.proof.signer import Signer, Verifier
+from control_plane.webhooks.standing import Standing
 from shared.canonical_json import InvalidDocumentError, from_json, to_json
 from shared.outside_bytes import Party, reads_bytes_of
 from shared.statement import StatementRefusedError, StoredStatement
 
 TYPE: Final = "webhook-position/1"
+TYPE_OFF: Final = "webhook-position/2"  # of a target that is off; older programs know none
 MAX_GAPS: Final = 8  # that a target was not told of yet; with more, the last ones become one
 
 
@@ -47,6 +49,14 @@ class EventGap:
 
 
 @frozen
+class TargetOff:
+    """A target that is sent nothing, and since when."""
+
+    standing: Standing = field(converter=Standing)
+    since: datetime
+
+
+@frozen
 class WebhookPosition:
     """Up to where a target was told."""
 
@@ -56,6 +66,7 @@ class WebhookPosition:
     ends_until: datetime  # notices of approvals that end, which were due by then, were sent
     waiting: dict[str, str] = field(factory=dict)  # hashes of entries before it, by place
     gaps: tuple[EventGap, ...] = ()  # which the target was not told of yet
+    off: TargetOff | None = None
 
     @property
     def place(self) -> Place:
@@ -87,13 +98,13 @@ class WebhookPosition:
 
 def sign_position(position: WebhookPosition, signer: Signer) -> StoredStatement:
     """Return a position as it is stored."""
-    return signer.sign_record(TYPE, to_json(position))
+    return signer.sign_record(TYPE_OFF if position.off else TYPE, to_json(position))
 
 
 @reads_bytes_of(Party.DATABASE)
 def position_of(stored: StoredStatement, target: str, verifier: Verifier) -> WebhookPosition:
     """Return a target's stored position; raise `StatementRefusedError`."""
-    payload = verifier.verify_record(stored, TYPE)
+    payload = verifier.verify_record(stored, TYPE_OFF if stored.type == TYPE_OFF else TYPE)
     try:
         position = from_json(payload, WebhookPosition)
     except InvalidDocumentError as error:

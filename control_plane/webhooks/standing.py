@@ -3,7 +3,9 @@
 ACTIVE --a failure--> FAILING --a success--> ACTIVE
 FAILING --its oldest event is old, and nothing of late succeeded--> STOPPED
 any --410 Gone--> GONE
-STOPPED, GONE --the file changes, SIGHUP, a restart--> ACTIVE
+STOPPED, GONE --the file changes, SIGHUP--> ACTIVE
+
+Whether it is off is in its signed position (`position.py`), and outlives a restart.
 """
 
 from datetime import datetime, timedelta
@@ -43,6 +45,7 @@ class TargetStanding:
     """The standing of one target, and all that changes it."""
 
     standing: Standing = Standing.ACTIVE
+    off_since: datetime | None = None
     _succeeded_at: datetime | None = None  # as far as this process knows
 
     def succeeded(self, now: datetime) -> None:
@@ -51,10 +54,9 @@ class TargetStanding:
         if not self.standing.is_off:
             self.standing = Standing.ACTIVE
 
-    def gone(self) -> AfterFailure:
+    def gone(self, now: datetime) -> AfterFailure:
         """Take a 410."""
-        self.standing = Standing.GONE
-        return AfterFailure.TARGET_OFF
+        return self._off(Standing.GONE, now)
 
     def failed(self, now: datetime, event_at: datetime, failures: int) -> AfterFailure:
         """Take a failure of an event of some time, the last of so many one after the other."""
@@ -67,5 +69,8 @@ class TargetStanding:
             return AfterFailure.GIVEN_UP
         if failures < TRIES_BEFORE_STOP:
             return AfterFailure.TRIED_AGAIN
-        self.standing = Standing.STOPPED
+        return self._off(Standing.STOPPED, now)
+
+    def _off(self, standing: Standing, now: datetime) -> AfterFailure:
+        self.standing, self.off_since = standing, now
         return AfterFailure.TARGET_OFF

@@ -30,6 +30,7 @@ from control_plane.webhooks.payload import event_of_gap
 from control_plane.webhooks.position import (
     EventGap,
     GapReason,
+    TargetOff,
     WebhookPosition,
     position_of,
     sign_position,
@@ -64,6 +65,7 @@ class SendingMeans:
     lease: SenderLease
     metrics: WebhookMetrics
     proxy: OutboundProxy | None
+    turned_on_at: Callable[[], datetime]  # when somebody last looked after the targets
     transport: TransportMeans = field(factory=TransportMeans)
     monotonic: Callable[[], float] = time.monotonic
 
@@ -122,11 +124,11 @@ class TargetSender:
                 self._rest()
             return STEP_SECONDS
         try:
+            if self._position is None:
+                await self._begin()
             if self.standing.standing.is_off:
                 await self._save_if_due()
                 return STEP_SECONDS
-            if self._position is None:
-                await self._begin()
             await self._read()
             await self._save_if_due()
         except ControlPlaneError as error:  # the database is away, or the log is refused
@@ -161,12 +163,19 @@ class TargetSender:
         )
         for place in missing:
             position = position.with_gap(_gap_at(place.sequence, GapReason.ENTRY_NOT_BELIEVED))
-        self._position = evolve(position, waiting={})
+        self.standing = self._standing_of(position.off)
+        self._position = evolve(position, waiting={}, off=None)
         self._ends, self._saved = EndsUntil(position.ends_until), None
         for gap in position.gaps:
             self._lanes.put(GapNotice(gap, self._means.clock()))
         for event in events:
             self._lanes.put(event)
+
+    def _standing_of(self, off: TargetOff | None) -> TargetStanding:
+        """Return how the target stands: as it stood, unless somebody turned it on since."""
+        if off is None or off.since <= self._means.turned_on_at():
+            return TargetStanding()
+        return TargetStanding(off.standing, off.since)
 
     async def _from_now(self, reason: GapReason) -> list[WebhookPosition]:
         end = (await self._means.chain.loaded()).end
@@ -281,7 +290,7 @@ class TargetSender:
         self._failing[event.id] = event.at
         self._lanes.failed(waiting, delivered.retry_after)
         if delivered.outcome is DeliveryOutcome.GONE:
-            what = self.standing.gone()
+            what = self.standing.gone(now)
         else:
             what = self.standing.failed(now, event.at, self._lanes.failures)
         self._tell_of_failure(event, delivered, what)
@@ -325,7 +334,12 @@ class TargetSender:
             if isinstance(each, LogEvent)
         }
         dues = [each.due for each in self._lanes if isinstance(each, EndNotice)]
-        return evolve(position, waiting=waiting, ends_until=min((*dues, ends.due)))
+        until = min((*dues, ends.due))
+        return evolve(position, waiting=waiting, ends_until=until, off=self._off())
+
+    def _off(self) -> TargetOff | None:
+        since = self.standing.off_since
+        return TargetOff(self.standing.standing, since) if since is not None else None
 
     async def _save_if_due(self) -> None:
         if not len(self._lanes) or self._means.monotonic() >= self._save_at:

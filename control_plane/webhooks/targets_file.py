@@ -11,11 +11,13 @@ targets:
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from attrs import define, field
 
+from control_plane.clock import now
 from control_plane.errors import ControlPlaneError, InvalidRequestError
 from control_plane.prefix import PREFIX
 from control_plane.reading.field_reader import FieldReader
@@ -84,6 +86,7 @@ class TargetsFile:
 
     _files: WatchedFiles
     current: tuple[WebhookTarget, ...]
+    turned_on_at: datetime  # what was off before then is tried again
     refused: str | None = field(default=None, init=False)  # why the file is not used as it is now
     changes: int = field(default=0, init=False)  # counts what may turn a target on again
 
@@ -94,7 +97,8 @@ class TargetsFile:
         found = files.read()
         for why in found.unreadable.values():
             raise TargetsFileError(why)
-        return cls(files, parse_targets(found.contents[SETTING]))
+        targets = parse_targets(found.contents[SETTING])
+        return cls(files, targets, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
     async def look(self) -> None:
         """Take over a changed file, if it can be used."""
@@ -112,9 +116,10 @@ class TargetsFile:
             return
         self.refused = None
         if targets != self.current:
-            self.current, self.changes = targets, self.changes + 1
+            self.current = targets
+            self.turn_on()
             _log.info("webhook targets reloaded", variable=SETTING, count=len(targets))
 
     def turn_on(self) -> None:
-        """Have targets that are off tried again: somebody asked for it."""
-        self.changes += 1
+        """Have targets that are off tried again: somebody asked for it, or changed the file."""
+        self.turned_on_at, self.changes = now(), self.changes + 1

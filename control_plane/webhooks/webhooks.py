@@ -34,7 +34,7 @@ _OFF: Final = {
     Standing.GONE: "answered 410 Gone",
     Standing.STOPPED: "failed for days",
 }
-_TURN_ON: Final = "until the file changes, SIGHUP or a restart"
+_TURN_ON: Final = "until the file changes or SIGHUP"
 
 _log = get_logger("control_plane.webhooks")
 
@@ -79,7 +79,8 @@ class Webhooks:
         lease = SenderLease(time.monotonic)
         own = WebhookMetrics(metrics.registry)
         own.sends.set_function(lambda: lease.is_held)
-        return cls(file, SendingMeans(chain, clock, lease, own, proxy), supervisor, problems)
+        means = SendingMeans(chain, clock, lease, own, proxy, lambda: file.turned_on_at)
+        return cls(file, means, supervisor, problems)
 
     async def look(self, *, was_asked: bool) -> None:
         """Read the file again if it has changed; somebody who asks has targets turned on."""

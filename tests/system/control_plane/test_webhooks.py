@@ -359,7 +359,7 @@ async def test_what_is_not_taken_is_tried_again_and_no_redirect_is_followed(
 async def test_410_turns_a_target_off_until_somebody_asks(
     told_beside: ToldPlane, host: str
 ) -> None:
-    """A note says so, and nothing is lost."""
+    """A note says so, after a restart as well, and nothing is lost."""
     told = told_beside
     told.receiver.answer = lambda _: 410
     await told.plane.client("alice").connect(host)
@@ -369,6 +369,10 @@ async def test_410_turns_a_target_off_until_somebody_asks(
     assert f"webhook target {told.name} answered 410 Gone" in notes
     assert len(told.receiver.tried) == 2
     told.receiver.answer = lambda _: 204
+    await told.plane.restart()
+    await eventually(lambda: _says(told, off))
+    assert f"{told.name} answered 410 Gone" in str((await told.readiness())["notes"])
+    assert len(told.receiver.tried) == 2
     told.hang_up()
     await eventually(lambda: DRAFT in told.receiver.kinds)
 
@@ -514,6 +518,9 @@ async def test_a_target_is_tried_from_a_shell(tmp_path: Path) -> None:
         ran = await asyncio.to_thread(run_command, settings, "webhooks", "list")
         assert ran.status == 0
         assert "chat" in ran.output
+        ran = await asyncio.to_thread(run_command, {}, "webhooks", "list")
+        assert ran.status == 2
+        assert "Write one" in ran.words
         for secret in ("canary-of-a-url", *receiver.secrets):
             assert secret not in ran.output
 

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from control_plane.proof.signer import Signer
 from control_plane.webhooks.position import (
     MAX_GAPS,
+    TYPE,
+    TYPE_OFF,
     EventGap,
     GapReason,
+    TargetOff,
     WebhookPosition,
     position_of,
     sign_position,
 )
+from control_plane.webhooks.standing import Standing
 from shared.statement import (
     AuditEntry,
     StatementRefusedError,
@@ -36,6 +40,19 @@ def test_a_position_comes_back_whole() -> None:
     read = position_of(sign_position(POSITION, SIGNER), "pager", SIGNER)
     assert read == POSITION
     assert [place.sequence for place in read.waiting_places] == [3, 10]
+
+
+def test_a_position_of_a_target_that_is_off_is_of_a_type_of_its_own() -> None:
+    """Programs that know no target that is off do not take it for one that is on."""
+    off = evolve(POSITION, off=TargetOff(Standing.GONE, AT))
+    stored = sign_position(off, SIGNER)
+    read = position_of(stored, "pager", SIGNER)
+    assert read == off
+    assert read.off is not None
+    assert read.off.standing.is_off
+    assert {stored.type, sign_position(POSITION, SIGNER).type} == {TYPE_OFF, TYPE}
+    with pytest.raises(StatementRefusedError):
+        position_of(evolve(stored, type=TYPE), "pager", SIGNER)
 
 
 def test_a_position_of_another_target_or_key_is_refused() -> None:

@@ -46,6 +46,6 @@ def test_one_event_that_fails_for_days_is_given_up_while_others_are_taken() -> N
 def test_a_target_that_is_gone_stays_off() -> None:
     """Whatever comes of what was under way."""
     target = TargetStanding()
-    assert target.gone() is AfterFailure.TARGET_OFF
+    assert target.gone(NOW) is AfterFailure.TARGET_OFF
     assert target.failed(NOW, YOUNG, 1) is AfterFailure.TARGET_OFF
     assert target.standing is Standing.GONE
