@@ -26,12 +26,9 @@ class OutputForm(StrEnum):
         return as_json.decode()
 
 
-def output_form(function: _Command) -> _Command:
+def output_form(function: _Command, *, json: str = "Print JSON, as the API has it.") -> _Command:
     """Give a command both options; it is called with `form`, None for words."""
-    for form, words in (
-        (OutputForm.YAML, "Print the same as YAML."),
-        (OutputForm.JSON, "Print JSON, as the API has it."),
-    ):
+    for form, words in ((OutputForm.YAML, "Print the same as YAML."), (OutputForm.JSON, json)):
         option = click.option(
             f"--{form}", "form", flag_value=form, type=click.UNPROCESSED, default=None, help=words
         )

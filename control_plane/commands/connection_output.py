@@ -31,8 +31,20 @@ def show_state(view: Json, *, form: OutputForm | None) -> None:
 
 
 def show_made(view: Json, *, form: OutputForm | None) -> None:
-    """Print the state after an act, what was not checked, and what a facade will refuse."""
-    show_state(view, form=form)
+    """Print the state after an act, what was not checked, what a facade will refuse, and more.
+
+    The next steps come last: whoever follows them has read the warnings.
+    """
+    if form:
+        print_value(view, form)
+    else:
+        click.echo(state_line(view))
+    _warn(view)
+    if form is None:
+        _say_next(view)
+
+
+def _warn(view: Json) -> None:
     made = view["draft"] or view
     check = made["check"]
     if check["outcome"] == CheckOutcome.SKIPPED and check["problem"] != NOT_ASKED:

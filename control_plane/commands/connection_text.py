@@ -50,7 +50,7 @@ def sent_back_of(view: Json) -> str | None:
     """Return who sent back the draft that waits, and why, in words; None if nobody did."""
     back = (view["draft"] or view).get("sent_back")
     return (
-        one_line(f"{called(view, back['by'])} sent it back at {back['at']}: {back['comment']}")
+        one_line(f"sent back by {called(view, back['by'])} at {back['at']}: {back['comment']}")
         if back
         else None
     )
@@ -97,7 +97,7 @@ def _state(view: Json) -> str:
             return f"does not serve: {view['problem']}"
         case "pending":
             back = sent_back_of(view)
-            state = f"is sent back: {back}; {made}" if back else f"waits for an approver; {made}"
+            state = f"was {back}; {made}" if back else f"waits for an approver; {made}"
         case "revoked" if view["generation"] is None:  # nothing was ever signed about it
             by = f"{called(view, view['revoked_by'])} at {view['revoked_at']}"
             state = f"was never approved, and its draft is discarded; by {by}"
@@ -112,7 +112,7 @@ def _state(view: Json) -> str:
             if view["draft"]:
                 state += f"; a draft of {called(view, view['draft']['by'])} waits"
                 back = sent_back_of(view)
-                state += f", and {back}" if back else ""
+                state += f", {back}" if back else ""
     is_said = view["status"] == "approved" and not is_served(view)
     return f"{state}; problem: {view['problem']}" if view["problem"] and not is_said else state
 

@@ -71,8 +71,8 @@ def _head(shown: Json) -> Iterator[Text]:
     yield _text(_compared(shown))
     yield _text(_checked(shown))
     if back := shown["sent_back"]:
-        words = f"{called(shown, back['by'])} sent it back at {back['at']}: {back['comment']}"
-        yield _text(f"Sent back: {words}", "bold yellow")
+        who = f"{called(shown, back['by'])} at {back['at']}"
+        yield _text(f"Sent back by {who}: {back['comment']}", "bold yellow")
     if shown["problem"]:
         yield _text(f"Not believed: {shown['problem']}", "bold red")
     yield Text("")

@@ -1,5 +1,7 @@
 """`control-plane schema`: the JSON Schema of the files that `apply` reads, for editors."""
 
+from functools import partial
+
 import click
 import orjson
 
@@ -10,10 +12,17 @@ from shared.output_form import OutputForm, output_form
 
 
 @click.command(cls=Command, examples=("control-plane schema > connections.schema.json",))
-@output_form
-@click.option("--overlay", is_flag=True, help="Of files that are laid over others.")
+@partial(output_form, json="Print JSON on several lines, as without an option.")
+@click.option(
+    "--overlay",
+    is_flag=True,
+    help="The schema of files that are laid over others: they need not have every field.",
+)
 def schema(*, overlay: bool, form: OutputForm | None) -> None:
-    """Print the JSON Schema (draft 2020-12) of the files that `apply` reads, for editors."""
+    """Print the JSON Schema (draft 2020-12) of the files that `apply` reads.
+
+    An editor that knows it completes the fields, says what each means, and marks what is wrong.
+    """
     value = file_schema(overlay=overlay)
     if form is OutputForm.YAML:
         print_value(value, form)

@@ -123,7 +123,7 @@ async def test_send_back_from_a_shell(plane: ControlPlane, host: str) -> None:
     view = await plane.client("alice").connect(host)
     sent = await shell(plane, "connections", "send-back", host, "--comment", WHY, operator="bob")
     assert sent.status == 0
-    assert f"{host} is sent back: bob sent it back at 20" in sent.output
+    assert f"{host} was sent back by bob at 20" in sent.output
     assert WHY in sent.output
     assert "edit" in sent.words
     approve = ("connections", "approve", host, "--fingerprint", view["fingerprint"])
