@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := deploy/requirements.lock
 RUNTIME_LOCK := deploy/requirements-runtime.lock
+DEVICES := deploy/devices/agent deploy/devices/repository
 DIST ?= dist
 INSTALLED := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
@@ -119,6 +120,12 @@ wheel: $(INSTALLED) ## dist/registry_facade-*.whl, the product alone; deploy/req
 	  --wheel-dir $(DIST) .
 	@ls -t $(DIST)/registry_facade-*.whl | head -n 1
 
+.PHONY: devices
+devices: $(INSTALLED) ## dist/: the device agent, and the tool that signs for it, as wheels
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir $(DIST) $(DEVICES)
+	@ls -t $(DIST)/device_*.whl | head -n 2
+
 # Another base than the default: an image that podman has, with Python 3.11 at BASE_PYTHON.
 BASE ?=
 BASE_PYTHON ?= /usr/bin/python3.11
@@ -183,11 +190,13 @@ docs: $(INSTALLED) ## Write again what is made of the code: docs/settings.md, do
 	@$(BIN)/python -m deploy.observability.dashboards
 
 .PHONY: lock
-lock: $(INSTALLED) ## Write both lock files in deploy/ again; UPGRADE=1 takes newer versions
+lock: $(INSTALLED) ## Write the lock files in deploy/ again; UPGRADE=1 takes newer versions
 	$(COMPILE_LOCK) --all-extras $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml
 	@# The runtime's pins are the development's: what is tested is what is installed.
 	@rm -f $(RUNTIME_LOCK)
 	$(COMPILE_LOCK) --constraint $(LOCK) --output-file $(RUNTIME_LOCK) pyproject.toml
+	@for part in $(DEVICES); do rm -f $$part/requirements.lock; \
+	  $(COMPILE_LOCK) --constraint $(LOCK) --output-file $$part/requirements.lock $$part/pyproject.toml; done
 
 .PHONY: clean
 clean: ## Remove .venv, .dev and every cache

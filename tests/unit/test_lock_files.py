@@ -9,6 +9,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEVELOPMENT = REPOSITORY / "deploy" / "requirements.lock"
 RUNTIME = REPOSITORY / "deploy" / "requirements-runtime.lock"
+DEVICES = sorted((REPOSITORY / "deploy" / "devices").glob("*/requirements.lock"))
 
 PACKAGE = re.compile(r"(?P<name>[a-z0-9-]+)==\S+( ; [^\\]+)?")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
@@ -38,14 +39,18 @@ def required(*extras: str) -> set[str]:
     return {re.split(r"[\[<>=;]", name)[0] for name in named} - {"registry-facade"}
 
 
-def test_the_runtime_lock_is_a_part_of_the_development_lock() -> None:
+@pytest.mark.parametrize("lock", [RUNTIME, *DEVICES], ids=lambda lock: lock.parent.name)
+def test_a_lock_of_what_is_delivered_is_a_part_of_the_development_lock(lock: Path) -> None:
     """The same versions, markers and hashes."""
+    assert len(DEVICES) == 2
     development = pins(DEVELOPMENT)
-    for name, said in pins(RUNTIME).items():
+    for name, said in pins(lock).items():
         assert said == development[name]
 
 
-@pytest.mark.parametrize("lock", [DEVELOPMENT, RUNTIME])
+@pytest.mark.parametrize(
+    "lock", [DEVELOPMENT, RUNTIME, *DEVICES], ids=lambda lock: lock.parent.name
+)
 def test_every_package_has_its_hashes(lock: Path) -> None:
     """No other bytes are installed."""
     assert {name for name, said in pins(lock).items() if len(said) == 1} == set()
