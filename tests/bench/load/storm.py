@@ -10,7 +10,9 @@ from pathlib import Path
 
 from attrs import define, field
 from cryptography import x509
-from OpenSSL import SSL, crypto
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
 
 from tests.bench.load.answer import Head, WrongAnswerError
 from tests.bench.load.connection import CIPHER, request, require_cipher
@@ -29,8 +31,8 @@ class Device:
 
     job: StormJob
     context: SSL.Context
-    certificate: crypto.X509
-    key: crypto.PKey
+    certificate: x509.Certificate
+    key: EllipticCurvePrivateKey
     began: float | None = None
     ended: float = 0.0
     _socket: socket.socket | None = field(default=None, init=False)
@@ -112,8 +114,9 @@ def prepare(job: StormJob) -> Callable[[], Result]:
 
 def _device(job: StormJob, context: SSL.Context, identity: Identity) -> Device:
     certificate = x509.load_pem_x509_certificate(Path(identity.certificate).read_bytes())
-    key = crypto.load_privatekey(crypto.FILETYPE_PEM, Path(identity.key).read_bytes())
-    return Device(job, context, crypto.X509.from_cryptography(certificate), key)
+    key = load_pem_private_key(Path(identity.key).read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    return Device(job, context, certificate, key)
 
 
 @define(eq=False)
