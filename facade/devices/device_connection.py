@@ -27,12 +27,12 @@ from facade.answers.answer_headers import error_response, new_request_id
 from facade.answers.distribution_errors import BAD_REQUEST, INTERNAL
 from facade.devices.certificate_problem import CertificateProblem
 from facade.devices.handshake_end import TOO_MANY, ending_of_problem
+from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
-from facade.devices.presented_device import PresentedDevice, identify
+from facade.devices.presented_device import PresentedDevice
 from facade.devices.pulls_under_way import DrainStage, PullsUnderWay
 from facade.devices.tls import RefusedConnectionError
 from facade.errors import FacadeError
-from facade.values.device_identity import Identification
 from shared.pace import Pace
 from shared.structured_log import get_logger
 
@@ -67,9 +67,9 @@ class DeviceConnection(RequestHandler):
         "_ends_at",
         "_head_bytes",
         "_headers_timer",
-        "_identity_rule",
         "_is_in_step",
         "_is_pulling",
+        "_known_devices",
         "_live",
         "_pulls",
         "_whole_transport",
@@ -91,20 +91,20 @@ class DeviceConnection(RequestHandler):
     def __init__(
         self,
         server: web.Server,
-        identity_rule: Identification,
+        known_devices: KnownDevices,
         live: LiveConnections,
         pulls: PullsUnderWay,
         max_age_seconds: float,
         answer_at_once: "AnswerAtOnce",
         **settings: Any,
     ) -> None:
-        """Take the rule by which the certificate is read, and whom the connection is kept by."""
+        """Take who devices are, and whom the connection is kept by."""
         super().__init__(server, **settings)
         self._answer_at_once = answer_at_once
         self._is_in_step = True  # all that came was lone heads: the parser stands between requests
         self.lone_head = None
         self._head_bytes = 0  # since the last complete head; of a body less is read unasked
-        self._identity_rule = identity_rule
+        self._known_devices = known_devices
         self._live = live
         self._pulls = pulls
         self.counts_as, self._is_pulling, self.awaited_since = "", False, self._loop.time()
@@ -170,7 +170,7 @@ class DeviceConnection(RequestHandler):
         if address := transport.get_extra_info("peername"):
             self.peer = str(address[0])
         tls: SSL.Connection = transport.get_extra_info("tls")
-        self.device = identify(tls, self._identity_rule)
+        self.device = self._known_devices.identify(tls)
         # There may be new files, and OpenSSL does not look at an anchor's times.
         if (problem := self.certificate_problem()) is not None:
             raise RefusedConnectionError(ending_of_problem(problem))

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from facade.devices.connection_limits import MAX_AGE_SECONDS
 from facade.devices.device_connection import AnswerAtOnce, DeviceConnection
+from facade.devices.known_devices import KnownDevices
 from facade.devices.live_connections import LiveConnections
 from facade.devices.pulls_under_way import PullsUnderWay
 from facade.values.device_identity import Identification
@@ -47,6 +48,7 @@ class DeviceServer(web.Server):
         super().__init__(self._handle, handler_cancellation=True)
         self._handler = handler
         self.identity_rule = identity_rule
+        self._known_devices = KnownDevices(identity_rule)
         self.live = live
         self.pulls = PullsUnderWay()
         self._at_once = answer_at_once
@@ -58,7 +60,7 @@ class DeviceServer(web.Server):
         """Return the protocol of a new connection."""
         return DeviceConnection(
             self,
-            self.identity_rule,
+            self._known_devices,
             self.live,
             self.pulls,
             self._max_age_seconds,

@@ -87,12 +87,12 @@ class DeviceTransport(asyncio.Transport):
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         # The end of an answer does not wait until the device has acknowledged its beginning.
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._watch()  # in place of the handshake, which leaves the loop watching
         try:
             protocol.connection_made(self)
         except BaseException:
             self.abort()
             raise
-        self._watch()
 
     @override
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -120,7 +120,7 @@ class DeviceTransport(asyncio.Transport):
     @override
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the kernel has not taken yet."""
-        return sum(map(len, self._unsent))
+        return sum(map(len, self._unsent)) if self._unsent else 0
 
     @override
     def write(self, data: _Bytes) -> None:

@@ -25,6 +25,8 @@ STRANGE_PER_SECOND: Final = 20.0  # after the burst; some 3 percent of a core
 MAX_STRANGE_ADDRESSES: Final = 4096  # some 450 bytes each; one that is forgotten begins again
 MAX_KNOWN_ADDRESSES: Final = 65_536  # some 400 bytes each
 KNOWN_SECONDS: Final = 24 * 3600.0  # since a device was let in last
+# A fleet behind one address comes all at once: to note each took a fiftieth of its handshake.
+NOTED_EVERY_SECONDS: Final = 60.0
 
 
 @define(eq=False)
@@ -33,7 +35,7 @@ class StrangeAddresses:
 
     _clock: Callable[[], float] = time.monotonic
     _paces: BoundedMap[str, Pace] = field(init=False)
-    _known: BoundedMap[str, None] = field(init=False)
+    _known: BoundedMap[str, float] = field(init=False)  # when that was noted
 
     def __attrs_post_init__(self) -> None:
         """Begin with every address strange."""
@@ -53,5 +55,7 @@ class StrangeAddresses:
 
     def note_good_end(self, site: str) -> None:
         """Know the address of a device that was let in."""
-        self._known.set(site, None)
-        _ = self._paces.pop(site)
+        now, noted_at = self._clock(), self._known.get(site)
+        if noted_at is None or now - noted_at >= NOTED_EVERY_SECONDS:
+            self._known.set(site, now)
+            _ = self._paces.pop(site)

@@ -46,7 +46,7 @@ async def test_a_good_device_is_let_in(
     ours = await shaking
     assert device.connection.version() == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
     assert presented_certificate(ours).not_valid_after_utc > dt.datetime.now(dt.UTC)
-    assert not asyncio.get_running_loop().remove_reader(accepted)
+    asyncio.get_running_loop().remove_reader(accepted)  # no transport takes it over
 
 
 async def test_a_handshake_that_comes_byte_by_byte_is_finished(
@@ -62,6 +62,7 @@ async def test_a_handshake_that_comes_byte_by_byte_is_finished(
     await asyncio.to_thread(device.skip, skipped)
     await send_byte_by_byte(raw, await asyncio.to_thread(device.last_flight))
     presented_certificate(await shaking)  # or it raises
+    asyncio.get_running_loop().remove_reader(accepted)
 
 
 async def test_a_request_that_comes_with_the_last_flight_is_received(
@@ -76,6 +77,8 @@ async def test_a_request_that_comes_with_the_last_flight_is_received(
     notes = Notes()
     transport = DeviceTransport(accepted, await shaking, notes)
     assert await notes.until_received(16) == b"first and second"
+    raw.sendall(device.encrypted(b" and third"))
+    assert await notes.until_received(26) == b"first and second and third"
     transport.abort()
     await notes.until_lost()
 

@@ -4,6 +4,7 @@ import pytest
 
 from facade.devices.strange_addresses import (
     KNOWN_SECONDS,
+    NOTED_EVERY_SECONDS,
     STRANGE_AT_ONCE,
     STRANGE_PER_SECOND,
     StrangeAddresses,
@@ -49,6 +50,20 @@ def test_an_address_of_devices_is_held_to_nothing(
     addresses.note_good_end(FLEET)
     assert begun(addresses, FLEET, 5000) == 5000
     clock.advance(KNOWN_SECONDS)
+    assert begun(addresses, FLEET, 5000) == pytest.approx(STRANGE_AT_ONCE, abs=1)
+
+
+def test_an_address_at_which_devices_come_all_the_time_stays_known(
+    addresses: StrangeAddresses, clock: Clock
+) -> None:
+    """However often that is: not each of them is noted."""
+    for _ in range(2 * 24 * 60):
+        clock.advance(NOTED_EVERY_SECONDS / 2)
+        addresses.note_good_end(FLEET)
+        addresses.note_good_end(FLEET)
+    clock.advance(KNOWN_SECONDS - NOTED_EVERY_SECONDS)
+    assert begun(addresses, FLEET, 5000) == 5000
+    clock.advance(NOTED_EVERY_SECONDS)
     assert begun(addresses, FLEET, 5000) == pytest.approx(STRANGE_AT_ONCE, abs=1)
 
 

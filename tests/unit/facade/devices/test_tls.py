@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from deploy.dev.device_ca import (
@@ -22,6 +24,8 @@ from deploy.dev.device_ca import (
     CertificateFiles,
     IssuedCertificate,
 )
+from facade.devices.identification import CurrentIdentification
+from facade.devices.known_devices import KnownDevices, _digest_of
 from facade.devices.presented_device import identify
 from facade.devices.tls import (
     RefusedConnectionError,
@@ -184,11 +188,64 @@ def test_a_resumed_session_would_be_refused(
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(b"facade")
     client = client_context(server_ca, device_ca.issue_device(), tmp_path, ssl.TLSVersion.TLSv1_2)
-    _, first = shake_hands(context, client)
+    first_end, first = shake_hands(context, client)
     server_end, second = shake_hands(context, client, first.session)
     assert second.session_reused
     with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
         identify(server_end, RULE)
+    known = KnownDevices(RULE)
+    assert known.identify(first_end).identity is not None
+    with pytest.raises(RefusedConnectionError, match="not issued by a CA"):
+        known.identify(server_end)
+
+
+def test_a_device_that_comes_back_is_known_and_no_other_is(
+    context: SSL.Context,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
+) -> None:
+    """Its certificate is read once; what is known of it is what would be read again."""
+    known, clients = KnownDevices(RULE), []
+    for folder, name in (("one", "press-7"), ("other", "press-8"), ("renewed", "press-7")):
+        (tmp_path / folder).mkdir()
+        issued = device_ca.issue_device(device=name)
+        clients.append(client_context(server_ca, issued, tmp_path / folder, ssl.TLSVersion.TLSv1_3))
+    ends = [shake_hands(context, client)[0] for client in (*clients, clients[0])]
+    one, other, renewed, again = map(known.identify, ends)
+    assert again is one
+    assert one == identify(ends[3], RULE)
+    assert one.id == renewed.id != other.id
+    assert len({one.serial, other.serial, renewed.serial}) == 3
+
+
+def test_devices_are_read_again_once_certificates_are_read_in_another_way(
+    context: SSL.Context,
+    server_ca: CertificateAuthority,
+    device_ca: CertificateAuthority,
+    tmp_path: Path,
+) -> None:
+    """A changed file of identity profiles counts for whoever comes next, known or not."""
+    now = CurrentIdentification(RULE)
+    known = KnownDevices(now)
+    client = client_context(server_ca, device_ca.issue_device(), tmp_path, ssl.TLSVersion.TLSv1_3)
+    ends = [shake_hands(context, client)[0] for _ in range(2)]
+    assert known.identify(ends[0]).identity is not None
+    now.current = IdentityRule(IdentityKind.DNS, RULE.uri_pattern)
+    assert known.identify(ends[1]).identity is None
+    now.current = RULE
+    assert known.identify(ends[1]).identity is not None
+
+
+CHAINS = st.tuples(st.lists(st.binary(max_size=4)), st.lists(st.binary(max_size=4)))
+
+
+@given(CHAINS, CHAINS)
+def test_two_devices_that_present_other_bytes_are_never_taken_for_one(
+    one: tuple[list[bytes], list[bytes]], other: tuple[list[bytes], list[bytes]]
+) -> None:
+    """Wherever one certificate ends and the next begins, and whether it was verified or brought."""
+    assert (_digest_of(*one) == _digest_of(*other)) == (one == other)
 
 
 def test_an_end_without_a_certificate_is_refused(
