@@ -24,6 +24,7 @@ class LineWriter:
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
     _is_flushing: bool = field(default=False, init=False)
     _flushing_loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _flushing_thread: int = field(default=0, init=False)  # in which that loop runs
 
     @classmethod
     def open(cls, descriptor: int) -> Self:
@@ -34,15 +35,27 @@ class LineWriter:
 
     def write_soon(self, line: bytes) -> None:
         """Write a line in the next round of the running loop."""
-        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented; the public one raises, at 1 µs
-        if loop is None:
-            self.write(line)
-            return
         with self._lock:
-            self._waiting.append(line)
-            if self._flushing_loop is not loop:
-                self._flushing_loop = loop
+            if not self._is_about_to_flush():
+                loop = asyncio._get_running_loop()  # noqa: SLF001 - documented; the public one raises, at 1 µs
+                if loop is None:
+                    self.write(line)
+                    return
+                self._flushing_loop, self._flushing_thread = loop, threading.get_ident()
                 loop.call_soon(self.flush)
+            self._waiting.append(line)
+
+    def _is_about_to_flush(self) -> bool:
+        """Tell whether this thread's loop will, after an earlier line of the same round.
+
+        To ask for the running loop would be a call of the kernel (`getpid`) for each line.
+        """
+        loop = self._flushing_loop
+        return (
+            loop is not None
+            and self._flushing_thread == threading.get_ident()
+            and loop.is_running()
+        )
 
     def write(self, line: bytes) -> None:
         """Write a line now, after those that wait."""

@@ -59,11 +59,10 @@ def serving_connection(
     repository: RepositoryName, connections_of_host: Iterable[ApprovedConnection], now: datetime
 ) -> Allowed | Denied:
     """Decide through which connection a repository is served, whichever device asks."""
-    connection = next(
-        (each for each in connections_of_host if _covers(each, repository)),
-        None,
-    )
-    if connection is None:
+    for connection in connections_of_host:
+        if _covers(connection, repository):
+            break
+    else:
         return Denied(DenialReason.NOT_CONNECTED)
     if connection.expires_at is not None and connection.expires_at <= now:
         return Denied(DenialReason.EXPIRED)

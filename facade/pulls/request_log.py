@@ -18,7 +18,13 @@ from facade.pulls.named import Named
 from facade.values.device_identity import DeviceIdentity
 from shared.approved_connection import ApprovedConnection
 from shared.oci import Listing, ReadRoute
-from shared.structured_log import Logger, RenderedFields, get_logger, rendered_fields
+from shared.structured_log import (
+    Logger,
+    RenderedFields,
+    RepeatedLine,
+    get_logger,
+    rendered_fields,
+)
 
 FIRST_REFUSAL: Final = 400  # of the statuses
 LEFT: Final = "the device left, or its connection was cut"
@@ -74,6 +80,7 @@ class RequestLog:
     _sample_hits: int = 1
     _hits: int = field(default=0, init=False)
     _log: Logger = field(factory=_log.bind, init=False)
+    _served: RepeatedLine = field(init=False)  # a whole answer, about which nothing is odd
     _refusals: RepeatedRefusals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,6 +88,13 @@ class RequestLog:
         for code in DeviceRefusal:
             self._metrics.devices.refused.labels(code.value)
         self._refusals = RepeatedRefusals(self._tell_together)
+        self._served = RepeatedLine.of(
+            self._log,
+            "answered",
+            ("status", "bytes", "duration_ms"),
+            outcome="answered",
+            reason="",
+        )
 
     def tell(self, record: RequestRecord, status: int | None) -> None:
         """Tell of a request that has ended; `status` None: its answer was aborted."""
@@ -107,17 +121,26 @@ class RequestLog:
         if is_sampled and not self._is_next():
             return
         fleet = record.device.fleet if record.device else None
+        rendered = b"".join(
+            (
+                _between(device, fleet, record.peer, connection).members,
+                _SOURCES[source].members,
+                _what(record).members,
+            )
+        )
+        request_id, milliseconds = record.request_id, seconds * 1000
+        if is_whole and not (is_sampled or record.reason or refused):
+            numbers = (status or 0, record.body_bytes, milliseconds)
+            self._served.write(request_id, numbers, rendered)
+            return
         fields: dict[str, object] = {
             "bytes": record.body_bytes,
-            "duration_ms": seconds * 1000,
+            "duration_ms": milliseconds,
             "reason": record.reason,
-            "rendered": _between(device, fleet, record.peer, connection)
-            + _SOURCES[source]
-            + _what(record),
+            "rendered": RenderedFields(rendered),
         }
         if is_sampled:
             fields["sampled"] = self._sample_hits
-        request_id = record.request_id
         if refused is not None:
             fields.update(refused.presented.claims)
         if status is None:

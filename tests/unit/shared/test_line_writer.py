@@ -101,3 +101,19 @@ def test_the_end_of_the_process_writes_what_waits(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, check=True)
     assert (ended.stdout, ended.stderr) == (b"last\n", b"")
+
+
+def test_a_line_does_not_wait_for_a_loop_that_has_ended(pipe: Pipe) -> None:
+    """A program that runs one loop after the other has all its lines."""
+
+    async def one_line(line: bytes) -> None:
+        pipe.writer.write_soon(line)
+        await asyncio.sleep(0)
+
+    ended = asyncio.new_event_loop()
+    ended.call_soon(pipe.writer.write_soon, b"1\n")
+    ended.call_soon(ended.stop)
+    ended.run_forever()
+    asyncio.run(one_line(b"2\n"))
+    assert pipe.waiting() == b"1\n2\n"
+    ended.close()

@@ -328,3 +328,46 @@ def test_lines_of_many_threads_do_not_run_into_one_another(tmp_path: Path) -> No
         tmp_path,
     )
     assert len(lines) == 400
+
+
+REPEATED = """
+from shared.structured_log import RepeatedLine, rendered_fields
+log = get_logger("facade.pull").bind()
+names = ("status", "bytes", "duration_ms")
+line = RepeatedLine.of(log, "answered", names, outcome="100 %", reason="")
+rest = rendered_fields(host="registry.example", token=canary)
+def both(request_id, *numbers):
+    line.write(request_id, numbers, rest.members)
+    log.info("answered", request_id=request_id, outcome="100 %", reason="", rendered=rest,
+        **dict(zip(names, numbers)))
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "both('0123abcd', 200, 7, 0.0123456)",
+        "both('0123abcd', 206, 2**40, 1e-9)",
+        "both('x', 200, 0, 123456.789)",
+        "both('no<plain>id', 200, 7, 1.5)",
+        "with log_context(method='GET', url=canary): both('0123abcd', 200, 7, 1.5)",
+    ],
+)
+def test_a_repeated_line_is_what_any_other_way_would_write(call: str, tmp_path: Path) -> None:
+    """It is only made faster. Whatever is no plain id, or has a context, takes the other way."""
+    repeated, line = logged(f"{REPEATED}\n{call}", tmp_path)
+    assert repeated.pop("time") <= line.pop("time")
+    assert repeated == line
+
+
+def test_a_repeated_line_below_the_level_is_not_written(tmp_path: Path) -> None:
+    """As any other one at `info`."""
+    program = f"configure('warning')\n{REPEATED}\nboth('0123abcd', 200, 7, 1.5)"
+    ended = run(program, tmp_path)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_a_repeated_line_has_numbers_alone(tmp_path: Path) -> None:
+    """A text would have to be escaped each time."""
+    program = f"configure('info')\n{REPEATED}\nRepeatedLine.of(log, 'answered', ('host',))"
+    assert "AssertionError" in run(program, tmp_path).stdout
