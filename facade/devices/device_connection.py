@@ -213,8 +213,8 @@ class DeviceConnection(RequestHandler):
         if self._headers_timer is None:
             self._await_headers()
         self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._give_up("a head without an end")
+        if self._head_bytes > MAX_HEAD_BYTES and self._cut("a head without an end"):
+            _log.info("a head without an end", device=self.device.id, peer=self.peer)
 
     @property
     def _awaits_request(self) -> bool:
@@ -271,13 +271,13 @@ class DeviceConnection(RequestHandler):
         if self._request_in_progress or self._messages:
             self._await_headers()  # pipelined behind what is being answered
             return
-        self._give_up("no request in time")
+        if self._cut("no request in time"):
+            _log.info("no request in time", device=self.device.id, peer=self.peer)
 
-    def _give_up(self, event: str) -> None:
-        """Cut the connection, which does not get to its next request."""
-        if self._live.may_tell(self.device, event):
-            _log.info(event, device=self.device.id, peer=self.peer)
+    def _cut(self, why: str) -> bool:
+        """Cut a connection that does not get to its next request; tell whether to log it."""
         abort(self.transport)
+        return self._live.may_tell(self.device, why)
 
     def _look_at_clock(self) -> None:
         """Cut the connection if the certificate has expired; close it if it is old and idle."""
