@@ -166,6 +166,17 @@ async def test_the_file_is_read_again_and_a_wrong_one_changes_nothing(fleets: Fl
     assert (await fleets.view(PRESS_7))["fleet"] == "lathes"
 
 
+async def test_a_profile_of_a_ca_that_is_not_trusted_is_told(fleets: Fleets) -> None:
+    """None of its devices gets in, and the handshakes alone would not say why."""
+    untrusted = profile("line-c", CertificateAuthority.create("line C CA"))
+    await swap(fleets.facade, {PROFILES: file_of(profile("line-a", LINE_A), untrusted)})
+    said = fleets.facade.operations("/readyz")[1]
+    assert "no device of the profile line-c is let in" in said
+    assert "line-a is let in" not in said
+    await swap(fleets.facade, {PROFILES: BOTH})
+    assert "is let in" not in fleets.facade.operations("/readyz")[1]
+
+
 async def test_a_factorys_certificate_without_a_usage_is_let_in_where_the_profile_says_so(
     fleets: Fleets,
 ) -> None:

@@ -119,7 +119,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)  # each flushes some ten files
 @given(steps)
 def test_files_are_as_a_model_says_after_any_steps(
     walk: list[tuple[str, Mapping[PurePosixPath, str]]],
@@ -174,7 +174,7 @@ def shown(there: Mapping[PurePosixPath, str]) -> dict[str, str]:
     }
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)  # each flushes some ten files
 @given(sets, sets, st.sets(st.sampled_from(PLACES)))
 def test_what_a_kill_leaves_behind_is_known(
     before: Mapping[PurePosixPath, str],
