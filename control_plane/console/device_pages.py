@@ -97,7 +97,7 @@ class DevicePages:
     async def _show_list(self, visit: Visit) -> PageView:
         query = visit.query()
         asked = {name: visit.request.query.get(name, "") for name in ("device", "serial")}
-        target, after = read_target(query), query.place()
+        target, after = read_target(query, self._form), query.place()
         wrong: list[str] = []
         try:
             query.finish()

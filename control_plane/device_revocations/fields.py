@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from shared.device_id import is_device_id, is_profile_value
+from shared.device_id import is_device_id
 from shared.malformed_x509 import MALFORMED
 from shared.outside_bytes import Party, reads_bytes_of
 
@@ -55,11 +55,6 @@ def parse_device_id(text: str) -> str:
             " or PROFILE/VALUE of an identity profile"
         )
     return text
-
-
-def parse_revoked_device(text: str) -> str:
-    """Return a device's id that a revocation may name, by whichever form of identities then."""
-    return text if is_profile_value(text) else parse_device_id(text)
 
 
 @reads_bytes_of(Party.OPERATOR)

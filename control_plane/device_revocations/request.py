@@ -5,12 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from control_plane.device_revocations.fields import (
-    parse_device_id,
-    parse_issuer,
-    parse_revoked_device,
-    parse_serial,
-)
+from control_plane.device_revocations.fields import parse_device_id, parse_issuer, parse_serial
 from control_plane.errors import InvalidRequestError
 from control_plane.reading.field_reader import FieldReader
 from control_plane.reading.query_reader import QueryReader
@@ -61,10 +56,18 @@ class RevocationRequest:
     reason: str
 
 
-def read_target(query: QueryReader) -> RevocationTarget | None:
-    """Return whom a list is asked about, None for everybody; errors are noted in the query."""
+def read_target(query: QueryReader, form: IdentityForm | None = None) -> RevocationTarget | None:
+    """Return whom a list is asked about, None for everybody; errors are noted in the query.
+
+    A device's id may be of the installation's own `form`, too.
+    """
+
+    def parse_asked(text: str) -> str:
+        is_known = form is not None and form.says_device(text)
+        return text if is_known else parse_device_id(text)
+
     target = RevocationTarget(
-        device=query.text("device", parse_revoked_device),
+        device=query.text("device", parse_asked),
         serial=query.text("serial", parse_serial),
         issuer=query.text("issuer", parse_issuer),
     )

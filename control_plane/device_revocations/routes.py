@@ -64,7 +64,7 @@ class DeviceRevocationRoutes:
     async def list_revocations(self, call: Call) -> web.Response:
         """Show a page of the revocations in force, or that of one device or certificate."""
         query = call.query()
-        target, after, limit = read_target(query), query.place(), query.limit()
+        target, after, limit = read_target(query, self.form), query.place(), query.limit()
         id_beginning = query.text("id", parse_id_beginning)
         any_issuer = query.switch("any_issuer", default=False)
         if target and id_beginning:

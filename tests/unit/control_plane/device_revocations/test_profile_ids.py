@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from control_plane.device_revocations.device_certificate import parse_device_certificate
 from control_plane.device_revocations.fields import parse_device_id
-from control_plane.device_revocations.request import parse_revocation_request
+from control_plane.device_revocations.request import parse_revocation_request, read_target
 from control_plane.errors import InvalidRequestError
+from control_plane.reading.query_reader import QueryReader
 from control_plane.serving.config import ServeSettings
 from deploy.dev.device_ca import CertificateAuthority
 from facade.devices.identification import load_profiles
@@ -46,6 +47,10 @@ def test_what_the_facade_reads_can_be_revoked(maker: str) -> None:
         assert parse_device_id(f"{maker}/{MAKERS[maker].value}")
         assert identity.fleet is not None
         assert form.says_fleet(identity.fleet)
+        query = QueryReader({"device": [identity.id]})
+        target = read_target(query, form)
+        assert target is not None
+        assert (target.device, query.errors) == (identity.id, [])
         pem = certificate.public_bytes(Encoding.PEM).decode()
         assert parse_device_certificate(pem, form).devices == (identity.id,)
 
@@ -91,6 +96,15 @@ def test_what_no_certificate_of_any_profile_can_say_is_refused(device: str) -> N
     """Whichever profiles there are."""
     with pytest.raises(ValueError, match="verbatim"):
         parse_device_id(device)
+
+
+def test_a_list_is_asked_by_what_can_be_revoked() -> None:
+    """Without profiles that is what it was: a name with a space is a typing error."""
+    profiles = ProfilesForm(parse_profiles(file_of("idevid")))
+    for form, is_right in ((None, False), (profiles, True)):
+        query = QueryReader({"device": [MAKERS["idevid"].value]})
+        read_target(query, form)
+        assert (query.errors == []) is is_right
 
 
 def test_the_file_is_a_setting_and_not_beside_one_kind_for_all(tmp_path: Path) -> None:
