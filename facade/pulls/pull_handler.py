@@ -8,16 +8,17 @@ from typing import Final, cast
 
 import attrs
 from aiohttp import HttpVersion10, HttpVersion11, web
-from attrs import define
+from attrs import define, field
 
 from facade.answers import distribution_errors as errors
 from facade.answers.answer_headers import SERVER_NAME, answer_headers, error_response
 from facade.answers.distribution_errors import DeviceRefusedError, PullRefusedError
 from facade.content.source import Content, PullInProgress
 from facade.devices.device_connection import DeviceConnection, PullAbortedError
+from facade.loop.loop_turns import LoopTurns
 from facade.metrics.metrics import FacadeMetrics
 from facade.metrics.pull_metrics import RefusedBy
-from facade.pulls.blob_body import all_content, blob_body
+from facade.pulls.blob_body import STEPS_A_TURN, all_content, blob_body
 from facade.pulls.device_requests import DeviceRequests
 from facade.pulls.failure_answers import PULL_FAILURES, answer_to, refused_by, why_not_asked
 from facade.pulls.gate import Gate
@@ -71,6 +72,7 @@ class PullHandler:
     _device_requests: DeviceRequests
     _held: HeldManifests
     _referrers: ReferrersAnswers
+    _turns: LoopTurns = field(factory=lambda: LoopTurns(STEPS_A_TURN), init=False)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request. One log line tells of it, whatever becomes of it."""
@@ -224,7 +226,7 @@ class PullHandler:
             response = web.StreamResponse(
                 headers=answer_headers(pull.digest, OCTET_STREAM, record.request_id)
             )
-            body = await blob_body(response, ranges, blob)
+            body = await blob_body(response, ranges, blob, self._turns)
             del ranges  # the device may take its time
             if body.several is not None:
                 self._metrics.pulls.answered_ranges(body.several)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from facade.arrivals.arrival import ArrivalEndedError
 from facade.content.source import BlobPart
-from facade.pulls.blob_body import GATHERED_BYTES, PARTS_A_TURN, BlobBody, blob_body
+from facade.loop.loop_turns import LoopTurns
+from facade.pulls.blob_body import GATHERED_BYTES, PARTS_A_STEP, BlobBody, blob_body
 from facade.pulls.relay import WRITE_BYTES
 from facade.values.byte_range import ByteRanges, Span, UnsatisfiableRangeError
 from facade.values.piece import Piece
@@ -101,7 +102,9 @@ class Sent:
 async def answered(header: str | None, blob: MadeBlob) -> Sent:
     """Return the answer to a `Range` header, with its bytes counted as the relay counts them."""
     response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
-    body = await blob_body(response, ByteRanges.parse(header) if header else None, blob)
+    body = await blob_body(
+        response, ByteRanges.parse(header) if header else None, blob, LoopTurns(1)
+    )
     return await collected(response, body)
 
 
@@ -181,7 +184,9 @@ async def test_small_parts_are_sent_together_and_large_ones_as_they_are_read() -
     sent = await answered(f"bytes={small},4096-", blob)
     assert len(sent.parts) == 1001
     assert sent.largest == 2**17
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse(f"bytes={small}"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse(f"bytes={small}"), blob, LoopTurns(1)
+    )
     pieces = [bytes(piece) async for piece in body.pieces]
     assert len(pieces) == -(-sum(map(len, pieces)) // GATHERED_BYTES)
 
@@ -196,7 +201,9 @@ async def test_a_part_that_is_there_does_not_wait_for_the_next() -> None:
             await asyncio.Event().wait()
 
     blob = MadeBlob(bytes(100), verifies_parts=False, before_part=wait_for_second)
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob, LoopTurns(1)
+    )
     pieces = aiter(body.pieces)
     async with asyncio.timeout(PATIENCE_SECONDS):
         first = await anext(pieces)
@@ -215,7 +222,9 @@ async def test_nothing_is_handed_over_before_the_first_part_has_begun() -> None:
         raise ArrivalEndedError
 
     blob = MadeBlob(bytes(100), before_part=fail)
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob, LoopTurns(1)
+    )
     with pytest.raises(ArrivalEndedError):
         await anext(aiter(body.pieces))
 
@@ -223,12 +232,16 @@ async def test_nothing_is_handed_over_before_the_first_part_has_begun() -> None:
 async def test_an_answer_that_was_not_marked_has_no_unverified_part() -> None:
     """A stored blob whose second part turned out to be rotten is brought again, and relayed."""
     blob = MadeBlob(bytes(100), is_verified=lambda span: span.first == 0)
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob, LoopTurns(1)
+    )
     assert body.is_verified
     with pytest.raises(ArrivalEndedError):
         [piece async for piece in body.pieces]
     marked = MadeBlob(bytes(100), verifies_parts=False, is_verified=lambda span: span.first == 0)
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), marked)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), marked, LoopTurns(1)
+    )
     assert not body.is_verified
     assert [piece async for piece in body.pieces]
 
@@ -237,7 +250,9 @@ async def test_a_part_of_another_length_ends_the_answer() -> None:
     """It would push all that follows to another place."""
     blob = MadeBlob(bytes(100))
     blob_of_fifty = MadeBlob(bytes(50))
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,45-59"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,45-59"), blob, LoopTurns(1)
+    )
     blob.content = blob_of_fifty.content
     with pytest.raises(ArrivalEndedError):
         [piece async for piece in body.pieces]
@@ -262,7 +277,9 @@ async def test_what_is_given_up_on_the_way_ends_the_answer() -> None:
         blob.gives_spans = False
 
     blob.before_part = give_up
-    body = await blob_body(web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob)
+    body = await blob_body(
+        web.StreamResponse(), ByteRanges.parse("bytes=0-9,50-59"), blob, LoopTurns(1)
+    )
     with pytest.raises(ArrivalEndedError):
         [piece async for piece in body.pieces]
     assert len(blob.opened) == 1
@@ -283,7 +300,7 @@ async def test_others_have_their_turn_between_parts() -> None:
     counting = asyncio.ensure_future(count_turns())
     await answered(header, blob)
     counting.cancel()
-    assert turns > len(range(0, 2048, 2)) // PARTS_A_TURN // 2
+    assert turns > len(range(0, 2048, 2)) // PARTS_A_STEP // 2
 
 
 async def test_boundaries_are_never_the_same() -> None:
