@@ -295,3 +295,32 @@ async def test_parts_of_many_devices_at_once_are_one_fetch(
     for answer in answers:
         assert_parts(answer, content, ASKED)
     assert len([each for each in upstream.pulls if each.header("Authorization")]) == 1
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "cold"])
+async def test_a_lazy_puller_reads_what_it_needs(
+    facade: Facade,
+    writer: StatementWriter,
+    upstream: RegistrySimulator,
+    is_stored: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """As SOCI and stargz do: two bytes for the length, the footer, then regions in one request."""
+    content = LARGE + bytes([is_stored])
+    digest = upstream.blob(content)
+    await connect(facade, writer, upstream)
+    device, path = facade.device(), pull_path(upstream, digest)
+    if is_stored:
+        await device.get(path)
+        await stored(facade, digest)
+    before = counted(facade, SENT)
+    two = await device.get(path, Range="bytes=0-1")
+    assert (two.status, two.body) == (206, content[:2])
+    length = int(two.headers["Content-Range"].rpartition("/")[2])
+    assert length == len(content)
+    footer = await device.get(path, Range=f"bytes={length - 51}-{length - 1}")
+    assert (footer.status, footer.body) == (206, content[-51:])
+    suffix = await device.get(path, Range="bytes=-10000")
+    assert (suffix.status, suffix.body) == (206, content[-10000:])
+    regions = [(at, at + 50_000 - 1) for at in range(100_000, 4_000_000, 1_000_000)]
+    assert_parts(await device.get(path, Range=of(regions)), content, regions)
+    assert counted(facade, SENT) - before == 2 + 51 + 10_000 + len(regions) * 50_000
