@@ -15,12 +15,12 @@ from facade.content.far_ranges import NEAR_BYTES
 from facade.devices.device_server import MAX_HEADER_FIELD_BYTES, MAX_RANGE_FIELD_BYTES
 from facade.store.layout import Layout
 from facade.store.piece_checksums import CHECKED_BYTES
-from facade.values.byte_range import MAX_RANGES
+from facade.values.byte_range import MAX_RANGES, MAX_SMALL_DESCENTS
 from facade.values.piece import PIECE_BYTES
 from shared.oci import OCI_MANIFEST, OCTET_STREAM, Digest
 from tests.support.eventually import eventually
 from tests.support.facade_database import FacadeDatabase
-from tests.support.facade_process import Answer, Facade
+from tests.support.facade_process import Answer, Facade, device_session
 from tests.support.facade_states import connect, pull_path
 from tests.support.multipart import range_parts
 from tests.support.raw_http import raw_connection, request_bytes
@@ -151,6 +151,34 @@ async def test_what_is_asked_for_decides_the_form_of_the_answer(
     head = await device.get(path, method="HEAD", Range="bytes=0-1,5-6")
     assert (head.status, head.headers["Content-Length"]) == (200, "100")
     assert head.headers["Content-Type"] == OCTET_STREAM
+
+
+async def test_any_ranges_of_a_stored_blob_are_its_slices(
+    facade: Facade, writer: StatementWriter, upstream: RegistrySimulator
+) -> None:
+    """On one connection, in any order and of any length; the oracle cuts them out itself."""
+    source = random.Random(11)  # noqa: S311 - the same ones in each run
+    content = LARGE + b"any"
+    digest = upstream.blob(content)
+    await connect(facade, writer, upstream)
+    device, path = facade.device(), pull_path(upstream, digest)
+    await device.get(path)
+    await stored(facade, digest)
+    async with device_session(device.tls()) as session:
+        for _ in range(15):
+            at, asked = 0, list[tuple[int, int]]()
+            while at < len(content) and len(asked) < MAX_RANGES:
+                first = at + int(source.expovariate(1 / 50_000))
+                last = first + int(source.expovariate(1 / source.choice((3, 3_000, 300_000))))
+                at = last + 1
+                if last < len(content):
+                    asked.append((first, last))
+            source.shuffle(asked)
+            asked = asked[: source.choice((2, 9, MAX_SMALL_DESCENTS + 1))]
+            url = f"https://localhost:{facade.port}{path}"
+            async with session.get(url, headers={"Range": of(asked)}) as answer:
+                body = await answer.read()
+                assert_parts(Answer(answer.status, dict(answer.headers), body), content, asked)
 
 
 async def test_a_manifest_has_no_ranges(
