@@ -6,7 +6,7 @@ cost. No digest proves such a list, so the answer has none, and nobody may keep 
 """
 
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Final, cast
 
 from aiohttp import web
 from attrs import frozen
@@ -35,7 +35,7 @@ from facade.values.referrers_request import ReferrersRequest
 from shared.approved_connection import ApprovedConnection
 from shared.oci import OCI_INDEX, Digest, InvalidDigestError, Listing
 
-FILTERED: dict[str, str] = {"OCI-Filters-Applied": "artifactType"}
+FILTERED: Final = {"OCI-Filters-Applied": "artifactType"}
 
 
 @frozen

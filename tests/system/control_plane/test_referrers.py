@@ -1,14 +1,17 @@
 """Whether devices may list referrers: seen, approved and signed, once every reader knows it."""
 
+import re
 from pathlib import Path
 
 import orjson
 import yaml
 
 from shared.connection import ConnectionDocument
+from tests.support.console_client import console_client
 from tests.support.control_plane import ControlPlane, served
 from tests.support.shell import shell
 from tests.system.control_plane.conftest import StartPlane
+from tests.system.control_plane.console.test_change_outcomes import seen_in
 
 LEVEL = "CONTROL_PLANE_STATEMENT_LEVEL"
 
@@ -66,3 +69,26 @@ async def test_it_is_seen_approved_and_signed(
     )
     edited = plane.run("connections", "edit", host, "--referrers", "--json", operator="alice")
     assert orjson.loads(edited)["draft"]["referrers"] is True
+
+
+async def test_the_console_asks_for_it_and_says_which_level_it_needs(
+    plane: ControlPlane, host: str
+) -> None:
+    """A form that is refused keeps what was ticked; unticked, it is stored."""
+    view = await plane.client("alice").connect(host)
+    path = f"/console/connections/{view['id']}/edit"
+    async with console_client(plane, "alice") as client:
+        form = await client.get(path)
+        assert "Devices may list referrers" in form.text
+        sent = {"form_token": form.form_token, "seen": seen_in(form.text), "fleets": "line-a"}
+        refused = await client.post(path, sent | {"referrers": "true"})
+        assert (refused.status, f"{LEVEL}=3" in refused.text) == (409, True)
+        assert re.search(r'name="referrers"[^>]* checked', refused.text)
+        assert (await client.post(path, sent)).status == 303
+        connect = "/console/connect/login"
+        form = await client.get(connect)
+        sent = {"form_token": form.form_token, "host": f"other.{host}", "referrers": "true"}
+        refused = await client.post(connect, sent)
+        assert (refused.status, f"{LEVEL}=3" in refused.text) == (409, True)
+    now = await plane.client("eve").show(view["id"])
+    assert (now["fleets"], now["referrers"]) == (["line-a"], False)
