@@ -96,8 +96,8 @@ class BasicOrToken(TokenEndpoint):
 
 
 def repository_of(path: str) -> str | None:
-    """Return the repository in the path of a manifest or blob."""
-    for kind in ("/manifests/", "/blobs/"):
+    """Return the repository in the path of a manifest, a blob, or a list of referrers."""
+    for kind in ("/manifests/", "/blobs/", "/referrers/"):
         if path.startswith("/v2/") and kind in path:
             return path.removeprefix("/v2/").partition(kind)[0]
     return None

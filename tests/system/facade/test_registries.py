@@ -17,10 +17,13 @@ from attrs import frozen
 
 from deploy.dev.device_ca import IssuedCertificate
 from deploy.dev.processes import free_port
+from shared.oci import OCI_INDEX, Digest
 from shared.registry_host import RegistryHost
+from shared.upstream.referrers import referrers_tag
 from tests.support.facade_process import Device, Facade
 from tests.support.facade_states import until_accepted
 from tests.support.raw_http import raw_connection, request_bytes
+from tests.support.referrers import SBOM, attached, digests_of, index_with, serve
 from tests.support.simulators import registry_kinds as kinds
 from tests.support.simulators.behaviour import BreaksAt
 from tests.support.simulators.login import BasicLogin
@@ -85,7 +88,7 @@ async def world(
         }
         for simulated in registries.values():
             simulated.lead(proxy.leads_to)
-            approval = await writer.approve(simulated.host, **simulated.fields)
+            approval = await writer.approve(simulated.host, referrers=True, **simulated.fields)
             await until_accepted(facade, approval)
         yield World(facade.device(issued), facade, registries)
 
@@ -116,6 +119,27 @@ async def test_a_device_pulls_an_image(world: World, simulated: SimulatedRegistr
     assert (head.status, head.headers["Content-Length"]) == (200, str(len(BLOB)))
     missing = await world.device.get(path_of(simulated, "sha256:" + "0" * 64))
     assert (missing.status, missing.error_code) == (404, "BLOB_UNKNOWN")
+
+
+@pytest.mark.parametrize("title", TITLES)
+async def test_a_device_finds_what_refers_to_an_image(
+    world: World, simulated: SimulatedRegistry
+) -> None:
+    """At a registry that lists it at the route for it, and at one where clients keep a tag."""
+    registry, repository = simulated.registry, simulated.upstream_repository
+    signature, sbom = attached(simulated.manifest), attached(simulated.blob, SBOM)
+    serve(registry, [signature, sbom], repository=repository)
+    index = index_with([signature.claimed, sbom.claimed])
+    registry.listing(simulated.manifest, index, repository=repository)
+    tag = referrers_tag(Digest.parse(simulated.blob))
+    registry.manifest(index, media_type=OCI_INDEX, repository=repository, digest=tag)
+    for subject, referrer in ((simulated.manifest, signature), (simulated.blob, sbom)):
+        answer = await world.device.get(path_of(simulated, subject, kind="referrers"))
+        assert (answer.status, digests_of(answer.body)) == (200, [referrer.digest]), answer.body
+        pulled = await world.device.get(path_of(simulated, referrer.digest, kind="manifests"))
+        assert (pulled.status, pulled.body) == (200, referrer.content)
+    none = await world.device.get(path_of(simulated, "sha256:" + "1" * 64, kind="referrers"))
+    assert (none.status, digests_of(none.body)) == (200, [])
 
 
 @pytest.mark.parametrize("title", TITLES)
