@@ -103,7 +103,12 @@ class ReferrersPage:
     @property
     def is_in_doubt(self) -> bool:
         """Whether something was left out that may be a referrer."""
-        return any(why.is_doubt for why in self.left_out)
+        return self.doubts > 0
+
+    @property
+    def doubts(self) -> int:
+        """How much was left out that may be a referrer."""
+        return sum(count for why, count in self.left_out.items() if why.is_doubt)
 
     @property
     def words(self) -> str:

@@ -71,6 +71,8 @@ class ReferrersAnswers:
                 headers |= FILTERED
             if page.following is not None:
                 headers["Link"] = f'<{asked.next_target(page.following)}>; rel="next"'
+            if page.is_in_doubt:
+                headers["Warning"] = _warning(page.doubts)
             return await self._send(request, record, headers, index_of(found), device)
 
     def _authorized(
@@ -128,6 +130,11 @@ def _after(asked: ReferrersRequest) -> Digest | None:
         return asked.after()
     except InvalidDigestError:
         raise PullRefusedError(errors.DIGEST_INVALID, "last", RefusedBy.REQUEST) from None
+
+
+def _warning(doubts: int) -> str:
+    """Return what people are told by their clients (OCI distribution 1.1, "Warnings")."""
+    return f'299 - "not proven, and so not listed: {doubts} of the registry\'s list"'
 
 
 async def _one_piece(content: bytes) -> AsyncIterator[Piece]:

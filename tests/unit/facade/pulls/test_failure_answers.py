@@ -2,6 +2,7 @@
 
 import pytest
 
+from facade.content.referrers import UnprovenReferrersError
 from facade.pulls.failure_answers import answer_to, why_not_asked
 from facade.registries.absences import RememberedAbsenceError
 from facade.registries.circuit_breaker import CircuitOpenError
@@ -56,6 +57,7 @@ CANARY = "canary: what the log may say, and no device"
         (NotNowError(425), 503, "UNAVAILABLE"),
         (NotNowError(408, step=Step.EXCHANGE), 503, "UNAVAILABLE"),
         (WrongBytesError(CANARY), 502, "UNAVAILABLE"),
+        (UnprovenReferrersError(CANARY), 502, "UNAVAILABLE"),
         (RateLimitedError(retry_after=None), 429, "TOOMANYREQUESTS"),
         (TooManyMissesError(4.2), 429, "TOOMANYREQUESTS"),
         (TooManyDownloadsError(), 429, "TOOMANYREQUESTS"),
