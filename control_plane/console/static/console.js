@@ -14,7 +14,11 @@ function localise(root) {
     const utc = document.createElement("span");
     utc.className = "utc";
     utc.textContent = each.textContent;
-    each.replaceChildren(`${dates.format(moment)} ${zone}`, " ", utc);
+    const own = document.createElement("span");
+    own.className = "own";
+    own.textContent = `${dates.format(moment)} ${zone}`;
+    each.classList.add("both");
+    each.replaceChildren(own, " ", utc);
   }
 }
 
