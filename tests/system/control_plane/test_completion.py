@@ -75,6 +75,51 @@ async def in_bash(settings: dict[str, str], line: str) -> list[str]:
     return done.stdout.split()
 
 
+# Zsh's own completion needs a terminal: what the script hands to it is printed in its place.
+_IN_ZSH = """
+compdef() { }
+_describe() { print -rl -- "${(@P)3}" }
+compadd() { print -rl -- "${(@P)@[-1]}" }
+source <(control-plane completion zsh)
+words=("${(@s: :)1}") CURRENT=${#words}
+_control_plane_completion
+"""
+_IN_FISH = "control-plane completion fish | source; complete -C $argv[1]"
+
+
+async def in_shell(command: list[str], settings: dict[str, str], line: str) -> list[str]:
+    """Return the lines that another shell proposes with: a word, and what is said of it."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [*command, line],
+        env=of_a_child(settings | {"PATH": f"{PROGRAMS}:/usr/bin:/bin"}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+async def test_real_zsh_and_fish_take_their_scripts(plane: ControlPlane, host: str) -> None:
+    """Commands, and a host with a port: in zsh a colon ends the word, unless it is escaped."""
+    await plane.client("alice").connect(f"{host}:5000")
+    settings = plane.shell_settings("eve")
+    zsh, fish = ["zsh", "-f", "-c", _IN_ZSH, "zsh"], ["fish", "--no-config", "-c", _IN_FISH]
+    words = "control-plane connections re"
+    place = f"control-plane connections show {host}:50"
+    found = await asyncio.gather(
+        in_shell(zsh, {}, words),
+        in_shell(zsh, settings, place),
+        in_shell(fish, {}, words),
+        in_shell(fish, settings, place),
+    )
+    assert [each.partition(":")[0] for each in found[0]] == ["review", "revoke"]
+    assert found[1] == [rf"{host}\:5000:pending"]
+    assert [each.partition("\t")[0] for each in found[2]] == ["review", "revoke"]
+    assert found[3] == [f"{host}:5000\tpending"]
+
+
 async def test_a_real_bash_takes_the_script(plane: ControlPlane, host: str) -> None:
     """As the help says. Bash breaks words at colons: what stands before one is not typed again."""
     await plane.client("alice").connect(f"{host}:5000")
