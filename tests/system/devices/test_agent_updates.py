@@ -1,12 +1,15 @@
 """The agent does what its fleet has signed: it pulls, applies, checks, and goes back."""
 
 import random
+import signal
 from pathlib import Path
 
 from attrs import evolve
 
+from device_agent.machine import Phase
 from device_agent.partial import PIECE_BYTES
 from device_agent.state_folder import StateFolder
+from device_agent.update import MAX_APPLY_TRIES
 from tests.support.eventually import eventually
 from tests.support.memory import MIB
 from tests.support.mounts import small_disk
@@ -137,3 +140,37 @@ async def test_a_kill_loses_no_piece_that_was_synced(fleet: SignedFleet) -> None
     assert (done.status, fleet.device.holds) == (0, content)
     asked = [r for r in fleet.front.requests if r.path.endswith(model.layers[0].digest)]
     assert [each.header("Range") for each in asked] == [f"bytes={2 * PIECE_BYTES}-"]
+
+
+async def test_a_release_that_ends_the_machine_is_taken_back(fleet: SignedFleet) -> None:
+    """Each try ends with the agent; after three the device holds again what it held."""
+    device = fleet.device
+    check = f"grep -q good {device.model} || kill -9 $PPID"
+    health = {"command": ["sh", "-c", check], "within_seconds": 0.0}
+    device.slots = {"model": {**device.slots["model"], "health": health}}
+    fleet.release(model_of(GOOD))
+    assert (await device.update()).status == 0
+    fleet.release(model_of(BETTER.replace(b"better", b"deadly")))
+    ends = [(await device.update()).status for _ in range(MAX_APPLY_TRIES)]
+    assert ends == [-signal.SIGKILL] * MAX_APPLY_TRIES
+    done = await device.update()
+    assert (done.status, device.holds) == (1, GOOD)
+    assert "each ended here" in done.output
+
+
+async def test_what_cannot_be_restored_does_not_hold_up_what_comes_next(
+    fleet: SignedFleet,
+) -> None:
+    """A reload that fails, whatever it is told, must not keep a device from what mends it."""
+    device = fleet.device
+    fleet.release(model_of(GOOD))
+    assert (await device.update()).status == 0
+    device.slots = {"model": {**device.slots["model"], "reload": ["false"]}}
+    fleet.release(model_of(EVIL))
+    ends = [(await device.update()).status for _ in range(MAX_APPLY_TRIES + 1)]
+    assert ends == [1] * (MAX_APPLY_TRIES + 1)
+    assert (device.holds, device.journal.phase) == (GOOD, Phase.IDLE)
+    device.slots = {"model": {**device.slots["model"], "reload": ["true"]}}
+    fleet.release(model_of(BETTER))
+    assert (await device.update()).status == 0
+    assert device.holds == BETTER

@@ -38,6 +38,10 @@ def _in_words(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except AgentError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:  # a disk that is full or failing: the journal is as it was
+            raise click.ClickException(
+                f"{error.filename or 'the disk'}: {error.strerror}"
+            ) from error
 
     return run
 

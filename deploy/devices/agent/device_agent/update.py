@@ -40,8 +40,7 @@ class Outcome(Enum):
     ROLLED_BACK = "rolled back"
 
 
-_OUTCOMES: Final = {
-    Event.CURRENT: Outcome.CURRENT,
+_OUTCOMES: Final = {  # that nothing is new says nothing of what was ended before
     Event.HEALTHY: Outcome.UPDATED,
     Event.REFUSED: Outcome.REFUSED,
     Event.INTERRUPTED: Outcome.INTERRUPTED,
@@ -147,13 +146,13 @@ class Update:
     def _apply(self) -> None:
         if self._journal.tries >= MAX_APPLY_TRIES:
             problem = f"{self._wanted} was begun {MAX_APPLY_TRIES} times, and each ended here"
-            self._record(Event.EXHAUSTED, problem=problem)
+            self._record(Event.EXHAUSTED, problem=problem, tries=0)
             return
         self._note(tries=self._journal.tries + 1)
         try:
             self.slots.hold(self._wanted, reload=True)
         except ApplyError as error:
-            self._record(Event.FAILED, problem=str(error))
+            self._record(Event.FAILED, problem=str(error), tries=0)
         else:
             self._record(Event.APPLIED)
 
@@ -161,16 +160,25 @@ class Update:
         try:
             self.slots.expect_health(self._wanted)
         except ApplyError as error:
-            self._record(Event.UNHEALTHY, problem=str(error))
+            self._record(Event.UNHEALTHY, problem=str(error), tries=0)
         else:
             self._record(Event.HEALTHY, applied=self._wanted, wanted=None, problem=None)
 
     def _roll_back(self) -> None:
-        """Have every slot hold what it held. If that fails, it is tried again by the next run."""
-        self.slots.hold_before(self._wanted, self._journal.applied)
+        """Have every slot hold what it held; tried again by the next runs, and not for ever.
+
+        A device that went on trying could never be brought another release.
+        """
         reason = self._journal.problem or "it failed"
+        try:
+            self.slots.hold_before(self._wanted, self._journal.applied)
+        except ApplyError as error:
+            if self._journal.tries < MAX_APPLY_TRIES:
+                self._note(tries=self._journal.tries + 1)
+                raise
+            reason = f"{reason}; and what ran before does not run again: {error}"
         failures = self._journal.with_failure(self._wanted, reason)
-        self._record(Event.RESTORED, failures=failures, wanted=None)
+        self._record(Event.RESTORED, failures=failures, wanted=None, problem=reason)
 
     def _tidy(self) -> None:
         applied = self._journal.applied
@@ -201,7 +209,7 @@ class Update:
         if self._journal != before:
             journals.save(self.state.journal, self._journal)
         self.outcome = _OUTCOMES.get(event, self.outcome)
-        if event in _OUTCOMES:
+        if event in _OUTCOMES or event is Event.CURRENT:
             self.say(self._journal.problem or f"{event}: {self._journal.applied or 'nothing'}")
 
     def _note(self, **changed: Any) -> None:
