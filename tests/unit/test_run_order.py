@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import pytest_collection_modifyitems
 from tests.support.run_order import LONGEST_FIRST, place
 
 TESTS = Path(__file__).parents[1]
@@ -31,7 +32,10 @@ def test_each_group_is_of_tests_that_there_are(group: str) -> None:
     assert list((TESTS / folder).rglob(f"{beginning}*.py"))
 
 
-def test_this_run_began_in_this_order(request: pytest.FixtureRequest) -> None:
-    """Whoever runs tests has them sorted."""
-    places = [place(item.nodeid) for item in request.session.items]
+def test_what_pytest_has_collected_is_put_in_this_order(request: pytest.FixtureRequest) -> None:
+    """Whatever order it had."""
+    items = [*request.session.items[::-1]]
+    pytest_collection_modifyitems(items)
+    places = [place(item.nodeid) for item in items]
     assert places == sorted(places)
+    assert {*items} == {*request.session.items}
